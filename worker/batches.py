@@ -1,0 +1,35 @@
+"""Fit scans to the generator's square and give its chroma back per scan; pure functions of arrays."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from worker.color import Floats, Pixels, lightness
+
+
+def fit(grays: Sequence[Pixels], side: int, batch: int) -> Floats:
+    """Shrink scans to one batch of fixed shape, each stretched to the square, as the generator was trained.
+
+    Args:
+        grays: at most `batch` arrays (H, W), uint8 or uint16.
+        side: of the square, pixels.
+        batch: how many places the batch has; places left over are zero, so the shape never changes.
+
+    Returns:
+        (batch, side, side, 1) float32 lightness in 0..1.
+
+    Raises:
+        ValueError: when there are more scans than places.
+    """
+    if len(grays) > batch:
+        raise ValueError(f"{len(grays)} scans do not fit into a batch of {batch}")
+    squares = np.zeros((batch, side, side, 1), np.float32)
+    for place, gray in enumerate(grays):
+        squares[place, :, :, 0] = lightness(cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA))
+    return squares
+
+
+def unfit(chroma: Floats, count: int) -> list[Floats]:
+    """Take the first `count` chroma planes (s, s, 2) out of a batch (N, s, s, 2); copies, so that the batch can be freed."""
+    return [np.array(chroma[place]) for place in range(count)]

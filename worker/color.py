@@ -1,0 +1,247 @@
+"""Lightness and chroma to RGB and back, in CIE L*a*b* (D65) and sRGB; pure functions of arrays.
+
+Lightness is sacred: where a color does not fit into the gamut, its chroma gives way. Full-size work goes by strips, so that
+no full-size float copy is ever held.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+# sRGB (IEC 61966-2-1) with its D65 white divided out: linear RGB = Y + RGB_FROM_XZ @ (x - Y, z - Y),
+# where x = X / Xn and z = Z / Zn. The rows of the full matrix sum to one, so Y needs no column of its own.
+XYZ_FROM_RGB = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+WHITE = XYZ_FROM_RGB.sum(axis=1)
+RGB_FROM_XZ = (np.linalg.inv(XYZ_FROM_RGB) * WHITE)[:, [0, 2]]
+LUMINANCE = XYZ_FROM_RGB[1]
+
+STRIP_PIXELS = 1 << 17  # small enough for the processor's cache, large enough to hide Python
+GUIDE_SIDE = 512  # long side, in pixels, at which chroma is fitted to the scan's edges
+GUIDE_RADIUS = 6  # of the fit's window, in guide pixels: a little over half a chroma cell
+GUIDE_EPSILON = 2e-4  # variance of lightness (0..1) below which an edge is taken for noise
+CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
+
+
+class ChromaFit(NamedTuple):
+    """Chroma as a local linear function of lightness: ab = slope * lightness + offset, both (h, w, 2) float32."""
+
+    slope: Floats
+    offset: Floats
+
+
+def srgb_to_linear(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Undo the sRGB transfer curve; 0..1 to 0..1."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def lightness_of_luminance(luminance: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Give CIE L* (0..100) of relative luminance Y (0..1)."""
+    return 116.0 * _f(luminance) - 16.0
+
+
+def _f(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+
+
+@cache
+def _tables(depth: int) -> tuple[Floats, Floats]:
+    """Luminance (0..1) and lightness (0..1) of each sRGB gray code of `depth` bits."""
+    luminance = srgb_to_linear(np.arange(2**depth) / (2**depth - 1))
+    return luminance.astype(np.float32), (lightness_of_luminance(luminance) / 100).astype(np.float32)
+
+
+def bit_depth(pixels: Pixels) -> int:
+    """Return 8 or 16, the bits of each sample of `pixels`."""
+    return pixels.dtype.itemsize * 8
+
+
+def lightness(gray: Pixels) -> Floats:
+    """Give CIE L* / 100 of sRGB gray codes.
+
+    Args:
+        gray: any shape, uint8 or uint16.
+
+    Returns:
+        the same shape, float32 in 0..1.
+    """
+    return _tables(bit_depth(gray))[1][gray]
+
+
+def linear_of_codes(codes: Pixels) -> Floats:
+    """Undo the sRGB transfer curve of codes of any shape; float32 in 0..1."""
+    return _tables(bit_depth(codes))[0][codes]
+
+
+def gray_of_rgb(rgb: Pixels) -> Pixels:
+    """Give the sRGB gray code with the same luminance as each pixel, at the same depth.
+
+    Args:
+        rgb: (H, W, 3) uint8 or uint16, sRGB.
+
+    Returns:
+        (H, W), dtype of `rgb`.
+    """
+    depth = bit_depth(rgb)
+    gray = np.empty(rgb.shape[:2], rgb.dtype)
+    for rows in strips(*gray.shape):
+        gray[rows] = encode(linear_of_codes(rgb[rows]) @ LUMINANCE.astype(np.float32), depth)
+    return gray
+
+
+def lab_of_rgb(rgb: NDArray[np.uint8]) -> Floats:
+    """Give CIE L*a*b* (D65) of sRGB.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) float32: L* in 0..100, a* and b* in CIE units.
+    """
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))
+
+
+def in_gamut_ab(ab: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell which ab colors exist in sRGB at some lightness.
+
+    Args:
+        ab: (K, 2), CIE units.
+
+    Returns:
+        (K,) bool.
+    """
+    fy = (np.linspace(0.5, 99.5, 100)[:, None] + 16) / 116
+    luminance = _f_inverse(fy)  # (100, 1)
+    dx = _f_inverse(fy + ab[:, 0] / 500) - luminance  # (100, K)
+    dz = _f_inverse(fy - ab[:, 1] / 200) - luminance
+    rgb = luminance + np.stack([to_x * dx + to_z * dz for to_x, to_z in RGB_FROM_XZ])
+    return np.asarray(((rgb >= 0) & (rgb <= 1)).all(axis=0).any(axis=0))
+
+
+def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
+    """Fit chroma to lightness around each pixel, so that it can be enlarged along the scan's own edges.
+
+    The fast guided filter of He and Sun (2015), arXiv:1505.00996: within a window, ab = slope * lightness + offset.
+
+    Args:
+        guide: (h, w) float32 lightness in 0..1, the scan made small.
+        ab: (s, t, 2) float32, CIE units, of any size; it covers the same picture as `guide`.
+
+    Returns:
+        the fit, at the size of `guide`.
+    """
+    height, width = guide.shape
+    ab = cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR)
+    mean_l = _box(guide)
+    mean_ab = _box(ab)
+    variance = _box(guide * guide) - mean_l * mean_l
+    covariance = _box(ab * guide[..., None]) - mean_ab * mean_l[..., None]
+    slope = covariance / (np.maximum(variance, 0.0) + GUIDE_EPSILON)[..., None]
+    return ChromaFit(_box(slope), _box(mean_ab - slope * mean_l[..., None]))
+
+
+def _box(plane: Floats) -> Floats:
+    side = 2 * GUIDE_RADIUS + 1
+    return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT_101))
+
+
+def guide_size(height: int, width: int) -> tuple[int, int]:
+    """Return the (height, width) at which chroma is fitted to a scan of this size: never larger than the scan."""
+    scale = min(1.0, GUIDE_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def merge(gray: Pixels, ab: Floats) -> Pixels:
+    """Lay chroma over a scan's own lightness, at the scan's full size and depth.
+
+    Args:
+        gray: (H, W) uint8 or uint16 sRGB gray codes.
+        ab: (s, t, 2) float32 chroma in CIE units, of any size, covering the same picture.
+
+    Returns:
+        (H, W, 3) sRGB, dtype of `gray`. Its L* is the scan's but for the rounding to whole codes; where the color would
+        leave the gamut it is desaturated at constant luminance until it fits.
+    """
+    height, width = gray.shape
+    h, w = guide_size(height, width)
+    fit = fit_chroma(lightness(cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA)), ab)
+    planes = np.concatenate(fit, axis=-1)  # (h, w, 4): slopes of a and b, offsets of a and b
+    rgb = np.empty((height, width, 3), gray.dtype)
+    for rows in strips(height, width):
+        rgb[rows] = _merge_strip(gray[rows], _enlarge(planes, rows, height, width))
+    return rgb
+
+
+def strips(height: int, width: int) -> list[slice]:
+    """Cut `height` rows of `width` pixels into slices of about STRIP_PIXELS pixels."""
+    step = max(1, STRIP_PIXELS // width)
+    return [slice(top, min(top + step, height)) for top in range(0, height, step)]
+
+
+def _enlarge(planes: Floats, rows: slice, height: int, width: int) -> Floats:
+    """Enlarge `planes` bilinearly to (height, width) and return only `rows`; the same whatever the strips."""
+    h = len(planes)
+    at = np.clip((np.arange(rows.start, rows.stop) + 0.5) * h / height - 0.5, 0, h - 1)
+    above = np.minimum(at.astype(np.intp), max(h - 2, 0))
+    below = np.minimum(above + 1, h - 1)
+    part = (at - above).astype(np.float32)[:, None, None]
+    tall = planes[above] * (1 - part) + planes[below] * part
+    return np.asarray(cv2.resize(tall, (width, len(tall)), interpolation=cv2.INTER_LINEAR))
+
+
+def _merge_strip(gray: Pixels, planes: Floats) -> Pixels:
+    """Merge as `merge` does; gray (n, W), planes (n, W, 4)."""
+    depth = bit_depth(gray)
+    luminances, lightnesses = _tables(depth)
+    light, y = lightnesses[gray], luminances[gray]
+    slope_a, slope_b, offset_a, offset_b = cv2.split(planes)
+    fy = light * np.float32(100 / 116) + np.float32(16 / 116)
+    dx = _f_inverse(fy + np.clip(slope_a * light + offset_a, -CHROMA_LIMIT, CHROMA_LIMIT) * np.float32(1 / 500)) - y
+    dz = _f_inverse(fy - np.clip(slope_b * light + offset_b, -CHROMA_LIMIT, CHROMA_LIMIT) * np.float32(1 / 200)) - y
+    offsets = [np.float32(to_x) * dx + np.float32(to_z) * dz for to_x, to_z in RGB_FROM_XZ]
+    # The offsets have no luminance, so one of them is >= 0 and one <= 0; scaling all three moves along constant Y.
+    tiny = np.float32(1e-12)
+    room_up = (1 - y) / (np.maximum(np.maximum(*offsets[:2]), offsets[2]) + tiny)
+    room_down = y / (tiny - np.minimum(np.minimum(*offsets[:2]), offsets[2]))
+    keep = np.minimum(np.minimum(room_up, room_down), np.float32(1))
+    return encode(cv2.merge([y + keep * offset for offset in offsets]), depth)
+
+
+def _f_inverse(f: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Undo CIE's f: f cubed, continued below 6/29 by its tangent (written so that no branch is needed)."""
+    knee = f.dtype.type(6 / 29)
+    above = np.maximum(f, knee)
+    return above * above * above + f.dtype.type(3 * (6 / 29) ** 2) * np.minimum(f - knee, 0)
+
+
+@cache
+def _codes_of_linear() -> NDArray[np.uint8]:
+    """8-bit sRGB codes of linear light quantized to 16 bits; finer than a code everywhere."""
+    return np.rint(_curve(np.arange(65536, dtype=np.float32) / 65535) * 255).astype(np.uint8)
+
+
+def _curve(linear: Floats) -> Floats:
+    bent = cv2.pow(linear, 1 / 2.4).reshape(linear.shape) * np.float32(1.055) - np.float32(0.055)
+    return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), bent)
+
+
+def encode(linear: Floats, depth: int) -> Pixels:
+    """Apply the sRGB transfer curve and round to whole codes.
+
+    Args:
+        linear: 0..1 (a rounding error beyond is clipped).
+        depth: 8 or 16 bits.
+
+    Returns:
+        the same shape, uint8 or uint16.
+    """
+    if depth == 8:  # noqa: PLR2004  (bits)
+        return np.asarray(cv2.LUT(cv2.multiply(linear, 65535.0, dtype=cv2.CV_16U), _codes_of_linear()))
+    return np.rint(_curve(np.clip(linear, 0, 1)) * 65535).astype(np.uint16)

@@ -1,0 +1,48 @@
+"""The machine under the generator: which device there is, and how TensorFlow and OpenCV should behave on it."""
+
+import os
+from dataclasses import dataclass
+
+import cv2
+import keras
+
+
+@dataclass(frozen=True)
+class Device:
+    """What computes.
+
+    Attributes:
+        name: for people, such as "GPU" or "CPU".
+        batch_size: photos in one call that keep it busy.
+    """
+
+    name: str
+    batch_size: int
+
+
+def set_up_device() -> Device:
+    """Prepare the process for coloring or training; call before the first model is built.
+
+    GPU memory grows as needed instead of being taken whole, so that other programs can share the card. OpenCV stays on one
+    thread a call: photos are what runs in parallel here.
+    """
+    cv2.setNumThreads(1)
+    if keras.backend.backend() != "tensorflow":
+        return Device(keras.backend.backend(), 32)
+    import tensorflow as tf  # noqa: PLC0415  (takes seconds; and JAX machines have none)
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, enable=True)
+    return Device("GPU", 32) if gpus else Device(f"CPU ({os.cpu_count()} cores)", 8)
+
+
+def training_precision() -> str:
+    """Return the Keras precision policy that trains fastest here: bfloat16 where the processor or card computes in it."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # noqa: PLC0415
+
+        if not tf.config.list_physical_devices("GPU"):
+            flags = open("/proc/cpuinfo").read() if os.path.exists("/proc/cpuinfo") else ""
+            return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return "mixed_bfloat16"

@@ -1,0 +1,23 @@
+"""Whose fault it is, and so what happens next.
+
+PhotochromError
+├── ScanError    this file: it goes to rejected/ with the reason, the line goes on
+├── DeviceError  this machine (disk, memory, GPU): the job waits and is tried again
+└── ModelError   this generator: it is not used; the one before it stays
+"""
+
+
+class PhotochromError(Exception):
+    """Any fault photochrom expects; its text is for people: what, where, what to do."""
+
+
+class ScanError(PhotochromError):
+    """The file itself cannot or should not be colored; its text is the reason given to the archivist."""
+
+
+class DeviceError(PhotochromError):
+    """The machine could not do the work now; nothing is wrong with the photo."""
+
+
+class ModelError(PhotochromError):
+    """A generator is missing, damaged, of another shape, or gives impossible colors."""

@@ -1,0 +1,146 @@
+"""The generator: a U-Net that looks at lightness and gives, at a quarter of its size, how likely each color is.
+
+Its encoder is EfficientNet-Lite0, pretrained on ImageNet; its head is a distribution over a grid of CIE ab colors
+(Zhang et al. 2016, "Colorful Image Colorization"). Layers are Keras's own only, so a saved generator loads in safe mode
+and on every Keras backend.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers, ops
+from numpy.typing import NDArray
+
+from worker.color import in_gamut_ab
+
+ENCODER_WEIGHTS = "efficientnet_lite0_imagenet.npz"
+ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, EfficientNet-Lite0)
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+SIZE_MULTIPLE = 32  # the encoder halves five times
+CHROMA_STRIDE = 4  # the head works at a quarter of the input's size
+BIN_STEP = 10.0  # ab units between neighboring colors of the grid
+
+
+@dataclass(frozen=True)
+class GeneratorShape:
+    """What fixes the shape of the weights; saved inside the Keras file through the layers themselves."""
+
+    bottleneck: int = 256  # channels at 1/32
+    widths: tuple[int, int, int] = (256, 128, 64)  # decoder channels at 1/16, 1/8, 1/4
+
+
+def color_grid() -> NDArray[np.float32]:
+    """Return the ab colors the head chooses between: a grid of step 10 over the sRGB gamut.
+
+    Returns:
+        (K, 2) float32, CIE a* and b*, row-major in a then b.
+    """
+    axis = np.arange(-110.0, 111.0, BIN_STEP)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    return grid[in_gamut_ab(grid)].astype(np.float32)
+
+
+def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
+    """Build the U-Net with fresh weights.
+
+    Args:
+        shape: the widths of the decoder; the default is the built-in generator's.
+
+    Returns:
+        A model from lightness (N, S, S, 1) in 0..1 (CIE L* / 100), S a multiple of 32, to float32 logits over
+        `color_grid()` (N, S/4, S/4, K).
+    """
+    shape = shape or GeneratorShape()
+    lightness = keras.Input((None, None, 1), name="lightness")
+    skips = _encode(lightness)  # at 1/4, 1/8, 1/16, 1/32
+
+    x = _conv(skips[3], shape.bottleneck, 1, "bottom")
+    context = layers.GlobalAveragePooling2D(keepdims=True, name="context_pool")(x)
+    context = layers.Conv2D(shape.bottleneck, 1, name="context")(context)
+    x = layers.ReLU(name="bottom_out")(layers.Add(name="bottom_with_context")([x, context]))
+
+    for width, skip, at in zip(shape.widths, skips[2::-1], (16, 8, 4), strict=True):
+        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"up{at}")(x)
+        x = layers.Concatenate(name=f"join{at}")([x, skip])
+        x = _conv(x, width, 3, f"decode{at}")
+        if at > CHROMA_STRIDE:  # a second look where it is cheap
+            x = _conv(x, width, 3, f"refine{at}")
+
+    logits = layers.Conv2D(len(color_grid()), 1, dtype="float32", name="logits")(x)
+    return keras.Model(lightness, logits, name="generator")
+
+
+def _encode(lightness: KerasTensor) -> list[KerasTensor]:
+    """EfficientNet-Lite0 with its batch norms folded in and its three input channels summed into one."""
+    x = layers.Rescaling(255 / 128, offset=-127 / 128, name="encoder_input")(lightness)
+    x = layers.Conv2D(32, 3, strides=2, padding="same", name="encoder_stem")(x)
+    x = layers.ReLU(6.0, name="encoder_stem_relu")(x)
+    skips = []
+    index, inputs = 0, 32
+    for repeats, kernel, stride, expansion, outputs in ENCODER_BLOCKS:
+        for repeat in range(repeats):
+            step = stride if repeat == 0 else 1
+            if step == 2:  # noqa: PLR2004  (two is "halve")
+                skips.append(x)
+            name = f"encoder_{index}"
+            y = x
+            if expansion > 1:
+                y = layers.Conv2D(inputs * expansion, 1, name=f"{name}_expand")(y)
+                y = layers.ReLU(6.0, name=f"{name}_expand_relu")(y)
+            y = layers.DepthwiseConv2D(kernel, strides=step, padding="same", name=f"{name}_depthwise")(y)
+            y = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(y)
+            y = layers.Conv2D(outputs, 1, name=f"{name}_project")(y)
+            x = layers.Add(name=f"{name}_add")([x, y]) if step == 1 and inputs == outputs else y
+            index, inputs = index + 1, outputs
+    return [*skips[1:], x]
+
+
+def _conv(x: KerasTensor, filters: int, kernel: int, name: str) -> KerasTensor:
+    x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=name)(x)
+    x = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def load_imagenet_encoder(generator: keras.Model) -> None:
+    """Put the ImageNet weights of EfficientNet-Lite0 (Google, Apache-2.0) into the encoder of `generator`.
+
+    Raises:
+        ValueError: when the generator's encoder has another shape.
+    """
+    with (files("worker") / "weights" / ENCODER_WEIGHTS).open("rb") as file, np.load(file, allow_pickle=False) as saved:
+        for layer in encoder_layers(generator):
+            layer.set_weights([saved[f"{layer.name}/kernel"].astype(np.float32),
+                               saved[f"{layer.name}/bias"].astype(np.float32)])
+
+
+def encoder_layers(generator: keras.Model) -> list[keras.Layer]:
+    """Return the pretrained layers of `generator` that hold weights."""
+    return [layer for layer in generator.layers if layer.name.startswith("encoder_") and layer.weights]
+
+
+def decode(logits: KerasTensor, temperature: float) -> tuple[KerasTensor, KerasTensor]:
+    """Turn the distribution into one color: its mean after sharpening (the annealed mean of Zhang et al. 2016).
+
+    Args:
+        logits: (N, s, s, K), as `build_generator` gives them.
+        temperature: 1 is the plain mean (calm colors); nearer 0 is the likeliest color (vivid).
+
+    Returns:
+        ab (N, s, s, 2) float32 in CIE units, inside the convex hull of the grid; and spread (N, s, s, 1) float32, the
+        standard deviation of the sharpened distribution in ab units: 0 is certain.
+    """
+    grid = ops.convert_to_tensor(color_grid())  # (K, 2)
+    p = ops.softmax(ops.cast(logits, "float32") / temperature, axis=-1)
+    ab = ops.matmul(p, grid)
+    second_moment = ops.matmul(p, ops.sum(grid * grid, axis=-1, keepdims=True))
+    variance = second_moment - ops.sum(ab * ab, axis=-1, keepdims=True)
+    return ab, ops.sqrt(ops.maximum(variance, 0.0))

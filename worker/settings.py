@@ -1,0 +1,70 @@
+"""How to color, as plain frozen values; no TensorFlow, no folders."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OutputFormat = Literal["same", "tiff", "png", "jpeg"]
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """What a scan may be.
+
+    Attributes:
+        megapixels: largest accepted width x height, in millions.
+    """
+
+    megapixels: float = 500.0
+
+
+@dataclass(frozen=True)
+class ColorSettings:
+    """How the generator is run.
+
+    Attributes:
+        render_size: side of the square the generator sees, in pixels, a multiple of 32.
+        batch_size: photos in one device call; None lets the device choose.
+        temperature: of the decoded distribution; 1 is calm, nearer 0 is vivid. None takes the model card's.
+    """
+
+    render_size: int = 256
+    batch_size: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class WriteSettings:
+    """How a colored photo is encoded.
+
+    Attributes:
+        format: container of the result; "same" is the scan's own.
+        label: write into the file that its color was made by a model (IPTC DigitalSourceType).
+    """
+
+    format: OutputFormat = "same"
+    label: bool = True
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The recipe of one training; every number is a default of `config.yaml`.
+
+    Attributes:
+        crop: side of the training squares, in pixels, a multiple of 32.
+        batch: photos in one step.
+        rate: peak learning rate of the generator while it learns alone.
+        adversarial_rate: learning rate of both networks in the adversarial stage.
+        adversarial_weight: share of the adversarial loss beside the class loss.
+        adversarial_share: share of the training, at its end, that is adversarial.
+        train_encoder: whether the pretrained encoder moves too (slower, for large collections).
+        validation_share: share of the collection that is never trained on.
+    """
+
+    crop: int = 192
+    batch: int = 16
+    rate: float = 1e-3
+    adversarial_rate: float = 1e-4
+    adversarial_weight: float = 0.3
+    adversarial_share: float = 0.25
+    train_encoder: bool = False
+    validation_share: float = 0.02

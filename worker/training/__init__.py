@@ -1,0 +1,1 @@
+"""How a generator is made: data, networks, losses, and the training story."""

@@ -1,0 +1,178 @@
+"""ColorizationGAN: generator and discriminator, each with its own optimizer, taught in turn.
+
+Each side is a small task model around both networks: it computes its own loss and moves only its own variables. That
+runs on every Keras backend.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+from numpy.typing import NDArray
+
+from worker.generator import CHROMA_STRIDE, decode, encoder_layers
+from worker.settings import TrainSettings
+from worker.training.dataset import Batch
+from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
+
+AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator
+ADVERSARIAL_TEMPERATURE = 0.6  # of the decoded color that the discriminator judges
+EMA_MOMENTUM = 0.998  # of the averaged weights that are served
+CLIP_NORM = 1.0
+WEIGHT_DECAY = 0.01
+
+
+def picture_of(lightness: KerasTensor, ab: KerasTensor) -> KerasTensor:
+    """Put lightness (N, S, S, 1) at a quarter of its size beside ab (N, S/4, S/4, 2), both scaled for the discriminator."""
+    small = ops.average_pool(lightness, CHROMA_STRIDE, strides=CHROMA_STRIDE)
+    return ops.concatenate([small * 2 - 1, ab / AB_SCALE], axis=-1)
+
+
+class _Task(keras.Model):  # type: ignore[misc]  # keras ships no types
+    """Both networks, of which only `mine` moves."""
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model, mine: keras.Model) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self._mine = [id(variable) for variable in mine.trainable_variables]
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        return [variable for variable in self.variables if id(variable) in self._mine]
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        return [variable for variable in self.variables if id(variable) not in self._mine]
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        return self.non_trainable_variables
+
+
+class GeneratorTask(_Task):
+    """Predict the true colors; with a weight above 0, also pass for a photograph."""
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model, adversarial_weight: float) -> None:
+        super().__init__(generator, discriminator, mine=generator)
+        self.adversarial_weight = adversarial_weight
+
+    def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001  (Keras's)
+        return self.generator(lightness, training=training)
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> KerasTensor:  # noqa: ANN401
+        loss = class_loss(y, y_pred)
+        if self.adversarial_weight:
+            fake, _spread = decode(y_pred, ADVERSARIAL_TEMPERATURE)
+            verdict = self.discriminator(picture_of(x, fake), training=False)
+            loss = loss + self.adversarial_weight * adversarial_loss(verdict)
+        return loss
+
+
+class DiscriminatorTask(_Task):
+    """Tell photographs from what the generator makes of them."""
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model) -> None:
+        super().__init__(generator, discriminator, mine=discriminator)
+
+    def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001, ARG002  (Keras's)
+        logits = self.generator(lightness, training=False)
+        return ops.stop_gradient(decode(logits, ADVERSARIAL_TEMPERATURE)[0])
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> KerasTensor:  # noqa: ANN401
+        on_real = self.discriminator(picture_of(x, y), training=True)
+        on_fake = self.discriminator(picture_of(x, y_pred), training=True)
+        return discriminator_loss(on_real, on_fake)
+
+
+class ColorizationGAN:
+    """Two networks in training: one step at a time, state in and out as plain arrays.
+
+    Args:
+        generator: logits over the color grid from lightness; moved in place.
+        discriminator: moved in place.
+        settings: the recipe.
+    """
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model, settings: TrainSettings) -> None:
+        for layer in encoder_layers(generator):
+            layer.trainable = settings.train_encoder
+        self.generator = generator
+        self.discriminator = discriminator
+        self._alone = GeneratorTask(generator, discriminator, 0.0)
+        self._adversarial = GeneratorTask(generator, discriminator, settings.adversarial_weight)
+        self._judge = DiscriminatorTask(generator, discriminator)
+        self._alone.compile(optimizer=_averaging_optimizer(settings.rate, beta_1=0.9))
+        self._adversarial.compile(optimizer=_averaging_optimizer(settings.adversarial_rate, beta_1=0.5))
+        self._judge.compile(optimizer=keras.optimizers.Adam(3 * settings.adversarial_rate, beta_1=0.5, clipnorm=CLIP_NORM))
+        for task in (self._alone, self._adversarial, self._judge):
+            task.optimizer.build(task.trainable_variables)
+
+    def step_alone(self, batch: Batch, rate: float) -> float:
+        """Teach the generator colors only; returns its loss."""
+        return self._step(self._alone, batch.lightness, batch.label, rate)
+
+    def step_adversarial(self, batch: Batch, rate: float) -> float:
+        """Teach the generator colors and passing for real; returns its loss."""
+        return self._step(self._adversarial, batch.lightness, batch.label, rate)
+
+    def step_judge(self, batch: Batch, rate: float) -> float:
+        """Teach the discriminator; returns its loss."""
+        return self._step(self._judge, batch.lightness, batch.ab, rate)
+
+    @staticmethod
+    def _step(task: _Task, x: NDArray[Any], y: NDArray[Any], rate: float) -> float:
+        task.optimizer.learning_rate = rate
+        return float(task.train_on_batch(x, y))
+
+    def begin_adversarial(self) -> None:
+        """Go on from the averaged weights of the first stage, and average anew from there."""
+        for variable, average in zip(self._alone.trainable_variables, self._averages(self._alone), strict=True):
+            variable.assign(average)
+        for average, variable in zip(self._averages(self._adversarial), self._alone.trainable_variables, strict=True):
+            average.assign(variable)
+
+    @staticmethod
+    def _averages(task: _Task) -> list[keras.Variable]:
+        return list(task.optimizer._model_variables_moving_average)  # noqa: SLF001  (Keras gives no other way to them)
+
+    def averaged_generator(self, *, adversarial: bool) -> keras.Model:
+        """Return a copy of the generator in float32 that holds the averaged weights of the stage: what is served."""
+        served = keras.models.clone_model(self.generator)
+        served.set_weights(self.generator.get_weights())
+        task = self._adversarial if adversarial else self._alone
+        by_path = {variable.path: average for variable, average in zip(task.trainable_variables, self._averages(task), strict=True)}
+        for variable in served.trainable_variables:
+            if variable.path in by_path:
+                variable.assign(by_path[variable.path])
+        return served
+
+    def state(self) -> list[NDArray[Any]]:
+        """Return everything that training changes: networks, then the optimizers."""
+        return [np.asarray(ops.convert_to_numpy(variable)) for variable in self._variables()]
+
+    def restore(self, state: list[NDArray[Any]]) -> None:
+        """Put back what `state` returned.
+
+        Raises:
+            ValueError: when it belongs to other networks.
+        """
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[keras.Variable]:
+        tasks = (self._alone, self._adversarial, self._judge)
+        return [*self.generator.variables, *self.discriminator.variables,
+                *(variable for task in tasks for variable in task.optimizer.variables)]  # fmt: skip
+
+
+def _averaging_optimizer(rate: float, beta_1: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.AdamW(
+        rate, beta_1=beta_1, weight_decay=WEIGHT_DECAY, clipnorm=CLIP_NORM,
+        use_ema=True, ema_momentum=EMA_MOMENTUM, ema_overwrite_frequency=None,
+    )  # fmt: skip

@@ -1,0 +1,26 @@
+"""What the networks are told: how far a distribution is from the true color, and who was taken for real."""
+
+from keras import KerasTensor, ops
+
+REAL = 0.9  # one-sided label smoothing (Salimans et al. 2016): an overconfident discriminator teaches nothing
+
+
+def class_loss(label: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Mean cross-entropy of the true colors.
+
+    Args:
+        label: (N, s, s) int, index of the true color in the grid.
+        logits: (N, s, s, K).
+    """
+    return ops.mean(ops.sparse_categorical_crossentropy(label, ops.cast(logits, "float32"), from_logits=True))
+
+
+def adversarial_loss(verdict_on_fake: KerasTensor) -> KerasTensor:
+    """Binary cross-entropy of fakes against "real": what the generator wants (non-saturating, Goodfellow et al. 2014)."""
+    return ops.mean(ops.softplus(-verdict_on_fake))
+
+
+def discriminator_loss(verdict_on_real: KerasTensor, verdict_on_fake: KerasTensor) -> KerasTensor:
+    """Binary cross-entropy on logits, reals against 0.9, fakes against 0."""
+    on_real = ops.softplus(-verdict_on_real) + (1 - REAL) * verdict_on_real
+    return ops.mean(on_real) + ops.mean(ops.softplus(verdict_on_fake))
