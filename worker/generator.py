@@ -27,6 +27,7 @@ ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, Ef
 )
 SIZE_MULTIPLE = 32  # the encoder halves five times
 CHROMA_STRIDE = 4  # the head works at a quarter of the input's size
+LOGITS, DECODING = "logits", "decoding"  # the layers kept in float32 under every precision policy
 BIN_STEP = 10.0  # ab units between neighboring colors of the grid
 
 
@@ -75,7 +76,7 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
         if at > CHROMA_STRIDE:  # a second look where it is cheap
             x = _conv(x, width, 3, f"refine{at}")
 
-    logits = layers.Conv2D(len(color_grid()), 1, dtype="float32", name="logits")(x)
+    logits = layers.Conv2D(len(color_grid()), 1, dtype="float32", name=LOGITS)(x)
     return keras.Model(lightness, logits, name="generator")
 
 
@@ -89,7 +90,7 @@ def _encode(lightness: KerasTensor) -> list[KerasTensor]:
     for repeats, kernel, stride, expansion, outputs in ENCODER_BLOCKS:
         for repeat in range(repeats):
             step = stride if repeat == 0 else 1
-            if step == 2:  # noqa: PLR2004  (two is "halve")
+            if step == 2:
                 skips.append(x)
             name = f"encoder_{index}"
             y = x
@@ -127,19 +128,45 @@ def encoder_layers(generator: keras.Model) -> list[keras.Layer]:
     return [layer for layer in generator.layers if layer.name.startswith("encoder_") and layer.weights]
 
 
-def decode(logits: KerasTensor, temperature: float) -> tuple[KerasTensor, KerasTensor]:
-    """Turn the distribution into one color: its mean after sharpening (the annealed mean of Zhang et al. 2016).
+def with_decoding(generator: keras.Model, shift: NDArray[np.floating], temperature: float) -> keras.Model:
+    """Give a trained generator the last layer it is served with: (logits - shift) / temperature.
+
+    Common colors, above all gray, are likely everywhere, so the likeliest color is a dull one. Taking a share of their
+    log-probability away (Menon et al. 2021, "Long-tail learning via logit adjustment") and sharpening what is left gives
+    living color without teaching the generator wrong probabilities.
 
     Args:
-        logits: (N, s, s, K), as `build_generator` gives them.
-        temperature: 1 is the plain mean (calm colors); nearer 0 is the likeliest color (vivid).
+        generator: as `build_generator` makes it, or already with a decoding, which is replaced.
+        shift: (K,) to take off the logits: a share of the log-probability of each color.
+        temperature: above 1 flattens, below 1 sharpens.
+
+    Returns:
+        A model that shares its layers with `generator`.
+    """
+    logits = generator.get_layer(LOGITS).output
+    calibrate = layers.Normalization(
+        mean=shift.tolist(), variance=[temperature**2] * len(shift), dtype="float32", name=DECODING
+    )
+    return keras.Model(generator.inputs, calibrate(logits), name="generator")
+
+
+def without_decoding(generator: keras.Model) -> keras.Model:
+    """Return the model up to its plain logits: what is trained."""
+    return keras.Model(generator.inputs, generator.get_layer(LOGITS).output, name="generator")
+
+
+def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """Turn the distribution into one color: its mean (the annealed mean of Zhang et al. 2016, once calibrated).
+
+    Args:
+        logits: (N, s, s, K), calibrated as by `with_decoding`.
 
     Returns:
         ab (N, s, s, 2) float32 in CIE units, inside the convex hull of the grid; and spread (N, s, s, 1) float32, the
-        standard deviation of the sharpened distribution in ab units: 0 is certain.
+        standard deviation of the distribution in ab units: 0 is certain.
     """
     grid = ops.convert_to_tensor(color_grid())  # (K, 2)
-    p = ops.softmax(ops.cast(logits, "float32") / temperature, axis=-1)
+    p = ops.softmax(ops.cast(logits, "float32"), axis=-1)
     ab = ops.matmul(p, grid)
     second_moment = ops.matmul(p, ops.sum(grid * grid, axis=-1, keepdims=True))
     variance = second_moment - ops.sum(ab * ab, axis=-1, keepdims=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import keras
 
 from worker.errors import ModelError
+from worker.generator import DECODING, LOGITS
 
 BUILT_IN = "builtin"
 GENERATOR_FILE = "generator.keras"
@@ -35,11 +36,6 @@ class ModelVersion:
     name: str
     folder: Path
     card: dict[str, Any]
-
-    @property
-    def temperature(self) -> float:
-        """The decoding temperature that was measured best for these weights."""
-        return float(self.card["temperature"])
 
 
 class ModelStore:
@@ -73,7 +69,7 @@ class ModelStore:
         """Save a generator as the next number; a crash leaves either a whole version or a hidden folder, swept next time.
 
         Args:
-            generator: as `worker.generator.build_generator` makes it; its weights are saved in float16.
+            generator: with its decoding (`worker.generator.with_decoding`); its weights are saved in float16.
             card: what is known of it; the weights' SHA-256 and the number are added.
 
         Raises:
@@ -127,11 +123,11 @@ def load_generator(version: ModelVersion, precision: str = "float32") -> keras.M
 
 
 def in_precision(generator: keras.Model, policy: str) -> keras.Model:
-    """Copy a generator with the same weights into another Keras precision policy; its logits stay float32."""
+    """Copy a generator with the same weights into another Keras precision policy; its last layers stay float32."""
 
     def convert(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
-        if layer.name != "logits" and not isinstance(layer, keras.layers.InputLayer):
+        if layer.name not in {LOGITS, DECODING} and not isinstance(layer, keras.layers.InputLayer):
             config["dtype"] = policy
         return layer.__class__.from_config(config)
 

@@ -24,12 +24,10 @@ class ColorSettings:
     Attributes:
         render_size: side of the square the generator sees, in pixels, a multiple of 32.
         batch_size: photos in one device call; None lets the device choose.
-        temperature: of the decoded distribution; 1 is calm, nearer 0 is vivid. None takes the model card's.
     """
 
     render_size: int = 256
     batch_size: int | None = None
-    temperature: float | None = None
 
 
 @dataclass(frozen=True)

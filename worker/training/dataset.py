@@ -27,6 +27,7 @@ CACHE_SIDE = 256  # photos are stretched to this square, as serving stretches sc
 SMALLEST_SIDE = 96  # pixels; below it a photo has nothing to teach
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 READERS = 2  # threads that decode and augment
+PRIOR_PHOTOS = 1000  # enough to know how common each color is
 AHEAD = 4  # batches made ready before they are asked for
 
 
@@ -153,6 +154,21 @@ def _square_or_reason(path: Path, settings: ReadSettings) -> NDArray[np.uint8] |
     if scan.tone_spread(rgb) <= scan.TONE_LIMIT:
         return "without color (gray or one tone)"
     return np.asarray(cv2.resize(rgb, (CACHE_SIDE, CACHE_SIDE), interpolation=cv2.INTER_AREA))
+
+
+def log_prior(collection: Collection) -> NDArray[np.float32]:
+    """Measure how likely each color of the grid is in the training photos, on a fixed sample of them.
+
+    Returns:
+        (K,) float32 log-probabilities; colors that were not met count as one pixel in a thousand.
+    """
+    rng = np.random.default_rng(0)
+    side = CACHE_SIDE // 8
+    count = np.zeros(len(color_grid()))
+    for index in rng.permutation(collection.training)[:PRIOR_PHOTOS]:
+        lab = color.lab_of_rgb(cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA))
+        count += np.bincount(label_of(lab[..., 1:], rng).ravel(), minlength=len(count))
+    return np.log(count / count.sum() + 1e-3).astype(np.float32)
 
 
 def batches(

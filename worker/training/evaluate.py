@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -11,8 +13,9 @@ from worker import batches, color
 from worker.generator import decode
 
 BATCH = 8
-TEMPERATURES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # from calm to vivid
-COLORFUL_ENOUGH = 0.85  # of the truth's colorfulness; calmer looks dull, more shows false color
+SHIFTS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
+TEMPERATURES = (1.0, 0.6, 0.4, 0.3)
+COLORFUL_ENOUGH = 0.8  # of the truth's colorfulness; calmer looks dull, more shows false color
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Scores:
 
     Attributes:
         psnr_gain: decibels of PSNR (RGB, 8 bits) above that of the gray photograph itself.
-        ab_rmse: root mean square error of (a*, b*), CIE units.
+        ab_rmse: root mean square distance in the (a*, b*) plane, CIE units.
         colorfulness_ratio: mean colorfulness of outputs over mean colorfulness of truths; 1 is as colorful as life.
     """
 
@@ -30,43 +33,59 @@ class Scores:
     colorfulness_ratio: float
 
 
-def score(generator: keras.Model, photos: Sequence[NDArray[np.uint8]], render_size: int, temperature: float) -> Scores:
-    """Color the gray of each photo, by the road that serving takes, and compare it with the photo.
+class Decoding(NamedTuple):
+    """How logits become colors: `worker.generator.with_decoding` with `shift` as a share of the log-prior."""
+
+    shift: float
+    temperature: float
+
+
+class Examination:
+    """A generator's logits for a set of photographs, kept so that many decodings can be tried on them.
 
     Args:
-        generator: logits from lightness.
+        generator: plain logits from lightness.
         photos: (H, W, 3) uint8 sRGB, at least one.
         render_size: side of the square the generator sees, pixels.
-        temperature: of decoding.
     """
-    gains, errors, outputs, truths = [], [], [], []
-    for start in range(0, len(photos), BATCH):
-        some = photos[start : start + BATCH]
-        grays = [color.gray_of_rgb(photo) for photo in some]
-        logits = generator(batches.fit(grays, render_size, BATCH), training=False)
-        chroma = np.asarray(keras.ops.convert_to_numpy(decode(logits, temperature)[0]))
-        for photo, gray, ab in zip(some, grays, batches.unfit(chroma, len(some)), strict=True):
+
+    def __init__(self, generator: keras.Model, photos: Sequence[NDArray[np.uint8]], render_size: int) -> None:
+        """Run the generator over the gray of each photo."""
+        self._photos = photos
+        self._grays = [color.gray_of_rgb(photo) for photo in photos]
+        self._logits: list[NDArray[np.float16]] = []
+        for start in range(0, len(photos), BATCH):
+            some = self._grays[start : start + BATCH]
+            logits = keras.ops.convert_to_numpy(generator(batches.fit(some, render_size, BATCH), training=False))
+            self._logits += list(np.asarray(logits[: len(some)], np.float16))
+
+    def score(self, log_prior: NDArray[np.float32], decoding: Decoding) -> Scores:
+        """Color every photo, by the road that serving takes, and compare it with the truth."""
+        gains, errors, outputs, truths = [], [], [], []
+        for photo, gray, logits in zip(self._photos, self._grays, self._logits, strict=True):
+            calibrated = (logits.astype(np.float32) - decoding.shift * log_prior) / decoding.temperature
+            ab = np.asarray(keras.ops.convert_to_numpy(decode(calibrated[None])[0]))[0]
             colored = color.merge(gray, ab)
             gains.append(_psnr(photo, colored) - _psnr(photo, np.repeat(gray[..., None], 3, axis=-1)))
             difference = color.lab_of_rgb(photo)[..., 1:] - color.lab_of_rgb(colored)[..., 1:]
-            errors.append(np.mean(difference.astype(np.float64) ** 2))
+            errors.append(2 * np.mean(difference.astype(np.float64) ** 2))
             outputs.append(colorfulness(colored))
             truths.append(colorfulness(photo))
-    return Scores(
-        round(float(np.mean(gains)), 3), round(float(np.sqrt(np.mean(errors) )), 3),
-        round(float(np.mean(outputs) / np.mean(truths)), 3),
-    )  # fmt: skip
+        ratio = np.mean(outputs) / max(float(np.mean(truths)), 1e-6)
+        return Scores(*(round(float(value), 3) for value in (np.mean(gains), np.sqrt(np.mean(errors)), ratio)))
 
+    def choose(self, log_prior: NDArray[np.float32]) -> tuple[Decoding, Scores]:
+        """Return the decoding nearest to the truth among those that are colorful enough, and its scores.
 
-def choose_temperature(
-    generator: keras.Model, photos: Sequence[NDArray[np.uint8]], render_size: int
-) -> tuple[float, Scores]:
-    """Return the calmest temperature that is colorful enough, and the scores at it."""
-    for temperature in TEMPERATURES:
-        scores = score(generator, photos, render_size, temperature)
-        if scores.colorfulness_ratio >= COLORFUL_ENOUGH:
-            break
-    return temperature, scores
+        Where none is colorful enough, as in very short trainings, the most colorful is taken.
+        """
+        tried = [
+            (decoding, self.score(log_prior, decoding)) for decoding in map(Decoding._make, product(SHIFTS, TEMPERATURES))
+        ]
+        enough = [(decoding, scores) for decoding, scores in tried if scores.colorfulness_ratio >= COLORFUL_ENOUGH]
+        if enough:
+            return max(enough, key=lambda one: one[1].psnr_gain)
+        return max(tried, key=lambda one: one[1].colorfulness_ratio)
 
 
 def _psnr(truth: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -17,7 +17,7 @@ from worker.training.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
 
 AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator
-ADVERSARIAL_TEMPERATURE = 0.6  # of the decoded color that the discriminator judges
+JUDGED_SHIFT, JUDGED_TEMPERATURE = 0.7, 0.5  # how the colors are decoded that the discriminator judges
 EMA_MOMENTUM = 0.998  # of the averaged weights that are served
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.01
@@ -32,11 +32,22 @@ def picture_of(lightness: KerasTensor, ab: KerasTensor) -> KerasTensor:
 class _Task(keras.Model):  # type: ignore[misc]  # keras ships no types
     """Both networks, of which only `mine` moves."""
 
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, mine: keras.Model) -> None:
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        log_prior: NDArray[np.float32],
+        mine: keras.Model,
+    ) -> None:
         super().__init__()
+        self._shift = JUDGED_SHIFT * log_prior
         self.generator = generator
         self.discriminator = discriminator
         self._mine = [id(variable) for variable in mine.trainable_variables]
+
+    def judged(self, logits: KerasTensor) -> KerasTensor:
+        """Decode logits (N, s, s, K) about as they will be served; ab (N, s, s, 2)."""
+        return decode((logits - self._shift) / JUDGED_TEMPERATURE)[0]
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -58,8 +69,14 @@ class _Task(keras.Model):  # type: ignore[misc]  # keras ships no types
 class GeneratorTask(_Task):
     """Predict the true colors; with a weight above 0, also pass for a photograph."""
 
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, adversarial_weight: float) -> None:
-        super().__init__(generator, discriminator, mine=generator)
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        log_prior: NDArray[np.float32],
+        adversarial_weight: float,
+    ) -> None:
+        super().__init__(generator, discriminator, log_prior, mine=generator)
         self.adversarial_weight = adversarial_weight
 
     def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001  (Keras's)
@@ -68,8 +85,7 @@ class GeneratorTask(_Task):
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> KerasTensor:  # noqa: ANN401
         loss = class_loss(y, y_pred)
         if self.adversarial_weight:
-            fake, _spread = decode(y_pred, ADVERSARIAL_TEMPERATURE)
-            verdict = self.discriminator(picture_of(x, fake), training=False)
+            verdict = self.discriminator(picture_of(x, self.judged(y_pred)), training=False)
             loss = loss + self.adversarial_weight * adversarial_loss(verdict)
         return loss
 
@@ -77,12 +93,14 @@ class GeneratorTask(_Task):
 class DiscriminatorTask(_Task):
     """Tell photographs from what the generator makes of them."""
 
-    def __init__(self, generator: keras.Model, discriminator: keras.Model) -> None:
-        super().__init__(generator, discriminator, mine=discriminator)
+    def __init__(
+        self, generator: keras.Model, discriminator: keras.Model, log_prior: NDArray[np.float32]
+    ) -> None:
+        super().__init__(generator, discriminator, log_prior, mine=discriminator)
 
     def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001, ARG002  (Keras's)
         logits = self.generator(lightness, training=False)
-        return ops.stop_gradient(decode(logits, ADVERSARIAL_TEMPERATURE)[0])
+        return ops.stop_gradient(self.judged(logits))
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> KerasTensor:  # noqa: ANN401
         on_real = self.discriminator(picture_of(x, y), training=True)
@@ -96,17 +114,24 @@ class ColorizationGAN:
     Args:
         generator: logits over the color grid from lightness; moved in place.
         discriminator: moved in place.
+        log_prior: (K,) log-probability of each color of the grid in the collection.
         settings: the recipe.
     """
 
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        log_prior: NDArray[np.float32],
+        settings: TrainSettings,
+    ) -> None:
         for layer in encoder_layers(generator):
             layer.trainable = settings.train_encoder
         self.generator = generator
         self.discriminator = discriminator
-        self._alone = GeneratorTask(generator, discriminator, 0.0)
-        self._adversarial = GeneratorTask(generator, discriminator, settings.adversarial_weight)
-        self._judge = DiscriminatorTask(generator, discriminator)
+        self._alone = GeneratorTask(generator, discriminator, log_prior, 0.0)
+        self._adversarial = GeneratorTask(generator, discriminator, log_prior, settings.adversarial_weight)
+        self._judge = DiscriminatorTask(generator, discriminator, log_prior)
         self._alone.compile(optimizer=_averaging_optimizer(settings.rate, beta_1=0.9))
         self._adversarial.compile(optimizer=_averaging_optimizer(settings.adversarial_rate, beta_1=0.5))
         self._judge.compile(optimizer=keras.optimizers.Adam(3 * settings.adversarial_rate, beta_1=0.5, clipnorm=CLIP_NORM))

@@ -4,7 +4,7 @@
 2. build the networks: from a version, or from the ImageNet encoder and nothing else; or where a killed run left off
 3. step by step: the generator learns colors; then the discriminator warms up; then both, in turn
 4. save a checkpoint every few minutes, at the end, and when asked to stop
-5. average, choose the decoding temperature on the validation photos, measure, publish as the next version
+5. average, choose the decoding on the validation photos, measure, publish as the next version
 """
 
 import json
@@ -15,13 +15,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.device import training_precision
 from worker.errors import ModelError
-from worker.generator import build_generator, load_imagenet_encoder
+from worker.generator import build_generator, load_imagenet_encoder, with_decoding, without_decoding
 from worker.models import ModelStore, ModelVersion, VersionName, in_precision, load_generator
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import dataset, evaluate
@@ -32,7 +35,7 @@ CHECKPOINT = "checkpoint.npz"
 CHECKPOINT_SECONDS = 180.0
 WARM_UP = 0.02  # share of the first stage in which the rate rises
 JUDGE_ALONE_STEPS = 40  # discriminator only, before its first verdict counts
-VALIDATION_PHOTOS = 200  # most that are scored at the end
+VALIDATION_PHOTOS = 120  # most that are scored at the end
 RENDER_SIZE = 256
 
 
@@ -73,14 +76,21 @@ class Progress:
     discriminator_loss: float = 0.0
     rate: float = 0.0
 
+    def photos_per_second(self, batch: int) -> float:
+        """Return the speed of the whole training so far."""
+        return (self.step + self.judge_steps) * batch / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> dict[str, float | int | bool]:
+        """Return all of it, rounded for a line of the log."""
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
 
 def train(
-    plan: Plan,
+    plan: Plan | None,
     store: ModelStore,
     run_folder: Path,
     cache_folder: Path,
     *,
-    resume: bool = False,
     report: Callable[[Progress], None] = lambda _progress: None,
     preparing: Callable[[int, int], None] = lambda _done, _all: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -88,11 +98,10 @@ def train(
     """Train a generator as planned and publish it.
 
     Args:
-        plan: what to do; with `resume`, only its folders count, and only if the checkpoint's have moved.
+        plan: what to do; None goes on with the plan of the checkpoint in `run_folder`.
         store: where the parent comes from and the result goes.
         run_folder: for checkpoints.
         cache_folder: for decoded photographs.
-        resume: go on from the checkpoint in `run_folder`.
         report: told after each step.
         preparing: told of photos decoded, and of all.
         should_stop: asked after each step; when true, a checkpoint is saved and None returned.
@@ -102,26 +111,29 @@ def train(
         ModelError: no such version, or nothing to resume.
         OSError: the disk fails; the last checkpoint stays whole.
     """
+    checkpoint = None if plan else _load_checkpoint(run_folder / CHECKPOINT)
+    plan, progress = (checkpoint.plan, checkpoint.progress) if checkpoint else (plan, Progress())
+    assert plan is not None  # noqa: S101  (one of the two is there)
     collection = dataset.prepare(plan.folders, cache_folder, plan.settings.validation_share, plan.read, preparing)
     keras.utils.set_random_seed(plan.seed)
-    gan = _networks(plan, store)
-    progress = Progress()
-    if resume:
-        progress = _load_checkpoint(run_folder / CHECKPOINT, gan)
+    log_prior = dataset.log_prior(collection)
+    gan = _networks(plan, store, log_prior)
+    if checkpoint:
+        _restore(gan, checkpoint, run_folder)
 
     if not _teach(plan, collection, gan, progress, run_folder, report, should_stop):
         return None
-    return _publish(plan, collection, gan, progress, store)
+    return _publish(plan, collection, log_prior, gan, progress, store)
 
 
-def _networks(plan: Plan, store: ModelStore) -> ColorizationGAN:
+def _networks(plan: Plan, store: ModelStore, log_prior: NDArray[np.float32]) -> ColorizationGAN:
     keras.config.set_dtype_policy(training_precision())
     if plan.start == "scratch":
         generator = build_generator()
         load_imagenet_encoder(generator)
     else:
-        generator = load_generator(store.get(plan.start), training_precision())  # type: ignore[arg-type]
-    return ColorizationGAN(generator, build_discriminator(), plan.settings)
+        generator = without_decoding(load_generator(store.get(plan.start), training_precision()))  # type: ignore[arg-type]
+    return ColorizationGAN(generator, build_discriminator(), log_prior, plan.settings)
 
 
 def _teach(
@@ -147,7 +159,7 @@ def _teach(
         report(progress)
         stop = should_stop()
         if stop or now - saved > CHECKPOINT_SECONDS or progress.share >= 1:
-            _save_checkpoint(run_folder / CHECKPOINT, gan, progress)
+            _save_checkpoint(run_folder / CHECKPOINT, gan, plan, progress)
             saved = now
         if stop:
             return False
@@ -182,14 +194,21 @@ def _cosine(share: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * min(share, 1.0))))
 
 
-def _save_checkpoint(path: Path, gan: ColorizationGAN, progress: Progress) -> None:
+class _Checkpoint(NamedTuple):
+    plan: Plan
+    progress: Progress
+    state: list[NDArray[Any]]
+
+
+def _save_checkpoint(path: Path, gan: ColorizationGAN, plan: Plan, progress: Progress) -> None:
     """Write beside the last checkpoint, then take its place; a full disk or a kill leaves the last one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
+    about = json.dumps({"plan": asdict(plan), "progress": asdict(progress)}, default=str)
     arrays = {f"{index:05d}": value for index, value in enumerate(gan.state())}
     try:
         with temporary.open("wb") as file:
-            np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
+            np.savez(file, about=np.array(about), **arrays)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -197,26 +216,44 @@ def _save_checkpoint(path: Path, gan: ColorizationGAN, progress: Progress) -> No
         temporary.unlink(missing_ok=True)
 
 
-def _load_checkpoint(path: Path, gan: ColorizationGAN) -> Progress:
+def _load_checkpoint(path: Path) -> _Checkpoint:
     try:
         with np.load(path, allow_pickle=False) as saved:
-            gan.restore([saved[name] for name in sorted(saved.files) if name != "progress"])
-            return Progress(**json.loads(str(saved["progress"])))
+            about = json.loads(str(saved["about"]))
+            state = [saved[name] for name in sorted(saved.files) if name != "about"]
     except FileNotFoundError as error:
         raise ModelError(f"there is no training to resume: {path} does not exist") from error
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ModelError(f"{path} is damaged ({error}); begin a new training") from error
+    plan = about["plan"]
+    restored = Plan(
+        tuple(map(Path, plan["folders"])), plan["start"], Budget(**plan["budget"]), TrainSettings(**plan["settings"]),
+        ReadSettings(**plan["read"]), plan["seed"],
+    )  # fmt: skip
+    return _Checkpoint(restored, Progress(**about["progress"]), state)
+
+
+def _restore(gan: ColorizationGAN, checkpoint: _Checkpoint, run_folder: Path) -> None:
+    try:
+        gan.restore(checkpoint.state)
     except ValueError as error:
-        raise ModelError(f"{path} belongs to another recipe or is damaged; train without --resume") from error
+        raise ModelError(f"the checkpoint in {run_folder} is of networks of another shape; begin a new training") from error
 
 
 def _publish(
-    plan: Plan, collection: dataset.Collection, gan: ColorizationGAN, progress: Progress, store: ModelStore
+    plan: Plan,
+    collection: dataset.Collection,
+    log_prior: NDArray[np.float32],
+    gan: ColorizationGAN,
+    progress: Progress,
+    store: ModelStore,
 ) -> ModelVersion:
     generator = in_precision(gan.averaged_generator(adversarial=progress.adversarial), "float32")
     judged = collection.validation if len(collection.validation) else collection.training
     photos = [np.asarray(collection.photos[index]) for index in judged[:VALIDATION_PHOTOS]]
-    temperature, scores = evaluate.choose_temperature(generator, photos, RENDER_SIZE)
+    decoding, scores = evaluate.Examination(generator, photos, RENDER_SIZE).choose(log_prior)
     return store.publish(
-        generator,
+        with_decoding(generator, decoding.shift * log_prior, decoding.temperature),
         {
             "parent": str(plan.start),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -230,7 +267,7 @@ def _publish(
             "recipe": asdict(plan.settings),
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
-            "temperature": temperature,
+            "decoding": decoding._asdict(),
             "scores_on": f"{len(photos)} photographs of the collection"
             + (", never trained on" if len(collection.validation) else " (trained on: none could be held back)"),
             "scores": asdict(scores),

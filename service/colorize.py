@@ -1,0 +1,68 @@
+"""Color given files straight away: read, color, deliver, batch by batch; without inbox, queue or moving anything."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
+from pathlib import Path, PurePosixPath
+
+import structlog
+
+from service import inbox, outbox
+from service.config import Config
+from service.pipeline import THREADS, Colorist
+from service.progress import Report
+from worker import scan
+from worker.errors import ScanError
+from worker.scan import Scan
+
+log = structlog.get_logger()
+
+
+def colorize_files(files: Sequence[Path], out: Path, config: Config, colorist: Colorist, report: Report) -> int:
+    """Color files into a folder.
+
+    Args:
+        files: photographs anywhere; they stay as they are.
+        out: folder for the results, named like the files. A name that is taken gets the scan's digest added.
+        config: what may be read and how it is written.
+        colorist: the loaded generator.
+        report: moved after each batch.
+
+    Returns:
+        How many files could not be colored; why is in the log.
+
+    Raises:
+        DeviceError: the device failed.
+        OSError: a file or the folder cannot be read or written.
+    """
+    refused = 0
+    with ThreadPoolExecutor(THREADS) as threads:
+        for start in range(0, len(files), colorist.batch_size):
+            some = files[start : start + colorist.batch_size]
+            read = list(threads.map(_read, some, repeat(config)))
+            scans = [photo for photo in read if isinstance(photo, Scan)]
+            chromas = iter(colorist.predict(scans))
+            results = [photo if isinstance(photo, ScanError) else next(chromas) for photo in read]
+            for path, photo, result in zip(some, read, results, strict=True):
+                if isinstance(result, ScanError):
+                    refused += 1
+                    log.warning("photo.refused", path=path, reason=str(result))
+                    continue
+                name = _free_name(path, out, config)
+                delivered = outbox.deliver(out, name, partial(colorist.paint, photo, result))
+                log.info("photo.delivered", path=path, output=delivered)
+            report(start + len(some), len(files), "")
+    return refused
+
+
+def _read(path: Path, config: Config) -> Scan | ScanError:
+    try:
+        return scan.read(path, config.read_settings)
+    except ScanError as error:
+        return error
+
+
+def _free_name(path: Path, out: Path, config: Config) -> PurePosixPath:
+    name = outbox.output_name(PurePosixPath(path.name), config.output.format)
+    return outbox.alternative_name(name, inbox.digest(path)) if (out / name).exists() else name

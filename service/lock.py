@@ -1,0 +1,60 @@
+"""One daemon on one state folder: a lock that the kernel gives back when its process ends, however it ends."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import Self
+
+from worker.errors import DeviceError
+
+LOCK_FILE = "lock"
+
+
+class StateLock:
+    """Held while a daemon works on a state folder; the file names its owner.
+
+    Args:
+        state: the state folder; it must exist.
+
+    Raises:
+        DeviceError: another process holds it.
+    """
+
+    def __init__(self, state: Path) -> None:
+        """Take the lock."""
+        self._file = (state / LOCK_FILE).open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = owner_of(state) or "another process"
+            self._file.close()
+            raise DeviceError(f"{state} is in use by {owner}; stop it first") from error
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Return the lock."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self.close()
+
+
+def owner_of(state: Path) -> str | None:
+    """Return who holds the lock of a state folder, such as "process 12 on archive", or None."""
+    try:
+        with (state / LOCK_FILE).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "another process"
+    except FileNotFoundError:
+        pass
+    return None

@@ -1,0 +1,303 @@
+"""The way of the photos, many at once: claimed jobs -> scans -> color -> delivered.
+
+Each `step`, without waiting for anything but the device:
+1. take the results of writers: finish the job, then archive the original
+2. take the results of readers: a scan is ready for the device, or its job is rejected or waits
+3. claim jobs and hand them to readers, as far as memory allows
+4. when a batch is full or has waited long enough, color it and hand each photo to a writer
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from service import inbox, outbox
+from service.config import Config
+from service.ledger import Job, Ledger
+from worker import scan
+from worker.errors import DeviceError, ScanError
+from worker.scan import Scan
+
+THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
+PIXELS_IN_MEMORY = (
+    256_000_000  # of all photos between reader and outbox; one larger photo goes alone
+)
+BATCHES_IN_MEMORY = 4
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Colorist(Protocol):
+    """What the pipeline needs of `worker.colorizer.Colorizer`; tests bring their own."""
+
+    batch_size: int
+
+    @property
+    def model(self) -> str:
+        """Name of the model version that colors."""
+
+    def predict(self, scans: Sequence[Scan]) -> list[Any]:
+        """Give chroma, or a ScanError, for each scan."""
+
+    def paint(self, photo: Scan, chroma: Any, file: Any) -> None:
+        """Write the colored photo into an open file."""
+
+
+class Changed(Exception):  # noqa: N818 - it is news, no error
+    """The file is gone, or no longer the one that was queued; the watcher brings what it is now."""
+
+
+@dataclass
+class Tally:
+    """What happened since the daemon started, in photos."""
+
+    finished: int = 0
+    rejected: int = 0
+
+
+class _Move(NamedTuple):
+    job: Job
+    move: Callable[[Path], Path]
+
+
+@dataclass
+class _Trouble:
+    """How long the machine's faults make everything wait: doubling until something works again."""
+
+    first_wait: float
+    longest_wait: float
+    until: float = 0.0
+    faults: int = 0
+
+    def begin(self, now: float) -> float:
+        if now >= self.until:  # photos that fail together are one fault
+            wait = min(self.longest_wait, self.first_wait * 2.0**self.faults)
+            self.faults = min(self.faults + 1, 32)
+            self.until = now + wait
+        return self.until - now
+
+    def end(self) -> None:
+        self.faults, self.until = 0, 0.0
+
+
+class Pipeline:
+    """Carries jobs from the ledger through to the outbox.
+
+    All ledger work and all decisions happen in the thread that calls `step`; readers and writers are threads of its own.
+
+    Args:
+        config: folders and limits.
+        ledger: where jobs come from and go to.
+        colorist: the loaded generator.
+        wake: called from other threads when there is something to step for.
+    """
+
+    def __init__(
+        self, config: Config, ledger: Ledger, colorist: Colorist, wake: Callable[[], None]
+    ) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._colorist = colorist
+        self._wake = wake
+        self._readers = ThreadPoolExecutor(THREADS, "reader")
+        self._writers = ThreadPoolExecutor(THREADS, "writer")
+        self._claimed: deque[Job] = deque()
+        self._reading: dict[Future[Scan], Job] = {}
+        self._ready: deque[tuple[Job, Scan, float]] = deque()
+        self._writing: dict[Future[Path], tuple[Job, Scan]] = {}
+        self._moves: deque[_Move] = deque()  # originals on their way out of the inbox
+        self._trouble = _Trouble(config.retry.first_wait, config.retry.longest_wait)
+        self.tally = Tally()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in hand."""
+        return not (self._claimed or self._reading or self._ready or self._writing or self._moves)
+
+    def step(self, now: float, wall: float, *, claim: bool = True) -> None:
+        """Do all that can be done now.
+
+        Args:
+            now: monotonic seconds.
+            wall: seconds since 1970, for the ledger.
+            claim: False to only bring what is in hand to its end.
+        """
+        self._collect_written(now, wall)
+        self._collect_read(now, wall)
+        self._move_originals(now)
+        if claim and now >= self._trouble.until:
+            self._claim(wall)
+        self._start_reading()
+        while self._batch_is_due(now):
+            self._color(now, wall)
+
+    def next_due(self, now: float) -> float | None:
+        """Return in how many seconds a step is useful though nothing woke it, or None."""
+        dues = [self._trouble.until - now] if self._moves else []
+        if self._ready:
+            dues.append(self._ready[0][2] + self._config.batch.longest_wait - now)
+        return max(0.0, min(dues)) if dues else None
+
+    def release(self, wall: float) -> None:
+        """Give back the jobs that nobody has begun to read."""
+        while self._claimed:
+            self._ledger.release(self._claimed.popleft().id, wall)
+
+    def close(self) -> None:
+        """End the threads; what they have in hand is finished first."""
+        self._readers.shutdown(cancel_futures=True)
+        self._writers.shutdown()
+
+    # The steps, in a photo's order
+
+    def _claim(self, wall: float) -> None:
+        in_flight = len(self._claimed) + len(self._reading) + len(self._ready) + len(self._writing)
+        room = min(
+            self._colorist.batch_size, BATCHES_IN_MEMORY * self._colorist.batch_size - in_flight
+        )
+        if not self._claimed and room > 0:
+            self._claimed.extend(self._ledger.claim(room, wall, in_flight=in_flight))
+
+    def _start_reading(self) -> None:
+        while (
+            self._claimed
+            and len(self._reading) < THREADS
+            and self._pixels_in_memory() < PIXELS_IN_MEMORY
+        ):
+            job = self._claimed.popleft()
+            future = self._readers.submit(self._read, job)
+            self._reading[future] = job
+            future.add_done_callback(lambda _future: self._wake())
+
+    def _pixels_in_memory(self) -> int:
+        ready = sum(photo.gray.size for _job, photo, _since in self._ready)
+        return ready + sum(photo.gray.size for _job, photo in self._writing.values())
+
+    def _read(self, job: Job) -> Scan:
+        path = self._config.inbox / job.path
+        if inbox.snapshot(path) != job.snapshot:
+            raise Changed
+        photo = scan.read(path, self._config.read_settings)
+        if inbox.snapshot(path) != job.snapshot:
+            raise Changed
+        return photo
+
+    def _collect_read(self, now: float, wall: float) -> None:
+        for future in [future for future in self._reading if future.done()]:
+            job = self._reading.pop(future)
+            photo = self._outcome(job, future, now, wall)
+            if photo is not None:
+                self._ready.append((job, photo, now))
+
+    def _batch_is_due(self, now: float) -> bool:
+        if not self._ready:
+            return False
+        nothing_follows = not self._reading and not self._writing and not self._claimed
+        full = len(self._ready) >= self._colorist.batch_size
+        waited = now - self._ready[0][2] >= self._config.batch.longest_wait
+        memory_is_full = not self._reading and self._pixels_in_memory() >= PIXELS_IN_MEMORY
+        return full or waited or nothing_follows or memory_is_full
+
+    def _color(self, now: float, wall: float) -> None:
+        count = min(self._colorist.batch_size, len(self._ready))
+        batch = [self._ready.popleft() for _ in range(count)]
+        try:
+            chromas = self._colorist.predict([photo for _job, photo, _since in batch])
+        except DeviceError as error:
+            for job, _photo, _since in batch:
+                self._wait(job, error, now, wall)
+            return
+        for (job, photo, _since), chroma in zip(batch, chromas, strict=True):
+            if isinstance(chroma, ScanError):
+                self._reject(job, str(chroma), now, wall)
+                continue
+            future = self._writers.submit(self._write, job, photo, chroma)
+            self._writing[future] = (job, photo)
+            future.add_done_callback(lambda _future: self._wake())
+
+    def _write(self, job: Job, photo: Scan, chroma: Any) -> Path:
+        paint = partial(self._colorist.paint, photo, chroma)
+        return outbox.deliver(self._config.outbox, PurePosixPath(job.output), paint)
+
+    def _collect_written(self, now: float, wall: float) -> None:
+        for future in [future for future in self._writing if future.done()]:
+            job, _photo = self._writing.pop(future)
+            if self._outcome(job, future, now, wall) is None:
+                continue
+            self._trouble.end()
+            self._ledger.finish(job.id, model=self._colorist.model, now=wall)
+            self.tally.finished += 1
+            log.info("photo.delivered", job=job.id, path=job.path, output=job.output)
+            self.archive(job, now)
+
+    # What went wrong, and whose fault it is
+
+    def _outcome(self, job: Job, future: Future[T], now: float, wall: float) -> T | None:
+        """Return what a thread made of a job, or settle the job and return None."""
+        try:
+            return future.result()
+        except ScanError as error:
+            self._reject(job, str(error), now, wall)
+        except Changed:
+            self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
+            log.info("photo.changed", job=job.id, path=job.path)
+        except (OSError, DeviceError, MemoryError) as error:
+            self._wait(job, error, now, wall)
+        # The one broad except: a fault nobody foresaw, met by one photo, must not stop the line. Its
+        # traceback is logged, its attempt counts, and after the last one the photo is rejected.
+        except Exception as error:
+            log.exception("photo.failed", job=job.id, path=job.path, attempt=job.attempts)
+            if job.attempts >= self._config.retry.attempts:
+                reason = f"photochrom failed on this photo {job.attempts} times; the last time: {error!r}"
+                self._reject(job, reason, now, wall)
+            else:
+                self._ledger.again(job.id, repr(error), wall + self._config.retry.first_wait)
+        return None
+
+    def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Put a job back in the queue: the machine is at fault, so everything waits a while."""
+        seconds = self._trouble.begin(now)
+        self._ledger.wait(job.id, str(error) or repr(error), wall + seconds)
+        log.warning(
+            "photo.waits", job=job.id, path=job.path, reason=str(error) or repr(error), seconds=seconds
+        )
+
+    def _reject(self, job: Job, reason: str, now: float, wall: float) -> None:
+        self._ledger.fail(job.id, reason, wall)
+        self.tally.rejected += 1
+        log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
+        self.set_aside(job, reason, now)
+
+    def set_aside(self, job: Job, reason: str, now: float) -> None:
+        """Move the original of a failed job to the rejected ones, with the reason."""
+        move = partial(inbox.reject, reason=reason)
+        self._moves.append(_Move(job, partial(move, inbox=self._config.inbox, rejected=self._config.rejected)))
+        self._move_originals(now)
+
+    def archive(self, job: Job, now: float) -> None:
+        """Move the original of a finished job out of the inbox, if it is to be moved."""
+        if self._config.originals.after == "move":
+            move = partial(inbox.archive, inbox=self._config.inbox, originals=self._config.originals.folder)
+            self._moves.append(_Move(job, move))
+            self._move_originals(now)
+
+    def _move_originals(self, now: float) -> None:
+        """Move what waits to be moved; what the disk refuses is tried again after the wait."""
+        while self._moves and now >= self._trouble.until:
+            job, move = self._moves[0]
+            path = self._config.inbox / job.path
+            try:
+                if inbox.snapshot(path) == job.snapshot:  # else it was taken away, or is another by now
+                    log.info("photo.moved", job=job.id, path=job.path, to=move(path))
+                self._moves.popleft()
+            except OSError as error:
+                seconds = self._trouble.begin(now)
+                log.warning("photo.not_moved", job=job.id, path=job.path, reason=str(error), seconds=seconds)

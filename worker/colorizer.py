@@ -1,0 +1,108 @@
+"""A generator in memory: scans in, chroma out, in batches of one fixed shape; and the last step, chroma and scan to a file.
+
+One photo's chroma never depends on its neighbors in the batch. Gray is never given for color: what the device cannot do raises.
+"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+import tensorflow as tf
+
+from worker import batches, color, scan
+from worker.color import Floats
+from worker.device import Device
+from worker.errors import DeviceError, ModelError, ScanError
+from worker.generator import SIZE_MULTIPLE, decode
+from worker.models import ModelVersion, load_generator
+from worker.scan import Scan
+from worker.settings import ColorSettings, WriteSettings
+
+
+class Colorizer:
+    """Holds a loaded generator and the batch size that fits the device.
+
+    Args:
+        version: the generator to load.
+        settings: render size and batch size.
+        output: container and label of what `paint` writes.
+        device: what it runs on; decides the batch size where the settings leave it open.
+
+    Raises:
+        ModelError: when the version cannot be loaded or fails its first batch.
+        DeviceError: when not even one photo fits into the device's memory.
+    """
+
+    def __init__(
+        self, version: ModelVersion, settings: ColorSettings, output: WriteSettings, device: Device
+    ) -> None:
+        """Load the generator and try it."""
+        if settings.render_size % SIZE_MULTIPLE:
+            raise ModelError(f"the render size must be a multiple of {SIZE_MULTIPLE}, not {settings.render_size}")
+        self.model = version.name
+        self._output = output
+        self.batch_size = settings.batch_size or device.batch_size
+        self._side = settings.render_size
+        self._generator = load_generator(version)
+        self._run = tf.function(self._color, reduce_retracing=False)
+        self._check()
+
+    def _color(self, lightness: tf.Tensor) -> tf.Tensor:
+        ab, _spread = decode(self._generator(lightness, training=False))
+        return ab
+
+    def _check(self) -> None:
+        """Color a gray ramp: traces the graph before the first photo comes, and refuses a generator that is broken."""
+        ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+        if isinstance(self.predict([Scan(ramp, "png")])[0], ScanError):
+            raise ModelError(f"model version {self.model} gives impossible colors; choose another version")
+
+    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
+        """Predict chroma for any number of scans.
+
+        When the device's memory does not suffice, the batch is halved, down to one, and stays at the size that fitted.
+
+        Args:
+            scans: photographs.
+
+        Returns:
+            for each scan, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why this one could not be colored.
+
+        Raises:
+            DeviceError: when the device fails, or cannot hold one single photo.
+        """
+        results: list[Floats | ScanError] = []
+        while len(results) < len(scans):
+            some = scans[len(results) : len(results) + self.batch_size]
+            try:
+                results += self._predict_batch(some)
+            except tf.errors.ResourceExhaustedError as error:
+                if self.batch_size == 1:
+                    raise DeviceError("the device has too little memory for one photo; lower model.render_size") from error
+                self.batch_size = max(1, self.batch_size // 2)
+            except (tf.errors.InternalError, tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+                raise DeviceError(f"the device failed: {error.message}") from error
+        return results
+
+    def _predict_batch(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
+        squares = batches.fit([one.gray for one in scans], self._side, self.batch_size)  # (N, S, S, 1)
+        chroma = self._run(tf.constant(squares)).numpy()  # (N, S/4, S/4, 2)
+        return [
+            ab if np.isfinite(ab).all() else ScanError("the generator found no finite color for this photograph")
+            for ab in batches.unfit(chroma, len(scans))
+        ]
+
+    def paint(self, photo: Scan, chroma: Floats, file: BinaryIO) -> None:
+        """Lay chroma over the scan's own lightness, at full size and depth, and encode the result.
+
+        Safe to call from several threads at once.
+
+        Args:
+            photo: the scan.
+            chroma: as `predict` gave it.
+            file: open for writing, seekable.
+
+        Raises:
+            OSError: when the disk fails.
+        """
+        scan.write(color.merge(photo.gray, chroma), photo, self._output, file)
