@@ -1,0 +1,264 @@
+"""Promises of worker.color; the reference is CIE 15 and IEC 61966-2-1 written out in float64 below."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.images import as_rgb, color_scene, dtype_of, gray_scene
+from worker import color
+
+LIMIT = {8: 1.0, 16: 0.1}  # L* units that merge may be off at each depth
+MATRIX = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ],
+)  # sRGB to XYZ, D65 (IEC 61966-2-1)
+
+
+def reference_lab(rgb: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Give CIE L*a*b* of sRGB codes (..., 3), by the book and in float64."""
+    encoded = rgb.astype(np.float64) / np.iinfo(rgb.dtype).max
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    ratio = linear @ MATRIX.T / MATRIX.sum(axis=1)
+    f = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lightness_error(gray: NDArray[np.integer], rgb: NDArray[np.integer]) -> float:
+    """Return the largest difference of L* between a scan and its colored photo."""
+    return float(np.abs(reference_lab(as_rgb(gray))[..., 0] - reference_lab(rgb)[..., 0]).max())
+
+
+@given(
+    height=st.integers(1, 60), width=st.integers(1, 60), depth=st.sampled_from([8, 16]), grid=st.integers(1, 9),
+    reach=st.sampled_from([0.0, 20.0, 60.0, 110.0, 500.0]), noise=st.booleans(), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@example(height=1, width=1, depth=8, grid=1, reach=110.0, noise=True, seed=0)
+@example(height=1, width=47, depth=16, grid=8, reach=110.0, noise=True, seed=1)
+@example(height=3000, width=7, depth=8, grid=8, reach=60.0, noise=False, seed=2)
+@example(height=2, width=9000, depth=16, grid=8, reach=60.0, noise=True, seed=3)
+@settings(max_examples=120, deadline=None)
+def test_lightness_is_sacred(
+    height: int, width: int, depth: int, grid: int, reach: float, seed: int, *, noise: bool
+) -> None:
+    """For any gray and any chroma, possible or not, the photo has the scan's size, depth and L*."""
+    rng = np.random.default_rng(seed)
+    gray = gray_scene(height, width, depth, seed % 1000)
+    if noise:
+        gray = rng.integers(0, 2**depth, (height, width)).astype(dtype_of(depth))
+    ab = rng.uniform(-reach, reach, (grid, grid, 2)).astype(np.float32)
+    rgb = color.merge(gray, ab)
+
+    assert ((height, width, 3), gray.dtype) == (rgb.shape, rgb.dtype)
+    assert lightness_error(gray, rgb) <= LIMIT[depth]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_lightness_is_sacred_at_every_code_and_hue(depth: int) -> None:
+    """Every gray code keeps its L* beside the most extreme chroma of every hue; what does not fit is desaturated."""
+    codes = np.arange(0, 2**depth, 1 if depth == 8 else 37).astype(dtype_of(depth))
+    for hue in np.arange(0, 2 * np.pi, np.pi / 8):
+        ab = np.full((1, 1, 2), 1e4 * np.array([np.cos(hue), np.sin(hue)]), np.float32)
+        gray = np.repeat(codes[None], 2, axis=0)
+        rgb = color.merge(gray, ab)
+
+        assert lightness_error(gray, rgb) <= LIMIT[depth]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_no_chroma_gives_the_scan_itself(depth: int) -> None:
+    """Without chroma every gray code comes back as three equal codes: itself."""
+    gray = np.arange(2**depth, dtype=dtype_of(depth)).reshape(2 ** (depth // 2), -1)
+    rgb = color.merge(gray, np.zeros((5, 5, 2), np.float32))
+
+    assert np.array_equal(as_rgb(gray), rgb)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("rows", [1, 2, 7, 10**6])
+@pytest.mark.parametrize("size", [(98, 131), (1, 40), (40, 1), (700, 530)])
+def test_strips_leave_no_trace(
+    monkeypatch: pytest.MonkeyPatch, depth: int, rows: int, size: tuple[int, int]
+) -> None:
+    """The photo is the same whatever the strips it was worked in, but for OpenCV's last bit in strips of one row."""
+    gray = gray_scene(*size, depth)
+    ab = np.random.default_rng(1).uniform(-60, 60, (16, 16, 2)).astype(np.float32)
+    usual = color.merge(gray, ab)
+    monkeypatch.setattr(color, "STRIP_PIXELS", rows * size[1])
+    other = color.merge(gray, ab)
+    difference = np.abs(usual.astype(np.int64) - other)
+
+    assert difference.max() <= (1 if rows == 1 else 0)
+    assert (difference > 0).mean() < 0.01
+
+
+@given(st.integers(1, 5000), st.integers(1, 300_000))
+def test_strips_cover_every_row_once(height: int, width: int) -> None:
+    """Strips follow each other without gap or overlap."""
+    rows = [row for part in color.strips(height, width) for row in range(part.start, part.stop)]
+
+    assert list(range(height)) == rows
+
+
+def test_possible_chroma_arrives() -> None:
+    """A color that fits into the gamut comes out as it was asked for, over the whole picture."""
+    gray = np.full((300, 200), 128, np.uint8)
+    wanted = np.array([25.0, -30.0])
+    rgb = color.merge(gray, np.full((8, 8, 2), wanted, np.float32))
+
+    assert wanted == pytest.approx(reference_lab(rgb)[..., 1:].mean(axis=(0, 1)), abs=0.6)
+    assert (rgb == rgb[0, 0]).all()
+
+
+def test_impossible_chroma_keeps_its_hue() -> None:
+    """Where a color leaves the gamut it is drawn straight toward gray, so red does not turn yellow."""
+    gray = np.full((20, 20), 60, np.uint8)
+    rgb = color.merge(gray, np.full((1, 1, 2), (100.0, 0.0), np.float32))
+    a, b = reference_lab(rgb)[0, 0, 1:]
+
+    assert a > 20
+    assert abs(b) < a / 2
+
+
+def test_black_and_white_take_no_color() -> None:
+    """Pure black and pure white have no room for chroma and stay."""
+    for code in (0, 255):
+        rgb = color.merge(np.full((9, 9), code, np.uint8), np.full((3, 3, 2), 80.0, np.float32))
+
+        assert (code == rgb).all()
+
+
+def chroma_leak(enlarged: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Return the root mean square of wrong chroma in CIE units."""
+    return float(np.sqrt(((enlarged - truth) ** 2).sum(axis=-1).mean()))
+
+
+@pytest.mark.parametrize("edge", [403, 410, 419])
+@pytest.mark.parametrize("slant", [0.0, 0.4])
+def test_chroma_is_not_blurred_across_an_edge(edge: int, slant: float) -> None:
+    """At a strong edge, off the chroma grid, three tenths of plain bilinear's wrong color is gone."""
+    height, width = 600, 800
+    y, x = np.mgrid[0:height, 0:width]
+    right = x + slant * (y - height / 2) > edge
+    gray = np.where(right, 170, 90).astype(np.uint8)
+    gray = np.clip(gray + np.random.default_rng(0).normal(0, 1.5, gray.shape), 0, 255).astype(
+        np.uint8
+    )
+    truth = np.where(right[..., None], (18.0, 22.0), (-14.0, -12.0)).astype(np.float32)
+    coarse = cv2.resize(truth, (64, 64), interpolation=cv2.INTER_AREA)
+    bilinear = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    merged = reference_lab(color.merge(gray, coarse))[..., 1:]
+    near = np.abs(x + slant * (y - height / 2) - edge) < 13
+
+    assert chroma_leak(merged[near], truth[near]) < 0.7 * chroma_leak(bilinear[near], truth[near])
+
+
+def test_chroma_far_from_an_edge_is_left_alone() -> None:
+    """Edges do not stain the even surfaces on their two sides."""
+    gray = np.full((400, 400), 90, np.uint8)
+    gray[:, 200:] = 170
+    truth = np.where(np.arange(400)[None, :, None] >= 200, (18.0, 22.0), (-14.0, -12.0)) * np.ones(
+        (400, 1, 1)
+    )
+    coarse = cv2.resize(truth.astype(np.float32), (50, 50), interpolation=cv2.INTER_AREA)
+    merged = reference_lab(color.merge(gray, coarse))[..., 1:]
+
+    for side in (slice(0, 150), slice(250, 400)):
+        assert truth[:, side] == pytest.approx(merged[:, side], abs=1.5)
+
+
+def test_chroma_without_edges_is_smooth() -> None:
+    """Over an even lightness the chroma grid leaves no steps."""
+    gray = np.full((512, 512), 128, np.uint16) * np.uint16(257)
+    ramp = np.linspace(-20, 20, 16, dtype=np.float32)
+    coarse = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None]), axis=-1)
+    merged = reference_lab(color.merge(gray, np.ascontiguousarray(coarse)))[..., 1:]
+
+    assert np.abs(np.diff(merged, axis=1)).max() < 0.3
+
+
+@given(st.integers(1, 30_000), st.integers(1, 30_000))
+def test_the_guide_is_never_larger_than_the_scan(height: int, width: int) -> None:
+    """The guide keeps the proportions, at most at GUIDE_SIDE, and has at least one pixel."""
+    h, w = color.guide_size(height, width)
+
+    assert 1 <= h <= min(height, color.GUIDE_SIDE)
+    assert 1 <= w <= min(width, color.GUIDE_SIDE)
+
+
+def test_lab_agrees_with_the_book() -> None:
+    """lab_of_rgb is CIE L*a*b* (D65) of sRGB, within OpenCV's half a unit."""
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    corners = np.array(np.meshgrid([0, 255], [0, 255], [0, 255])).reshape(3, 8).T.astype(np.uint8)
+    rgb[0, :8] = corners
+
+    assert reference_lab(rgb) == pytest.approx(color.lab_of_rgb(rgb), abs=0.5)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_lightness_agrees_with_the_book(depth: int) -> None:
+    """lightness is CIE L* / 100 of every gray code."""
+    codes = np.arange(2**depth, dtype=dtype_of(depth))
+
+    assert reference_lab(as_rgb(codes))[:, 0] / 100 == pytest.approx(
+        color.lightness(codes), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_codes_survive_linear_light(depth: int) -> None:
+    """Every code comes back from linear light as itself."""
+    codes = np.arange(2**depth, dtype=dtype_of(depth)).reshape(16, -1)
+    back = color.encode(color.linear_of_codes(codes), depth)
+
+    assert codes.dtype == back.dtype
+    assert np.array_equal(codes, back)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_light_beyond_the_range_is_clipped(depth: int) -> None:
+    """A rounding error below black or above white does not wrap around."""
+    codes = color.encode(np.array([[-1e-3, 1.001]], np.float32), depth)
+
+    assert [0, 2**depth - 1] == codes[0].tolist()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_gray_of_rgb_keeps_luminance(depth: int) -> None:
+    """The gray of a color has its L*, but for rounding to a code."""
+    rgb = color_scene(50, 70).astype(dtype_of(depth)) * dtype_of(depth)(1 if depth == 8 else 257)
+    gray = color.gray_of_rgb(rgb)
+
+    assert rgb.dtype == gray.dtype
+    assert lightness_error(gray, rgb) <= {8: 0.3, 16: 0.01}[depth]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_gray_of_gray_is_itself(depth: int) -> None:
+    """Three equal codes have that code as their gray."""
+    codes = np.arange(2**depth, dtype=dtype_of(depth)).reshape(16, -1)
+
+    assert np.array_equal(codes, color.gray_of_rgb(as_rgb(codes)))
+
+
+@given(st.tuples(*[st.integers(10, 245)] * 3))
+@settings(deadline=None)
+def test_every_color_of_srgb_is_in_gamut(rgb: tuple[int, int, int]) -> None:
+    """No ab that an sRGB color has is refused."""
+    ab = reference_lab(np.array([rgb], np.uint8))[:, 1:]
+
+    assert color.in_gamut_ab(ab).all()
+
+
+def test_colors_beyond_srgb_are_out_of_gamut() -> None:
+    """ab that no sRGB color comes near are refused; neutral gray is not."""
+    far = np.array([[110.0, -110.0], [-110.0, 0.0], [0.0, 110.0], [-60.0, -60.0], [0.0, -120.0]])
+
+    assert not color.in_gamut_ab(far).any()
+    assert color.in_gamut_ab(np.zeros((1, 2))).all()
