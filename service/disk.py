@@ -1,0 +1,93 @@
+"""What makes a change on disk last: folders that are synced, names that fit and are not taken."""
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+PART_PREFIX = ".photochrom-"
+PART_SUFFIX = ".part"
+LONGEST_NAME = 255  # bytes, on every Linux file system in use
+
+_NO_SYNC_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
+_NO_HARD_LINKS = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EINVAL,
+}
+
+
+def part_path(folder: Path) -> Path:
+    """Name a hidden temporary file in a folder, unlike any other and short whatever it is for."""
+    return folder / f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}"
+
+
+def fitting_name(stem: str, ending: str) -> str:
+    """Join a stem and an ending, shortening the stem so that the name has at most 255 bytes."""
+    while stem and len(os.fsencode(stem + ending)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut.
+
+    Raises:
+        OSError: the disk did not do it. File systems that cannot sync a folder are let off.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_FOR_FOLDERS:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each made to survive a power cut.
+
+    Raises:
+        OSError: it cannot be made, or something that is no folder has its name.
+    """
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            each.mkdir()
+        sync_folder(each.parent)
+        sync_folder(each)  # raises NotADirectoryError when the name belongs to a file
+
+
+def rename_without_overwriting(source: Path, target: Path) -> None:
+    """Give a file another name on the same file system, never that of another file.
+
+    Raises:
+        FileExistsError: the target's name is taken by another file.
+        OSError: of errno EXDEV when the two are not on one file system, else the disk's own.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        if not os.path.samestat(os.lstat(source), os.lstat(target)):
+            raise
+        # An earlier call was cut off between the two steps.
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Claim the name with an empty file that nobody else can have made, then replace that.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            os.rename(source, target)  # noqa: PTH104 - beside os.link
+        except OSError:
+            target.unlink()
+            raise
+        return
+    source.unlink()

@@ -1,0 +1,278 @@
+"""Which files in the inbox count, and where an original goes afterwards; only here is one moved.
+
+Refuses everything that is not a plain file with a photo's name: links, FIFOs, sockets, devices,
+hidden and unfinished files, and what file managers leave behind. Nothing is ever overwritten.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import itertools
+import os
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from service.disk import (
+    fitting_name,
+    make_folder,
+    part_path,
+    rename_without_overwriting,
+    sync_folder,
+)
+from service.stability import Snapshot
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
+UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
+LITTER = frozenset({"thumbs.db", "desktop.ini"})
+LITTER_FOLDERS = frozenset({"@eadir", "__macosx"})  # .stfolder and the like start with a dot
+
+log = structlog.get_logger()
+
+
+def eligible(path: Path, inbox: Path) -> bool:
+    """Tell whether a file is one to color, by its name and kind; its content is not looked at.
+
+    Args:
+        path: a path below the inbox, from anywhere.
+        inbox: the inbox's folder; it may itself be a symlink.
+
+    Returns:
+        True for a plain file with a photo's suffix that is really inside the inbox: not a symlink,
+        nor reached through one, nor in a folder that is left alone.
+    """
+    if not path.is_relative_to(inbox):
+        return False
+    relative = path.relative_to(inbox)
+    if not relative.parts or any(_ignored_folder(part) for part in relative.parts[:-1]):
+        return False
+    if _ignored_file(path.name) or path.suffix.lower() not in PHOTO_SUFFIXES:
+        return False
+    # Without a symlink on the way, the real path is the inbox's own plus the same names.
+    if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
+        return False
+    return snapshot(path) is not None
+
+
+def find(folder: Path) -> Iterator[Path]:
+    """Walk a folder and those in it for eligible files, in the order of their names.
+
+    Sub-folders that vanish meanwhile are skipped; those that cannot be read are logged and skipped.
+
+    Args:
+        folder: the inbox, or a folder in it that is not left alone.
+
+    Yields:
+        The folder's path joined with that of each file.
+
+    Raises:
+        OSError: the folder itself cannot be read, so nothing can be said about its files.
+    """
+    for entry in _walk(folder):
+        plain = entry.is_file(follow_symlinks=False)
+        if plain and Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+            yield Path(entry.path)
+
+
+def find_left_alone(folder: Path) -> Iterator[Path]:
+    """Walk a folder for what stays in the inbox because it is no photo, such as notes.txt.
+
+    Args:
+        folder: the inbox.
+
+    Yields:
+        Files of unknown suffix, symlinks, and FIFOs and the like; not hidden or unfinished files.
+
+    Raises:
+        OSError: the folder itself cannot be read.
+    """
+    for entry in _walk(folder):
+        plain = entry.is_file(follow_symlinks=False)
+        if not plain or Path(entry.name).suffix.lower() not in PHOTO_SUFFIXES:
+            yield Path(entry.path)
+
+
+def snapshot(path: Path) -> Snapshot | None:
+    """Look at a file without opening it or following a symlink.
+
+    Returns:
+        None when it is gone, cannot be looked at now, or is not a plain file.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Snapshot(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+
+
+def has_writer(path: Path) -> bool:
+    """Tell whether a process of this machine holds a file open for writing.
+
+    The kernel refuses a read lease on such a file. The lease is given back at once.
+
+    Returns:
+        False also where the question cannot be asked: no permission, a file of another user,
+        a file system without leases.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # A writer that comes just now breaks the lease with a signal. The usual one (SIGIO) would
+        # end this process; SIGURG is ignored by default.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def digest(path: Path) -> str:
+    """Compute the SHA-256 of a file's content, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read, or is a symlink.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - only open() takes a descriptor
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def archive(path: Path, inbox: Path, originals: Path) -> Path:
+    """Move an original that is done to the same sub-folder of the originals.
+
+    Args:
+        path: the original, in the inbox.
+        inbox: the inbox's folder.
+        originals: the folder it goes to, on any file system.
+
+    Returns:
+        Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
+
+    Raises:
+        OSError: it cannot be moved, and is still in the inbox.
+    """
+    for target in _names(originals / path.relative_to(inbox)):
+        with contextlib.suppress(FileExistsError):
+            return _move(path, target)
+    raise AssertionError  # pragma: no cover - the names never end
+
+
+def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
+    """Move an original that cannot be colored to the same sub-folder of the rejected ones.
+
+    The reason is written first, as `NAME.reason.txt` in UTF-8, so that no crash leaves a rejected
+    photo without one; calling again after a crash is safe.
+
+    Args:
+        path: the original, in the inbox; it need not be readable.
+        inbox: the inbox's folder.
+        rejected: the folder it goes to, on any file system.
+        reason: plain words for the archivist.
+
+    Returns:
+        Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
+
+    Raises:
+        OSError: it cannot be moved, and is still in the inbox.
+    """
+    identity = path.lstat()
+    for target in _names(rejected / path.relative_to(inbox)):
+        if os.path.lexists(target) and not os.path.samestat(identity, target.lstat()):
+            continue
+        make_folder(target.parent)
+        note = target.with_name(fitting_name(target.name, ".reason.txt"))
+        _write(note, f"{reason}\n")
+        try:
+            return _move(path, target)
+        except FileExistsError:
+            note.unlink(missing_ok=True)
+    raise AssertionError  # pragma: no cover - the names never end
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder and its sub-folders, except what is left alone without a word."""
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if not entry.is_dir(follow_symlinks=False):
+            if not _ignored_file(entry.name):
+                yield entry
+        elif not _ignored_folder(entry.name):
+            try:
+                yield from _walk(Path(entry.path))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.warning("inbox.unreadable", folder=entry.path, reason=error.strerror)
+
+
+def _ignored_file(name: str) -> bool:
+    lower = name.lower()
+    return (
+        lower.startswith((".", "~")) or Path(lower).suffix in UNFINISHED_SUFFIXES or lower in LITTER
+    )
+
+
+def _ignored_folder(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER_FOLDERS
+
+
+def _names(target: Path) -> Iterator[Path]:
+    yield target
+    for number in itertools.count(2):
+        yield target.with_name(fitting_name(target.stem, f" ({number}){target.suffix}"))
+
+
+def _move(path: Path, target: Path) -> Path:
+    make_folder(target.parent)
+    try:
+        rename_without_overwriting(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(path, target)
+        path.unlink()
+    sync_folder(target.parent)
+    sync_folder(path.parent)
+    return target
+
+
+def _copy(path: Path, target: Path) -> None:
+    part = part_path(target.parent)
+    try:
+        with path.open("rb") as source, part.open("xb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.flush()
+            os.fsync(copy.fileno())
+        shutil.copystat(path, part)
+        if digest(part) != digest(path):
+            raise OSError(errno.EIO, "the copy differs from the original", os.fspath(path))
+        rename_without_overwriting(part, target)
+        sync_folder(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    part = part_path(path.parent)
+    try:
+        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""A photo to color, or colored, as a value; the ledger alone makes and changes them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from service.stability import Snapshot
+
+
+class JobStatus(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to color, or colored.
+
+    Attributes:
+        id: number, in the order of arrival.
+        path: of the scan in the inbox.
+        digest: SHA-256 of the scan, hexadecimal.
+        output: path of the colored photo in the outbox.
+        snapshot: how the scan looked when it was last queued.
+        same_content_as: id of an earlier job with the same content under another path, or None.
+        status: how far it is.
+        attempts: how often work on it began and was not given back, the one under way included.
+        waits: how often it was put back for a fault of the machine.
+        reason: why it failed or was last put back, or None.
+        model: version that colored it, or None.
+        not_before: when it may be claimed.
+        queued_at: when it was last queued.
+        started_at: when it was last claimed, or None.
+        finished_at: when it finished or failed, or None.
+    """
+
+    id: int
+    path: PurePosixPath
+    digest: str
+    output: PurePosixPath
+    snapshot: Snapshot
+    same_content_as: int | None
+    status: JobStatus
+    attempts: int
+    waits: int
+    reason: str | None
+    model: str | None
+    not_before: float
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None

@@ -1,0 +1,369 @@
+"""Every photo that was ever queued, and how far it is: one row a job, kept for good, in SQLite.
+
+    enqueue -> queued -- claim --> started -- finish --> finished
+                 ^                    |
+                 +- wait, release, ---+-- fail --> failed -- enqueue --> queued
+                    again, recover
+
+Each change is on disk before its call returns. Times are seconds since 1970, given by the caller.
+A ledger that is damaged or of a newer photochrom is refused, and never deleted.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+from urllib.parse import quote
+
+from service.jobs import Job, JobStatus
+from service.stability import Snapshot
+from worker.errors import DeviceError, PhotochromError
+
+__all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError"]
+
+LEDGER_FILE = "ledger.sqlite3"
+SCHEMA_VERSION = 1
+LONGEST_LOCK_WAIT = 10.0  # seconds, for another process that holds the ledger
+
+# Paths are stored as bytes, because a file's name need not be UTF-8. A failed job delivered
+# nothing, so the name it would have had is free.
+_SCHEMA = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL,
+    digest TEXT NOT NULL,
+    output BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode TEXT NOT NULL,
+    device TEXT NOT NULL,
+    same_content_as INTEGER REFERENCES jobs (id),
+    status TEXT NOT NULL CHECK (status IN ('queued', 'started', 'finished', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    waits INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    model TEXT,
+    not_before REAL NOT NULL,
+    queued_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    UNIQUE (path, digest)
+);
+CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE status != 'failed';
+CREATE INDEX jobs_by_digest ON jobs (digest);
+CREATE INDEX jobs_by_status ON jobs (status, finished_at);
+"""
+
+_ENQUEUE = """
+INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
+    not_before, queued_at, same_content_as)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,
+    (SELECT min(id) FROM jobs WHERE path != ? AND digest = ?))
+ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
+    output = excluded.output, size = excluded.size, mtime_ns = excluded.mtime_ns,
+    inode = excluded.inode, device = excluded.device, status = excluded.status,
+    not_before = excluded.not_before, queued_at = excluded.queued_at,
+    attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
+RETURNING *
+"""
+
+
+class LedgerError(PhotochromError):
+    """The ledger is damaged, or was written by a newer photochrom; a person must look at it."""
+
+
+class Ledger:
+    """An open ledger; used by the thread that opened it.
+
+    Every method raises DeviceError when the disk is full or the ledger is locked or cannot be
+    written: nothing was changed then, and it may be tried again. It raises LedgerError when the
+    ledger is damaged, and ValueError for a job that is not where the drawing above has it.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open the ledger; one to write is made when missing, in a folder that exists."""
+        self._path = path
+        uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rwc'}"
+        with self._faults():
+            self._database = sqlite3.connect(
+                uri, uri=True, timeout=LONGEST_LOCK_WAIT, isolation_level=None
+            )
+        try:
+            self._prepare(read_only=read_only)
+        except BaseException:
+            self._database.close()
+            raise
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> Self:
+        """Open a ledger that exists, to look at it while a daemon works with it."""
+        return cls(path, read_only=True)
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        """Return the ledger."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    # Into the queue
+
+    def enqueue(
+        self,
+        path: PurePosixPath,
+        digest: str,
+        snapshot: Snapshot,
+        output: PurePosixPath,
+        now: float,
+    ) -> tuple[Job, bool]:
+        """Queue a scan, unless it is queued, started or finished already.
+
+        Args:
+            path: of the scan in the inbox.
+            digest: SHA-256 of its content, hexadecimal.
+            snapshot: how it looks.
+            output: path in the outbox that no other job owns (`output_taken`); only a job that is
+                queued now gets it.
+            now: seconds since 1970.
+
+        Returns:
+            The job of this path and content, and whether it was queued now: because it is new, or
+            because it had failed, and then it starts afresh.
+
+        Raises:
+            ValueError: another job owns the output.
+        """
+        key = (os.fsencode(path), digest)
+        looks = (snapshot.size, snapshot.mtime_ns, str(snapshot.inode), str(snapshot.device))
+        with self._transaction():
+            known = self._one("path = ? AND digest = ?", *key)
+            if known and known.status is not JobStatus.FAILED:
+                sql = "UPDATE jobs SET size = ?, mtime_ns = ?, inode = ?, device = ? WHERE id = ?"
+                return self._all(f"{sql} RETURNING *", *looks, known.id)[0], False
+            if self.output_taken(output):
+                raise ValueError(f"another job owns {output} in the outbox")
+            values = (*key, os.fsencode(output), *looks, now, now, *key)
+            return self._all(_ENQUEUE, *values)[0], True
+
+    def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
+        """Return the job of a file that looks as it did when it was queued, without reading it.
+
+        A failed job is not returned: whoever drops its file again wants another try.
+        """
+        return self._one(
+            "path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND status != 'failed'",
+            os.fsencode(path),
+            snapshot.size,
+            snapshot.mtime_ns,
+            str(snapshot.inode),
+        )
+
+    def output_taken(self, output: PurePosixPath) -> bool:
+        """Tell whether a job that has not failed owns a path in the outbox."""
+        return self._one("output = ? AND status != 'failed'", os.fsencode(output)) is not None
+
+    # Through the work
+
+    def claim(self, limit: int, now: float, *, in_flight: int) -> list[Job]:
+        """Start the jobs that have waited longest, and count the attempt before any work.
+
+        A job whose work began before may be what ended the process then. It is started alone: only
+        with nothing in flight, and nothing else until it is done.
+
+        Args:
+            limit: how many at most.
+            now: seconds since 1970.
+            in_flight: how many claimed jobs are still in work.
+
+        Returns:
+            The jobs, oldest first; none when there is none, or when one must be alone.
+        """
+        with self._transaction():
+            if self._one("status = 'started' AND attempts > 1"):
+                return []
+            where = "status = 'queued' AND not_before <= ? ORDER BY id LIMIT ?"
+            due = self._all(f"SELECT * FROM jobs WHERE {where}", now, limit)  # noqa: S608
+            if due and due[0].attempts:
+                due = [] if in_flight else due[:1]
+            else:
+                suspect = next((at for at, job in enumerate(due) if job.attempts), len(due))
+                due = due[:suspect]
+            sql = "UPDATE jobs SET status = 'started', attempts = attempts + 1, started_at = ?"
+            sql += " WHERE id = ? RETURNING *"
+            return [self._all(sql, now, job.id)[0] for job in due]
+
+    def finish(self, job_id: int, *, model: str, now: float) -> Job:
+        """Note that a started job's photo is in the outbox, colored by a model version."""
+        change = "status = 'finished', model = ?, reason = NULL, finished_at = ?"
+        return self._change(job_id, change, model, now)
+
+    def wait(self, job_id: int, reason: str, not_before: float) -> Job:
+        """Put a started job back for a fault of the machine; the attempt does not count."""
+        change = "status = 'queued', attempts = attempts - 1, waits = waits + 1, reason = ?"
+        return self._change(job_id, f"{change}, not_before = ?", _storable(reason), not_before)
+
+    def again(self, job_id: int, reason: str, not_before: float) -> Job:
+        """Put a started job back for another attempt; this one counts."""
+        change = "status = 'queued', reason = ?, not_before = ?"
+        return self._change(job_id, change, _storable(reason), not_before)
+
+    def release(self, job_id: int, now: float) -> Job:
+        """Put a started job back that nobody has begun to work on, as if never claimed."""
+        change = "status = 'queued', attempts = attempts - 1, started_at = NULL, not_before = ?"
+        return self._change(job_id, change, now)
+
+    def fail(self, job_id: int, reason: str, now: float) -> Job:
+        """Note that a started or queued job's scan cannot be colored, and why."""
+        change = "status = 'failed', reason = ?, finished_at = ?"
+        before = ("started", "queued")
+        return self._change(job_id, change, _storable(reason), now, before=before)
+
+    def recover(self) -> list[Job]:
+        """Put back all started jobs at start-up: the process that worked on them is gone.
+
+        Their attempts count.
+        """
+        with self._transaction():
+            sql = "UPDATE jobs SET status = 'queued' WHERE status = 'started' RETURNING *"
+            return sorted(self._all(sql), key=lambda job: job.id)
+
+    # Questions
+
+    def exhausted(self, attempts: int) -> list[Job]:
+        """List queued jobs with that many attempts or more; after `recover`, each ended one."""
+        return self._all(
+            "SELECT * FROM jobs WHERE status = 'queued' AND attempts >= ? ORDER BY id", attempts
+        )
+
+    def work_left(self, waits: int) -> bool:
+        """Tell whether a job is queued or started that was put back fewer times than `waits`.
+
+        The others are held up by a fault of the machine that will not go away by itself.
+        """
+        return self._one("status IN ('queued', 'started') AND waits < ?", waits) is not None
+
+    def next_due(self, now: float) -> float | None:
+        """Seconds until a queued job may be claimed: 0 for now, None when none is queued."""
+        earliest = self._value("SELECT min(not_before) FROM jobs WHERE status = 'queued'")
+        return None if earliest is None else max(0.0, earliest - now)
+
+    def counts(self) -> dict[JobStatus, int]:
+        """Count the jobs of each status."""
+        with self._faults():
+            rows = self._database.execute("SELECT status, count(*) FROM jobs GROUP BY status")
+            return dict.fromkeys(JobStatus, 0) | {JobStatus(row[0]): row[1] for row in rows}
+
+    def oldest_waiting(self) -> Job | None:
+        """Return the queued job that has waited longest, or None."""
+        return self._one("status = 'queued' ORDER BY queued_at, id")
+
+    def recent_failures(self, limit: int) -> list[Job]:
+        """List the last jobs that failed, newest first."""
+        return self._all(
+            "SELECT * FROM jobs WHERE status = 'failed' ORDER BY finished_at DESC, id DESC LIMIT ?",
+            limit,
+        )
+
+    def finished_since(self, moment: float) -> int:
+        """Count the jobs finished at or after a moment, in seconds since 1970."""
+        sql = "SELECT count(*) FROM jobs WHERE status = 'finished' AND finished_at >= ?"
+        return int(self._value(sql, moment))
+
+    def last_model(self) -> str | None:
+        """Return the version that colored the last finished photo, or None."""
+        last = self._one("status = 'finished' ORDER BY finished_at DESC, id DESC")
+        return last.model if last else None
+
+    # Rows
+
+    def _all(self, sql: str, *values: Any) -> list[Job]:
+        with self._faults(), closing(self._database.cursor()) as cursor:
+            cursor.row_factory = _job
+            return cursor.execute(sql, values).fetchall()
+
+    def _one(self, where: str, *values: Any) -> Job | None:
+        # `where` is a text of this file, never a user's; so is `change` below.
+        found = self._all(f"SELECT * FROM jobs WHERE {where} LIMIT 1", *values)  # noqa: S608
+        return found[0] if found else None
+
+    def _value(self, sql: str, *values: Any) -> Any:
+        with self._faults():
+            return self._database.execute(sql, values).fetchone()[0]
+
+    def _change(
+        self, job_id: int, change: str, *values: Any, before: Sequence[str] = ("started",)
+    ) -> Job:
+        marks = ", ".join("?" * len(before))
+        sql = f"UPDATE jobs SET {change} WHERE id = ? AND status IN ({marks}) RETURNING *"  # noqa: S608
+        with self._transaction():
+            changed = self._all(sql, *values, job_id, *before)
+        if not changed:
+            raise ValueError(f"job {job_id} is not {' or '.join(before)}")
+        return changed[0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._faults():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:  # a full disk may have ended it
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise DeviceError(f"the ledger {self._path} cannot be used now: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(
+                f"the ledger {self._path} is damaged ({error}); put back a copy, or move it away to"
+                " begin a new one"
+            ) from error
+
+    def _prepare(self, *, read_only: bool) -> None:
+        version = self._value("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            raise LedgerError(
+                f"the ledger {self._path} was written by a newer photochrom (version {version} of"
+                f" its form, this one knows {SCHEMA_VERSION}); use that one"
+            )
+        if read_only:
+            return
+        with self._faults():
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("PRAGMA foreign_keys = ON")
+        with self._transaction() as database:
+            if not self._value("PRAGMA user_version"):
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _storable(text: str) -> str:
+    """Return a text without the parts of a file's name that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _job(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Job:
+    values = {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+    looks = (values.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
+    return Job(
+        path=PurePosixPath(os.fsdecode(values.pop("path"))),
+        output=PurePosixPath(os.fsdecode(values.pop("output"))),
+        status=JobStatus(values.pop("status")),
+        snapshot=Snapshot(*(int(number) for number in looks)),
+        **values,
+    )

@@ -1,0 +1,71 @@
+"""Log lines: JSON for machines, color for people on a terminal; a line never fails for a path."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from pathlib import PurePath
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import Processor, WrappedLogger
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
+
+
+def set_up_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
+    """Send every log line to a stream; warnings of the libraries too, as `library.message`.
+
+    Args:
+        level: lines below it are dropped.
+        log_format: "auto" is "console" on a terminal and "json" elsewhere.
+        stream: standard error without it.
+    """
+    stream = sys.stderr if stream is None else stream
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if log_format == "console" or (log_format == "auto" and stream.isatty()):
+        plain = structlog.dev.plain_traceback
+        renderer: Processor = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=plain
+        )
+    else:
+        processors.append(structlog.processors.format_exc_info)
+        renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*processors, _printable, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
+
+
+class _LibraryHandler(logging.Handler):
+    """Hands the lines of libraries, which know only the standard logging, to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            structlog.get_logger().log(
+                record.levelno,
+                "library.message",
+                library=record.name,
+                message=record.getMessage(),
+                exc_info=record.exc_info,
+            )
+        except Exception:  # noqa: BLE001 - what every logging.Handler must do
+            self.handleError(record)
+
+
+def _printable(
+    _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    r"""Turn paths into text, and bytes in them that are not UTF-8 into `\udcff` and the like."""
+    for key, value in event.items():
+        text = str(value) if isinstance(value, PurePath) else value
+        if isinstance(text, str):
+            event[key] = text.encode("utf-8", "backslashreplace").decode()
+    return event

@@ -1,0 +1,104 @@
+"""How a colored photo reaches the outbox: whole and lasting under its name, or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from service.disk import (
+    PART_PREFIX,
+    PART_SUFFIX,
+    fitting_name,
+    make_folder,
+    part_path,
+    sync_folder,
+)
+from worker.settings import OutputFormat
+
+# The first suffix of each is the one given to a photo that changes its container.
+_SUFFIXES: dict[OutputFormat, tuple[str, ...]] = {
+    "tiff": (".tif", ".tiff"),
+    "png": (".png",),
+    "jpeg": (".jpg", ".jpeg"),
+}
+
+
+def output_name(relative: PurePosixPath, output_format: OutputFormat) -> PurePosixPath:
+    """Name the colored photo of a scan.
+
+    Args:
+        relative: the scan's path in the inbox.
+        output_format: the container of the result; "same" is the scan's own.
+
+    Returns:
+        A path in the outbox: the same where the container stays, else with the new suffix added
+        (`a/scan.tif` becomes `a/scan.tif.jpg`), so that two scans never share one.
+    """
+    if output_format == "same" or relative.suffix.lower() in _SUFFIXES[output_format]:
+        return relative
+    return relative.with_name(fitting_name(relative.name, _SUFFIXES[output_format][0]))
+
+
+def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
+    """Name a colored photo whose own name belongs to another job.
+
+    Args:
+        name: the path in the outbox that is taken.
+        digest: SHA-256 of the scan, hexadecimal.
+
+    Returns:
+        `NAME.<first 8 digits>.ext` in the same folder.
+    """
+    return name.with_name(fitting_name(name.stem, f".{digest[:8]}{name.suffix}"))
+
+
+def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], None]) -> Path:
+    """Put a photo in the outbox in one step, and make it survive a power cut.
+
+    What bore the name before stays until the new photo is complete.
+
+    Args:
+        outbox: the outbox's folder.
+        name: path in it; missing sub-folders are made.
+        write: is called once with the open file and writes the photo into it.
+
+    Returns:
+        The delivered file.
+
+    Raises:
+        OSError: the disk is full, cannot be written, or failed; nothing unfinished is left.
+    """
+    target = outbox / name
+    make_folder(target.parent)
+    part = part_path(target.parent)
+    try:
+        with part.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)  # noqa: PTH105 - beside os.fsync
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+    return target
+
+
+def sweep(folder: Path) -> int:
+    """Remove the unfinished files a crash left in a folder and its sub-folders.
+
+    Call it before any work starts: the unfinished file of a running delivery looks the same.
+
+    Returns:
+        How many were removed.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    removed = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX):
+                Path(parent, name).unlink(missing_ok=True)
+                removed += 1
+    return removed

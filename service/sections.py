@@ -1,0 +1,138 @@
+"""The sections of config.yaml as frozen values, each with its knobs, defaults and bounds.
+
+Every knob has a description in plain words: what a person reads who gave it a wrong value.
+Refuses unknown knobs, infinity, and values of another type, such as a number in quotes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.log import LogFormat, LogLevel
+from worker.settings import (
+    ColorSettings,
+    OutputFormat,
+    ReadSettings,
+    TrainSettings,
+    WriteSettings,
+)
+
+_TRAIN = TrainSettings()
+
+
+class Section(BaseModel):
+    """What all sections share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _expanded(path: Path) -> Path:
+    if "\0" in str(path):
+        message = "has a zero character"
+        raise ValueError(message)
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # no such user
+        raise ValueError(str(error)) from error
+
+
+Folder = Annotated[
+    Path, Field(strict=False, description="the path of a folder"), AfterValidator(_expanded)
+]
+Seconds = Annotated[float, Field(ge=0, description="a number of seconds")]
+Switch = Annotated[bool, Field(description="true or false")]
+Rate = Annotated[float, Field(gt=0, description="a number above 0")]
+Share = Annotated[float, Field(ge=0, lt=1, description="a number from 0 to below 1")]
+Count = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
+Side = Annotated[
+    int, Field(ge=32, multiple_of=32, description="a number of pixels, a multiple of 32")
+]
+
+
+class Originals(Section):
+    """What becomes of a scan that is done."""
+
+    folder: Folder = Path("originals")
+    after: Literal["move", "keep"] = Field(default="move", description="move or keep")
+
+
+class Watch(Section):
+    """How new scans are noticed; times in seconds."""
+
+    settle: Seconds = 2.0
+    rescan: Annotated[float, Field(ge=1, description="a number of seconds, 1 or more")] = 60.0
+    polling: Literal["auto", "always", "never"] = Field(
+        default="auto", description="auto, always or never"
+    )
+
+
+class Batching(Section):
+    """How many photos are colored together; time in seconds."""
+
+    size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto", description="auto or a whole number of photos, 1 or more"
+    )
+    longest_wait: Seconds = 0.5
+
+
+class Model(Section):
+    """Which generator colors, and how."""
+
+    version: Literal["latest", "builtin"] | Annotated[int, Field(ge=1)] = Field(
+        default="latest", description="latest, builtin or the number of a version"
+    )
+    render_size: Side = ColorSettings.render_size
+
+
+class Output(Section):
+    """How a colored photo is written."""
+
+    format: OutputFormat = Field(
+        default=WriteSettings.format, description="same, tiff, png or jpeg"
+    )
+    label: Switch = WriteSettings.label
+
+
+class Limits(Section):
+    """What a scan may be."""
+
+    megapixels: Annotated[float, Field(gt=0, description="a number of megapixels above 0")] = (
+        ReadSettings.megapixels
+    )
+
+
+class Retry(Section):
+    """What happens after a fault of the machine or a crash; times in seconds."""
+
+    attempts: Count = 3
+    first_wait: Seconds = 5.0
+    longest_wait: Seconds = 600.0
+
+
+class Stop(Section):
+    """How the daemon ends; time in seconds."""
+
+    within: Seconds = 90.0
+
+
+class Log(Section):
+    """What is told while it runs."""
+
+    level: LogLevel = Field(default="info", description="debug, info, warning or error")
+    format: LogFormat = Field(default="auto", description="auto, json or console")
+
+
+class Training(Section):
+    """The recipe of `photochrom train`; see `worker.settings.TrainSettings`."""
+
+    crop: Side = _TRAIN.crop
+    batch: Count = _TRAIN.batch
+    rate: Rate = _TRAIN.rate
+    adversarial_rate: Rate = _TRAIN.adversarial_rate
+    adversarial_weight: Annotated[float, Field(ge=0, description="a number, 0 or more")] = (
+        _TRAIN.adversarial_weight
+    )
+    adversarial_share: Share = _TRAIN.adversarial_share
+    train_encoder: Switch = _TRAIN.train_encoder
+    validation_share: Share = _TRAIN.validation_share
