@@ -6,8 +6,11 @@ TensorFlow is imported only by the commands that color or train, so that the oth
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 import structlog
@@ -138,12 +141,13 @@ def train(
     if not resume and (not folders or (minutes is None) == (steps is None)):
         raise typer.BadParameter("give folders of color photographs, and either --minutes or --steps (or only --resume)")
     settings = _config_if_any(config)
-    from service.training import run_training
-
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        _quiet_tensorflow()
-        run_training(settings, None if resume else (tuple(folders or ()), start, minutes, steps), report)
+        with _tensorflow_starts():
+            from service.training import run_training
+
+            device = _device()
+        run_training(settings, device, None if resume else (tuple(folders or ()), start, minutes, steps), report)
 
 
 @app.command()
@@ -173,20 +177,35 @@ def _config_if_any(path: Path) -> Config:
     return Config() if path == DEFAULT_CONFIG and not path.exists() else load_config(path)
 
 
-def _quiet_tensorflow() -> None:
-    """Leave TensorFlow's start-up chatter out of the log; its errors stay."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+@contextmanager
+def _tensorflow_starts() -> Iterator[None]:
+    """Keep what TensorFlow writes past the log while it starts; it is logged for debugging instead."""
+    kept = os.dup(2)
+    with TemporaryFile("w+", errors="backslashreplace") as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            structlog.get_logger().debug("tensorflow.said", lines=said.read().splitlines())
+
+
+def _device() -> Any:
+    from worker.device import set_up_device
+
+    return set_up_device()
 
 
 def _load_colorizer(settings: Config) -> Any:
-    _quiet_tensorflow()
-    from worker.colorizer import Colorizer
-    from worker.device import set_up_device
-    from worker.models import ModelStore
+    with _tensorflow_starts():
+        from worker.colorizer import Colorizer
+        from worker.models import ModelStore
 
-    device = set_up_device()
-    version = ModelStore(settings.models_folder).get(settings.model.version)
-    colorizer = Colorizer(version, settings.color_settings, settings.write_settings, device)
+        device = _device()
+        version = ModelStore(settings.models_folder).get(settings.model.version)
+        colorizer = Colorizer(version, settings.color_settings, settings.write_settings, device)
     structlog.get_logger().info(
         "model.loaded", version=version.name, device=device.name, batch_size=colorizer.batch_size
     )

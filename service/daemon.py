@@ -17,13 +17,15 @@ import structlog
 from service import inbox, outbox
 from service.config import Config
 from service.folders import make_folders
-from service.ledger import Job, JobStatus, Ledger
+from service.jobs import Job, JobStatus
+from service.ledger import LEDGER_FILE, Ledger
 from service.pipeline import Colorist, Pipeline
+from service.progress import Report
 from service.stability import Snapshot
 from service.watcher import Watcher
+from worker.errors import DeviceError
 
 LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed
-LEDGER_FILE = "ledger.sqlite3"
 
 log = structlog.get_logger()
 
@@ -35,14 +37,19 @@ class Daemon:
         config: folders and habits.
         colorist: the loaded generator.
         once: stop by itself when everything that waits is done.
+        report: moved after each step, in photos.
     """
 
-    def __init__(self, config: Config, colorist: Colorist, *, once: bool = False) -> None:
+    def __init__(
+        self, config: Config, colorist: Colorist, *, once: bool = False, report: Report | None = None
+    ) -> None:
         """Open the ledger; nothing is started yet."""
         self.config = config
         self._once = once
+        self._report = report
         self._woken = threading.Event()
         self._stop_asked = False
+        self.held_up = False  # whether photos were left at the end
         self.ledger = Ledger(config.state / LEDGER_FILE)
         self.pipeline = Pipeline(config, self.ledger, colorist, self._woken.set)
         self.watcher = Watcher(
@@ -89,9 +96,13 @@ class Daemon:
         while not self._stop_asked:
             self._woken.clear()
             now = time.monotonic()
-            self.step(now, time.time())
-            if self._once and self._all_done(now):
-                return
+            try:
+                self.step(now, time.time())
+                if self._once and self._nothing_left(now):
+                    return
+            except DeviceError as error:  # the ledger cannot be written: nothing was changed, try again
+                log.warning("daemon.held_up", reason=str(error))
+                self._woken.clear()
             self._woken.wait(self._seconds_to_sleep(now))
 
     def step(self, now: float, wall: float) -> None:
@@ -100,52 +111,75 @@ class Daemon:
         Args:
             now: monotonic seconds.
             wall: seconds since 1970.
+
+        Raises:
+            DeviceError: the ledger cannot be used now; the next step goes on where this one ended.
         """
         self.watcher.step(now)
         self.pipeline.step(now, wall)
+        if self._report:
+            counts = self.ledger.counts()
+            done = self.pipeline.tally.finished + self.pipeline.tally.rejected
+            self._report(done, done + counts[JobStatus.QUEUED] + counts[JobStatus.STARTED], "")
 
     def shutdown(self) -> bool:
-        """Bring what is in hand to its end, within the stop time; returns whether that was enough."""
+        """Bring what is in hand to its end, within the stop time.
+
+        Returns:
+            Whether that was enough. What is left stays in the ledger and is done after the next start.
+        """
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
-        self.pipeline.release(time.time())
-        while not self.pipeline.settled and time.monotonic() < deadline:
-            self._woken.clear()
-            self.pipeline.step(time.monotonic(), time.time(), claim=False)
-            if not self.pipeline.settled:
-                self._woken.wait(LONGEST_SLEEP)
-        done = self.pipeline.settled
+        try:
+            self.pipeline.release(time.time())
+            while self.pipeline.busy and time.monotonic() < deadline:
+                self._woken.clear()
+                self.pipeline.step(time.monotonic(), time.time(), claim=False)
+                if self.pipeline.busy:
+                    self._woken.wait(LONGEST_SLEEP)
+        except DeviceError as error:
+            log.warning("daemon.held_up", reason=str(error))
+        done = not self.pipeline.busy
         if done:
             self.pipeline.close()
+        counts = self.ledger.counts()
+        self.held_up = counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
         self.ledger.close()
         tally = self.pipeline.tally
         log.info("daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done)
         return done
 
     def take(self, path: Path, snapshot: Snapshot) -> None:
-        """Queue a stable file, or settle it when its work was done before."""
+        """Queue a stable file, or move it away when its work was done before."""
         relative = PurePosixPath(path.relative_to(self.config.inbox))
         job = self.ledger.find(relative, snapshot)
         if job is None:
-            job, is_new = self._enqueue(path, relative, snapshot)
-            if is_new:
-                log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)
+            try:
+                digest = inbox.digest(path)
+            except FileNotFoundError:
+                return  # taken away again
+            except PermissionError:
+                digest = "unreadable"  # the pipeline rejects it, with this reason
+            job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
             self.pipeline.archive(job, time.monotonic())
 
-    def _enqueue(self, path: Path, relative: PurePosixPath, snapshot: Snapshot) -> tuple[Job, bool]:
-        digest = inbox.digest(path)
+    def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = outbox.output_name(relative, self.config.output.format)
-        if self.ledger.output_taken(name, relative) or (self.config.outbox / name).exists():
+        if self.ledger.output_taken(name) or (self.config.outbox / name).exists():
             name = outbox.alternative_name(name, digest)
-        return self.ledger.enqueue(relative, digest, snapshot, name, time.time())
+        job, is_new = self.ledger.enqueue(relative, digest, snapshot, name, time.time())
+        if is_new:
+            log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)
+        return job
 
-    def _all_done(self, now: float) -> bool:
-        return self.pipeline.idle and self.watcher.settled(now) and not self.ledger.work_left(self.config.retry.attempts)
+    def _nothing_left(self, now: float) -> bool:
+        nothing_new = self.watcher.settled(now) and not self.pipeline.busy
+        return nothing_new and not self.ledger.work_left(self.config.retry.attempts)
 
     def _seconds_to_sleep(self, now: float) -> float:
-        dues = (self.watcher.next_due(now), self.pipeline.next_due(now))
-        return min(LONGEST_SLEEP, *(due for due in dues if due is not None), LONGEST_SLEEP)
+        dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)
+        return min(due for due in dues if due is not None)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """First: stop when the batch in hand is delivered. Second: stop now."""

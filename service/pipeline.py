@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -118,9 +119,14 @@ class Pipeline:
         self.tally = Tally()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is in hand."""
-        return not (self._claimed or self._reading or self._ready or self._writing or self._moves)
+    def busy(self) -> bool:
+        """Whether photos are in hand."""
+        return bool(self._claimed or self._reading or self._ready or self._writing)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the machine's faults make photos wait."""
+        return self._trouble.faults > 0
 
     def step(self, now: float, wall: float, *, claim: bool = True) -> None:
         """Do all that can be done now.
@@ -136,7 +142,7 @@ class Pipeline:
         if claim and now >= self._trouble.until:
             self._claim(wall)
         self._start_reading()
-        while self._batch_is_due(now):
+        if self._batch_is_due(now):
             self._color(now, wall)
 
     def next_due(self, now: float) -> float | None:
@@ -149,7 +155,8 @@ class Pipeline:
     def release(self, wall: float) -> None:
         """Give back the jobs that nobody has begun to read."""
         while self._claimed:
-            self._ledger.release(self._claimed.popleft().id, wall)
+            self._ledger.release(self._claimed[0].id, wall)
+            self._claimed.popleft()
 
     def close(self) -> None:
         """End the threads; what they have in hand is finished first."""
@@ -192,10 +199,11 @@ class Pipeline:
 
     def _collect_read(self, now: float, wall: float) -> None:
         for future in [future for future in self._reading if future.done()]:
-            job = self._reading.pop(future)
+            job = self._reading[future]
             photo = self._outcome(job, future, now, wall)
             if photo is not None:
                 self._ready.append((job, photo, now))
+            del self._reading[future]  # last: if the ledger cannot be written, the next step tries again
 
     def _batch_is_due(self, now: float) -> bool:
         if not self._ready:
@@ -207,21 +215,24 @@ class Pipeline:
         return full or waited or nothing_follows or memory_is_full
 
     def _color(self, now: float, wall: float) -> None:
-        count = min(self._colorist.batch_size, len(self._ready))
-        batch = [self._ready.popleft() for _ in range(count)]
+        batch = list(islice(self._ready, self._colorist.batch_size))
         try:
-            chromas = self._colorist.predict([photo for _job, photo, _since in batch])
+            results = self._colorist.predict([photo for _job, photo, _since in batch])
         except DeviceError as error:
-            for job, _photo, _since in batch:
-                self._wait(job, error, now, wall)
-            return
-        for (job, photo, _since), chroma in zip(batch, chromas, strict=True):
-            if isinstance(chroma, ScanError):
-                self._reject(job, str(chroma), now, wall)
-                continue
-            future = self._writers.submit(self._write, job, photo, chroma)
-            self._writing[future] = (job, photo)
-            future.add_done_callback(lambda _future: self._wake())
+            results = [error] * len(batch)
+        for (job, photo, _since), result in zip(batch, results, strict=True):
+            if isinstance(result, DeviceError):
+                self._wait(job, result, now, wall)
+            elif isinstance(result, ScanError):
+                self._reject(job, str(result), now, wall)
+            else:
+                self._start_writing(job, photo, result)
+            self._ready.popleft()
+
+    def _start_writing(self, job: Job, photo: Scan, chroma: Any) -> None:
+        future = self._writers.submit(self._write, job, photo, chroma)
+        self._writing[future] = (job, photo)
+        future.add_done_callback(lambda _future: self._wake())
 
     def _write(self, job: Job, photo: Scan, chroma: Any) -> Path:
         paint = partial(self._colorist.paint, photo, chroma)
@@ -229,14 +240,15 @@ class Pipeline:
 
     def _collect_written(self, now: float, wall: float) -> None:
         for future in [future for future in self._writing if future.done()]:
-            job, _photo = self._writing.pop(future)
-            if self._outcome(job, future, now, wall) is None:
-                continue
-            self._trouble.end()
-            self._ledger.finish(job.id, model=self._colorist.model, now=wall)
-            self.tally.finished += 1
-            log.info("photo.delivered", job=job.id, path=job.path, output=job.output)
-            self.archive(job, now)
+            job, _photo = self._writing[future]
+            if self._outcome(job, future, now, wall) is not None:
+                self._ledger.finish(job.id, model=self._colorist.model, now=wall)
+                self._trouble.end()
+                self.tally.finished += 1
+                seconds = round(wall - (job.started_at or wall), 3)
+                log.info("photo.delivered", job=job.id, path=job.path, output=job.output, seconds=seconds)
+                self.archive(job, now)
+            del self._writing[future]
 
     # What went wrong, and whose fault it is
 

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from service.config import Config
 from service.inbox import find_left_alone
-from service.ledger import LEDGER_FILE, JobStatus, Ledger
+from service.jobs import JobStatus
+from service.ledger import LEDGER_FILE, Ledger
 from service.lock import owner_of
 
 REJECTED_SHOWN = 10

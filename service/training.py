@@ -9,6 +9,7 @@ import structlog
 from service.config import Config
 from service.lock import StateLock
 from service.progress import Report
+from worker.device import Device
 
 TELL_SECONDS = 30.0  # between two lines of the log
 Wish = tuple[tuple[Path, ...], str, float | None, int | None]  # folders, start, minutes, steps
@@ -16,11 +17,12 @@ Wish = tuple[tuple[Path, ...], str, float | None, int | None]  # folders, start,
 log = structlog.get_logger()
 
 
-def run_training(config: Config, wish: Wish | None, report: Report) -> None:
+def run_training(config: Config, device: Device, wish: Wish | None, report: Report) -> None:
     """Train and publish; SIGTERM and SIGINT save a checkpoint and end it.
 
     Args:
         config: the recipe and the state folder.
+        device: what it runs on, already set up.
         wish: what to train; None resumes the training that was ended.
         report: moved after each step.
 
@@ -28,7 +30,6 @@ def run_training(config: Config, wish: Wish | None, report: Report) -> None:
         PhotochromError: no photo is fit, no such version, or nothing to resume.
         OSError: the disk fails.
     """
-    from worker.device import set_up_device
     from worker.models import ModelStore
     from worker.training.train import Budget, Plan, Progress, train
 
@@ -61,7 +62,6 @@ def run_training(config: Config, wish: Wish | None, report: Report) -> None:
             config.train_settings,
             config.read_settings,
         )
-    device = set_up_device()
     with StateLock(home):
         log.info("training.started", resumed=wish is None, device=device.name)
         version = train(

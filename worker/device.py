@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import keras
@@ -43,6 +44,7 @@ def training_precision() -> str:
         import tensorflow as tf  # noqa: PLC0415
 
         if not tf.config.list_physical_devices("GPU"):
-            flags = open("/proc/cpuinfo").read() if os.path.exists("/proc/cpuinfo") else ""
+            cpuinfo = Path("/proc/cpuinfo")
+            flags = cpuinfo.read_text() if cpuinfo.exists() else ""
             return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
     return "mixed_bfloat16"

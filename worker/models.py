@@ -50,8 +50,10 @@ class ModelStore:
 
     def versions(self) -> list[ModelVersion]:
         """List all versions, the built-in one first, then by number."""
-        numbers = sorted(int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit())
-        return [built_in(), *(self.get(number) for number in numbers)]
+        return [built_in(), *(self.get(number) for number in self._numbers())]
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit())
 
     def get(self, name: VersionName) -> ModelVersion:
         """Find a version; "latest" is the highest number, or the built-in one where none was published.
@@ -62,7 +64,8 @@ class ModelStore:
         if name == BUILT_IN:
             return built_in()
         if name == "latest":
-            return self.versions()[-1]
+            numbers = self._numbers()
+            return self.get(numbers[-1]) if numbers else built_in()
         return _version(str(name), self._folder / f"{name:04d}")
 
     def publish(self, generator: keras.Model, card: dict[str, Any]) -> ModelVersion:
@@ -78,7 +81,7 @@ class ModelStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob(".publishing-*"):
             shutil.rmtree(leftover)
-        number = max((int(version.name) for version in self.versions()[1:]), default=0) + 1
+        number = max(self._numbers(), default=0) + 1
         temporary = self._folder / f".publishing-{os.getpid()}"
         save_version(generator, card, temporary)
         home = self._folder / f"{number:04d}"
