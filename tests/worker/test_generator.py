@@ -1,0 +1,223 @@
+"""Promises of worker.generator."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.worker.conftest import SMALL
+from worker.color import in_gamut_ab
+from worker.generator import (
+    BIN_STEP,
+    DECODING,
+    LOGITS,
+    build_generator,
+    color_grid,
+    decode,
+    encoder_layers,
+    load_imagenet_encoder,
+    with_decoding,
+    without_decoding,
+)
+
+# Of the built-in's shape. The encoder's are EfficientNet-Lite0's own, its batch norms folded in, with one channel in and no classifier.
+PARAMETERS = {
+    "encoder_stem": 320,
+    "encoder": 2_938_224,
+    "bottom": 82_944,
+    "context": 65_792,
+    "decode16": 848_896,
+    "refine16": 590_848,
+    "decode8": 341_504,
+    "refine8": 147_968,
+    "decode4": 87_808,
+    "logits": 14_560,
+}
+
+
+def group_of(layer: keras.Layer) -> str:
+    """Return the row of PARAMETERS that a layer belongs to."""
+    if layer.name.startswith("encoder_") and layer.name != "encoder_stem":
+        return "encoder"
+    return layer.name.removesuffix("_norm")
+
+
+@pytest.fixture(scope="module")
+def full_generator() -> keras.Model:
+    """Build the generator in the shape of the built-in one."""
+    return build_generator()
+
+
+def numbers(tensor: Any) -> np.ndarray:
+    """Return a tensor as an array."""
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+def test_the_parameters_are_all_accounted_for(full_generator: keras.Model) -> None:
+    """The table names every group of layers with weights and its number of parameters: none is missing, none extra."""
+    counted: dict[str, int] = {}
+    for layer in full_generator.layers:
+        if layer.weights:
+            counted[group_of(layer)] = counted.get(group_of(layer), 0) + layer.count_params()
+
+    assert PARAMETERS == counted
+    assert sum(PARAMETERS.values()) == full_generator.count_params()
+
+
+@pytest.mark.parametrize("side", [64, 96])
+def test_chroma_is_a_quarter_of_the_size(small_generator: keras.Model, side: int) -> None:
+    """Any multiple of 32 goes in; one float32 score for each color of the grid comes out at a quarter of the size."""
+    logits = numbers(small_generator(np.full((2, side, side, 1), 0.5, np.float32), training=False))
+
+    assert (2, side // 4, side // 4, len(color_grid())) == logits.shape
+    assert np.float32 == logits.dtype
+    assert np.isfinite(logits).all()
+
+
+def test_every_encoder_layer_gets_its_weights() -> None:
+    """load_imagenet_encoder changes every layer of the encoder, to finite values that are not all alike, and no other."""
+    keras.utils.set_random_seed(1)
+    generator = build_generator(SMALL)
+    before = {weight.path: numbers(weight).copy() for weight in generator.weights}
+    load_imagenet_encoder(generator)
+    encoder = {weight.path for layer in encoder_layers(generator) for weight in layer.weights}
+
+    assert 48 == len(encoder_layers(generator))
+    for weight in generator.weights:
+        value = numbers(weight)
+        if weight.path in encoder:
+            assert not np.array_equal(before[weight.path], value), weight.path
+            assert np.isfinite(value).all(), weight.path
+            assert value.std() > 0, weight.path
+        else:
+            assert np.array_equal(before[weight.path], value), weight.path
+
+
+def test_the_encoder_is_blind_to_nothing(small_generator: keras.Model) -> None:
+    """Different pictures give different scores, and one picture the same in any company."""
+    rng = np.random.default_rng(0)
+    pictures = rng.random((3, 64, 64, 1), np.float32)
+    together = numbers(small_generator(pictures, training=False))
+    alone = numbers(small_generator(pictures[1:2], training=False))
+
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+    assert alone[0] == pytest.approx(together[1], abs=1e-4)
+
+
+def test_another_shape_refuses_the_pretrained_weights(small_generator: keras.Model) -> None:
+    """Weights of another encoder are refused, not half loaded."""
+    other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(7, 3, name="encoder_stem")])
+
+    with pytest.raises(ValueError, match="shape"):
+        load_imagenet_encoder(other)
+    assert small_generator.get_layer("encoder_stem").get_weights()[0].shape == (3, 3, 1, 32)
+
+
+def test_layers_are_keras_own(small_generator: keras.Model, tmp_path: Path, some_lightness: np.ndarray) -> None:
+    """A saved generator, also with its decoding, loads in safe mode without any code of photochrom and computes the same."""
+    generator = with_decoding(small_generator, np.linspace(-1, 1, len(color_grid())), 0.5)
+    for layer in generator.layers:
+        assert type(layer).__module__.startswith("keras."), layer.name
+    generator.save(tmp_path / "a.keras")
+    loaded = keras.models.load_model(tmp_path / "a.keras", compile=False, safe_mode=True)
+
+    assert numbers(generator(some_lightness)) == pytest.approx(numbers(loaded(some_lightness)), abs=1e-4)
+
+
+def test_the_grid_spans_the_gamut() -> None:
+    """The colors are distinct, BIN_STEP apart, all possible in sRGB, and gray is among them."""
+    grid = color_grid()
+
+    assert 224 == len(grid)
+    assert len(grid) == len(np.unique(grid, axis=0))
+    assert np.array_equal(np.zeros_like(grid), grid % BIN_STEP)
+    assert in_gamut_ab(grid.astype(np.float64)).all()
+    assert [0, 0] in grid.tolist()
+
+
+def a_distribution(seed: int = 0, sharpness: float = 3.0) -> np.ndarray:
+    """Return random logits (2, 3, 4, K)."""
+    return np.random.default_rng(seed).normal(0, sharpness, (2, 3, 4, len(color_grid()))).astype(np.float32)
+
+
+def test_decode_gives_the_mean_and_its_spread() -> None:
+    """Ab is the mean of the distribution and spread its standard deviation, by the definition in float64."""
+    logits = a_distribution()
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(axis=-1, keepdims=True)
+    mean = p @ color_grid()
+    variance = (p[..., None] * (color_grid() - mean[..., None, :]) ** 2).sum(axis=(-2, -1))
+    ab, spread = map(numbers, decode(logits))
+
+    assert mean == pytest.approx(ab, abs=1e-2)
+    assert np.sqrt(variance)[..., None] == pytest.approx(spread, abs=1e-2)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 30.0, 1e4])
+def test_decoded_colors_stay_inside_the_hull(sharpness: float) -> None:
+    """Whatever the scores, the color lies within the hull of the grid and spread is no less than 0 and finite."""
+    ab, spread = map(numbers, decode(a_distribution(1, sharpness)))
+    directions = np.stack([np.cos(np.arange(0, 6.3, 0.1)), np.sin(np.arange(0, 6.3, 0.1))])
+
+    assert (ab @ directions <= (color_grid() @ directions).max(axis=0) + 0.01).all()
+    assert (spread >= 0).all()
+    assert np.isfinite(spread).all()
+
+
+@pytest.mark.parametrize("color", [0, 100, 223])
+def test_certainty_has_no_spread(color: int) -> None:
+    """A distribution on one single color gives that color, and a spread of 0."""
+    logits = np.full((1, 1, 1, len(color_grid())), -1e4, np.float32)
+    logits[..., color] = 1e4
+    ab, spread = map(numbers, decode(logits))
+
+    assert color_grid()[color] == pytest.approx(ab[0, 0, 0], abs=1e-3)
+    assert 0 == pytest.approx(spread.item(), abs=0.1)
+
+
+def decoded(generator: keras.Model, shift: np.ndarray, temperature: float, picture: np.ndarray) -> Any:
+    """Return ab and spread of a picture under a decoding."""
+    return map(numbers, decode(with_decoding(generator, shift, temperature)(picture, training=False)))
+
+
+def test_temperature_goes_from_calm_to_the_likeliest(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
+    """Very cold is the likeliest color, very hot the mean of the grid; spread only falls on the way down."""
+    still = np.zeros(len(color_grid()))
+    logits = numbers(small_generator(some_lightness, training=False))
+    cold, cold_spread = decoded(small_generator, still, 1e-5, some_lightness)
+    plain, plain_spread = decoded(small_generator, still, 1.0, some_lightness)
+    hot, _ = decoded(small_generator, still, 1e5, some_lightness)
+
+    likeliest = color_grid()[logits.argmax(axis=-1)]
+    assert np.isclose(likeliest, cold, atol=0.5).mean() > 0.99  # a tie is broken by the last bit
+    assert numbers(decode(logits)[0]) == pytest.approx(plain, abs=1e-2)
+    assert np.broadcast_to(color_grid().mean(axis=0), hot.shape) == pytest.approx(hot, abs=0.05)
+    assert (cold_spread <= plain_spread + 0.1).all()
+
+
+def test_decoding_is_shift_then_temperature(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
+    """The served layer computes (logits - shift) / temperature, and is replaced, not stacked, when given again."""
+    shift = np.random.default_rng(3).normal(size=len(color_grid())).astype(np.float32)
+    once = with_decoding(small_generator, shift, 0.4)
+    twice = with_decoding(with_decoding(small_generator, shift * 2, 3.0), shift, 0.4)
+    logits = numbers(small_generator(some_lightness, training=False))
+
+    for generator in (once, twice):
+        expected = (logits - shift) / 0.4
+        assert expected == pytest.approx(numbers(generator(some_lightness, training=False)), rel=1e-3, abs=1e-3)
+        assert DECODING == generator.layers[-1].name
+
+
+def test_training_takes_the_decoding_off(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
+    """without_decoding gives back the plain scores, with or without a decoding on."""
+    shift = np.ones(len(color_grid()))
+    plain = numbers(small_generator(some_lightness, training=False))
+
+    for generator in (small_generator, with_decoding(small_generator, shift, 0.3)):
+        bare = without_decoding(generator)
+
+        assert LOGITS == bare.layers[-1].name
+        assert np.array_equal(plain, numbers(bare(some_lightness, training=False)))
