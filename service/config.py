@@ -201,7 +201,6 @@ def _note_keys(node: yaml.Node, above: str, keys: dict[str, _Key]) -> Iterator[_
         line = key_node.start_mark.line + 1
         if key in keys:
             yield _Problem(line, key, f"is given twice, first in line {keys[key].line}")
-            continue
         text = value.value if isinstance(value, yaml.ScalarNode) else "a list or section"
         keys[key] = _Key(line, text)
         if not above:  # sections have no sections

@@ -100,7 +100,7 @@ class Daemon:
                 self.step(now, time.time())
                 if self._once and self._nothing_left(now):
                     return
-            except DeviceError as error:  # the ledger cannot be written: nothing was changed, try again
+            except DeviceError as error:  # nothing was changed; the next step tries again
                 log.warning("daemon.held_up", reason=str(error))
                 self._woken.clear()
             self._woken.wait(self._seconds_to_sleep(now))
@@ -150,7 +150,11 @@ class Daemon:
         return done
 
     def take(self, path: Path, snapshot: Snapshot) -> None:
-        """Queue a stable file, or move it away when its work was done before."""
+        """Queue a stable file, or move it away when its work was done before.
+
+        Raises:
+            DeviceError: the file or the ledger cannot be read now.
+        """
         relative = PurePosixPath(path.relative_to(self.config.inbox))
         job = self.ledger.find(relative, snapshot)
         if job is None:
@@ -160,6 +164,8 @@ class Daemon:
                 return  # taken away again
             except PermissionError:
                 digest = "unreadable"  # the pipeline rejects it, with this reason
+            except OSError as error:  # the watcher will tell of it again
+                raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
             job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
             self.pipeline.archive(job, time.monotonic())
