@@ -23,9 +23,9 @@ WHITE = XYZ_FROM_RGB.sum(axis=1)
 RGB_FROM_XZ = (np.linalg.inv(XYZ_FROM_RGB) * WHITE)[:, [0, 2]]
 LUMINANCE = XYZ_FROM_RGB[1]
 
-STRIP_PIXELS = 1 << 17  # small enough for the processor's cache, large enough to hide Python
-GUIDE_SIDE = 512  # long side, in pixels, at which chroma is fitted to the scan's edges
-GUIDE_RADIUS = 6  # of the fit's window, in guide pixels: a little over half a chroma cell
+STRIP_PIXELS = 1 << 16  # small enough for the processor's cache, large enough to hide Python
+GUIDE_SIDE = 384  # long side, in pixels, at which chroma is fitted to the scan's edges
+GUIDE_RADIUS = 5  # of the fit's window, in guide pixels: a little over half a chroma cell
 GUIDE_EPSILON = 2e-4  # variance of lightness (0..1) below which an edge is taken for noise
 CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
@@ -172,10 +172,15 @@ def merge(gray: Pixels, ab: Floats) -> Pixels:
     height, width = gray.shape
     h, w = guide_size(height, width)
     fit = fit_chroma(lightness(cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA)), ab)
-    planes = np.concatenate(fit, axis=-1)  # (h, w, 4): slopes of a and b, offsets of a and b
+    # From here on in CIE's f(Y) instead of lightness, and in its offsets a/500 and -b/200 instead of ab.
+    scale = np.array([1 / 500, -1 / 200], np.float32)
+    slope = fit.slope * scale * np.float32(1.16)
+    offset = fit.offset * scale - slope * np.float32(16 / 116)
+    planes = np.concatenate([slope, offset], axis=-1)  # (h, w, 4)
     rgb = np.empty((height, width, 3), gray.dtype)
     for rows in strips(height, width):
-        rgb[rows] = _merge_strip(gray[rows], _enlarge(planes, rows, height, width))
+        linear = _merge_strip(gray[rows], *cv2.split(_enlarge(planes, rows, height, width)))
+        rgb[rows] = encode(linear, bit_depth(gray))
     return rgb
 
 
@@ -186,7 +191,7 @@ def strips(height: int, width: int) -> list[slice]:
 
 
 def _enlarge(planes: Floats, rows: slice, height: int, width: int) -> Floats:
-    """Enlarge `planes` bilinearly to (height, width) and return only `rows`; the same whatever the strips."""
+    """Enlarge planes (h, w, C) bilinearly to (height, width) and return only `rows`; the same whatever the strips."""
     h = len(planes)
     at = np.clip((np.arange(rows.start, rows.stop) + 0.5) * h / height - 0.5, 0, h - 1)
     above = np.minimum(at.astype(np.intp), max(h - 2, 0))
@@ -196,22 +201,46 @@ def _enlarge(planes: Floats, rows: slice, height: int, width: int) -> Floats:
     return np.asarray(cv2.resize(tall, (width, len(tall)), interpolation=cv2.INTER_LINEAR))
 
 
-def _merge_strip(gray: Pixels, planes: Floats) -> Pixels:
-    """Merge as `merge` does; gray (n, W), planes (n, W, 4)."""
-    depth = bit_depth(gray)
-    luminances, lightnesses = _tables(depth)
-    light, y = lightnesses[gray], luminances[gray]
-    slope_a, slope_b, offset_a, offset_b = cv2.split(planes)
-    fy = light * np.float32(100 / 116) + np.float32(16 / 116)
-    dx = _f_inverse(fy + np.clip(slope_a * light + offset_a, -CHROMA_LIMIT, CHROMA_LIMIT) * np.float32(1 / 500)) - y
-    dz = _f_inverse(fy - np.clip(slope_b * light + offset_b, -CHROMA_LIMIT, CHROMA_LIMIT) * np.float32(1 / 200)) - y
-    offsets = [np.float32(to_x) * dx + np.float32(to_z) * dz for to_x, to_z in RGB_FROM_XZ]
-    # The offsets have no luminance, so one of them is >= 0 and one <= 0; scaling all three moves along constant Y.
+def _merge_strip(gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Floats, offset_b: Floats) -> Floats:
+    """Give linear RGB (n, W, 3) in 0..1 of a strip (n, W); works in place, since memory is what takes the time."""
+    luminances, fs = _strip_tables(bit_depth(gray))
+    y, fy = cv2.LUT(gray, luminances), cv2.LUT(gray, fs)
+    dx = _cube_offset(fy, slope_a, offset_a, CHROMA_LIMIT / 500)
+    dz = _cube_offset(fy, slope_b, offset_b, CHROMA_LIMIT / 200)
+    channels = [cv2.addWeighted(dx, to_x, dz, to_z, 0.0) for to_x, to_z in RGB_FROM_XZ]
+    # They have no luminance, so one of them is >= 0 and one <= 0; scaling all three moves along constant Y.
     tiny = np.float32(1e-12)
-    room_up = (1 - y) / (np.maximum(np.maximum(*offsets[:2]), offsets[2]) + tiny)
-    room_down = y / (tiny - np.minimum(np.minimum(*offsets[:2]), offsets[2]))
-    keep = np.minimum(np.minimum(room_up, room_down), np.float32(1))
-    return encode(cv2.merge([y + keep * offset for offset in offsets]), depth)
+    highest = np.maximum(np.maximum(channels[0], channels[1], out=dx), channels[2], out=dx)
+    lowest = np.minimum(np.minimum(channels[0], channels[1], out=dz), channels[2], out=dz)
+    room_up = np.divide(1 - y, np.add(highest, tiny, out=highest), out=highest)
+    room_down = np.divide(y, np.subtract(tiny, lowest, out=lowest), out=lowest)
+    keep = np.minimum(np.minimum(room_up, room_down, out=room_up), np.float32(1), out=room_up)
+    for channel in channels:
+        np.multiply(channel, keep, out=channel)
+        np.add(channel, y, out=channel)
+    return np.asarray(cv2.merge(channels))
+
+
+def _cube_offset(fy: Floats, slope: Floats, offset: Floats, limit: float) -> Floats:
+    """Give (fy + d)^3 - fy^3 for d = slope * fy + offset, kept within the limit; `slope` is overwritten.
+
+    Below L* 8 CIE's f is a straight line and not a cube root; there this errs in chroma that no eye sees, never in luminance.
+    """
+    d = np.multiply(slope, fy, out=slope)
+    np.add(d, offset, out=d)
+    np.clip(d, -limit, limit, out=d)
+    thrice = fy * np.float32(3)
+    result = d + thrice
+    np.multiply(result, d, out=result)
+    np.add(result, np.multiply(thrice, fy, out=thrice), out=result)
+    return np.multiply(result, d, out=result)
+
+
+@cache
+def _strip_tables(depth: int) -> tuple[Floats, Floats]:
+    """Luminance and CIE's f of it for each sRGB gray code."""
+    luminance, light = _tables(depth)
+    return luminance, light * np.float32(100 / 116) + np.float32(16 / 116)
 
 
 def _f_inverse(f: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -243,5 +272,6 @@ def encode(linear: Floats, depth: int) -> Pixels:
         the same shape, uint8 or uint16.
     """
     if depth == 8:  # noqa: PLR2004  (bits)
-        return np.asarray(cv2.LUT(cv2.multiply(linear, 65535.0, dtype=cv2.CV_16U), _codes_of_linear()))
+        levels = linear * np.float32(65535) + np.float32(0.5)
+        return np.asarray(cv2.LUT(np.clip(levels, 0, 65535, out=levels).astype(np.uint16), _codes_of_linear()))
     return np.rint(_curve(np.clip(linear, 0, 1)) * 65535).astype(np.uint16)
