@@ -1,0 +1,517 @@
+"""Promises of service.pipeline: real files and a real ledger, a fake device, and a clock the test holds."""
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from service import inbox, outbox, pipeline
+from service.config import Config
+from service.jobs import Job, JobStatus
+from service.ledger import LEDGER_FILE, Ledger
+from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
+from service.sections import Batching, Originals, Retry
+from tests.fakes import FakeColorist
+from tests.images import Array, color_scene, gray_scene, save
+from tests.waiting import wait_until
+from worker import scan
+from worker.errors import DeviceError
+from worker.settings import ReadSettings
+
+RETRY = Retry(attempts=3, first_wait=10.0, longest_wait=35.0)
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+class Line:
+    """A pipeline with all it needs, and a clock."""
+
+    def __init__(self, folder: Path, **sections: Any) -> None:
+        """Open a ledger in the folder and start the pipeline's threads."""
+        batch = Batching(longest_wait=0.0)
+        self.config = Config(**{"batch": batch, "retry": RETRY, **sections}).beside(folder)
+        for each in self.config.folders.values():
+            each.mkdir()
+        self.ledger = Ledger(self.config.state / LEDGER_FILE)
+        self.colorist = FakeColorist()
+        self.now = 1000.0  # monotonic seconds and seconds since 1970 are one clock here
+        self.woken = threading.Event()
+        self.pipeline = Pipeline(self.config, self.ledger, self.colorist, self.woken.set)
+
+    def drop(self, name: str, pixels: Array | None = None) -> Job:
+        """Put a scan in the inbox and queue it, as the daemon does."""
+        path = self.config.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, gray_scene(24, 32) if pixels is None else pixels)
+        return self.queue(name)
+
+    def queue(self, name: str) -> Job:
+        """Queue what is in the inbox under a name."""
+        path = self.config.inbox / name
+        looks = inbox.snapshot(path)
+        assert looks is not None
+        relative = PurePosixPath(name)
+        return self.ledger.enqueue(relative, inbox.digest(path), looks, relative, self.now)[0]
+
+    def step(self) -> None:
+        """Do one step at the time of the clock."""
+        self.pipeline.step(self.now, self.now)
+
+    def run(self) -> None:
+        """Step, without time passing, until nothing is in hand and nothing more can be claimed."""
+        wait_until(self._idle, 60)
+
+    def _idle(self) -> bool:
+        self.step()
+        if self.pipeline.busy:
+            return False
+        self.step()
+        return not self.pipeline.busy
+
+    def job(self, job_id: int) -> Job:
+        """Look a job up in the ledger."""
+        found = self.ledger._one("id = ?", job_id)
+        assert found is not None
+        return found
+
+    def files(self) -> dict[str, list[str]]:
+        """List what is in each folder of photos."""
+        return {
+            folder.name: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+            for folder in (
+                self.config.inbox, self.config.outbox, self.config.originals.folder, self.config.rejected
+            )
+        }  # fmt: skip
+
+
+@pytest.fixture
+def make_line(tmp_path: Path) -> Iterator[Callable[..., Line]]:
+    """Make lines that are closed after the test, whatever happened in it."""
+    lines: list[Line] = []
+
+    def make(**sections: Any) -> Line:
+        lines.append(Line(tmp_path, **sections))
+        return lines[-1]
+
+    yield make
+    for each in lines:
+        each.colorist.gate.set()
+        each.pipeline.close()
+        each.ledger.close()
+
+
+@pytest.fixture
+def line(make_line: Callable[..., Line]) -> Line:
+    """Make a line with the usual settings."""
+    return make_line()
+
+
+class TestTheUsualWay:
+    """Nothing goes wrong."""
+
+    def test_photos_are_delivered_and_their_originals_archived(self, line: Line) -> None:
+        """Same names and sub-folders, same sizes; the original is moved byte for byte."""
+        names = ["a.png", "sub/b.png", "sub/c.png"]
+        jobs = [line.drop(name, gray_scene(24 + 8 * n, 32, seed=n)) for n, name in enumerate(names)]
+        originals = {name: (line.config.inbox / name).read_bytes() for name in names}
+        line.run()
+
+        assert {"inbox": [], "outbox": names, "originals": names, "rejected": []} == line.files()
+        for n, name in enumerate(names):
+            assert originals[name] == (line.config.originals.folder / name).read_bytes()
+            colored = scan.read_color(line.config.outbox / name, ReadSettings())
+            assert (24 + 8 * n, 32, 3) == colored.shape
+        assert [JobStatus.FINISHED] * 3 == [line.job(job.id).status for job in jobs]
+        assert ["fake"] * 3 == [line.job(job.id).model for job in jobs]
+        assert 3 == line.pipeline.tally.finished
+
+    def test_every_event_of_a_photo_carries_its_job_and_path(self, line: Line) -> None:
+        """So that one photo can be followed through the log."""
+        job = line.drop("sub/a.png")
+        with capture_logs() as logs:
+            line.run()
+
+        assert ["photo.delivered", "photo.moved"] == [entry["event"] for entry in logs]
+        assert all(job.id == entry["job"] and job.path == entry["path"] for entry in logs)
+
+    def test_originals_that_are_kept_stay_in_the_inbox(self, make_line: Callable[..., Line]) -> None:
+        """With `after: keep` the inbox is only read."""
+        line = make_line(originals=Originals(after="keep"))
+        line.drop("a.png")
+        line.run()
+
+        assert ["a.png"] == line.files()["inbox"]
+        assert ["a.png"] == line.files()["outbox"]
+        assert not line.config.originals.folder.exists()
+
+    def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
+        """Photos are colored together, and the last ones do not wait for company that will not come."""
+        line = make_line(batch=Batching(longest_wait=3600.0))
+        for n in range(5):
+            line.drop(f"{n}.png", gray_scene(24, 32, seed=n))
+        line.run()
+
+        assert 5 == sum(line.colorist.batches)
+        assert max(line.colorist.batches) <= line.colorist.batch_size
+        assert 5 == len(line.files()["outbox"])
+
+
+class TestMemory:
+    """Only a bounded number of photos, and of their pixels, is in hand."""
+
+    def test_the_number_of_photos_in_hand_is_bounded(self, line: Line) -> None:
+        """However many wait and however slow the disk is."""
+        for n in range(20):
+            line.drop(f"{n}.png", gray_scene(8, 8, seed=n))
+        line.colorist.gate.clear()
+        most = BATCHES_IN_MEMORY * line.colorist.batch_size
+        wait_until(lambda: (line.step(), most == self.in_hand(line))[1])
+        for _ in range(20):
+            line.step()
+
+        assert most == self.in_hand(line)
+
+        line.colorist.gate.set()
+        line.run()
+
+        assert 20 == len(line.files()["outbox"])
+
+    @staticmethod
+    def in_hand(line: Line) -> int:
+        """Count the jobs that are claimed and not done."""
+        return line.ledger.counts()[JobStatus.STARTED]
+
+    def test_no_photo_is_read_while_the_pixels_in_hand_are_too_many(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Photos are read ahead only while there is room; one that is larger than all of it goes alone."""
+        monkeypatch.setattr(pipeline, "PIXELS_IN_MEMORY", 100)
+        reads: list[str] = []
+        read = scan.read
+        monkeypatch.setattr(
+            scan, "read", lambda path, settings: (reads.append(path.name), read(path, settings))[1]
+        )
+        for n in range(THREADS + 4):
+            line.drop(f"{n}.png", gray_scene(24, 32, seed=n))
+        line.colorist.gate.clear()
+        wait_until(lambda: (line.step(), len(line.pipeline._writing) > 0)[1])
+        for _ in range(20):
+            line.step()
+
+        assert len(reads) <= THREADS
+
+        line.colorist.gate.set()
+        line.run()
+
+        assert THREADS + 4 == len(line.files()["outbox"])
+
+
+class TestThePhotosFault:
+    """A ScanError concerns one photo only."""
+
+    def test_a_photo_that_cannot_be_read_is_rejected_alone(self, line: Line) -> None:
+        """It goes to the rejected ones with the reason; its neighbors are delivered."""
+        line.drop("sub/color.png", color_scene(64, 64))
+        line.drop("sub/a.png")
+        line.run()
+
+        assert ["sub/a.png"] == line.files()["outbox"]
+        assert ["sub/color.png", "sub/color.png.reason.txt"] == line.files()["rejected"]
+        reason = (line.config.rejected / "sub/color.png.reason.txt").read_text()
+        assert "in color already" in reason
+        assert 1 == line.pipeline.tally.rejected
+        assert 1 == line.pipeline.tally.finished
+
+    def test_a_photo_the_generator_refuses_is_rejected_alone(self, line: Line) -> None:
+        """Its neighbors in the batch are delivered."""
+        line.colorist.refuses = lambda photo: photo.gray.shape[1] == 40
+        line.drop("a.png")
+        refused = line.drop("b.png", gray_scene(24, 40))
+        line.run()
+
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"],
+                "rejected": ["b.png", "b.png.reason.txt"]} == line.files()  # fmt: skip
+        assert JobStatus.FAILED == line.job(refused.id).status
+        assert "refused by the fake" == line.job(refused.id).reason
+
+    def test_a_file_that_was_changed_since_it_was_queued_is_not_colored_as_what_it_was(
+        self, line: Line
+    ) -> None:
+        """It stays in the inbox, nothing is delivered under its name, and it is not called rejected."""
+        job = line.drop("a.png")
+        save(line.config.inbox / "a.png", gray_scene(48, 64))
+        with capture_logs() as logs:
+            line.run()
+
+        assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
+        assert JobStatus.FAILED == line.job(job.id).status
+        assert ["photo.changed"] == [entry["event"] for entry in logs]
+        assert 0 == line.pipeline.tally.rejected
+
+    def test_a_file_that_changes_while_it_is_read_is_not_colored(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was read may be half of each, so it is thrown away."""
+        read = scan.read
+
+        def read_slowly(path: Path, settings: ReadSettings) -> scan.Scan:
+            photo = read(path, settings)
+            save(path, gray_scene(48, 64))
+            return photo
+
+        monkeypatch.setattr(scan, "read", read_slowly)
+        line.drop("a.png")
+        line.run()
+
+        assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
+
+    def test_a_file_that_was_taken_away_is_forgotten(self, line: Line) -> None:
+        """Its owner changed their mind; there is nothing to reject."""
+        line.drop("a.png")
+        (line.config.inbox / "a.png").unlink()
+        line.run()
+
+        assert {"inbox": [], "outbox": [], "originals": [], "rejected": []} == line.files()
+
+
+class TestTheMachinesFault:
+    """The photo waits, however long it takes."""
+
+    def test_photos_wait_for_the_device_twice_as_long_each_time(self, line: Line) -> None:
+        """Up to the longest wait; attempts do not count, and the photo is colored when the device is back."""
+        line.colorist.faults.extend(DeviceError("the card fell off the bus") for _ in range(4))
+        job = line.drop("a.png")
+        waits = []
+        for _ in range(4):
+            line.run()
+            waits.append(line.job(job.id).not_before - line.now)
+            assert JobStatus.QUEUED == line.job(job.id).status
+            line.now += waits[-1]
+        line.run()
+
+        assert [10.0, 20.0, 35.0, 35.0] == waits
+        assert JobStatus.FINISHED == line.job(job.id).status
+        assert 1 == line.job(job.id).attempts
+        assert ["a.png"] == line.files()["outbox"]
+
+    def test_nothing_is_begun_before_the_wait_is_over(self, line: Line) -> None:
+        """Other photos would meet the same fault."""
+        line.colorist.faults.append(DeviceError("the card fell off the bus"))
+        line.drop("a.png")
+        line.run()
+        later = line.drop("b.png")
+        line.now += 9.9
+        line.run()
+
+        assert JobStatus.QUEUED == line.job(later.id).status
+        assert line.pipeline.in_trouble
+
+        line.now += 0.1
+        line.run()
+
+        assert ["a.png", "b.png"] == line.files()["outbox"]
+        assert not line.pipeline.in_trouble
+
+    def test_photos_that_fail_together_are_one_fault(self, line: Line) -> None:
+        """A batch that fails doubles the wait once, not once a photo."""
+        line.colorist.faults.append(DeviceError("the card fell off the bus"))
+        jobs = [line.drop("a.png"), line.drop("b.png")]
+        wait_until(lambda: (line.step(), bool(line.colorist.batches))[1])
+        line.run()
+
+        assert {10.0, 0.0} >= {line.job(job.id).not_before - line.now for job in jobs if line.job(job.id).waits}
+        assert line.pipeline._trouble.until == line.now + 10.0
+
+    def test_a_full_disk_makes_photos_wait_and_leaves_nothing_behind(self, line: Line) -> None:
+        """No half-written photo is left in the outbox; when there is space again it is delivered."""
+        line.colorist.paint_faults.append(FULL)
+        job = line.drop("sub/a.png")
+        with capture_logs() as logs:
+            line.run()
+
+        assert [] == line.files()["outbox"]
+        assert ["sub/a.png"] == line.files()["inbox"]
+        assert (JobStatus.QUEUED, 0, 1) == (
+            line.job(job.id).status, line.job(job.id).attempts, line.job(job.id).waits
+        )  # fmt: skip
+        assert "No space left" in logs[0]["reason"]
+
+        line.now += 10.0
+        line.run()
+
+        assert ["sub/a.png"] == line.files()["outbox"]
+        assert ["sub/a.png"] == line.files()["originals"]
+
+    def test_a_disk_that_fails_to_sync_makes_photos_wait(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A photo that may not be on the disk is not delivered."""
+        faults: list[OSError] = [OSError(errno.EIO, "Input/output error")]
+        sync = outbox.os.fsync
+
+        def failing(descriptor: int) -> None:
+            if faults and threading.current_thread().name.startswith("writer"):
+                raise faults.pop()
+            sync(descriptor)
+
+        monkeypatch.setattr("os.fsync", failing)
+        line.drop("a.png")
+        line.run()
+
+        assert [] == line.files()["outbox"]
+
+        line.now += 10.0
+        line.run()
+
+        assert ["a.png"] == line.files()["outbox"]
+
+    def test_too_little_memory_makes_photos_wait(self, line: Line) -> None:
+        """While they are painted, and in the batch."""
+        line.colorist.faults.append(MemoryError())
+        line.colorist.paint_faults.append(MemoryError())
+        job = line.drop("a.png")
+        for _ in range(2):
+            line.run()
+            line.now += 35.0
+        assert 2 == line.job(job.id).waits
+        line.run()
+
+        assert ["a.png"] == line.files()["outbox"]
+
+    @pytest.mark.parametrize("fate", ["archived", "rejected"])
+    def test_an_original_that_cannot_be_moved_is_moved_later(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch, fate: str
+    ) -> None:
+        """The photo is done by then; only the move is tried again, after the wait."""
+        name = {"archived": "archive", "rejected": "reject"}[fate]
+        faults: list[OSError] = [OSError(errno.EROFS, "Read-only file system")]
+        move = getattr(inbox, name)
+
+        def failing(*args: Any, **kwargs: Any) -> Path:
+            if faults:
+                raise faults.pop()
+            moved = move(*args, **kwargs)
+            assert isinstance(moved, Path)
+            return moved
+
+        monkeypatch.setattr(inbox, name, failing)
+        line.drop("a.png", color_scene(64, 64) if fate == "rejected" else None)
+        with capture_logs() as logs:
+            line.run()
+
+        assert ["a.png"] == line.files()["inbox"]
+        assert "photo.not_moved" == logs[-1]["event"]
+        assert 10.0 == line.pipeline.next_due(line.now)
+
+        line.now += 10.0
+        line.run()
+
+        assert [] == line.files()["inbox"]
+        home = {"archived": "originals", "rejected": "rejected"}[fate]
+        assert "a.png" in line.files()[home]
+
+    @pytest.mark.parametrize("change", ["finish", "fail", "wait", "again"])
+    def test_a_ledger_that_cannot_be_written_loses_nothing(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch, change: str
+    ) -> None:
+        """The step ends with the fault, and the next one goes on where it ended."""
+        line.colorist.refuses = lambda photo: photo.gray.shape[1] == 40
+        if change == "wait":
+            line.colorist.paint_faults.append(FULL)
+        if change == "again":
+            line.colorist.paint_faults.append(ZeroDivisionError())
+        line.drop("a.png")
+        line.drop("b.png", gray_scene(24, 40))
+        faults = [DeviceError("database or disk is full")]
+        done = getattr(line.ledger, change)
+
+        def failing(*args: Any, **kwargs: Any) -> Any:
+            if faults:
+                raise faults.pop()
+            return done(*args, **kwargs)
+
+        monkeypatch.setattr(line.ledger, change, failing)
+        with pytest.raises(DeviceError):
+            line.run()
+        line.run()
+        line.now += 35.0
+        line.run()
+
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"],
+                "rejected": ["b.png", "b.png.reason.txt"]} == line.files()  # fmt: skip
+        assert (1, 1) == (line.pipeline.tally.finished, line.pipeline.tally.rejected)
+
+
+class TestFaultsNobodyForesaw:
+    """One photo must not stop the line."""
+
+    @pytest.mark.parametrize("where", ["predict", "paint"])
+    def test_such_a_photo_is_rejected_after_the_last_attempt(self, line: Line, where: str) -> None:
+        """Each attempt counts, the traceback is logged, and the reason names the fault."""
+        faults = {"predict": line.colorist.faults, "paint": line.colorist.paint_faults}[where]
+        faults.extend(ZeroDivisionError("oh") for _ in range(3))
+        job = line.drop("a.png")
+        with capture_logs() as logs:
+            for attempt in (1, 2, 3):
+                line.run()
+                assert attempt == line.job(job.id).attempts
+                line.now += 10.0
+
+        assert 3 == sum(entry["event"] == "photo.failed" for entry in logs)
+        assert {"inbox": [], "outbox": [], "originals": [],
+                "rejected": ["a.png", "a.png.reason.txt"]} == line.files()  # fmt: skip
+        reason = (line.config.rejected / "a.png.reason.txt").read_text()
+        assert "3 times" in reason
+        assert "ZeroDivisionError" in reason
+
+    def test_neighbors_in_its_batch_are_delivered(self, line: Line) -> None:
+        """After such a fault photos are colored one at a time, so that the culprit is alone."""
+        poisoned = line.colorist.predict
+
+        def predict(scans: Any) -> Any:
+            if any(photo.gray.shape[1] == 40 for photo in scans):
+                raise ZeroDivisionError("oh")
+            return poisoned(scans)
+
+        line.colorist.predict = predict  # type: ignore[method-assign]
+        line.drop("a.png")
+        line.drop("b.png", gray_scene(24, 40))
+        line.drop("c.png", gray_scene(24, 32, seed=3))
+        for _ in range(4):
+            line.run()
+            line.now += 10.0
+
+        assert ["a.png", "c.png"] == line.files()["outbox"]
+        assert ["b.png", "b.png.reason.txt"] == line.files()["rejected"]
+
+
+class TestStopping:
+    """What is in hand is brought to its end, and nothing else is begun."""
+
+    def test_jobs_nobody_began_are_given_back_uncounted(self, line: Line) -> None:
+        """A restart is no attempt."""
+        jobs = [line.drop(f"{n}.png", gray_scene(8, 8, seed=n)) for n in range(8)]
+        line.pipeline._claim(line.now)
+        line.pipeline.release(line.now)
+
+        assert {JobStatus.QUEUED} == {line.job(job.id).status for job in jobs}
+        assert {0} == {line.job(job.id).attempts for job in jobs}
+        assert not line.pipeline.busy
+
+    def test_without_claiming_only_what_is_in_hand_is_done(self, line: Line) -> None:
+        """The rest waits in the ledger."""
+        for n in range(6):
+            line.drop(f"{n}.png", gray_scene(8, 8, seed=n))
+        line.step()
+        line.pipeline.release(line.now)
+        in_hand = line.ledger.counts()[JobStatus.STARTED]
+        wait_until(
+            lambda: (line.pipeline.step(line.now, line.now, claim=False), not line.pipeline.busy)[1]
+        )
+
+        assert 0 < in_hand < 6
+        assert in_hand == line.ledger.counts()[JobStatus.FINISHED]
+        assert 6 - in_hand == line.ledger.counts()[JobStatus.QUEUED]
