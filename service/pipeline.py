@@ -218,13 +218,11 @@ class Pipeline:
         batch = list(islice(self._ready, self._colorist.batch_size))
         try:
             results = self._colorist.predict([photo for _job, photo, _since in batch])
-        except DeviceError as error:
+        except Exception as error:  # noqa: BLE001 - `_settle` decides, and logs
             results = [error] * len(batch)
         for (job, photo, _since), result in zip(batch, results, strict=True):
-            if isinstance(result, DeviceError):
-                self._wait(job, result, now, wall)
-            elif isinstance(result, ScanError):
-                self._reject(job, str(result), now, wall)
+            if isinstance(result, Exception):
+                self._settle(job, result, now, wall)
             else:
                 self._start_writing(job, photo, result)
             self._ready.popleft()
@@ -256,23 +254,28 @@ class Pipeline:
         """Return what a thread made of a job, or settle the job and return None."""
         try:
             return future.result()
-        except ScanError as error:
+        except Exception as error:  # noqa: BLE001 - `_settle` decides, and logs
+            self._settle(job, error, now, wall)
+            return None
+
+    def _settle(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Reject a job or put it back, by whose fault it was."""
+        if isinstance(error, ScanError):
             self._reject(job, str(error), now, wall)
-        except Changed:
+        elif isinstance(error, Changed):
             self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
             log.info("photo.changed", job=job.id, path=job.path)
-        except (OSError, DeviceError, MemoryError) as error:
+        elif isinstance(error, OSError | DeviceError | MemoryError):
             self._wait(job, error, now, wall)
-        # The one broad except: a fault nobody foresaw, met by one photo, must not stop the line. Its
-        # traceback is logged, its attempt counts, and after the last one the photo is rejected.
-        except Exception as error:
-            log.exception("photo.failed", job=job.id, path=job.path, attempt=job.attempts)
+        else:
+            # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
+            # logged, its attempt counts, and after the last one the photo is rejected.
+            log.error("photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error)
             if job.attempts >= self._config.retry.attempts:
                 reason = f"photochrom failed on this photo {job.attempts} times; the last time: {error!r}"
                 self._reject(job, reason, now, wall)
             else:
                 self._ledger.again(job.id, repr(error), wall + self._config.retry.first_wait)
-        return None
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so everything waits a while."""
