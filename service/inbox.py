@@ -29,6 +29,7 @@ from service.stability import Snapshot
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
+REASON_SUFFIX = ".reason.txt"
 LITTER = frozenset({"thumbs.db", "desktop.ini"})
 LITTER_FOLDERS = frozenset({"@eadir", "__macosx"})  # .stfolder and the like start with a dot
 
@@ -173,7 +174,8 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
     """Move an original that cannot be colored to the same sub-folder of the rejected ones.
 
     The reason is written first, as `NAME.reason.txt` in UTF-8, so that no crash leaves a rejected
-    photo without one; calling again after a crash is safe.
+    photo without one; calling again after a crash is safe. A name so long that its reason's would
+    not fit is shortened.
 
     Args:
         path: the original, in the inbox; it need not be readable.
@@ -188,11 +190,11 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
         OSError: it cannot be moved, and is still in the inbox.
     """
     identity = path.lstat()
-    for target in _names(rejected / path.relative_to(inbox)):
+    for target in _names(rejected / path.relative_to(inbox), REASON_SUFFIX):
         if os.path.lexists(target) and not os.path.samestat(identity, target.lstat()):
             continue
         make_folder(target.parent)
-        note = target.with_name(fitting_name(target.name, ".reason.txt"))
+        note = target.with_name(target.name + REASON_SUFFIX)
         _write(note, f"{reason}\n")
         try:
             return _move(path, target)
@@ -229,10 +231,12 @@ def _ignored_folder(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER_FOLDERS
 
 
-def _names(target: Path) -> Iterator[Path]:
-    yield target
-    for number in itertools.count(2):
-        yield target.with_name(fitting_name(target.stem, f" ({number}){target.suffix}"))
+def _names(target: Path, room: str = "") -> Iterator[Path]:
+    """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
+    for number in itertools.count(1):
+        ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
+        name = fitting_name(target.stem, ending + room)
+        yield target.with_name(name.removesuffix(room))
 
 
 def _move(path: Path, target: Path) -> Path:

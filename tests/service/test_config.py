@@ -1,0 +1,228 @@
+"""config.yaml is read whole, and every mistake in it is told at once with its line."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from service.config import Config, ConfigError, check_config, load_config
+from worker.settings import ColorSettings, ReadSettings, TrainSettings, WriteSettings
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Name a configuration file in an empty folder."""
+    return tmp_path / "config.yaml"
+
+
+def mistakes(file: Path, text: str) -> list[str]:
+    """Load a wrong configuration and return what is said of it, without the file's folder."""
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    return [problem.removeprefix(f"{file.parent}/") for problem in caught.value.problems]
+
+
+def knobs(model: type[BaseModel]) -> dict[str, object]:
+    """Return the fields of a model, those of its sections below them."""
+    return {
+        name: knobs(field.annotation)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        else None
+        for name, field in model.model_fields.items()
+    }
+
+
+def test_the_projects_config_is_the_defaults() -> None:
+    """What it shows is what happens without it."""
+    assert Config().beside(PROJECT) == load_config(PROJECT / "config.yaml")
+
+
+def test_every_knob_is_in_the_projects_config() -> None:
+    """None is hidden."""
+    shown = yaml.safe_load((PROJECT / "config.yaml").read_text())
+    names = {
+        key: dict.fromkeys(value) if isinstance(value, dict) else None
+        for key, value in shown.items()
+    }
+
+    assert knobs(Config) == names
+
+
+def test_every_knob_says_in_plain_words_what_it_takes() -> None:
+    """Else a wrong value would be answered with nothing."""
+    for section in [Config, *(type(getattr(Config(), name)) for name in Config.model_fields)]:
+        if issubclass(section, BaseModel):
+            for name, field in section.model_fields.items():
+                if not isinstance(field.default, BaseModel):
+                    assert field.description, name
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "watch:\nlog:\n"])
+def test_an_empty_file_or_section_is_all_defaults(file: Path, text: str) -> None:
+    """A knob that is commented out is at its default."""
+    file.write_text(text)
+
+    assert Config().beside(file.parent) == load_config(file)
+
+
+def test_folders_are_beside_the_file_unless_they_say_otherwise(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative, absolute, and in the home folder."""
+    monkeypatch.setenv("HOME", "/home/me")
+    file.write_text("inbox: in\noutbox: /srv/out\noriginals: {folder: ~/originals}\n")
+    config = load_config(file)
+
+    assert file.parent / "in" == config.inbox
+    assert Path("/srv/out") == config.outbox
+    assert Path("/home/me/originals") == config.originals.folder
+    assert file.parent / "state" == config.state
+
+
+def test_a_relative_file_has_absolute_folders(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a later change of folder does no harm."""
+    file.touch()
+    monkeypatch.chdir(file.parent)
+
+    assert file.parent / "inbox" == load_config(Path("config.yaml")).inbox
+
+
+def test_every_mistake_is_told_at_once_with_its_line_and_key(file: Path) -> None:
+    """In the order of the lines."""
+    text = """\
+inbox: 5
+watch:
+  settle: 2
+  rescan: 0.1
+  poling: auto
+  settle: soon
+batch: {size: 0}
+model: {version: x, render_size: 100}
+orignals: {}
+log: 7
+"""
+
+    assert [
+        "config.yaml:1: inbox: must be the path of a folder, not '5'",
+        "config.yaml:4: watch.rescan: must be a number of seconds, 1 or more, not '0.1'",
+        "config.yaml:5: watch.poling: is not a key; did you mean polling?",
+        "config.yaml:6: watch.settle: is given twice, first in line 3",
+        "config.yaml:6: watch.settle: must be a number of seconds, not 'soon'",
+        "config.yaml:7: batch.size: must be auto or a whole number of photos, 1 or more, not '0'",
+        "config.yaml:8: model.render_size: must be a number of pixels, a multiple of 32, not '100'",
+        "config.yaml:8: model.version: must be latest, builtin or the number of a version, not 'x'",
+        "config.yaml:9: orignals: is not a key; did you mean originals?",
+        "config.yaml:10: log: must be a section with level, format, not '7'",
+    ] == mistakes(file, text)
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ("1: watch.polling: must be auto, always or never, not 'no'", "watch: {polling: no}"),
+        ("1: watch.settle: must be a number of seconds, not '2'", "watch: {settle: '2'}"),
+        ("1: watch.settle: must be a number of seconds, not 'yes'", "watch: {settle: yes}"),
+        ("1: watch.settle: must be a number of seconds, not '.inf'", "watch: {settle: .inf}"),
+        ("1: watch.settle: must be a number of seconds, not '-1'", "watch: {settle: -1}"),
+        ("1: watch.settle: must be a number of seconds, not empty", "watch: {settle: }"),
+        ("1: output.label: must be true or false, not '1'", "output: {label: 1}"),
+        ("1: inbox: must be the path of a folder, not 'a list or section'", "inbox: [a]"),
+        ("1: inbox: must be the path of a folder, not '~nobody-here/a'", "inbox: ~nobody-here/a"),
+        ("1: 5: is not a key", "5: inbox"),
+        ("1: zzz: is not a key", "zzz: 1"),
+        ("1: must be lines of `key: value`", "- inbox"),
+        ("2: is not YAML: mapping values are not allowed here", "inbox: a\n b: c: d"),
+        ("1: is not YAML: could not determine a constructor for the tag '!x'", "inbox: !x y"),
+    ],
+)
+def test_each_mistake_is_told_in_plain_words(file: Path, expected: str, text: str) -> None:
+    """With what stands in the file, not with what YAML made of it."""
+    assert [f"config.yaml:{expected}"] == mistakes(file, text)
+
+
+def test_what_is_no_text_is_told(file: Path) -> None:
+    """Without a traceback."""
+    file.write_bytes(b"inbox: \xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not YAML: "):
+        load_config(file)
+
+
+def test_a_missing_file_is_told(file: Path) -> None:
+    """With its name."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+
+    assert [f"{file}: cannot be read: No such file or directory"] == caught.value.problems
+
+
+def test_check_config_tells_wrong_values_and_wrong_folders_together(file: Path) -> None:
+    """Folders have their lines too, and a wrong one hides no other."""
+    file.write_text("inbox: a\noutbox: a/b\nwatch: {settle: soon}\nstate: 5\nrejected: a\n")
+    with pytest.raises(ConfigError) as caught:
+        check_config(file)
+
+    assert [
+        f"{file}:2: outbox: is inside the inbox ({file.parent / 'a' / 'b'})",
+        f"{file}:3: watch.settle: must be a number of seconds, not 'soon'",
+        f"{file}:4: state: must be the path of a folder, not '5'",
+        f"{file}:5: rejected: is the same folder as inbox ({file.parent / 'a'})",
+    ] == caught.value.problems
+
+
+def test_check_config_of_a_missing_file_says_only_that(file: Path) -> None:
+    """Nothing is known of its folders."""
+    with pytest.raises(ConfigError) as caught:
+        check_config(file)
+
+    assert 1 == len(caught.value.problems)
+
+
+def test_a_config_that_is_fine_passes_the_check(file: Path) -> None:
+    """And makes nothing."""
+    file.touch()
+
+    assert load_config(file) == check_config(file)
+    assert [file] == list(file.parent.iterdir())
+
+
+def test_originals_that_stay_need_no_folder() -> None:
+    """It is neither checked nor made."""
+    config = Config.model_validate({"originals": {"after": "keep"}})
+
+    assert ["inbox", "outbox", "rejected", "state"] == list(config.folders)
+    assert "originals.folder" in Config().folders
+
+
+def test_the_worker_gets_its_settings() -> None:
+    """Every default is the worker's own."""
+    config = Config()
+
+    assert ReadSettings() == config.read_settings
+    assert ColorSettings() == config.color_settings
+    assert WriteSettings() == config.write_settings
+    assert TrainSettings() == config.train_settings
+
+
+def test_the_worker_gets_what_the_file_says(file: Path) -> None:
+    """From the section each belongs to."""
+    file.write_text(
+        "batch: {size: 4}\nmodel: {render_size: 320}\nlimits: {megapixels: 9}\n"
+        "output: {format: png, label: false}\ntraining: {crop: 64}\n"
+    )
+    config = load_config(file)
+
+    assert ColorSettings(320, 4) == config.color_settings
+    assert ReadSettings(9) == config.read_settings
+    assert WriteSettings("png", label=False) == config.write_settings
+    assert dataclasses.replace(TrainSettings(), crop=64) == config.train_settings
+
+
+def test_a_config_cannot_be_changed() -> None:
+    """It is a value."""
+    with pytest.raises(ValidationError):
+        Config().watch.settle = 1.0  # type: ignore[misc]

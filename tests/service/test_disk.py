@@ -1,0 +1,107 @@
+"""What is written lasts, and never takes another file's name."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from service.disk import fitting_name, make_folder, rename_without_overwriting, sync_folder
+
+
+def refuse(code: int) -> object:
+    """Make a stand-in for a system call that fails."""
+
+    def call(*_args: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
+def test_a_name_that_fits_is_left_as_it_is() -> None:
+    """255 bytes fit."""
+    assert "a" * 251 + ".jpg" == fitting_name("a" * 251, ".jpg")
+
+
+def test_a_long_stem_is_shortened_by_bytes_and_its_ending_stays() -> None:
+    """Letters of two bytes are not cut in half."""
+    name = fitting_name("é" * 200, ".jpg")
+
+    assert name.endswith("é.jpg")
+    assert len(name.encode()) <= 255
+
+
+def test_make_folder_makes_all_that_is_missing(tmp_path: Path) -> None:
+    """Those that are there are no error."""
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_make_folder_refuses_a_name_that_belongs_to_a_file(tmp_path: Path) -> None:
+    """Also in the middle of the path."""
+    (tmp_path / "a").touch()
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "a" / "b")
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "a")
+
+
+def test_a_file_system_that_cannot_sync_folders_is_let_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But a real fault is not."""
+    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
+    sync_folder(tmp_path)
+    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
+
+    with pytest.raises(OSError, match="Input/output"):
+        sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_rename_never_overwrites(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    links: bool,  # noqa: FBT001
+) -> None:
+    """With hard links, and on file systems without."""
+    if not links:
+        monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    source, target, free = (tmp_path / name for name in ("source", "target", "free"))
+    source.write_text("new")
+    target.write_text("old")
+    with pytest.raises(FileExistsError):
+        rename_without_overwriting(source, target)
+
+    assert target.read_text() == "old"
+    assert source.read_text() == "new"
+    rename_without_overwriting(source, free)
+    assert free.read_text() == "new"
+    assert not source.exists()
+
+
+def test_a_rename_that_was_cut_off_is_completed(tmp_path: Path) -> None:
+    """A file that has both names loses the first."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("photo")
+    os.link(source, target)
+    rename_without_overwriting(source, target)
+
+    assert target.read_text() == "photo"
+    assert not source.exists()
+
+
+def test_a_rename_that_fails_leaves_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claimed name is given back."""
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    monkeypatch.setattr(os, "rename", refuse(errno.EIO))
+    source = tmp_path / "source"
+    source.touch()
+    with pytest.raises(OSError, match="Input/output"):
+        rename_without_overwriting(source, tmp_path / "target")
+
+    assert [source] == list(tmp_path.iterdir())

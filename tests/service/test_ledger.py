@@ -1,0 +1,468 @@
+"""No photo is forgotten or colored twice, whenever the process dies and whatever the disk does."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from service.ledger import Job, JobStatus, Ledger, LedgerError
+from service.stability import Snapshot
+from worker.errors import DeviceError
+
+LOOKS = Snapshot(size=5, mtime_ns=10**18, inode=2**64 - 1, device=2**63)
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Name a ledger in an empty folder with an odd name."""
+    folder = tmp_path / "state ?#%"
+    folder.mkdir()
+    return folder / "ledger.sqlite3"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    """Open a new ledger."""
+    with Ledger(path) as ledger:
+        yield ledger
+
+
+def queue(ledger: Ledger, name: str, digest: str | None = None, now: float = 0.0) -> Job:
+    """Queue a scan whose content is unlike any other's, unless it is given."""
+    scan = PurePosixPath(name)
+    return ledger.enqueue(scan, digest or f"{name:_>64}", LOOKS, scan, now)[0]
+
+
+def ids(jobs: list[Job]) -> list[int]:
+    """Return the numbers of jobs."""
+    return [job.id for job in jobs]
+
+
+class TestQueuing:
+    """One job for each path and content."""
+
+    def test_a_queued_job_has_all_that_was_given(self, ledger: Ledger, path: Path) -> None:
+        """Also after the ledger was closed and opened."""
+        job, is_new = ledger.enqueue(
+            PurePosixPath("sub/a.tif"), A, LOOKS, PurePosixPath("sub/a.tif.jpg"), 7.0
+        )
+        ledger.close()
+
+        assert is_new
+        assert (
+            Job(
+                id=1,
+                path=PurePosixPath("sub/a.tif"),
+                digest=A,
+                output=PurePosixPath("sub/a.tif.jpg"),
+                snapshot=LOOKS,
+                same_content_as=None,
+                status=JobStatus.QUEUED,
+                attempts=0,
+                waits=0,
+                reason=None,
+                model=None,
+                not_before=7.0,
+                queued_at=7.0,
+                started_at=None,
+                finished_at=None,
+            )
+            == job
+        )
+        with Ledger(path) as again:
+            assert job == again.oldest_waiting()
+
+    def test_a_name_that_is_not_utf8_comes_back_as_it_was(self, ledger: Ledger) -> None:
+        """Byte by byte, also in reasons."""
+        job = queue(ledger, "caf\udce9.jpg", A)
+        failed = ledger.fail(job.id, "caf\udce9.jpg is empty", 1.0)
+
+        assert "caf\udce9.jpg" == str(failed.path) == str(failed.output)
+        assert r"caf\udce9.jpg is empty" == failed.reason
+
+    def test_the_same_file_seen_twice_is_one_job(self, ledger: Ledger) -> None:
+        """Queued, started or finished."""
+        job = queue(ledger, "a.jpg", A)
+        scan, other = PurePosixPath("a.jpg"), PurePosixPath("other.jpg")
+        seen = [ledger.enqueue(scan, A, LOOKS, other, 1.0)]
+        ledger.claim(1, 1.0, in_flight=0)
+        seen.append(ledger.enqueue(scan, A, LOOKS, other, 1.0))
+        ledger.finish(job.id, model="1", now=1.0)
+        seen.append(ledger.enqueue(scan, A, LOOKS, other, 1.0))
+
+        assert [(1, False)] * 3 == [(each.id, is_new) for each, is_new in seen]
+        assert ["queued", "started", "finished"] == [each.status for each, _ in seen]
+        assert {PurePosixPath("a.jpg")} == {each.output for each, _ in seen}
+
+    def test_the_same_content_under_another_name_is_its_own_job_and_says_so(
+        self, ledger: Ledger
+    ) -> None:
+        """It names the first."""
+        jobs = [queue(ledger, name, A) for name in ("a.jpg", "b.jpg", "c.jpg")]
+
+        assert [None, 1, 1] == [job.same_content_as for job in jobs]
+
+    def test_a_failed_job_that_is_dropped_again_starts_afresh(self, ledger: Ledger) -> None:
+        """With no attempts, a new place to go, and no old reason."""
+        job = queue(ledger, "a.jpg", A)
+        ledger.claim(1, 0.0, in_flight=0)
+        ledger.fail(job.id, "too dark", 1.0)
+        again, is_new = ledger.enqueue(job.path, A, LOOKS, PurePosixPath("b.jpg"), 9.0)
+
+        assert is_new
+        assert (job.id, JobStatus.QUEUED, 0, None, 9.0, None, None) == (
+            again.id,
+            again.status,
+            again.attempts,
+            again.reason,
+            again.queued_at,
+            again.started_at,
+            again.finished_at,
+        )
+        assert PurePosixPath("b.jpg") == again.output
+
+    def test_a_file_that_looks_as_before_is_found_without_reading_it(self, ledger: Ledger) -> None:
+        """The device does not count, since its number may change with a restart."""
+        job = queue(ledger, "a.jpg")
+
+        assert job == ledger.find(job.path, LOOKS)
+        assert job == ledger.find(job.path, Snapshot(5, 10**18, 2**64 - 1, device=0))
+        assert ledger.find(job.path, Snapshot(6, 10**18, 2**64 - 1, 2**63)) is None
+        assert ledger.find(PurePosixPath("b.jpg"), LOOKS) is None
+
+    def test_a_file_that_was_touched_is_found_after_it_was_seen_again(self, ledger: Ledger) -> None:
+        """So an original that stays is read once, not at each rescan."""
+        job = queue(ledger, "a.jpg", A)
+        touched = Snapshot(5, 10**18 + 1, 7, 1)
+        ledger.enqueue(job.path, A, touched, job.output, 1.0)
+        found = ledger.find(job.path, touched)
+
+        assert found is not None
+        assert touched == found.snapshot
+
+    def test_a_failed_file_is_not_found_so_that_dropping_it_again_works(
+        self, ledger: Ledger
+    ) -> None:
+        """Moved back from rejected/ it looks just as before."""
+        job = queue(ledger, "a.jpg")
+        ledger.fail(job.id, "too dark", 1.0)
+
+        assert ledger.find(job.path, LOOKS) is None
+
+    def test_an_output_belongs_to_one_job(self, ledger: Ledger) -> None:
+        """But a failed job delivered nothing and owns nothing."""
+        job = queue(ledger, "a.jpg")
+
+        assert ledger.output_taken(job.output)
+        with pytest.raises(ValueError, match=r"another job owns a\.jpg"):
+            ledger.enqueue(PurePosixPath("b.jpg"), B, LOOKS, job.output, 0.0)
+        ledger.fail(job.id, "too dark", 1.0)
+        assert not ledger.output_taken(job.output)
+        assert ledger.enqueue(PurePosixPath("b.jpg"), B, LOOKS, job.output, 0.0)[1]
+
+
+class TestClaiming:
+    """In order, counted before the work, and suspects alone."""
+
+    def test_jobs_are_claimed_in_the_order_they_came(self, ledger: Ledger) -> None:
+        """At most as many as asked for, each once."""
+        for name in "abc":
+            queue(ledger, name)
+
+        assert [1, 2] == ids(ledger.claim(2, 0.0, in_flight=0))
+        assert [3] == ids(ledger.claim(2, 0.0, in_flight=2))
+        assert [] == ledger.claim(2, 0.0, in_flight=3)
+
+    def test_an_attempt_is_on_disk_before_the_work_begins(self, ledger: Ledger, path: Path) -> None:
+        """Another reader sees it as soon as claim returns."""
+        queue(ledger, "a")
+        [job] = ledger.claim(1, 5.0, in_flight=0)
+        with sqlite3.connect(path) as other:
+            row = other.execute("SELECT status, attempts, started_at FROM jobs").fetchone()
+        other.close()
+
+        assert ("started", 1, 5.0) == row == (job.status, job.attempts, job.started_at)
+
+    def test_a_job_that_waits_is_not_claimed_before_its_time(self, ledger: Ledger) -> None:
+        """And does not hold up the others."""
+        queue(ledger, "a")
+        queue(ledger, "b")
+        ledger.claim(1, 0.0, in_flight=0)
+        ledger.wait(1, "disk full", 10.0)
+
+        assert [2] == ids(ledger.claim(9, 9.9, in_flight=0))
+        assert [1] == ids(ledger.claim(9, 10.0, in_flight=1))
+
+    def test_a_job_that_may_have_ended_the_process_is_claimed_alone(self, ledger: Ledger) -> None:
+        """With nothing in flight, and nothing beside it until it is done."""
+        for name in "abc":
+            queue(ledger, name)
+        ledger.claim(2, 0.0, in_flight=0)
+        ledger.recover()
+
+        assert [] == ledger.claim(9, 0.0, in_flight=1)
+        assert [1] == ids(ledger.claim(9, 0.0, in_flight=0))
+        assert [] == ledger.claim(9, 0.0, in_flight=1)
+        ledger.finish(1, model="1", now=0.0)
+        assert [2] == ids(ledger.claim(9, 0.0, in_flight=0))
+        ledger.fail(2, "too dark", 0.0)
+        assert [3] == ids(ledger.claim(9, 0.0, in_flight=0))
+
+    def test_jobs_before_a_suspect_do_not_take_it_along(self, ledger: Ledger) -> None:
+        """The order stays."""
+        for name in "abc":
+            queue(ledger, name)
+        ledger.claim(2, 0.0, in_flight=0)
+        ledger.release(1, 0.0)
+        ledger.again(2, "odd", 0.0)
+
+        assert [1] == ids(ledger.claim(9, 0.0, in_flight=0))
+        assert [] == ledger.claim(9, 0.0, in_flight=1)
+
+
+class TestTheEndOfAnAttempt:
+    """Finished, failed, or put back."""
+
+    @pytest.fixture
+    def job(self, ledger: Ledger) -> Job:
+        """Start a job."""
+        queue(ledger, "a")
+        return ledger.claim(1, 1.0, in_flight=0)[0]
+
+    def test_a_finished_job_knows_its_model_and_time(self, ledger: Ledger, job: Job) -> None:
+        """It stays in the ledger for good."""
+        done = ledger.finish(job.id, model="3", now=2.0)
+
+        assert (JobStatus.FINISHED, "3", 2.0, 1) == (
+            done.status,
+            done.model,
+            done.finished_at,
+            done.attempts,
+        )
+        assert "3" == ledger.last_model()
+
+    def test_a_fault_of_the_machine_is_no_attempt(self, ledger: Ledger, job: Job) -> None:
+        """It is counted apart."""
+        back = ledger.wait(job.id, "disk full", 9.0)
+
+        assert (JobStatus.QUEUED, 0, 1, "disk full", 9.0) == (
+            back.status,
+            back.attempts,
+            back.waits,
+            back.reason,
+            back.not_before,
+        )
+
+    def test_another_attempt_counts(self, ledger: Ledger, job: Job) -> None:
+        """So it ends some day."""
+        back = ledger.again(job.id, "odd", 9.0)
+
+        assert (JobStatus.QUEUED, 1, 0, 9.0) == (
+            back.status,
+            back.attempts,
+            back.waits,
+            back.not_before,
+        )
+
+    def test_a_released_job_is_as_if_never_claimed(self, ledger: Ledger, job: Job) -> None:
+        """For what a stop leaves untouched."""
+        back = ledger.release(job.id, 3.0)
+
+        assert (JobStatus.QUEUED, 0, 0, None) == (
+            back.status,
+            back.attempts,
+            back.waits,
+            back.started_at,
+        )
+
+    def test_a_job_is_changed_only_from_where_it_is(self, ledger: Ledger, job: Job) -> None:
+        """Nothing is finished twice, and a refused change changes nothing."""
+        done = ledger.finish(job.id, model="1", now=2.0)
+        for change in (
+            lambda: ledger.finish(job.id, model="2", now=3.0),
+            lambda: ledger.wait(job.id, "", 0.0),
+            lambda: ledger.again(job.id, "", 0.0),
+            lambda: ledger.release(job.id, 0.0),
+            lambda: ledger.fail(job.id, "", 0.0),
+            lambda: ledger.finish(99, model="1", now=3.0),
+        ):
+            with pytest.raises(ValueError, match="is not started"):
+                change()
+
+        assert done == ledger.find(done.path, LOOKS)
+
+    def test_after_a_crash_what_was_started_is_queued_again(
+        self, ledger: Ledger, job: Job, path: Path
+    ) -> None:
+        """With its attempt counted, and only that."""
+        queue(ledger, "b")
+        ledger.close()
+        with Ledger(path) as again:
+            recovered = again.recover()
+
+            assert [job.id] == ids(recovered)
+            assert [(JobStatus.QUEUED, 1)] == [(one.status, one.attempts) for one in recovered]
+            assert [] == again.recover()
+            assert 2 == again.counts()[JobStatus.QUEUED]
+
+    def test_a_job_that_ended_the_process_too_often_is_exhausted(self, ledger: Ledger) -> None:
+        """It can be failed without another attempt."""
+        queue(ledger, "a")
+        queue(ledger, "b")
+        for _ in range(3):
+            assert ledger.exhausted(3) == []
+            assert [1] == ids(ledger.claim(1, 0.0, in_flight=0))
+            ledger.recover()
+
+        assert [1] == ids(ledger.exhausted(3))
+        assert JobStatus.FAILED == ledger.fail(1, "the process died", 1.0).status
+        assert ledger.exhausted(3) == []
+
+
+class TestQuestions:
+    """What status and the daemon ask."""
+
+    def test_every_status_is_counted(self, ledger: Ledger) -> None:
+        """Also those of no job."""
+        queue(ledger, "a")
+        queue(ledger, "b")
+        ledger.claim(1, 0.0, in_flight=0)
+
+        assert {"queued": 1, "started": 1, "finished": 0, "failed": 0} == ledger.counts()
+
+    def test_next_due_is_the_time_until_a_job_may_be_claimed(self, ledger: Ledger) -> None:
+        """None without jobs, never below zero."""
+        assert ledger.next_due(0.0) is None
+        queue(ledger, "a", now=5.0)
+
+        assert ledger.next_due(3.0) == 2.0
+        assert ledger.next_due(9.0) == 0.0
+        ledger.claim(1, 9.0, in_flight=0)
+        assert ledger.next_due(9.0) is None
+
+    def test_the_oldest_waiting_and_the_newest_failures_are_told(self, ledger: Ledger) -> None:
+        """By time, not by number."""
+        assert ledger.oldest_waiting() is None
+        for number, name in enumerate("abcd"):
+            queue(ledger, name, now=float(number))
+        for number, moment in ((2, 8.0), (1, 9.0), (4, 7.0)):
+            ledger.fail(number, "too dark", moment)
+        oldest = ledger.oldest_waiting()
+
+        assert oldest is not None
+        assert 3 == oldest.id
+        assert [1, 2] == ids(ledger.recent_failures(2))
+
+    def test_photos_finished_since_a_moment_are_counted(self, ledger: Ledger) -> None:
+        """That moment included."""
+        assert ledger.last_model() is None
+        for number, name in enumerate("abc"):
+            job = queue(ledger, name)
+            ledger.claim(1, 0.0, in_flight=0)
+            ledger.finish(job.id, model=str(number), now=float(number))
+
+        assert 2 == ledger.finished_since(1.0)
+        assert "2" == ledger.last_model()
+
+    def test_work_is_left_until_all_jobs_are_done_or_were_put_back_too_often(
+        self, ledger: Ledger
+    ) -> None:
+        """So that --once ends on a full disk."""
+        assert not ledger.work_left(2)
+        queue(ledger, "a")
+        for _ in range(2):
+            assert ledger.work_left(2)
+            ledger.claim(1, 0.0, in_flight=0)
+            assert ledger.work_left(2)
+            ledger.wait(1, "disk full", 0.0)
+
+        assert not ledger.work_left(2)
+
+
+class TestTheFile:
+    """Faults of the disk, of other processes, and of time."""
+
+    def test_a_reader_sees_the_work_and_can_change_nothing(
+        self, ledger: Ledger, path: Path
+    ) -> None:
+        """While the daemon has it open."""
+        queue(ledger, "a")
+        with Ledger.open_read_only(path) as reader:
+            assert 1 == reader.counts()[JobStatus.QUEUED]
+            with pytest.raises(DeviceError, match="readonly"):
+                queue(reader, "b")
+
+    def test_a_reader_makes_no_ledger(self, path: Path) -> None:
+        """Looking is not a beginning."""
+        with pytest.raises(DeviceError, match="unable to open"):
+            Ledger.open_read_only(path)
+
+        assert not path.exists()
+
+    def test_a_locked_ledger_is_the_machines_fault_and_nothing_is_changed(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It works again afterwards."""
+        monkeypatch.setattr("service.ledger.LONGEST_LOCK_WAIT", 0.0)
+        other = sqlite3.connect(path, isolation_level=None)
+        with Ledger(path) as ledger:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DeviceError, match="cannot be used now: database is locked"):
+                queue(ledger, "a")
+            other.execute("ROLLBACK")
+            other.close()
+
+            assert 1 == queue(ledger, "a").id
+
+    def test_a_full_disk_is_the_machines_fault_and_nothing_is_changed(self, ledger: Ledger) -> None:
+        """Simulated by SQLite's own bound on pages; it works again afterwards."""
+        queue(ledger, "a")
+        database = ledger._database
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+
+        def fill() -> None:
+            for number in range(1000):
+                queue(ledger, f"{number:0>200}")
+
+        with pytest.raises(DeviceError, match="full"):
+            fill()
+        left = ledger.counts()[JobStatus.QUEUED]
+        database.execute("PRAGMA max_page_count = 100000")
+        queue(ledger, "b")
+
+        assert left + 1 == ledger.counts()[JobStatus.QUEUED]
+
+    def test_a_damaged_ledger_is_refused_and_kept(self, path: Path) -> None:
+        """A person may still save it."""
+        path.write_bytes(b"this is no ledger" * 100)
+        with pytest.raises(LedgerError, match="is damaged"):
+            Ledger(path)
+
+        assert path.read_bytes() == b"this is no ledger" * 100
+
+    def test_a_ledger_of_a_newer_photochrom_is_refused_and_kept(self, path: Path) -> None:
+        """Also for reading."""
+        Ledger(path).close()
+        with sqlite3.connect(path) as other:
+            other.execute("PRAGMA user_version = 99")
+        other.close()
+        for open_ledger in (Ledger, Ledger.open_read_only):
+            with pytest.raises(LedgerError, match="written by a newer photochrom"):
+                open_ledger(path)
+
+        assert path.exists()
+
+    def test_every_change_is_synced_to_disk(self, ledger: Ledger) -> None:
+        """Write-ahead log, synchronous FULL, foreign keys."""
+
+        def pragma(name: str) -> object:
+            return ledger._database.execute(f"PRAGMA {name}").fetchone()[0]
+
+        assert ("wal", 2, 1) == (
+            pragma("journal_mode"),
+            pragma("synchronous"),
+            pragma("foreign_keys"),
+        )

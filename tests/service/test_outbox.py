@@ -1,0 +1,153 @@
+"""A colored photo is in the outbox whole, or not at all."""
+
+import errno
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import pytest
+
+from service.outbox import alternative_name, deliver, output_name, sweep
+from worker.settings import OutputFormat
+
+NAME = PurePosixPath("sub/deep/photo.jpg")
+
+
+def photo(file: BinaryIO) -> None:
+    """Write what stands for a colored photo."""
+    file.write(b"color")
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """List the unfinished files in a folder."""
+    return list(folder.rglob(".photochrom-*"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "scan", "output_format"),
+    [
+        ("a/scan.webp", "a/scan.webp", "same"),
+        ("a/scan.TIFF", "a/scan.TIFF", "tiff"),
+        ("scan.tif.jpg", "scan.tif", "jpeg"),
+        ("scan.jpeg", "scan.jpeg", "jpeg"),
+        ("scan.jpg.png", "scan.jpg", "png"),
+        ("scan.png.tif", "scan.png", "tiff"),
+    ],
+)
+def test_a_photo_keeps_its_name_unless_its_container_changes(
+    expected: str, scan: str, output_format: OutputFormat
+) -> None:
+    """Then the new suffix is added, so that a.tif and a.jpg stay apart."""
+    assert expected == str(output_name(PurePosixPath(scan), output_format))
+
+
+def test_an_alternative_name_carries_the_content_in_its_name() -> None:
+    """The folder and the suffix stay."""
+    assert "a/scan.tif.01234567.jpg" == str(
+        alternative_name(PurePosixPath("a/scan.tif.jpg"), "0123456789abcdef")
+    )
+
+
+def test_names_of_any_length_become_names_that_fit() -> None:
+    """255 bytes is what a file system takes."""
+    long = PurePosixPath("a", "ü" * 125 + ".tif")
+
+    assert len(os.fsencode(output_name(long, "jpeg").name)) <= 255
+    assert len(os.fsencode(alternative_name(long, "0" * 64).name)) <= 255
+
+
+def test_a_photo_is_delivered_into_sub_folders_that_are_made(tmp_path: Path) -> None:
+    """And nothing else is left there."""
+    path = deliver(tmp_path / "outbox", NAME, photo)
+
+    assert path == tmp_path / "outbox" / NAME
+    assert path.read_bytes() == b"color"
+    assert [path] == list(path.parent.iterdir())
+
+
+def test_a_photo_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    """As the umask says, not only for its owner."""
+    before = os.umask(0o027)
+    try:
+        path = deliver(tmp_path, NAME, photo)
+    finally:
+        os.umask(before)
+
+    assert 0o640 == stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_name_of_255_bytes_is_delivered(tmp_path: Path) -> None:
+    """The unfinished file's name does not grow with it."""
+    name = PurePosixPath("a" * 251 + ".jpg")
+
+    assert deliver(tmp_path, name, photo).exists()
+
+
+def test_delivering_again_replaces_the_photo(tmp_path: Path) -> None:
+    """So a delivery repeated after a crash does no harm."""
+    deliver(tmp_path, NAME, lambda file: file.write(b"first") and None)
+
+    assert deliver(tmp_path, NAME, photo).read_bytes() == b"color"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_photo_and_nothing_unfinished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Whichever step fails, and the error reaches the caller."""
+    target = deliver(tmp_path, NAME, lambda file: file.write(b"old") and None)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OSError, match="No space left"):
+        deliver(tmp_path, NAME, photo)
+
+    assert target.read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_photo_that_cannot_be_encoded_leaves_nothing(tmp_path: Path) -> None:
+    """The encoder's own error reaches the caller."""
+
+    def broken(file: BinaryIO) -> None:
+        file.write(b"half")
+        raise ValueError("no such color")
+
+    with pytest.raises(ValueError, match="no such color"):
+        deliver(tmp_path, NAME, broken)
+
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_photo_is_not_in_the_outbox_before_it_is_complete(tmp_path: Path) -> None:
+    """While it is written only a hidden name is there."""
+
+    def look(file: BinaryIO) -> None:
+        photo(file)
+        assert not (tmp_path / NAME).exists()
+        assert 1 == len(leftovers(tmp_path))
+
+    deliver(tmp_path, NAME, look)
+
+    assert (tmp_path / NAME).exists()
+
+
+def test_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path: Path) -> None:
+    """In sub-folders too."""
+    kept = [deliver(tmp_path, NAME, photo), tmp_path / ".hidden", tmp_path / "mine.part"]
+    for path in kept[1:]:
+        path.touch()
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / ".photochrom-77-0123.part").touch()
+
+    assert 2 == sweep(tmp_path)
+    assert sorted(kept) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_sweep_of_a_folder_that_is_not_there_finds_nothing(tmp_path: Path) -> None:
+    """A first start has no outbox yet."""
+    assert 0 == sweep(tmp_path / "none")

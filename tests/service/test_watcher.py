@@ -1,0 +1,522 @@
+"""Every complete file is told of once, whatever the system announces or forgets."""
+
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from watchdog.events import (
+    DirMovedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+)
+from watchdog.observers.polling import PollingObserver
+
+from service import watcher as subject
+from service.stability import Snapshot
+from service.watcher import Watcher
+from tests.waiting import wait_until
+
+SETTLE, RESCAN = 2.0, 60.0
+
+
+class Scene:
+    """An inbox with a watcher whose clock the test turns."""
+
+    def __init__(self, inbox: Path, polling: str = "never") -> None:
+        """Make the watcher; it is not started."""
+        self.inbox = inbox
+        self.now = 1000.0
+        self.told: list[str] = []
+        self.woken = threading.Event()
+        self.fault: Exception | None = None
+        self.watcher = Watcher(
+            inbox,
+            settle=SETTLE,
+            rescan=RESCAN,
+            polling=polling,  # type: ignore[arg-type]
+            on_stable=self._on_stable,
+            wake=self.woken.set,
+            poll=0.05,
+        )
+
+    def _on_stable(self, path: Path, _snapshot: Snapshot) -> None:
+        if self.fault:
+            raise self.fault
+        self.told.append(str(path.relative_to(self.inbox)))
+
+    def start(self) -> None:
+        """Start, and scan what is there."""
+        self.watcher.start(self.now)
+        self.step()
+
+    def step(self, seconds: float = 0.0) -> None:
+        """Let time pass, then step."""
+        self.now += seconds
+        self.watcher.step(self.now)
+
+    def put(self, name: str, content: str = "photo") -> Path:
+        """Write a file in the inbox, and the folders above it."""
+        path = self.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return path
+
+    def waits_for(self, count: int) -> Callable[[], bool]:
+        """Make a condition: stepping without letting time pass, that many files are settling."""
+
+        def condition() -> bool:
+            self.step()
+            return self.watcher._tracker.waiting == count
+
+        return condition
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Make an empty inbox with a watcher that is started."""
+    (tmp_path / "inbox").mkdir()
+    scene = Scene(tmp_path / "inbox")
+    scene.start()
+    yield scene
+    scene.watcher.stop()
+
+
+@pytest.fixture
+def deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """Make the same, but on a system that does not let it watch."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    monkeypatch.setattr(subject, "_observer", refuse)
+    (tmp_path / "inbox").mkdir()
+    scene = Scene(tmp_path / "inbox")
+    yield scene
+    scene.watcher.stop()
+
+
+class TestWithoutHints:
+    """The scans alone are enough."""
+
+    def test_files_that_are_there_at_the_start_are_told_of_once_stable(self, deaf: Scene) -> None:
+        """In the order of their names, and not again."""
+        for name in ("b.jpg", "a/c.jpg", "notes.txt"):
+            deaf.put(name)
+        deaf.start()
+        deaf.step(SETTLE - 0.1)
+
+        assert deaf.told == []
+        deaf.step(0.1)
+        assert ["a/c.jpg", "b.jpg"] == deaf.told
+        for _ in range(3):
+            deaf.step(RESCAN)
+        assert ["a/c.jpg", "b.jpg"] == deaf.told
+
+    def test_a_file_nobody_announced_waits_for_the_rescan_and_no_longer(self, deaf: Scene) -> None:
+        """And next_due tells when to step."""
+        deaf.start()
+        deaf.put("a.jpg")
+        deaf.step(RESCAN - 0.1)
+
+        assert deaf.watcher.settled(deaf.now)
+        assert not deaf.watcher.settled(deaf.now + 0.2)
+        deaf.step(0.1)
+        assert not deaf.watcher.settled(deaf.now)
+        assert 0 < deaf.watcher.next_due(deaf.now) <= SETTLE
+        deaf.step(SETTLE)
+        assert ["a.jpg"] == deaf.told
+        assert deaf.watcher.settled(deaf.now)
+
+    def test_a_growing_file_is_told_of_when_it_stopped_growing(self, deaf: Scene) -> None:
+        """Though no change is announced."""
+        path = deaf.put("a.jpg")
+        deaf.start()
+        for _ in range(5):
+            with path.open("a") as file:
+                file.write("more")
+            deaf.step(SETTLE)
+
+        assert deaf.told == []
+        deaf.step(SETTLE)
+        assert ["a.jpg"] == deaf.told
+
+    def test_a_file_that_a_writer_holds_open_is_not_taken(self, scene: Scene) -> None:
+        """However long it does not write; a local disk tells."""
+        with (scene.inbox / "a.jpg").open("w") as file:
+            scene.step(RESCAN)
+            for _ in range(5):
+                scene.step(SETTLE)
+
+            assert scene.told == []
+            assert not scene.watcher.settled(scene.now)
+            file.write("photo")
+        for _ in range(3):
+            scene.step(SETTLE)
+        assert ["a.jpg"] == scene.told
+
+    def test_a_file_that_changed_is_told_of_again(self, deaf: Scene) -> None:
+        """It is another photo now."""
+        path = deaf.put("a.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+        path.write_text("another photo")
+        deaf.step(RESCAN)
+        deaf.step(SETTLE)
+
+        assert ["a.jpg", "a.jpg"] == deaf.told
+
+    def test_a_file_that_is_gone_is_forgotten(self, deaf: Scene) -> None:
+        """While it settles, and after it was told of; memory holds only what is there."""
+        deaf.put("a.jpg")
+        deaf.put("b.jpg").rename(deaf.inbox / "c.jpg")
+        deaf.start()
+        (deaf.inbox / "a.jpg").unlink()
+        deaf.step(SETTLE)
+
+        assert ["c.jpg"] == deaf.told
+        assert {deaf.inbox / "c.jpg"} == deaf.watcher._told.keys()
+        (deaf.inbox / "c.jpg").unlink()
+        deaf.step(RESCAN)
+        assert not deaf.watcher._told
+        assert deaf.watcher.settled(deaf.now)
+
+    def test_a_forgotten_file_that_comes_back_is_told_of_again(
+        self, deaf: Scene, tmp_path: Path
+    ) -> None:
+        """As when someone moves it back from rejected/ at once."""
+        path = deaf.put("a.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+        path.rename(tmp_path / "a.jpg")
+        deaf.watcher.forget(path)
+        (tmp_path / "a.jpg").rename(path)
+        deaf.step(RESCAN)
+        deaf.step(SETTLE)
+
+        assert ["a.jpg", "a.jpg"] == deaf.told
+
+    def test_a_full_inbox_is_told_of_in_portions(self, deaf: Scene) -> None:
+        """So that the daemon gets to its other work; the next step is due at once."""
+        for number in range(20):
+            deaf.put(f"{number:02}.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+
+        assert 16 == len(deaf.told)
+        assert deaf.watcher.next_due(deaf.now) == 0.0
+        deaf.step()
+        assert 20 == len(set(deaf.told)) == len(deaf.told)
+
+    def test_a_file_whose_queuing_failed_is_told_of_after_another_settle_time(
+        self, deaf: Scene
+    ) -> None:
+        """The error reaches the daemon, and no file is lost."""
+        deaf.put("a.jpg")
+        deaf.start()
+        deaf.fault = OSError("disk full")
+        with pytest.raises(OSError, match="disk full"):
+            deaf.step(SETTLE)
+
+        assert 0 < deaf.watcher.next_due(deaf.now) <= SETTLE
+        deaf.fault = None
+        deaf.step(SETTLE)
+        assert ["a.jpg"] == deaf.told
+
+    def test_a_system_that_does_not_let_it_watch_is_told_of_once(self, deaf: Scene) -> None:
+        """Trying goes on, ever more rarely, without a crash."""
+        with capture_logs() as logs:
+            deaf.start()
+            for _ in range(10):
+                deaf.step(RESCAN)
+
+        assert [("watch.unavailable", "warning")] == [
+            (line["event"], line["log_level"]) for line in logs
+        ]
+        assert "watch limit reached" in logs[0]["reason"]
+        assert not deaf.watcher.emitters_alive()
+
+    def test_an_inbox_that_is_missing_is_told_of_once_and_healed(self, scene: Scene) -> None:
+        """What it holds then is found at once, and nothing is spun on."""
+        away = scene.inbox.with_name("away")
+        scene.inbox.rename(away)
+        with capture_logs() as logs:
+            for _ in range(200):
+                scene.step(max(0.01, scene.watcher.next_due(scene.now)))
+
+            assert ["watch.inbox_missing"] == [line["event"] for line in logs]
+            assert scene.now > 1000 + 50 * RESCAN
+            away.rename(scene.inbox)
+            scene.put("a.jpg")
+            scene.step(0.1)
+        scene.step(SETTLE)
+
+        assert ["watch.inbox_missing", "watch.inbox_found", "watch.rebuilt"] == [
+            line["event"] for line in logs
+        ]
+        assert ["a.jpg"] == scene.told
+        assert scene.watcher.emitters_alive()
+
+    def test_an_inbox_that_cannot_be_read_forgets_nothing(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A lost share is not an empty inbox."""
+        deaf.put("a.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+
+        def stale(_folder: Path) -> None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr(subject, "find", stale)
+            deaf.step(RESCAN)
+        deaf.step(RESCAN)
+        deaf.step(SETTLE)
+
+        assert ["watch.unreadable"] == [line["event"] for line in logs]
+        assert ["a.jpg"] == deaf.told
+
+
+class TestHints:
+    """What the system announces makes it quicker."""
+
+    @pytest.mark.parametrize("polling", ["never", "always"])
+    def test_a_file_that_arrives_is_found_without_a_rescan(
+        self, tmp_path: Path, polling: str
+    ) -> None:
+        """By announcement and by regular looks, in new sub-folders too."""
+        (tmp_path / "inbox").mkdir()
+        scene = Scene(tmp_path / "inbox", polling)
+        scene.start()
+        scene.put("a.jpg")
+        scene.put("new/deep/b.jpg")
+        wait_until(scene.waits_for(2))
+
+        assert scene.woken.is_set()
+        scene.step(SETTLE)
+        assert {"a.jpg", "new/deep/b.jpg"} == set(scene.told)
+        scene.watcher.stop()
+
+    @pytest.mark.parametrize("polling", ["never", "always"])
+    def test_a_folder_moved_in_or_renamed_is_found_with_its_files(
+        self, tmp_path: Path, polling: str
+    ) -> None:
+        """None of which is announced by itself."""
+        (tmp_path / "inbox").mkdir()
+        scene = Scene(tmp_path / "inbox", polling)
+        scene.start()
+        other = Scene(tmp_path / "outside")
+        other.put("1/a.jpg")
+        (tmp_path / "outside").rename(scene.inbox / "in")
+        wait_until(scene.waits_for(1))
+        (scene.inbox / "in").rename(scene.inbox / "renamed")
+        wait_until(scene.waits_for(2))  # the old name is forgotten when it is due
+        scene.step(SETTLE)
+
+        assert ["renamed/1/a.jpg"] == scene.told
+        scene.watcher.stop()
+
+    def test_a_file_renamed_to_its_last_name_is_found(self, scene: Scene) -> None:
+        """As rsync and browsers do."""
+        scene.put("a.jpg.part").rename(scene.inbox / "a.jpg")
+        wait_until(scene.waits_for(1))
+        scene.step(SETTLE)
+
+        assert ["a.jpg"] == scene.told
+
+    def test_a_file_that_went_and_came_back_is_told_of_again(
+        self, scene: Scene, tmp_path: Path
+    ) -> None:
+        """It looks just as before, but it was announced."""
+        path = scene.put("a.jpg")
+        wait_until(scene.waits_for(1))
+        scene.step(SETTLE)
+        path.rename(tmp_path / "a.jpg")
+        wait_until(lambda: scene.waits_for(0)() and not scene.watcher._told)
+        (tmp_path / "a.jpg").rename(path)
+        wait_until(scene.waits_for(1))
+        scene.step(SETTLE)
+
+        assert ["a.jpg", "a.jpg"] == scene.told
+
+    def test_an_inbox_behind_a_symlink_is_watched(self, tmp_path: Path) -> None:
+        """What the link leads to, under the link's name."""
+        (tmp_path / "real").mkdir()
+        (tmp_path / "inbox").symlink_to("real")
+        scene = Scene(tmp_path / "inbox")
+        scene.start()
+        scene.put("sub/a.jpg")
+        wait_until(scene.waits_for(1))
+        scene.step(SETTLE)
+
+        assert ["sub/a.jpg"] == scene.told
+        scene.watcher.stop()
+
+    def test_a_name_that_is_not_utf8_is_found(self, scene: Scene) -> None:
+        """As Python writes it."""
+        scene.put("caf\udce9.jpg")
+        wait_until(scene.waits_for(1))
+        scene.step(SETTLE)
+
+        assert ["caf\udce9.jpg"] == scene.told
+
+    def test_hints_of_what_is_no_photo_are_dropped(self, scene: Scene, tmp_path: Path) -> None:
+        """Hidden, unfinished, a link to elsewhere, gone again."""
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "x.jpg").touch()
+        (scene.inbox / "link").symlink_to(tmp_path / "outside")
+        (scene.inbox / "fine.jpg").touch()
+        for name in ("link", ".hidden.jpg", "a.tmp", "gone.jpg", "gone", "link/x.jpg"):
+            scene.watcher._hints.dispatch(FileCreatedEvent(str(scene.inbox / name)))
+        scene.step()
+        wait_until(scene.waits_for(1))
+
+        assert {scene.inbox / "fine.jpg"} == scene.watcher._tracker.paths
+
+    def test_too_many_hints_become_one_rescan(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory stays bounded and nothing is lost."""
+        monkeypatch.setattr(subject, "MOST_HINTS", 3)
+        deaf.start()
+        for number in range(9):
+            path = deaf.put(f"{number}.jpg")
+            deaf.watcher._hints.dispatch(FileCreatedEvent(str(path)))
+
+        assert 3 == len(deaf.watcher._hints._paths)
+        assert not deaf.watcher.settled(deaf.now)
+        assert deaf.waits_for(9)()
+
+    def test_the_name_after_a_move_is_the_hint(self, deaf: Scene) -> None:
+        """Of a file and of a folder; bytes are understood."""
+        hints = deaf.watcher._hints
+        hints.dispatch(FileMovedEvent("/inbox/a", "/inbox/b"))
+        hints.dispatch(DirMovedEvent(b"/inbox/c", b"/inbox/d"))
+
+        assert [Path("/inbox/b"), Path("/inbox/d")] == hints.take()
+        assert [] == hints.take()
+
+    def test_a_file_being_written_does_not_wake_the_daemon_at_each_write(self, deaf: Scene) -> None:
+        """It is looked at in the next step anyway."""
+        deaf.watcher._hints.dispatch(FileModifiedEvent("/inbox/a"))
+
+        assert not deaf.woken.is_set()
+        assert deaf.watcher._hints.any
+
+
+class TestTheObserver:
+    """It dies in silence; so it is looked after."""
+
+    def test_a_dead_emitter_is_built_again(self, scene: Scene) -> None:
+        """With a rescan for what came in between, and a longer wait when it dies again."""
+        with capture_logs() as logs:
+            for wait in (1.0, 2.0, 4.0):
+                for emitter in scene.watcher._observer.emitters:  # type: ignore[union-attr]
+                    emitter.stop()
+                    emitter.join()
+                scene.put(f"{wait}.jpg")
+                scene.step()
+
+                assert not scene.watcher.emitters_alive()
+                assert min(SETTLE, wait) >= scene.watcher.next_due(scene.now) > 0
+                scene.step(wait - 0.01)
+                assert not scene.watcher.emitters_alive()
+                scene.step(0.01)
+                assert scene.watcher.emitters_alive()
+        scene.step(SETTLE)
+
+        assert ["watch.rebuilt"] * 3 == [line["event"] for line in logs]
+        assert {"1.0.jpg", "2.0.jpg", "4.0.jpg"} == set(scene.told)
+
+    def test_an_observer_that_lived_long_is_built_again_soon(self, scene: Scene) -> None:
+        """Old troubles are forgotten."""
+        scene.watcher._repair_wait = 60.0
+        scene.step(61.0)
+        for emitter in scene.watcher._observer.emitters:  # type: ignore[union-attr]
+            emitter.stop()
+            emitter.join()
+        scene.step()
+        scene.step(1.0)
+
+        assert scene.watcher.emitters_alive()
+
+    @pytest.mark.parametrize("polling", ["never", "always"])
+    def test_an_inbox_replaced_by_another_folder_is_watched_again(
+        self, tmp_path: Path, polling: str
+    ) -> None:
+        """The observer would go on to watch the old one, or be dead."""
+        (tmp_path / "inbox").mkdir()
+        scene = Scene(tmp_path / "inbox", polling)
+        scene.start()
+        scene.inbox.rename(tmp_path / "old")
+        scene.inbox.mkdir()
+        scene.step()
+        scene.step(1.0)
+        scene.step(1.0)
+        scene.put("a.jpg")
+        wait_until(scene.waits_for(1))
+        scene.step(SETTLE)
+
+        assert ["a.jpg"] == scene.told
+        scene.watcher.stop()
+
+    def test_an_inbox_that_was_deleted_and_made_again_is_watched_again(self, scene: Scene) -> None:
+        """Also when the step in between did not see it missing."""
+        shutil.rmtree(scene.inbox)
+        wait_until(lambda: not scene.watcher.emitters_alive())
+        scene.inbox.mkdir()
+        scene.step()
+        scene.step(1.0)
+
+        assert scene.watcher.emitters_alive()
+
+    @pytest.mark.parametrize(
+        ("expected", "polling", "network"),
+        [
+            (True, "always", False),
+            (False, "never", True),
+            (True, "auto", True),
+            (False, "auto", False),
+        ],
+    )
+    def test_shares_are_polled_unless_told_otherwise(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        expected: bool,  # noqa: FBT001
+        polling: str,
+        network: bool,  # noqa: FBT001
+    ) -> None:
+        """Writers are asked for on local disks only, for a share cannot tell."""
+        monkeypatch.setattr(subject, "is_network_file_system", lambda _path: network)
+        scene = Scene(tmp_path, polling)
+        scene.start()
+
+        assert expected == isinstance(scene.watcher._observer, PollingObserver)
+        with (tmp_path / "a.jpg").open("w"):
+            scene.step(RESCAN)
+            scene.step(SETTLE)
+            assert (["a.jpg"] if network else []) == scene.told
+        scene.watcher.stop()
+
+    def test_after_stop_no_thread_is_left(self, scene: Scene) -> None:
+        """And stopping twice does no harm."""
+        before = {thread.name for thread in threading.enumerate()}
+        scene.watcher.stop()
+        scene.watcher.stop()
+
+        assert not scene.watcher.emitters_alive()
+        assert len(before) - 3 >= len(threading.enumerate()) - 1
+
+    def test_a_root_that_cannot_be_watched_leaves_no_thread(self, tmp_path: Path) -> None:
+        """The half-built observer is ended."""
+        before = threading.active_count()
+        with pytest.raises(FileNotFoundError):
+            subject._observer(tmp_path / "none", subject._Hints(lambda: None), None)
+        wait_until(lambda: threading.active_count() == before)
