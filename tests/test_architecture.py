@@ -1,0 +1,255 @@
+"""The rules of the house (docs/architecture.md), read off the source; each test names its rule."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LARGEST = 300  # lines of a module
+PIXEL_LIBRARIES = {"numpy", "PIL", "cv2", "tensorflow", "keras", "tifffile", "imagecodecs", "h5py"}
+PURE = {
+    "worker.color": set(),
+    "worker.batches": {"worker.color"},
+    "worker.settings": set(),
+    "worker.errors": set(),
+    "service.stability": None,  # what it may take from this project is not fixed
+}
+IMPURE = {"os", "pathlib", "time", "random", "datetime", "threading", "socket", "subprocess", "logging", "structlog", "shutil"}
+HOMES = {
+    "watchdog": {"service.watcher"},
+    "sqlite3": {"service.ledger"},
+    "yaml": {"service.config"},
+    "typer": {"service.cli"},
+    "PIL": {"worker.scan"},
+    "tifffile": {"worker.scan"},
+    "imagecodecs": {"worker.scan"},
+    "ray": {"worker.engine"},
+}
+KERAS_ONLY = ["worker.generator", "worker.training.discriminator", "worker.training.losses", "worker.training.gan"]
+FORBIDDEN_NAMES = {"utils", "util", "helper", "helpers", "manager", "managers", "common", "misc"}
+TOP_LEVEL = {"worker", "service", "tests", "docs", "config.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"}
+OUTSIDE_ITS_ROOM = {  # rule 5: attribute or function names that move files, and the modules that may use them
+    "service.pipeline", "service.daemon", "service.watcher", "service.cli", "service.status", "service.ledger",
+}  # fmt: skip
+
+
+def sources() -> dict[str, Path]:
+    """Find every module of the product by its dotted name."""
+    paths = [path for package in ("worker", "service") for path in sorted((ROOT / package).rglob("*.py"))]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+SOURCES = sources()
+TREES = {name: ast.parse(path.read_text(), str(path)) for name, path in SOURCES.items()}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted names that a tree imports, anywhere in it; `from a import b` gives a and a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_at_once(tree: ast.Module) -> set[str]:
+    """Return the names imported when the module is: not inside functions, not for types only."""
+    inside = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+    }
+    kept = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside]
+    return {name for node in kept for name in imported(ast.Module([node], []))}
+
+
+def libraries(names: set[str]) -> set[str]:
+    """Return the first parts of dotted names."""
+    return {name.split(".")[0] for name in names}
+
+
+def modules_of(package: str) -> list[str]:
+    """List the modules of a package."""
+    return [name for name in SOURCES if name == package or name.startswith(f"{package}.")]
+
+
+def reached(start: str, *, at_once: bool) -> set[str]:
+    """Return the modules of this project that importing `start` imports, directly or by way of others."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in TREES:
+            continue
+        seen.add(name)
+        names = imported_at_once(TREES[name]) if at_once else set(imported(TREES[name]))
+        waiting += [*names, name.rpartition(".")[0]]
+    return seen
+
+
+def test_there_is_something_to_test() -> None:
+    """The rules below look at the real source."""
+    assert {"worker.scan", "worker.training.train"} <= set(SOURCES)
+
+
+@pytest.mark.parametrize("name", modules_of("worker"))
+def test_the_worker_never_imports_the_service(name: str) -> None:
+    """Rule 1: worker knows pixels and never chooses a folder."""
+    assert "service" not in libraries(set(imported(TREES[name])))
+
+
+@pytest.mark.parametrize("name", [name for name in modules_of("worker") if not name.startswith("worker.training")])
+def test_the_inference_road_never_imports_training(name: str) -> None:
+    """Rule 1: nothing that colors a photo depends on how generators are trained, not even by way of others."""
+    assert not [other for other in reached(name, at_once=False) if other.startswith("worker.training")]
+
+
+@pytest.mark.parametrize("name", modules_of("service"))
+def test_the_service_never_looks_at_a_pixel(name: str) -> None:
+    """Rule 2: service imports no library of pixels or networks, not even inside a function."""
+    assert set() == PIXEL_LIBRARIES & libraries(set(imported(TREES[name])))
+
+
+@pytest.mark.parametrize("name", modules_of("service"))
+def test_the_service_loads_no_network_when_imported(name: str) -> None:
+    """Rule 2: importing a module of the service imports nothing, by way of worker either, that loads TensorFlow."""
+    heavy = {"tensorflow", "keras", "cv2", "PIL"}
+    guilty = {other for other in reached(name, at_once=True) if heavy & libraries(imported_at_once(TREES[other]))}
+
+    assert set() == guilty
+
+
+def test_the_command_line_answers_without_tensorflow() -> None:
+    """Rule 2: importing the command line loads neither TensorFlow nor the other heavy libraries; measured in a fresh process."""
+    question = "import sys, service.cli; print(*sorted({'tensorflow', 'keras', 'cv2', 'numpy', 'PIL'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", question], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+
+    assert "" == answer.stdout.strip()
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_pure_modules_are_pure(name: str) -> None:
+    """Rule 3: no files, clock, dice, threads or logs; time and randomness are arguments."""
+    names = set(imported(TREES[name]))
+
+    assert set() == IMPURE & libraries(names)
+    assert not {name for name in names if name.startswith(("numpy.random", "worker.scan", "worker.device"))}
+    if (allowed := PURE[name]) is not None:
+        inside = {other for other in names if other in SOURCES and other != "worker"}
+        assert inside <= allowed
+    calls = {ast.unparse(node.func) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)}
+    assert not {"open", "print", "input"} & calls
+    assert not {call for call in calls if "random" in call}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_one_library_has_one_home(library: str) -> None:
+    """Rule 4: an outside library is imported in its one room."""
+    users = {name for name in SOURCES if library in libraries(set(imported(TREES[name])))}
+
+    assert users <= HOMES[library]
+
+
+@pytest.mark.parametrize("name", [name for name in modules_of("service") if name != "service.ledger"])
+def test_only_the_ledger_speaks_sql(name: str) -> None:
+    """Rule 5: no other module has a statement that changes jobs."""
+    texts = [node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+    assert not [text for text in texts if text.lstrip().upper().startswith(("UPDATE ", "INSERT ", "DELETE FROM"))]
+
+
+@pytest.mark.parametrize("name", sorted(OUTSIDE_ITS_ROOM & set(SOURCES)))
+def test_only_inbox_and_outbox_move_files(name: str) -> None:
+    """Rule 5: who decides does not move: renaming and deleting of photos is done in inbox and outbox only."""
+    calls = {ast.unparse(node.func) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)}
+
+    assert not calls & {"os.rename", "os.replace", "os.remove", "os.unlink", "shutil.move", "shutil.copy", "shutil.copyfile"}
+    assert not {call for call in calls if call.endswith((".unlink", ".rename", ".write_bytes"))}
+
+
+@pytest.mark.parametrize("name", KERAS_ONLY)
+def test_the_networks_run_on_every_backend(name: str) -> None:
+    """Rule 6: what is trained uses keras and keras.ops only."""
+    backends = {"tensorflow", "jax", "torch"}
+    by_way_of = {library for other in reached(name, at_once=True) for library in libraries(imported_at_once(TREES[other]))}
+
+    assert set() == backends & libraries(set(imported(TREES[name])))
+    assert set() == backends & by_way_of
+    assert not {other for other in imported(TREES[name]) if other.startswith("keras.src")}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_modules_stay_small(name: str) -> None:
+    """Rule 7: a module is read in one sitting."""
+    assert len(SOURCES[name].read_text().splitlines()) <= LARGEST
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_functions_stay_small(name: str) -> None:
+    """Rule 7: a function fits on a screen; its docstring does not count."""
+    long = []
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            if node.end_lineno - first.lineno + 1 > 50:
+                long.append(node.name)
+
+    assert [] == long
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_module_says_what_it_does(name: str) -> None:
+    """House style 1: the docstring of a module is of one line or more."""
+    assert ast.get_docstring(TREES[name])
+
+
+def test_names_say_what_is_inside() -> None:
+    """The words: no utils, no manager, no helper, in file or class names."""
+    parts = {part for name in SOURCES for part in name.split(".")}
+    classes = {node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+    assert set() == FORBIDDEN_NAMES & {piece for part in parts for piece in part.split("_")}
+    assert not [name for name in classes if name.endswith(("Manager", "Helper", "Utils"))]
+
+
+def test_the_words_are_american() -> None:
+    """House style 10: color, gray."""
+    british = {"colour", "grey", "colourize", "neighbour"}
+    found = {(name, word) for name, path in SOURCES.items() for word in british if word in path.read_text().lower()}
+
+    assert set() == found
+
+
+def test_nothing_else_lies_at_the_top() -> None:
+    """The top level is exactly what architecture.md lists, and dot-files; read from git, so local folders do not count."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    top = {line.split("/")[0] for line in listed.stdout.splitlines()}
+
+    assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_tests_are_no_packages() -> None:
+    """House style 8: no __init__.py under tests, else tests/worker shadows worker."""
+    assert [] == list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_every_test_has_a_promise() -> None:
+    """House style 9: every test has a docstring of one line."""
+    silent = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
+                silent.append(f"{path.name}: {node.name}")
+
+    assert [] == silent

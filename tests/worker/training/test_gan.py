@@ -1,0 +1,231 @@
+"""Promises of worker.training.gan: one step on tiny images moves its own side only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.worker.conftest import SMALL
+from worker.generator import build_generator, color_grid, encoder_layers, load_imagenet_encoder
+from worker.settings import TrainSettings
+from worker.training.dataset import Batch
+from worker.training.discriminator import build_discriminator
+from worker.training.gan import ColorizationGAN, picture_of
+
+K = len(color_grid())
+LOG_PRIOR = np.full(K, -np.log(K), np.float32)
+Step = Callable[[Batch, float], float]
+Weights = dict[str, np.ndarray]
+
+
+def a_gan(seed: int = 1, **recipe: Any) -> ColorizationGAN:
+    """Build two small networks that know nothing but the pretrained encoder."""
+    keras.utils.set_random_seed(seed)
+    generator = build_generator(SMALL)
+    load_imagenet_encoder(generator)
+    return ColorizationGAN(generator, build_discriminator(), LOG_PRIOR, TrainSettings(**recipe))
+
+
+@pytest.fixture(scope="module")
+def _shared() -> tuple[ColorizationGAN, list[np.ndarray]]:
+    gan = a_gan()
+    return gan, gan.state()
+
+
+@pytest.fixture
+def gan(_shared: tuple[ColorizationGAN, list[np.ndarray]]) -> ColorizationGAN:
+    """Return networks as they were at the beginning; built once, for building takes long."""
+    _shared[0].restore(_shared[1])
+    return _shared[0]
+
+
+def a_batch(seed: int = 0, size: int = 2) -> Batch:
+    """Make a batch of 32 x 32 pixels."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, K, (size, 8, 8)).astype(np.int32)
+    return Batch(rng.random((size, 32, 32, 1), np.float32), color_grid()[label], label)
+
+
+def weights_of(model: keras.Model) -> Weights:
+    """Copy all variables of a network, moving statistics included."""
+    return {variable.path: np.array(ops.convert_to_numpy(variable)) for variable in model.variables}
+
+
+def moved(before: Weights, after: Weights) -> set[str]:
+    """Name the variables that are not what they were."""
+    return {path for path in before if not np.array_equal(before[path], after[path])}
+
+
+def encoder_paths(gan: ColorizationGAN) -> set[str]:
+    """Name the variables of the pretrained encoder."""
+    return {variable.path for layer in encoder_layers(gan.generator) for variable in layer.variables}
+
+
+@pytest.mark.parametrize("stage", ["step_alone", "step_adversarial"])
+def test_a_generator_step_moves_the_decoder_only(gan: ColorizationGAN, stage: str) -> None:
+    """Every variable of the decoder moves; the frozen encoder and the whole discriminator stay bit for bit."""
+    generator, discriminator = weights_of(gan.generator), weights_of(gan.discriminator)
+    loss = getattr(gan, stage)(a_batch(), 1e-3)
+
+    assert np.isfinite(loss)
+    assert set() == moved(discriminator, weights_of(gan.discriminator))
+    assert set(generator) - encoder_paths(gan) == moved(generator, weights_of(gan.generator))
+
+
+def test_a_discriminator_step_moves_the_discriminator_only(gan: ColorizationGAN) -> None:
+    """Every kernel of the discriminator moves; the generator stays bit for bit, its moving statistics too."""
+    generator, discriminator = weights_of(gan.generator), weights_of(gan.discriminator)
+    loss = gan.step_judge(a_batch(), 1e-3)
+    after = moved(discriminator, weights_of(gan.discriminator))
+
+    assert np.isfinite(loss)
+    assert set() == moved(generator, weights_of(gan.generator))
+    assert {path for path in discriminator if path.endswith("kernel")} <= after
+    assert {variable.path for variable in gan.discriminator.trainable_variables} <= after
+
+
+@pytest.mark.parametrize("train_encoder", [True, False])
+def test_the_encoder_learns_when_it_should(*, train_encoder: bool) -> None:
+    """With train_encoder, and only then, the pretrained layers are among what the generator's steps move."""
+    gan = a_gan(train_encoder=train_encoder)
+    decoder = {variable.path for variable in gan.generator.trainable_variables} - encoder_paths(gan)
+    expected = decoder | (encoder_paths(gan) if train_encoder else set())
+
+    for task in (gan._alone, gan._adversarial):
+        assert expected == {variable.path for variable in task.trainable_variables}
+
+
+def test_no_rate_no_learning(gan: ColorizationGAN) -> None:
+    """The rate given to a step is the one it uses: at 0 no kernel moves."""
+    before = weights_of(gan.generator)
+    gan.step_alone(a_batch(), 0.0)
+
+    assert not {path for path in moved(before, weights_of(gan.generator)) if path.endswith("kernel")}
+
+
+def test_practice_on_one_batch_helps(gan: ColorizationGAN) -> None:
+    """A few steps on one batch lower the class loss; discriminator steps lower the discriminator's."""
+    batch = a_batch()
+    alone = [gan.step_alone(batch, 3e-3) for _ in range(12)]
+    judged = [gan.step_judge(batch, 1e-3) for _ in range(12)]
+
+    assert alone[-1] < alone[0] - 0.3
+    assert judged[-1] < judged[0] - 0.1
+
+
+def test_the_first_loss_is_that_of_knowing_nothing(gan: ColorizationGAN) -> None:
+    """A fresh head is near log K: neither the loss nor the head begins wrongly scaled."""
+    assert np.log(K) == pytest.approx(gan.step_alone(a_batch(), 0.0), abs=1.5)
+
+
+def test_passing_for_real_is_part_of_the_adversarial_loss(gan: ColorizationGAN) -> None:
+    """On the same weights the adversarial stage's loss exceeds the lone one's by the weighted verdict."""
+    start = gan.state()
+    alone = gan.step_alone(a_batch(), 0.0)
+    gan.restore(start)
+    adversarial = gan.step_adversarial(a_batch(), 0.0)
+
+    assert 0 < adversarial - alone < 10 * TrainSettings().adversarial_weight
+
+
+@pytest.mark.parametrize("stage", ["step_alone", "step_judge", "step_adversarial"])
+def test_restored_state_goes_on_identically(gan: ColorizationGAN, stage: str) -> None:
+    """After restore the next step gives the same loss and the same weights, optimizer and averages included."""
+    step: Step = getattr(gan, stage)
+    gan.step_alone(a_batch(1), 1e-3)
+    gan.step_judge(a_batch(2), 1e-3)
+    gan.step_adversarial(a_batch(3), 1e-3)
+    saved = gan.state()
+    first = [step(a_batch(4), 1e-3), step(a_batch(5), 1e-3)]
+    expected = gan.state()
+    gan.restore(saved)
+    second = [step(a_batch(4), 1e-3), step(a_batch(5), 1e-3)]
+
+    assert first == pytest.approx(second, rel=1e-5)
+    for one, other in zip(expected, gan.state(), strict=True):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_state_is_complete(gan: ColorizationGAN) -> None:
+    """Networks that never trained take over a state and go on as its owner would have."""
+    gan.step_alone(a_batch(1), 1e-3)
+    gan.step_judge(a_batch(2), 1e-3)
+    other = a_gan(seed=99)
+    other.restore(gan.state())
+    expected = [gan.step_judge(a_batch(3), 1e-3), gan.step_alone(a_batch(4), 1e-3), gan.step_alone(a_batch(5), 1e-3)]
+    actual = [other.step_judge(a_batch(3), 1e-3), other.step_alone(a_batch(4), 1e-3), other.step_alone(a_batch(5), 1e-3)]
+
+    assert expected == pytest.approx(actual, rel=1e-4)
+
+
+def test_a_foreign_state_is_refused(gan: ColorizationGAN) -> None:
+    """A state with too few arrays, or of other shapes, is a ValueError."""
+    state = gan.state()
+    with pytest.raises(ValueError, match=r"zip|shorter|argument"):
+        gan.restore(state[:-1])
+    with pytest.raises(ValueError, match="shape"):
+        gan.restore([np.zeros((3, 3)), *state[1:]])
+
+
+def test_the_served_generator_is_averaged(gan: ColorizationGAN) -> None:
+    """What is served holds, for each trained variable, the average over steps: here of the last two, by hand."""
+    gan.step_alone(a_batch(1), 1e-2)
+    first = weights_of(gan.generator)
+    gan.step_alone(a_batch(2), 1e-2)
+    second = weights_of(gan.generator)
+    trained = {variable.path for variable in gan.generator.trainable_variables}
+    served = weights_of(gan.averaged_generator(adversarial=False))
+
+    assert len(second) == len(served)
+    for path in trained:
+        expected = 0.998 * first[path] + 0.002 * second[path]
+        assert np.allclose(expected, served[path], rtol=1e-3, atol=1e-6), path
+    for path in set(second) - trained:
+        assert np.array_equal(second[path], served[path]), path
+
+
+def test_serving_leaves_the_training_alone(gan: ColorizationGAN) -> None:
+    """Taking the averaged generator out changes nothing in training."""
+    gan.step_alone(a_batch(1), 1e-2)
+    before = gan.state()
+    gan.averaged_generator(adversarial=False)
+
+    assert all(map(np.array_equal, before, gan.state()))
+
+
+def test_the_adversarial_stage_begins_at_the_average(gan: ColorizationGAN) -> None:
+    """begin_adversarial takes the first stage's averaged weights, and its own averages start there."""
+    gan.step_alone(a_batch(1), 1e-2)
+    gan.step_alone(a_batch(2), 1e-2)
+    averaged = weights_of(gan.averaged_generator(adversarial=False))
+    gan.begin_adversarial()
+    trained = {variable.path for variable in gan.generator.trainable_variables}
+    now, served = weights_of(gan.generator), weights_of(gan.averaged_generator(adversarial=True))
+
+    for path in trained:
+        assert np.array_equal(averaged[path], now[path]), path
+        assert np.array_equal(averaged[path], served[path]), path
+
+
+def test_the_discriminator_gives_a_verdict_for_each_patch() -> None:
+    """One logit for each 8 x 8 cells, in float32 under any precision."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    verdicts = build_discriminator()(np.zeros((2, 16, 24, 3), np.float32))
+
+    assert (2, 2, 3, 1) == verdicts.shape
+    assert "float32" == keras.backend.standardize_dtype(verdicts.dtype)
+
+
+def test_the_judged_picture_is_lightness_and_color() -> None:
+    """picture_of averages lightness to the size of the chroma and scales both to -1..1."""
+    lightness = np.random.default_rng(0).random((1, 16, 16, 1)).astype(np.float32)
+    ab = np.full((1, 4, 4, 2), (55.0, -110.0), np.float32)
+    picture = np.asarray(ops.convert_to_numpy(picture_of(lightness, ab)))
+    expected = lightness.reshape(1, 4, 4, 4, 4, 1).mean(axis=(2, 4))[..., 0] * 2 - 1
+
+    assert (1, 4, 4, 3) == picture.shape
+    assert expected == pytest.approx(picture[..., 0], abs=1e-5)
+    assert (0.5, -1.0) == pytest.approx(tuple(picture[0, 0, 0, 1:]))
