@@ -46,7 +46,7 @@ Rate = Annotated[float, Field(gt=0, description="a number above 0")]
 Share = Annotated[float, Field(ge=0, lt=1, description="a number from 0 to below 1")]
 Count = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
 Side = Annotated[
-    int, Field(ge=32, multiple_of=32, description="a number of pixels, a multiple of 32")
+    int, Field(ge=32, le=512, multiple_of=32, description="pixels, a multiple of 32 up to 512")
 ]
 
 

@@ -24,8 +24,8 @@ RGB_FROM_XZ = (np.linalg.inv(XYZ_FROM_RGB) * WHITE)[:, [0, 2]]
 LUMINANCE = XYZ_FROM_RGB[1]
 
 STRIP_PIXELS = 1 << 16  # small enough for the processor's cache, large enough to hide Python
-GUIDE_SIDE = 384  # long side, in pixels, at which chroma is fitted to the scan's edges
-GUIDE_RADIUS = 5  # of the fit's window, in guide pixels: a little over half a chroma cell
+GUIDE_SIDE = 256  # long side, in pixels, at which chroma is fitted to the scan's edges
+GUIDE_RADIUS = 3  # of the fit's window, in guide pixels: a little over half a chroma cell
 GUIDE_EPSILON = 2e-4  # variance of lightness (0..1) below which an edge is taken for noise
 CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
@@ -158,12 +158,13 @@ def guide_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def merge(gray: Pixels, ab: Floats) -> Pixels:
+def merge(gray: Pixels, ab: Floats, small: Pixels | None = None) -> Pixels:
     """Lay chroma over a scan's own lightness, at the scan's full size and depth.
 
     Args:
         gray: (H, W) uint8 or uint16 sRGB gray codes.
         ab: (s, t, 2) float32 chroma in CIE units, of any size, covering the same picture.
+        small: `gray` made smaller, if the caller has it: shrinking a large scan takes as long as coloring it.
 
     Returns:
         (H, W, 3) sRGB, dtype of `gray`. Its L* is the scan's but for the rounding to whole codes; where the color would
@@ -171,7 +172,8 @@ def merge(gray: Pixels, ab: Floats) -> Pixels:
     """
     height, width = gray.shape
     h, w = guide_size(height, width)
-    fit = fit_chroma(lightness(cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA)), ab)
+    guide = cv2.resize(gray if small is None else small, (w, h), interpolation=cv2.INTER_AREA)
+    fit = fit_chroma(lightness(guide), ab)
     # From here on in CIE's f(Y) instead of lightness, and in its offsets a/500 and -b/200 instead of ab.
     scale = np.array([1 / 500, -1 / 200], np.float32)
     slope = fit.slope * scale * np.float32(1.16)

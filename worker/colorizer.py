@@ -85,7 +85,7 @@ class Colorizer:
         return results
 
     def _predict_batch(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        squares = batches.fit([one.gray for one in scans], self._side, self.batch_size)  # (N, S, S, 1)
+        squares = batches.fit([one.small for one in scans], self._side, self.batch_size)  # (N, S, S, 1)
         chroma = self._run(tf.constant(squares)).numpy()  # (N, S/4, S/4, 2)
         return [
             ab if np.isfinite(ab).all() else ScanError("the generator found no finite color for this photograph")
@@ -105,4 +105,4 @@ class Colorizer:
         Raises:
             OSError: when the disk fails.
         """
-        scan.write(color.merge(photo.gray, chroma), photo, self._output, file)
+        scan.write(color.merge(photo.gray, chroma, photo.small), photo, self._output, file)

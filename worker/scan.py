@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -38,6 +38,7 @@ SIGNATURES: list[tuple[bytes, str]] = [
 ]  # fmt: skip
 TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone, above which a photo is in color
 JPEG_QUALITY = 95
+SMALL_SIDE = 512  # pixels; no render size is larger
 DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 )
@@ -76,6 +77,14 @@ class Scan:
     dpi: Resolution | None = None
     texts: dict[int, str] = field(default_factory=dict)
 
+    @cached_property
+    def small(self) -> Pixels:
+        """The scan with its long side at most 512 pixels: all that the generator and the chroma's fit look at."""
+        height, width = self.gray.shape
+        scale = min(1.0, SMALL_SIDE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA))
+
 
 @dataclass(frozen=True)
 class _Decoded:
@@ -101,10 +110,10 @@ def read(path: Path, settings: ReadSettings) -> Scan:
     pixels = decoded.pixels
     if pixels.ndim == 3:  # noqa: PLR2004  (rows, columns, channels)
         pixels = _gray_of_toned(pixels)
-    return Scan(
-        np.ascontiguousarray(_upright(pixels, decoded.orientation)), kind, decoded.lossless, decoded.exif, decoded.dpi,
-        decoded.texts,
-    )  # fmt: skip
+    upright = np.ascontiguousarray(_upright(pixels, decoded.orientation))
+    photo = Scan(upright, kind, decoded.lossless, decoded.exif, decoded.dpi, decoded.texts)
+    _ = photo.small  # now, in the thread that reads, so that the device need not wait for it
+    return photo
 
 
 def read_color(path: Path, settings: ReadSettings) -> NDArray[np.uint8]:
