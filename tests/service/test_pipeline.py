@@ -307,13 +307,13 @@ class TestTheMachinesFault:
         line.run()
 
         assert JobStatus.QUEUED == line.job(later.id).status
-        assert line.pipeline.in_trouble
+        assert 1 == line.pipeline.faults
 
         line.now += 0.1
         line.run()
 
         assert ["a.png", "b.png"] == line.files()["outbox"]
-        assert not line.pipeline.in_trouble
+        assert 0 == line.pipeline.faults
 
     def test_photos_that_fail_together_are_one_fault(self, line: Line) -> None:
         """A batch that fails doubles the wait once, not once a photo."""

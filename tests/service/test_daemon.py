@@ -1,0 +1,447 @@
+"""Promises of service.daemon: in this process, with real folders and a ledger, and a fake device."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from service import inbox, watcher
+from service.config import Config
+from service.daemon import Daemon
+from service.folders import make_folders
+from service.jobs import JobStatus
+from service.sections import Batching, Originals, Retry, Stop, Watch
+from tests.fakes import FakeColorist
+from tests.images import Array, color_scene, gray_scene, save
+from tests.waiting import wait_until
+from worker.errors import DeviceError
+
+HASTE = {
+    "watch": Watch(settle=0.0),
+    "batch": Batching(longest_wait=0.0),
+    "retry": Retry(attempts=2, first_wait=0.05, longest_wait=0.1),
+    "stop": Stop(within=10.0),
+}
+
+
+class Place:
+    """Folders of one photochrom, and daemons that work there one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folders."""
+        self.folder = folder
+        self.config = self.configured()
+        make_folders(self.config.folders.values())
+        self.colorist = FakeColorist()
+        self.daemons: list[Daemon] = []
+
+    def configured(self, **sections: Any) -> Config:
+        """Give a hasty configuration of these folders."""
+        return Config(**{**HASTE, **sections}).beside(self.folder)
+
+    def drop(self, name: str, pixels: Array | None = None) -> Path:
+        """Put a scan in the inbox."""
+        path = self.config.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return save(path, gray_scene(24, 32) if pixels is None else pixels)
+
+    def daemon(self, *, once: bool = False) -> Daemon:
+        """Make a daemon that is not started."""
+        self.daemons.append(Daemon(self.config, self.colorist, once=once))
+        return self.daemons[-1]
+
+    def run_once(self) -> Daemon:
+        """Have all that waits done."""
+        daemon = self.daemon(once=True)
+        assert daemon.run()
+        return daemon
+
+    def crash(self, daemon: Daemon) -> None:
+        """End a daemon as a kill does: nothing is given back, nothing is finished."""
+        daemon.watcher.stop()
+        daemon.ledger.close()
+        daemon.pipeline._readers.shutdown(cancel_futures=True)
+        daemon.pipeline._writers.shutdown(cancel_futures=True)
+        self.daemons.remove(daemon)
+
+    def files(self) -> dict[str, list[str]]:
+        """List what is in each folder of photos."""
+        folders = [
+            self.config.inbox, self.config.outbox, self.config.originals.folder, self.config.rejected
+        ]  # fmt: skip
+        return {
+            folder.name: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+            for folder in folders
+        }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Make the folders; afterwards end what a test left running, and give the signals back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    made = Place(tmp_path)
+    yield made
+    made.colorist.gate.set()
+    for daemon in made.daemons:
+        daemon.watcher.stop()
+        daemon.pipeline.close()
+        daemon.ledger.close()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def stepping(daemon: Daemon, condition: Callable[[], bool]) -> None:
+    """Step until a condition holds."""
+
+    def step() -> bool:
+        daemon.step(time.monotonic(), time.time())
+        return condition()
+
+    wait_until(step)
+
+
+class TestOnce:
+    """All that waits is done, then it ends by itself."""
+
+    def test_the_backlog_is_taken_by_the_start_up_scan(self, place: Place) -> None:
+        """Whatever was dropped while no daemon ran, in every sub-folder."""
+        names = ["a.png", "sub/b.png", "sub/deep/c.png"]
+        for n, name in enumerate(names):
+            place.drop(name, gray_scene(24, 32, seed=n))
+        daemon = place.run_once()
+
+        assert {"inbox": [], "outbox": names, "originals": names, "rejected": []} == place.files()
+        assert 3 == daemon.pipeline.tally.finished
+        assert not daemon.held_up
+
+    def test_an_empty_inbox_ends_at_once(self, place: Place) -> None:
+        """There is nothing to wait for."""
+        daemon = place.run_once()
+
+        assert 0 == daemon.pipeline.tally.finished
+        assert not daemon.held_up
+
+    def test_a_machine_that_does_not_heal_is_not_waited_for(self, place: Place) -> None:
+        """After as many waits as a photo has attempts it ends, and says that photos were left."""
+        place.colorist.paint_faults.extend(OSError(28, "No space left on device") for _ in range(20))
+        place.drop("a.png")
+        daemon = place.run_once()
+
+        assert daemon.held_up
+        assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == place.files()
+
+        place.colorist.paint_faults.clear()
+        place.run_once()
+
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == place.files()
+
+    def test_originals_that_cannot_be_moved_count_as_left(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The photo is delivered, but the inbox is not empty, and the caller learns it."""
+
+        def refuse(*_: Any, **__: Any) -> Path:
+            raise OSError(30, "Read-only file system")
+
+        monkeypatch.setattr(inbox, "archive", refuse)
+        place.drop("a.png")
+        daemon = place.run_once()
+
+        assert daemon.held_up
+        assert ["a.png"] == place.files()["inbox"]
+        assert ["a.png"] == place.files()["outbox"]
+
+        monkeypatch.undo()
+        daemon = place.run_once()
+
+        assert not daemon.held_up
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == place.files()
+
+    def test_progress_is_told_in_photos(self, place: Place) -> None:
+        """Done and of all, for a progress bar."""
+        told: list[tuple[float, float, str]] = []
+        place.drop("a.png")
+        place.drop("color.png", color_scene(64, 64))
+        daemon = Daemon(
+            place.config, place.colorist, once=True, report=lambda *words: told.append(words)
+        )
+        place.daemons.append(daemon)
+        daemon.run()
+
+        assert (2, 2, "") == told[-1]
+
+
+class TestTake:
+    """Which stable file becomes which job."""
+
+    def test_the_same_file_seen_twice_is_one_job(self, place: Place) -> None:
+        """Also when it was touched in between."""
+        path = place.drop("a.png")
+        daemon = place.daemon()
+        for _ in range(2):
+            looks = inbox.snapshot(path)
+            assert looks is not None
+            daemon.take(path, looks)
+            path.touch()
+
+        assert 1 == sum(daemon.ledger.counts().values())
+
+    def test_a_finished_photo_that_is_dropped_again_is_archived_and_not_colored_again(
+        self, place: Place
+    ) -> None:
+        """Beside the first original, which is not overwritten."""
+        place.drop("a.png")
+        place.run_once()
+        place.drop("a.png")
+        daemon = place.run_once()
+
+        assert 0 == daemon.pipeline.tally.finished
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a (2).png", "a.png"],
+                "rejected": []} == place.files()  # fmt: skip
+
+    def test_the_same_content_under_another_name_is_its_own_job_and_says_so(
+        self, place: Place
+    ) -> None:
+        """Both are delivered; the log names the earlier job."""
+        place.drop("a.png")
+        place.run_once()
+        place.drop("b.png")
+        with capture_logs() as logs:
+            place.run_once()
+
+        assert ["a.png", "b.png"] == place.files()["outbox"]
+        assert [1] == [entry["same_content_as"] for entry in logs if "photo.queued" == entry["event"]]
+
+    def test_another_photo_of_the_same_name_gets_another_name(self, place: Place) -> None:
+        """The photo that was delivered first is not overwritten."""
+        place.drop("a.png", gray_scene(24, 32))
+        place.run_once()
+        first = (place.config.outbox / "a.png").read_bytes()
+        digest = inbox.digest(place.drop("a.png", gray_scene(48, 64)))
+        place.run_once()
+
+        assert ["a.png", f"a.{digest[:8]}.png"] == sorted(place.files()["outbox"], key=len)
+        assert first == (place.config.outbox / "a.png").read_bytes()
+        assert ["a (2).png", "a.png"] == place.files()["originals"]
+
+    def test_a_strangers_file_in_the_outbox_is_not_overwritten(self, place: Place) -> None:
+        """Not even when the ledger knows nothing of it."""
+        (place.config.outbox / "a.png").write_text("not ours")
+        digest = inbox.digest(place.drop("a.png"))
+        place.run_once()
+
+        assert "not ours" == (place.config.outbox / "a.png").read_text()
+        assert (place.config.outbox / f"a.{digest[:8]}.png").exists()
+
+    def test_a_rejected_photo_that_is_dropped_again_is_tried_again(self, place: Place) -> None:
+        """Whoever drops it again wants that; the first rejected one is not overwritten."""
+        for _ in range(2):
+            place.drop("color.png", color_scene(64, 64))
+            daemon = place.run_once()
+            assert 1 == daemon.pipeline.tally.rejected
+
+        assert ["color (2).png", "color (2).png.reason.txt", "color.png", "color.png.reason.txt"] == (
+            place.files()["rejected"]
+        )
+
+    def test_kept_originals_are_colored_once(self, place: Place) -> None:
+        """With `after: keep` every start sees them again, and leaves them alone."""
+        place.config = place.configured(originals=Originals(after="keep"))
+        place.drop("a.png")
+        finished = [place.run_once().pipeline.tally.finished for _ in range(2)]
+
+        assert [1, 0] == finished
+        assert ["a.png"] == place.files()["inbox"]
+
+    def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
+        """Nor a fault."""
+        path = place.drop("a.png")
+        looks = inbox.snapshot(path)
+        path.unlink()
+        daemon = place.daemon()
+        assert looks is not None
+        daemon.take(path, looks)
+
+        assert 0 == sum(daemon.ledger.counts().values())
+
+    def test_a_file_that_cannot_be_read_now_is_taken_later(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A fault of the disk ends neither the daemon nor the photo."""
+        faults: list[OSError] = [OSError(5, "Input/output error")]
+        digest = inbox.digest
+
+        def failing(path: Path) -> str:
+            if faults:
+                raise faults.pop()
+            return digest(path)
+
+        monkeypatch.setattr(inbox, "digest", failing)
+        place.drop("a.png")
+        with capture_logs() as logs:
+            place.run_once()
+
+        assert ["a.png"] == place.files()["outbox"]
+        assert "daemon.held_up" in [entry["event"] for entry in logs]
+
+
+class TestWatching:
+    """While the daemon runs."""
+
+    def test_a_photo_that_arrives_is_done(self, place: Place) -> None:
+        """Announced by the system, without a rescan."""
+        daemon = place.daemon()
+        daemon.startup()
+        daemon.step(time.monotonic(), time.time())
+        place.drop("sub/a.png")
+        stepping(daemon, lambda: ["sub/a.png"] == place.files()["originals"])
+
+        assert daemon.shutdown()
+        assert ["sub/a.png"] == place.files()["outbox"]
+
+    def test_what_the_system_forgot_to_announce_is_found_by_the_rescan(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A lost event delays a photo to the next rescan, and no longer."""
+        monkeypatch.setattr(watcher._Hints, "dispatch", lambda _self, _event: None)
+        daemon = place.daemon()
+        daemon.startup()
+        start = time.monotonic()
+        daemon.step(start, time.time())
+        place.drop("a.png")
+        daemon.step(start + place.config.watch.rescan - 1.0, time.time())
+
+        assert 0 == sum(daemon.ledger.counts().values())
+
+        daemon.step(start + place.config.watch.rescan + 1.0, time.time())
+
+        assert 1 == sum(daemon.ledger.counts().values())
+
+    def test_a_ledger_that_cannot_be_written_holds_the_daemon_up_and_no_more(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When it can be written again everything goes on."""
+        place.drop("a.png")
+        daemon = place.daemon(once=True)
+        faults = [DeviceError("database or disk is full") for _ in range(2)]
+        claim = daemon.ledger.claim
+
+        def failing(*args: Any, **kwargs: Any) -> Any:
+            if faults:
+                raise faults.pop()
+            return claim(*args, **kwargs)
+
+        monkeypatch.setattr(daemon.ledger, "claim", failing)
+        with capture_logs() as logs:
+            daemon.run()
+
+        assert 2 == sum("daemon.held_up" == entry["event"] for entry in logs)
+        assert ["a.png"] == place.files()["outbox"]
+
+
+class TestAfterACrash:
+    """Nothing is lost and nothing comes twice."""
+
+    def test_what_was_in_work_is_done_by_the_next_start(self, place: Place) -> None:
+        """The ledger still has it as started; half a photo in the outbox is swept away."""
+        place.drop("sub/a.png")
+        daemon = place.daemon()
+        daemon.startup()
+        stepping(daemon, lambda: 1 == daemon.ledger.counts()[JobStatus.QUEUED])
+        daemon.ledger.claim(1, time.time(), in_flight=0)
+        place.crash(daemon)
+        (place.config.outbox / "sub").mkdir()
+        (place.config.outbox / "sub/.photochrom-1-0123456789abcdef.part").write_bytes(b"half")
+        with capture_logs() as logs:
+            place.run_once()
+
+        assert (1, 1) == (logs[0]["swept"], logs[0]["resumed"])
+        assert {"inbox": [], "outbox": ["sub/a.png"], "originals": ["sub/a.png"],
+                "rejected": []} == place.files()  # fmt: skip
+
+    def test_a_photo_that_was_finished_but_not_archived_is_archived(self, place: Place) -> None:
+        """The crash came between the last two steps; it is not colored again."""
+        path = place.drop("a.png")
+        content = path.read_bytes()
+        place.run_once()
+        place.config.originals.folder.joinpath("a.png").rename(path)
+        daemon = place.run_once()
+
+        assert 0 == daemon.pipeline.tally.finished
+        assert content == (place.config.originals.folder / "a.png").read_bytes()
+        assert [] == place.files()["inbox"]
+
+    def test_a_photo_that_ended_the_daemon_each_time_is_rejected(self, place: Place) -> None:
+        """A photo in whose work the process ended as often as allowed is not tried again."""
+        place.drop("a.png")
+        daemon = place.daemon()
+        path = place.config.inbox / "a.png"
+        looks = inbox.snapshot(path)
+        assert looks is not None
+        daemon.take(path, looks)
+        for _ in range(place.config.retry.attempts):
+            daemon.ledger.claim(1, time.time(), in_flight=0)
+            daemon.ledger.recover()
+        place.crash(daemon)
+        daemon = place.run_once()
+
+        assert 1 == daemon.pipeline.tally.rejected
+        assert ["a.png", "a.png.reason.txt"] == place.files()["rejected"]
+        reason = (place.config.rejected / "a.png.reason.txt").read_text()
+        assert "ended 2 times while it worked on this photo" in reason
+
+
+class TestStopping:
+    """Asked to stop, by a signal."""
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_what_is_in_hand_is_delivered_and_the_rest_is_left(
+        self, place: Place, number: signal.Signals
+    ) -> None:
+        """The ledger keeps the rest as it was, for the next start."""
+        for n in range(12):
+            place.drop(f"{n:02d}.png", gray_scene(24, 32, seed=n))
+        daemon = place.daemon()
+        painted = place.colorist.paint
+
+        def paint(*args: Any) -> None:
+            painted(*args)
+            if not daemon._stop_asked:
+                signal.raise_signal(number)
+
+        place.colorist.paint = paint  # type: ignore[method-assign]
+        done = daemon.run()
+        in_outbox = place.files()["outbox"]
+
+        assert done
+        assert daemon.held_up
+        assert 0 < len(in_outbox) < 12
+        assert in_outbox == place.files()["originals"]
+
+        place.run_once()
+
+        assert 12 == len(place.files()["outbox"])
+
+    def test_the_stop_time_is_kept(self, place: Place) -> None:
+        """A disk that hangs does not hold the daemon up for ever; the photo is done after the next start."""
+        place.config = place.configured(stop=Stop(within=0.1))
+        place.drop("a.png")
+        place.colorist.gate.clear()
+        daemon = place.daemon()
+        daemon.startup()
+        stepping(daemon, lambda: bool(daemon.pipeline._writing))
+        done = daemon.shutdown()
+
+        assert not done
+        assert daemon.held_up
+
+        place.colorist.gate.set()
+        daemon.pipeline.close()
+        place.daemons.remove(daemon)
+        place.run_once()
+
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == place.files()
