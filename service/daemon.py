@@ -142,8 +142,7 @@ class Daemon:
         done = not self.pipeline.busy
         if done:
             self.pipeline.close()
-        counts = self.ledger.counts()
-        self.held_up = counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
+        self.held_up = self._work_left()
         self.ledger.close()
         tally = self.pipeline.tally
         log.info("daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done)
@@ -180,8 +179,14 @@ class Daemon:
         return job
 
     def _nothing_left(self, now: float) -> bool:
-        nothing_new = self.watcher.settled(now) and not self.pipeline.busy
-        return nothing_new and not self.ledger.work_left(self.config.retry.attempts)
+        if not self.watcher.settled(now) or self.pipeline.busy:
+            return False
+        will_not_heal = self.pipeline.faults >= self.config.retry.attempts
+        return will_not_heal or not self._work_left()
+
+    def _work_left(self) -> bool:
+        counts = self.ledger.counts()
+        return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] + self.pipeline.moves_left > 0
 
     def _seconds_to_sleep(self, now: float) -> float:
         dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)

@@ -124,9 +124,14 @@ class Pipeline:
         return bool(self._claimed or self._reading or self._ready or self._writing)
 
     @property
-    def in_trouble(self) -> bool:
-        """Whether the machine's faults make photos wait."""
-        return self._trouble.faults > 0
+    def moves_left(self) -> int:
+        """How many originals still are to be moved out of the inbox."""
+        return len(self._moves)
+
+    @property
+    def faults(self) -> int:
+        """How many faults of the machine came in a row, without a photo delivered in between."""
+        return self._trouble.faults
 
     def step(self, now: float, wall: float, *, claim: bool = True) -> None:
         """Do all that can be done now.
