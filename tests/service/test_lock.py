@@ -1,0 +1,64 @@
+"""Promises of service.lock: one process at a time, and never a lock that outlives its process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.lock import LOCK_FILE, StateLock, owner_of
+from worker.errors import DeviceError
+
+HOLD = """
+import pathlib, sys
+from service.lock import StateLock
+with StateLock(pathlib.Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_owner_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+    """By process and machine, with what to do."""
+    me = f"process {os.getpid()} on {socket.gethostname()}"
+    with StateLock(tmp_path):
+        with pytest.raises(DeviceError, match=f"{me}; stop it first"):
+            StateLock(tmp_path)
+
+        assert me == owner_of(tmp_path)
+
+
+def test_a_lock_that_was_given_back_can_be_taken_again(tmp_path: Path) -> None:
+    """Its file stays, and means nothing."""
+    for _ in range(2):
+        StateLock(tmp_path).close()
+
+    assert owner_of(tmp_path) is None
+    assert (tmp_path / LOCK_FILE).exists()
+
+
+def test_a_folder_that_was_never_locked_has_no_owner(tmp_path: Path) -> None:
+    """And asking leaves nothing in it."""
+    assert owner_of(tmp_path) is None
+    assert owner_of(tmp_path / "missing") is None
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    """However it ended; a person never has to delete a lock."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert "locked\n" == process.stdout.readline()
+        assert f"process {process.pid} " in (owner_of(tmp_path) or "")
+        with pytest.raises(DeviceError, match=f"process {process.pid} "):
+            StateLock(tmp_path)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+    assert owner_of(tmp_path) is None
+    StateLock(tmp_path).close()
