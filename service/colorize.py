@@ -1,15 +1,17 @@
 """Color given files straight away: read, color, deliver, batch by batch; without inbox, queue or moving anything."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import repeat
+from itertools import chain, count, repeat
 from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service import inbox, outbox
+from service import outbox
 from service.config import Config
+from service.disk import fitting_name
 from service.pipeline import THREADS, Colorist
 from service.progress import Report
 from worker import scan
@@ -24,7 +26,7 @@ def colorize_files(files: Sequence[Path], out: Path, config: Config, colorist: C
 
     Args:
         files: photographs anywhere; they stay as they are.
-        out: folder for the results, named like the files. A name that is taken gets the scan's digest added.
+        out: folder for the results, named like the files. `NAME (2).ext` and so on where that is taken.
         config: what may be read and how it is written.
         colorist: the loaded generator.
         report: moved after each batch.
@@ -45,7 +47,7 @@ def colorize_files(files: Sequence[Path], out: Path, config: Config, colorist: C
             chromas = iter(colorist.predict(scans))
             results = [photo if isinstance(photo, ScanError) else next(chromas) for photo in read]
             for path, photo, result in zip(some, read, results, strict=True):
-                if isinstance(result, ScanError):
+                if isinstance(photo, ScanError) or isinstance(result, ScanError):
                     refused += 1
                     log.warning("photo.refused", path=path, reason=str(result))
                     continue
@@ -65,4 +67,5 @@ def _read(path: Path, config: Config) -> Scan | ScanError:
 
 def _free_name(path: Path, out: Path, config: Config) -> PurePosixPath:
     name = outbox.output_name(PurePosixPath(path.name), config.output.format)
-    return outbox.alternative_name(name, inbox.digest(path)) if (out / name).exists() else name
+    numbered = (fitting_name(name.stem, f" ({number}){name.suffix}") for number in count(2))
+    return next(one for one in chain([name], map(name.with_name, numbered)) if not os.path.lexists(out / one))
