@@ -41,7 +41,7 @@ DEFAULT_CONFIG = Path("config.yaml")
 
 
 def main() -> None:
-    """Run the command line; every fault photochrom knows ends in one plain sentence and an exit code."""
+    """Run the command line; a known fault ends in one plain sentence and an exit code."""
     try:
         app()
     except ConfigError as error:
@@ -62,7 +62,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -103,8 +106,12 @@ def run(
 
 @app.command()
 def colorize(
-    files: Annotated[list[Path], typer.Argument(help="Black-and-white photographs.", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Black-and-white photographs.", exists=True, dir_okay=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")
+    ],
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Color the given files, without inbox or queue; nothing is moved and nothing overwritten.
@@ -123,23 +130,29 @@ def colorize(
 @app.command()
 def train(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of color photographs.", exists=True, file_okay=False)
+        list[Path] | None,
+        typer.Argument(help="Folders of color photographs.", exists=True, file_okay=False),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Train this long.", min=0.1)] = None,
     steps: Annotated[int | None, typer.Option(help="Train this many steps.", min=1)] = None,
     start: Annotated[
-        str, typer.Option("--from", metavar="VERSION", help="latest, builtin, a number, or scratch.")
+        str,
+        typer.Option("--from", metavar="VERSION", help="latest, builtin, a number, or scratch."),
     ] = "latest",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was ended.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training that was ended.")
+    ] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Train the generator further on color photographs and publish it as the next version.
 
-    Stopping it (Ctrl-C, SIGTERM) saves a checkpoint; --resume goes on from the last one, with the folders and the length
-    it was begun with.
+    Stopping it (Ctrl-C, SIGTERM) saves a checkpoint; --resume goes on from the last one, with the
+    folders and the length it was begun with.
     """
     if not resume and (not folders or (minutes is None) == (steps is None)):
-        raise typer.BadParameter("give folders of color photographs, and either --minutes or --steps (or only --resume)")
+        raise typer.BadParameter(
+            "give folders of color photographs, and either --minutes or --steps (or only --resume)"
+        )
     settings = _config_if_any(config)
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
@@ -147,7 +160,12 @@ def train(
             from service.training import run_training
 
             device = _device()
-        run_training(settings, device, None if resume else (tuple(folders or ()), start, minutes, steps), report)
+        run_training(
+            settings,
+            device,
+            None if resume else (tuple(folders or ()), start, minutes, steps),
+            report,
+        )
 
 
 @app.command()
@@ -169,7 +187,9 @@ def status(
 def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Check the configuration and its folders; print every mistake and exit 78 if there is one."""
     checked = check_config(config)
-    print(f"{config} is right. Photographs dropped into {checked.inbox} come out in {checked.outbox}")
+    print(
+        f"{config} is right. Photographs dropped into {checked.inbox} come out in {checked.outbox}"
+    )
 
 
 def _config_if_any(path: Path) -> Config:
@@ -179,7 +199,7 @@ def _config_if_any(path: Path) -> Config:
 
 @contextmanager
 def _tensorflow_starts() -> Iterator[None]:
-    """Keep what TensorFlow writes past the log while it starts; it is logged for debugging instead."""
+    """Keep what TensorFlow writes at its start out of the log, but for debugging."""
     kept = os.dup(2)
     with TemporaryFile("w+", errors="backslashreplace") as said:
         os.dup2(said.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Color given files straight away: read, color, deliver, batch by batch; without inbox, queue or moving anything."""
+"""Color given files straight away, batch by batch; without inbox, queue or moving anything."""
 
 import os
 from collections.abc import Sequence
@@ -21,12 +21,15 @@ from worker.scan import Scan
 log = structlog.get_logger()
 
 
-def colorize_files(files: Sequence[Path], out: Path, config: Config, colorist: Colorist, report: Report) -> int:
+def colorize_files(
+    files: Sequence[Path], out: Path, config: Config, colorist: Colorist, report: Report
+) -> int:
     """Color files into a folder.
 
     Args:
         files: photographs anywhere; they stay as they are.
-        out: folder for the results, named like the files. `NAME (2).ext` and so on where that is taken.
+        out: folder for the results, named like the files. `NAME (2).ext` and so on where that is
+            taken.
         config: what may be read and how it is written.
         colorist: the loaded generator.
         report: moved after each batch.
@@ -68,4 +71,8 @@ def _read(path: Path, config: Config) -> Scan | ScanError:
 def _free_name(path: Path, out: Path, config: Config) -> PurePosixPath:
     name = outbox.output_name(PurePosixPath(path.name), config.output.format)
     numbered = (fitting_name(name.stem, f" ({number}){name.suffix}") for number in count(2))
-    return next(one for one in chain([name], map(name.with_name, numbered)) if not os.path.lexists(out / one))
+    return next(
+        one
+        for one in chain([name], map(name.with_name, numbered))
+        if not os.path.lexists(out / one)
+    )

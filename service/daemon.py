@@ -1,6 +1,7 @@
 """The daemon: startup, main_loop, step(now), shutdown.
 
-startup   make the folders, lock the state, sweep what a crash left, queue again what it interrupted, start to watch
+startup   make the folders, lock the state, sweep what a crash left, queue again what it
+interrupted, start to watch
 main_loop step, then sleep until something happens or is due
 step      the watcher finds stable files, `take` queues them, the pipeline carries them on
 shutdown  no new job; what is in hand is brought to its end within the stop time
@@ -16,7 +17,6 @@ import structlog
 
 from service import inbox, outbox
 from service.config import Config
-from service.folders import make_folders
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.pipeline import Colorist, Pipeline
@@ -41,7 +41,12 @@ class Daemon:
     """
 
     def __init__(
-        self, config: Config, colorist: Colorist, *, once: bool = False, report: Report | None = None
+        self,
+        config: Config,
+        colorist: Colorist,
+        *,
+        once: bool = False,
+        report: Report | None = None,
     ) -> None:
         """Open the ledger; nothing is started yet."""
         self.config = config
@@ -77,12 +82,21 @@ class Daemon:
 
     def startup(self) -> None:
         """Bring everything to a clean start after whatever happened before."""
-        for number, handler in ((signal.SIGTERM, self._on_signal), (signal.SIGINT, self._on_signal)):
+        for number, handler in (
+            (signal.SIGTERM, self._on_signal),
+            (signal.SIGINT, self._on_signal),
+        ):
             signal.signal(number, handler)
         now, wall = time.monotonic(), time.time()
         swept = outbox.sweep(self.config.outbox)
         interrupted = self.ledger.recover()
-        log.info("daemon.started", inbox=self.config.inbox, outbox=self.config.outbox, swept=swept, resumed=len(interrupted))
+        log.info(
+            "daemon.started",
+            inbox=self.config.inbox,
+            outbox=self.config.outbox,
+            swept=swept,
+            resumed=len(interrupted),
+        )
         for job in self.ledger.exhausted(self.config.retry.attempts):
             reason = f"photochrom was ended {job.attempts} times while it worked on this photo"
             self.ledger.fail(job.id, reason, wall)
@@ -126,7 +140,8 @@ class Daemon:
         """Bring what is in hand to its end, within the stop time.
 
         Returns:
-            Whether that was enough. What is left stays in the ledger and is done after the next start.
+            Whether that was enough. What is left stays in the ledger and is done after the next
+            start.
         """
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
@@ -145,7 +160,9 @@ class Daemon:
         self.held_up = self._work_left()
         self.ledger.close()
         tally = self.pipeline.tally
-        log.info("daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done)
+        log.info(
+            "daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done
+        )
         return done
 
     def take(self, path: Path, snapshot: Snapshot) -> None:

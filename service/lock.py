@@ -1,4 +1,4 @@
-"""One daemon on one state folder: a lock that the kernel gives back when its process ends, however it ends."""
+"""One daemon on one state folder: a lock that the kernel gives back however its owner ends."""
 
 import fcntl
 import os

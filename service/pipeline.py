@@ -92,7 +92,8 @@ class _Trouble:
 class Pipeline:
     """Carries jobs from the ledger through to the outbox.
 
-    All ledger work and all decisions happen in the thread that calls `step`; readers and writers are threads of its own.
+    All ledger work and all decisions happen in the thread that calls `step`; readers and writers
+    are threads of its own.
 
     Args:
         config: folders and limits.
@@ -104,6 +105,7 @@ class Pipeline:
     def __init__(
         self, config: Config, ledger: Ledger, colorist: Colorist, wake: Callable[[], None]
     ) -> None:
+        """Start the threads; no job is claimed yet."""
         self._config = config
         self._ledger = ledger
         self._colorist = colorist
@@ -208,7 +210,9 @@ class Pipeline:
             photo = self._outcome(job, future, now, wall)
             if photo is not None:
                 self._ready.append((job, photo, now))
-            del self._reading[future]  # last: if the ledger cannot be written, the next step tries again
+            del self._reading[
+                future
+            ]  # last: if the ledger cannot be written, the next step tries again
 
     def _batch_is_due(self, now: float) -> bool:
         if not self._ready:
@@ -249,7 +253,9 @@ class Pipeline:
                 self._trouble.end()
                 self.tally.finished += 1
                 seconds = round(wall - (job.started_at or wall), 3)
-                log.info("photo.delivered", job=job.id, path=job.path, output=job.output, seconds=seconds)
+                log.info(
+                    "photo.delivered", job=job.id, path=job.path, output=job.output, seconds=seconds
+                )
                 self.archive(job, now)
             del self._writing[future]
 
@@ -275,9 +281,11 @@ class Pipeline:
         else:
             # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
             # logged, its attempt counts, and after the last one the photo is rejected.
-            log.error("photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error)
+            log.error(
+                "photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error
+            )
             if job.attempts >= self._config.retry.attempts:
-                reason = f"photochrom failed on this photo {job.attempts} times; the last time: {error!r}"
+                reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
                 self._reject(job, reason, now, wall)
             else:
                 self._ledger.again(job.id, repr(error), wall + self._config.retry.first_wait)
@@ -287,7 +295,11 @@ class Pipeline:
         seconds = self._trouble.begin(now)
         self._ledger.wait(job.id, str(error) or repr(error), wall + seconds)
         log.warning(
-            "photo.waits", job=job.id, path=job.path, reason=str(error) or repr(error), seconds=seconds
+            "photo.waits",
+            job=job.id,
+            path=job.path,
+            reason=str(error) or repr(error),
+            seconds=seconds,
         )
 
     def _reject(self, job: Job, reason: str, now: float, wall: float) -> None:
@@ -299,13 +311,17 @@ class Pipeline:
     def set_aside(self, job: Job, reason: str, now: float) -> None:
         """Move the original of a failed job to the rejected ones, with the reason."""
         move = partial(inbox.reject, reason=reason)
-        self._moves.append(_Move(job, partial(move, inbox=self._config.inbox, rejected=self._config.rejected)))
+        self._moves.append(
+            _Move(job, partial(move, inbox=self._config.inbox, rejected=self._config.rejected))
+        )
         self._move_originals(now)
 
     def archive(self, job: Job, now: float) -> None:
         """Move the original of a finished job out of the inbox, if it is to be moved."""
         if self._config.originals.after == "move":
-            move = partial(inbox.archive, inbox=self._config.inbox, originals=self._config.originals.folder)
+            move = partial(
+                inbox.archive, inbox=self._config.inbox, originals=self._config.originals.folder
+            )
             self._moves.append(_Move(job, move))
             self._move_originals(now)
 
@@ -315,9 +331,13 @@ class Pipeline:
             job, move = self._moves[0]
             path = self._config.inbox / job.path
             try:
-                if inbox.snapshot(path) == job.snapshot:  # else it was taken away, or is another by now
+                if (
+                    inbox.snapshot(path) == job.snapshot
+                ):  # else it was taken away, or is another by now
                     log.info("photo.moved", job=job.id, path=job.path, to=move(path))
                 self._moves.popleft()
             except OSError as error:
                 seconds = self._trouble.begin(now)
-                log.warning("photo.not_moved", job=job.id, path=job.path, reason=str(error), seconds=seconds)
+                log.warning(
+                    "photo.not_moved", job=job.id, path=job.path, reason=str(error), seconds=seconds
+                )

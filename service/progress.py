@@ -33,4 +33,6 @@ def progress_bar(title: str, *, shown: bool = True) -> Iterator[Report]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, words="")
-        yield lambda done, all_, words: bar.update(task, completed=done, total=all_ or None, words=words)
+        yield lambda done, all_, words: bar.update(
+            task, completed=done, total=all_ or None, words=words
+        )

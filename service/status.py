@@ -1,4 +1,4 @@
-"""How the work stands, read from the ledger without disturbing the daemon; for people and as JSON."""
+"""How the work stands, read from the ledger beside a running daemon; for people and as JSON."""
 
 import time
 from datetime import UTC, datetime
@@ -21,9 +21,10 @@ def read_status(config: Config) -> dict[str, Any]:
     """Collect what is known of the work.
 
     Returns:
-        running (owner or None), counts by job status, finished in the last 24 hours, oldest waiting (ISO time or None),
-        waiting for (the machine's fault that holds up a job, or None), model of the last photo, rejected (newest first) with
-        path, reason and time, and files that stay in the inbox because they are no photos. Times are UTC.
+        running (owner or None), counts by job status, finished in the last 24 hours, oldest waiting
+        (ISO time or None), waiting for (the machine's fault that holds up a job, or None), model of
+        the last photo, rejected (newest first) with path, reason and time, and files that stay in
+        the inbox because they are no photos. Times are UTC.
 
     Raises:
         DeviceError: the ledger cannot be read.
@@ -38,7 +39,9 @@ def read_status(config: Config) -> dict[str, Any]:
         "waiting_for": None,
         "model": None,
         "rejected": [],
-        "left_alone": sorted(str(path) for path in find_left_alone(config.inbox)) if config.inbox.is_dir() else [],
+        "left_alone": sorted(str(path) for path in find_left_alone(config.inbox))
+        if config.inbox.is_dir()
+        else [],
     }
     if not (config.state / LEDGER_FILE).exists():
         return status
@@ -48,7 +51,7 @@ def read_status(config: Config) -> dict[str, Any]:
             "jobs": ledger.counts(),
             "finished_last_24h": ledger.finished_since(time.time() - DAY),
             "oldest_waiting": oldest and _utc(oldest.queued_at),
-            "waiting_for": oldest and oldest.waits and oldest.reason or None,
+            "waiting_for": (oldest and oldest.waits and oldest.reason) or None,
             "model": ledger.last_model(),
             "rejected": [
                 {"path": str(job.path), "reason": job.reason, "at": _utc(job.finished_at)}
@@ -59,13 +62,20 @@ def read_status(config: Config) -> dict[str, Any]:
 
 
 def _utc(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return (
+        None
+        if seconds is None
+        else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    )
 
 
 def print_status(status: dict[str, Any], console: Console) -> None:
     """Show to a person what `read_status` found."""
     running = status["running"]
-    console.print(f"photochrom is running ({running})" if running else "photochrom is not running", highlight=False)
+    console.print(
+        f"photochrom is running ({running})" if running else "photochrom is not running",
+        highlight=False,
+    )
     table = Table(box=None, show_header=False, pad_edge=False)
     jobs = status["jobs"]
     for label, value in (
@@ -83,8 +93,17 @@ def print_status(status: dict[str, Any], console: Console) -> None:
             table.add_row(label, str(value))
     console.print(table)
     for title, lines in (
-        ("Rejected, newest first:", [f"{one['path']}: {one['reason']}" for one in status["rejected"]]),
+        (
+            "Rejected, newest first:",
+            [f"{one['path']}: {one['reason']}" for one in status["rejected"]],
+        ),
         ("Left alone in the inbox (no photos):", status["left_alone"]),
     ):
         if lines:
-            console.print(f"\n{title}", *(f"  {line}" for line in lines), sep="\n", highlight=False, markup=False)
+            console.print(
+                f"\n{title}",
+                *(f"  {line}" for line in lines),
+                sep="\n",
+                highlight=False,
+                markup=False,
+            )

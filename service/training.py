@@ -1,4 +1,4 @@
-"""The command `photochrom train` around `worker.training`: where things lie, what is told, how it is stopped."""
+"""The command `photochrom train`: where things lie, what is told, how it is stopped."""
 
 import signal
 import time
@@ -71,4 +71,9 @@ def run_training(config: Config, device: Device, wish: Wish | None, report: Repo
     if version is None:
         log.info("training.stopped", checkpoint=home, go_on_with="photochrom train --resume")
     else:
-        log.info("training.published", version=version.name, scores=version.card["scores"], folder=version.folder)
+        log.info(
+            "training.published",
+            version=version.name,
+            scores=version.card["scores"],
+            folder=version.folder,
+        )

@@ -1,1 +1,1 @@
-"""What happens to a photo: pixels, color, generators and their training. It never chooses a folder."""
+"""What happens to a photo: pixels, color, generators, training. It never chooses a folder."""

@@ -1,4 +1,4 @@
-"""Fit scans to the generator's square and give its chroma back per scan; pure functions of arrays."""
+"""Fit scans to the generator's square and give its chroma back per scan; pure."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from worker.color import Floats, Pixels, lightness
 
 
 def fit(grays: Sequence[Pixels], side: int, batch: int) -> Floats:
-    """Shrink scans to one batch of fixed shape, each stretched to the square, as the generator was trained.
+    """Shrink scans to one batch of fixed shape, stretched to squares as in training.
 
     Args:
         grays: at most `batch` arrays (H, W), uint8 or uint16.
@@ -26,10 +26,12 @@ def fit(grays: Sequence[Pixels], side: int, batch: int) -> Floats:
         raise ValueError(f"{len(grays)} scans do not fit into a batch of {batch}")
     squares = np.zeros((batch, side, side, 1), np.float32)
     for place, gray in enumerate(grays):
-        squares[place, :, :, 0] = lightness(cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA))
+        squares[place, :, :, 0] = lightness(
+            np.asarray(cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA))
+        )
     return squares
 
 
 def unfit(chroma: Floats, count: int) -> list[Floats]:
-    """Take the first `count` chroma planes (s, s, 2) out of a batch (N, s, s, 2); copies, so that the batch can be freed."""
+    """Copy the first `count` chroma planes (s, s, 2) out of a batch (N, s, s, 2)."""
     return [np.array(chroma[place]) for place in range(count)]

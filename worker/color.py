@@ -1,23 +1,32 @@
 """Lightness and chroma to RGB and back, in CIE L*a*b* (D65) and sRGB; pure functions of arrays.
 
-Lightness is sacred: where a color does not fit into the gamut, its chroma gives way. Full-size work goes by strips, so that
+Lightness is sacred: where a color does not fit into the gamut, its chroma gives way. Full-size work
+goes by strips, so that
 no full-size float copy is ever held.
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+# cv2's and numpy's stubs lose the dtype at every step, so it is promised here and in docstrings,
+# and held by tests.
+Floats = NDArray[Any]  # float32
+Pixels = NDArray[Any]  # uint8 or uint16
 
-# sRGB (IEC 61966-2-1) with its D65 white divided out: linear RGB = Y + RGB_FROM_XZ @ (x - Y, z - Y),
-# where x = X / Xn and z = Z / Zn. The rows of the full matrix sum to one, so Y needs no column of its own.
+# sRGB (IEC 61966-2-1) with its D65 white divided out: linear RGB = Y + RGB_FROM_XZ @ (x - Y, z -
+# Y),
+# where x = X / Xn and z = Z / Zn. The rows of the full matrix sum to one, so Y needs no column of
+# its own.
 XYZ_FROM_RGB = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
 )
 WHITE = XYZ_FROM_RGB.sum(axis=1)
 RGB_FROM_XZ = (np.linalg.inv(XYZ_FROM_RGB) * WHITE)[:, [0, 2]]
@@ -31,23 +40,23 @@ CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
 
 class ChromaFit(NamedTuple):
-    """Chroma as a local linear function of lightness: ab = slope * lightness + offset, both (h, w, 2) float32."""
+    """Chroma as slope * lightness + offset at each place; both (h, w, 2) float32."""
 
     slope: Floats
     offset: Floats
 
 
-def srgb_to_linear(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
+def srgb_to_linear(encoded: Floats) -> Floats:
     """Undo the sRGB transfer curve; 0..1 to 0..1."""
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-def lightness_of_luminance(luminance: NDArray[np.floating]) -> NDArray[np.floating]:
+def lightness_of_luminance(luminance: Floats) -> Floats:
     """Give CIE L* (0..100) of relative luminance Y (0..1)."""
     return 116.0 * _f(luminance) - 16.0
 
 
-def _f(t: NDArray[np.floating]) -> NDArray[np.floating]:
+def _f(t: Floats) -> Floats:
     return np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
 
 
@@ -55,7 +64,9 @@ def _f(t: NDArray[np.floating]) -> NDArray[np.floating]:
 def _tables(depth: int) -> tuple[Floats, Floats]:
     """Luminance (0..1) and lightness (0..1) of each sRGB gray code of `depth` bits."""
     luminance = srgb_to_linear(np.arange(2**depth) / (2**depth - 1))
-    return luminance.astype(np.float32), (lightness_of_luminance(luminance) / 100).astype(np.float32)
+    return luminance.astype(np.float32), (lightness_of_luminance(luminance) / 100).astype(
+        np.float32
+    )
 
 
 def bit_depth(pixels: Pixels) -> int:
@@ -91,12 +102,12 @@ def gray_of_rgb(rgb: Pixels) -> Pixels:
     """
     depth = bit_depth(rgb)
     gray = np.empty(rgb.shape[:2], rgb.dtype)
-    for rows in strips(*gray.shape):
+    for rows in strips(*rgb.shape[:2]):
         gray[rows] = encode(linear_of_codes(rgb[rows]) @ LUMINANCE.astype(np.float32), depth)
     return gray
 
 
-def lab_of_rgb(rgb: NDArray[np.uint8]) -> Floats:
+def lab_of_rgb(rgb: Pixels) -> Floats:
     """Give CIE L*a*b* (D65) of sRGB.
 
     Args:
@@ -108,7 +119,7 @@ def lab_of_rgb(rgb: NDArray[np.uint8]) -> Floats:
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB))
 
 
-def in_gamut_ab(ab: NDArray[np.floating]) -> NDArray[np.bool_]:
+def in_gamut_ab(ab: Floats) -> NDArray[np.bool_]:
     """Tell which ab colors exist in sRGB at some lightness.
 
     Args:
@@ -126,9 +137,10 @@ def in_gamut_ab(ab: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
-    """Fit chroma to lightness around each pixel, so that it can be enlarged along the scan's own edges.
+    """Fit chroma to lightness around each pixel, to enlarge it along the scan's own edges.
 
-    The fast guided filter of He and Sun (2015), arXiv:1505.00996: within a window, ab = slope * lightness + offset.
+    The fast guided filter of He and Sun (2015), arXiv:1505.00996: within a window, ab = slope *
+    lightness + offset.
 
     Args:
         guide: (h, w) float32 lightness in 0..1, the scan made small.
@@ -138,7 +150,7 @@ def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
         the fit, at the size of `guide`.
     """
     height, width = guide.shape
-    ab = cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR)
+    ab = np.asarray(cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR))
     mean_l = _box(guide)
     mean_ab = _box(ab)
     variance = _box(guide * guide) - mean_l * mean_l
@@ -153,7 +165,7 @@ def _box(plane: Floats) -> Floats:
 
 
 def guide_size(height: int, width: int) -> tuple[int, int]:
-    """Return the (height, width) at which chroma is fitted to a scan of this size: never larger than the scan."""
+    """Return the (height, width) at which chroma is fitted; never larger than the scan."""
     scale = min(1.0, GUIDE_SIDE / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -164,24 +176,28 @@ def merge(gray: Pixels, ab: Floats, small: Pixels | None = None) -> Pixels:
     Args:
         gray: (H, W) uint8 or uint16 sRGB gray codes.
         ab: (s, t, 2) float32 chroma in CIE units, of any size, covering the same picture.
-        small: `gray` made smaller, if the caller has it: shrinking a large scan takes as long as coloring it.
+        small: `gray` made smaller, if the caller has it: shrinking a large scan takes as long as
+            coloring it.
 
     Returns:
-        (H, W, 3) sRGB, dtype of `gray`. Its L* is the scan's but for the rounding to whole codes; where the color would
-        leave the gamut it is desaturated at constant luminance until it fits.
+        (H, W, 3) sRGB, dtype of `gray`. Its L* is the scan's but for the rounding to whole codes;
+        where the color would leave the gamut it is desaturated at constant luminance until it fits.
     """
     height, width = gray.shape
     h, w = guide_size(height, width)
     guide = cv2.resize(gray if small is None else small, (w, h), interpolation=cv2.INTER_AREA)
-    fit = fit_chroma(lightness(guide), ab)
-    # From here on in CIE's f(Y) instead of lightness, and in its offsets a/500 and -b/200 instead of ab.
+    fit = fit_chroma(lightness(np.asarray(guide)), ab)
+    # From here on in CIE's f(Y) instead of lightness, and in its offsets a/500 and -b/200 instead
+    # of ab.
     scale = np.array([1 / 500, -1 / 200], np.float32)
     slope = fit.slope * scale * np.float32(1.16)
     offset = fit.offset * scale - slope * np.float32(16 / 116)
     planes = np.concatenate([slope, offset], axis=-1)  # (h, w, 4)
     rgb = np.empty((height, width, 3), gray.dtype)
     for rows in strips(height, width):
-        linear = _merge_strip(gray[rows], *cv2.split(_enlarge(planes, rows, height, width)))
+        linear = _merge_strip(
+            gray[rows], *map(np.asarray, cv2.split(_enlarge(planes, rows, height, width)))
+        )
         rgb[rows] = encode(linear, bit_depth(gray))
     return rgb
 
@@ -193,7 +209,7 @@ def strips(height: int, width: int) -> list[slice]:
 
 
 def _enlarge(planes: Floats, rows: slice, height: int, width: int) -> Floats:
-    """Enlarge planes (h, w, C) bilinearly to (height, width) and return only `rows`; the same whatever the strips."""
+    """Enlarge planes (h, w, C) bilinearly to (height, width), but only `rows` of it."""
     h = len(planes)
     at = np.clip((np.arange(rows.start, rows.stop) + 0.5) * h / height - 0.5, 0, h - 1)
     above = np.minimum(at.astype(np.intp), max(h - 2, 0))
@@ -203,14 +219,17 @@ def _enlarge(planes: Floats, rows: slice, height: int, width: int) -> Floats:
     return np.asarray(cv2.resize(tall, (width, len(tall)), interpolation=cv2.INTER_LINEAR))
 
 
-def _merge_strip(gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Floats, offset_b: Floats) -> Floats:
-    """Give linear RGB (n, W, 3) in 0..1 of a strip (n, W); works in place, since memory is what takes the time."""
+def _merge_strip(
+    gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Floats, offset_b: Floats
+) -> Floats:
+    """Give linear RGB (n, W, 3) in 0..1 of a strip (n, W); in place, for memory takes the time."""
     luminances, fs = _strip_tables(bit_depth(gray))
-    y, fy = cv2.LUT(gray, luminances), cv2.LUT(gray, fs)
+    y, fy = np.asarray(cv2.LUT(gray, luminances)), np.asarray(cv2.LUT(gray, fs))
     dx = _cube_offset(fy, slope_a, offset_a, CHROMA_LIMIT / 500)
     dz = _cube_offset(fy, slope_b, offset_b, CHROMA_LIMIT / 200)
     channels = [cv2.addWeighted(dx, to_x, dz, to_z, 0.0) for to_x, to_z in RGB_FROM_XZ]
-    # They have no luminance, so one of them is >= 0 and one <= 0; scaling all three moves along constant Y.
+    # They have no luminance, so one of them is >= 0 and one <= 0; scaling all three moves along
+    # constant Y.
     tiny = np.float32(1e-12)
     highest = np.maximum(np.maximum(channels[0], channels[1], out=dx), channels[2], out=dx)
     lowest = np.minimum(np.minimum(channels[0], channels[1], out=dz), channels[2], out=dz)
@@ -224,9 +243,10 @@ def _merge_strip(gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Float
 
 
 def _cube_offset(fy: Floats, slope: Floats, offset: Floats, limit: float) -> Floats:
-    """Give (fy + d)^3 - fy^3 for d = slope * fy + offset, kept within the limit; `slope` is overwritten.
+    """Give (fy + d)^3 - fy^3 for d = slope * fy + offset within the limit; overwrites `slope`.
 
-    Below L* 8 CIE's f is a straight line and not a cube root; there this errs in chroma that no eye sees, never in luminance.
+    Below L* 8 CIE's f is a straight line and not a cube root; there this errs in chroma that no eye
+    sees, never in luminance.
     """
     d = np.multiply(slope, fy, out=slope)
     np.add(d, offset, out=d)
@@ -245,8 +265,8 @@ def _strip_tables(depth: int) -> tuple[Floats, Floats]:
     return luminance, light * np.float32(100 / 116) + np.float32(16 / 116)
 
 
-def _f_inverse(f: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Undo CIE's f: f cubed, continued below 6/29 by its tangent (written so that no branch is needed)."""
+def _f_inverse(f: Floats) -> Floats:
+    """Undo CIE's f: f cubed, continued below 6/29 by its tangent, without a branch."""
     knee = f.dtype.type(6 / 29)
     above = np.maximum(f, knee)
     return above * above * above + f.dtype.type(3 * (6 / 29) ** 2) * np.minimum(f - knee, 0)
@@ -273,7 +293,9 @@ def encode(linear: Floats, depth: int) -> Pixels:
     Returns:
         the same shape, uint8 or uint16.
     """
-    if depth == 8:  # noqa: PLR2004  (bits)
+    if depth == 8:
         levels = linear * np.float32(65535) + np.float32(0.5)
-        return np.asarray(cv2.LUT(np.clip(levels, 0, 65535, out=levels).astype(np.uint16), _codes_of_linear()))
+        return np.asarray(
+            cv2.LUT(np.clip(levels, 0, 65535, out=levels).astype(np.uint16), _codes_of_linear())
+        )
     return np.rint(_curve(np.clip(linear, 0, 1)) * 65535).astype(np.uint16)

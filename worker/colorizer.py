@@ -1,6 +1,7 @@
-"""A generator in memory: scans in, chroma out, in batches of one fixed shape; and the last step, chroma and scan to a file.
+"""A generator in memory: scans in, chroma out, in batches of one fixed shape.
 
-One photo's chroma never depends on its neighbors in the batch. Gray is never given for color: what the device cannot do raises.
+One photo's chroma never depends on its neighbors in the batch. Gray is never given for color: what
+the device cannot do raises.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ class Colorizer:
     ) -> None:
         """Load the generator and try it."""
         if settings.render_size % SIZE_MULTIPLE:
-            raise ModelError(f"the render size must be a multiple of {SIZE_MULTIPLE}, not {settings.render_size}")
+            raise ModelError(
+                f"the render size must be a multiple of {SIZE_MULTIPLE}, not {settings.render_size}"
+            )
         self.model = version.name
         self._output = output
         self.batch_size = settings.batch_size or device.batch_size
@@ -52,21 +55,25 @@ class Colorizer:
         return ab
 
     def _check(self) -> None:
-        """Color a gray ramp: traces the graph before the first photo comes, and refuses a generator that is broken."""
+        """Color a gray ramp: traces the graph, and refuses a generator that is broken."""
         ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
         if isinstance(self.predict([Scan(ramp, "png")])[0], ScanError):
-            raise ModelError(f"model version {self.model} gives impossible colors; choose another version")
+            raise ModelError(
+                f"model version {self.model} gives impossible colors; choose another version"
+            )
 
     def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
         """Predict chroma for any number of scans.
 
-        When the device's memory does not suffice, the batch is halved, down to one, and stays at the size that fitted.
+        When the device's memory does not suffice, the batch is halved, down to one, and stays at
+        the size that fitted.
 
         Args:
             scans: photographs.
 
         Returns:
-            for each scan, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why this one could not be colored.
+            for each scan, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why this one
+                could not be colored.
 
         Raises:
             DeviceError: when the device fails, or cannot hold one single photo.
@@ -78,17 +85,27 @@ class Colorizer:
                 results += self._predict_batch(some)
             except tf.errors.ResourceExhaustedError as error:
                 if self.batch_size == 1:
-                    raise DeviceError("the device has too little memory for one photo; lower model.render_size") from error
+                    raise DeviceError(
+                        "the device has too little memory for one photo; lower model.render_size"
+                    ) from error
                 self.batch_size = max(1, self.batch_size // 2)
-            except (tf.errors.InternalError, tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            except (
+                tf.errors.InternalError,
+                tf.errors.UnavailableError,
+                tf.errors.AbortedError,
+            ) as error:
                 raise DeviceError(f"the device failed: {error.message}") from error
         return results
 
     def _predict_batch(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        squares = batches.fit([one.small for one in scans], self._side, self.batch_size)  # (N, S, S, 1)
+        squares = batches.fit(
+            [one.small for one in scans], self._side, self.batch_size
+        )  # (N, S, S, 1)
         chroma = self._run(tf.constant(squares)).numpy()  # (N, S/4, S/4, 2)
         return [
-            ab if np.isfinite(ab).all() else ScanError("the generator found no finite color for this photograph")
+            ab
+            if np.isfinite(ab).all()
+            else ScanError("the generator found no finite color for this photograph")
             for ab in batches.unfit(chroma, len(scans))
         ]
 

@@ -1,4 +1,4 @@
-"""The machine under the generator: which device there is, and how TensorFlow and OpenCV should behave on it."""
+"""The machine under the generator: which device there is, and how libraries behave on it."""
 
 import os
 from dataclasses import dataclass
@@ -24,13 +24,14 @@ class Device:
 def set_up_device() -> Device:
     """Prepare the process for coloring or training; call before the first model is built.
 
-    GPU memory grows as needed instead of being taken whole, so that other programs can share the card. OpenCV stays on one
+    GPU memory grows as needed instead of being taken whole, so that other programs can share the
+    card. OpenCV stays on one
     thread a call: photos are what runs in parallel here.
     """
     cv2.setNumThreads(1)
     if keras.backend.backend() != "tensorflow":
         return Device(keras.backend.backend(), 32)
-    import tensorflow as tf  # noqa: PLC0415  (takes seconds; and JAX machines have none)
+    import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -39,9 +40,9 @@ def set_up_device() -> Device:
 
 
 def training_precision() -> str:
-    """Return the Keras precision policy that trains fastest here: bfloat16 where the processor or card computes in it."""
+    """Return the Keras policy that trains fastest here: bfloat16 where the hardware has it."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         if not tf.config.list_physical_devices("GPU"):
             cpuinfo = Path("/proc/cpuinfo")

@@ -12,7 +12,7 @@ class PhotochromError(Exception):
 
 
 class ScanError(PhotochromError):
-    """The file itself cannot or should not be colored; its text is the reason given to the archivist."""
+    """The file cannot or should not be colored; its text is the reason for the archivist."""
 
 
 class DeviceError(PhotochromError):

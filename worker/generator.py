@@ -1,8 +1,8 @@
-"""The generator: a U-Net that looks at lightness and gives, at a quarter of its size, how likely each color is.
+"""The generator: a U-Net from lightness to how likely each color is, at a quarter of its size.
 
-Its encoder is EfficientNet-Lite0, pretrained on ImageNet; its head is a distribution over a grid of CIE ab colors
-(Zhang et al. 2016, "Colorful Image Colorization"). Layers are Keras's own only, so a saved generator loads in safe mode
-and on every Keras backend.
+Its encoder is EfficientNet-Lite0, pretrained on ImageNet; its head is a distribution over a grid of
+CIE ab colors (Zhang et al. 2016, "Colorful Image Colorization"). Layers are Keras's own only, so a
+saved generator loads in safe mode and on every Keras backend.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ BIN_STEP = 10.0  # ab units between neighboring colors of the grid
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """What fixes the shape of the weights; saved inside the Keras file through the layers themselves."""
+    """What fixes the shape of the weights; the Keras file holds it in its layers."""
 
     bottleneck: int = 256  # channels at 1/32
     widths: tuple[int, int, int] = (256, 128, 64)  # decoder channels at 1/16, 1/8, 1/4
@@ -57,8 +57,8 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
         shape: the widths of the decoder; the default is the built-in generator's.
 
     Returns:
-        A model from lightness (N, S, S, 1) in 0..1 (CIE L* / 100), S a multiple of 32, to float32 logits over
-        `color_grid()` (N, S/4, S/4, K).
+        A model from lightness (N, S, S, 1) in 0..1 (CIE L* / 100), S a multiple of 32, to float32
+        logits over `color_grid()` (N, S/4, S/4, K).
     """
     shape = shape or GeneratorShape()
     lightness = keras.Input((None, None, 1), name="lightness")
@@ -81,7 +81,7 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
 
 
 def _encode(lightness: KerasTensor) -> list[KerasTensor]:
-    """EfficientNet-Lite0 with its batch norms folded in and its three input channels summed into one."""
+    """EfficientNet-Lite0, its batch norms folded in, its three input channels summed."""
     x = layers.Rescaling(255 / 128, offset=-127 / 128, name="encoder_input")(lightness)
     x = layers.Conv2D(32, 3, strides=2, padding="same", name="encoder_stem")(x)
     x = layers.ReLU(6.0, name="encoder_stem_relu")(x)
@@ -97,7 +97,9 @@ def _encode(lightness: KerasTensor) -> list[KerasTensor]:
             if expansion > 1:
                 y = layers.Conv2D(inputs * expansion, 1, name=f"{name}_expand")(y)
                 y = layers.ReLU(6.0, name=f"{name}_expand_relu")(y)
-            y = layers.DepthwiseConv2D(kernel, strides=step, padding="same", name=f"{name}_depthwise")(y)
+            y = layers.DepthwiseConv2D(
+                kernel, strides=step, padding="same", name=f"{name}_depthwise"
+            )(y)
             y = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(y)
             y = layers.Conv2D(outputs, 1, name=f"{name}_project")(y)
             x = layers.Add(name=f"{name}_add")([x, y]) if step == 1 and inputs == outputs else y
@@ -112,28 +114,40 @@ def _conv(x: KerasTensor, filters: int, kernel: int, name: str) -> KerasTensor:
 
 
 def load_imagenet_encoder(generator: keras.Model) -> None:
-    """Put the ImageNet weights of EfficientNet-Lite0 (Google, Apache-2.0) into the encoder of `generator`.
+    """Put EfficientNet-Lite0's ImageNet weights (Google, Apache-2.0) into the encoder.
 
     Raises:
         ValueError: when the generator's encoder has another shape.
     """
-    with (files("worker") / "weights" / ENCODER_WEIGHTS).open("rb") as file, np.load(file, allow_pickle=False) as saved:
+    with (
+        (files("worker") / "weights" / ENCODER_WEIGHTS).open("rb") as file,
+        np.load(file, allow_pickle=False) as saved,
+    ):
         for layer in encoder_layers(generator):
-            layer.set_weights([saved[f"{layer.name}/kernel"].astype(np.float32),
-                               saved[f"{layer.name}/bias"].astype(np.float32)])
+            layer.set_weights(
+                [
+                    saved[f"{layer.name}/kernel"].astype(np.float32),
+                    saved[f"{layer.name}/bias"].astype(np.float32),
+                ]
+            )
 
 
 def encoder_layers(generator: keras.Model) -> list[keras.Layer]:
     """Return the pretrained layers of `generator` that hold weights."""
-    return [layer for layer in generator.layers if layer.name.startswith("encoder_") and layer.weights]
+    return [
+        layer for layer in generator.layers if layer.name.startswith("encoder_") and layer.weights
+    ]
 
 
-def with_decoding(generator: keras.Model, shift: NDArray[np.floating], temperature: float) -> keras.Model:
+def with_decoding(
+    generator: keras.Model, shift: NDArray[np.floating], temperature: float
+) -> keras.Model:
     """Give a trained generator the last layer it is served with: (logits - shift) / temperature.
 
-    Common colors, above all gray, are likely everywhere, so the likeliest color is a dull one. Taking a share of their
-    log-probability away (Menon et al. 2021, "Long-tail learning via logit adjustment") and sharpening what is left gives
-    living color without teaching the generator wrong probabilities.
+    Common colors, above all gray, are likely everywhere, so the likeliest color is a dull one.
+    Taking a share of their log-probability away (Menon et al. 2021, "Long-tail learning via logit
+    adjustment") and sharpening what is left gives living color without teaching the generator wrong
+    probabilities.
 
     Args:
         generator: as `build_generator` makes it, or already with a decoding, which is replaced.
@@ -156,14 +170,14 @@ def without_decoding(generator: keras.Model) -> keras.Model:
 
 
 def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Turn the distribution into one color: its mean (the annealed mean of Zhang et al. 2016, once calibrated).
+    """Turn the distribution into its mean color (the annealed mean of Zhang et al. 2016).
 
     Args:
         logits: (N, s, s, K), calibrated as by `with_decoding`.
 
     Returns:
-        ab (N, s, s, 2) float32 in CIE units, inside the convex hull of the grid; and spread (N, s, s, 1) float32, the
-        standard deviation of the distribution in ab units: 0 is certain.
+        ab (N, s, s, 2) float32 in CIE units, inside the convex hull of the grid; and spread (N, s,
+        s, 1) float32, the standard deviation of the distribution in ab units: 0 is certain.
     """
     grid = ops.convert_to_tensor(color_grid())  # (K, 2)
     p = ops.softmax(ops.cast(logits, "float32"), axis=-1)

@@ -1,6 +1,7 @@
-"""The model store: numbered versions of the generator in folders, published whole or not at all; and the built-in one.
+"""The model store: numbered versions of the generator in folders, and the built-in one.
 
-A version is `generator.keras` (weights in float16) and `card.json` (where it comes from, how it was measured, its digest).
+A version is published whole or not at all: `generator.keras` (weights in float16) and `card.json`
+(where it comes from, how it was measured, its digest).
 """
 
 import hashlib
@@ -46,6 +47,7 @@ class ModelStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Nothing is read or made yet."""
         self._folder = folder
 
     def versions(self) -> list[ModelVersion]:
@@ -56,7 +58,7 @@ class ModelStore:
         return sorted(int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit())
 
     def get(self, name: VersionName) -> ModelVersion:
-        """Find a version; "latest" is the highest number, or the built-in one where none was published.
+        """Find a version; "latest" is the highest number, or else the built-in one.
 
         Raises:
             ModelError: when it is not there or its card cannot be read.
@@ -69,10 +71,11 @@ class ModelStore:
         return _version(str(name), self._folder / f"{name:04d}")
 
     def publish(self, generator: keras.Model, card: dict[str, Any]) -> ModelVersion:
-        """Save a generator as the next number; a crash leaves either a whole version or a hidden folder, swept next time.
+        """Save a generator as the next number, whole or not at all.
 
         Args:
-            generator: with its decoding (`worker.generator.with_decoding`); its weights are saved in float16.
+            generator: with its decoding (`worker.generator.with_decoding`); its weights are saved
+                in float16.
             card: what is known of it; the weights' SHA-256 and the number are added.
 
         Raises:
@@ -119,14 +122,16 @@ def load_generator(version: ModelVersion, precision: str = "float32") -> keras.M
     path = version.folder / GENERATOR_FILE
     try:
         if _digest(path) != version.card["sha256"]:
-            raise ModelError(f"{path} is not the file its card describes (SHA-256 differs); train or copy it again")
+            raise ModelError(
+                f"{path} is not the file its card describes (SHA-256 differs); copy it again"
+            )
         return in_precision(keras.models.load_model(path, compile=False, safe_mode=True), precision)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path} cannot be loaded as a generator: {error}") from error
 
 
 def in_precision(generator: keras.Model, policy: str) -> keras.Model:
-    """Copy a generator with the same weights into another Keras precision policy; its last layers stay float32."""
+    """Copy a generator into another Keras precision policy; its last layers stay float32."""
 
     def convert(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
@@ -143,7 +148,9 @@ def _version(name: str, folder: Path) -> ModelVersion:
     try:
         return ModelVersion(name, folder, json.loads((folder / CARD_FILE).read_text()))
     except (OSError, ValueError) as error:
-        raise ModelError(f"model version {name} has no readable card in {folder}: {error}") from error
+        raise ModelError(
+            f"model version {name} has no readable card in {folder}: {error}"
+        ) from error
 
 
 def _digest(path: Path) -> str:

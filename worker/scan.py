@@ -1,7 +1,7 @@
-"""Files to scans, colored photos to files: JPEG, PNG, TIFF and WebP, upright, at their native depth.
+"""Files to scans, colored photos to files: JPEG, PNG, TIFF and WebP, upright, at their own depth.
 
-Refuses, with a reason for the archivist: what is not an image, what is damaged, what its name lies about, what is too large,
-and what is in color already.
+Refuses, with a reason for the archivist: what is not an image, what is damaged, what its name lies
+about, what is too large, and what is in color already.
 """
 
 import io
@@ -18,7 +18,6 @@ import cv2
 import imagecodecs
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from worker import color
@@ -30,13 +29,26 @@ Kind = Literal["jpeg", "png", "tiff", "webp"]
 Resolution = tuple[float, float]
 
 KIND_OF_SUFFIX: dict[str, Kind] = {
-    ".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp",
-}  # fmt: skip
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
 SIGNATURES: list[tuple[bytes, str]] = [
-    (b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF", "webp"), (b"GIF8", "gif"), (b"%PDF", "pdf"),
-    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"II+\0", "tiff"), (b"MM\0+", "tiff"), (b"BM", "bmp"),
-]  # fmt: skip
-TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone, above which a photo is in color
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"RIFF", "webp"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"GIF8", "gif"),
+    (b"%PDF", "pdf"),
+    (b"BM", "bmp"),
+]
+TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
 JPEG_QUALITY = 95
 SMALL_SIDE = 512  # pixels; no render size is larger
 DIGITAL_SOURCE_TYPE = (
@@ -49,12 +61,23 @@ XMP_LABEL = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  xmp:CreatorTool="photochrom"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
 
-# What decoders raise on damaged data, as their documentation and their fuzzers show. The file is in memory by then, so an
+# What decoders raise on damaged data, as their documentation and their fuzzers show. The file is in
+# memory by then, so an
 # OSError is the decoder's complaint, not the disk's.
 DECODER_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, ArithmeticError, struct.error, zlib.error,
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError,
+    ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
-TEXT_TAGS = (269, 270, 271, 272, 285, 306, 315, 33432)  # DocumentName .. PageName, DateTime, Artist, Copyright
+TEXT_TAGS = (
+    269,
+    270,
+    271,
+    272,
+    285,
+    306,
+    315,
+    33432,
+)  # DocumentName .. PageName, DateTime, Artist, Copyright
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,7 @@ class Scan:
 
     @cached_property
     def small(self) -> Pixels:
-        """The scan with its long side at most 512 pixels: all that the generator and the chroma's fit look at."""
+        """The scan at 512 pixels or less: all that the generator and the chroma's fit look at."""
         height, width = self.gray.shape
         scale = min(1.0, SMALL_SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -88,7 +111,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Pixels as stored: (H, W) or (H, W, 3), uint8 or uint16, not yet upright, and what travels with them."""
+    """Pixels as stored, (H, W) or (H, W, 3), not yet upright; and what travels with them."""
 
     pixels: Pixels
     lossless: bool
@@ -99,7 +122,7 @@ class _Decoded:
 
 
 def read(path: Path, settings: ReadSettings) -> Scan:
-    """Read a black-and-white photograph; gray stored as RGB and toned prints (sepia) count, their tone is removed.
+    """Read a black-and-white photograph; also gray stored as RGB, and toned prints, untoned.
 
     Raises:
         ScanError: with the reason, when the file is not such a photograph.
@@ -108,7 +131,7 @@ def read(path: Path, settings: ReadSettings) -> Scan:
     """
     kind, decoded = _decode(path, settings)
     pixels = decoded.pixels
-    if pixels.ndim == 3:  # noqa: PLR2004  (rows, columns, channels)
+    if pixels.ndim == 3:
         pixels = _gray_of_toned(pixels)
     upright = np.ascontiguousarray(_upright(pixels, decoded.orientation))
     photo = Scan(upright, kind, decoded.lossless, decoded.exif, decoded.dpi, decoded.texts)
@@ -116,21 +139,23 @@ def read(path: Path, settings: ReadSettings) -> Scan:
     return photo
 
 
-def read_color(path: Path, settings: ReadSettings) -> NDArray[np.uint8]:
-    """Read a color photograph for training or for comparison: (H, W, 3) uint8 sRGB, upright; gray comes back as equal channels.
+def read_color(path: Path, settings: ReadSettings) -> Pixels:
+    """Read a color photograph for training: (H, W, 3) uint8 sRGB, upright; gray as equal channels.
 
     Raises:
         ScanError, FileNotFoundError, OSError: as `read`.
     """
-    pixels = _upright(*(lambda d: (d.pixels, d.orientation))(_decode(path, settings)[1]))
-    pixels = np.ascontiguousarray(to_8_bit(pixels))
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)  # noqa: PLR2004
+    _kind, decoded = _decode(path, settings)
+    pixels = np.ascontiguousarray(to_8_bit(_upright(decoded.pixels, decoded.orientation)))
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
 def _decode(path: Path, settings: ReadSettings) -> tuple[Kind, _Decoded]:
     kind = KIND_OF_SUFFIX.get(path.suffix.lower())
     if kind is None:
-        raise ScanError(f"{path.suffix or 'a name without suffix'} is not a kind of image photochrom reads")
+        raise ScanError(
+            f"{path.suffix or 'a name without suffix'} is not a kind of image photochrom reads"
+        )
     try:
         data = path.read_bytes()
     except PermissionError as error:
@@ -139,9 +164,14 @@ def _decode(path: Path, settings: ReadSettings) -> tuple[Kind, _Decoded]:
         raise ScanError("the file is empty (0 bytes)")
     found = next((name for signature, name in SIGNATURES if data.startswith(signature)), None)
     if found is None:
-        raise ScanError(f"this is not an image: its content is not {kind.upper()} nor any kind known")
+        raise ScanError(
+            f"this is not an image: its content is not {kind.upper()} nor any kind known"
+        )
     if found != kind:
-        raise ScanError(f"the name says {kind.upper()} but the content is {found.upper()}; rename the file and drop it again")
+        raise ScanError(
+            f"the name says {kind.upper()} but the content is {found.upper()}; "
+            "rename the file and drop it again"
+        )
     with _damage_is_the_files_fault():
         return kind, _DECODERS[kind](data, settings)
 
@@ -151,7 +181,10 @@ def _damage_is_the_files_fault() -> Iterator[None]:
     try:
         yield
     except DECODER_ERRORS as error:
-        raise ScanError(f"the image is damaged or cut short and cannot be decoded ({error or type(error).__name__})") from error
+        what = str(error) or type(error).__name__
+        raise ScanError(
+            f"the image is damaged or cut short and cannot be decoded ({what})"
+        ) from error
 
 
 def _check_size(width: int, height: int, settings: ReadSettings) -> None:
@@ -171,11 +204,17 @@ def _decode_with_pillow(data: bytes, settings: ReadSettings) -> _Decoded:
         lossless = image.format == "PNG" or (image.format == "WEBP" and b"VP8L" in data[:64])
         exif, orientation = _carried_exif(image)
         dpi = image.info.get("dpi")
-        return _Decoded(_pixels_of(image, data), lossless, orientation, exif, dpi and (float(dpi[0]), float(dpi[1])))
+        return _Decoded(
+            _pixels_of(image, data),
+            lossless,
+            orientation,
+            exif,
+            dpi and (float(dpi[0]), float(dpi[1])),
+        )
 
 
 def _pixels_of(image: Image.Image, data: bytes) -> Pixels:
-    if image.format == "PNG" and data[24] == 16:  # noqa: PLR2004  (IHDR's bit depth; Pillow would cut 16-bit RGB to 8)
+    if image.format == "PNG" and data[24] == 16:
         return _without_alpha(imagecodecs.png_decode(data))
     if image.mode in {"1", "L"}:
         return np.asarray(image.convert("L"))
@@ -185,16 +224,16 @@ def _pixels_of(image: Image.Image, data: bytes) -> Pixels:
 
 
 def _without_alpha(pixels: Pixels) -> Pixels:
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1  # noqa: PLR2004
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if channels in {2, 4}:
         if (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
             raise ScanError("the image has transparent parts; flatten it before dropping it in")
         pixels = pixels[..., :-1]
-    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels  # noqa: PLR2004
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
 
 
 def _carried_exif(image: Image.Image) -> tuple[bytes, int]:
-    """Return the EXIF block to carry over, upright and without thumbnail, and the orientation it had."""
+    """Return the EXIF block to carry over, upright, no thumbnail; and the orientation it had."""
     exif = image.getexif()
     orientation = int(exif.get(ExifTags.Base.Orientation, 1))
     if not exif:
@@ -207,22 +246,26 @@ def _carried_exif(image: Image.Image) -> tuple[bytes, int]:
 def _decode_tiff(data: bytes, settings: ReadSettings) -> _Decoded:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         if len(tiff.pages) > 1:
-            raise ScanError(f"the TIFF has {len(tiff.pages)} pages; split it into single photographs")
+            raise ScanError(
+                f"the TIFF has {len(tiff.pages)} pages; split it into single photographs"
+            )
         page = tiff.pages.first
         _check_size(page.imagewidth, page.imagelength, settings)
         if page.dtype is None or page.dtype.name not in {"bool", "uint8", "uint16"}:
-            raise ScanError(f"the TIFF's samples are {page.dtype}; photochrom reads 1, 8 and 16 bits")
+            raise ScanError(
+                f"the TIFF's samples are {page.dtype}; photochrom reads 1, 8 and 16 bits"
+            )
         pixels = page.asarray()
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:  # noqa: PLR2004
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        if page.colormap is not None:
             pixels = np.moveaxis(page.colormap, 0, -1)[pixels]
         if pixels.dtype == np.bool_:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             pixels = ~pixels
         tags = {code: page.tags[code].value for code in TEXT_TAGS if code in page.tags}
-        orientation = int(page.tags[274].value) if 274 in page.tags else 1  # noqa: PLR2004  (Orientation)
+        orientation = int(page.tags[274].value) if 274 in page.tags else 1
         lossless = page.compression not in {tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG}
         return _Decoded(
             _without_alpha(pixels), lossless, orientation, dpi=_tiff_dpi(page),
@@ -233,10 +276,17 @@ def _decode_tiff(data: bytes, settings: ReadSettings) -> _Decoded:
 def _tiff_dpi(page: tifffile.TiffPage) -> Resolution | None:
     unit = {2: 1.0, 3: 2.54}.get(int(page.resolutionunit))  # inch, centimeter
     horizontal, vertical = page.resolution
-    return (horizontal * unit, vertical * unit) if unit and horizontal > 0 and vertical > 0 else None
+    return (
+        (horizontal * unit, vertical * unit) if unit and horizontal > 0 and vertical > 0 else None
+    )
 
 
-_DECODERS = {"jpeg": _decode_with_pillow, "png": _decode_with_pillow, "webp": _decode_with_pillow, "tiff": _decode_tiff}
+_DECODERS = {
+    "jpeg": _decode_with_pillow,
+    "png": _decode_with_pillow,
+    "webp": _decode_with_pillow,
+    "tiff": _decode_tiff,
+}
 
 
 def _gray_of_toned(rgb: Pixels) -> Pixels:
@@ -245,14 +295,17 @@ def _gray_of_toned(rgb: Pixels) -> Pixels:
         return rgb[..., 0]
     spread = tone_spread(to_8_bit(rgb))
     if spread > TONE_LIMIT:
-        raise ScanError(f"the photograph is in color already (chroma {spread:.1f} beside any tone of the print)")
+        raise ScanError(
+            f"the photograph is in color already (chroma {spread:.1f} beside any tone of the print)"
+        )
     return color.gray_of_rgb(rgb)
 
 
-def tone_spread(rgb: NDArray[np.uint8]) -> float:
-    """Measure how far a photograph is from one tone: 0 for gray and for an even sepia, above 2.5 for color.
+def tone_spread(rgb: Pixels) -> float:
+    """Measure how far a photograph is from one tone: 0 for gray and even sepia, > 2.5 for color.
 
-    A toned print's chroma follows from its lightness alone; what a cubic in lightness cannot explain is color.
+    A toned print's chroma follows from its lightness alone; what a cubic in lightness cannot
+    explain is color.
 
     Args:
         rgb: (H, W, 3) uint8 sRGB.
@@ -262,7 +315,8 @@ def tone_spread(rgb: NDArray[np.uint8]) -> float:
     """
     scale = min(1.0, 128 / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    lab = color.lab_of_rgb(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)).reshape(-1, 3)
+    small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    lab = color.lab_of_rgb(small).reshape(-1, 3)
     powers = np.vander(lab[:, 0] / 100, 4)
     fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
     unexplained = lab[:, 1:] - powers @ fit
@@ -280,13 +334,17 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return pixels
 
 
-def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
+def to_8_bit(pixels: Pixels) -> Pixels:
     """Scale (never clip) 16-bit codes to 8 bits; 8-bit ones come back as they are."""
-    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return (
+        pixels
+        if pixels.dtype == np.uint8
+        else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    )
 
 
 def write(rgb: Pixels, scan: Scan, settings: WriteSettings, file: BinaryIO) -> None:
-    """Encode a colored photograph, with what the scan carried and, unless switched off, the label of its origin.
+    """Encode a colored photograph, with what the scan carried and the label of its origin.
 
     Args:
         rgb: (H, W, 3) uint8 or uint16 sRGB.
@@ -306,7 +364,12 @@ def write(rgb: Pixels, scan: Scan, settings: WriteSettings, file: BinaryIO) -> N
     else:
         image = Image.fromarray(to_8_bit(rgb))
         dpi = {} if scan.dpi is None else {"dpi": (round(scan.dpi[0]), round(scan.dpi[1]))}
-        common = {"exif": scan.exif, "xmp": xmp, "icc_profile": _srgb_profile(), "quality": JPEG_QUALITY}
+        common = {
+            "exif": scan.exif,
+            "xmp": xmp,
+            "icc_profile": _srgb_profile(),
+            "quality": JPEG_QUALITY,
+        }
         if kind == "jpeg":
             image.save(file, "JPEG", subsampling=0, **common, **dpi)
         else:
@@ -314,22 +377,35 @@ def write(rgb: Pixels, scan: Scan, settings: WriteSettings, file: BinaryIO) -> N
 
 
 def _write_tiff(rgb: Pixels, scan: Scan, xmp: bytes, file: BinaryIO) -> None:
-    extra: list[tuple[int, int, int, object, bool]] = [(34675, 7, len(_srgb_profile()), _srgb_profile(), True)]
+    extra: list[tuple[int, int, int, object, bool]] = [
+        (34675, 7, len(_srgb_profile()), _srgb_profile(), True)
+    ]
     if xmp:
         extra.append((700, 1, len(xmp), xmp, True))
     extra += [(code, 2, 0, text, True) for code, text in scan.texts.items()]
     tifffile.imwrite(
-        file, rgb, photometric="rgb", compression="zlib", predictor=True, metadata=None, software="photochrom",
-        resolution=scan.dpi, resolutionunit="INCH" if scan.dpi else None, extratags=extra,
-    )  # fmt: skip
+        file,
+        rgb,
+        photometric="rgb",
+        compression="zlib",
+        predictor=True,
+        metadata=None,
+        software="photochrom",
+        resolution=scan.dpi,
+        resolutionunit="INCH" if scan.dpi else None,
+        extratags=extra,
+    )
 
 
 def _png(rgb: Pixels, scan: Scan, xmp: bytes) -> bytes:
-    """Encode a PNG of 8 or 16 bits and put the metadata chunks behind its header (PNG specification, 3rd edition)."""
+    """Encode a PNG of 8 or 16 bits, its metadata chunks behind the header (PNG, 3rd edition)."""
     encoded = imagecodecs.png_encode(rgb, level=6)
     chunks = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(_srgb_profile()))
     if scan.dpi:
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", round(scan.dpi[0] / 0.0254), round(scan.dpi[1] / 0.0254), 1))
+        chunks += _chunk(
+            b"pHYs",
+            struct.pack(">IIB", round(scan.dpi[0] / 0.0254), round(scan.dpi[1] / 0.0254), 1),
+        )
     if scan.exif:
         chunks += _chunk(b"eXIf", scan.exif.removeprefix(b"Exif\0\0"))
     if xmp:

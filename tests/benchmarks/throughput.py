@@ -2,8 +2,10 @@
 
     python -m tests.benchmarks.throughput [--small 200] [--large 20]
 
-Makes photographs, times the generator alone on full batches before and after, and between the two times
-`photochrom run --once` from the first photo queued to the last delivered (start-up and settling are shown apart).
+Makes photographs, times the generator alone on full batches before and after, and between the two
+times
+`photochrom run --once` from the first photo queued to the last delivered (start-up and settling are
+shown apart).
 """
 
 import argparse
@@ -48,7 +50,10 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=200, help="photos of 1 megapixel")
     parser.add_argument("--large", type=int, default=20, help="photos of 20 megapixels")
     wanted = parser.parse_args()
-    print("| photos | bare generator, photos/s | end to end, photos/s | ratio | megapixels/s | whole command, s |")
+    print(
+        "| photos | bare generator, photos/s | end to end, photos/s | ratio | megapixels/s "
+        "| whole command, s |"
+    )
     print("|---|---|---|---|---|---|")
     for count, width, height in ((wanted.small, 1224, 816), (wanted.large, 5472, 3648)):
         before = bare_rate()
@@ -69,7 +74,7 @@ def bare_rate() -> float:
 
 
 def end_to_end(count: int, width: int, height: int) -> tuple[float, float]:
-    """Return photos per second between the first queued and the last delivered, and the command's seconds."""
+    """Return photos per second from first queued to last delivered, and the command's seconds."""
     with TemporaryDirectory() as name:
         home = Path(name)
         (home / "inbox").mkdir()
@@ -84,7 +89,7 @@ def end_to_end(count: int, width: int, height: int) -> tuple[float, float]:
         events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
         first = next(when(event) for event in events if event["event"] == "photo.queued")
         delivered = [when(event) for event in events if event["event"] == "photo.delivered"]
-        assert count == len(delivered)  # noqa: S101
+        assert count == len(delivered)
         return count / (delivered[-1] - first), whole
 
 

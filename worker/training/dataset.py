@@ -1,6 +1,7 @@
 """Color photographs to training batches: a cache on disk, and on each visit another old camera.
 
-Memory does not grow with the collection: photos lie decoded in one memory-mapped file, named by the digest of what is in it.
+Memory does not grow with the collection: photos lie decoded in one memory-mapped file, named by the
+digest of what is in it.
 """
 
 import hashlib
@@ -12,18 +13,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worker import color, scan
+from worker.color import Floats, Pixels
 from worker.errors import ScanError
 from worker.generator import BIN_STEP, CHROMA_STRIDE, color_grid
 from worker.settings import ReadSettings
 
-CACHE_SIDE = 256  # photos are stretched to this square, as serving stretches scans to the render size
+CACHE_SIDE = (
+    256  # photos are stretched to this square, as serving stretches scans to the render size
+)
 SMALLEST_SIDE = 96  # pixels; below it a photo has nothing to teach
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 READERS = 2  # threads that decode and augment
@@ -37,12 +41,13 @@ class Batch(NamedTuple):
     Attributes:
         lightness: (N, S, S, 1) float32 in 0..1, as an old camera would have recorded it.
         ab: (N, S/4, S/4, 2) float32, true chroma in CIE units.
-        label: (N, S/4, S/4) int32, index into `color_grid()`; `ab` rounded at random so that its mean is exact.
+        label: (N, S/4, S/4) int32, index into `color_grid()`; `ab` rounded at random so that its
+            mean is exact.
     """
 
-    lightness: NDArray[np.float32]
-    ab: NDArray[np.float32]
-    label: NDArray[np.int32]
+    lightness: Floats
+    ab: Floats
+    label: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,13 @@ class Collection:
     Attributes:
         photos: (P, 256, 256, 3) uint8 sRGB, memory-mapped.
         training: indices into `photos` to learn from.
-        validation: indices into `photos` never learned from; chosen by content, so a photo stays on its side for ever.
+        validation: indices into `photos` never learned from; chosen by content, so a photo stays on
+            its side for ever.
         left_out: how many files were unfit, by reason.
         digest: SHA-256 over the content of all photos; names the manifest.
     """
 
-    photos: NDArray[np.uint8]
+    photos: Pixels
     training: NDArray[np.intp]
     validation: NDArray[np.intp]
     left_out: dict[str, int]
@@ -70,7 +76,9 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
         path
         for folder in folders
         for path in folder.rglob("*")
-        if path.suffix.lower() in scan.KIND_OF_SUFFIX and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in scan.KIND_OF_SUFFIX
+        and not path.name.startswith(".")
+        and path.is_file()
     )
 
 
@@ -105,7 +113,8 @@ def prepare(
     manifest = json.loads((home / "manifest.json").read_text())
     kept: list[str] = manifest["photos"]
     if not kept:
-        raise ScanError(f"no photograph fit for training in {', '.join(map(str, folders))}: {manifest['left_out']}")
+        names = ", ".join(map(str, folders))
+        raise ScanError(f"no photograph in {names} is fit for training: {manifest['left_out']}")
     held_back = np.array([int(digest[:8], 16) / 2**32 < validation_share for digest in kept])
     return Collection(
         np.load(home / "photos.npy", mmap_mode="r")[: len(kept)],
@@ -144,7 +153,7 @@ def _fill_cache(
     temporary.replace(home / "manifest.json")  # last: a cache without a manifest is not one
 
 
-def _square_or_reason(path: Path, settings: ReadSettings) -> NDArray[np.uint8] | str:
+def _square_or_reason(path: Path, settings: ReadSettings) -> Pixels | str:
     try:
         rgb = scan.read_color(path, settings)
     except ScanError:
@@ -156,8 +165,8 @@ def _square_or_reason(path: Path, settings: ReadSettings) -> NDArray[np.uint8] |
     return np.asarray(cv2.resize(rgb, (CACHE_SIDE, CACHE_SIDE), interpolation=cv2.INTER_AREA))
 
 
-def log_prior(collection: Collection) -> NDArray[np.float32]:
-    """Measure how likely each color of the grid is in the training photos, on a fixed sample of them.
+def log_prior(collection: Collection) -> Floats:
+    """Measure how likely each color of the grid is, on a fixed sample of the training photos.
 
     Returns:
         (K,) float32 log-probabilities; colors that were not met count as one pixel in a thousand.
@@ -166,7 +175,8 @@ def log_prior(collection: Collection) -> NDArray[np.float32]:
     side = CACHE_SIDE // 8
     count = np.zeros(len(color_grid()))
     for index in rng.permutation(collection.training)[:PRIOR_PHOTOS]:
-        lab = color.lab_of_rgb(cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA))
+        photo = cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA)
+        lab = color.lab_of_rgb(np.asarray(photo))
         count += np.bincount(label_of(lab[..., 1:], rng).ravel(), minlength=len(count))
     return np.log(count / count.sum() + 1e-3).astype(np.float32)
 
@@ -174,7 +184,7 @@ def log_prior(collection: Collection) -> NDArray[np.float32]:
 def batches(
     collection: Collection, crop: int, size: int, seed: int, first_step: int
 ) -> Iterator[Batch]:
-    """Yield training batches for ever; batch k depends on `seed` and k alone, so a resumed run sees what it would have seen.
+    """Yield training batches for ever; batch k depends on `seed` and k alone, so runs can resume.
 
     Args:
         collection: the photographs.
@@ -198,59 +208,66 @@ def batches(
 
 
 def make_batch(collection: Collection, crop: int, size: int, seed: int, step: int) -> Batch:
-    """Make the batch of one step: photos in an order shuffled anew each epoch, each cropped and filmed at random."""
+    """Make the batch of one step: shuffled anew each epoch, cropped and filmed at random."""
     rng = np.random.default_rng([seed, step])
     count = len(collection.training)
     places = np.arange(step * size, (step + 1) * size)
-    orders = {epoch: np.random.default_rng([seed, epoch, 1]).permutation(count) for epoch in np.unique(places // count)}
+    orders = {
+        epoch: np.random.default_rng([seed, epoch, 1]).permutation(count)
+        for epoch in np.unique(places // count)
+    }
     chosen = [collection.training[orders[place // count][place % count]] for place in places]
     samples = [_sample(collection.photos[index], crop, rng) for index in chosen]
     return Batch(*(np.stack(parts) for parts in zip(*samples, strict=True)))
 
 
-def _sample(photo: NDArray[np.uint8], crop: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+def _sample(
+    photo: Pixels, crop: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, NDArray[Any]]:
     rgb = _random_square(photo, crop, rng)
     lab = color.lab_of_rgb(rgb)
     side = crop // CHROMA_STRIDE
-    ab = cv2.resize(lab[..., 1:], (side, side), interpolation=cv2.INTER_AREA)
-    return old_camera(rgb, rng)[..., None], ab, label_of(ab, rng)  # type: ignore[return-value]  # label is int32
+    ab = np.asarray(cv2.resize(lab[..., 1:], (side, side), interpolation=cv2.INTER_AREA))
+    return old_camera(rgb, rng)[..., None], ab, label_of(ab, rng)
 
 
-def _random_square(photo: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Cut a random rectangle of 60 to 100 % of each side, stretch it to the square, mirror it half the time."""
+def _random_square(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+    """Cut a random rectangle, 60 to 100 % of each side, as a square; mirror it half the time."""
     height, width = (rng.uniform(0.6, 1.0, 2) * photo.shape[:2]).astype(int)
     top, left = rng.integers(0, (photo.shape[0] - height + 1, photo.shape[1] - width + 1))
     part = np.ascontiguousarray(photo[top : top + height, left : left + width])
-    square = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA if side < height else cv2.INTER_LINEAR)
-    return square[:, ::-1] if rng.random() < 0.5 else square  # noqa: PLR2004  (a coin)
+    method = cv2.INTER_AREA if side < height else cv2.INTER_LINEAR
+    square = np.asarray(cv2.resize(part, (side, side), interpolation=method))
+    return square[:, ::-1] if rng.random() < 0.5 else square
 
 
-def old_camera(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
     """Photograph `rgb` (S, S, 3) with an old camera: lightness (S, S) float32 in 0..1.
 
-    Half the time with true luminance; else through a random emulsion: panchromatic (any mix), orthochromatic (blind to red) or
+    Half the time with true luminance; else through a random emulsion: panchromatic (any mix),
+    orthochromatic (blind to red) or
     blue-sensitive. Then a tone curve, fading, and at random blur and grain.
     """
     weights = color.LUMINANCE
-    if rng.random() < 0.5:  # noqa: PLR2004  (a coin)
+    if rng.random() < 0.5:
         red = rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.0, 0.08)], p=[0.7, 0.3])
-        blue = rng.uniform(0.05, 0.35) if red > 0.08 else rng.uniform(0.2, 0.9)  # noqa: PLR2004  (blind to red)
+        blue = rng.uniform(0.05, 0.35) if red > 0.08 else rng.uniform(0.2, 0.9)
         weights = np.array([red, (1 - red) * (1 - blue), (1 - red) * blue])
     gray = color.encode(color.linear_of_codes(rgb) @ weights.astype(np.float32), 16)
     light = color.lightness(gray)
     light = light ** np.float32(np.exp(rng.normal(0, 0.18)))
     black, white = rng.uniform(0, 0.08), 1 - rng.uniform(0, 0.08)
     light = black + (white - black) * light
-    if rng.random() < 0.25:  # noqa: PLR2004
-        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 1.4))
-    if rng.random() < 0.5:  # noqa: PLR2004
+    if rng.random() < 0.25:
+        light = np.asarray(cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 1.4)))
+    if rng.random() < 0.5:
         grain = rng.standard_normal(light.shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
-        light = light + (grain if rng.random() < 0.5 else cv2.GaussianBlur(grain, (0, 0), 0.8) * 2)  # noqa: PLR2004
+        light = light + (grain if rng.random() < 0.5 else cv2.GaussianBlur(grain, (0, 0), 0.8) * 2)
     return np.clip(light, 0, 1, dtype=np.float32)
 
 
-def label_of(ab: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
-    """Round chroma to the color grid at random, up or down by nearness, so that the expected color is the true one.
+def label_of(ab: Floats, rng: np.random.Generator) -> NDArray[Any]:
+    """Round chroma to the color grid, up or down at random, so that the mean is the true color.
 
     Args:
         ab: (..., 2) float32 CIE units.
@@ -259,13 +276,15 @@ def label_of(ab: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.in
     Returns:
         (...) int32 index into `color_grid()`.
     """
-    place = np.floor((ab - AXIS_START) / np.float32(BIN_STEP) + rng.random(ab.shape, np.float32)).astype(np.intp)
+    place = np.floor(
+        (ab - AXIS_START) / np.float32(BIN_STEP) + rng.random(ab.shape, np.float32)
+    ).astype(np.intp)
     place = np.clip(place, 0, AXIS_BINS - 1)
     return np.asarray(_nearest_bin()[place[..., 0], place[..., 1]])
 
 
 @cache
-def _nearest_bin() -> NDArray[np.int32]:
+def _nearest_bin() -> NDArray[Any]:
     axis = AXIS_START + BIN_STEP * np.arange(AXIS_BINS)
     square = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)[:, :, None]
     return np.asarray(((square - color_grid()) ** 2).sum(axis=-1).argmin(axis=-1).astype(np.int32))

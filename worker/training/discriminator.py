@@ -1,4 +1,4 @@
-"""The discriminator: does this patch of lightness and color come from a photograph or from the generator?"""
+"""The discriminator: does this patch of color come from a photograph or the generator?"""
 
 import keras
 from keras import layers
@@ -11,13 +11,16 @@ def build_discriminator() -> keras.Model:
     """Build a patch discriminator (Isola et al. 2017), spectrally normalized (Miyato et al. 2018).
 
     Returns:
-        A model from (N, s, s, 3) float32 (lightness in -1..1, ab / 110) to logits (N, s/8, s/8, 1), above 0 for "real".
-        It stays in float32 under any precision policy: its gradients are what the generator learns from.
+        A model from (N, s, s, 3) float32 (lightness in -1..1, ab / 110) to logits (N, s/8, s/8, 1),
+        above 0 for "real". It stays in float32 under any precision policy: its gradients are what
+        the generator learns from.
     """
     picture = keras.Input((None, None, CHANNELS), name="picture", dtype="float32")
     x = picture
     for number, filters in enumerate(FILTERS):
-        x = _normalized(layers.Conv2D(filters, 4, strides=2, padding="same", dtype="float32"), f"look{number}")(x)
+        x = _normalized(
+            layers.Conv2D(filters, 4, strides=2, padding="same", dtype="float32"), f"look{number}"
+        )(x)
         x = layers.LeakyReLU(0.2, dtype="float32", name=f"relu{number}")(x)
     logits = _normalized(layers.Conv2D(1, 3, padding="same", dtype="float32"), "verdict")(x)
     return keras.Model(picture, logits, name="discriminator")

@@ -1,4 +1,4 @@
-"""How good is a generator: chroma error, gain over gray, colorfulness, on photographs whose true color is known."""
+"""How good is a generator, on photographs whose true color is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker import batches, color
+from worker.color import Pixels
 from worker.generator import decode
 
 BATCH = 8
@@ -25,7 +26,8 @@ class Scores:
     Attributes:
         psnr_gain: decibels of PSNR (RGB, 8 bits) above that of the gray photograph itself.
         ab_rmse: root mean square distance in the (a*, b*) plane, CIE units.
-        colorfulness_ratio: mean colorfulness of outputs over mean colorfulness of truths; 1 is as colorful as life.
+        colorfulness_ratio: mean colorfulness of outputs over mean colorfulness of truths; 1 is as
+            colorful as life.
     """
 
     psnr_gain: float
@@ -34,14 +36,14 @@ class Scores:
 
 
 class Decoding(NamedTuple):
-    """How logits become colors: `worker.generator.with_decoding` with `shift` as a share of the log-prior."""
+    """How logits become colors: `with_decoding`, its shift as a share of the log-prior."""
 
     shift: float
     temperature: float
 
 
 class Examination:
-    """A generator's logits for a set of photographs, kept so that many decodings can be tried on them.
+    """A generator's logits for some photographs, kept so that many decodings can be tried.
 
     Args:
         generator: plain logits from lightness.
@@ -49,52 +51,65 @@ class Examination:
         render_size: side of the square the generator sees, pixels.
     """
 
-    def __init__(self, generator: keras.Model, photos: Sequence[NDArray[np.uint8]], render_size: int) -> None:
+    def __init__(self, generator: keras.Model, photos: Sequence[Pixels], render_size: int) -> None:
         """Run the generator over the gray of each photo."""
         self._photos = photos
         self._grays = [color.gray_of_rgb(photo) for photo in photos]
         self._logits: list[NDArray[np.float16]] = []
         for start in range(0, len(photos), BATCH):
             some = self._grays[start : start + BATCH]
-            logits = keras.ops.convert_to_numpy(generator(batches.fit(some, render_size, BATCH), training=False))
+            logits = keras.ops.convert_to_numpy(
+                generator(batches.fit(some, render_size, BATCH), training=False)
+            )
             self._logits += list(np.asarray(logits[: len(some)], np.float16))
 
     def score(self, log_prior: NDArray[np.float32], decoding: Decoding) -> Scores:
         """Color every photo, by the road that serving takes, and compare it with the truth."""
         gains, errors, outputs, truths = [], [], [], []
         for photo, gray, logits in zip(self._photos, self._grays, self._logits, strict=True):
-            calibrated = (logits.astype(np.float32) - decoding.shift * log_prior) / decoding.temperature
+            calibrated = (
+                logits.astype(np.float32) - decoding.shift * log_prior
+            ) / decoding.temperature
             ab = np.asarray(keras.ops.convert_to_numpy(decode(calibrated[None])[0]))[0]
             colored = color.merge(gray, ab)
-            gains.append(_psnr(photo, colored) - _psnr(photo, np.repeat(gray[..., None], 3, axis=-1)))
+            gains.append(
+                _psnr(photo, colored) - _psnr(photo, np.repeat(gray[..., None], 3, axis=-1))
+            )
             difference = color.lab_of_rgb(photo)[..., 1:] - color.lab_of_rgb(colored)[..., 1:]
             errors.append(2 * np.mean(difference.astype(np.float64) ** 2))
             outputs.append(colorfulness(colored))
             truths.append(colorfulness(photo))
         ratio = np.mean(outputs) / max(float(np.mean(truths)), 1e-6)
-        return Scores(*(round(float(value), 3) for value in (np.mean(gains), np.sqrt(np.mean(errors)), ratio)))
+        return Scores(
+            *(round(float(value), 3) for value in (np.mean(gains), np.sqrt(np.mean(errors)), ratio))
+        )
 
     def choose(self, log_prior: NDArray[np.float32]) -> tuple[Decoding, Scores]:
-        """Return the decoding nearest to the truth among those that are colorful enough, and its scores.
+        """Return the decoding nearest to the truth among those colorful enough, and its scores.
 
         Where none is colorful enough, as in very short trainings, the most colorful is taken.
         """
         tried = [
-            (decoding, self.score(log_prior, decoding)) for decoding in map(Decoding._make, product(SHIFTS, TEMPERATURES))
+            (decoding, self.score(log_prior, decoding))
+            for decoding in map(Decoding._make, product(SHIFTS, TEMPERATURES))
         ]
-        enough = [(decoding, scores) for decoding, scores in tried if scores.colorfulness_ratio >= COLORFUL_ENOUGH]
+        enough = [
+            (decoding, scores)
+            for decoding, scores in tried
+            if scores.colorfulness_ratio >= COLORFUL_ENOUGH
+        ]
         if enough:
             return max(enough, key=lambda one: one[1].psnr_gain)
         return max(tried, key=lambda one: one[1].colorfulness_ratio)
 
 
-def _psnr(truth: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+def _psnr(truth: Pixels, other: Pixels) -> float:
     """Peak signal-to-noise ratio in dB over all samples of 8-bit RGB."""
     error = np.mean((truth.astype(np.float32) - other.astype(np.float32)) ** 2, dtype=np.float64)
     return float(10 * np.log10(255**2 / max(error, 1e-6)))
 
 
-def colorfulness(rgb: NDArray[np.uint8]) -> float:
+def colorfulness(rgb: Pixels) -> float:
     """Measure M3 of Hasler and Suesstrunk (2003), with signed opponents as in the paper.
 
     Args:

@@ -1,6 +1,7 @@
 """ColorizationGAN: generator and discriminator, each with its own optimizer, taught in turn.
 
-Each side is a small task model around both networks: it computes its own loss and moves only its own variables. That
+Each side is a small task model around both networks: it computes its own loss and moves only its
+own variables. That
 runs on every Keras backend.
 """
 
@@ -17,19 +18,22 @@ from worker.training.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
 
 AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator
-JUDGED_SHIFT, JUDGED_TEMPERATURE = 0.7, 0.5  # how the colors are decoded that the discriminator judges
+JUDGED_SHIFT, JUDGED_TEMPERATURE = (
+    0.7,
+    0.5,
+)  # how the colors are decoded that the discriminator judges
 EMA_MOMENTUM = 0.998  # of the averaged weights that are served
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.01
 
 
 def picture_of(lightness: KerasTensor, ab: KerasTensor) -> KerasTensor:
-    """Put lightness (N, S, S, 1) at a quarter of its size beside ab (N, S/4, S/4, 2), both scaled for the discriminator."""
+    """Put lightness (N, S, S, 1), made smaller, beside ab (N, S/4, S/4, 2), both scaled."""
     small = ops.average_pool(lightness, CHROMA_STRIDE, strides=CHROMA_STRIDE)
     return ops.concatenate([small * 2 - 1, ab / AB_SCALE], axis=-1)
 
 
-class _Task(keras.Model):  # type: ignore[misc]  # keras ships no types
+class _Task(keras.Model):
     """Both networks, of which only `mine` moves."""
 
     def __init__(
@@ -76,13 +80,18 @@ class GeneratorTask(_Task):
         log_prior: NDArray[np.float32],
         adversarial_weight: float,
     ) -> None:
+        """Hold both networks; only one of them moves."""
         super().__init__(generator, discriminator, log_prior, mine=generator)
         self.adversarial_weight = adversarial_weight
 
-    def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001  (Keras's)
+    def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001
+        """Give logits; Keras calls it."""
         return self.generator(lightness, training=training)
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> KerasTensor:  # noqa: ANN401
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any
+    ) -> KerasTensor:
+        """Add up the losses; Keras calls it with lightness, label and logits."""
         loss = class_loss(y, y_pred)
         if self.adversarial_weight:
             verdict = self.discriminator(picture_of(x, self.judged(y_pred)), training=False)
@@ -96,13 +105,18 @@ class DiscriminatorTask(_Task):
     def __init__(
         self, generator: keras.Model, discriminator: keras.Model, log_prior: NDArray[np.float32]
     ) -> None:
+        """Hold both networks; only one of them moves."""
         super().__init__(generator, discriminator, log_prior, mine=discriminator)
 
-    def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001, ARG002  (Keras's)
+    def call(self, lightness: KerasTensor) -> KerasTensor:
+        """Give fake colors; Keras calls it."""
         logits = self.generator(lightness, training=False)
         return ops.stop_gradient(self.judged(logits))
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> KerasTensor:  # noqa: ANN401
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any
+    ) -> KerasTensor:
+        """Judge real and fake colors; Keras calls it with lightness, true ab and fake ab."""
         on_real = self.discriminator(picture_of(x, y), training=True)
         on_fake = self.discriminator(picture_of(x, y_pred), training=True)
         return discriminator_loss(on_real, on_fake)
@@ -125,16 +139,25 @@ class ColorizationGAN:
         log_prior: NDArray[np.float32],
         settings: TrainSettings,
     ) -> None:
+        """Set up one optimizer for each task; no step is taken yet."""
         for layer in encoder_layers(generator):
             layer.trainable = settings.train_encoder
         self.generator = generator
         self.discriminator = discriminator
         self._alone = GeneratorTask(generator, discriminator, log_prior, 0.0)
-        self._adversarial = GeneratorTask(generator, discriminator, log_prior, settings.adversarial_weight)
+        self._adversarial = GeneratorTask(
+            generator, discriminator, log_prior, settings.adversarial_weight
+        )
         self._judge = DiscriminatorTask(generator, discriminator, log_prior)
         self._alone.compile(optimizer=_averaging_optimizer(settings.rate, beta_1=0.9))
-        self._adversarial.compile(optimizer=_averaging_optimizer(settings.adversarial_rate, beta_1=0.5))
-        self._judge.compile(optimizer=keras.optimizers.Adam(3 * settings.adversarial_rate, beta_1=0.5, clipnorm=CLIP_NORM))
+        self._adversarial.compile(
+            optimizer=_averaging_optimizer(settings.adversarial_rate, beta_1=0.5)
+        )
+        self._judge.compile(
+            optimizer=keras.optimizers.Adam(
+                3 * settings.adversarial_rate, beta_1=0.5, clipnorm=CLIP_NORM
+            )
+        )
         for task in (self._alone, self._adversarial, self._judge):
             task.optimizer.build(task.trainable_variables)
 
@@ -157,9 +180,13 @@ class ColorizationGAN:
 
     def begin_adversarial(self) -> None:
         """Go on from the averaged weights of the first stage, and average anew from there."""
-        for variable, average in zip(self._alone.trainable_variables, self._averages(self._alone), strict=True):
+        for variable, average in zip(
+            self._alone.trainable_variables, self._averages(self._alone), strict=True
+        ):
             variable.assign(average)
-        for average, variable in zip(self._averages(self._adversarial), self._alone.trainable_variables, strict=True):
+        for average, variable in zip(
+            self._averages(self._adversarial), self._alone.trainable_variables, strict=True
+        ):
             average.assign(variable)
 
     @staticmethod
@@ -167,11 +194,16 @@ class ColorizationGAN:
         return list(task.optimizer._model_variables_moving_average)  # noqa: SLF001  (Keras gives no other way to them)
 
     def averaged_generator(self, *, adversarial: bool) -> keras.Model:
-        """Return a copy of the generator in float32 that holds the averaged weights of the stage: what is served."""
+        """Return a copy of the generator with the averaged weights of the stage: what is served."""
         served = keras.models.clone_model(self.generator)
         served.set_weights(self.generator.get_weights())
         task = self._adversarial if adversarial else self._alone
-        by_path = {variable.path: average for variable, average in zip(task.trainable_variables, self._averages(task), strict=True)}
+        by_path = {
+            variable.path: average
+            for variable, average in zip(
+                task.trainable_variables, self._averages(task), strict=True
+            )
+        }
         for variable in served.trainable_variables:
             if variable.path in by_path:
                 variable.assign(by_path[variable.path])

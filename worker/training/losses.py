@@ -1,8 +1,8 @@
-"""What the networks are told: how far a distribution is from the true color, and who was taken for real."""
+"""What the networks are told: how far from the true color, and who was taken for real."""
 
 from keras import KerasTensor, ops
 
-REAL = 0.9  # one-sided label smoothing (Salimans et al. 2016): an overconfident discriminator teaches nothing
+REAL = 0.9  # one-sided label smoothing (Salimans et al. 2016); certainty teaches nothing
 
 
 def class_loss(label: KerasTensor, logits: KerasTensor) -> KerasTensor:
@@ -12,11 +12,13 @@ def class_loss(label: KerasTensor, logits: KerasTensor) -> KerasTensor:
         label: (N, s, s) int, index of the true color in the grid.
         logits: (N, s, s, K).
     """
-    return ops.mean(ops.sparse_categorical_crossentropy(label, ops.cast(logits, "float32"), from_logits=True))
+    return ops.mean(
+        ops.sparse_categorical_crossentropy(label, ops.cast(logits, "float32"), from_logits=True)
+    )
 
 
 def adversarial_loss(verdict_on_fake: KerasTensor) -> KerasTensor:
-    """Binary cross-entropy of fakes against "real": what the generator wants (non-saturating, Goodfellow et al. 2014)."""
+    """Cross-entropy of fakes against "real" (non-saturating, Goodfellow et al. 2014)."""
     return ops.mean(ops.softplus(-verdict_on_fake))
 
 

@@ -1,7 +1,8 @@
-"""The training story: prepare the photographs, take up a generator, teach it alone, then against a discriminator, publish.
+"""The training story, from a folder of photographs to a published generator.
 
 1. prepare the collection (or find it in the cache)
-2. build the networks: from a version, or from the ImageNet encoder and nothing else; or where a killed run left off
+2. build the networks: from a version, or from the ImageNet encoder and nothing else; or where a
+killed run left off
 3. step by step: the generator learns colors; then the discriminator warms up; then both, in turn
 4. save a checkpoint every few minutes, at the end, and when asked to stop
 5. average, choose the decoding on the validation photos, measure, publish as the next version
@@ -53,7 +54,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides what a training does; saved with the checkpoint, so that resuming needs nothing else."""
+    """All that decides what a training does; saved with each checkpoint."""
 
     folders: tuple[Path, ...]
     start: VersionName | str  # a version, or "scratch"
@@ -82,7 +83,10 @@ class Progress:
 
     def summary(self) -> dict[str, float | int | bool]:
         """Return all of it, rounded for a line of the log."""
-        return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        return {
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in asdict(self).items()
+        }
 
 
 def train(
@@ -114,7 +118,9 @@ def train(
     checkpoint = None if plan else _load_checkpoint(run_folder / CHECKPOINT)
     plan, progress = (checkpoint.plan, checkpoint.progress) if checkpoint else (plan, Progress())
     assert plan is not None  # noqa: S101  (one of the two is there)
-    collection = dataset.prepare(plan.folders, cache_folder, plan.settings.validation_share, plan.read, preparing)
+    collection = dataset.prepare(
+        plan.folders, cache_folder, plan.settings.validation_share, plan.read, preparing
+    )
     keras.utils.set_random_seed(plan.seed)
     log_prior = dataset.log_prior(collection)
     gan = _networks(plan, store, log_prior)
@@ -147,7 +153,9 @@ def _teach(
 ) -> bool:
     """Step until the budget is used up; False when asked to stop before."""
     settings = plan.settings
-    batches = dataset.batches(collection, settings.crop, settings.batch, plan.seed, progress.step + progress.judge_steps)
+    batches = dataset.batches(
+        collection, settings.crop, settings.batch, plan.seed, progress.step + progress.judge_steps
+    )
     saved = clock = time.monotonic()
     while progress.share < 1:
         batch = next(batches)
@@ -166,7 +174,9 @@ def _teach(
     return True
 
 
-def _step(gan: ColorizationGAN, batch: dataset.Batch, progress: Progress, settings: TrainSettings) -> None:
+def _step(
+    gan: ColorizationGAN, batch: dataset.Batch, progress: Progress, settings: TrainSettings
+) -> None:
     alone = 1 - settings.adversarial_share
     if progress.share < alone:
         progress.rate = settings.rate * _warm_cosine(progress.share / alone)
@@ -176,7 +186,9 @@ def _step(gan: ColorizationGAN, batch: dataset.Batch, progress: Progress, settin
     if not progress.adversarial:
         gan.begin_adversarial()
         progress.adversarial = True
-    progress.rate = settings.adversarial_rate * _cosine((progress.share - alone) / settings.adversarial_share)
+    progress.rate = settings.adversarial_rate * _cosine(
+        (progress.share - alone) / settings.adversarial_share
+    )
     progress.discriminator_loss = gan.step_judge(batch, 3 * progress.rate)
     if progress.judge_steps < JUDGE_ALONE_STEPS:
         progress.judge_steps += 1
@@ -201,11 +213,11 @@ class _Checkpoint(NamedTuple):
 
 
 def _save_checkpoint(path: Path, gan: ColorizationGAN, plan: Plan, progress: Progress) -> None:
-    """Write beside the last checkpoint, then take its place; a full disk or a kill leaves the last one whole."""
+    """Write beside the last checkpoint, then take its place; no fault harms the last one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     about = json.dumps({"plan": asdict(plan), "progress": asdict(progress)}, default=str)
-    arrays = {f"{index:05d}": value for index, value in enumerate(gan.state())}
+    arrays: dict[str, Any] = {f"{index:05d}": value for index, value in enumerate(gan.state())}
     try:
         with temporary.open("wb") as file:
             np.savez(file, about=np.array(about), **arrays)
@@ -227,9 +239,13 @@ def _load_checkpoint(path: Path) -> _Checkpoint:
         raise ModelError(f"{path} is damaged ({error}); begin a new training") from error
     plan = about["plan"]
     restored = Plan(
-        tuple(map(Path, plan["folders"])), plan["start"], Budget(**plan["budget"]), TrainSettings(**plan["settings"]),
-        ReadSettings(**plan["read"]), plan["seed"],
-    )  # fmt: skip
+        tuple(map(Path, plan["folders"])),
+        plan["start"],
+        Budget(**plan["budget"]),
+        TrainSettings(**plan["settings"]),
+        ReadSettings(**plan["read"]),
+        plan["seed"],
+    )
     return _Checkpoint(restored, Progress(**about["progress"]), state)
 
 
@@ -237,7 +253,9 @@ def _restore(gan: ColorizationGAN, checkpoint: _Checkpoint, run_folder: Path) ->
     try:
         gan.restore(checkpoint.state)
     except ValueError as error:
-        raise ModelError(f"the checkpoint in {run_folder} is of networks of another shape; begin a new training") from error
+        raise ModelError(
+            f"the checkpoint in {run_folder} is of networks of another shape; begin a new training"
+        ) from error
 
 
 def _publish(
@@ -269,7 +287,11 @@ def _publish(
             "minutes": round(progress.seconds / 60, 1),
             "decoding": decoding._asdict(),
             "scores_on": f"{len(photos)} photographs of the collection"
-            + (", never trained on" if len(collection.validation) else " (trained on: none could be held back)"),
+            + (
+                ", never trained on"
+                if len(collection.validation)
+                else " (trained on: none could be held back)"
+            ),
             "scores": asdict(scores),
         },
     )
