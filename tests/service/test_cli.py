@@ -1,0 +1,213 @@
+"""Promises of the command line that need no generator: each test starts the real command."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from service.ledger import LEDGER_FILE, Ledger
+from tests.images import gray_scene, save
+
+PHOTOCHROM = Path(sys.executable).with_name("photochrom")
+WITHOUT_TENSORFLOW = """
+import sys
+from service.cli import main
+sys.argv[0] = "photochrom"
+try:
+    main()
+finally:
+    loaded = {"tensorflow", "keras", "numpy", "cv2", "PIL"} & set(sys.modules)
+    print("loaded:", sorted(loaded), file=sys.stderr)
+"""
+WRONG = """\
+inbox: inbox
+outbox: inbox/out
+stat: state
+watch:
+  settle: fast
+  polling: sometimes
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Make a folder with the shortest configuration."""
+    (tmp_path / "config.yaml").write_text("log: {level: info}\n")
+    return tmp_path
+
+
+def photochrom(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, without a terminal."""
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+    environment.pop("PHOTOCHROM_CONFIG", None)
+    return subprocess.run(
+        [PHOTOCHROM, *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    """With its name, as every command prints it."""
+    done = photochrom(tmp_path, "--version")
+
+    assert 0 == done.returncode
+    assert f"photochrom {version('photochrom')}\n" == done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], []])
+def test_the_help_names_every_command(tmp_path: Path, arguments: list[str]) -> None:
+    """Also when nothing was asked."""
+    done = photochrom(tmp_path, *arguments)
+
+    for command in ("run", "colorize", "train", "status", "check-config", "--version"):
+        assert command in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["--help", "status", "check-config", "run --help"])
+def test_tensorflow_is_not_loaded_for_a_quick_answer(home: Path, command: str) -> None:
+    """Nor anything else that knows pixels."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, *command.split()],
+        cwd=home, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert 0 == done.returncode
+    assert "loaded: []" == done.stderr.strip()
+
+
+class TestTheConfiguration:
+    """Is checked before anything else."""
+
+    def test_a_right_one_is_confirmed(self, home: Path) -> None:
+        """With the folders, as they will be; none is made."""
+        done = photochrom(home, "check-config")
+
+        assert (0, "") == (done.returncode, done.stderr)
+        assert f"{home / 'inbox'}" in done.stdout
+        assert f"{home / 'outbox'}" in done.stdout
+        assert ["config.yaml"] == [path.name for path in home.iterdir()]
+
+    @pytest.mark.parametrize("command", ["check-config", "run", "run --once"])
+    def test_every_mistake_is_printed_at_once(self, home: Path, command: str) -> None:
+        """With file, line and key, in the order of the lines; the exit code is 78."""
+        (home / "config.yaml").write_text(WRONG)
+        done = photochrom(home, *command.split())
+
+        assert 78 == done.returncode
+        starts = [
+            "config.yaml:2: outbox: is inside the inbox",
+            "config.yaml:3: stat: is not a key; did you mean state?",
+            "config.yaml:5: watch.settle: must be a number of seconds, not 'fast'",
+            "config.yaml:6: watch.polling: must be auto, always or never, not 'sometimes'",
+        ]
+        lines = done.stderr.splitlines()
+        assert len(starts) == len(lines)
+        assert all(line.startswith(start) for start, line in zip(starts, lines, strict=True))
+        assert ["config.yaml"] == [path.name for path in home.iterdir()]
+
+    def test_a_missing_one_is_a_mistake(self, tmp_path: Path) -> None:
+        """It is not taken for an empty one, and says what is missing."""
+        for command in ("run", "check-config", "status"):
+            done = photochrom(tmp_path, command, "--config", "nowhere.yaml")
+
+            assert 78 == done.returncode
+            assert "nowhere.yaml: cannot be read: No such file or directory\n" == done.stderr
+
+    def test_another_file_can_be_named(self, home: Path) -> None:
+        """Its folders are beside it."""
+        other = home / "elsewhere"
+        other.mkdir()
+        (home / "config.yaml").rename(other / "mine.yaml")
+        done = photochrom(home, "check-config", "--config", "elsewhere/mine.yaml")
+
+        assert 0 == done.returncode
+        assert f"{other / 'inbox'}" in done.stdout
+
+
+class TestStatus:
+    """Is there before, during and after the work."""
+
+    def test_before_the_first_run(self, home: Path) -> None:
+        """Everything is nothing."""
+        done = photochrom(home, "status", "--json")
+        status = json.loads(done.stdout)
+
+        assert 0 == done.returncode
+        assert status["running"] is None
+        assert {"queued": 0, "started": 0, "finished": 0, "failed": 0} == status["jobs"]
+        assert "photochrom is not running" in photochrom(home, "status").stdout
+
+    def test_of_a_ledger_that_is_damaged(self, home: Path) -> None:
+        """One plain sentence, not a traceback."""
+        (home / "state").mkdir()
+        (home / "state" / LEDGER_FILE).write_bytes(b"this is no database" * 1000)
+        done = photochrom(home, "status")
+
+        assert 1 == done.returncode
+        assert 1 == len(done.stderr.splitlines())
+        assert done.stderr.startswith("photochrom: the ledger ")
+        assert "is damaged" in done.stderr
+
+    def test_after_a_run(self, home: Path) -> None:
+        """With what is left alone in the inbox."""
+        (home / "state").mkdir()
+        (home / "inbox").mkdir()
+        (home / "inbox" / "notes.txt").touch()
+        Ledger(home / "state" / LEDGER_FILE).close()
+        status = json.loads(photochrom(home, "status", "--json").stdout)
+
+        assert [str(home / "inbox" / "notes.txt")] == status["left_alone"]
+
+
+class TestRefusals:
+    """A command that cannot do what is asked says so before it loads anything."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["train"],
+            ["train", "."],
+            ["train", ".", "--steps", "1", "--minutes", "1"],
+            ["train", "--steps", "1"],
+        ],
+    )
+    def test_training_wants_folders_and_an_end(self, home: Path, arguments: list[str]) -> None:
+        """Either a time or a number of steps."""
+        done = photochrom(home, *arguments)
+
+        assert 2 == done.returncode
+        assert "give folders of color photographs" in done.stderr
+
+    def test_training_wants_folders_that_are_there(self, home: Path) -> None:
+        """The missing one is named."""
+        done = photochrom(home, "train", "nowhere", "--steps", "1")
+
+        assert 2 == done.returncode
+        assert "nowhere" in done.stderr
+
+    def test_an_unknown_file_cannot_be_colored(self, home: Path) -> None:
+        """It is named, and nothing is colored."""
+        save(home / "a.png", gray_scene(24, 32))
+        done = photochrom(home, "colorize", "a.png", "nowhere.png", "--out", "out")
+
+        assert 2 == done.returncode
+        assert "nowhere.png" in done.stderr
+        assert not (home / "out").exists()
+
+    def test_coloring_files_wants_a_folder_for_them(self, home: Path) -> None:
+        """It is never guessed."""
+        save(home / "a.png", gray_scene(24, 32))
+
+        assert 2 == photochrom(home, "colorize", "a.png").returncode
+
+    def test_folders_that_cannot_be_made_are_no_riddle(self, home: Path) -> None:
+        """Found with the mistakes of the configuration."""
+        (home / "state").write_text("a file")
+        done = photochrom(home, "run")
+
+        assert 78 == done.returncode
+        assert "is not a folder" in done.stderr
