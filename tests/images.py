@@ -1,4 +1,4 @@
-"""Photographs made for tests: gray, toned and colored scenes, and files of every kind, honest, odd and hostile.
+"""Photographs made for tests: scenes in gray, one tone and color, in files honest and hostile.
 
 Nothing here is a real photograph, so nothing here has a license.
 """
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 def gray_scene(height: int, width: int, depth: int = 8, seed: int = 0) -> Array:
-    """Paint a black-and-white scene with slopes, edges and grain that uses the whole range of codes, (H, W)."""
+    """Paint a black-and-white scene (H, W) with slopes, edges and grain, over all codes."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     light = 0.5 + 0.4 * np.sin(7 * x + 3 * y + seed) + 0.2 * (np.hypot(x - 0.4, y - 0.3) < 0.2)
@@ -31,7 +31,7 @@ def gray_scene(height: int, width: int, depth: int = 8, seed: int = 0) -> Array:
 
 
 def color_scene(height: int, width: int, seed: int = 0) -> Array:
-    """Paint a colored scene that no single tone explains, (H, W, 3) uint8: sky, meadow, and things in them."""
+    """Paint a colored scene (H, W, 3) uint8 that no single tone explains: sky, meadow, things."""
     rng = np.random.default_rng(seed)
     rgb = np.empty((height, width, 3), np.uint8)
     horizon = round(height * rng.uniform(0.3, 0.7))
@@ -63,7 +63,7 @@ def dtype_of(depth: int) -> type[np.uint8 | np.uint16]:
 
 
 def save(path: Path, pixels: Array, **options: Any) -> Path:
-    """Write pixels (H, W) or (H, W, 3) in the kind the suffix says; options go to the encoder (Pillow's or tifffile's)."""
+    """Write pixels (H, W) or (H, W, 3) in the kind the suffix says; options go to the encoder."""
     if path.suffix in {".tif", ".tiff"}:
         tifffile.imwrite(
             path, pixels, **{"photometric": "rgb" if pixels.ndim == 3 else "minisblack", **options}
@@ -118,9 +118,9 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 
 
 def plain_tiff(
-    width: int, height: int, bits: int, photometric: int, strip: bytes, samples: int = 1
+    width: int, height: int, bits: int, photometric: int, strip: bytes, *, samples: int = 1
 ) -> bytes:
-    """Write a TIFF by hand (little-endian, one uncompressed strip), for headers that no honest encoder writes."""
+    """Write a TIFF of one plain strip by hand, for headers that no honest encoder writes."""
     entries = [
         (256, 4, width),
         (257, 4, height),

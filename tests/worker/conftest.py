@@ -21,7 +21,7 @@ def _keras_left_as_found() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_generator() -> keras.Model:
-    """Build a generator with the pretrained encoder and a narrow decoder; not to be trained by tests."""
+    """Build a generator with the pretrained encoder and a narrow decoder; tests never train it."""
     keras.utils.set_random_seed(7)
     generator = build_generator(SMALL)
     load_imagenet_encoder(generator)

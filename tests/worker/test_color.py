@@ -1,4 +1,4 @@
-"""Promises of worker.color; the reference is CIE 15 and IEC 61966-2-1 written out in float64 below."""
+"""Promises of worker.color; the reference is CIE 15 and IEC 61966-2-1 in float64, below."""
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tests.images import as_rgb, color_scene, dtype_of, gray_scene
 from worker import color
+from worker.scan import Scan
 
 LIMIT = {8: 1.0, 16: 0.1}  # L* units that merge may be off at each depth
 MATRIX = np.array(
@@ -36,16 +37,21 @@ def lightness_error(gray: NDArray[np.integer], rgb: NDArray[np.integer]) -> floa
 
 
 @given(
-    height=st.integers(1, 60), width=st.integers(1, 60), depth=st.sampled_from([8, 16]), grid=st.integers(1, 9),
-    reach=st.sampled_from([0.0, 20.0, 60.0, 110.0, 500.0]), noise=st.booleans(), seed=st.integers(0, 2**32 - 1),
-)  # fmt: skip
+    height=st.integers(1, 60),
+    width=st.integers(1, 60),
+    depth=st.sampled_from([8, 16]),
+    grid=st.integers(1, 9),
+    reach=st.sampled_from([0.0, 20.0, 60.0, 110.0, 500.0]),
+    noise=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
 @example(height=1, width=1, depth=8, grid=1, reach=110.0, noise=True, seed=0)
 @example(height=1, width=47, depth=16, grid=8, reach=110.0, noise=True, seed=1)
 @example(height=3000, width=7, depth=8, grid=8, reach=60.0, noise=False, seed=2)
 @example(height=2, width=9000, depth=16, grid=8, reach=60.0, noise=True, seed=3)
 @settings(max_examples=120, deadline=None)
 def test_lightness_is_sacred(
-    height: int, width: int, depth: int, grid: int, reach: float, seed: int, *, noise: bool
+    *, height: int, width: int, depth: int, grid: int, reach: float, seed: int, noise: bool
 ) -> None:
     """For any gray and any chroma, possible or not, the photo has the scan's size, depth and L*."""
     rng = np.random.default_rng(seed)
@@ -61,7 +67,7 @@ def test_lightness_is_sacred(
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_lightness_is_sacred_at_every_code_and_hue(depth: int) -> None:
-    """Every gray code keeps its L* beside the most extreme chroma of every hue; what does not fit is desaturated."""
+    """Every gray code keeps its L* beside the most extreme chroma of every hue."""
     codes = np.arange(0, 2**depth, 1 if depth == 8 else 37).astype(dtype_of(depth))
     for hue in np.arange(0, 2 * np.pi, np.pi / 8):
         ab = np.full((1, 1, 2), 1e4 * np.array([np.cos(hue), np.sin(hue)]), np.float32)
@@ -86,7 +92,7 @@ def test_no_chroma_gives_the_scan_itself(depth: int) -> None:
 def test_strips_leave_no_trace(
     monkeypatch: pytest.MonkeyPatch, depth: int, rows: int, size: tuple[int, int]
 ) -> None:
-    """The photo is the same whatever the strips it was worked in, but for OpenCV's last bit in strips of one row."""
+    """The photo is the same whatever its strips, but for the last bit in strips of one row."""
     gray = gray_scene(*size, depth)
     ab = np.random.default_rng(1).uniform(-60, 60, (16, 16, 2)).astype(np.float32)
     usual = color.merge(gray, ab)
@@ -117,7 +123,7 @@ def test_possible_chroma_arrives() -> None:
 
 
 def test_impossible_chroma_keeps_its_hue() -> None:
-    """Where a color leaves the gamut it is drawn straight toward gray, so red does not turn yellow."""
+    """A color that leaves the gamut is drawn straight toward gray: red does not turn yellow."""
     gray = np.full((20, 20), 60, np.uint8)
     rgb = color.merge(gray, np.full((1, 1, 2), (100.0, 0.0), np.float32))
     a, b = reference_lab(rgb)[0, 0, 1:]
@@ -134,6 +140,19 @@ def test_black_and_white_take_no_color() -> None:
         assert (code == rgb).all()
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("size", [(700, 530), (1, 9), (40, 900)])
+def test_a_small_copy_serves_as_the_guide(depth: int, size: tuple[int, int]) -> None:
+    """With the scan's small copy at hand the photo has the same L* and nearly the same color."""
+    gray = gray_scene(*size, depth)
+    ab = np.random.default_rng(1).uniform(-30, 30, (16, 16, 2)).astype(np.float32)
+    without = color.merge(gray, ab)
+    rgb = color.merge(gray, ab, Scan(gray, "png").small)
+
+    assert lightness_error(gray, rgb) <= LIMIT[depth]
+    assert np.abs(reference_lab(without) - reference_lab(rgb)).mean() < 1.0
+
+
 def chroma_leak(enlarged: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
     """Return the root mean square of wrong chroma in CIE units."""
     return float(np.sqrt(((enlarged - truth) ** 2).sum(axis=-1).mean()))
@@ -142,7 +161,7 @@ def chroma_leak(enlarged: NDArray[np.floating], truth: NDArray[np.floating]) -> 
 @pytest.mark.parametrize("edge", [403, 410, 419])
 @pytest.mark.parametrize("slant", [0.0, 0.4])
 def test_chroma_is_not_blurred_across_an_edge(edge: int, slant: float) -> None:
-    """At a strong edge, off the chroma grid, three tenths of plain bilinear's wrong color is gone."""
+    """At a strong edge, off the chroma grid, 3/10 of plain bilinear's wrong color is gone."""
     height, width = 600, 800
     y, x = np.mgrid[0:height, 0:width]
     right = x + slant * (y - height / 2) > edge
@@ -203,7 +222,7 @@ def test_lab_agrees_with_the_book() -> None:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_lightness_agrees_with_the_book(depth: int) -> None:
-    """lightness is CIE L* / 100 of every gray code."""
+    """The lightness of every gray code is its CIE L* / 100."""
     codes = np.arange(2**depth, dtype=dtype_of(depth))
 
     assert reference_lab(as_rgb(codes))[:, 0] / 100 == pytest.approx(
@@ -257,7 +276,7 @@ def test_every_color_of_srgb_is_in_gamut(rgb: tuple[int, int, int]) -> None:
 
 
 def test_colors_beyond_srgb_are_out_of_gamut() -> None:
-    """ab that no sRGB color comes near are refused; neutral gray is not."""
+    """Colors that nothing in sRGB comes near are refused; neutral gray is not."""
     far = np.array([[110.0, -110.0], [-110.0, 0.0], [0.0, 110.0], [-60.0, -60.0], [0.0, -120.0]])
 
     assert not color.in_gamut_ab(far).any()

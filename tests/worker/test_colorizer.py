@@ -27,7 +27,9 @@ CPU = Device("CPU", 4)
 def version(small_generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
     """Save the small generator as a version."""
     folder = tmp_path_factory.mktemp("models") / "0001"
-    models.save_version(with_decoding(small_generator, np.zeros(len(color_grid())), 0.5), {}, folder)
+    models.save_version(
+        with_decoding(small_generator, np.zeros(len(color_grid())), 0.5), {}, folder
+    )
     return models._version("1", folder)
 
 
@@ -46,7 +48,10 @@ def colorizer(_shared: Colorizer, monkeypatch: pytest.MonkeyPatch) -> Colorizer:
 
 def scans(count: int) -> list[Scan]:
     """Make scans of different sizes and depths."""
-    return [Scan(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n), "png") for n in range(count)]
+    return [
+        Scan(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n), "png")
+        for n in range(count)
+    ]
 
 
 def test_chroma_comes_for_each_scan_in_order(colorizer: Colorizer) -> None:
@@ -87,8 +92,10 @@ def test_the_graph_is_traced_once(colorizer: Colorizer) -> None:
     assert 1 == colorizer._run.experimental_get_tracing_count()
 
 
-def test_out_of_memory_halves_the_batch(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the device's memory does not suffice the batch shrinks until it fits, and every scan is still colored."""
+def test_out_of_memory_halves_the_batch(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory does not suffice the batch shrinks until it fits; every scan is colored."""
     run = colorizer._run
     sizes = []
 
@@ -112,7 +119,7 @@ def test_out_of_memory_halves_the_batch(colorizer: Colorizer, monkeypatch: pytes
 def test_a_failing_device_is_the_machines_fault(
     colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch, error: type[tf.errors.OpError]
 ) -> None:
-    """What the device cannot do for one single photo is a DeviceError, never gray and never the photo's fault."""
+    """What the device cannot do for a single photo is a DeviceError, not the photo's fault."""
 
     def broken(_: tf.Tensor) -> Any:
         raise error(None, None, "the card fell off the bus")
@@ -123,7 +130,9 @@ def test_a_failing_device_is_the_machines_fault(
         colorizer.predict(scans(2))
 
 
-def test_impossible_chroma_is_refused_alone(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_chroma_is_refused_alone(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A photo for which the generator finds no finite color is refused; its neighbors are not."""
     run = colorizer._run
 

@@ -23,7 +23,8 @@ from worker.generator import (
     without_decoding,
 )
 
-# Of the built-in's shape. The encoder's are EfficientNet-Lite0's own, its batch norms folded in, with one channel in and no classifier.
+# Of the built-in's shape. The encoder is EfficientNet-Lite0's with its batch norms folded in, one
+# channel in, no classifier.
 PARAMETERS = {
     "encoder_stem": 320,
     "encoder": 2_938_224,
@@ -57,7 +58,7 @@ def numbers(tensor: Any) -> np.ndarray:
 
 
 def test_the_parameters_are_all_accounted_for(full_generator: keras.Model) -> None:
-    """The table names every group of layers with weights and its number of parameters: none is missing, none extra."""
+    """The table names every group of layers with weights and its size: none missing, none extra."""
     counted: dict[str, int] = {}
     for layer in full_generator.layers:
         if layer.weights:
@@ -69,7 +70,7 @@ def test_the_parameters_are_all_accounted_for(full_generator: keras.Model) -> No
 
 @pytest.mark.parametrize("side", [64, 96])
 def test_chroma_is_a_quarter_of_the_size(small_generator: keras.Model, side: int) -> None:
-    """Any multiple of 32 goes in; one float32 score for each color of the grid comes out at a quarter of the size."""
+    """Any multiple of 32 goes in; float32 scores of all colors come out at a quarter of it."""
     logits = numbers(small_generator(np.full((2, side, side, 1), 0.5, np.float32), training=False))
 
     assert (2, side // 4, side // 4, len(color_grid())) == logits.shape
@@ -78,7 +79,7 @@ def test_chroma_is_a_quarter_of_the_size(small_generator: keras.Model, side: int
 
 
 def test_every_encoder_layer_gets_its_weights() -> None:
-    """load_imagenet_encoder changes every layer of the encoder, to finite values that are not all alike, and no other."""
+    """Every layer of the encoder, and no other, gets finite values that are not all alike."""
     keras.utils.set_random_seed(1)
     generator = build_generator(SMALL)
     before = {weight.path: numbers(weight).copy() for weight in generator.weights}
@@ -109,22 +110,28 @@ def test_the_encoder_is_blind_to_nothing(small_generator: keras.Model) -> None:
 
 def test_another_shape_refuses_the_pretrained_weights(small_generator: keras.Model) -> None:
     """Weights of another encoder are refused, not half loaded."""
-    other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(7, 3, name="encoder_stem")])
+    other = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(7, 3, name="encoder_stem")]
+    )
 
     with pytest.raises(ValueError, match="shape"):
         load_imagenet_encoder(other)
     assert small_generator.get_layer("encoder_stem").get_weights()[0].shape == (3, 3, 1, 32)
 
 
-def test_layers_are_keras_own(small_generator: keras.Model, tmp_path: Path, some_lightness: np.ndarray) -> None:
-    """A saved generator, also with its decoding, loads in safe mode without any code of photochrom and computes the same."""
+def test_layers_are_keras_own(
+    small_generator: keras.Model, tmp_path: Path, some_lightness: np.ndarray
+) -> None:
+    """A saved generator loads in safe mode without photochrom's code and computes the same."""
     generator = with_decoding(small_generator, np.linspace(-1, 1, len(color_grid())), 0.5)
     for layer in generator.layers:
         assert type(layer).__module__.startswith("keras."), layer.name
     generator.save(tmp_path / "a.keras")
     loaded = keras.models.load_model(tmp_path / "a.keras", compile=False, safe_mode=True)
 
-    assert numbers(generator(some_lightness)) == pytest.approx(numbers(loaded(some_lightness)), abs=1e-4)
+    assert numbers(generator(some_lightness)) == pytest.approx(
+        numbers(loaded(some_lightness)), abs=1e-4
+    )
 
 
 def test_the_grid_spans_the_gamut() -> None:
@@ -140,11 +147,15 @@ def test_the_grid_spans_the_gamut() -> None:
 
 def a_distribution(seed: int = 0, sharpness: float = 3.0) -> np.ndarray:
     """Return random logits (2, 3, 4, K)."""
-    return np.random.default_rng(seed).normal(0, sharpness, (2, 3, 4, len(color_grid()))).astype(np.float32)
+    return (
+        np.random.default_rng(seed)
+        .normal(0, sharpness, (2, 3, 4, len(color_grid())))
+        .astype(np.float32)
+    )
 
 
 def test_decode_gives_the_mean_and_its_spread() -> None:
-    """Ab is the mean of the distribution and spread its standard deviation, by the definition in float64."""
+    """Ab is the mean of the distribution and spread its standard deviation, as defined."""
     logits = a_distribution()
     p = np.exp(logits.astype(np.float64))
     p /= p.sum(axis=-1, keepdims=True)
@@ -158,7 +169,7 @@ def test_decode_gives_the_mean_and_its_spread() -> None:
 
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 30.0, 1e4])
 def test_decoded_colors_stay_inside_the_hull(sharpness: float) -> None:
-    """Whatever the scores, the color lies within the hull of the grid and spread is no less than 0 and finite."""
+    """Whatever the scores, the color lies in the grid's hull; spread is at least 0 and finite."""
     ab, spread = map(numbers, decode(a_distribution(1, sharpness)))
     directions = np.stack([np.cos(np.arange(0, 6.3, 0.1)), np.sin(np.arange(0, 6.3, 0.1))])
 
@@ -178,13 +189,19 @@ def test_certainty_has_no_spread(color: int) -> None:
     assert 0 == pytest.approx(spread.item(), abs=0.1)
 
 
-def decoded(generator: keras.Model, shift: np.ndarray, temperature: float, picture: np.ndarray) -> Any:
+def decoded(
+    generator: keras.Model, shift: np.ndarray, temperature: float, picture: np.ndarray
+) -> Any:
     """Return ab and spread of a picture under a decoding."""
-    return map(numbers, decode(with_decoding(generator, shift, temperature)(picture, training=False)))
+    return map(
+        numbers, decode(with_decoding(generator, shift, temperature)(picture, training=False))
+    )
 
 
-def test_temperature_goes_from_calm_to_the_likeliest(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
-    """Very cold is the likeliest color, very hot the mean of the grid; spread only falls on the way down."""
+def test_temperature_goes_from_calm_to_the_likeliest(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
+    """Very cold is the likeliest color, very hot the mean of the grid; cold has less spread."""
     still = np.zeros(len(color_grid()))
     logits = numbers(small_generator(some_lightness, training=False))
     cold, cold_spread = decoded(small_generator, still, 1e-5, some_lightness)
@@ -198,8 +215,10 @@ def test_temperature_goes_from_calm_to_the_likeliest(small_generator: keras.Mode
     assert (cold_spread <= plain_spread + 0.1).all()
 
 
-def test_decoding_is_shift_then_temperature(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
-    """The served layer computes (logits - shift) / temperature, and is replaced, not stacked, when given again."""
+def test_decoding_is_shift_then_temperature(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
+    """The served layer is (logits - shift) / temperature; given again it is replaced."""
     shift = np.random.default_rng(3).normal(size=len(color_grid())).astype(np.float32)
     once = with_decoding(small_generator, shift, 0.4)
     twice = with_decoding(with_decoding(small_generator, shift * 2, 3.0), shift, 0.4)
@@ -207,11 +226,15 @@ def test_decoding_is_shift_then_temperature(small_generator: keras.Model, some_l
 
     for generator in (once, twice):
         expected = (logits - shift) / 0.4
-        assert expected == pytest.approx(numbers(generator(some_lightness, training=False)), rel=1e-3, abs=1e-3)
+        assert expected == pytest.approx(
+            numbers(generator(some_lightness, training=False)), rel=1e-3, abs=1e-3
+        )
         assert DECODING == generator.layers[-1].name
 
 
-def test_training_takes_the_decoding_off(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
+def test_training_takes_the_decoding_off(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
     """without_decoding gives back the plain scores, with or without a decoding on."""
     shift = np.ones(len(color_grid()))
     plain = numbers(small_generator(some_lightness, training=False))

@@ -15,7 +15,14 @@ from keras import ops
 from worker import models
 from worker.errors import ModelError
 from worker.generator import color_grid, with_decoding
-from worker.models import CARD_FILE, GENERATOR_FILE, ModelStore, ModelVersion, in_precision, load_generator
+from worker.models import (
+    CARD_FILE,
+    GENERATOR_FILE,
+    ModelStore,
+    ModelVersion,
+    in_precision,
+    load_generator,
+)
 
 CARD = {"steps": 3}
 FAKE_BUILT_IN = ModelVersion("builtin", Path("nowhere"), {})
@@ -46,7 +53,9 @@ def published(served: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> 
 def version(published: Path, tmp_path: Path) -> ModelVersion:
     """Return a saved version that may be spoiled."""
     shutil.copytree(published, tmp_path / "0001")
-    return ModelVersion("1", tmp_path / "0001", json.loads((tmp_path / "0001" / CARD_FILE).read_text()))
+    return ModelVersion(
+        "1", tmp_path / "0001", json.loads((tmp_path / "0001" / CARD_FILE).read_text())
+    )
 
 
 def numbers(tensor: Any) -> np.ndarray:
@@ -60,7 +69,7 @@ def shown(folder: Path) -> list[str]:
 
 
 def test_versions_are_numbered(store: ModelStore, served: keras.Model) -> None:
-    """Each publish gets the next number, keeps its card, and becomes the latest; the others stay."""
+    """Each publish gets the next number, keeps its card and is the latest; the others stay."""
     first = store.publish(served, CARD)
     second = store.publish(served, {"steps": 9})
 
@@ -91,9 +100,13 @@ def fail(*_: Any, **__: Any) -> None:
 
 @pytest.mark.parametrize("failing", ["save", "_fsync", "_digest"])
 def test_a_failed_publish_leaves_no_version(
-    store: ModelStore, served: keras.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str
+    store: ModelStore,
+    served: keras.Model,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    failing: str,
 ) -> None:
-    """A disk that fails at any point of publishing leaves no version; the next publish sweeps up and succeeds."""
+    """A disk that fails while publishing leaves no version; the next publish sweeps up."""
     folder = tmp_path / "state" / "models"
     with monkeypatch.context() as broken:
         if failing == "save":
@@ -111,7 +124,9 @@ def test_a_failed_publish_leaves_no_version(
     assert ["0001"] == shown(folder)
 
 
-def test_a_crash_between_files_is_swept(store: ModelStore, served: keras.Model, tmp_path: Path) -> None:
+def test_a_crash_between_files_is_swept(
+    store: ModelStore, served: keras.Model, tmp_path: Path
+) -> None:
     """Half a version that a killed process left is not a version and goes with the next publish."""
     left = tmp_path / "state" / "models" / ".publishing-99999"
     left.mkdir(parents=True)
@@ -143,17 +158,22 @@ def test_weights_lie_in_sixteen_bits(version: ModelVersion, tmp_path: Path) -> N
 def test_a_loaded_generator_computes_what_was_published(
     version: ModelVersion, served: keras.Model, some_lightness: np.ndarray, precision: str
 ) -> None:
-    """What is loaded gives nearly the scores of what was published, as float32, in either precision."""
+    """What is loaded gives nearly the scores of what was published, in either precision."""
     loaded = load_generator(version, precision)
     expected = numbers(served(some_lightness, training=False))
     actual = numbers(loaded(some_lightness, training=False))
 
     assert np.float32 == actual.dtype
-    assert np.abs(expected - actual).max() < (0.02 if precision == "float32" else 0.15) * np.abs(expected).max()
+    assert (
+        np.abs(expected - actual).max()
+        < (0.02 if precision == "float32" else 0.15) * np.abs(expected).max()
+    )
 
 
-def test_precision_changes_no_weight(small_generator: keras.Model, some_lightness: np.ndarray) -> None:
-    """A copy in another precision is a copy: the original stays, the outputs stay close, the way back is exact."""
+def test_precision_changes_no_weight(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
+    """A copy in another precision leaves the original alone, and the way back is exact."""
     before = [weight.copy() for weight in small_generator.get_weights()]
     mixed = in_precision(small_generator, "mixed_bfloat16")
     back = in_precision(mixed, "float32")
@@ -208,8 +228,10 @@ def test_code_in_a_model_is_refused(version: ModelVersion) -> None:
 
 
 @pytest.mark.parametrize("card", ["", "{", "[]", "{}"])
-def test_a_broken_card_is_a_model_error(store: ModelStore, published: Path, tmp_path: Path, card: str) -> None:
-    """A card that cannot be read, or lacks what it must have, makes its version unusable: a ModelError, never another."""
+def test_a_broken_card_is_a_model_error(
+    store: ModelStore, published: Path, tmp_path: Path, card: str
+) -> None:
+    """A card that cannot be read, or lacks what it must have, is a ModelError, never another."""
     home = tmp_path / "state" / "models" / "0001"
     shutil.copytree(published, home)
     (home / CARD_FILE).write_text(card)
@@ -218,7 +240,9 @@ def test_a_broken_card_is_a_model_error(store: ModelStore, published: Path, tmp_
         load_generator(store.get(1))
 
 
-def test_a_broken_version_does_not_block_the_store(store: ModelStore, served: keras.Model, published: Path, tmp_path: Path) -> None:
+def test_a_broken_version_does_not_block_the_store(
+    store: ModelStore, served: keras.Model, published: Path, tmp_path: Path
+) -> None:
     """Beside a version with a broken card the next one can be published, and is the latest."""
     home = tmp_path / "state" / "models" / "0001"
     shutil.copytree(published, home)
@@ -229,7 +253,9 @@ def test_a_broken_version_does_not_block_the_store(store: ModelStore, served: ke
     assert version == store.get("latest")
 
 
-def test_strange_things_in_the_folder_are_left_alone(store: ModelStore, served: keras.Model, tmp_path: Path) -> None:
+def test_strange_things_in_the_folder_are_left_alone(
+    store: ModelStore, served: keras.Model, tmp_path: Path
+) -> None:
     """Notes and folders with other names are neither versions nor swept."""
     folder = tmp_path / "state" / "models"
     folder.mkdir(parents=True)
@@ -242,7 +268,7 @@ def test_strange_things_in_the_folder_are_left_alone(store: ModelStore, served: 
 
 
 def test_the_real_built_in_loads(some_lightness: np.ndarray) -> None:
-    """NEEDS worker/weights/builtin: it loads, is at most 20 MB, and its card says where it comes from."""
+    """NEEDS worker/weights/builtin: it loads, has at most 20 MB, and a card of its origin."""
     version = models.built_in()
     generator = load_generator(version)
     scores = numbers(generator(some_lightness, training=False))

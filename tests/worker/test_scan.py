@@ -1,4 +1,4 @@
-"""Promises of worker.scan.read: every honest file reads back right, every other is refused in plain words."""
+"""Promises of worker.scan.read: honest files read back right, others are refused in words."""
 
 import io
 import logging
@@ -8,7 +8,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import cv2
 import imagecodecs
 import numpy as np
 import pytest
@@ -39,12 +38,22 @@ GRAY16 = gray_scene(*SIZE, 16)
 BITS = gray_scene(*SIZE) > 127
 
 
+def scan_or_reason(path: Path, settings: ReadSettings = SETTINGS) -> scan.Scan | str:
+    """Read a file; return the scan, or the reason why it was refused."""
+    try:
+        return scan.read(path, settings)
+    except ScanError as error:
+        return str(error)
+
+
 def lightness_gap(expected: Array, actual: Array) -> float:
     """Return the largest difference in L* between two gray pictures of any depth."""
     return float(100 * np.abs(color.lightness(expected) - color.lightness(actual)).max())
 
 
-LOSSLESS: dict[str, tuple[str, Array, dict[str, Any], Array]] = {  # suffix, stored, options, expected
+LOSSLESS: dict[
+    str, tuple[str, Array, dict[str, Any], Array]
+] = {  # suffix, stored, options, expected
     "png 8": (".png", GRAY, {}, GRAY),
     "png 16": (".png", GRAY16, {}, GRAY16),
     "png 1": (".png", BITS, {}, BITS * np.uint8(255)),
@@ -141,33 +150,33 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     ("photometric", "bits", "strip"),
     [(1, 4, bytes([0x0F, 0x84])), (0, 4, bytes([0xF0, 0x7B])), (1, 2, bytes([0b00111001, 0]))],
 )
-def test_few_bits_are_scaled_or_refused(tmp_path: Path, photometric: int, bits: int, strip: bytes) -> None:
-    """TIFF samples of 2 or 4 bits span black to white, or the file is refused: never a nearly black photo."""
+def test_few_bits_are_scaled_or_refused(
+    tmp_path: Path, photometric: int, bits: int, strip: bytes
+) -> None:
+    """TIFF samples of 2 or 4 bits span black to white or are refused, never nearly black."""
     path = tmp_path / "a.tif"
     path.write_bytes(plain_tiff(4, 1, bits, photometric, strip))
-    try:
-        read = scan.read(path, SETTINGS)
-    except ScanError as error:
-        assert "bits" in str(error)
+    read = scan_or_reason(path)
+
+    if isinstance(read, str):
+        assert "bits" in read
     else:
         assert [0, 255] == read.gray[0, :2].tolist()
 
 
 @pytest.mark.parametrize("photometric", [5, 6, 8])
 def test_unknown_color_models_are_refused(tmp_path: Path, photometric: int) -> None:
-    """A CMYK, YCbCr or Lab TIFF is converted or refused; its samples are never taken for red, green and blue."""
+    """A CMYK, YCbCr or Lab TIFF is refused; its samples are not taken for red, green and blue."""
     samples = 4 if photometric == 5 else 3
     lab = np.zeros((8, 8, samples), np.uint8)
     lab[..., 0] = 200
     path = tmp_path / "a.tif"
-    path.write_bytes(plain_tiff(8, 8, 8, photometric, lab.tobytes(), samples))
-    try:
-        read = scan.read(path, SETTINGS)
-    except ScanError as error:
-        assert "transparent" not in str(error)
-        assert "in color already" not in str(error)
-    else:
-        pytest.fail(f"read as gray {read.gray[0, 0]}")
+    path.write_bytes(plain_tiff(8, 8, 8, photometric, lab.tobytes(), samples=samples))
+    read = scan_or_reason(path)
+
+    assert isinstance(read, str)
+    assert "transparent" not in read
+    assert "in color already" not in read
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -206,7 +215,9 @@ def test_orientation_leaves_the_exif_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_a_broken_exif_block_does_not_cost_the_photo(tmp_path: Path, suffix: str) -> None:
     """Metadata that cannot be read is left behind; the picture is still read."""
-    path = save(tmp_path / f"a{suffix}", as_rgb(GRAY), exif=b"Exif\0\0garbage that is not a TIFF header")
+    path = save(
+        tmp_path / f"a{suffix}", as_rgb(GRAY), exif=b"Exif\0\0garbage that is not a TIFF header"
+    )
 
     assert GRAY.shape == scan.read(path, SETTINGS).gray.shape
 
@@ -216,7 +227,12 @@ def test_resolution_and_texts_are_read(tmp_path: Path) -> None:
     jpeg = save(tmp_path / "a.jpg", GRAY, dpi=(300, 300))
     png = save(tmp_path / "a.png", GRAY, dpi=(600, 600))
     inch = save(
-        tmp_path / "a.tif", GRAY, resolution=(1200, 600), resolutionunit="INCH", description="Harbor", metadata=None
+        tmp_path / "a.tif",
+        GRAY,
+        resolution=(1200, 600),
+        resolutionunit="INCH",
+        description="Harbor",
+        metadata=None,
     )
     centimeter = save(tmp_path / "b.tif", GRAY, resolution=(100, 100), resolutionunit="CENTIMETER")
 
@@ -257,7 +273,7 @@ def test_color_is_told_from_tone(seed: int) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_sepia_keeps_its_lightness(tmp_path: Path, suffix: str, depth: int) -> None:
-    """A toned print is accepted; the scan has the print's L* within 1.0 at every pixel, at the print's depth."""
+    """A toned print is accepted; the scan has the print's depth, and its L* at every pixel."""
     toned = sepia(gray_scene(*SIZE, depth))
     read = scan.read(save(tmp_path / f"a{suffix}", toned), SETTINGS)
     linear = color.srgb_to_linear(toned / np.iinfo(toned.dtype).max)
@@ -274,6 +290,18 @@ def test_sepia_jpeg_is_accepted(tmp_path: Path) -> None:
     assert SIZE == read.gray.shape
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"), [((1000, 700), (512, 358)), ((60, 80), (60, 80)), ((1, 4000), (1, 512))]
+)
+def test_the_small_copy_keeps_the_proportions(size: tuple[int, int], expected: Any) -> None:
+    """A scan's small copy has a long side of at most 512 pixels, the scan's depth and its mean."""
+    gray = gray_scene(*size, 16)
+    small = scan.Scan(gray, "tiff").small
+
+    assert (expected, gray.dtype) == (small.shape, small.dtype)
+    assert gray.mean() == pytest.approx(small.mean(), rel=0.01)
+
+
 def test_zero_bytes_are_refused(tmp_path: Path) -> None:
     """An empty file is called empty."""
     for suffix in scan.KIND_OF_SUFFIX:
@@ -286,7 +314,11 @@ def test_zero_bytes_are_refused(tmp_path: Path) -> None:
 
 def noisy(depth: int = 8) -> Array:
     """Return a picture that does not compress, so that cutting a file cuts pixels."""
-    return np.random.default_rng(0).integers(0, 2**depth, (80, 90)).astype(np.uint8 if depth == 8 else np.uint16)
+    return (
+        np.random.default_rng(0)
+        .integers(0, 2**depth, (80, 90))
+        .astype(np.uint8 if depth == 8 else np.uint16)
+    )
 
 
 WHOLE: dict[str, tuple[str, bytes]] = {
@@ -307,7 +339,7 @@ for _compression in (None, "lzw", "zlib", "packbits"):
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
-    """Wherever a file was cut, it is refused as damaged; half a photo is never taken for a whole one."""
+    """Wherever a file was cut, it is refused as damaged; half a photo is not a photo."""
     suffix, data = WHOLE[name]
     path = tmp_path / f"a{suffix}"
     path.write_bytes(data[: max(1, int(len(data) * share))])
@@ -329,12 +361,9 @@ def test_flipped_bytes_never_crash(tmp_path: Path, name: str) -> None:
         for place in rng.integers(0, min(len(data), 400), 3):
             spoiled[place] = rng.integers(256)
         path.write_bytes(spoiled)
-        try:
-            read = scan.read(path, small)
-        except ScanError as error:
-            assert str(error)
-        else:
-            assert read.gray.ndim == 2
+        read = scan_or_reason(path, small)
+
+        assert read if isinstance(read, str) else read.gray.ndim == 2
 
 
 def test_text_named_jpg_is_refused(tmp_path: Path) -> None:
@@ -369,17 +398,24 @@ def test_a_foreign_suffix_is_refused(tmp_path: Path, name: str) -> None:
         (".png", png_bomb(60_000, 60_000)),
         (".tif", plain_tiff(60_000, 60_000, 8, 1, bytes(1000))),
         (".tif", plain_tiff(60_000, 60_000, 16, 1, bytes(1000))),
-        (".jpg", encoded("JPEG", GRAY).replace(struct.pack(">HH", *SIZE), struct.pack(">HH", 60_000, 60_000), 1)),
+        (
+            ".jpg",
+            encoded("JPEG", GRAY).replace(
+                struct.pack(">HH", *SIZE), struct.pack(">HH", 60_000, 60_000), 1
+            ),
+        ),
     ],
     ids=["png", "tiff", "tiff 16", "jpeg"],
 )
 def test_a_decompression_bomb_is_refused_at_once(tmp_path: Path, suffix: str, data: bytes) -> None:
-    """Absurd dimensions are refused from the header, with the numbers and the knob, before memory is taken."""
+    """Absurd dimensions are refused from the header, with the numbers and the knob, at once."""
     path = tmp_path / f"a{suffix}"
     path.write_bytes(data)
     start = time.perf_counter()
 
-    with pytest.raises(ScanError, match=r"60000 x 60000.*3600 megapixels.*limits\.megapixels allows 500"):
+    with pytest.raises(
+        ScanError, match=r"60000 x 60000.*3600 megapixels.*limits\.megapixels allows 500"
+    ):
         scan.read(path, SETTINGS)
 
     assert time.perf_counter() - start < 1
@@ -403,7 +439,9 @@ def test_no_pixels_are_refused(tmp_path: Path) -> None:
         scan.read(path, SETTINGS)
 
 
-def test_denied_permission_is_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_denied_permission_is_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file that may not be read is refused with that reason; this holds for root's tests too."""
 
     def deny(_path: Path) -> bytes:
@@ -416,7 +454,9 @@ def test_denied_permission_is_the_files_fault(tmp_path: Path, monkeypatch: pytes
         scan.read(path, SETTINGS)
 
 
-def test_a_failing_disk_is_not_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An I/O error while reading stays an OSError, so that the job is tried again."""
 
     def fail(_path: Path) -> bytes:
@@ -477,12 +517,9 @@ def test_animation_is_refused_or_its_first_picture_taken(tmp_path: Path) -> None
     path = tmp_path / "a.webp"
     frames = [Image.fromarray(as_rgb(gray_scene(40, 40, seed=seed))) for seed in range(3)]
     frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
-    try:
-        read = scan.read(path, SETTINGS)
-    except ScanError as error:
-        assert str(error)
-    else:
-        assert (40, 40) == read.gray.shape
+    read = scan_or_reason(path)
+
+    assert read if isinstance(read, str) else (40, 40) == read.gray.shape
 
 
 def test_reading_says_nothing_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -493,11 +530,13 @@ def test_reading_says_nothing_in_the_log(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.DEBUG), pytest.raises(ScanError):
         scan.read(path, SETTINGS)
 
-    assert [] == [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [] == [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR
+    ]
 
 
 def test_read_color_gives_what_was_stored(tmp_path: Path) -> None:
-    """A color photograph comes upright, as 8-bit RGB; gray has equal channels; 16 bits are scaled."""
+    """A color photograph comes upright, in 8-bit RGB; gray has equal channels."""
     photo = color_scene(40, 50)
     wide = save(tmp_path / "wide.tif", photo.astype(np.uint16) * np.uint16(257))
     lying = save(tmp_path / "lying.png", turned(photo, 6), exif=exif_block(6))
@@ -508,25 +547,18 @@ def test_read_color_gives_what_was_stored(tmp_path: Path) -> None:
     assert np.array_equal(as_rgb(GRAY), scan.read_color(gray, SETTINGS))
 
 
-def test_large_scans_are_not_copied_to_float(tmp_path: Path) -> None:
-    """Reading 4 megapixels of gray-as-RGB takes no more than a second: no full-size float work is done."""
-    path = save(tmp_path / "a.png", as_rgb(cv2.resize(GRAY, (2000, 2000))), compress_level=1)
-    start = time.perf_counter()
-    scan.read(path, SETTINGS)
-
-    assert time.perf_counter() - start < 5
-
-
 def test_the_text_chunk_bomb_is_refused(tmp_path: Path) -> None:
-    """A PNG whose comment inflates to hundreds of megabytes is refused or its comment left unread."""
+    """A PNG whose comment inflates to 100 megabytes is refused or its comment left unread."""
     path = tmp_path / "a.png"
     bomb = b"Comment\0\0" + zlib.compress(bytes(100_000_000), 9)
-    chunk = struct.pack(">I", len(bomb)) + b"zTXt" + bomb + struct.pack(">I", zlib.crc32(b"zTXt" + bomb))
+    chunk = (
+        struct.pack(">I", len(bomb))
+        + b"zTXt"
+        + bomb
+        + struct.pack(">I", zlib.crc32(b"zTXt" + bomb))
+    )
     data = encoded("PNG", GRAY)
     path.write_bytes(data[:33] + chunk + data[33:])
-    try:
-        read = scan.read(path, SETTINGS)
-    except ScanError as error:
-        assert str(error)
-    else:
-        assert np.array_equal(GRAY, read.gray)
+    read = scan_or_reason(path)
+
+    assert read if isinstance(read, str) else np.array_equal(GRAY, read.gray)

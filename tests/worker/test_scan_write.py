@@ -1,4 +1,4 @@
-"""Promises of worker.scan.write: same container, size and depth, what the scan carried, and the label of its origin."""
+"""Promises of worker.scan.write: same container, size and depth, metadata, and the AI label."""
 
 import io
 import re
@@ -34,7 +34,9 @@ def photo_of(gray: Array) -> Array:
     return color.merge(gray, ab)
 
 
-def written(rgb: Array, of: scan.Scan, output: OutputFormat = "same", *, label: bool = True) -> bytes:
+def written(
+    rgb: Array, of: scan.Scan, output: OutputFormat = "same", *, label: bool = True
+) -> bytes:
     """Return the bytes of the file that `write` makes."""
     file = io.BytesIO()
     scan.write(rgb, of, WriteSettings(output, label), file)
@@ -64,7 +66,7 @@ def test_the_container_and_size_stay(kind: scan.Kind) -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("depth", [8, 16])
 def test_another_container_can_be_chosen(kind: scan.Kind, output: OutputFormat, depth: int) -> None:
-    """output.format decides over the scan's own kind, from every kind and depth, with all that it carries."""
+    """The chosen format decides over the scan's own kind, whatever that carries."""
     source = a_scan(kind, depth, exif=exif_block(1), dpi=(300.0, 300.0), texts={270: "Harbor"})
     data = written(photo_of(source.gray), source, output)
 
@@ -88,7 +90,7 @@ def test_png_keeps_every_code(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_tiff_keeps_every_code(depth: int) -> None:
-    """TIFF holds the photo exactly, at its depth (read by OpenCV's libtiff and, at 8 bits, by Pillow)."""
+    """TIFF holds the photo exactly, at its depth (read by OpenCV and, at 8 bits, by Pillow)."""
     source = a_scan("tiff", depth)
     rgb = photo_of(source.gray)
     data = written(rgb, source)
@@ -169,13 +171,16 @@ def test_the_color_space_is_stated(kind: scan.Kind) -> None:
     source = a_scan(kind)
     profile = opened(written(photo_of(source.gray), source)).info["icc_profile"]
 
-    assert "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+    assert (
+        "srgb"
+        in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("label", [True, False])
 def test_the_label_is_there_unless_switched_off(kind: scan.Kind, *, label: bool) -> None:
-    """XMP says DigitalSourceType where it belongs for each kind; without the label there is no trace of it."""
+    """XMP says DigitalSourceType where it belongs; without the label there is no trace of it."""
     source = a_scan(kind, exif=exif_block(1))
     data = written(photo_of(source.gray), source, label=label)
     image = opened(data)
@@ -202,7 +207,7 @@ def test_the_label_is_sound_xmp() -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_photochrom_reads_what_it_wrote(tmp_path: Path, kind: scan.Kind) -> None:
-    """What comes out is a sound image of its kind: read back, it is refused only for being in color."""
+    """What comes out is a sound image of its kind, which photochrom's own reader takes."""
     source = a_scan(kind)
     suffix = next(suffix for suffix, named in scan.KIND_OF_SUFFIX.items() if named == kind)
     path = tmp_path / f"a{suffix}"
@@ -240,26 +245,42 @@ def test_a_full_disk_is_an_os_error(kind: scan.Kind) -> None:
 
 
 @given(
-    height=st.integers(1, 40), width=st.integers(1, 40), depth=st.sampled_from([8, 16]),
-    kind=st.sampled_from(["png gray", "png sepia", "tiff gray", "jpeg"]), seed=st.integers(0, 10**6),
-)  # fmt: skip
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    depth=st.sampled_from([8, 16]),
+    kind=st.sampled_from(["png gray", "png sepia", "tiff gray", "jpeg"]),
+    seed=st.integers(0, 10**6),
+)
 @settings(max_examples=60, deadline=None)
 def test_lightness_survives_the_whole_road(
-    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, depth: int, kind: str, seed: int
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    height: int,
+    width: int,
+    depth: int,
+    kind: str,
+    seed: int,
 ) -> None:
     """From file to PNG file, with any chroma, L* of each pixel is the scan's within 1.0."""
     folder = tmp_path_factory.mktemp("road")
     gray = gray_scene(height, width, 8 if kind == "jpeg" else depth, seed % 997)
     name, pixels = {
-        "png gray": ("a.png", gray), "png sepia": ("a.png", sepia(gray)), "tiff gray": ("a.tif", gray), "jpeg": ("a.jpg", gray),
-    }[kind]  # fmt: skip
+        "png gray": ("a.png", gray),
+        "png sepia": ("a.png", sepia(gray)),
+        "tiff gray": ("a.tif", gray),
+        "jpeg": ("a.jpg", gray),
+    }[kind]
     source = scan.read(save(folder / name, pixels), READ)
     stored = pixels if kind != "jpeg" else np.asarray(Image.open(folder / name))
     ab = np.random.default_rng(seed).uniform(-110, 110, (4, 4, 2)).astype(np.float32)
     photo = imagecodecs.png_decode(written(color.merge(source.gray, ab), source, "png"))
-    linear_in = color.srgb_to_linear((stored if stored.ndim == 3 else as_rgb(stored)) / np.iinfo(stored.dtype).max)
+    linear_in = color.srgb_to_linear(
+        (stored if stored.ndim == 3 else as_rgb(stored)) / np.iinfo(stored.dtype).max
+    )
     linear_out = color.srgb_to_linear(photo / np.iinfo(photo.dtype).max)
     expected = color.lightness_of_luminance(linear_in @ color.LUMINANCE)
 
     assert dtype_of(gray.dtype.itemsize * 8) == photo.dtype
-    assert expected == pytest.approx(color.lightness_of_luminance(linear_out @ color.LUMINANCE), abs=1.0)
+    assert expected == pytest.approx(
+        color.lightness_of_luminance(linear_out @ color.LUMINANCE), abs=1.0
+    )

@@ -13,7 +13,15 @@ from worker.errors import ScanError
 from worker.generator import color_grid
 from worker.settings import ReadSettings
 from worker.training import dataset
-from worker.training.dataset import Collection, batches, label_of, log_prior, make_batch, old_camera, prepare
+from worker.training.dataset import (
+    Collection,
+    batches,
+    label_of,
+    log_prior,
+    make_batch,
+    old_camera,
+    prepare,
+)
 
 READ = ReadSettings()
 PHOTOS = 12
@@ -57,7 +65,7 @@ def held_back(collection: Collection) -> set[bytes]:
 
 
 def test_every_fit_photo_is_there_once(collection: Collection) -> None:
-    """Photos of all sub-folders are squares of one size; a copy under another name is the same photo."""
+    """Photos of all sub-folders are squares of one size; a copy under another name is one."""
     assert (PHOTOS, 256, 256, 3) == collection.photos.shape
     assert PHOTOS == len({photo.tobytes() for photo in collection.photos})
     assert sorted(range(PHOTOS)) == sorted([*collection.training, *collection.validation])
@@ -80,8 +88,10 @@ def test_photos_do_not_fill_the_memory(collection: Collection) -> None:
     assert not base.flags.writeable
 
 
-def test_the_cache_is_used_again(folder: Path, cache: Path, collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time nothing is decoded, whatever the share of validation; the photos are the same."""
+def test_the_cache_is_used_again(
+    folder: Path, cache: Path, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time nothing is decoded, whatever the share of validation."""
 
     def refuse(*_: object) -> None:
         raise AssertionError
@@ -94,7 +104,9 @@ def test_the_cache_is_used_again(folder: Path, cache: Path, collection: Collecti
     assert set(again.validation) <= set(collection.validation)
 
 
-def test_a_half_filled_cache_is_not_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_filled_cache_is_not_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A preparation that was killed or met a full disk is begun anew, not believed."""
     read_color: Callable[..., np.ndarray] = scan.read_color
     calls: list[Path] = []
@@ -116,7 +128,7 @@ def test_a_half_filled_cache_is_not_one(folder: Path, tmp_path: Path, monkeypatc
 
 
 def test_a_photo_stays_on_its_side(folder: Path, tmp_path: Path, collection: Collection) -> None:
-    """When photos are added or moved, those that were held back still are, and no other of the old ones is."""
+    """When photos are added or moved, of the old ones the same are held back as before."""
     larger = tmp_path / "larger"
     shutil.copytree(folder, larger / "moved")
     for number in range(8):
@@ -165,7 +177,7 @@ def test_hidden_and_foreign_files_are_not_looked_at(folder: Path) -> None:
 
 
 def test_a_batch_has_its_shapes_and_ranges(collection: Collection) -> None:
-    """Lightness is in 0..1, chroma and labels are at a quarter of its size, and labels name colors near the chroma."""
+    """Lightness is in 0..1; chroma and labels are at a quarter of its size and agree."""
     batch = make_batch(collection, 64, 5, 1, 0)
 
     assert ((5, 64, 64, 1), np.float32) == (batch.lightness.shape, batch.lightness.dtype)
@@ -191,8 +203,10 @@ def test_a_batch_depends_on_seed_and_step_alone(collection: Collection) -> None:
     assert not np.array_equal(first[0].lightness, make_batch(collection, 32, 3, 6, 0).lightness)
 
 
-def test_every_epoch_shows_every_photo_once(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches that run over the end of an epoch go on with the next, in another order; validation photos never come."""
+def test_every_epoch_shows_every_photo_once(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each epoch shows each training photo once, in another order; validation never comes."""
     seen: list[int] = []
 
     def note(photo: np.ndarray, _crop: int, _rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -210,7 +224,7 @@ def test_every_epoch_shows_every_photo_once(collection: Collection, monkeypatch:
 
 
 def test_label_of_is_unbiased() -> None:
-    """Over many throws the mean of the labels' colors is the true color; rounding to the nearest would not give it."""
+    """Over many throws the mean of the labels' colors is the true color."""
     rng = np.random.default_rng(0)
     for true in ([0.0, 0.0], [3.0, -4.0], [7.5, 12.5], [-13.0, 21.0], [25.0, 31.0]):
         labels = label_of(np.tile(np.array(true, np.float32), (20_000, 1)), rng)
@@ -251,7 +265,7 @@ def test_old_cameras_differ_but_show_the_scene() -> None:
 
 
 def test_the_prior_is_how_common_colors_are(collection: Collection) -> None:
-    """log_prior is finite, the same each time, and highest for a color that the scenes are made of."""
+    """The prior is finite, the same each time, and high for a color of the scenes."""
     prior = log_prior(collection)
 
     assert (len(color_grid()),) == prior.shape

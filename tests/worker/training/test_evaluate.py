@@ -19,7 +19,7 @@ PLAIN = Decoding(0.0, 1.0)
 
 
 class Oracle:
-    """A generator that knows nothing of pictures and gives, for each square of a batch, logits fixed beforehand."""
+    """A generator that looks at no picture and gives logits fixed beforehand."""
 
     def __init__(self, logits: np.ndarray) -> None:
         """Take the logits (P, s, s, K), handed out in order."""
@@ -35,7 +35,7 @@ class Oracle:
 
 
 def logits_of(ab: np.ndarray, sharpness: float = 60.0) -> np.ndarray:
-    """Return logits whose likeliest color is `ab`, on one cell of a grid in which `ab` is a color."""
+    """Return logits that are all but sure of `ab`, where that is a color of the grid."""
     logits = np.zeros((*ab.shape[:-1], K), np.float32)
     label = label_of(ab, np.random.default_rng(0))
     np.put_along_axis(logits, label[..., None], sharpness, axis=-1)
@@ -57,7 +57,9 @@ def test_colorfulness_is_the_papers(seed: int) -> None:
     rgb = np.random.default_rng(seed).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 
     assert paper_colorfulness(rgb) == pytest.approx(colorfulness(rgb), rel=1e-4)
-    assert paper_colorfulness(color_scene(40, 50, seed)) == pytest.approx(colorfulness(color_scene(40, 50, seed)), rel=1e-4)
+    assert paper_colorfulness(color_scene(40, 50, seed)) == pytest.approx(
+        colorfulness(color_scene(40, 50, seed)), rel=1e-4
+    )
 
 
 def test_colorfulness_of_simple_pictures() -> None:
@@ -86,12 +88,16 @@ def examination(photos: list[np.ndarray], logits: np.ndarray) -> Examination:
 
 def true_logits(photos: list[np.ndarray]) -> np.ndarray:
     """Return logits that say the mean color of each photo."""
-    means = np.stack([color.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos])
-    return logits_of(np.broadcast_to(means[:, None, None], (len(photos), 8, 8, 2)).astype(np.float32))
+    means = np.stack(
+        [color.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos]
+    )
+    return logits_of(
+        np.broadcast_to(means[:, None, None], (len(photos), 8, 8, 2)).astype(np.float32)
+    )
 
 
 def test_gray_gains_nothing() -> None:
-    """A generator that gives gray has gain 0 and colorfulness 0, and its error is the chroma of the photos."""
+    """Gray has gain 0 and colorfulness 0, and its error is the chroma of the photos."""
     photos = flat_photos(3)
     gray = logits_of(np.zeros((3, 8, 8, 2), np.float32))
     scores = examination(photos, gray).score(FLAT, PLAIN)
@@ -103,7 +109,7 @@ def test_gray_gains_nothing() -> None:
 
 
 def test_the_truth_gains_much() -> None:
-    """A generator that knows the colors gains many decibels, errs hardly, and is as colorful as life."""
+    """The true colors gain many decibels, err hardly, and are as colorful as life."""
     photos = flat_photos(4)
     scores = examination(photos, true_logits(photos)).score(FLAT, PLAIN)
 
@@ -130,7 +136,7 @@ def test_more_photos_than_a_batch_are_each_met_once() -> None:
 
 
 def test_the_chosen_decoding_is_the_truest_that_is_colorful_enough() -> None:
-    """Of the decodings tried, the one that gains most among the colorful ones wins, with its own scores."""
+    """Of the decodings that are colorful enough the one that gains most wins."""
     photos = flat_photos(4)
     hesitant = true_logits(photos) / 60 * 3  # the truth is likeliest, but only just
     exam = examination(photos, hesitant + 2 * (color_grid() == 0).all(axis=1))

@@ -61,12 +61,14 @@ def moved(before: Weights, after: Weights) -> set[str]:
 
 def encoder_paths(gan: ColorizationGAN) -> set[str]:
     """Name the variables of the pretrained encoder."""
-    return {variable.path for layer in encoder_layers(gan.generator) for variable in layer.variables}
+    return {
+        variable.path for layer in encoder_layers(gan.generator) for variable in layer.variables
+    }
 
 
 @pytest.mark.parametrize("stage", ["step_alone", "step_adversarial"])
 def test_a_generator_step_moves_the_decoder_only(gan: ColorizationGAN, stage: str) -> None:
-    """Every variable of the decoder moves; the frozen encoder and the whole discriminator stay bit for bit."""
+    """Every variable of the decoder moves; encoder and discriminator stay bit for bit."""
     generator, discriminator = weights_of(gan.generator), weights_of(gan.discriminator)
     loss = getattr(gan, stage)(a_batch(), 1e-3)
 
@@ -76,7 +78,7 @@ def test_a_generator_step_moves_the_decoder_only(gan: ColorizationGAN, stage: st
 
 
 def test_a_discriminator_step_moves_the_discriminator_only(gan: ColorizationGAN) -> None:
-    """Every kernel of the discriminator moves; the generator stays bit for bit, its moving statistics too."""
+    """Every kernel of the discriminator moves; the generator stays, its statistics too."""
     generator, discriminator = weights_of(gan.generator), weights_of(gan.discriminator)
     loss = gan.step_judge(a_batch(), 1e-3)
     after = moved(discriminator, weights_of(gan.discriminator))
@@ -89,7 +91,7 @@ def test_a_discriminator_step_moves_the_discriminator_only(gan: ColorizationGAN)
 
 @pytest.mark.parametrize("train_encoder", [True, False])
 def test_the_encoder_learns_when_it_should(*, train_encoder: bool) -> None:
-    """With train_encoder, and only then, the pretrained layers are among what the generator's steps move."""
+    """With train_encoder, and only then, the generator's steps move the pretrained layers."""
     gan = a_gan(train_encoder=train_encoder)
     decoder = {variable.path for variable in gan.generator.trainable_variables} - encoder_paths(gan)
     expected = decoder | (encoder_paths(gan) if train_encoder else set())
@@ -103,11 +105,13 @@ def test_no_rate_no_learning(gan: ColorizationGAN) -> None:
     before = weights_of(gan.generator)
     gan.step_alone(a_batch(), 0.0)
 
-    assert not {path for path in moved(before, weights_of(gan.generator)) if path.endswith("kernel")}
+    assert not {
+        path for path in moved(before, weights_of(gan.generator)) if path.endswith("kernel")
+    }
 
 
 def test_practice_on_one_batch_helps(gan: ColorizationGAN) -> None:
-    """A few steps on one batch lower the class loss; discriminator steps lower the discriminator's."""
+    """A few steps on one batch lower the class loss, and the discriminator's its own."""
     batch = a_batch()
     alone = [gan.step_alone(batch, 3e-3) for _ in range(12)]
     judged = [gan.step_judge(batch, 1e-3) for _ in range(12)]
@@ -122,7 +126,7 @@ def test_the_first_loss_is_that_of_knowing_nothing(gan: ColorizationGAN) -> None
 
 
 def test_passing_for_real_is_part_of_the_adversarial_loss(gan: ColorizationGAN) -> None:
-    """On the same weights the adversarial stage's loss exceeds the lone one's by the weighted verdict."""
+    """The adversarial stage's loss exceeds the lone one's by the weighted verdict."""
     start = gan.state()
     alone = gan.step_alone(a_batch(), 0.0)
     gan.restore(start)
@@ -133,7 +137,7 @@ def test_passing_for_real_is_part_of_the_adversarial_loss(gan: ColorizationGAN) 
 
 @pytest.mark.parametrize("stage", ["step_alone", "step_judge", "step_adversarial"])
 def test_restored_state_goes_on_identically(gan: ColorizationGAN, stage: str) -> None:
-    """After restore the next step gives the same loss and the same weights, optimizer and averages included."""
+    """After restore the next steps give the same losses, weights, moments and averages."""
     step: Step = getattr(gan, stage)
     gan.step_alone(a_batch(1), 1e-3)
     gan.step_judge(a_batch(2), 1e-3)
@@ -155,8 +159,16 @@ def test_the_state_is_complete(gan: ColorizationGAN) -> None:
     gan.step_judge(a_batch(2), 1e-3)
     other = a_gan(seed=99)
     other.restore(gan.state())
-    expected = [gan.step_judge(a_batch(3), 1e-3), gan.step_alone(a_batch(4), 1e-3), gan.step_alone(a_batch(5), 1e-3)]
-    actual = [other.step_judge(a_batch(3), 1e-3), other.step_alone(a_batch(4), 1e-3), other.step_alone(a_batch(5), 1e-3)]
+    expected = [
+        gan.step_judge(a_batch(3), 1e-3),
+        gan.step_alone(a_batch(4), 1e-3),
+        gan.step_alone(a_batch(5), 1e-3),
+    ]
+    actual = [
+        other.step_judge(a_batch(3), 1e-3),
+        other.step_alone(a_batch(4), 1e-3),
+        other.step_alone(a_batch(5), 1e-3),
+    ]
 
     assert expected == pytest.approx(actual, rel=1e-4)
 
@@ -171,7 +183,7 @@ def test_a_foreign_state_is_refused(gan: ColorizationGAN) -> None:
 
 
 def test_the_served_generator_is_averaged(gan: ColorizationGAN) -> None:
-    """What is served holds, for each trained variable, the average over steps: here of the last two, by hand."""
+    """What is served holds the average over steps of each trained variable: here by hand."""
     gan.step_alone(a_batch(1), 1e-2)
     first = weights_of(gan.generator)
     gan.step_alone(a_batch(2), 1e-2)
@@ -197,7 +209,7 @@ def test_serving_leaves_the_training_alone(gan: ColorizationGAN) -> None:
 
 
 def test_the_adversarial_stage_begins_at_the_average(gan: ColorizationGAN) -> None:
-    """begin_adversarial takes the first stage's averaged weights, and its own averages start there."""
+    """The second stage takes the first one's averaged weights; its averages start there."""
     gan.step_alone(a_batch(1), 1e-2)
     gan.step_alone(a_batch(2), 1e-2)
     averaged = weights_of(gan.averaged_generator(adversarial=False))

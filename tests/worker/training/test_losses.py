@@ -50,7 +50,7 @@ def test_the_generator_wants_to_pass_for_real(verdict: np.ndarray) -> None:
 @given(VERDICTS, VERDICTS)
 @settings(max_examples=20, deadline=None)
 def test_the_discriminator_wants_to_tell_them_apart(real: np.ndarray, fake: np.ndarray) -> None:
-    """discriminator_loss is the binary cross-entropy of reals against 0.9 plus that of fakes against 0."""
+    """Its loss is the binary cross-entropy of reals against 0.9 plus that of fakes against 0."""
     x = real.astype(np.float64)
     on_real = REAL * np.logaddexp(0, -x) + (1 - REAL) * np.logaddexp(0, x)
     on_fake = np.logaddexp(0, fake.astype(np.float64))
@@ -62,6 +62,8 @@ def test_the_discriminator_wants_to_tell_them_apart(real: np.ndarray, fake: np.n
 def test_overconfidence_is_punished() -> None:
     """The discriminator's best verdict on reals is 0.9, not certainty."""
     none = np.full((1, 1, 1, 1), -30, np.float32)
-    losses = [float(discriminator_loss(np.full_like(none, x), none)) for x in (0.0, np.log(9), 10.0)]
+    losses = [
+        float(discriminator_loss(np.full_like(none, x), none)) for x in (0.0, np.log(9), 10.0)
+    ]
 
     assert min(losses) == losses[1]

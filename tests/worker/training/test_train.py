@@ -1,4 +1,4 @@
-"""Promises of worker.training.train: the whole story on tiny images, stopped, resumed, and on a disk that fails."""
+"""Promises of worker.training.train: the story on tiny images, stopped, resumed, disturbed."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_story() -> Any:
-    """Make the networks narrow, the examination short and the arithmetic plain, so that the story takes seconds."""
+    """Make the networks narrow and the examination short, so that the story takes seconds."""
     patch = pytest.MonkeyPatch()
     patch.setattr(train, "build_generator", lambda: generator.build_generator(SMALL))
     patch.setattr(train, "training_precision", lambda: "float32")
@@ -56,13 +56,17 @@ class Home(NamedTuple):
     cache: Path
     told: list[Progress]
 
-    def train(self, plan: Plan | None, should_stop: Callable[[], bool] = lambda: False) -> ModelVersion | None:
+    def train(
+        self, plan: Plan | None, should_stop: Callable[[], bool] = lambda: False
+    ) -> ModelVersion | None:
         """Train here; keeps a copy of each report."""
 
         def report(progress: Progress) -> None:
             self.told.append(dataclasses.replace(progress))
 
-        return train.train(plan, self.store, self.run, self.cache, report=report, should_stop=should_stop)
+        return train.train(
+            plan, self.store, self.run, self.cache, report=report, should_stop=should_stop
+        )
 
 
 def home_in(folder: Path) -> Home:
@@ -72,7 +76,16 @@ def home_in(folder: Path) -> Home:
 
 def plan_for(photos: Path, **changes: Any) -> Plan:
     """Plan the small training."""
-    return Plan(**{"folders": (photos,), "start": "scratch", "budget": Budget(steps=STEPS), "settings": RECIPE, "seed": 5, **changes})
+    return Plan(
+        **{
+            "folders": (photos,),
+            "start": "scratch",
+            "budget": Budget(steps=STEPS),
+            "settings": RECIPE,
+            "seed": 5,
+            **changes,
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +99,11 @@ def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ho
 
 @pytest.mark.slow
 def test_the_story_ends_with_a_published_version(finished: tuple[Home, ModelVersion]) -> None:
-    """A version is published that loads, is calibrated, and whose card says from what, how long and how good."""
+    """A version is published that loads, is calibrated, and has a card of how it was made."""
     home, version = finished
-    scores = np.asarray(load_generator(version)(np.full((1, 32, 32, 1), 0.5, np.float32), training=False))
+    scores = np.asarray(
+        load_generator(version)(np.full((1, 32, 32, 1), 0.5, np.float32), training=False)
+    )
     card = version.card
 
     assert [version] == home.store.versions()[1:]
@@ -103,7 +118,7 @@ def test_the_story_ends_with_a_published_version(finished: tuple[Home, ModelVers
 
 
 def test_every_step_is_reported(finished: tuple[Home, ModelVersion]) -> None:
-    """Each step is told: alone first, then the judge, then both in turn; losses are finite and the rate is above 0."""
+    """Each step is told: alone first, then the judge, then both in turn; losses are finite."""
     told = finished[0].told
 
     assert [1, 2, 2, 3, 4] == [progress.step for progress in told]
@@ -111,7 +126,10 @@ def test_every_step_is_reported(finished: tuple[Home, ModelVersion]) -> None:
     assert [False, False, True, True, True] == [progress.adversarial for progress in told]
     assert 1 == told[-1].share
     assert all(progress.rate > 0 for progress in told)
-    assert all(np.isfinite([progress.generator_loss, progress.discriminator_loss]).all() for progress in told)
+    assert all(
+        np.isfinite([progress.generator_loss, progress.discriminator_loss]).all()
+        for progress in told
+    )
     assert told[-1].seconds > told[0].seconds >= 0
 
 
@@ -119,7 +137,7 @@ def test_every_step_is_reported(finished: tuple[Home, ModelVersion]) -> None:
 def test_a_resumed_training_ends_where_an_unbroken_one_does(
     photos: Path, tmp_path: Path, finished: tuple[Home, ModelVersion]
 ) -> None:
-    """Stopped between the stages and resumed from the checkpoint alone, the losses and the weights are the same."""
+    """Stopped and resumed from the checkpoint alone, the losses and the weights are the same."""
     stop_after = 3  # the lone stage is over, the judge has had its first step
     home = home_in(tmp_path)
     stopped = home.train(plan_for(photos), should_stop=lambda: len(home.told) == stop_after)
@@ -132,12 +150,16 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(
     assert version is not None
     unbroken, expected = finished
 
-    assert [progress.step for progress in unbroken.told] == [progress.step for progress in home.told]
+    assert [progress.step for progress in unbroken.told] == [
+        progress.step for progress in home.told
+    ]
     for name in ("generator_loss", "discriminator_loss", "rate"):
         assert [getattr(progress, name) for progress in unbroken.told] == pytest.approx(
             [getattr(progress, name) for progress in home.told], rel=1e-3
         )
-    for one, other in zip(load_generator(expected).get_weights(), load_generator(version).get_weights(), strict=True):
+    for one, other in zip(
+        load_generator(expected).get_weights(), load_generator(version).get_weights(), strict=True
+    ):
         assert np.allclose(one, other, rtol=1e-2, atol=2e-3)
     assert expected.card["photographs"] == version.card["photographs"]
     assert expected.card["steps"] == version.card["steps"]
@@ -145,9 +167,12 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(
 
 @pytest.mark.slow
 def test_a_version_can_be_trained_on(
-    photos: Path, tmp_path: Path, finished: tuple[Home, ModelVersion], monkeypatch: pytest.MonkeyPatch
+    photos: Path,
+    tmp_path: Path,
+    finished: tuple[Home, ModelVersion],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A published version is the start of the next training: its number is the parent, and its weights are where it begins."""
+    """A published version is where the next training begins, and is named as its parent."""
     home = home_in(tmp_path)._replace(store=finished[0].store)
     begun: list[list[np.ndarray]] = []
     teach = train._teach
@@ -216,9 +241,11 @@ class OneArray:
 
 
 def test_a_checkpoint_holds_the_whole_plan(tmp_path: Path) -> None:
-    """What is loaded is what was saved: plan, progress and state, so that resuming needs nothing else."""
+    """What is loaded is what was saved: plan, progress and state; resuming needs no more."""
     plan = plan_for(Path("/photos"), start=7, budget=Budget(minutes=2.5))
-    progress = Progress(step=12, seconds=3.25, adversarial=True, judge_steps=4, share=0.5, rate=1e-4)
+    progress = Progress(
+        step=12, seconds=3.25, adversarial=True, judge_steps=4, share=0.5, rate=1e-4
+    )
     train._save_checkpoint(tmp_path / "deep" / CHECKPOINT, OneArray(3.0), plan, progress)  # type: ignore[arg-type]
     loaded = train._load_checkpoint(tmp_path / "deep" / CHECKPOINT)
 
@@ -237,11 +264,13 @@ def half_saved(file: Any, **_: Any) -> None:
     fail()
 
 
-@pytest.mark.parametrize(("where", "what"), [("np.savez", half_saved), ("os.fsync", fail), ("Path.replace", fail)])
+@pytest.mark.parametrize(
+    ("where", "what"), [("np.savez", half_saved), ("os.fsync", fail), ("Path.replace", fail)]
+)
 def test_a_failing_disk_leaves_the_last_checkpoint_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, what: Callable[..., None]
 ) -> None:
-    """A checkpoint that cannot be written whole changes nothing: the last one can still be resumed, and no litter is left."""
+    """A checkpoint that cannot be written whole leaves the last one as it was, and no litter."""
     path, plan = tmp_path / CHECKPOINT, plan_for(Path("/photos"))
     train._save_checkpoint(path, OneArray(1.0), plan, Progress(step=1))  # type: ignore[arg-type]
     with monkeypatch.context() as failing:
@@ -282,7 +311,7 @@ def test_the_rate_warms_up_and_falls() -> None:
 
 
 def test_a_summary_can_be_logged() -> None:
-    """What is said of progress are plain numbers that JSON takes, and the speed is photos over seconds."""
+    """Progress is told in plain numbers that JSON takes; its speed is photos over seconds."""
     progress = Progress(step=8, judge_steps=2, seconds=4.0, generator_loss=1.23456789)
 
     assert 1.234568 == json.loads(json.dumps(progress.summary()))["generator_loss"]
