@@ -56,7 +56,6 @@ class Daemon:
         self._stop_asked = False
         self.held_up = False  # whether photos were left at the end
         self.ledger = Ledger(config.state / LEDGER_FILE)
-        self.pipeline = Pipeline(config, self.ledger, colorist, self._woken.set)
         self.watcher = Watcher(
             config.inbox,
             settle=config.watch.settle,
@@ -64,6 +63,9 @@ class Daemon:
             polling=config.watch.polling,
             on_stable=self.take,
             wake=self._woken.set,
+        )
+        self.pipeline = Pipeline(
+            config, self.ledger, colorist, self._woken.set, self.watcher.forget
         )
 
     def run(self) -> bool:
@@ -88,7 +90,8 @@ class Daemon:
         ):
             signal.signal(number, handler)
         now, wall = time.monotonic(), time.time()
-        swept = outbox.sweep(self.config.outbox)
+        folders = (self.config.outbox, self.config.originals.folder, self.config.rejected)
+        swept = sum(outbox.sweep(folder) for folder in folders)
         interrupted = self.ledger.recover()
         log.info(
             "daemon.started",
@@ -102,7 +105,7 @@ class Daemon:
             self.ledger.fail(job.id, reason, wall)
             self.pipeline.tally.rejected += 1
             log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
-            self.pipeline.set_aside(job, reason, now)
+            self.pipeline.originals.reject(job, reason, now)
         self.watcher.start(now)
 
     def main_loop(self) -> None:
@@ -145,19 +148,19 @@ class Daemon:
         """
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
-        try:
-            self.pipeline.release(time.time())
-            while self.pipeline.busy and time.monotonic() < deadline:
-                self._woken.clear()
+        while self.pipeline.busy and time.monotonic() < deadline:
+            self._woken.clear()
+            try:
+                self.pipeline.release(time.time())
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
-                if self.pipeline.busy:
-                    self._woken.wait(LONGEST_SLEEP)
-        except DeviceError as error:
-            log.warning("daemon.held_up", reason=str(error))
+            except DeviceError as error:
+                log.warning("daemon.held_up", reason=str(error))
+            if self.pipeline.busy:
+                self._woken.wait(LONGEST_SLEEP)
         done = not self.pipeline.busy
         if done:
             self.pipeline.close()
-        self.held_up = self._work_left()
+        self.held_up = self._jobs_left() or self.pipeline.originals.waiting()
         self.ledger.close()
         tally = self.pipeline.tally
         log.info(
@@ -184,7 +187,7 @@ class Daemon:
                 raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
             job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
-            self.pipeline.archive(job, time.monotonic())
+            self.pipeline.originals.archive(job, time.monotonic())
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = outbox.output_name(relative, self.config.output.format)
@@ -198,12 +201,14 @@ class Daemon:
     def _nothing_left(self, now: float) -> bool:
         if not self.watcher.settled(now) or self.pipeline.busy:
             return False
-        will_not_heal = self.pipeline.faults >= self.config.retry.attempts
-        return will_not_heal or not self._work_left()
+        attempts = self.config.retry.attempts
+        if self.pipeline.faults >= attempts:  # this will not heal by itself
+            return True
+        return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
-    def _work_left(self) -> bool:
+    def _jobs_left(self) -> bool:
         counts = self.ledger.counts()
-        return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] + self.pipeline.moves_left > 0
+        return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
 
     def _seconds_to_sleep(self, now: float) -> float:
         dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)

@@ -15,21 +15,22 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from service import inbox, outbox
+from service import outbox
 from service.config import Config
-from service.ledger import Job, Ledger
+from service.jobs import Job
+from service.ledger import Ledger
+from service.originals import Originals, still_there
+from service.sections import Retry
 from worker import scan
 from worker.errors import DeviceError, ScanError
 from worker.scan import Scan
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
-PIXELS_IN_MEMORY = (
-    256_000_000  # of all photos between reader and outbox; one larger photo goes alone
-)
+PIXELS_IN_MEMORY = 256_000_000  # from reader to outbox; one larger photo goes alone
 BATCHES_IN_MEMORY = 4
 
 T = TypeVar("T")
@@ -64,28 +65,24 @@ class Tally:
     rejected: int = 0
 
 
-class _Move(NamedTuple):
-    job: Job
-    move: Callable[[Path], Path]
-
-
-@dataclass
 class _Trouble:
     """How long the machine's faults make everything wait: doubling until something works again."""
 
-    first_wait: float
-    longest_wait: float
-    until: float = 0.0
-    faults: int = 0
+    def __init__(self, retry: Retry) -> None:
+        """There is no trouble yet."""
+        self._retry = retry
+        self.faults = 0
+        self.until = 0.0
 
     def begin(self, now: float) -> float:
-        if now >= self.until:  # photos that fail together are one fault
-            wait = min(self.longest_wait, self.first_wait * 2.0**self.faults)
-            self.faults = min(self.faults + 1, 32)
-            self.until = now + wait
+        """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
+        if now >= self.until:
+            self.until = now + self._retry.wait_after(self.faults)
+            self.faults += 1
         return self.until - now
 
     def end(self) -> None:
+        """Something works again."""
         self.faults, self.until = 0, 0.0
 
 
@@ -100,10 +97,16 @@ class Pipeline:
         ledger: where jobs come from and go to.
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
+        moved: told of each original that left the inbox.
     """
 
     def __init__(
-        self, config: Config, ledger: Ledger, colorist: Colorist, wake: Callable[[], None]
+        self,
+        config: Config,
+        ledger: Ledger,
+        colorist: Colorist,
+        wake: Callable[[], None],
+        moved: Callable[[Path], None] = lambda _path: None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
         self._config = config
@@ -116,19 +119,14 @@ class Pipeline:
         self._reading: dict[Future[Scan], Job] = {}
         self._ready: deque[tuple[Job, Scan, float]] = deque()
         self._writing: dict[Future[Path], tuple[Job, Scan]] = {}
-        self._moves: deque[_Move] = deque()  # originals on their way out of the inbox
-        self._trouble = _Trouble(config.retry.first_wait, config.retry.longest_wait)
+        self._trouble = _Trouble(config.retry)
+        self.originals = Originals(config, moved)
         self.tally = Tally()
 
     @property
     def busy(self) -> bool:
         """Whether photos are in hand."""
         return bool(self._claimed or self._reading or self._ready or self._writing)
-
-    @property
-    def moves_left(self) -> int:
-        """How many originals still are to be moved out of the inbox."""
-        return len(self._moves)
 
     @property
     def faults(self) -> int:
@@ -145,7 +143,7 @@ class Pipeline:
         """
         self._collect_written(now, wall)
         self._collect_read(now, wall)
-        self._move_originals(now)
+        self.originals.step(now)
         if claim and now >= self._trouble.until:
             self._claim(wall)
         self._start_reading()
@@ -154,10 +152,11 @@ class Pipeline:
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a step is useful though nothing woke it, or None."""
-        dues = [self._trouble.until - now] if self._moves else []
-        if self._ready:
-            dues.append(self._ready[0][2] + self._config.batch.longest_wait - now)
-        return max(0.0, min(dues)) if dues else None
+        move = self.originals.next_due(now)
+        if not self._ready:
+            return move
+        batch = max(0.0, self._ready[0][2] + self._config.batch.longest_wait - now)
+        return batch if move is None else min(batch, move)
 
     def release(self, wall: float) -> None:
         """Give back the jobs that nobody has begun to read."""
@@ -197,10 +196,10 @@ class Pipeline:
 
     def _read(self, job: Job) -> Scan:
         path = self._config.inbox / job.path
-        if inbox.snapshot(path) != job.snapshot:
+        if not still_there(path, job.snapshot):
             raise Changed
         photo = scan.read(path, self._config.read_settings)
-        if inbox.snapshot(path) != job.snapshot:
+        if not still_there(path, job.snapshot):
             raise Changed
         return photo
 
@@ -256,7 +255,7 @@ class Pipeline:
                 log.info(
                     "photo.delivered", job=job.id, path=job.path, output=job.output, seconds=seconds
                 )
-                self.archive(job, now)
+                self.originals.archive(job, now)
             del self._writing[future]
 
     # What went wrong, and whose fault it is
@@ -306,38 +305,4 @@ class Pipeline:
         self._ledger.fail(job.id, reason, wall)
         self.tally.rejected += 1
         log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
-        self.set_aside(job, reason, now)
-
-    def set_aside(self, job: Job, reason: str, now: float) -> None:
-        """Move the original of a failed job to the rejected ones, with the reason."""
-        move = partial(inbox.reject, reason=reason)
-        self._moves.append(
-            _Move(job, partial(move, inbox=self._config.inbox, rejected=self._config.rejected))
-        )
-        self._move_originals(now)
-
-    def archive(self, job: Job, now: float) -> None:
-        """Move the original of a finished job out of the inbox, if it is to be moved."""
-        if self._config.originals.after == "move":
-            move = partial(
-                inbox.archive, inbox=self._config.inbox, originals=self._config.originals.folder
-            )
-            self._moves.append(_Move(job, move))
-            self._move_originals(now)
-
-    def _move_originals(self, now: float) -> None:
-        """Move what waits to be moved; what the disk refuses is tried again after the wait."""
-        while self._moves and now >= self._trouble.until:
-            job, move = self._moves[0]
-            path = self._config.inbox / job.path
-            try:
-                if (
-                    inbox.snapshot(path) == job.snapshot
-                ):  # else it was taken away, or is another by now
-                    log.info("photo.moved", job=job.id, path=job.path, to=move(path))
-                self._moves.popleft()
-            except OSError as error:
-                seconds = self._trouble.begin(now)
-                log.warning(
-                    "photo.not_moved", job=job.id, path=job.path, reason=str(error), seconds=seconds
-                )
+        self.originals.reject(job, reason, now)

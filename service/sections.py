@@ -109,6 +109,10 @@ class Retry(Section):
     first_wait: Seconds = 5.0
     longest_wait: Seconds = 600.0
 
+    def wait_after(self, faults: int) -> float:
+        """Return the seconds to wait after so many faults in a row before this one."""
+        return min(self.longest_wait, self.first_wait * 2.0 ** min(faults, 32))
+
 
 class Stop(Section):
     """How the daemon ends; time in seconds."""

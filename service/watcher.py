@@ -64,7 +64,7 @@ class Watcher:
         poll: seconds between the looks of `polling`.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         inbox: Path,
         *,
