@@ -32,6 +32,7 @@ SMALLEST_SIDE = 96  # pixels; below it a photo has nothing to teach
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 READERS = 2  # threads that decode and augment
 PRIOR_PHOTOS = 1000  # enough to know how common each color is
+RAREST = 0.005  # probability added to each color; taking less off rare ones keeps blotches away
 AHEAD = 4  # batches made ready before they are asked for
 
 
@@ -169,7 +170,7 @@ def log_prior(collection: Collection) -> Floats:
     """Measure how likely each color of the grid is, on a fixed sample of the training photos.
 
     Returns:
-        (K,) float32 log-probabilities; colors that were not met count as one pixel in a thousand.
+        (K,) float32 log-probabilities, each color counted as a little commoner than it is.
     """
     rng = np.random.default_rng(0)
     side = CACHE_SIDE // 8
@@ -178,7 +179,7 @@ def log_prior(collection: Collection) -> Floats:
         photo = cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA)
         lab = color.lab_of_rgb(np.asarray(photo))
         count += np.bincount(label_of(lab[..., 1:], rng).ravel(), minlength=len(count))
-    return np.log(count / count.sum() + 1e-3).astype(np.float32)
+    return np.log(count / count.sum() + RAREST).astype(np.float32)
 
 
 def batches(

@@ -14,8 +14,8 @@ from worker.color import Pixels
 from worker.generator import decode
 
 BATCH = 8
-SHIFTS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
-TEMPERATURES = (1.0, 0.6, 0.4, 0.3)
+SHIFTS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)
+TEMPERATURES = (1.0, 0.7, 0.5, 0.35)
 COLORFUL_ENOUGH = 0.8  # of the truth's colorfulness; calmer looks dull, more shows false color
 
 
