@@ -4,6 +4,7 @@ TensorFlow is imported only by the commands that color or train, so that the oth
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -42,13 +43,14 @@ DEFAULT_CONFIG = Path("config.yaml")
 
 def main() -> None:
     """Run the command line; a known fault ends in one plain sentence and an exit code."""
+    logging.captureWarnings(capture=True)  # of libraries: into the log, or nowhere without one
     try:
         app()
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         sys.exit(EXIT_CONFIG)
-    except PhotochromError as error:
+    except (PhotochromError, OSError) as error:  # the latter where there is no queue to wait in
         print(f"photochrom: {error}", file=sys.stderr)
         sys.exit(EXIT_FAULT)
 
@@ -199,7 +201,11 @@ def _config_if_any(path: Path) -> Config:
 
 @contextmanager
 def _tensorflow_starts() -> Iterator[None]:
-    """Keep what TensorFlow writes at its start out of the log, but for debugging."""
+    """Keep what TensorFlow writes at its start out of the log, but for debugging.
+
+    Later it writes only when it dies; its errors are raised. TF_CPP_MIN_LOG_LEVEL=0 shows all.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept = os.dup(2)
     with TemporaryFile("w+", errors="backslashreplace") as said:
         os.dup2(said.fileno(), 2)
