@@ -88,7 +88,10 @@ class Command:
         Every line must be JSON.
         """
         complete = self.said.rpartition("\n")[0]
-        entries = [json.loads(line) for line in complete.splitlines()]
+        try:
+            entries = [json.loads(line) for line in complete.splitlines()]
+        except ValueError as error:
+            raise AssertionError(f"a line of the log is not JSON:\n{complete}") from error
         return [
             entry
             for entry in entries
