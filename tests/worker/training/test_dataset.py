@@ -153,7 +153,7 @@ def test_nothing_fit_is_a_scan_error(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for _ in range(2):
-        with pytest.raises(ScanError, match="no photograph fit for training"):
+        with pytest.raises(ScanError, match=r"no photograph in .* is fit for training"):
             prepare([photos], tmp_path / "cache", 0.1, READ)
     save(photos / "gray.png", gray_scene(120, 120))
     for _ in range(2):
@@ -271,7 +271,7 @@ def test_the_prior_is_how_common_colors_are(collection: Collection) -> None:
     assert (len(color_grid()),) == prior.shape
     assert np.isfinite(prior).all()
     assert np.array_equal(prior, log_prior(collection))
-    assert 1 == pytest.approx(np.exp(prior).sum(), abs=0.25)
+    assert 1 == pytest.approx((np.exp(prior) - dataset.RAREST).sum(), abs=1e-3)
     sky = color.lab_of_rgb(np.full((1, 1, 3), (90, 140, 220), np.uint8))[0, 0, 1:]
     near = np.linalg.norm(color_grid() - sky, axis=1) < 12
-    assert prior[near].max() > np.median(prior) + 2
+    assert prior[near].max() > np.median(prior) + 1
