@@ -1,4 +1,4 @@
-"""The real command as a process of its own, seen only from outside: its folders, its log, its exit code."""
+"""The real command as a process of its own, seen from outside: folders, log, exit code."""
 
 import json
 import os
@@ -58,9 +58,12 @@ class Command:
         with self._log.open("wb") as log, self._out.open("wb") as out:
             self.process = subprocess.Popen(
                 [*prefix, PHOTOCHROM, *arguments],
-                cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )  # fmt: skip
+            )
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -142,5 +145,5 @@ def can_be_ordinary() -> bool:
 
 
 def ordinary_prefix() -> tuple[str, ...]:
-    """Return what to put before a command so that permissions bind it, even when root runs the tests."""
+    """Return what to put before a command so that permissions bind it even for root."""
     return AS_ORDINARY_USER if os.geteuid() == 0 else ()

@@ -1,4 +1,7 @@
-"""`photochrom run` as a daemon: how files arrive, what disturbs it, and that it goes on. One process serves all tests."""
+"""`photochrom run` as a daemon: how files arrive, what disturbs it, and that it goes on.
+
+One process serves all tests, in their order.
+"""
 
 import json
 import os

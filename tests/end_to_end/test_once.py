@@ -1,4 +1,4 @@
-"""`photochrom run --once` on everything an archive may throw at it, good and bad, seen from outside."""
+"""`photochrom run --once` on everything an archive may throw at it, good and bad."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def drop_all(home: Home) -> None:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
-    """Run once on all of it; one name is taken in the rejected folder already, and one in the originals."""
+    """Run once on all of it; two names are taken where the originals go."""
     home = Home(tmp_path_factory.mktemp("once"))
     drop_all(home)
     dropped = {name: (home.inbox / name).read_bytes() for name in files(home.inbox)}
@@ -190,7 +190,9 @@ def test_colorize_colors_given_files_and_moves_nothing(done: Done, tmp_path: Pat
     good = save(tmp_path / "a.png", gray_scene(HEIGHT, WIDTH))
     bad = save(tmp_path / "b.png", color_scene(HEIGHT, WIDTH))
     config = str(done.home.folder / "config.yaml")
-    with Command(tmp_path, ["colorize", str(good), str(bad), "--out", "out", "-c", config]) as command:
+    with Command(
+        tmp_path, ["colorize", str(good), str(bad), "--out", "out", "-c", config]
+    ) as command:
         assert 3 == command.exit_code()
         assert [str(bad)] == [entry["path"] for entry in command.events("photo.refused")]
 

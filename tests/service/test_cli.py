@@ -1,6 +1,7 @@
 """Promises of the command line that need no generator: each test starts the real command."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from service import cli
+from service.config import ConfigError
 from service.ledger import LEDGER_FILE, Ledger
 from tests.images import gray_scene, save
+from worker.errors import ModelError
 
 PHOTOCHROM = Path(sys.executable).with_name("photochrom")
 WITHOUT_TENSORFLOW = """
@@ -46,8 +50,13 @@ def photochrom(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     environment.pop("PHOTOCHROM_CONFIG", None)
     return subprocess.run(
         [PHOTOCHROM, *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
@@ -72,8 +81,12 @@ def test_tensorflow_is_not_loaded_for_a_quick_answer(home: Path, command: str) -
     """Nor anything else that knows pixels."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW, *command.split()],
-        cwd=home, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert 0 == done.returncode
     assert "loaded: []" == done.stderr.strip()
@@ -126,6 +139,43 @@ class TestTheConfiguration:
 
         assert 0 == done.returncode
         assert f"{other / 'inbox'}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            1,
+            "photochrom: [Errno 28] No space left on device",
+        ),
+        (ModelError("there is no version 7"), 1, "photochrom: there is no version 7"),
+        (
+            ConfigError(["config.yaml:1: a: b", "config.yaml:2: c: d"]),
+            78,
+            "config.yaml:1: a: b\nconfig.yaml:2: c: d",
+        ),
+    ],
+)
+def test_every_known_fault_ends_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: Exception,
+    code: int,
+    words: str,
+) -> None:
+    """And in an exit code, never in a traceback."""
+
+    def failing() -> None:
+        raise fault
+
+    monkeypatch.setattr(cli, "app", failing)
+    monkeypatch.setattr(logging, "captureWarnings", lambda capture: capture)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert code == ended.value.code
+    assert f"{words}\n" == capsys.readouterr().err
 
 
 class TestStatus:

@@ -1,4 +1,4 @@
-"""Promises of service.daemon: in this process, with real folders and a ledger, and a fake device."""
+"""Promises of service.daemon, with real folders and a real ledger, and a fake device."""
 
 import signal
 import time
@@ -71,10 +71,15 @@ class Place:
     def files(self) -> dict[str, list[str]]:
         """List what is in each folder of photos."""
         folders = [
-            self.config.inbox, self.config.outbox, self.config.originals.folder, self.config.rejected
-        ]  # fmt: skip
+            self.config.inbox,
+            self.config.outbox,
+            self.config.originals.folder,
+            self.config.rejected,
+        ]
         return {
-            folder.name: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+            folder.name: sorted(
+                str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+            )
             for folder in folders
         }
 
@@ -127,7 +132,9 @@ class TestOnce:
 
     def test_a_machine_that_does_not_heal_is_not_waited_for(self, place: Place) -> None:
         """After as many waits as a photo has attempts it ends, and says that photos were left."""
-        place.colorist.paint_faults.extend(OSError(28, "No space left on device") for _ in range(20))
+        place.colorist.paint_faults.extend(
+            OSError(28, "No space left on device") for _ in range(20)
+        )
         place.drop("a.png")
         daemon = place.run_once()
 
@@ -137,7 +144,12 @@ class TestOnce:
         place.colorist.paint_faults.clear()
         place.run_once()
 
-        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == place.files()
+        assert {
+            "inbox": [],
+            "outbox": ["a.png"],
+            "originals": ["a.png"],
+            "rejected": [],
+        } == place.files()
 
     def test_originals_that_cannot_be_moved_count_as_left(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -159,7 +171,12 @@ class TestOnce:
         daemon = place.run_once()
 
         assert not daemon.held_up
-        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == place.files()
+        assert {
+            "inbox": [],
+            "outbox": ["a.png"],
+            "originals": ["a.png"],
+            "rejected": [],
+        } == place.files()
 
     def test_progress_is_told_in_photos(self, place: Place) -> None:
         """Done and of all, for a progress bar."""
@@ -200,8 +217,12 @@ class TestTake:
         daemon = place.run_once()
 
         assert 0 == daemon.pipeline.tally.finished
-        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a (2).png", "a.png"],
-                "rejected": []} == place.files()  # fmt: skip
+        assert {
+            "inbox": [],
+            "outbox": ["a.png"],
+            "originals": ["a (2).png", "a.png"],
+            "rejected": [],
+        } == place.files()
 
     def test_the_same_content_under_another_name_is_its_own_job_and_says_so(
         self, place: Place
@@ -214,7 +235,9 @@ class TestTake:
             place.run_once()
 
         assert ["a.png", "b.png"] == place.files()["outbox"]
-        assert [1] == [entry["same_content_as"] for entry in logs if "photo.queued" == entry["event"]]
+        assert [1] == [
+            entry["same_content_as"] for entry in logs if "photo.queued" == entry["event"]
+        ]
 
     def test_another_photo_of_the_same_name_gets_another_name(self, place: Place) -> None:
         """The photo that was delivered first is not overwritten."""
@@ -244,9 +267,12 @@ class TestTake:
             daemon = place.run_once()
             assert 1 == daemon.pipeline.tally.rejected
 
-        assert ["color (2).png", "color (2).png.reason.txt", "color.png", "color.png.reason.txt"] == (
-            place.files()["rejected"]
-        )
+        assert [
+            "color (2).png",
+            "color (2).png.reason.txt",
+            "color.png",
+            "color.png.reason.txt",
+        ] == (place.files()["rejected"])
 
     def test_kept_originals_are_colored_once(self, place: Place) -> None:
         """With `after: keep` every start sees them again, and leaves them alone."""
@@ -360,8 +386,12 @@ class TestAfterACrash:
             place.run_once()
 
         assert (1, 1) == (logs[0]["swept"], logs[0]["resumed"])
-        assert {"inbox": [], "outbox": ["sub/a.png"], "originals": ["sub/a.png"],
-                "rejected": []} == place.files()  # fmt: skip
+        assert {
+            "inbox": [],
+            "outbox": ["sub/a.png"],
+            "originals": ["sub/a.png"],
+            "rejected": [],
+        } == place.files()
 
     def test_a_photo_that_was_finished_but_not_archived_is_archived(self, place: Place) -> None:
         """The crash came between the last two steps; it is not colored again."""
@@ -427,7 +457,7 @@ class TestStopping:
         assert 12 == len(place.files()["outbox"])
 
     def test_the_stop_time_is_kept(self, place: Place) -> None:
-        """A disk that hangs does not hold the daemon up for ever; the photo is done after the next start."""
+        """A disk that hangs does not hold it up for ever; the next start does the photo."""
         place.config = place.configured(stop=Stop(within=0.1))
         place.drop("a.png")
         place.colorist.gate.clear()
@@ -444,4 +474,9 @@ class TestStopping:
         place.daemons.remove(daemon)
         place.run_once()
 
-        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == place.files()
+        assert {
+            "inbox": [],
+            "outbox": ["a.png"],
+            "originals": ["a.png"],
+            "rejected": [],
+        } == place.files()

@@ -15,12 +15,11 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("terminal", "shown"), [(False, True), (True, False)])
+@pytest.mark.parametrize(("stream", "shown"), [(io.StringIO(), True), (Terminal(), False)])
 def test_nothing_is_drawn_without_a_terminal_or_a_wish(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool, shown: bool  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, *, shown: bool
 ) -> None:
     """The report can be called all the same."""
-    stream = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     with progress_bar("photos", shown=shown) as report:
         report(1, 2, "words")

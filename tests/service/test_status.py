@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def used(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Fill a ledger: three done (one long ago), one rejected, one held up, one waiting since before."""
+    """Fill a ledger: three done (one long ago), one rejected, one held up, one waiting."""
     monkeypatch.setattr("time.time", lambda: NOON)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         for n in range(6):

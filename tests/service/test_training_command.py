@@ -39,7 +39,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replace the training by one that notes what it was asked, and obeys a stop."""
     asked: dict[str, Any] = {}
 
-    def train(plan: Any, _store: Any, run: Path, cache: Path, **callbacks: Callable[..., Any]) -> Any:
+    def train(
+        plan: Any, _store: Any, run: Path, cache: Path, **callbacks: Callable[..., Any]
+    ) -> Any:
         asked.update(plan=plan, run=run, cache=cache)
         callbacks["preparing"](1, 2)
         callbacks["report"](Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5))

@@ -1,0 +1,140 @@
+"""The generator that comes with photochrom; and that the fake one keeps the same promises."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.pipeline import Colorist
+from tests.fakes import FakeColorist
+from tests.images import as_rgb, gray_scene, save
+from worker import color, scan
+from worker.colorizer import Colorizer
+from worker.device import set_up_device
+from worker.errors import ScanError
+from worker.models import built_in
+from worker.scan import Scan
+from worker.settings import ColorSettings, ReadSettings, WriteSettings
+
+BATCH = 3
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> Colorizer:
+    """Load the built-in generator; small squares keep it quick."""
+    settings = ColorSettings(render_size=64, batch_size=BATCH)
+    return Colorizer(built_in(), settings, WriteSettings(), set_up_device())
+
+
+@pytest.fixture(params=["fake", "real"])
+def colorist(request: pytest.FixtureRequest) -> Colorist:
+    """Give both, one after the other."""
+    if request.param == "fake":
+        return FakeColorist(BATCH)
+    real: Colorist = request.getfixturevalue("colorizer")
+    return real
+
+
+def scans(count: int) -> list[Scan]:
+    """Make scans of different sizes and depths."""
+    return [
+        Scan(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n), "png")
+        for n in range(count)
+    ]
+
+
+class TestEveryColorist:
+    """What the pipeline relies on."""
+
+    def test_each_scan_gets_one_result_in_order(self, colorist: Colorist) -> None:
+        """However many there are; none is no fault."""
+        several = scans(2 * BATCH + 1)
+        results = colorist.predict(several)
+        backward = colorist.predict(several[::-1])[::-1]
+
+        assert len(several) == len(results)
+        for result, other in zip(results, backward, strict=True):
+            assert not isinstance(result, ScanError)
+            assert np.array_equal(result, other)
+        assert [] == colorist.predict([])
+
+    @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
+    def test_painting_writes_a_readable_file_of_the_same_size(
+        self, colorist: Colorist, kind: Any
+    ) -> None:
+        """In the container of the scan, in color."""
+        photo = Scan(gray_scene(50, 70), kind)
+        file = io.BytesIO()
+        colorist.paint(photo, colorist.predict([photo])[0], file)
+        image = Image.open(file)
+
+        assert (kind.upper(), "RGB", (70, 50)) == (image.format, image.mode, image.size)
+
+    def test_it_says_how_many_it_colors_together_and_by_which_model(
+        self, colorist: Colorist
+    ) -> None:
+        """For the pipeline and for the ledger."""
+        assert BATCH == colorist.batch_size
+        assert isinstance(colorist.model, str)
+        assert colorist.model
+
+
+def test_the_fake_refuses_and_fails_as_it_is_told() -> None:
+    """A refusal is a result among others; a fault ends the call, and only that."""
+    fake = FakeColorist()
+    fake.faults.append(MemoryError())
+    fake.refuses = lambda photo: photo.gray.shape[0] == 51
+    with pytest.raises(MemoryError):
+        fake.predict(scans(3))
+
+    assert [False, True, False] == [isinstance(one, ScanError) for one in fake.predict(scans(3))]
+
+
+class TestTheBuiltInGenerator:
+    """Comes with photochrom, and is a real one."""
+
+    def test_chroma_is_the_same_alone_and_at_each_place_in_company(
+        self, colorizer: Colorizer
+    ) -> None:
+        """Byte for byte, so that a photo never depends on what else was dropped."""
+        photo, *others = scans(BATCH)
+        alone = colorizer.predict([photo])[0]
+        assert isinstance(alone, np.ndarray)
+        for place in range(BATCH):
+            company = [*others[:place], photo, *others[place:]]
+
+            assert np.array_equal(alone, colorizer.predict(company)[place])
+
+    def test_nothing_is_traced_again(self, colorizer: Colorizer) -> None:
+        """Whatever the sizes and however many scans."""
+        for count in (1, 2, 5):
+            colorizer.predict(scans(count))
+
+        assert 1 == colorizer._run.experimental_get_tracing_count()
+
+    @pytest.mark.parametrize("size", [(64, 80), (131, 257), (300, 90), (1, 1)])
+    def test_the_way_of_one_photo_keeps_its_size_and_lightness(
+        self, colorizer: Colorizer, tmp_path: Path, size: tuple[int, int]
+    ) -> None:
+        """From the file, through the generator, to a PNG: CIE L* within 1.0 at every pixel."""
+        gray = gray_scene(*size)
+        photo = scan.read(save(tmp_path / "a.png", gray), ReadSettings())
+        chroma = colorizer.predict([photo])[0]
+        assert not isinstance(chroma, ScanError)
+        with (tmp_path / "b.png").open("wb") as file:
+            colorizer.paint(photo, chroma, file)
+        painted = scan.read_color(tmp_path / "b.png", ReadSettings())
+        before, after = color.lab_of_rgb(as_rgb(gray)), color.lab_of_rgb(painted)
+
+        assert (*size, 3) == painted.shape
+        assert np.abs(after[..., 0] - before[..., 0]).max() < 1.0
+
+    def test_its_colors_are_not_gray(self, colorizer: Colorizer) -> None:
+        """A scene with sky and ground gets some."""
+        chroma = colorizer.predict([Scan(gray_scene(128, 128), "png")])[0]
+        assert isinstance(chroma, np.ndarray)
+
+        assert np.hypot(*np.moveaxis(chroma, -1, 0)).max() > 3
