@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 from worker.errors import DeviceError
 
@@ -24,12 +24,11 @@ class StateLock:
     def __init__(self, state: Path) -> None:
         """Take the lock."""
         self._file = (state / LOCK_FILE).open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = owner_of(state) or "another process"
-            self._file.close()
-            raise DeviceError(f"{state} is in use by {owner}; stop it first") from error
+        while not _locked(self._file, fcntl.LOCK_EX):
+            owner = owner_of(state)
+            if owner is not None:  # else it was only somebody who asked for the owner, as below
+                self._file.close()
+                raise DeviceError(f"{state} is in use by {owner}; stop it first")
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._file.flush()
@@ -51,10 +50,17 @@ def owner_of(state: Path) -> str | None:
     """Return who holds the lock of a state folder, such as "process 12 on archive", or None."""
     try:
         with (state / LOCK_FILE).open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(file, fcntl.LOCK_SH):
                 return file.read().strip() or "another process"
     except FileNotFoundError:
         pass
     return None
+
+
+def _locked(file: TextIO, kind: int) -> bool:
+    """Take a lock that ends with the file, or return False where another process hinders it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """Promises of service.lock: one process at a time, and never a lock that outlives its process."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service import lock
 from service.lock import LOCK_FILE, StateLock, owner_of
 from worker.errors import DeviceError
 
@@ -62,3 +64,22 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
     assert owner_of(tmp_path) is None
     StateLock(tmp_path).close()
+
+
+def test_whoever_asks_for_the_owner_is_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A status that is asked at the very moment of a start does not prevent it."""
+    asker = (tmp_path / LOCK_FILE).open("w+")
+    fcntl.flock(asker, fcntl.LOCK_SH)
+    asked = []
+
+    def done_asking(state: Path) -> str | None:
+        asked.append(owner_of(state))
+        asker.close()
+        return asked[-1]
+
+    monkeypatch.setattr(lock, "owner_of", done_asking)
+    StateLock(tmp_path).close()
+
+    assert [None] == asked
