@@ -159,15 +159,11 @@ def train(
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
         with _tensorflow_starts():
-            from service.training import run_training
+            from service.training import Wish, run_training
 
             device = _device()
-        run_training(
-            settings,
-            device,
-            None if resume else (tuple(folders or ()), start, minutes, steps),
-            report,
-        )
+        wish = None if resume else Wish(tuple(folders or ()), start, minutes, steps)
+        run_training(settings, device, wish, report)
 
 
 @app.command()

@@ -18,56 +18,14 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from service.jobs import Job, JobStatus
+from service.schema import ENQUEUE, SCHEMA, SCHEMA_VERSION
 from service.stability import Snapshot
 from worker.errors import DeviceError, PhotochromError
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError"]
 
 LEDGER_FILE = "ledger.sqlite3"
-SCHEMA_VERSION = 1
 LONGEST_LOCK_WAIT = 10.0  # seconds, for another process that holds the ledger
-
-# Paths are stored as bytes, because a file's name need not be UTF-8. A failed job delivered
-# nothing, so the name it would have had is free.
-_SCHEMA = """
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    path BLOB NOT NULL,
-    digest TEXT NOT NULL,
-    output BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    inode TEXT NOT NULL,
-    device TEXT NOT NULL,
-    same_content_as INTEGER REFERENCES jobs (id),
-    status TEXT NOT NULL CHECK (status IN ('queued', 'started', 'finished', 'failed')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    waits INTEGER NOT NULL DEFAULT 0,
-    reason TEXT,
-    model TEXT,
-    not_before REAL NOT NULL,
-    queued_at REAL NOT NULL,
-    started_at REAL,
-    finished_at REAL,
-    UNIQUE (path, digest)
-);
-CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE status != 'failed';
-CREATE INDEX jobs_by_digest ON jobs (digest);
-CREATE INDEX jobs_by_status ON jobs (status, finished_at);
-"""
-
-_ENQUEUE = """
-INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
-    not_before, queued_at, same_content_as)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,
-    (SELECT min(id) FROM jobs WHERE path != ? AND digest = ?))
-ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
-    output = excluded.output, size = excluded.size, mtime_ns = excluded.mtime_ns,
-    inode = excluded.inode, device = excluded.device, status = excluded.status,
-    not_before = excluded.not_before, queued_at = excluded.queued_at,
-    attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
-RETURNING *
-"""
 
 
 class LedgerError(PhotochromError):
@@ -150,7 +108,7 @@ class Ledger:
             if self.output_taken(output):
                 raise ValueError(f"another job owns {output} in the outbox")
             values = (*key, os.fsencode(output), *looks, now, now, *key)
-            return self._all(_ENQUEUE, *values)[0], True
+            return self._all(ENQUEUE, *values)[0], True
 
     def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
         """Return the job of a file that looks as it did when it was queued, without reading it.
@@ -347,7 +305,7 @@ class Ledger:
             self._database.execute("PRAGMA foreign_keys = ON")
         with self._transaction() as database:
             if not self._value("PRAGMA user_version"):
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

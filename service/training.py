@@ -3,6 +3,7 @@
 import signal
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -10,11 +11,49 @@ from service.config import Config
 from service.lock import StateLock
 from service.progress import Report
 from worker.device import Device
+from worker.models import ModelStore
+from worker.training.train import Budget, Plan, Progress, train
 
 TELL_SECONDS = 30.0  # between two lines of the log
-Wish = tuple[tuple[Path, ...], str, float | None, int | None]  # folders, start, minutes, steps
 
 log = structlog.get_logger()
+
+
+class Wish(NamedTuple):
+    """What a person wants trained; see `worker.training.train.Plan`."""
+
+    folders: tuple[Path, ...]
+    start: str
+    minutes: float | None
+    steps: int | None
+
+
+class Teller:
+    """Tells how a training goes: on the progress bar at once, in the log now and then.
+
+    Args:
+        batch: photos in one step.
+        report: moves the bar.
+    """
+
+    def __init__(self, batch: int, report: Report) -> None:
+        """Nothing was told yet."""
+        self._batch = batch
+        self._report = report
+        self._told = 0.0
+
+    def preparing(self, done: int, of: int) -> None:
+        """Tell how many photographs were read."""
+        self._report(done, of, "reading photographs")
+
+    def progress(self, progress: Progress) -> None:
+        """Tell of a step."""
+        rate = progress.photos_per_second(self._batch)
+        words = f"step {progress.step}, loss {progress.generator_loss:.3f}, {rate:.0f} photos/s"
+        self._report(progress.share, 1.0, words)
+        if time.monotonic() - self._told >= TELL_SECONDS:
+            self._told = time.monotonic()
+            log.info("training.progress", **progress.summary(), photos_per_second=round(rate, 1))
 
 
 def run_training(config: Config, device: Device, wish: Wish | None, report: Report) -> None:
@@ -30,44 +69,23 @@ def run_training(config: Config, device: Device, wish: Wish | None, report: Repo
         PhotochromError: no photo is fit, no such version, or nothing to resume.
         OSError: the disk fails.
     """
-    from worker.models import ModelStore
-    from worker.training.train import Budget, Plan, Progress, train
-
-    home = config.state / "training"
-    home.mkdir(parents=True, exist_ok=True)
     stop_asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: stop_asked.append(number))
-    told = 0.0
-
-    def tell(progress: Progress) -> None:
-        nonlocal told
-        rate = progress.photos_per_second(config.training.batch)
-        words = f"step {progress.step}, loss {progress.generator_loss:.3f}, {rate:.0f} photos/s"
-        report(progress.share, 1.0, words)
-        if time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
-            log.info("training.progress", **progress.summary(), photos_per_second=round(rate, 1))
-
-    def tell_preparing(done: int, of: int) -> None:
-        report(done, of, "reading photographs")
-
-    plan = None
-    if wish is not None:
-        folders, start, minutes, steps = wish
-        plan = Plan(
-            tuple(folder.absolute() for folder in folders),
-            int(start) if start.isdigit() else start,
-            Budget(minutes, steps),
-            config.train_settings,
-            config.read_settings,
-        )
+    home = config.state / "training"
+    home.mkdir(parents=True, exist_ok=True)
+    tell = Teller(config.training.batch, report)
     with StateLock(home):
         log.info("training.started", resumed=wish is None, device=device.name)
         version = train(
-            plan, ModelStore(config.models_folder), home, config.state / "training" / "photographs",
-            report=tell, preparing=tell_preparing, should_stop=lambda: bool(stop_asked),
-        )  # fmt: skip
+            _plan(config, wish) if wish else None,
+            ModelStore(config.models_folder),
+            home,
+            home / "photographs",
+            report=tell.progress,
+            preparing=tell.preparing,
+            should_stop=lambda: bool(stop_asked),
+        )
     if version is None:
         log.info("training.stopped", checkpoint=home, go_on_with="photochrom train --resume")
     else:
@@ -77,3 +95,13 @@ def run_training(config: Config, device: Device, wish: Wish | None, report: Repo
             scores=version.card["scores"],
             folder=version.folder,
         )
+
+
+def _plan(config: Config, wish: Wish) -> Plan:
+    return Plan(
+        tuple(folder.absolute() for folder in wish.folders),
+        int(wish.start) if wish.start.isdigit() else wish.start,
+        Budget(wish.minutes, wish.steps),
+        config.train_settings,
+        config.read_settings,
+    )

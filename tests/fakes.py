@@ -1,4 +1,4 @@
-"""What tests put in the place of the device: a colorist without a generator, as obedient or as faulty as they say."""
+"""What tests put in place of the device: a colorist without a generator, as faulty as they say."""
 
 import threading
 from collections import deque
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker import color, scan
+from worker import color, encoding
 from worker.color import Floats
 from worker.errors import ScanError
 from worker.scan import Scan
@@ -17,7 +17,9 @@ LONGEST_WAIT = 30.0  # seconds; a test that forgets to open the gate fails inste
 
 
 class FakeColorist:
-    """Colors every photo the same brown, with the real worker's last step; stands for `worker.colorizer.Colorizer`.
+    """Colors every photo the same brown; stands for `worker.colorizer.Colorizer`.
+
+    Its last step is the real one.
 
     Attributes:
         faults: raised by the next calls of `predict`, one each.
@@ -58,6 +60,6 @@ class FakeColorist:
         if fault:
             file.write(b"half a photo")
             raise fault
-        scan.write(color.merge(photo.gray, chroma), photo, WriteSettings(), file)
+        encoding.write(color.merge(photo.gray, chroma), photo, WriteSettings(), file)
         with self._lock:
             self.painted += 1

@@ -50,9 +50,9 @@ HOMES = {
     "sqlite3": {"service.ledger"},
     "yaml": {"service.config"},
     "typer": {"service.cli"},
-    "PIL": {"worker.scan"},
-    "tifffile": {"worker.scan"},
-    "imagecodecs": {"worker.scan"},
+    "PIL": {"worker.formats", "worker.encoding"},
+    "tifffile": {"worker.formats", "worker.encoding"},
+    "imagecodecs": {"worker.formats", "worker.encoding"},
     "ray": {"worker.engine"},
 }
 KERAS_ONLY = [

@@ -223,8 +223,9 @@ def _merge_strip(
     gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Floats, offset_b: Floats
 ) -> Floats:
     """Give linear RGB (n, W, 3) in 0..1 of a strip (n, W); in place, for memory takes the time."""
-    luminances, fs = _strip_tables(bit_depth(gray))
-    y, fy = np.asarray(cv2.LUT(gray, luminances)), np.asarray(cv2.LUT(gray, fs))
+    luminances, lights = _tables(bit_depth(gray))
+    y = np.asarray(cv2.LUT(gray, luminances))
+    fy = np.asarray(cv2.LUT(gray, lights)) * np.float32(100 / 116) + np.float32(16 / 116)
     dx = _cube_offset(fy, slope_a, offset_a, CHROMA_LIMIT / 500)
     dz = _cube_offset(fy, slope_b, offset_b, CHROMA_LIMIT / 200)
     channels = [cv2.addWeighted(dx, to_x, dz, to_z, 0.0) for to_x, to_z in RGB_FROM_XZ]
@@ -256,13 +257,6 @@ def _cube_offset(fy: Floats, slope: Floats, offset: Floats, limit: float) -> Flo
     np.multiply(result, d, out=result)
     np.add(result, np.multiply(thrice, fy, out=thrice), out=result)
     return np.multiply(result, d, out=result)
-
-
-@cache
-def _strip_tables(depth: int) -> tuple[Floats, Floats]:
-    """Luminance and CIE's f of it for each sRGB gray code."""
-    luminance, light = _tables(depth)
-    return luminance, light * np.float32(100 / 116) + np.float32(16 / 116)
 
 
 def _f_inverse(f: Floats) -> Floats:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from worker import batches, color, scan
+from worker import batches, color, encoding
 from worker.color import Floats
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
@@ -122,4 +122,4 @@ class Colorizer:
         Raises:
             OSError: when the disk fails.
         """
-        scan.write(color.merge(photo.gray, chroma, photo.small), photo, self._output, file)
+        encoding.write(color.merge(photo.gray, chroma, photo.small), photo, self._output, file)

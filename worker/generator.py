@@ -161,12 +161,12 @@ def with_decoding(
     calibrate = layers.Normalization(
         mean=shift.tolist(), variance=[temperature**2] * len(shift), dtype="float32", name=DECODING
     )
-    return keras.Model(generator.inputs, calibrate(logits), name="generator")
+    return keras.Model(generator.input, calibrate(logits), name="generator")
 
 
 def without_decoding(generator: keras.Model) -> keras.Model:
     """Return the model up to its plain logits: what is trained."""
-    return keras.Model(generator.inputs, generator.get_layer(LOGITS).output, name="generator")
+    return keras.Model(generator.input, generator.get_layer(LOGITS).output, name="generator")
 
 
 def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:

@@ -27,7 +27,7 @@ from tests.images import (
     sepia,
     turned,
 )
-from worker import color, scan
+from worker import color, formats, scan
 from worker.errors import ScanError
 from worker.settings import ReadSettings
 
@@ -304,7 +304,7 @@ def test_the_small_copy_keeps_the_proportions(size: tuple[int, int], expected: A
 
 def test_zero_bytes_are_refused(tmp_path: Path) -> None:
     """An empty file is called empty."""
-    for suffix in scan.KIND_OF_SUFFIX:
+    for suffix in formats.KIND_OF_SUFFIX:
         path = tmp_path / f"a{suffix}"
         path.write_bytes(b"")
 
@@ -381,7 +381,7 @@ def test_a_wrong_suffix_is_refused_by_both_names(tmp_path: Path, suffix: str) ->
     path = tmp_path / f"a{suffix}"
     path.write_bytes(encoded("PNG", GRAY))
 
-    with pytest.raises(ScanError, match=rf"{scan.KIND_OF_SUFFIX[suffix].upper()}.*PNG.*rename"):
+    with pytest.raises(ScanError, match=rf"{formats.KIND_OF_SUFFIX[suffix].upper()}.*PNG.*rename"):
         scan.read(path, SETTINGS)
 
 

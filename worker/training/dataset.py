@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from worker import color, scan
 from worker.color import Floats, Pixels
 from worker.errors import ScanError
+from worker.formats import KIND_OF_SUFFIX
 from worker.generator import BIN_STEP, CHROMA_STRIDE, color_grid
 from worker.settings import ReadSettings
 
@@ -77,7 +78,7 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
         path
         for folder in folders
         for path in folder.rglob("*")
-        if path.suffix.lower() in scan.KIND_OF_SUFFIX
+        if path.suffix.lower() in KIND_OF_SUFFIX
         and not path.name.startswith(".")
         and path.is_file()
     )
@@ -117,10 +118,18 @@ def prepare(
         names = ", ".join(map(str, folders))
         raise ScanError(f"no photograph in {names} is fit for training: {manifest['left_out']}")
     held_back = np.array([int(digest[:8], 16) / 2**32 < validation_share for digest in kept])
+    if held_back.all():
+        raise ScanError(
+            f"validation took all {len(kept)} photographs; give more of them, "
+            "or lower training.validation_share"
+        )
     return Collection(
         np.load(home / "photos.npy", mmap_mode="r")[: len(kept)],
-        np.flatnonzero(~held_back), np.flatnonzero(held_back), manifest["left_out"], identity,
-    )  # fmt: skip
+        np.flatnonzero(~held_back),
+        np.flatnonzero(held_back),
+        manifest["left_out"],
+        identity,
+    )
 
 
 def _digest(path: Path) -> str:

@@ -18,10 +18,8 @@ from worker.training.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
 
 AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator
-JUDGED_SHIFT, JUDGED_TEMPERATURE = (
-    0.7,
-    0.5,
-)  # how the colors are decoded that the discriminator judges
+JUDGED_SHIFT = 0.8  # of the log-prior, in the decoding of the colors that the discriminator judges
+JUDGED_TEMPERATURE = 0.5  # of that decoding
 EMA_MOMENTUM = 0.998  # of the averaged weights that are served
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.01
@@ -224,12 +222,20 @@ class ColorizationGAN:
 
     def _variables(self) -> list[keras.Variable]:
         tasks = (self._alone, self._adversarial, self._judge)
-        return [*self.generator.variables, *self.discriminator.variables,
-                *(variable for task in tasks for variable in task.optimizer.variables)]  # fmt: skip
+        return [
+            *self.generator.variables,
+            *self.discriminator.variables,
+            *(variable for task in tasks for variable in task.optimizer.variables),
+        ]
 
 
 def _averaging_optimizer(rate: float, beta_1: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.AdamW(
-        rate, beta_1=beta_1, weight_decay=WEIGHT_DECAY, clipnorm=CLIP_NORM,
-        use_ema=True, ema_momentum=EMA_MOMENTUM, ema_overwrite_frequency=None,
-    )  # fmt: skip
+        rate,
+        beta_1=beta_1,
+        weight_decay=WEIGHT_DECAY,
+        clipnorm=CLIP_NORM,
+        use_ema=True,
+        ema_momentum=EMA_MOMENTUM,
+        ema_overwrite_frequency=None,
+    )

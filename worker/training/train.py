@@ -9,6 +9,7 @@ killed run left off
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -129,7 +130,9 @@ def train(
 
     if not _teach(plan, collection, gan, progress, run_folder, report, should_stop):
         return None
-    return _publish(plan, collection, log_prior, gan, progress, store)
+    version = _publish(plan, collection, log_prior, gan, progress, store)
+    (run_folder / CHECKPOINT).unlink()  # or resuming would publish it again
+    return version
 
 
 def _networks(plan: Plan, store: ModelStore, log_prior: NDArray[np.float32]) -> ColorizationGAN:
@@ -164,6 +167,11 @@ def _teach(
         progress.seconds += now - clock
         clock = now
         progress.share = plan.budget.done(progress.step, progress.seconds)
+        if not math.isfinite(progress.generator_loss):
+            raise ModelError(
+                f"the loss became {progress.generator_loss} in step {progress.step}; "
+                "lower training.rate and go on with --resume"
+            )
         report(progress)
         stop = should_stop()
         if stop or now - saved > CHECKPOINT_SECONDS or progress.share >= 1:
@@ -230,23 +238,26 @@ def _save_checkpoint(path: Path, gan: ColorizationGAN, plan: Plan, progress: Pro
 
 def _load_checkpoint(path: Path) -> _Checkpoint:
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             about = json.loads(str(saved["about"]))
             state = [saved[name] for name in sorted(saved.files) if name != "about"]
     except FileNotFoundError as error:
         raise ModelError(f"there is no training to resume: {path} does not exist") from error
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ModelError(f"{path} is damaged ({error}); begin a new training") from error
-    plan = about["plan"]
-    restored = Plan(
-        tuple(map(Path, plan["folders"])),
-        plan["start"],
-        Budget(**plan["budget"]),
-        TrainSettings(**plan["settings"]),
-        ReadSettings(**plan["read"]),
-        plan["seed"],
-    )
-    return _Checkpoint(restored, Progress(**about["progress"]), state)
+    try:
+        plan = about["plan"]
+        restored = Plan(
+            tuple(map(Path, plan["folders"])),
+            plan["start"],
+            Budget(**plan["budget"]),
+            TrainSettings(**plan["settings"]),
+            ReadSettings(**plan["read"]),
+            plan["seed"],
+        )
+        return _Checkpoint(restored, Progress(**about["progress"]), state)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path} is of another photochrom; begin a new training") from error
 
 
 def _restore(gan: ColorizationGAN, checkpoint: _Checkpoint, run_folder: Path) -> None:

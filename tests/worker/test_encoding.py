@@ -1,4 +1,4 @@
-"""Promises of worker.scan.write: same container, size and depth, metadata, and the AI label."""
+"""Promises of worker.encoding.write: same container, size and depth, metadata, and the AI label."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from tests.images import Array, as_rgb, dtype_of, exif_block, gray_scene, save, sepia
-from worker import color, scan
+from worker import color, encoding, formats, scan
 from worker.settings import OutputFormat, ReadSettings, WriteSettings
 
 READ = ReadSettings()
@@ -23,7 +23,7 @@ LABEL = b"compositeWithTrainedAlgorithmicMedia"
 SIZE = (61, 83)
 
 
-def a_scan(kind: scan.Kind = "png", depth: int = 8, **carried: Any) -> scan.Scan:
+def a_scan(kind: formats.Kind = "png", depth: int = 8, **carried: Any) -> scan.Scan:
     """Return a scan in memory as if it had come from a file of `kind`."""
     return scan.Scan(gray_scene(*SIZE, depth), kind, **carried)
 
@@ -39,7 +39,7 @@ def written(
 ) -> bytes:
     """Return the bytes of the file that `write` makes."""
     file = io.BytesIO()
-    scan.write(rgb, of, WriteSettings(output, label), file)
+    encoding.write(rgb, of, WriteSettings(output, label), file)
     return file.getvalue()
 
 
@@ -54,7 +54,7 @@ FORMATS = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP"}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_container_and_size_stay(kind: scan.Kind) -> None:
+def test_the_container_and_size_stay(kind: formats.Kind) -> None:
     """Each kind comes back as itself, at its size, in RGB, readable by Pillow."""
     source = a_scan(kind)
     image = opened(written(photo_of(source.gray), source))
@@ -65,7 +65,9 @@ def test_the_container_and_size_stay(kind: scan.Kind) -> None:
 @pytest.mark.parametrize("output", ["jpeg", "png", "tiff"])
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("depth", [8, 16])
-def test_another_container_can_be_chosen(kind: scan.Kind, output: OutputFormat, depth: int) -> None:
+def test_another_container_can_be_chosen(
+    kind: formats.Kind, output: OutputFormat, depth: int
+) -> None:
     """The chosen format decides over the scan's own kind, whatever that carries."""
     source = a_scan(kind, depth, exif=exif_block(1), dpi=(300.0, 300.0), texts={270: "Harbor"})
     data = written(photo_of(source.gray), source, output)
@@ -116,7 +118,7 @@ def test_lossy_kinds_stay_near() -> None:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
-def test_resolution_is_kept(kind: scan.Kind) -> None:
+def test_resolution_is_kept(kind: formats.Kind) -> None:
     """Dots per inch are those of the scan, also where the two sides differ."""
     source = a_scan(kind, dpi=(600.0, 300.0))
     image = opened(written(photo_of(source.gray), source))
@@ -125,7 +127,7 @@ def test_resolution_is_kept(kind: scan.Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_no_resolution_is_made_up(kind: scan.Kind) -> None:
+def test_no_resolution_is_made_up(kind: formats.Kind) -> None:
     """A scan that states no resolution gives a photo that states none."""
     source = a_scan(kind)
     image = opened(written(photo_of(source.gray), source))
@@ -166,7 +168,7 @@ def test_tiff_texts_are_kept(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_color_space_is_stated(kind: scan.Kind) -> None:
+def test_the_color_space_is_stated(kind: formats.Kind) -> None:
     """Each photo says that it is sRGB, in a profile that a color engine takes."""
     source = a_scan(kind)
     profile = opened(written(photo_of(source.gray), source)).info["icc_profile"]
@@ -179,7 +181,7 @@ def test_the_color_space_is_stated(kind: scan.Kind) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("label", [True, False])
-def test_the_label_is_there_unless_switched_off(kind: scan.Kind, *, label: bool) -> None:
+def test_the_label_is_there_unless_switched_off(kind: formats.Kind, *, label: bool) -> None:
     """XMP says DigitalSourceType where it belongs; without the label there is no trace of it."""
     source = a_scan(kind, exif=exif_block(1))
     data = written(photo_of(source.gray), source, label=label)
@@ -196,7 +198,7 @@ def test_the_label_is_there_unless_switched_off(kind: scan.Kind, *, label: bool)
 
 def test_the_label_is_sound_xmp() -> None:
     """The label is one well-formed packet of UTF-8 with the IPTC term's full address."""
-    text = scan.XMP_LABEL.decode()
+    text = encoding.XMP_LABEL.decode()
 
     assert re.match(r'<\?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"\?>', text)
     assert "http://cv.iptc.org/newscodes/digitalsourcetype/" in text
@@ -206,10 +208,10 @@ def test_the_label_is_sound_xmp() -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_photochrom_reads_what_it_wrote(tmp_path: Path, kind: scan.Kind) -> None:
+def test_photochrom_reads_what_it_wrote(tmp_path: Path, kind: formats.Kind) -> None:
     """What comes out is a sound image of its kind, which photochrom's own reader takes."""
     source = a_scan(kind)
-    suffix = next(suffix for suffix, named in scan.KIND_OF_SUFFIX.items() if named == kind)
+    suffix = next(suffix for suffix, named in formats.KIND_OF_SUFFIX.items() if named == kind)
     path = tmp_path / f"a{suffix}"
     path.write_bytes(written(photo_of(source.gray), source))
 
@@ -219,7 +221,7 @@ def test_photochrom_reads_what_it_wrote(tmp_path: Path, kind: scan.Kind) -> None
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("depth", [8, 16])
-def test_any_size_is_written(kind: scan.Kind, depth: int, size: tuple[int, int]) -> None:
+def test_any_size_is_written(kind: formats.Kind, depth: int, size: tuple[int, int]) -> None:
     """Slivers are photos too."""
     gray = gray_scene(*size, depth)
     data = written(photo_of(gray), scan.Scan(gray, kind))
@@ -236,12 +238,12 @@ class FullDisk(io.BytesIO):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_full_disk_is_an_os_error(kind: scan.Kind) -> None:
+def test_a_full_disk_is_an_os_error(kind: formats.Kind) -> None:
     """A disk that takes no more bytes is the machine's fault, whatever the encoder."""
     source = a_scan(kind)
 
     with pytest.raises(OSError, match="No space left"):
-        scan.write(photo_of(source.gray), source, WriteSettings(), FullDisk())
+        encoding.write(photo_of(source.gray), source, WriteSettings(), FullDisk())
 
 
 @given(
