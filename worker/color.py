@@ -34,7 +34,7 @@ LUMINANCE = XYZ_FROM_RGB[1]
 
 STRIP_PIXELS = 1 << 16  # small enough for the processor's cache, large enough to hide Python
 GUIDE_SIDE = 256  # long side, in pixels, at which chroma is fitted to the scan's edges
-GUIDE_RADIUS = 3  # of the fit's window, in guide pixels: a little over half a chroma cell
+GUIDE_RADIUS = 5  # of the fit's window, in guide pixels: a little over a chroma cell
 GUIDE_EPSILON = 2e-4  # variance of lightness (0..1) below which an edge is taken for noise
 CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
@@ -140,7 +140,8 @@ def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
     """Fit chroma to lightness around each pixel, to enlarge it along the scan's own edges.
 
     The fast guided filter of He and Sun (2015), arXiv:1505.00996: within a window, ab = slope *
-    lightness + offset.
+    lightness + offset. What it smoothed away beside the edges is put back into the offset, so that
+    the fit, made small again, is the chroma it was given (back-projection, Irani and Peleg 1991).
 
     Args:
         guide: (h, w) float32 lightness in 0..1, the scan made small.
@@ -150,13 +151,17 @@ def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
         the fit, at the size of `guide`.
     """
     height, width = guide.shape
-    ab = np.asarray(cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR))
+    large = np.asarray(cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR))
     mean_l = _box(guide)
-    mean_ab = _box(ab)
+    mean_ab = _box(large)
     variance = _box(guide * guide) - mean_l * mean_l
-    covariance = _box(ab * guide[..., None]) - mean_ab * mean_l[..., None]
+    covariance = _box(large * guide[..., None]) - mean_ab * mean_l[..., None]
     slope = covariance / (np.maximum(variance, 0.0) + GUIDE_EPSILON)[..., None]
-    return ChromaFit(_box(slope), _box(mean_ab - slope * mean_l[..., None]))
+    slope, offset = _box(slope), _box(mean_ab - slope * mean_l[..., None])
+    fitted = slope * guide[..., None] + offset
+    lost = ab - cv2.resize(fitted, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
+    offset += cv2.resize(lost, (width, height), interpolation=cv2.INTER_LINEAR)
+    return ChromaFit(slope, offset)
 
 
 def _box(plane: Floats) -> Floats:

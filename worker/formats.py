@@ -229,10 +229,9 @@ def _decode_tiff(data: bytes, settings: ReadSettings) -> Decoded:
 
 def _check_tiff_kind(page: tifffile.TiffPage) -> None:
     if page.bitspersample not in {1, 8, 16} or page.sampleformat != tifffile.SAMPLEFORMAT.UINT:
-        kind = tifffile.SAMPLEFORMAT(page.sampleformat).name
         raise ScanError(
-            f"the TIFF's samples have {page.bitspersample} bits ({kind}); "
-            "photochrom reads whole numbers of 1, 8 and 16 bits"
+            f"the TIFF's samples are {page.dtype} of {page.bitspersample} bits; "
+            "photochrom reads unsigned whole numbers of 1, 8 and 16 bits"
         )
     becomes_rgb = page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG
     if page.photometric not in TIFF_PHOTOMETRICS and not becomes_rgb:
