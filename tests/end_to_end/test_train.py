@@ -87,12 +87,3 @@ def test_nothing_but_the_log_is_written_where_there_is_no_terminal(story: Story)
     for command in (story.stopped, story.resumed, story.run):
         assert command.events()
         assert "" == command.printed
-
-
-def test_without_a_checkpoint_there_is_nothing_to_resume(story: Story) -> None:
-    """One plain sentence."""
-    elsewhere = Home(story.home.folder / "elsewhere")
-    with elsewhere.start("train", "--resume") as command:
-        assert 1 == command.exit_code()
-
-    assert "photochrom: there is no training to resume" in command.said
