@@ -1,10 +1,11 @@
 """The way of the photos, many at once: claimed jobs -> scans -> color -> delivered.
 
-Each `step`, without waiting for anything but the device:
+Each `step`, without waiting for any of the threads that do the work:
 1. take the results of writers: finish the job, then archive the original
-2. take the results of readers: a scan is ready for the device, or its job is rejected or waits
-3. claim jobs and hand them to readers, as far as memory allows
-4. when a batch is full or has waited long enough, color it and hand each photo to a writer
+2. take the results of the device: hand each photo and its chroma to a writer
+3. take the results of readers: a scan is ready for the device, or its job is rejected or waits
+4. claim jobs and hand them to readers, as far as memory allows
+5. when a batch is full or has waited long enough, hand it to the device
 """
 
 import os
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
@@ -31,7 +31,8 @@ from worker.scan import Scan
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
 PIXELS_IN_MEMORY = 256_000_000  # from reader to outbox; one larger photo goes alone
-BATCHES_IN_MEMORY = 4
+BATCHES_IN_MEMORY = 5
+BATCHES_ON_DEVICE = 2  # one at work, and the next waiting, so that the device never does
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -89,8 +90,8 @@ class _Trouble:
 class Pipeline:
     """Carries jobs from the ledger through to the outbox.
 
-    All ledger work and all decisions happen in the thread that calls `step`; readers and writers
-    are threads of its own.
+    All ledger work and all decisions happen in the thread that calls `step`; readers, writers and
+    the device have threads of their own.
 
     Args:
         config: folders and limits.
@@ -114,10 +115,12 @@ class Pipeline:
         self._colorist = colorist
         self._wake = wake
         self._readers = ThreadPoolExecutor(THREADS, "reader")
+        self._device = ThreadPoolExecutor(1, "device")
         self._writers = ThreadPoolExecutor(THREADS, "writer")
         self._claimed: deque[Job] = deque()
         self._reading: dict[Future[Scan], Job] = {}
         self._ready: deque[tuple[Job, Scan, float]] = deque()
+        self._coloring: deque[tuple[Future[list[Any]], deque[tuple[Job, Scan]]]] = deque()
         self._writing: dict[Future[Path], tuple[Job, Scan]] = {}
         self._trouble = _Trouble(config.retry)
         self.originals = Originals(config, moved)
@@ -126,7 +129,13 @@ class Pipeline:
     @property
     def busy(self) -> bool:
         """Whether photos are in hand."""
-        return bool(self._claimed or self._reading or self._ready or self._writing)
+        return self._in_flight > 0
+
+    @property
+    def _in_flight(self) -> int:
+        coloring = sum(len(batch) for _future, batch in self._coloring)
+        holding = (self._claimed, self._reading, self._ready, self._writing)
+        return coloring + sum(len(jobs) for jobs in holding)
 
     @property
     def faults(self) -> int:
@@ -142,18 +151,18 @@ class Pipeline:
             claim: False to only bring what is in hand to its end.
         """
         self._collect_written(now, wall)
+        self._collect_colored(now, wall)
         self._collect_read(now, wall)
         self.originals.step(now)
         if claim and now >= self._trouble.until:
             self._claim(wall)
         self._start_reading()
-        if self._batch_is_due(now):
-            self._color(now, wall)
+        self._start_coloring(now)
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a step is useful though nothing woke it, or None."""
         move = self.originals.next_due(now)
-        if not self._ready:
+        if not self._ready or self._coloring:  # the device wakes when it is done
             return move
         batch = max(0.0, self._ready[0][2] + self._config.batch.longest_wait - now)
         return batch if move is None else min(batch, move)
@@ -167,17 +176,16 @@ class Pipeline:
     def close(self) -> None:
         """End the threads; what they have in hand is finished first."""
         self._readers.shutdown(cancel_futures=True)
+        self._device.shutdown()
         self._writers.shutdown()
 
     # The steps, in a photo's order
 
     def _claim(self, wall: float) -> None:
-        in_flight = len(self._claimed) + len(self._reading) + len(self._ready) + len(self._writing)
-        room = min(
-            self._colorist.batch_size, BATCHES_IN_MEMORY * self._colorist.batch_size - in_flight
-        )
+        batch = self._colorist.batch_size
+        room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
         if not self._claimed and room > 0:
-            self._claimed.extend(self._ledger.claim(room, wall, in_flight=in_flight))
+            self._claimed.extend(self._ledger.claim(room, wall, in_flight=self._in_flight))
 
     def _start_reading(self) -> None:
         while (
@@ -191,8 +199,10 @@ class Pipeline:
             future.add_done_callback(lambda _future: self._wake())
 
     def _pixels_in_memory(self) -> int:
-        ready = sum(photo.gray.size for _job, photo, _since in self._ready)
-        return ready + sum(photo.gray.size for _job, photo in self._writing.values())
+        ready = [photo for _job, photo, _since in self._ready]
+        coloring = [photo for _future, batch in self._coloring for _job, photo in batch]
+        writing = [photo for _job, photo in self._writing.values()]
+        return sum(photo.gray.size for photo in (*ready, *coloring, *writing))
 
     def _read(self, job: Job) -> Scan:
         path = self._config.inbox / job.path
@@ -209,31 +219,40 @@ class Pipeline:
             photo = self._outcome(job, future, now, wall)
             if photo is not None:
                 self._ready.append((job, photo, now))
-            del self._reading[
-                future
-            ]  # last: if the ledger cannot be written, the next step tries again
+            # Last: if the ledger cannot be written now, the next step tries again.
+            del self._reading[future]
+
+    def _start_coloring(self, now: float) -> None:
+        while len(self._coloring) < BATCHES_ON_DEVICE and self._batch_is_due(now):
+            count = min(len(self._ready), self._colorist.batch_size)
+            batch = deque(self._ready.popleft()[:2] for _ in range(count))
+            future = self._device.submit(self._colorist.predict, [photo for _job, photo in batch])
+            self._coloring.append((future, batch))
+            future.add_done_callback(lambda _future: self._wake())
 
     def _batch_is_due(self, now: float) -> bool:
-        if not self._ready:
+        if len(self._ready) >= self._colorist.batch_size:
+            return True
+        if not self._ready or self._coloring:  # a batch may fill while the device is busy
             return False
         nothing_follows = not self._reading and not self._writing and not self._claimed
-        full = len(self._ready) >= self._colorist.batch_size
         waited = now - self._ready[0][2] >= self._config.batch.longest_wait
         memory_is_full = not self._reading and self._pixels_in_memory() >= PIXELS_IN_MEMORY
-        return full or waited or nothing_follows or memory_is_full
+        return waited or nothing_follows or memory_is_full
 
-    def _color(self, now: float, wall: float) -> None:
-        batch = list(islice(self._ready, self._colorist.batch_size))
-        try:
-            results = self._colorist.predict([photo for _job, photo, _since in batch])
-        except Exception as error:  # noqa: BLE001 - `_settle` decides, and logs
-            results = [error] * len(batch)
-        for (job, photo, _since), result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                self._settle(job, result, now, wall)
-            else:
-                self._start_writing(job, photo, result)
-            self._ready.popleft()
+    def _collect_colored(self, now: float, wall: float) -> None:
+        while self._coloring and self._coloring[0][0].done():
+            future, batch = self._coloring[0]
+            fault = future.exception()
+            results = [fault] * len(batch) if fault else future.result()[-len(batch) :]
+            for result in results:
+                job, photo = batch[0]
+                if isinstance(result, Exception):
+                    self._settle(job, result, now, wall)
+                else:
+                    self._start_writing(job, photo, result)
+                batch.popleft()
+            self._coloring.popleft()
 
     def _start_writing(self, job: Job, photo: Scan, chroma: Any) -> None:
         future = self._writers.submit(self._write, job, photo, chroma)
