@@ -40,7 +40,7 @@ class Teller:
         """Nothing was told yet."""
         self._batch = batch
         self._report = report
-        self._told = 0.0
+        self._told = float("-inf")
 
     def preparing(self, done: int, of: int) -> None:
         """Tell how many photographs were read."""
