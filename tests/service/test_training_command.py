@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             return None
         return SimpleNamespace(name="3", card={"scores": {"psnr": 24.0}}, folder=run)
 
-    monkeypatch.setattr("worker.training.train.train", train)
+    monkeypatch.setattr("service.training.train", train)
     return asked
 
 
@@ -65,7 +65,7 @@ def run(config: Config, wish: Wish | None) -> tuple[list[Any], list[tuple[float,
 
 def test_the_wish_becomes_a_plan(asked: dict[str, Any], config: Config, tmp_path: Path) -> None:
     """With the recipe of the configuration; a number names a version; folders are absolute."""
-    run(config, ((Path("photos"), tmp_path / "more"), "12", None, 40))
+    run(config, Wish((Path("photos"), tmp_path / "more"), "12", None, 40))
     plan = asked["plan"]
 
     assert (Path.cwd() / "photos", tmp_path / "more") == plan.folders
@@ -85,7 +85,7 @@ def test_resuming_needs_no_plan(asked: dict[str, Any], config: Config) -> None:
 
 def test_the_end_is_told(asked: dict[str, Any], config: Config) -> None:
     """What was begun, how it goes, what was published."""
-    logs, told = run(config, ((), "latest", 1.0, None))
+    logs, told = run(config, Wish((), "latest", 1.0, None))
 
     assert asked["plan"].start == "latest"
     assert ["training.started", "training.progress", "training.published"] == [
@@ -102,7 +102,7 @@ def test_a_signal_ends_it_with_a_checkpoint(
 ) -> None:
     """Which the log says, and how to go on."""
     asked["interrupt"] = number
-    logs, _ = run(config, ((), "latest", 1.0, None))
+    logs, _ = run(config, Wish((), "latest", 1.0, None))
 
     assert "training.stopped" == logs[-1]["event"]
     assert "photochrom train --resume" == logs[-1]["go_on_with"]
@@ -112,9 +112,9 @@ def test_two_trainings_at_once_are_refused(asked: dict[str, Any], config: Config
     """They would write one checkpoint; a daemon at work is no hindrance."""
     (config.state / "training").mkdir(parents=True)
     with StateLock(config.state):
-        run(config, ((), "latest", 1.0, None))
+        run(config, Wish((), "latest", 1.0, None))
     asked.clear()
     with StateLock(config.state / "training"), pytest.raises(DeviceError, match="stop it first"):
-        run(config, ((), "latest", 1.0, None))
+        run(config, Wish((), "latest", 1.0, None))
 
     assert {} == asked
