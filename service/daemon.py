@@ -182,7 +182,8 @@ class Daemon:
             except FileNotFoundError:
                 return  # taken away again
             except PermissionError:
-                digest = "unreadable"  # the pipeline rejects it, with this reason
+                # The pipeline rejects it, with this reason; another unreadable file is another job.
+                digest = f"unreadable {snapshot.inode} {snapshot.mtime_ns}"
             except OSError as error:  # the watcher will tell of it again
                 raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
             job = self._enqueue(relative, digest, snapshot)

@@ -186,9 +186,10 @@ class Ledger:
     def recover(self) -> list[Job]:
         """Put back all started jobs at start-up: the process that worked on them is gone.
 
-        Their attempts count.
+        Their attempts count. What waited for the machine waits no longer: it may have been mended.
         """
         with self._transaction():
+            self._all("UPDATE jobs SET not_before = 0 WHERE status = 'queued' RETURNING *")
             sql = "UPDATE jobs SET status = 'queued' WHERE status = 'started' RETURNING *"
             return sorted(self._all(sql), key=lambda job: job.id)
 
@@ -199,18 +200,6 @@ class Ledger:
         return self._all(
             "SELECT * FROM jobs WHERE status = 'queued' AND attempts >= ? ORDER BY id", attempts
         )
-
-    def work_left(self, waits: int) -> bool:
-        """Tell whether a job is queued or started that was put back fewer times than `waits`.
-
-        The others are held up by a fault of the machine that will not go away by itself.
-        """
-        return self._one("status IN ('queued', 'started') AND waits < ?", waits) is not None
-
-    def next_due(self, now: float) -> float | None:
-        """Seconds until a queued job may be claimed: 0 for now, None when none is queued."""
-        earliest = self._value("SELECT min(not_before) FROM jobs WHERE status = 'queued'")
-        return None if earliest is None else max(0.0, earliest - now)
 
     def counts(self) -> dict[JobStatus, int]:
         """Count the jobs of each status."""

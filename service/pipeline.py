@@ -317,7 +317,7 @@ class Pipeline:
             job=job.id,
             path=job.path,
             reason=str(error) or repr(error),
-            seconds=seconds,
+            seconds=round(seconds, 1),
         )
 
     def _reject(self, job: Job, reason: str, now: float, wall: float) -> None:

@@ -307,6 +307,15 @@ class TestTheEndOfAnAttempt:
             assert [] == again.recover()
             assert 2 == again.counts()[JobStatus.QUEUED]
 
+    def test_after_a_restart_nothing_waits_for_the_machine_any_longer(
+        self, ledger: Ledger, job: Job
+    ) -> None:
+        """Whoever mended the disk restarts the daemon, and it goes on at once."""
+        ledger.wait(job.id, "disk full", 600.0)
+        ledger.recover()
+
+        assert [job.id] == ids(ledger.claim(9, 1.0, in_flight=0))
+
     def test_a_job_that_ended_the_process_too_often_is_exhausted(self, ledger: Ledger) -> None:
         """It can be failed without another attempt."""
         queue(ledger, "a")
@@ -332,16 +341,6 @@ class TestQuestions:
 
         assert {"queued": 1, "started": 1, "finished": 0, "failed": 0} == ledger.counts()
 
-    def test_next_due_is_the_time_until_a_job_may_be_claimed(self, ledger: Ledger) -> None:
-        """None without jobs, never below zero."""
-        assert ledger.next_due(0.0) is None
-        queue(ledger, "a", now=5.0)
-
-        assert ledger.next_due(3.0) == 2.0
-        assert ledger.next_due(9.0) == 0.0
-        ledger.claim(1, 9.0, in_flight=0)
-        assert ledger.next_due(9.0) is None
-
     def test_the_oldest_waiting_and_the_newest_failures_are_told(self, ledger: Ledger) -> None:
         """By time, not by number."""
         assert ledger.oldest_waiting() is None
@@ -365,20 +364,6 @@ class TestQuestions:
 
         assert 2 == ledger.finished_since(1.0)
         assert "2" == ledger.last_model()
-
-    def test_work_is_left_until_all_jobs_are_done_or_were_put_back_too_often(
-        self, ledger: Ledger
-    ) -> None:
-        """So that --once ends on a full disk."""
-        assert not ledger.work_left(2)
-        queue(ledger, "a")
-        for _ in range(2):
-            assert ledger.work_left(2)
-            ledger.claim(1, 0.0, in_flight=0)
-            assert ledger.work_left(2)
-            ledger.wait(1, "disk full", 0.0)
-
-        assert not ledger.work_left(2)
 
 
 class TestTheFile:

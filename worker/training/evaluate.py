@@ -16,7 +16,9 @@ from worker.generator import decode
 BATCH = 8
 SHIFTS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)
 TEMPERATURES = (1.0, 0.7, 0.5, 0.35)
-COLORFUL_ENOUGH = 0.8  # of the truth's colorfulness; calmer looks dull, more shows false color
+COLORFUL_ENOUGH = (
+    0.75  # of the truth's colorfulness; calmer looks dull, vivider shows more false color
+)
 
 
 @dataclass(frozen=True)
