@@ -167,7 +167,7 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
     for target in _names(originals / path.relative_to(inbox)):
         with contextlib.suppress(FileExistsError):
             return _move(path, target)
-    raise AssertionError  # pragma: no cover - the names never end
+    raise AssertionError  # the names never end
 
 
 def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
@@ -200,7 +200,7 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
             return _move(path, target)
         except FileExistsError:
             note.unlink(missing_ok=True)
-    raise AssertionError  # pragma: no cover - the names never end
+    raise AssertionError  # the names never end
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
