@@ -16,9 +16,7 @@ from worker.generator import decode
 BATCH = 8
 SHIFTS = (0.0, 0.3, 0.5, 0.65, 0.8, 0.9, 1.0)
 TEMPERATURES = (1.0, 0.7, 0.5, 0.35)
-COLORFUL_ENOUGH = (
-    0.75  # of the truth's colorfulness; calmer looks dull, vivider shows more false color
-)
+COLORFUL_ENOUGH = 0.75  # of the truth; calmer looks dull, vivider shows more false color
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Scores:
 
     Attributes:
         psnr_gain: decibels of PSNR (RGB, 8 bits) above that of the gray photograph itself.
-        ab_rmse: root mean square distance in the (a*, b*) plane, CIE units.
+        ab_rmse: root mean square error of a* and b* within each photograph, CIE units.
         colorfulness_ratio: mean colorfulness of outputs over mean colorfulness of truths; 1 is as
             colorful as life.
     """
@@ -78,12 +76,12 @@ class Examination:
                 _psnr(photo, colored) - _psnr(photo, np.repeat(gray[..., None], 3, axis=-1))
             )
             difference = color.lab_of_rgb(photo)[..., 1:] - color.lab_of_rgb(colored)[..., 1:]
-            errors.append(2 * np.mean(difference.astype(np.float64) ** 2))
+            errors.append(np.sqrt(np.mean(difference.astype(np.float64) ** 2)))
             outputs.append(colorfulness(colored))
             truths.append(colorfulness(photo))
         ratio = np.mean(outputs) / max(float(np.mean(truths)), 1e-6)
         return Scores(
-            *(round(float(value), 3) for value in (np.mean(gains), np.sqrt(np.mean(errors)), ratio))
+            *(round(float(value), 3) for value in (np.mean(gains), np.mean(errors), ratio))
         )
 
     def choose(self, log_prior: NDArray[np.float32]) -> tuple[Decoding, Scores]:
