@@ -161,7 +161,7 @@ def chroma_leak(enlarged: NDArray[np.floating], truth: NDArray[np.floating]) -> 
 @pytest.mark.parametrize("edge", [403, 410, 419])
 @pytest.mark.parametrize("slant", [0.0, 0.4])
 def test_chroma_is_not_blurred_across_an_edge(edge: int, slant: float) -> None:
-    """At a strong edge, off the chroma grid, 3/10 of plain bilinear's wrong color is gone."""
+    """At a strong edge, off the chroma grid, half of plain bilinear's wrong color is gone."""
     height, width = 600, 800
     y, x = np.mgrid[0:height, 0:width]
     right = x + slant * (y - height / 2) > edge
@@ -175,7 +175,7 @@ def test_chroma_is_not_blurred_across_an_edge(edge: int, slant: float) -> None:
     merged = reference_lab(color.merge(gray, coarse))[..., 1:]
     near = np.abs(x + slant * (y - height / 2) - edge) < 13
 
-    assert chroma_leak(merged[near], truth[near]) < 0.7 * chroma_leak(bilinear[near], truth[near])
+    assert chroma_leak(merged[near], truth[near]) < 0.5 * chroma_leak(bilinear[near], truth[near])
 
 
 def test_chroma_far_from_an_edge_is_left_alone() -> None:
