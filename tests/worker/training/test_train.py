@@ -42,7 +42,6 @@ def _small_story() -> Any:
     patch.setattr(train, "JUDGE_ALONE_STEPS", JUDGE_ALONE)
     patch.setattr(train, "RENDER_SIZE", 32)
     patch.setattr(evaluate, "SHIFTS", (0.0, 0.5))
-    patch.setattr(evaluate, "TEMPERATURES", (1.0, 0.5))
     patch.setattr(models, "built_in", lambda: ModelVersion("builtin", Path("nowhere"), {}))
     yield
     patch.undo()
