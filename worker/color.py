@@ -36,6 +36,7 @@ STRIP_PIXELS = 1 << 16  # small enough for the processor's cache, large enough t
 GUIDE_SIDE = 256  # long side, in pixels, at which chroma is fitted to the scan's edges
 GUIDE_RADIUS = 5  # of the fit's window, in guide pixels: a little over a chroma cell
 GUIDE_EPSILON = 2e-4  # variance of lightness (0..1) below which an edge is taken for noise
+LEVELS = np.float32(65535)  # of linear light, in tables
 CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
 
@@ -198,12 +199,12 @@ def merge(gray: Pixels, ab: Floats, small: Pixels | None = None) -> Pixels:
     slope = fit.slope * scale * np.float32(1.16)
     offset = fit.offset * scale - slope * np.float32(16 / 116)
     planes = np.concatenate([slope, offset], axis=-1)  # (h, w, 4)
+    wide = cv2.split(cv2.resize(planes, (width, h), interpolation=cv2.INTER_LINEAR))  # (h, W) each
     rgb = np.empty((height, width, 3), gray.dtype)
     for rows in strips(height, width):
-        linear = _merge_strip(
-            gray[rows], *map(np.asarray, cv2.split(_enlarge(planes, rows, height, width)))
+        rgb[rows] = _merge_strip(
+            gray[rows], *(_rows_of(np.asarray(plane), rows, height) for plane in wide)
         )
-        rgb[rows] = encode(linear, bit_depth(gray))
     return rgb
 
 
@@ -213,22 +214,23 @@ def strips(height: int, width: int) -> list[slice]:
     return [slice(top, min(top + step, height)) for top in range(0, height, step)]
 
 
-def _enlarge(planes: Floats, rows: slice, height: int, width: int) -> Floats:
-    """Enlarge planes (h, w, C) bilinearly to (height, width), but only `rows` of it."""
-    h = len(planes)
+def _rows_of(plane: Floats, rows: slice, height: int) -> Floats:
+    """Enlarge a plane (h, W) bilinearly to (height, W), but only `rows` of it."""
+    h = len(plane)
     at = np.clip((np.arange(rows.start, rows.stop) + 0.5) * h / height - 0.5, 0, h - 1)
     above = np.minimum(at.astype(np.intp), max(h - 2, 0))
-    below = np.minimum(above + 1, h - 1)
-    part = (at - above).astype(np.float32)[:, None, None]
-    tall = planes[above] * (1 - part) + planes[below] * part
-    return np.asarray(cv2.resize(tall, (width, len(tall)), interpolation=cv2.INTER_LINEAR))
+    upper, lower = plane[above], plane[np.minimum(above + 1, h - 1)]
+    np.subtract(lower, upper, out=lower)
+    np.multiply(lower, (at - above).astype(np.float32)[:, None], out=lower)
+    return np.asarray(np.add(upper, lower, out=upper))
 
 
 def _merge_strip(
     gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Floats, offset_b: Floats
 ) -> Floats:
-    """Give linear RGB (n, W, 3) in 0..1 of a strip (n, W); in place, for memory takes the time."""
-    luminances, lights = _tables(bit_depth(gray))
+    """Give RGB codes (n, W, 3) of a strip (n, W); in place, for memory takes the time."""
+    depth = bit_depth(gray)
+    luminances, lights = _tables(depth)
     y = np.asarray(cv2.LUT(gray, luminances))
     fy = np.asarray(cv2.LUT(gray, lights)) * np.float32(100 / 116) + np.float32(16 / 116)
     dx = _cube_offset(fy, slope_a, offset_a, CHROMA_LIMIT / 500)
@@ -242,10 +244,12 @@ def _merge_strip(
     room_up = np.divide(1 - y, np.add(highest, tiny, out=highest), out=highest)
     room_down = np.divide(y, np.subtract(tiny, lowest, out=lowest), out=lowest)
     keep = np.minimum(np.minimum(room_up, room_down, out=room_up), np.float32(1), out=room_up)
+    np.multiply(keep, LEVELS, out=keep)
+    np.multiply(y, LEVELS, out=y)
     for channel in channels:
         np.multiply(channel, keep, out=channel)
         np.add(channel, y, out=channel)
-    return np.asarray(cv2.merge(channels))
+    return np.asarray(cv2.merge([_codes_of_levels(channel, depth) for channel in channels]))
 
 
 def _cube_offset(fy: Floats, slope: Floats, offset: Floats, limit: float) -> Floats:
@@ -292,9 +296,13 @@ def encode(linear: Floats, depth: int) -> Pixels:
     Returns:
         the same shape, uint8 or uint16.
     """
+    return _codes_of_levels(np.clip(linear, 0, 1) * LEVELS, depth)
+
+
+def _codes_of_levels(levels: Floats, depth: int) -> Pixels:
+    """Encode as `encode` does; levels are linear light in 0..65535, and are overwritten."""
     if depth == 8:
-        levels = linear * np.float32(65535) + np.float32(0.5)
-        return np.asarray(
-            cv2.LUT(np.clip(levels, 0, 65535, out=levels).astype(np.uint16), _codes_of_linear())
-        )
-    return np.rint(_curve(np.clip(linear, 0, 1)) * 65535).astype(np.uint16)
+        rounded = np.add(levels, np.float32(0.5), out=levels).astype(np.uint16)
+        return np.asarray(cv2.LUT(rounded, _codes_of_linear()))
+    linear = np.clip(np.divide(levels, LEVELS, out=levels), 0, 1, out=levels)
+    return np.rint(_curve(linear) * LEVELS).astype(np.uint16)
