@@ -139,8 +139,8 @@ def test_more_photos_than_a_batch_are_each_met_once() -> None:
 def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
     """Shares of the prior are tried from none to all, and no more is taken than is needed."""
     photos = flat_photos(4)
-    hesitant = true_logits(photos) / 60 * 3  # the truth is likeliest, but only just
-    exam = examination(photos, hesitant + 5 * (color_grid() == 0).all(axis=1))
+    hesitant = true_logits(photos) / 10  # the truth is likeliest, but only just
+    exam = examination(photos, hesitant + 7 * (color_grid() == 0).all(axis=1))
     prior = np.where((color_grid() == 0).all(axis=1), -1.0, -6.0).astype(np.float32)
     decoding, scores = exam.choose(prior)
     calmer = [
