@@ -50,7 +50,7 @@ class Ledger:
             )
         try:
             self._prepare(read_only=read_only)
-        except BaseException:
+        except BaseException:  # whatever ended it, the file must not stay open; it goes on up
             self._database.close()
             raise
 
@@ -262,7 +262,7 @@ class Ledger:
             try:
                 yield self._database
                 self._database.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # even Ctrl-C must not leave half a change; it goes on up
                 if self._database.in_transaction:  # a full disk may have ended it
                     self._database.execute("ROLLBACK")
                 raise

@@ -77,7 +77,7 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], None]
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
-    except BaseException:
+    except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
         part.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)

@@ -295,7 +295,7 @@ def _observer(inbox: Path, hints: _Hints, poll: float | None) -> BaseObserver:
         # The slash at the end: should the inbox be a symlink, what it leads to is watched.
         observer.schedule(hints, os.path.join(inbox, ""), recursive=True, event_filter=_EVENTS)  # noqa: PTH118
         observer.start()
-    except BaseException:
+    except BaseException:  # whatever ended it, no thread may stay behind; it goes on up
         _end(observer)
         raise
     return observer
