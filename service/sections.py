@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from service.log import LogFormat, LogLevel
 from worker.settings import (
     ColorSettings,
+    EncoderPart,
     OutputFormat,
     ReadSettings,
     TrainSettings,
@@ -138,5 +139,7 @@ class Training(Section):
         _TRAIN.adversarial_weight
     )
     adversarial_share: Share = _TRAIN.adversarial_share
-    train_encoder: Switch = _TRAIN.train_encoder
+    train_encoder: EncoderPart = Field(
+        default=_TRAIN.train_encoder, description="none, deep or all"
+    )
     validation_share: Share = _TRAIN.validation_share

@@ -12,7 +12,8 @@ from service.lock import StateLock
 from service.progress import Report
 from worker.device import Device
 from worker.models import ModelStore
-from worker.training.train import Budget, Plan, Progress, train
+from worker.training.plan import Budget, Plan, Progress
+from worker.training.train import train
 
 TELL_SECONDS = 30.0  # between two lines of the log
 
@@ -20,7 +21,7 @@ log = structlog.get_logger()
 
 
 class Wish(NamedTuple):
-    """What a person wants trained; see `worker.training.train.Plan`."""
+    """What a person wants trained; see `worker.training.plan.Plan`."""
 
     folders: tuple[Path, ...]
     start: str

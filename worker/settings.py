@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 OutputFormat = Literal["same", "tiff", "png", "jpeg"]
+EncoderPart = Literal["none", "deep", "all"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class TrainSettings:
         adversarial_rate: learning rate of both networks in the adversarial stage.
         adversarial_weight: share of the adversarial loss beside the class loss.
         adversarial_share: share of the training, at its end, that is adversarial.
-        train_encoder: whether the pretrained encoder moves too (slower, for large collections).
+        train_encoder: which of the pretrained encoder moves too: none of it, its deep half (what
+            it knows of things rather than of edges), or all (half as fast).
         validation_share: share of the collection that is never trained on.
     """
 
@@ -64,5 +66,5 @@ class TrainSettings:
     adversarial_rate: float = 1e-4
     adversarial_weight: float = 0.3
     adversarial_share: float = 0.25
-    train_encoder: bool = False
+    train_encoder: EncoderPart = "deep"
     validation_share: float = 0.02

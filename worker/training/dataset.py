@@ -1,37 +1,23 @@
-"""Color photographs to training batches: a cache on disk, and on each visit another old camera.
+"""Training batches from a collection: on each visit to a photo, another crop and old camera."""
 
-Memory does not grow with the collection: photos lie decoded in one memory-mapped file, named by the
-digest of what is in it.
-"""
-
-import hashlib
-import json
-import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import color, scan
+from worker import color
 from worker.color import Floats, Pixels
-from worker.errors import ScanError
-from worker.formats import KIND_OF_SUFFIX
 from worker.generator import BIN_STEP, CHROMA_STRIDE, color_grid
-from worker.settings import ReadSettings
+from worker.training.collection import CACHE_SIDE, Collection
+from worker.training.film import old_camera
 
-CACHE_SIDE = (
-    256  # photos are stretched to this square, as serving stretches scans to the render size
-)
-SMALLEST_SIDE = 96  # pixels; below it a photo has nothing to teach
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
-READERS = 2  # threads that decode and augment
+WORKERS = 2  # threads that make batches
 PRIOR_PHOTOS = 1000  # enough to know how common each color is
 RAREST = 0.005  # probability added to each color; taking less off rare ones keeps blotches away
 AHEAD = 4  # batches made ready before they are asked for
@@ -50,129 +36,6 @@ class Batch(NamedTuple):
     lightness: Floats
     ab: Floats
     label: NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Collection:
-    """Photographs ready for training.
-
-    Attributes:
-        photos: (P, 256, 256, 3) uint8 sRGB, memory-mapped.
-        training: indices into `photos` to learn from.
-        validation: indices into `photos` never learned from; chosen by content, so a photo stays on
-            its side for ever.
-        left_out: how many files were unfit, by reason.
-        digest: SHA-256 over the content of all photos; names the manifest.
-    """
-
-    photos: Pixels
-    training: NDArray[np.intp]
-    validation: NDArray[np.intp]
-    left_out: dict[str, int]
-    digest: str
-
-
-def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """List every file under `folders` whose name says that photochrom can read it, sorted."""
-    return sorted(
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix.lower() in KIND_OF_SUFFIX
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-
-
-def prepare(
-    folders: Sequence[Path],
-    cache_folder: Path,
-    validation_share: float,
-    settings: ReadSettings,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Collection:
-    """Decode the photographs under `folders` into a cache, or find them there.
-
-    Args:
-        folders: any folders of color photographs, searched to their depths.
-        cache_folder: where decoded photos are kept; safe to delete.
-        validation_share: 0..1 of the photos to keep for validation.
-        settings: what a photo may be.
-        progress: called with photos done and photos in all.
-
-    Raises:
-        ScanError: when no photo is fit for training.
-        OSError: when the disk fails.
-    """
-    paths = find_photos(folders)
-    with ThreadPoolExecutor(READERS) as readers:
-        digests = list(readers.map(_digest, paths))
-        unique = dict(zip(digests, paths, strict=True))  # the same content twice is one photo
-        identity = hashlib.sha256("".join([f"{CACHE_SIDE}", *sorted(unique)]).encode()).hexdigest()
-        home = cache_folder / identity[:16]
-        if not (home / "manifest.json").exists():
-            _fill_cache(home, unique, settings, readers, progress)
-    manifest = json.loads((home / "manifest.json").read_text())
-    kept: list[str] = manifest["photos"]
-    if not kept:
-        names = ", ".join(map(str, folders))
-        raise ScanError(f"no photograph in {names} is fit for training: {manifest['left_out']}")
-    held_back = np.array([int(digest[:8], 16) / 2**32 < validation_share for digest in kept])
-    if held_back.all():
-        raise ScanError(
-            f"validation took all {len(kept)} photographs; give more of them, "
-            "or lower training.validation_share"
-        )
-    return Collection(
-        np.load(home / "photos.npy", mmap_mode="r")[: len(kept)],
-        np.flatnonzero(~held_back),
-        np.flatnonzero(held_back),
-        manifest["left_out"],
-        identity,
-    )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fill_cache(
-    home: Path,
-    unique: dict[str, Path],
-    settings: ReadSettings,
-    readers: ThreadPoolExecutor,
-    progress: Callable[[int, int], None],
-) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    shape = (max(1, len(unique)), CACHE_SIDE, CACHE_SIDE, 3)
-    photos = np.lib.format.open_memmap(home / "photos.npy", mode="w+", dtype=np.uint8, shape=shape)
-    kept: list[str] = []
-    left_out: Counter[str] = Counter()
-    results = readers.map(lambda path: _square_or_reason(path, settings), unique.values())
-    for done, (digest, result) in enumerate(zip(unique, results, strict=True), start=1):
-        if isinstance(result, str):
-            left_out[result] += 1
-        else:
-            photos[len(kept)] = result
-            kept.append(digest)
-        progress(done, len(unique))
-    photos.flush()
-    temporary = home / f".manifest.{os.getpid()}"
-    temporary.write_text(json.dumps({"photos": kept, "left_out": dict(left_out)}, indent=1))
-    temporary.replace(home / "manifest.json")  # last: a cache without a manifest is not one
-
-
-def _square_or_reason(path: Path, settings: ReadSettings) -> Pixels | str:
-    try:
-        rgb = scan.read_color(path, settings)
-    except ScanError:
-        return "unreadable"
-    if min(rgb.shape[:2]) < SMALLEST_SIDE:
-        return "too small"
-    if scan.tone_spread(rgb) <= scan.TONE_LIMIT:
-        return "without color (gray or one tone)"
-    return np.asarray(cv2.resize(rgb, (CACHE_SIDE, CACHE_SIDE), interpolation=cv2.INTER_AREA))
 
 
 def log_prior(collection: Collection) -> Floats:
@@ -203,7 +66,7 @@ def batches(
         seed: of the whole training.
         first_step: number of the first batch to yield.
     """
-    with ThreadPoolExecutor(READERS) as workers:
+    with ThreadPoolExecutor(WORKERS) as workers:
         waiting: deque[Future[Batch]] = deque()
         step = first_step
         try:
@@ -249,31 +112,6 @@ def _random_square(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels
     method = cv2.INTER_AREA if side < height else cv2.INTER_LINEAR
     square = np.asarray(cv2.resize(part, (side, side), interpolation=method))
     return square[:, ::-1] if rng.random() < 0.5 else square
-
-
-def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
-    """Photograph `rgb` (S, S, 3) with an old camera: lightness (S, S) float32 in 0..1.
-
-    Half the time with true luminance; else through a random emulsion: panchromatic (any mix),
-    orthochromatic (blind to red) or
-    blue-sensitive. Then a tone curve, fading, and at random blur and grain.
-    """
-    weights = color.LUMINANCE
-    if rng.random() < 0.5:
-        red = rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.0, 0.08)], p=[0.7, 0.3])
-        blue = rng.uniform(0.05, 0.35) if red > 0.08 else rng.uniform(0.2, 0.9)
-        weights = np.array([red, (1 - red) * (1 - blue), (1 - red) * blue])
-    gray = color.encode(color.linear_of_codes(rgb) @ weights.astype(np.float32), 16)
-    light = color.lightness(gray)
-    light = light ** np.float32(np.exp(rng.normal(0, 0.18)))
-    black, white = rng.uniform(0, 0.08), 1 - rng.uniform(0, 0.08)
-    light = black + (white - black) * light
-    if rng.random() < 0.25:
-        light = np.asarray(cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 1.4)))
-    if rng.random() < 0.5:
-        grain = rng.standard_normal(light.shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
-        light = light + (grain if rng.random() < 0.5 else cv2.GaussianBlur(grain, (0, 0), 0.8) * 2)
-    return np.clip(light, 0, 1, dtype=np.float32)
 
 
 def label_of(ab: Floats, rng: np.random.Generator) -> NDArray[Any]:

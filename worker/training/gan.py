@@ -12,7 +12,7 @@ import numpy as np
 from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
-from worker.generator import CHROMA_STRIDE, decode, encoder_layers
+from worker.generator import CHROMA_STRIDE, decode, deep_encoder_layers, encoder_layers
 from worker.settings import TrainSettings
 from worker.training.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
@@ -138,8 +138,13 @@ class ColorizationGAN:
         settings: TrainSettings,
     ) -> None:
         """Set up one optimizer for each task; no step is taken yet."""
+        moving = {
+            "none": [],
+            "deep": deep_encoder_layers(generator),
+            "all": encoder_layers(generator),
+        }[settings.train_encoder]
         for layer in encoder_layers(generator):
-            layer.trainable = settings.train_encoder
+            layer.trainable = layer in moving
         self.generator = generator
         self.discriminator = discriminator
         self._alone = GeneratorTask(generator, discriminator, log_prior, 0.0)

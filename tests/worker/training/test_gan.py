@@ -9,8 +9,14 @@ import pytest
 from keras import ops
 
 from tests.worker.conftest import SMALL
-from worker.generator import build_generator, color_grid, encoder_layers, load_imagenet_encoder
-from worker.settings import TrainSettings
+from worker.generator import (
+    build_generator,
+    color_grid,
+    deep_encoder_layers,
+    encoder_layers,
+    load_imagenet_encoder,
+)
+from worker.settings import EncoderPart, TrainSettings
 from worker.training.dataset import Batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN, picture_of
@@ -89,12 +95,18 @@ def test_a_discriminator_step_moves_the_discriminator_only(gan: ColorizationGAN)
     assert {variable.path for variable in gan.discriminator.trainable_variables} <= after
 
 
-@pytest.mark.parametrize("train_encoder", [True, False])
-def test_the_encoder_learns_when_it_should(*, train_encoder: bool) -> None:
-    """With train_encoder, and only then, the generator's steps move the pretrained layers."""
+@pytest.mark.parametrize(("train_encoder", "moving"), [("none", 0), ("deep", 23), ("all", 47)])
+def test_as_much_of_the_encoder_learns_as_was_asked_for(
+    train_encoder: EncoderPart, moving: int
+) -> None:
+    """The generator's steps move none, the deep half or all of the pretrained layers."""
     gan = a_gan(train_encoder=train_encoder)
+    layers = (deep_encoder_layers if train_encoder == "deep" else encoder_layers)(gan.generator)
+    encoder = {variable.path for layer in layers[:moving] for variable in layer.weights}
     decoder = {variable.path for variable in gan.generator.trainable_variables} - encoder_paths(gan)
-    expected = decoder | (encoder_paths(gan) if train_encoder else set())
+    expected = decoder | encoder
+
+    assert moving in {0, len(layers)}
 
     for task in (gan._alone, gan._adversarial):
         assert expected == {variable.path for variable in task.trainable_variables}
