@@ -1,0 +1,50 @@
+"""Contact sheets: photographs side by side in titled columns, for people to look at."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from worker.color import Pixels
+
+CELL = 224  # side of the square that each photo is fitted into, pixels
+GAP = 6  # white between cells, pixels
+TITLE = 26  # height of the line of titles, pixels
+INK = (32, 32, 32)
+
+
+def contact_sheet(rows: Sequence[Sequence[Pixels]], titles: Sequence[str]) -> Pixels:
+    """Lay photographs out, one row for each subject, one titled column for each treatment.
+
+    Args:
+        rows: of (H, W, 3) uint8 sRGB photographs of any size; each keeps its proportions.
+        titles: one for each column.
+
+    Returns:
+        (height, width, 3) uint8 sRGB on white.
+
+    Raises:
+        ValueError: when a row has not one photograph for each title.
+    """
+    step = CELL + GAP
+    sheet = np.full((TITLE + GAP + len(rows) * step, GAP + len(titles) * step, 3), 255, np.uint8)
+    for column, title in enumerate(titles):
+        place = (GAP + column * step + 2, TITLE - 8)
+        cv2.putText(sheet, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
+    for number, row in enumerate(rows):
+        for column, (photo, _title) in enumerate(zip(row, titles, strict=True)):
+            small = shrunk(photo)
+            height, width = small.shape[:2]
+            top = TITLE + GAP + number * step + (CELL - height) // 2
+            left = GAP + column * step + (CELL - width) // 2
+            sheet[top : top + height, left : left + width] = small
+    return sheet
+
+
+def shrunk(photo: Pixels) -> Pixels:
+    """Fit a photograph (H, W, 3) into a cell, its proportions kept; all that a sheet shows."""
+    height, width = photo.shape[:2]
+    scale = CELL / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(photo, size, interpolation=method))
