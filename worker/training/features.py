@@ -1,0 +1,87 @@
+"""What an ImageNet classifier sees in a color photograph: the ruler of the kernel distance.
+
+EfficientNet-Lite0 once more, this time in color and with its head: 1,280 pooled features and one of
+1,000 classes. A photograph that is colored right looks to it like the true one.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import cv2
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from worker.color import Floats, Pixels
+from worker.generator import ENCODER_WEIGHTS, _encode
+
+HEAD_WEIGHTS = "efficientnet_lite0_head.npz"  # what the encoder lacks: RGB stem, head, classes
+SIDE = 224  # the size it was trained at, pixels
+BATCH = 8  # photos in one call
+FEATURES, CLASSES = 1280, 1000
+
+
+class Look(NamedTuple):
+    """What the classifier saw.
+
+    Attributes:
+        features: (P, 1280) float32, 0 to 6.
+        classes: (P,) whole numbers, ImageNet's class 0..999.
+    """
+
+    features: Floats
+    classes: NDArray[np.intp]
+
+
+def look(photos: Sequence[Pixels]) -> Look:
+    """Look at photographs (H, W, 3) uint8 sRGB of any size, stretched to 224 x 224."""
+    features = np.empty((len(photos), FEATURES), np.float32)
+    classes = np.empty(len(photos), np.intp)
+    for start in range(0, len(photos), BATCH):
+        some = photos[start : start + BATCH]
+        squares = np.zeros((BATCH, SIDE, SIDE, 3), np.float32)
+        for place, photo in enumerate(some):
+            squares[place] = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        squares /= 255
+        seen, scores = (
+            keras.ops.convert_to_numpy(one)[: len(some)]
+            for one in classifier()(squares, training=False)
+        )
+        features[start : start + len(some)] = seen
+        classes[start : start + len(some)] = scores.argmax(axis=1)
+    return Look(features, classes)
+
+
+@cache
+def classifier() -> keras.Model:
+    """Build EfficientNet-Lite0 with Google's ImageNet weights, in float32 under any policy.
+
+    Returns:
+        A model from RGB (N, 224, 224, 3) float32 in 0..1 to features (N, 1280) and class logits
+        (N, 1000).
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        rgb = keras.Input((SIDE, SIDE, 3), name="rgb")
+        x = layers.Conv2D(FEATURES, 1, name="features")(_encode(rgb)[-1])
+        x = layers.GlobalAveragePooling2D(name="pooled")(layers.ReLU(6.0, name="features_relu")(x))
+        model = keras.Model(rgb, [x, layers.Dense(CLASSES, name="classes")(x)], name="classifier")
+    finally:
+        keras.config.set_dtype_policy(policy)
+    saved = {**_weights(ENCODER_WEIGHTS), **_weights(HEAD_WEIGHTS)}  # the RGB stem comes last
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights([saved[f"{layer.name}/kernel"], saved[f"{layer.name}/bias"]])
+    return model
+
+
+def _weights(name: str) -> dict[str, Floats]:
+    with (
+        (files("worker") / "weights" / name).open("rb") as file,
+        np.load(file, allow_pickle=False) as saved,
+    ):
+        return {key: saved[key].astype(np.float32) for key in saved.files}
