@@ -17,6 +17,7 @@ from worker.generator import (
     build_generator,
     color_grid,
     decode,
+    deep_encoder_layers,
     encoder_layers,
     load_imagenet_encoder,
     with_decoding,
@@ -32,6 +33,7 @@ PARAMETERS = {
     "context": 65_792,
     "decode16": 848_896,
     "refine16": 590_848,
+    "attend": 133_248,
     "decode8": 341_504,
     "refine8": 147_968,
     "decode4": 87_808,
@@ -43,7 +45,7 @@ def group_of(layer: keras.Layer) -> str:
     """Return the row of PARAMETERS that a layer belongs to."""
     if layer.name.startswith("encoder_") and layer.name != "encoder_stem":
         return "encoder"
-    return layer.name.removesuffix("_norm")
+    return layer.name.removesuffix("_norm").removesuffix("_gate")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,31 @@ def test_chroma_is_a_quarter_of_the_size(small_generator: keras.Model, side: int
     assert (2, side // 4, side // 4, len(color_grid())) == logits.shape
     assert np.float32 == logits.dtype
     assert np.isfinite(logits).all()
+
+
+def test_attention_comes_in_through_a_gate(some_lightness: np.ndarray) -> None:
+    """At first every place ignores the others; as the gate opens, all of them matter."""
+    keras.utils.set_random_seed(1)
+    generator = build_generator(SMALL)
+    attended = keras.Model(generator.input, generator.get_layer("attended").output)
+    ignored = keras.Model(generator.input, generator.get_layer("refine16_relu").output)
+    closed = numbers(attended(some_lightness, training=False))
+    gate = generator.get_layer("attend_gate")
+    gate.gamma.assign(np.ones(gate.gamma.shape))
+    opened = numbers(attended(some_lightness, training=False))
+
+    assert np.array_equal(numbers(ignored(some_lightness, training=False)), closed)
+    assert np.abs(opened - closed).mean(axis=-1).min() > 0
+
+
+def test_the_deep_half_is_the_end_of_the_encoder(small_generator: keras.Model) -> None:
+    """The deep half is the last eight blocks: 24 layers with most of the encoder's weights."""
+    every, deep = encoder_layers(small_generator), deep_encoder_layers(small_generator)
+    share = sum(layer.count_params() for layer in deep) / 2_938_544
+
+    assert every[-len(deep) :] == deep
+    assert 24 == len(deep)
+    assert share > 0.8
 
 
 def test_every_encoder_layer_gets_its_weights() -> None:

@@ -182,15 +182,18 @@ class ColorizationGAN:
         return float(task.train_on_batch(x, y))
 
     def begin_adversarial(self) -> None:
-        """Go on from the averaged weights of the first stage, and average anew from there."""
+        """Go on from the averaged weights of the first stage, and average anew from there.
+
+        By way of arrays: on JAX, two variables of one buffer are deleted together by the next step.
+        """
         for variable, average in zip(
             self._alone.trainable_variables, self._averages(self._alone), strict=True
         ):
-            variable.assign(average)
+            variable.assign(ops.convert_to_numpy(average))
         for average, variable in zip(
             self._averages(self._adversarial), self._alone.trainable_variables, strict=True
         ):
-            average.assign(variable)
+            average.assign(ops.convert_to_numpy(variable))
 
     @staticmethod
     def _averages(task: _Task) -> list[keras.Variable]:

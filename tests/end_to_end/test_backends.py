@@ -1,0 +1,110 @@
+"""Promises of training on another backend: JAX without TensorFlow, for GPU machines that have none.
+
+One child process trains on JAX with TensorFlow made unimportable; this one, on TensorFlow, loads
+what it saved and repeats its steps.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.worker.conftest import SMALL
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def steps_of_every_stage(home: Path) -> dict[str, Any]:
+    """Take one step of every stage with small networks, save what comes out in `home`."""
+    import keras
+
+    from worker.device import set_up_device
+    from worker.generator import build_generator, load_imagenet_encoder, with_decoding
+    from worker.models import save_version
+    from worker.settings import TrainSettings
+    from worker.training.discriminator import build_discriminator
+    from worker.training.gan import ColorizationGAN
+    from worker.training.train import train
+
+    assert callable(train)  # the whole story can be imported
+    set_up_device()
+    generator, discriminator = build_generator(SMALL), build_discriminator()
+    load_imagenet_encoder(generator)
+    rng = np.random.default_rng(0)
+    for layer in (*generator.layers, *discriminator.layers):  # the same on every backend
+        if not layer.name.startswith("encoder_") and layer.name.startswith(
+            ("bottom", "context", "decode", "refine", "attend", "logits", "look", "verdict")
+        ):
+            fresh = [
+                rng.normal(0, 0.05, value.shape) if value.ndim > 1 else value
+                for value in layer.get_weights()
+            ]
+            layer.set_weights(fresh)
+    gan = ColorizationGAN(generator, discriminator, np.zeros(224, np.float32), TrainSettings())
+    batch = _a_batch()
+    losses = [gan.step_alone(batch, 1e-3)]
+    gan.begin_adversarial()
+    losses += [gan.step_judge(batch, 1e-3), gan.step_adversarial(batch, 1e-3)]
+    served = with_decoding(gan.averaged_generator(adversarial=True), np.zeros(224), 0.5)
+    save_version(served, {}, home / "version")
+    given = keras.ops.convert_to_numpy(served(batch.lightness, training=False))
+    np.save(home / "given.npy", given)
+    return {"backend": keras.backend.backend(), "losses": losses}
+
+
+def _a_batch() -> Any:
+    from worker.generator import color_grid
+    from worker.training.dataset import Batch
+
+    rng = np.random.default_rng(1)
+    label = rng.integers(0, 224, (2, 16, 16)).astype(np.int32)
+    return Batch(rng.random((2, 64, 64, 1), np.float32), color_grid()[label], label)
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from tests.end_to_end.test_backends import steps_of_every_stage
+print(json.dumps(steps_of_every_stage(Path(sys.argv[1]))))
+"""
+
+
+@pytest.mark.slow
+def test_jax_trains_what_tensorflow_serves(tmp_path: Path) -> None:
+    """Every stage's step gives the same loss on both, and TensorFlow loads what JAX saved."""
+    from worker.models import GENERATOR_FILE, ModelVersion, load_generator
+
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path / "there")],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr
+    there = json.loads(done.stdout.splitlines()[-1])
+    here = steps_of_every_stage(tmp_path / "here")
+    card = json.loads((tmp_path / "there" / "version" / "card.json").read_text())
+    generator = load_generator(ModelVersion("1", tmp_path / "there" / "version", card))
+    loaded = np.asarray(generator(_a_batch().lightness, training=False))
+
+    assert ("jax", "tensorflow") == (there["backend"], here["backend"])
+    assert there["losses"] == pytest.approx(here["losses"], rel=1e-2)
+    assert (tmp_path / "there" / "version" / GENERATOR_FILE).stat().st_size > 0
+    assert np.load(tmp_path / "there" / "given.npy") == pytest.approx(loaded, abs=0.05)
