@@ -11,26 +11,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from tests.worker.conftest import SMALL
+from worker.device import set_up_device
+from worker.generator import build_generator, color_grid, load_imagenet_encoder, with_decoding
+from worker.models import GENERATOR_FILE, ModelVersion, load_generator, save_version
+from worker.settings import TrainSettings
+from worker.training.dataset import Batch
+from worker.training.discriminator import build_discriminator
+from worker.training.gan import ColorizationGAN
+from worker.training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def steps_of_every_stage(home: Path) -> dict[str, Any]:
     """Take one step of every stage with small networks, save what comes out in `home`."""
-    import keras
-
-    from worker.device import set_up_device
-    from worker.generator import build_generator, load_imagenet_encoder, with_decoding
-    from worker.models import save_version
-    from worker.settings import TrainSettings
-    from worker.training.discriminator import build_discriminator
-    from worker.training.gan import ColorizationGAN
-    from worker.training.train import train
-
     assert callable(train)  # the whole story can be imported
     set_up_device()
     generator, discriminator = build_generator(SMALL), build_discriminator()
@@ -57,10 +56,7 @@ def steps_of_every_stage(home: Path) -> dict[str, Any]:
     return {"backend": keras.backend.backend(), "losses": losses}
 
 
-def _a_batch() -> Any:
-    from worker.generator import color_grid
-    from worker.training.dataset import Batch
-
+def _a_batch() -> Batch:
     rng = np.random.default_rng(1)
     label = rng.integers(0, 224, (2, 16, 16)).astype(np.int32)
     return Batch(rng.random((2, 64, 64, 1), np.float32), color_grid()[label], label)
@@ -84,8 +80,6 @@ print(json.dumps(steps_of_every_stage(Path(sys.argv[1]))))
 @pytest.mark.slow
 def test_jax_trains_what_tensorflow_serves(tmp_path: Path) -> None:
     """Every stage's step gives the same loss on both, and TensorFlow loads what JAX saved."""
-    from worker.models import GENERATOR_FILE, ModelVersion, load_generator
-
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     done = subprocess.run(
