@@ -1,17 +1,15 @@
 """A collection: the color photographs under some folders that are fit for training.
 
-Memory does not grow with it: photos lie decoded in one memory-mapped file, named by the digest of
-what is in it.
+Memory does not grow with it: the photographs lie decoded in a memory-mapped file.
 """
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,12 +20,15 @@ from worker.color import Pixels
 from worker.errors import ScanError
 from worker.formats import KIND_OF_SUFFIX
 from worker.settings import ReadSettings
+from worker.training import manifest
+from worker.training.duplicates import KEPT, divide, perceptual_hash
+from worker.training.fitness import unfit
+from worker.training.licenses import Terms, read_terms
+from worker.training.manifest import Kept, LeftOut, Side
+from worker.training.squares import SIDE, Facts, Squares
 
-CACHE_SIDE = (
-    256  # photos are stretched to this square, as serving stretches scans to the render size
-)
-SMALLEST_SIDE = 96  # pixels; below it a photo has nothing to teach
 READERS = 2  # threads that decode
+TOGETHER = 256  # photos decoded between two commits; as many are lost when the process ends
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,16 @@ class Collection:
     """Photographs ready for training.
 
     Attributes:
-        photos: (P, 256, 256, 3) uint8 sRGB, memory-mapped.
-        training: indices into `photos` to learn from.
-        validation: indices into `photos` never learned from; chosen by content, so a photo stays on
-            its side for ever.
+        photos: (P, 256, 256, 3) uint8 sRGB, memory-mapped; others may lie between, so only the
+            indices below tell which are of this collection.
+        training: indices into `photos` to learn from, in the order of digests.
+        validation: indices into `photos` never learned from; see `duplicates` for what holds.
         left_out: how many files were unfit, by reason.
-        digest: SHA-256 over the content of all photos; names the manifest.
+        digest: SHA-256 over the digests of all photos that are kept.
+        licenses: how many photos are under which license, by its name.
+        sources: how many photos are from where.
+        manifest_digest: SHA-256 over what the manifest says of each photo but its path.
+        manifest: the file with each photo that is kept, and each that is left out and why.
     """
 
     photos: Pixels
@@ -48,17 +53,32 @@ class Collection:
     validation: NDArray[np.intp]
     left_out: dict[str, int]
     digest: str
+    licenses: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+    manifest_digest: str = ""
+    manifest: Path = Path()
+
+
+class _Look(NamedTuple):
+    """What one file is: its digest; its facts and square when new; or why it cannot be read."""
+
+    digest: str = ""
+    facts: Facts | None = None
+    square: Pixels | None = None
+    fault: str = ""
 
 
 def find_photos(folders: Sequence[Path]) -> list[Path]:
     """List every file under `folders` whose name says that photochrom can read it, sorted."""
     return sorted(
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix.lower() in KIND_OF_SUFFIX
-        and not path.name.startswith(".")
-        and path.is_file()
+        {
+            path
+            for folder in folders
+            for path in folder.rglob("*")
+            if path.suffix.lower() in KIND_OF_SUFFIX
+            and not path.name.startswith(".")
+            and path.is_file()
+        }
     )
 
 
@@ -76,78 +96,122 @@ def prepare(
         cache_folder: where decoded photos are kept; safe to delete.
         validation_share: 0..1 of the photos to keep for validation.
         settings: what a photo may be.
-        progress: called with photos done and photos in all.
+        progress: called with files looked at and files in all.
 
     Raises:
-        ScanError: when no photo is fit for training.
-        OSError: when the disk fails.
+        ScanError: when no photo is fit for training, or a table of licenses is none.
+        DeviceError: when the cache is damaged.
+        OSError: when the disk is full or fails; what was decoded before is not decoded again.
     """
-    paths = find_photos(folders)
+    folders = [folder.resolve() for folder in folders]
+    terms = read_terms(folders)
+    with Squares(cache_folder) as squares:
+        paths, left_out = _fill(squares, find_photos(folders), settings, progress)
+        kept, twins = _divided(squares, paths, terms, validation_share)
+        written = manifest.write(cache_folder / "manifests", kept, left_out + twins)
+        _check(folders, kept, written)
+        rows = np.array([squares.row(one.digest) for one in kept], np.intp)
+        held_back = np.array([one.side == "validation" for one in kept])
+        return Collection(
+            squares.photos(),
+            rows[~held_back],
+            rows[held_back],
+            written.left_out,
+            hashlib.sha256("".join(one.digest for one in kept).encode()).hexdigest(),
+            dict(Counter(one.license for one in kept).most_common()),
+            dict(Counter(one.source for one in kept).most_common()),
+            written.digest,
+            written.path,
+        )
+
+
+def _fill(
+    squares: Squares,
+    paths: list[Path],
+    settings: ReadSettings,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, Path], list[LeftOut]]:
+    """Decode what the cache does not know; give the path of each content, and who is left out."""
+    path_of: dict[str, Path] = {}
+    left_out: list[LeftOut] = []
     with ThreadPoolExecutor(READERS) as readers:
-        digests = list(readers.map(_digest, paths))
-        unique = dict(zip(digests, paths, strict=True))  # the same content twice is one photo
-        identity = hashlib.sha256("".join([f"{CACHE_SIDE}", *sorted(unique)]).encode()).hexdigest()
-        home = cache_folder / identity[:16]
-        if not (home / "manifest.json").exists():
-            _fill_cache(home, unique, settings, readers, progress)
-    manifest = json.loads((home / "manifest.json").read_text())
-    kept: list[str] = manifest["photos"]
+        for start in range(0, len(paths), TOGETHER):
+            some = paths[start : start + TOGETHER]
+            looks = readers.map(lambda path: _look(path, squares, settings), some)
+            for number, (path, look) in enumerate(zip(some, looks, strict=True), start + 1):
+                if look.fault:
+                    left_out.append(LeftOut(str(path), "unreadable", look.fault))
+                elif look.digest in path_of:
+                    why = f"as {path_of[look.digest]}"
+                    left_out.append(LeftOut(str(path), "same content", why))
+                else:
+                    path_of[look.digest] = path
+                    if look.facts and look.square is not None:
+                        squares.add(look.facts, look.square)
+                    reason = squares.known[look.digest].unfit
+                    if reason:
+                        left_out.append(LeftOut(str(path), reason))
+                progress(number, len(paths))
+            squares.commit()
+    return path_of, left_out
+
+
+def _look(path: Path, squares: Squares, settings: ReadSettings) -> _Look:
+    """Read one file unless its content is known.
+
+    That a file cannot be read is not kept in the cache: it may be for its name or its permissions.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest in squares.known:
+            return _Look(digest)
+        rgb = scan.read_color(path, settings)
+    except ScanError as error:
+        return _Look(fault=str(error))
+    except (PermissionError, FileNotFoundError) as error:
+        return _Look(fault=error.strerror or str(error))
+    height, width = rgb.shape[:2]
+    facts = Facts(digest, width, height, f"{perceptual_hash(rgb):016x}", unfit(rgb))
+    square = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return _Look(digest, facts, np.asarray(square))
+
+
+def _divided(
+    squares: Squares, paths: dict[str, Path], terms: dict[Path, Terms], validation_share: float
+) -> tuple[list[Kept], list[LeftOut]]:
+    """Give each fit photograph its side, or leave it out as a near-duplicate."""
+    fit = [facts for digest in sorted(paths) if (facts := squares.known[digest]).unfit is None]
+    division = divide(
+        [facts.digest for facts in fit],
+        np.array([int(facts.perceptual_hash, 16) for facts in fit], np.uint64),
+        np.array([facts.width * facts.height for facts in fit], np.int64),
+        validation_share,
+    )
+    kept: list[Kept] = []
+    twins: list[LeftOut] = []
+    for facts, held_back, twin in zip(fit, division.held_back, division.twin, strict=True):
+        path = paths[facts.digest]
+        if twin == KEPT:
+            side: Side = "validation" if held_back else "training"
+            kept.append(Kept.of(facts, path, side, terms.get(path, Terms())))
+        else:
+            why = f"of {paths[fit[twin].digest]}"
+            twins.append(LeftOut(str(path), "near-duplicate", why))
+    return kept, twins
+
+
+def _check(folders: list[Path], kept: list[Kept], written: manifest.Written) -> None:
+    """Refuse a collection with nothing to learn from."""
     if not kept:
         names = ", ".join(map(str, folders))
-        raise ScanError(f"no photograph in {names} is fit for training: {manifest['left_out']}")
-    held_back = np.array([int(digest[:8], 16) / 2**32 < validation_share for digest in kept])
-    if held_back.all():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in written.left_out.items())
+        raise ScanError(
+            f"no photograph in {names} is fit for training: {reasons or 'there is none'} "
+            f"(each with its reason in {written.path})"
+        )
+    if all(one.side == "validation" for one in kept):
         raise ScanError(
             f"validation took all {len(kept)} photographs; give more of them, "
             "or lower training.validation_share"
         )
-    return Collection(
-        np.load(home / "photos.npy", mmap_mode="r")[: len(kept)],
-        np.flatnonzero(~held_back),
-        np.flatnonzero(held_back),
-        manifest["left_out"],
-        identity,
-    )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fill_cache(
-    home: Path,
-    unique: dict[str, Path],
-    settings: ReadSettings,
-    readers: ThreadPoolExecutor,
-    progress: Callable[[int, int], None],
-) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    shape = (max(1, len(unique)), CACHE_SIDE, CACHE_SIDE, 3)
-    photos = np.lib.format.open_memmap(home / "photos.npy", mode="w+", dtype=np.uint8, shape=shape)
-    kept: list[str] = []
-    left_out: Counter[str] = Counter()
-    results = readers.map(lambda path: _square_or_reason(path, settings), unique.values())
-    for done, (digest, result) in enumerate(zip(unique, results, strict=True), start=1):
-        if isinstance(result, str):
-            left_out[result] += 1
-        else:
-            photos[len(kept)] = result
-            kept.append(digest)
-        progress(done, len(unique))
-    photos.flush()
-    temporary = home / f".manifest.{os.getpid()}"
-    temporary.write_text(json.dumps({"photos": kept, "left_out": dict(left_out)}, indent=1))
-    temporary.replace(home / "manifest.json")  # last: a cache without a manifest is not one
-
-
-def _square_or_reason(path: Path, settings: ReadSettings) -> Pixels | str:
-    try:
-        rgb = scan.read_color(path, settings)
-    except ScanError:
-        return "unreadable"
-    if min(rgb.shape[:2]) < SMALLEST_SIDE:
-        return "too small"
-    if scan.tone_spread(rgb) <= scan.TONE_LIMIT:
-        return "without color (gray or one tone)"
-    return np.asarray(cv2.resize(rgb, (CACHE_SIDE, CACHE_SIDE), interpolation=cv2.INTER_AREA))

@@ -1,7 +1,7 @@
 """Training batches from a collection: on each visit to a photo, another crop and old camera."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from worker import color
 from worker.color import Floats, Pixels
 from worker.generator import BIN_STEP, CHROMA_STRIDE, color_grid
-from worker.training.collection import CACHE_SIDE, Collection
+from worker.training.collection import Collection
 from worker.training.film import old_camera
+from worker.training.squares import SIDE
 
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 WORKERS = 2  # threads that make batches
@@ -45,7 +46,7 @@ def log_prior(collection: Collection) -> Floats:
         (K,) float32 log-probabilities, each color counted as a little commoner than it is.
     """
     rng = np.random.default_rng(0)
-    side = CACHE_SIDE // 8
+    side = SIDE // 8
     count = np.zeros(len(color_grid()))
     for index in rng.permutation(collection.training)[:PRIOR_PHOTOS]:
         photo = cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA)
@@ -56,7 +57,7 @@ def log_prior(collection: Collection) -> Floats:
 
 def batches(
     collection: Collection, crop: int, size: int, seed: int, first_step: int
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield training batches for ever; batch k depends on `seed` and k alone, so runs can resume.
 
     Args:

@@ -1,34 +1,39 @@
-"""What an old camera and a century would have made of a color photograph."""
+"""What an old camera and a century would have made of a color photograph.
+
+Only lightness comes out. The tint of a print or scan is not imitated: serving reduces every scan to
+its lightness first (`worker.scan.read`), so the generator never sees a tint.
+"""
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker import color
 from worker.color import Floats, Pixels
 
 
 def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
-    """Photograph `rgb` (S, S, 3) with an old camera: lightness (S, S) float32 in 0..1.
+    """Photograph a color photograph with an old camera, and let a century pass.
 
-    Half the time with true luminance; else through a random emulsion: panchromatic (any mix),
-    orthochromatic (blind to red) or blue-sensitive. Then a tone curve and fading; and, each on some
-    of the prints, a lens dark at its corners, blur, grain, dust and scratches, JPEG.
+    A random emulsion, a tone curve and fading always; and, each on some of the prints, a lens dark
+    at its corners, blur, grain, dust and scratches, JPEG.
+
+    Args:
+        rgb: (S, S, 3) uint8 sRGB; left as it is.
+        rng: the dice.
+
+    Returns:
+        (S, S) float32 in 0..1, lightness (CIE L* / 100).
     """
-    weights = color.LUMINANCE
-    if rng.random() < 0.5:
-        red = rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.0, 0.08)], p=[0.7, 0.3])
-        blue = rng.uniform(0.05, 0.35) if red > 0.08 else rng.uniform(0.2, 0.9)
-        weights = np.array([red, (1 - red) * (1 - blue), (1 - red) * blue])
-    gray = color.encode(color.linear_of_codes(rgb) @ weights.astype(np.float32), 16)
-    light = color.lightness(gray)
+    exposed = color.linear_of_codes(rgb) @ emulsion(rng).astype(np.float32)
+    light = color.lightness(color.encode(exposed, 16))
     light = light ** np.float32(np.exp(rng.normal(0, 0.18)))
     if rng.random() < 0.2:
         light = light * _vignette(light.shape, rng)
     if rng.random() < 0.25:
         light = np.asarray(cv2.GaussianBlur(light, (0, 0), rng.uniform(0.4, 1.4)))
     if rng.random() < 0.5:
-        grain = rng.standard_normal(light.shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
-        light = light + (grain if rng.random() < 0.5 else cv2.GaussianBlur(grain, (0, 0), 0.8) * 2)
+        light = light + _grain(light.shape, rng)
     black, white = rng.uniform(0, 0.08), 1 - rng.uniform(0, 0.08)
     light = black + (white - black) * light
     if rng.random() < 0.15:
@@ -37,12 +42,36 @@ def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
     return _through_jpeg(light, rng) if rng.random() < 0.2 else light
 
 
+def emulsion(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Give how much a plate sees of linear red, green and blue; (3,), the sum is 1.
+
+    Half the time the eye's own luminance. Else seven in ten are panchromatic, any mix of the three;
+    the others see almost no red, as orthochromatic plates, and mostly blue, as older ones: red
+    things come out dark, and skies white.
+    """
+    if rng.random() >= 0.5:
+        return color.LUMINANCE
+    red = rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.0, 0.08)], p=[0.7, 0.3])
+    blue = rng.uniform(0.05, 0.35) if red > 0.08 else rng.uniform(0.2, 0.9)
+    return np.array([red, (1 - red) * (1 - blue), (1 - red) * blue])
+
+
 def _vignette(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Fall off toward the corners, as the fourth power of the cosine does; (H, W) in 0..1."""
+    """Fall off toward the corners; (H, W) in 0..1, to be laid over lightness.
+
+    The cosine's fourth power, 1 / (1 + r^2)^2, is what a plain lens does to light; over lightness
+    it is stronger, as lenses wide open and prints burnt in at their edges are. The center wanders.
+    """
     height, width = shape
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] + np.float32(rng.normal(0, 0.1))
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] + np.float32(rng.normal(0, 0.1))
     return np.asarray(1 / (1 + np.float32(rng.uniform(0.05, 0.35)) * (x * x + y * y)) ** 2)
+
+
+def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Scatter grain, single pixels or clumps of them; (H, W) float32 about 0."""
+    grain = rng.standard_normal(shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
+    return grain if rng.random() < 0.5 else np.asarray(cv2.GaussianBlur(grain, (0, 0), 0.8)) * 2
 
 
 def _worn(light: Floats, rng: np.random.Generator) -> Floats:
@@ -61,6 +90,7 @@ def _worn(light: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _through_jpeg(light: Floats, rng: np.random.Generator) -> Floats:
+    """Compress and decode, at a quality of 30 to 90."""
     codes = np.rint(light * 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 91))]
     _written, file = cv2.imencode(".jpg", codes, quality)

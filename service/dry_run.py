@@ -1,0 +1,108 @@
+"""The command `photochrom train --dry-run`: what a collection holds, and trains nothing."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from service.config import Config
+from service.progress import progress_bar
+from worker.training.collection import Collection, prepare
+from worker.training.preview import write_preview
+from worker.training.squares import SQUARE_BYTES
+
+SHEET = "dry-run.jpg"
+
+
+def print_dry_run(config: Config, folders: Sequence[Path], console: Console) -> None:
+    """Tell which photographs are fit for training, and show some as training will see them.
+
+    What it decodes stays in the cache, so a training that follows need not do it again.
+
+    Args:
+        config: where the state is, and the share that is held back.
+        folders: of color photographs.
+        console: where it is told.
+
+    Raises:
+        ScanError: when no photo is fit for training.
+        DeviceError: when the cache is damaged.
+        OSError: when the disk is full or fails.
+    """
+    home = config.state / "training"
+    cache = home / "photographs"
+    home.mkdir(parents=True, exist_ok=True)
+    with progress_bar("photos") as report:
+        collection = prepare(
+            folders,
+            cache,
+            config.train_settings.validation_share,
+            config.read_settings,
+            lambda done, of: report(done, of, "reading photographs"),
+        )
+    sheet = home / SHEET
+    write_preview(collection, sheet)
+    manifest = json.loads(collection.manifest.read_text())
+    for table in (
+        _fit_and_unfit(collection, manifest["left_out"]),
+        _licenses(collection),
+        _room(collection, cache),
+    ):
+        console.print(table)
+        console.print()
+    for what, path in (("Each photograph", collection.manifest), ("What training sees", sheet)):
+        console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print("Nothing was trained; what was decoded is kept for the training.")
+
+
+def _fit_and_unfit(collection: Collection, left_out: list[dict[str, str]]) -> Table:
+    table = _table("photographs", "", "such as")
+    table.add_row("fit, to learn from", f"{len(collection.training):,}")
+    table.add_row("fit, held back to measure with", f"{len(collection.validation):,}")
+    for reason, count in collection.left_out.items():
+        example = next(one for one in left_out if one["reason"] == reason)
+        words = " ".join(filter(None, (example["path"], example["why"])))
+        table.add_row(f"left out: {reason}", f"{count:,}", _shown(words))
+    return table
+
+
+def _licenses(collection: Collection) -> Table:
+    table = _table("licenses of those that are fit", "")
+    for name, count in collection.licenses.items():
+        table.add_row(_shown(name), f"{count:,}")
+    return table
+
+
+def _room(collection: Collection, cache: Path) -> Table:
+    count = len(collection.training) + len(collection.validation)
+    held = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+    free = os.statvfs(cache)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    table = _table("room", "MB")
+    for what, size in (
+        ("disk: these photographs, decoded", count * SQUARE_BYTES),
+        ("disk: the cache, with all it ever held", held),
+        ("disk: free", free.f_bavail * free.f_frsize),
+        ("memory: for photographs (they stay on disk)", 0),
+        ("memory: of this machine; what is not used keeps photographs at hand", memory),
+    ):
+        table.add_row(what, f"{size / 1e6:,.0f}")
+    return table
+
+
+def _table(first: str, second: str, *more: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    table.add_column(second, justify="right")
+    for title in more:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _shown(text: str) -> Text:
+    """Keep rich from reading markup in a name, and a terminal from choking on one not UTF-8."""
+    return Text(text.encode(errors="replace").decode())

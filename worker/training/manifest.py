@@ -1,0 +1,99 @@
+"""The manifest of a collection: every photograph in it, and every one left out and why."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+from worker.training.licenses import Terms
+from worker.training.squares import Facts
+
+SCHEMA = 1
+
+Side = Literal["training", "validation"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A photograph of the collection; width and height in pixels, upright."""
+
+    path: str
+    digest: str
+    perceptual_hash: str
+    side: Side
+    width: int
+    height: int
+    license: str
+    source: str
+
+    @classmethod
+    def of(cls, facts: Facts, path: Path, side: Side, terms: Terms) -> Self:
+        """Put together what is known of a photograph."""
+        return cls(
+            str(path),
+            facts.digest,
+            facts.perceptual_hash,
+            side,
+            facts.width,
+            facts.height,
+            terms.license,
+            terms.source,
+        )
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not part of the collection; `why` says more than the reason, or nothing."""
+
+    path: str
+    reason: str
+    why: str = ""
+
+
+class Written(NamedTuple):
+    """A manifest on disk.
+
+    Attributes:
+        path: where it lies.
+        digest: SHA-256 over all that is said of the kept photos but their paths, so that a
+            collection that was moved is the same.
+        left_out: how many files were left out, by reason, most first.
+    """
+
+    path: Path
+    digest: str
+    left_out: dict[str, int]
+
+
+def write(folder: Path, kept: list[Kept], left_out: list[LeftOut]) -> Written:
+    """Write a manifest, named by its digest.
+
+    Args:
+        folder: where manifests lie; made if missing.
+        kept: in the order of digests.
+        left_out: in any order.
+
+    Raises:
+        OSError: when the disk is full or fails.
+    """
+    photographs = [asdict(one) for one in kept]
+    lasting = [{key: one[key] for key in one if key != "path"} for one in photographs]
+    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+    manifest = {
+        "schema": SCHEMA,
+        "digest": digest,
+        "photographs": photographs,
+        "left_out": [asdict(one) for one in sorted(left_out, key=lambda one: one.path)],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{digest[:16]}.json"
+    temporary = folder / f".{path.name}.{os.getpid()}"
+    try:
+        temporary.write_text(json.dumps(manifest, indent=1))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Written(path, digest, dict(Counter(one.reason for one in left_out).most_common()))
