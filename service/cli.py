@@ -7,11 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 import structlog
@@ -20,7 +17,15 @@ from rich.console import Console
 
 from service.config import Config, ConfigError, check_config, load_config
 from service.log import set_up_logging
+from service.models import models_app
 from service.progress import progress_bar
+from service.starting import (
+    DEFAULT_CONFIG,
+    ConfigFile,
+    config_if_any,
+    device,
+    tensorflow_starts,
+)
 from worker.errors import PhotochromError
 
 EXIT_FAULT = 1  # of the machine or of a model
@@ -35,10 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PHOTOCHROM_CONFIG")
-]
-DEFAULT_CONFIG = Path("config.yaml")
+app.add_typer(models_app, name="models")
 
 
 def main() -> None:
@@ -120,7 +122,7 @@ def colorize(
 
     Exits 3 when some could not be colored.
     """
-    settings = _config_if_any(config)
+    settings = config_if_any(config)
     from service.colorize import colorize_files
 
     with progress_bar("photos") as report:
@@ -137,13 +139,28 @@ def train(
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Train this long.", min=0.1)] = None,
     steps: Annotated[int | None, typer.Option(help="Train this many steps.", min=1)] = None,
+    until_plateau: Annotated[
+        bool, typer.Option("--until-plateau", help="Train until it improves no more.")
+    ] = False,
     start: Annotated[
         str,
-        typer.Option("--from", metavar="VERSION", help="latest, builtin, a number, or scratch."),
-    ] = "latest",
+        typer.Option("--from", metavar="VERSION", help="promoted, builtin, a number, or scratch."),
+    ] = "promoted",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training that was ended.")
     ] = False,
+    name: Annotated[str | None, typer.Option(help="What to call the result.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be trained on; train nothing.")
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photographs that must not be forgotten, instead of training.reference.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Train the generator further on color photographs and publish it as the next version.
@@ -151,19 +168,28 @@ def train(
     Stopping it (Ctrl-C, SIGTERM) saves a checkpoint; --resume goes on from the last one, with the
     folders and the length it was begun with.
     """
-    if not resume and (not folders or (minutes is None) == (steps is None)):
+    lengths = sum([minutes is not None, steps is not None, until_plateau])
+    if resume and (folders or lengths or name or dry_run or reference):
+        raise typer.BadParameter("--resume goes on as the training was begun; give it alone")
+    if not resume and (not folders or lengths != (0 if dry_run else 1)):
         raise typer.BadParameter(
-            "give folders of color photographs, and either --minutes or --steps (or only --resume)"
+            "give folders of color photographs, and one of --minutes, --steps and --until-plateau "
+            "(none with --dry-run; or only --resume)"
         )
-    settings = _config_if_any(config)
+    settings = config_if_any(config)
+    if dry_run:
+        from service.dry_run import print_dry_run
+
+        print_dry_run(settings, folders or [], Console())
+        return
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        with _tensorflow_starts():
+        with tensorflow_starts():
             from service.training import Wish, run_training
 
-            device = _device()
-        wish = None if resume else Wish(tuple(folders or ()), start, minutes, steps)
-        run_training(settings, device, wish, report)
+            computes = device()
+        wish = Wish(tuple(folders or ()), start, minutes, steps, until_plateau, name, reference)
+        run_training(settings, computes, None if resume else wish, report)
 
 
 @app.command()
@@ -184,52 +210,22 @@ def status(
 @app.command("check-config")
 def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Check the configuration and its folders; print every mistake and exit 78 if there is one."""
-    checked = check_config(config)
+    checked = check_config(config, for_training=True)
     print(
         f"{config} is right. Photographs dropped into {checked.inbox} come out in {checked.outbox}"
     )
 
 
-def _config_if_any(path: Path) -> Config:
-    """Load the configuration; where the default one does not exist, its defaults do."""
-    return Config() if path == DEFAULT_CONFIG and not path.exists() else load_config(path)
-
-
-@contextmanager
-def _tensorflow_starts() -> Iterator[None]:
-    """Keep what TensorFlow writes at its start out of the log, but for debugging.
-
-    Later it writes only when it dies; its errors are raised. TF_CPP_MIN_LOG_LEVEL=0 shows all.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept = os.dup(2)
-    with TemporaryFile("w+", errors="backslashreplace") as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            structlog.get_logger().debug("tensorflow.said", lines=said.read().splitlines())
-
-
-def _device() -> Any:
-    from worker.device import set_up_device
-
-    return set_up_device()
-
-
 def _load_colorizer(settings: Config) -> Any:
-    with _tensorflow_starts():
+    with tensorflow_starts():
         from worker.colorizer import Colorizer
         from worker.models import ModelStore
 
-        device = _device()
+        computes = device()
         version = ModelStore(settings.models_folder).get(settings.model.version)
-        colorizer = Colorizer(version, settings.color_settings, settings.write_settings, device)
+        colorizer = Colorizer(version, settings.color_settings, settings.write_settings, computes)
     structlog.get_logger().info(
-        "model.loaded", version=version.name, device=device.name, batch_size=colorizer.batch_size
+        "model.loaded", version=version.name, device=computes.name, batch_size=colorizer.batch_size
     )
     return colorizer
 

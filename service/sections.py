@@ -80,8 +80,8 @@ class Batching(Section):
 class Model(Section):
     """Which generator colors, and how."""
 
-    version: Literal["latest", "builtin"] | Annotated[int, Field(ge=1)] = Field(
-        default="latest", description="latest, builtin or the number of a version"
+    version: Literal["promoted", "builtin"] | Annotated[int, Field(ge=1)] = Field(
+        default="promoted", description="promoted, builtin or the number of a version"
     )
     render_size: Side = ColorSettings.render_size
 
@@ -143,3 +143,4 @@ class Training(Section):
         default=_TRAIN.train_encoder, description="none, deep or all"
     )
     validation_share: Share = _TRAIN.validation_share
+    reference: Folder | None = Field(default=None, description="the path of a folder, or null")

@@ -49,7 +49,7 @@ HOMES = {
     "watchdog": {"service.watcher"},
     "sqlite3": {"service.ledger"},
     "yaml": {"service.config"},
-    "typer": {"service.cli"},
+    "typer": {"service.cli", "service.models", "service.starting"},
     "PIL": {"worker.formats", "worker.encoding"},
     "tifffile": {"worker.formats", "worker.encoding"},
     "imagecodecs": {"worker.formats", "worker.encoding"},

@@ -1,27 +1,44 @@
-"""The model store: numbered versions of the generator in folders, and the built-in one.
+"""The model store: numbered versions of the generator, and which of them serves.
 
-A version is published whole or not at all: `generator.keras` (weights in float16) and `card.json`
-(where it comes from, how it was measured, its digest).
+A version is `generator.keras` (weights in float16), `card.json` (where it comes from, how it was
+measured, its digest) and what else belongs to it, published whole or not at all. It is a candidate
+until it is promoted. Only publishing and promoting load Keras.
 """
 
 import hashlib
 import json
-import os
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-import keras
-
+from worker.durable import sync
 from worker.errors import ModelError
-from worker.generator import DECODING, LOGITS
+from worker.numbered_folders import NumberedFolders
+from worker.promotions import BUILT_IN, Promotion, read_promotions, standing, write_promotions
 
-BUILT_IN = "builtin"
+if TYPE_CHECKING:
+    import keras
+
 GENERATOR_FILE = "generator.keras"
 CARD_FILE = "card.json"
-VersionName = int | Literal["latest", "builtin"]
+VersionName = int | Literal["promoted", "builtin"]
+
+
+def version_name(text: str) -> VersionName:
+    """Return the version that a person means: promoted, builtin, or a number.
+
+    Raises:
+        ModelError: it is none of these.
+    """
+    if text in {"promoted", BUILT_IN}:
+        return cast("VersionName", text)
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ModelError(f"there is no version {text!r}: say promoted, builtin, or a number")
 
 
 @dataclass(frozen=True)
@@ -38,59 +55,182 @@ class ModelVersion:
     folder: Path
     card: dict[str, Any]
 
+    def check_digest(self) -> None:
+        """Compare the generator's file with its card.
+
+        Raises:
+            ModelError: it is missing, or not the one that the card describes.
+        """
+        path = self.folder / GENERATOR_FILE
+        try:
+            digest = _digest(path)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error}") from error
+        if digest != self.card.get("sha256"):
+            raise ModelError(
+                f"{path} is not the file its card describes (SHA-256 differs); copy it again"
+            )
+
 
 class ModelStore:
-    """The versions under one folder.
+    """The versions under one folder; see `NumberedFolders` for who may change it, and how.
 
     Args:
-        folder: made when the first version is published.
+        folder: on a local disk; made when the first version is published.
     """
 
     def __init__(self, folder: Path) -> None:
         """Nothing is read or made yet."""
         self._folder = folder
+        self._folders = NumberedFolders(folder)
+
+    def names(self) -> list[str]:
+        """List what there is, readable or not: the built-in one first, then by number."""
+        return [BUILT_IN, *map(str, self._folders.numbers())]
 
     def versions(self) -> list[ModelVersion]:
-        """List all versions, the built-in one first, then by number."""
-        return [built_in(), *(self.get(number) for number in self._numbers())]
+        """Read all versions, in the order of `names`.
 
-    def _numbers(self) -> list[int]:
-        return sorted(int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit())
+        Raises:
+            ModelError: when a card cannot be read.
+        """
+        return [built_in(), *map(self.get, self._folders.numbers())]
 
     def get(self, name: VersionName) -> ModelVersion:
-        """Find a version; "latest" is the highest number, or else the built-in one.
+        """Find a version; "promoted" is the one that serves.
 
         Raises:
             ModelError: when it is not there or its card cannot be read.
         """
+        if name == "promoted":
+            return self.promoted()
         if name == BUILT_IN:
             return built_in()
-        if name == "latest":
-            numbers = self._numbers()
-            return self.get(numbers[-1]) if numbers else built_in()
-        return _version(str(name), self._folder / f"{name:04d}")
+        return _version(str(name), self._folders.home(int(name)))
 
-    def publish(self, generator: keras.Model, card: dict[str, Any]) -> ModelVersion:
-        """Save a generator as the next number, whole or not at all.
+    def promotions(self) -> list[Promotion]:
+        """Return every promotion and rollback, oldest first.
+
+        Raises:
+            ModelError: the history is damaged.
+        """
+        return read_promotions(self._folder)
+
+    def promoted(self) -> ModelVersion:
+        """Return the version that serves: the one promoted last, or else the built-in one.
+
+        Raises:
+            ModelError: it is not there any more, or the history is damaged.
+        """
+        name = standing(self.promotions())[-1]
+        try:
+            return self.get(version_name(name))
+        except ModelError as error:
+            raise ModelError(
+                f"{error}; it is the one that was promoted: put it back, or choose another with "
+                "`photochrom models promote`"
+            ) from error
+
+    def promote(self, name: VersionName, why: str, now: datetime) -> ModelVersion:
+        """Let a version serve, after trying it.
+
+        Args:
+            name: which.
+            why: for people; kept in the history.
+            now: with its time zone.
+
+        Raises:
+            ModelError: it is not there, altered, no generator, fails the canary, or serves already.
+            OSError: when the disk fails; what served goes on serving.
+        """
+        from worker.trial import try_out
+
+        version = self.get(name)
+        if standing(self.promotions())[-1] == version.name:
+            raise ModelError(f"version {version.name} serves already")
+        try_out(version)
+        with self._folders.alone():
+            self.get(name)  # nobody pruned it meanwhile
+            self._note(Promotion(version.name, now.isoformat(timespec="seconds"), why))
+        return version
+
+    def rollback(self, why: str, now: datetime) -> ModelVersion:
+        """Let the version serve again that served before; once more goes back further.
+
+        Args:
+            why: for people; kept in the history.
+            now: with its time zone.
+
+        Raises:
+            ModelError: there is none, or it is gone or altered.
+            OSError: when the disk fails; what served goes on serving.
+        """
+        with self._folders.alone():
+            walk = standing(self.promotions())
+            if len(walk) == 1:
+                raise ModelError("the built-in generator serves, and nothing served before it")
+            version = self.get(version_name(walk[-2]))
+            version.check_digest()
+            at = now.isoformat(timespec="seconds")
+            self._note(Promotion(version.name, at, why, rollback=True))
+        return version
+
+    def _note(self, promotion: Promotion) -> None:
+        write_promotions(self._folder, [*self.promotions(), promotion])
+
+    def prunable(self, keep: int, spare: Collection[str] = ()) -> list[str]:
+        """Name the versions that `prune` would remove.
+
+        Args:
+            keep: how many of the newest stay, 0 or more.
+            spare: names that stay as well.
+
+        Returns:
+            names, oldest first; never that of the version that serves, nor of the one before it,
+            which a rollback needs. A parent of a version that stays is no exception: a version
+            needs no other to be loaded or to be trained further.
+
+        Raises:
+            ModelError: the history is damaged.
+        """
+        numbers = self.names()[1:]
+        old = numbers[: max(0, len(numbers) - keep)]
+        kept = {*standing(self.promotions())[-2:], *spare}
+        return [name for name in old if name not in kept]
+
+    def prune(self, keep: int, spare: Collection[str] = ()) -> list[str]:
+        """Remove the oldest versions for good; see `prunable`.
+
+        Returns:
+            the names of those removed, oldest first.
+
+        Raises:
+            ModelError: the history is damaged.
+            OSError: when the disk fails.
+        """
+        with self._folders.alone():
+            names = self.prunable(keep, spare)
+            self._folders.remove([int(name) for name in names])
+        return names
+
+    def publish(
+        self, generator: "keras.Model", card: dict[str, Any], attachments: Sequence[Path] = ()
+    ) -> ModelVersion:
+        """Save a generator as the next number, whole or not at all; it is a candidate.
 
         Args:
             generator: with its decoding (`worker.generator.with_decoding`); its weights are saved
                 in float16.
-            card: what is known of it; the weights' SHA-256 and the number are added.
+            card: what is known of it; the SHA-256 of its file is added.
+            attachments: files that belong to it (sheet, curves), copied under their own names.
 
         Raises:
             OSError: when the disk fails.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self._folder.glob(".publishing-*"):
-            shutil.rmtree(leftover)
-        number = max(self._numbers(), default=0) + 1
-        temporary = self._folder / f".publishing-{os.getpid()}"
-        save_version(generator, card, temporary)
-        home = self._folder / f"{number:04d}"
-        temporary.rename(home)
-        _fsync(self._folder)
-        return _version(str(number), home)
+        with self._folders.arriving() as folder:
+            save_version(generator, card, folder, attachments)
+            number = self._folders.settle(folder)
+        return self.get(number)
 
 
 def built_in() -> ModelVersion:
@@ -99,58 +239,34 @@ def built_in() -> ModelVersion:
         return _version(BUILT_IN, folder)
 
 
-def save_version(generator: keras.Model, card: dict[str, Any], folder: Path) -> None:
-    """Write `generator.keras` and `card.json` into a new folder and see them onto the disk."""
-    folder.mkdir()
-    in_precision(generator, "float16").save(folder / GENERATOR_FILE)
-    card = {**card, "sha256": _digest(folder / GENERATOR_FILE)}
-    (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n")
-    for path in (folder / GENERATOR_FILE, folder / CARD_FILE, folder):
-        _fsync(path)
+def save_version(
+    generator: "keras.Model", card: dict[str, Any], folder: Path, attachments: Sequence[Path] = ()
+) -> None:
+    """Write a version into a new folder and see it onto the disk; see `ModelStore.publish`."""
+    from worker.generator_file import save_generator
 
-
-def load_generator(version: ModelVersion, precision: str = "float32") -> keras.Model:
-    """Load a version's generator.
-
-    Args:
-        version: which.
-        precision: Keras precision policy to compute in.
-
-    Raises:
-        ModelError: when the file is missing, altered, or not a plain Keras model.
-    """
-    path = version.folder / GENERATOR_FILE
-    try:
-        if _digest(path) != version.card["sha256"]:
-            raise ModelError(
-                f"{path} is not the file its card describes (SHA-256 differs); copy it again"
-            )
-        return in_precision(keras.models.load_model(path, compile=False, safe_mode=True), precision)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{path} cannot be loaded as a generator: {error}") from error
-
-
-def in_precision(generator: keras.Model, policy: str) -> keras.Model:
-    """Copy a generator into another Keras precision policy; its last layers stay float32."""
-
-    def convert(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
-        if layer.name not in {LOGITS, DECODING} and not isinstance(layer, keras.layers.InputLayer):
-            config["dtype"] = policy
-        return layer.__class__.from_config(config)
-
-    copy = keras.models.clone_model(generator, clone_function=convert)
-    copy.set_weights(generator.get_weights())
-    return copy
+    folder.mkdir(exist_ok=True)
+    save_generator(generator, folder / GENERATOR_FILE)
+    for attachment in attachments:
+        shutil.copyfile(attachment, folder / attachment.name)
+    text = json.dumps({**card, "sha256": _digest(folder / GENERATOR_FILE)}, indent=2)
+    (folder / CARD_FILE).write_text(f"{text}\n", encoding="utf-8")
+    for path in (*folder.iterdir(), folder):
+        sync(path)
 
 
 def _version(name: str, folder: Path) -> ModelVersion:
     try:
-        return ModelVersion(name, folder, json.loads((folder / CARD_FILE).read_text()))
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no model version {name} in {folder}") from error
     except (OSError, ValueError) as error:
         raise ModelError(
             f"model version {name} has no readable card in {folder}: {error}"
         ) from error
+    if not isinstance(card, dict):
+        raise ModelError(f"model version {name} has no readable card in {folder}: it is a list")
+    return ModelVersion(name, folder, card)
 
 
 def _digest(path: Path) -> str:
@@ -158,9 +274,9 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def __getattr__(name: str) -> Any:  # until every caller asks worker.generator_file
+    if name not in {"load_generator", "in_precision"}:
+        raise AttributeError(name)
+    from worker import generator_file
+
+    return getattr(generator_file, name)

@@ -1,0 +1,231 @@
+"""Model cards for people and as JSON; what a card of an older photochrom lacks is left open."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from worker.errors import ModelError
+from worker.models import GENERATOR_FILE, ModelStore, ModelVersion, VersionName, version_name
+from worker.promotions import standing
+
+SETS = ("validation", "reference")  # of photographs, as the card's scores name them
+LISTED = {  # scores of the list: heading, decimals
+    "psnr_gain": ("PSNR gain", 2),
+    "ab_rmse": ("ab RMSE", 2),
+    "colorfulness_ratio": ("colorfulness", 2),
+    "kernel_share": ("kernel share", 3),
+}
+
+
+def read_list(store: ModelStore, configured: VersionName) -> dict[str, Any]:
+    """Collect what is known of every version.
+
+    Args:
+        store: of the versions.
+        configured: what `model.version` says.
+
+    Returns:
+        promoted (name), configured, and versions (built in first, then by number), each with
+        version, state (serving, candidate, retired: served once; unreadable), name, created,
+        parent, scores by set of photographs, why_not (reason for not being promoted) and fault.
+
+    Raises:
+        ModelError: the history of promotions is damaged.
+    """
+    history = store.promotions()
+    serving = standing(history)[-1]
+    served = {"builtin", *(one.version for one in history)}
+    names = store.names()
+    versions = [
+        _summary(store, name, serving, served)
+        for name in (names if serving in names else [*names, serving])
+    ]
+    return {"promoted": serving, "configured": str(configured), "versions": versions}
+
+
+def _summary(store: ModelStore, name: str, serving: str, served: set[str]) -> dict[str, Any]:
+    state = "serving" if name == serving else "retired" if name in served else "candidate"
+    try:
+        card = store.get(version_name(name)).card
+    except ModelError as error:
+        return {"version": name, "state": f"{state}, unreadable", "fault": str(error)}
+    verdict = card.get("promotion") or {}
+    return {
+        "version": name,
+        "state": state,
+        "name": card.get("name"),
+        "created": card.get("created"),
+        "parent": card.get("parent"),
+        "scores": _scores(card.get("scores")),
+        "why_not": verdict.get("why") if state == "candidate" else None,
+        "fault": None,
+    }
+
+
+def _scores(scores: Any) -> dict[str, Any]:
+    """Return a card's scores by set; older cards have one set, which was held back."""
+    if not isinstance(scores, dict):
+        return dict.fromkeys(SETS)
+    if not set(SETS) & set(scores):
+        scores = {"validation": scores}
+    return {name: scores.get(name) for name in SETS}
+
+
+def print_list(listed: dict[str, Any], console: Console) -> None:
+    """Show to a person what `read_list` found."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("version", "name", "state", "created", "parent"):
+        table.add_column(heading, overflow="fold")
+    for heading, _decimals in LISTED.values():
+        table.add_column(heading, justify="right")
+    for one in listed["versions"]:
+        scores = one.get("scores") or {}
+        table.add_row(
+            *(_text(one.get(key)) for key in ("version", "name", "state")),
+            _text(one.get("created"))[:16].replace("T", " "),
+            _text(one.get("parent")),
+            *(_both(scores, key, decimals) for key, (_heading, decimals) in LISTED.items()),
+        )
+    console.print(table)
+    _print_lines(
+        [
+            "scores: validation photographs of the version's own collection / reference set",
+            *(
+                f"{one['version']}: {one['fault'] or 'not promoted: ' + one['why_not']}"
+                for one in listed["versions"]
+                if one["fault"] or one["why_not"]
+            ),
+        ],
+        console,
+    )
+    if listed["configured"] not in {"promoted", listed["promoted"]}:
+        _print_lines(
+            [f"model.version in the configuration is {listed['configured']}: that one colors"],
+            console,
+        )
+
+
+def _both(scores: dict[str, Any], key: str, decimals: int) -> str:
+    values = [(scores.get(name) or {}).get(key) for name in SETS]
+    if values == [None, None]:
+        return ""
+    return " / ".join("-" if value is None else f"{value:.{decimals}f}" for value in values)
+
+
+def read_card(store: ModelStore, name: VersionName) -> dict[str, Any]:
+    """Return a version's card, with version, state, folder, and the files beside it by their name.
+
+    Raises:
+        ModelError: it is not there, or its card or the history cannot be read.
+    """
+    version = store.get(name)
+    history = store.promotions()
+    served = {"builtin", *(one.version for one in history)}
+    summary = _summary(store, version.name, standing(history)[-1], served)
+    about = {
+        "version": version.name,
+        "state": summary["state"],
+        "folder": str(version.folder),
+        "files": {path.stem: str(path) for path in _attachments(version)},
+        "promotions": [
+            {"at": one.at, "why": one.why, "rollback": one.rollback}
+            for one in history
+            if one.version == version.name
+        ],
+    }
+    return about | {"card": version.card}
+
+
+def _attachments(version: ModelVersion) -> Iterable[Path]:
+    return (
+        path
+        for path in sorted(version.folder.iterdir())
+        if path.is_file() and path.suffix != ".json" and path.name != GENERATOR_FILE
+    )
+
+
+def print_card(about: dict[str, Any], console: Console) -> None:
+    """Show to a person what `read_card` found."""
+    card = about["card"]
+    name = f" ({card['name']})" if card.get("name") else ""
+    _print_lines([f"version {about['version']}{name}: {about['state']}"], console)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in (
+        ("folder", about["folder"]),
+        ("created", card.get("created")),
+        ("parent", card.get("parent")),
+        ("photochrom", card.get("code_version")),
+        ("trained", _trained(card)),
+        ("photographs", _photographs(card.get("photographs"))),
+        ("left out", _pairs((card.get("photographs") or {}).get("left_out"))),
+        ("decoding", _pairs(card.get("decoding"))),
+        ("weights", card.get("alpha") and f"{card['alpha']:.0%} new, the rest its parent's"),
+        ("recipe", _pairs(card.get("recipe"))),
+        ("verdict", (card.get("promotion") or {}).get("why")),
+        *((file, path) for file, path in about["files"].items()),
+        ("sha256", card.get("sha256")),
+    ):
+        if value:
+            table.add_row(label, _text(value))
+    console.print(table, highlight=False)
+    for one in about["promotions"]:
+        done = "rolled back to" if one["rollback"] else "promoted"
+        _print_lines([f"{done} {one['at']}: {one['why']}"], console)
+    _print_scores(card, console)
+
+
+def _print_scores(card: dict[str, Any], console: Console) -> None:
+    """Show all scores, beside those of the version that served when they were taken."""
+    own, then = _scores(card.get("scores")), _scores(card.get("current"))
+    columns = {
+        heading: scores[name]
+        for name in SETS
+        for heading, scores in ((name, own), (f"{name}, what served then", then))
+        if isinstance(scores[name], dict)
+    }
+    keys = list(dict.fromkeys(key for scores in columns.values() for key in scores))
+    if not keys:
+        return
+    table = Table("score", *columns, box=None, pad_edge=False)
+    for key in keys:
+        table.add_row(key, *(_text(scores.get(key)) for scores in columns.values()))
+    console.print()
+    console.print(table)
+
+
+def _trained(card: dict[str, Any]) -> str:
+    steps, minutes = card.get("steps"), card.get("minutes")
+    return ", ".join(
+        text
+        for text in (
+            f"{steps:,} steps" if isinstance(steps, int) else "",
+            f"{minutes} minutes" if minutes is not None else "",
+        )
+        if text
+    )
+
+
+def _photographs(photographs: Any) -> str:
+    if not isinstance(photographs, dict):
+        return ""
+    training, validation = (photographs.get(key, "?") for key in ("training", "validation"))
+    return f"{training} to learn from, {validation} held back"
+
+
+def _pairs(values: Any) -> str:
+    return (
+        ", ".join(f"{key} {value}" for key, value in values.items())
+        if isinstance(values, dict)
+        else _text(values)
+    )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _print_lines(lines: list[str], console: Console) -> None:
+    console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,38 @@
+"""What makes a change in the state folder last: it is on the disk, and whole, or it did not happen.
+
+The service has its own (`service.disk`), for folders that others own.
+"""
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """See a file, or the names in a folder, onto the disk.
+
+    Raises:
+        OSError: the disk did not do it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give a file a new text; whoever reads it meanwhile finds the old one or the new one, whole.
+
+    Only one process may do this to one path at a time.
+
+    Raises:
+        OSError: the disk failed; the old text stands.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        sync(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync(path.parent)

@@ -1,0 +1,54 @@
+"""A generator as a file: saved with float16 weights, loaded in safe mode, in any precision."""
+
+from pathlib import Path
+
+import keras
+
+from worker.errors import ModelError
+from worker.generator import DECODING, LOGITS
+from worker.models import GENERATOR_FILE, ModelVersion
+
+
+def save_generator(generator: keras.Model, path: Path) -> None:
+    """Write a generator, its weights in float16.
+
+    Args:
+        generator: with its decoding (`worker.generator.with_decoding`).
+        path: ends in `.keras`.
+
+    Raises:
+        OSError: when the disk fails.
+    """
+    in_precision(generator, "float16").save(path)
+
+
+def load_generator(version: ModelVersion, precision: str = "float32") -> keras.Model:
+    """Load a version's generator.
+
+    Args:
+        version: which.
+        precision: Keras precision policy to compute in.
+
+    Raises:
+        ModelError: when the file is missing, altered, or not a plain Keras model.
+    """
+    version.check_digest()
+    path = version.folder / GENERATOR_FILE
+    try:
+        return in_precision(keras.models.load_model(path, compile=False, safe_mode=True), precision)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path} cannot be loaded as a generator: {error}") from error
+
+
+def in_precision(generator: keras.Model, policy: str) -> keras.Model:
+    """Copy a generator into another Keras precision policy; its last layers stay float32."""
+
+    def convert(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if layer.name not in {LOGITS, DECODING} and not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = policy
+        return layer.__class__.from_config(config)
+
+    copy = keras.models.clone_model(generator, clone_function=convert)
+    copy.set_weights(generator.get_weights())
+    return copy

@@ -1,0 +1,43 @@
+"""A version is tried before it is promoted: loaded, and sent through the canary.
+
+On every Keras backend, so that a training without TensorFlow can promote; the daemon sends its own
+`Colorizer` through the canary once more.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from keras import ops
+
+from worker import batches, canary
+from worker.color import Floats
+from worker.errors import ScanError
+from worker.generator import decode
+from worker.generator_file import load_generator
+from worker.models import ModelVersion
+from worker.scan import Scan
+from worker.settings import ColorSettings
+
+
+def try_out(version: ModelVersion) -> None:
+    """Load a version and have it color the canary's probes.
+
+    Raises:
+        ModelError: it is altered, no generator, or not fit to serve; with the reason.
+    """
+    canary.check(_Trial(version))
+
+
+class _Trial:
+    """A generator that colors a few scans, without `tf.function`."""
+
+    def __init__(self, version: ModelVersion) -> None:
+        self.model = version.name
+        self._generator = load_generator(version)
+
+    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
+        """Give chroma, (S/4, S/4, 2) float32, for each scan."""
+        side = ColorSettings.render_size
+        squares = batches.fit([scan.small for scan in scans], side, len(scans))
+        ab, _spread = decode(self._generator(squares, training=False))
+        return list(np.asarray(ops.convert_to_numpy(ab)))
