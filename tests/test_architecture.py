@@ -47,7 +47,7 @@ IMPURE = {
 }
 HOMES = {
     "watchdog": {"service.watcher"},
-    "sqlite3": {"service.ledger"},
+    "sqlite3": {"service.database"},
     "yaml": {"service.config"},
     "typer": {"service.cli", "service.models", "service.starting"},
     "PIL": {"worker.formats", "worker.encoding"},
@@ -80,12 +80,18 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.cli",
     "service.status",
     "service.ledger",
+    "service.faults",
+    "service.model_watch",
+    "service.recolor",
 }
 HEAVY = {"tensorflow", "keras", "cv2", "PIL", "numpy"}
 AT_WORK = {  # rule 2: what the command line imports only where it colors or trains
     "service.colorize",
     "service.daemon",
+    "service.dry_run",
+    "service.model_watch",
     "service.pipeline",
+    "service.serving",
     "service.training",
 }
 

@@ -68,7 +68,11 @@ class Squares:
         self.known: dict[str, Facts] = {}
         self._rows: dict[str, int] = {}
         self._new: list[Facts] = []
-        self._read()
+        try:
+            self._read()
+        except (DeviceError, OSError):
+            self.close()
+            raise
 
     def _read(self) -> None:
         self._facts.seek(0)
