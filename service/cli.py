@@ -11,7 +11,6 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console
 
@@ -89,6 +88,7 @@ def run(
     from service.daemon import Daemon
     from service.folders import make_folders
     from service.lock import StateLock
+    from service.model_watch import ModelWatch
 
     make_folders(settings.folders.values())
     if sys.stderr.isatty():
@@ -96,7 +96,10 @@ def run(
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)
     with StateLock(settings.state), progress_bar("photos", shown=once) as report:
         set_up_logging(settings.log.level, settings.log.format)
-        daemon = Daemon(settings, _load_colorizer(settings), once=once, report=report)
+        loader, colorizer, serving = _load_colorizer(settings)
+        follows = settings.model.version == "promoted"
+        models = ModelWatch(settings.models_folder, loader, serving) if follows else None
+        daemon = Daemon(settings, colorizer, models, once=once, report=report)
         finished_in_time = daemon.run()
     code = 0
     if once and daemon.pipeline.tally.rejected:
@@ -127,7 +130,8 @@ def colorize(
 
     with progress_bar("photos") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        refused = colorize_files(files, out, settings, _load_colorizer(settings), report)
+        _, colorizer, _ = _load_colorizer(settings)
+        refused = colorize_files(files, out, settings, colorizer, report)
     raise typer.Exit(EXIT_SOME_REJECTED if refused else 0)
 
 
@@ -207,6 +211,41 @@ def status(
         print_status(now, Console())
 
 
+@app.command()
+def recolor(
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Only photographs colored by a version before this one: promoted, builtin or a"
+            " number. Without it, all that another version colored than the one that serves.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Only photographs under this sub-folder of the inbox.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be queued.")
+    ] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Queue finished photographs again, from their originals, for the version that serves now.
+
+    The daemon colors them when nothing new waits; until then the earlier results stay.
+    """
+    settings = load_config(config)
+    from service.recolor import inside_inbox, print_recoloring, queue_again
+    from worker.models import version_name
+
+    try:
+        within = None if folder is None else inside_inbox(folder, settings)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--folder") from error
+    limit = None if older_than is None else str(version_name(older_than))
+    found = queue_again(settings, older_than=limit, folder=within, dry_run=dry_run)
+    print_recoloring(found, Console(), dry_run=dry_run)
+
+
 @app.command("check-config")
 def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Check the configuration and its folders; print every mistake and exit 78 if there is one."""
@@ -216,18 +255,13 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
     )
 
 
-def _load_colorizer(settings: Config) -> Any:
+def _load_colorizer(settings: Config) -> tuple[Any, Any, Any]:
+    """Return what loads versions, the colorizer to begin with, and what was refused for it."""
     with tensorflow_starts():
-        from worker.colorizer import Colorizer
-        from worker.models import ModelStore
+        from service.serving import Loader
 
-        computes = device()
-        version = ModelStore(settings.models_folder).get(settings.model.version)
-        colorizer = Colorizer(version, settings.color_settings, settings.write_settings, computes)
-    structlog.get_logger().info(
-        "model.loaded", version=version.name, device=computes.name, batch_size=colorizer.batch_size
-    )
-    return colorizer
+        loader = Loader(settings)
+        return loader, *loader.start()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 startup   make the folders, lock the state, sweep what a crash left, queue again what it
 interrupted, start to watch
 main_loop step, then sleep until something happens or is due
-step      the watcher finds stable files, `take` queues them, the pipeline carries them on
+step      the watcher finds stable files, `take` queues them, the pipeline carries them on; a
+          version that was promoted is taken up between two batches
 shutdown  no new job; what is in hand is brought to its end within the stop time
 """
 
@@ -18,7 +19,8 @@ import structlog
 from service import inbox, outbox
 from service.config import Config
 from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.model_watch import ModelWatch
 from service.pipeline import Colorist, Pipeline
 from service.progress import Report
 from service.stability import Snapshot
@@ -36,6 +38,7 @@ class Daemon:
     Args:
         config: folders and habits.
         colorist: the loaded generator.
+        models: brings the promoted version; None stays with the colorist for good.
         once: stop by itself when everything that waits is done.
         report: moved after each step, in photos.
     """
@@ -44,12 +47,15 @@ class Daemon:
         self,
         config: Config,
         colorist: Colorist,
+        models: ModelWatch | None = None,
         *,
         once: bool = False,
         report: Report | None = None,
     ) -> None:
         """Open the ledger; nothing is started yet."""
         self.config = config
+        self._models = models
+        self._serving = models.serving if models else Serving(colorist.model)
         self._once = once
         self._report = report
         self._woken = threading.Event()
@@ -100,12 +106,10 @@ class Daemon:
             swept=swept,
             resumed=len(interrupted),
         )
+        self.ledger.serve(self._serving)
         for job in self.ledger.exhausted(self.config.retry.attempts):
             reason = f"photochrom was ended {job.attempts} times while it worked on this photo"
-            self.ledger.fail(job.id, reason, wall)
-            self.pipeline.tally.rejected += 1
-            log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
-            self.pipeline.originals.reject(job, reason, now)
+            self.pipeline.reject(job, reason, now, wall)
         self.watcher.start(now)
 
     def main_loop(self) -> None:
@@ -133,6 +137,7 @@ class Daemon:
             DeviceError: the ledger cannot be used now; the next step goes on where this one ended.
         """
         self.watcher.step(now)
+        self._take_up(now)
         self.pipeline.step(now, wall)
         if self._report:
             counts = self.ledger.counts()
@@ -160,6 +165,8 @@ class Daemon:
         done = not self.pipeline.busy
         if done:
             self.pipeline.close()
+        if self._models:
+            done = self._models.end(deadline) and done
         self.held_up = self._jobs_left() or self.pipeline.originals.waiting()
         self.ledger.close()
         tally = self.pipeline.tally
@@ -189,6 +196,16 @@ class Daemon:
             job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
             self.pipeline.originals.archive(job, time.monotonic())
+
+    def _take_up(self, now: float) -> None:
+        if self._models is None:
+            return
+        colorist = self._models.step(now)
+        if colorist is not None:
+            self.pipeline.take_up(colorist)
+        if self._models.serving != self._serving:
+            self.ledger.serve(self._models.serving)
+            self._serving = self._models.serving
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = outbox.output_name(relative, self.config.output.format)

@@ -164,7 +164,7 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
     Raises:
         OSError: it cannot be moved, and is still in the inbox.
     """
-    for target in _names(originals / path.relative_to(inbox)):
+    for target in numbered_names(originals / path.relative_to(inbox)):
         with contextlib.suppress(FileExistsError):
             return _move(path, target)
     raise AssertionError  # the names never end
@@ -190,7 +190,7 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
         OSError: it cannot be moved, and is still in the inbox.
     """
     identity = path.lstat()
-    for target in _names(rejected / path.relative_to(inbox), REASON_SUFFIX):
+    for target in numbered_names(rejected / path.relative_to(inbox), REASON_SUFFIX):
         if os.path.lexists(target) and not os.path.samestat(identity, target.lstat()):
             continue
         make_folder(target.parent)
@@ -231,7 +231,7 @@ def _ignored_folder(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER_FOLDERS
 
 
-def _names(target: Path, room: str = "") -> Iterator[Path]:
+def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
     """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
     for number in itertools.count(1):
         ending = target.suffix if number == 1 else f" ({number}){target.suffix}"

@@ -36,6 +36,10 @@ class Job:
         queued_at: when it was last queued.
         started_at: when it was last claimed, or None.
         finished_at: when it finished or failed, or None.
+        original: where the original was moved to, in the originals' folder; None: not moved yet, or
+            by a photochrom that did not note it.
+        recolor: whether it was colored once and is to be colored again from its original. Its
+            earlier photo stays in the outbox until then.
     """
 
     id: int
@@ -53,3 +57,5 @@ class Job:
     queued_at: float
     started_at: float | None
     finished_at: float | None
+    original: PurePosixPath | None = None
+    recolor: bool = False

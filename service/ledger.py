@@ -5,31 +5,38 @@
                  +- wait, release, ---+-- fail --> failed -- enqueue --> queued
                     again, recover
 
+`recolor` puts a finished job back to queued; so it does a failed one that was finished before.
 Each change is on disk before its call returns. Times are seconds since 1970, given by the caller.
 A ledger that is damaged or of a newer photochrom is refused, and never deleted.
 """
 
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, NamedTuple, Self
 
+from service.database import Database, LedgerError, Row
 from service.jobs import Job, JobStatus
-from service.schema import ENQUEUE, SCHEMA, SCHEMA_VERSION
+from service.schema import ENQUEUE, OWNS_OUTPUT, RECOLOR, SERVE
 from service.stability import Snapshot
-from worker.errors import DeviceError, PhotochromError
 
-__all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError"]
+__all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
 
 LEDGER_FILE = "ledger.sqlite3"
-LONGEST_LOCK_WAIT = 10.0  # seconds, for another process that holds the ledger
 
 
-class LedgerError(PhotochromError):
-    """The ledger is damaged, or was written by a newer photochrom; a person must look at it."""
+class Serving(NamedTuple):
+    """Which generator the daemon uses.
+
+    Attributes:
+        model: the version that colors.
+        refused: the promoted version that it does not use, or None.
+        refused_because: why, or None.
+    """
+
+    model: str
+    refused: str | None = None
+    refused_because: str | None = None
 
 
 class Ledger:
@@ -42,22 +49,17 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the ledger; one to write is made when missing, in a folder that exists."""
-        self._path = path
-        uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rwc'}"
-        with self._faults():
-            self._database = sqlite3.connect(
-                uri, uri=True, timeout=LONGEST_LOCK_WAIT, isolation_level=None
-            )
-        try:
-            self._prepare(read_only=read_only)
-        except BaseException:  # whatever ended it, the file must not stay open; it goes on up
-            self._database.close()
-            raise
+        self._database = Database(path, read_only=read_only)
 
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
         """Open a ledger that exists, to look at it while a daemon works with it."""
         return cls(path, read_only=True)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it is still in the form of an older photochrom (when opened read-only)."""
+        return self._database.outdated
 
     def close(self) -> None:
         """Close the ledger."""
@@ -88,7 +90,7 @@ class Ledger:
             digest: SHA-256 of its content, hexadecimal.
             snapshot: how it looks.
             output: path in the outbox that no other job owns (`output_taken`); only a job that is
-                queued now gets it.
+                queued now gets it, unless it has an earlier photo there under its own name.
             now: seconds since 1970.
 
         Returns:
@@ -100,12 +102,12 @@ class Ledger:
         """
         key = (os.fsencode(path), digest)
         looks = (snapshot.size, snapshot.mtime_ns, str(snapshot.inode), str(snapshot.device))
-        with self._transaction():
+        with self._database.transaction():
             known = self._one("path = ? AND digest = ?", *key)
             if known and known.status is not JobStatus.FAILED:
                 sql = "UPDATE jobs SET size = ?, mtime_ns = ?, inode = ?, device = ? WHERE id = ?"
                 return self._all(f"{sql} RETURNING *", *looks, known.id)[0], False
-            if self.output_taken(output):
+            if not (known and known.recolor) and self.output_taken(output):
                 raise ValueError(f"another job owns {output} in the outbox")
             values = (*key, os.fsencode(output), *looks, now, now, *key)
             return self._all(ENQUEUE, *values)[0], True
@@ -124,16 +126,32 @@ class Ledger:
         )
 
     def output_taken(self, output: PurePosixPath) -> bool:
-        """Tell whether a job that has not failed owns a path in the outbox."""
-        return self._one("output = ? AND status != 'failed'", os.fsencode(output)) is not None
+        """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
+        return self._one(f"output = ? AND {OWNS_OUTPUT}", os.fsencode(output)) is not None
+
+    def recolor(self, job_ids: Iterable[int], now: float) -> int:
+        """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
+
+        Their attempts start afresh; model and output stay what they were until they are finished.
+
+        Args:
+            job_ids: which; those that are not finished, nor failed to be colored again, are left.
+            now: seconds since 1970.
+
+        Returns:
+            How many are queued now.
+        """
+        with self._database.transaction():
+            return sum(len(self._all(RECOLOR, now, now, job_id)) for job_id in job_ids)
 
     # Through the work
 
     def claim(self, limit: int, now: float, *, in_flight: int) -> list[Job]:
         """Start the jobs that have waited longest, and count the attempt before any work.
 
-        A job whose work began before may be what ended the process then. It is started alone: only
-        with nothing in flight, and nothing else until it is done.
+        Those that are colored again come after all others, which have no photo yet. A job whose
+        work began before may be what ended the process then. It is started alone: only with nothing
+        in flight, and nothing else until it is done.
 
         Args:
             limit: how many at most.
@@ -141,12 +159,12 @@ class Ledger:
             in_flight: how many claimed jobs are still in work.
 
         Returns:
-            The jobs, oldest first; none when there is none, or when one must be alone.
+            The jobs, in that order; none when there is none, or when one must be alone.
         """
-        with self._transaction():
+        with self._database.transaction():
             if self._one("status = 'started' AND attempts > 1"):
                 return []
-            where = "status = 'queued' AND not_before <= ? ORDER BY id LIMIT ?"
+            where = "status = 'queued' AND not_before <= ? ORDER BY recolor, id LIMIT ?"
             due = self._all(f"SELECT * FROM jobs WHERE {where}", now, limit)  # noqa: S608
             if due and due[0].attempts:
                 due = [] if in_flight else due[:1]
@@ -159,8 +177,14 @@ class Ledger:
 
     def finish(self, job_id: int, *, model: str, now: float) -> Job:
         """Note that a started job's photo is in the outbox, colored by a model version."""
-        change = "status = 'finished', model = ?, reason = NULL, finished_at = ?"
+        change = "status = 'finished', recolor = 0, model = ?, reason = NULL, finished_at = ?"
         return self._change(job_id, change, model, now)
+
+    def moved(self, job_id: int, original: PurePosixPath) -> None:
+        """Note where in the originals' folder the original of a job lies now."""
+        with self._database.transaction():
+            sql = "UPDATE jobs SET original = ? WHERE id = ? RETURNING *"
+            self._all(sql, os.fsencode(original), job_id)
 
     def wait(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for a fault of the machine; the attempt does not count."""
@@ -188,7 +212,7 @@ class Ledger:
 
         Their attempts count. What waited for the machine waits no longer: it may have been mended.
         """
-        with self._transaction():
+        with self._database.transaction():
             self._all("UPDATE jobs SET not_before = 0 WHERE status = 'queued' RETURNING *")
             sql = "UPDATE jobs SET status = 'queued' WHERE status = 'started' RETURNING *"
             return sorted(self._all(sql), key=lambda job: job.id)
@@ -203,9 +227,8 @@ class Ledger:
 
     def counts(self) -> dict[JobStatus, int]:
         """Count the jobs of each status."""
-        with self._faults():
-            rows = self._database.execute("SELECT status, count(*) FROM jobs GROUP BY status")
-            return dict.fromkeys(JobStatus, 0) | {JobStatus(row[0]): row[1] for row in rows}
+        rows = self._database.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")
+        return dict.fromkeys(JobStatus, 0) | {JobStatus(row["status"]): row["n"] for row in rows}
 
     def oldest_waiting(self) -> Job | None:
         """Return the queued job that has waited longest, or None."""
@@ -220,83 +243,52 @@ class Ledger:
 
     def finished_since(self, moment: float) -> int:
         """Count the jobs finished at or after a moment, in seconds since 1970."""
-        sql = "SELECT count(*) FROM jobs WHERE status = 'finished' AND finished_at >= ?"
-        return int(self._value(sql, moment))
+        sql = "SELECT count(*) AS n FROM jobs WHERE status = 'finished' AND finished_at >= ?"
+        return int(self._database.rows(sql, moment)[0]["n"])
+
+    def colored(self) -> list[Job]:
+        """List the jobs whose photos are in the outbox, or were put there once."""
+        return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
 
     def last_model(self) -> str | None:
         """Return the version that colored the last finished photo, or None."""
         last = self._one("status = 'finished' ORDER BY finished_at DESC, id DESC")
         return last.model if last else None
 
+    # Which generator serves
+
+    def serve(self, serving: Serving) -> None:
+        """Note which generator the daemon uses, for those who ask beside it."""
+        with self._database.transaction():
+            self._database.rows(SERVE, *serving)
+
+    def serving(self) -> Serving | None:
+        """Return what `serve` noted last, or None."""
+        if self._database.outdated:
+            return None
+        rows = self._database.rows("SELECT model, refused, refused_because FROM serving")
+        return Serving(**rows[0]) if rows else None
+
     # Rows
 
     def _all(self, sql: str, *values: Any) -> list[Job]:
-        with self._faults(), closing(self._database.cursor()) as cursor:
-            cursor.row_factory = _job
-            return cursor.execute(sql, values).fetchall()
+        return [_job(row) for row in self._database.rows(sql, *values)]
 
     def _one(self, where: str, *values: Any) -> Job | None:
         # `where` is a text of this file, never a user's; so is `change` below.
         found = self._all(f"SELECT * FROM jobs WHERE {where} LIMIT 1", *values)  # noqa: S608
         return found[0] if found else None
 
-    def _value(self, sql: str, *values: Any) -> Any:
-        with self._faults():
-            return self._database.execute(sql, values).fetchone()[0]
-
     def _change(
         self, job_id: int, change: str, *values: Any, before: Sequence[str] = ("started",)
     ) -> Job:
         marks = ", ".join("?" * len(before))
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND status IN ({marks}) RETURNING *"  # noqa: S608
-        with self._transaction():
+        with self._database.transaction():
             changed = self._all(sql, *values, job_id, *before)
         if not changed:
             raise ValueError(f"job {job_id} is not {' or '.join(before)}")
         return changed[0]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._faults():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:  # even Ctrl-C must not leave half a change; it goes on up
-                if self._database.in_transaction:  # a full disk may have ended it
-                    self._database.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise DeviceError(f"the ledger {self._path} cannot be used now: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise LedgerError(
-                f"the ledger {self._path} is damaged ({error}); put back a copy, or move it away to"
-                " begin a new one"
-            ) from error
-
-    def _prepare(self, *, read_only: bool) -> None:
-        version = self._value("PRAGMA user_version")
-        if version > SCHEMA_VERSION:
-            raise LedgerError(
-                f"the ledger {self._path} was written by a newer photochrom (version {version} of"
-                f" its form, this one knows {SCHEMA_VERSION}); use that one"
-            )
-        if read_only:
-            return
-        with self._faults():
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute("PRAGMA foreign_keys = ON")
-        with self._transaction() as database:
-            if not self._value("PRAGMA user_version"):
-                for statement in SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _storable(text: str) -> str:
@@ -304,13 +296,15 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _job(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Job:
-    values = {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
-    looks = (values.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
+def _job(row: Row) -> Job:
+    looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
+    original = row.pop("original", None)  # an older form has none of the last two
     return Job(
-        path=PurePosixPath(os.fsdecode(values.pop("path"))),
-        output=PurePosixPath(os.fsdecode(values.pop("output"))),
-        status=JobStatus(values.pop("status")),
+        path=PurePosixPath(os.fsdecode(row.pop("path"))),
+        output=PurePosixPath(os.fsdecode(row.pop("output"))),
+        status=JobStatus(row.pop("status")),
         snapshot=Snapshot(*(int(number) for number in looks)),
-        **values,
+        original=None if original is None else PurePosixPath(os.fsdecode(original)),
+        recolor=bool(row.pop("recolor", 0)),
+        **row,
     )

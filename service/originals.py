@@ -1,13 +1,13 @@
-"""Originals on their way out of the inbox: archived or rejected, and tried again where refused.
+"""Originals on their way out of the inbox, archived or rejected; and found again to be recolored.
 
 A move that fails holds up nothing else; a crash before it is mended when the file is found again.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import structlog
@@ -16,6 +16,7 @@ from service import inbox
 from service.config import Config
 from service.jobs import Job
 from service.stability import Snapshot
+from worker.errors import ScanError
 
 log = structlog.get_logger()
 
@@ -33,20 +34,29 @@ class Originals:
     Args:
         config: the folders, and how long to wait after a fault.
         moved: told of each path that left the inbox.
+        note: told of each job's number and where its original lies now in the originals' folder;
+            may raise DeviceError, and is told again then.
     """
 
-    def __init__(self, config: Config, moved: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        moved: Callable[[Path], None],
+        note: Callable[[int, PurePosixPath], None],
+    ) -> None:
         """Nothing waits to be moved."""
         self._config = config
         self._moved = moved
+        self._note = note
         self._waiting: list[_Move] = []
+        self._unnoted: list[tuple[int, PurePosixPath]] = []
 
     def waiting(self, faults: int = sys.maxsize) -> bool:
         """Tell whether a move waits that was refused fewer times than `faults`."""
         return any(move.faults < faults for move in self._waiting)
 
     def archive(self, job: Job, now: float) -> None:
-        """Move the original of a finished job to the originals, if they are to be moved.
+        """Have the original of a finished job moved to the originals, if they are to be moved.
 
         Args:
             job: whose original it is.
@@ -56,10 +66,9 @@ class Originals:
             folder = self._config.originals.folder
             move = partial(inbox.archive, inbox=self._config.inbox, originals=folder)
             self._waiting.append(_Move(job, move, now))
-            self.step(now)
 
     def reject(self, job: Job, reason: str, now: float) -> None:
-        """Move the original of a failed job to the rejected ones, with the reason.
+        """Have the original of a failed job moved to the rejected ones, with the reason.
 
         Args:
             job: whose original it is.
@@ -69,18 +78,25 @@ class Originals:
         folder = self._config.rejected
         move = partial(inbox.reject, inbox=self._config.inbox, rejected=folder, reason=reason)
         self._waiting.append(_Move(job, move, now))
-        self.step(now)
 
     def step(self, now: float) -> None:
-        """Move what is due."""
+        """Move what is due, and have it noted.
+
+        Raises:
+            DeviceError: where originals lie cannot be noted now; the next step tries again.
+        """
         for move in [move for move in self._waiting if now >= move.due]:
             self._waiting.remove(move)
             job, path = move.job, self._config.inbox / move.job.path
             if not still_there(path, job.snapshot):  # it was taken away, or is another by now
                 continue
             try:
-                log.info("photo.moved", job=job.id, path=job.path, to=move.move(path))
+                target = move.move(path)
+                log.info("photo.moved", job=job.id, path=job.path, to=target)
                 self._moved(path)
+                if target.is_relative_to(self._config.originals.folder):
+                    place = target.relative_to(self._config.originals.folder)
+                    self._unnoted.append((job.id, PurePosixPath(place)))
             except OSError as error:
                 wait = self._config.retry.wait_after(move.faults)
                 self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
@@ -88,6 +104,10 @@ class Originals:
                 log.warning(
                     "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
                 )
+
+        while self._unnoted:
+            self._note(*self._unnoted[0])
+            del self._unnoted[0]
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or None."""
@@ -98,3 +118,58 @@ def still_there(path: Path, snapshot: Snapshot) -> bool:
     """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
     now = inbox.snapshot(path)
     return now is not None and replace(now, device=snapshot.device) == snapshot
+
+
+def find_original(job: Job, config: Config) -> tuple[Path, Snapshot]:
+    """Find the original of a job that was finished, wherever it may lie, by its content.
+
+    Args:
+        job: the job.
+        config: the folders.
+
+    Returns:
+        its path, and how it looked before its content was compared.
+
+    Raises:
+        ScanError: it is gone, or is no longer what was colored.
+        OSError: the disk failed.
+    """
+    changed: list[str] = []
+    places = list(dict.fromkeys(_places(job, config)))
+    for path in places:
+        looks = inbox.snapshot(path)
+        if looks is None:
+            continue
+        try:
+            if inbox.digest(path) == job.digest:
+                return path, looks
+        except FileNotFoundError:  # taken away just now
+            continue
+        except PermissionError as error:
+            raise ScanError(f"the original {path} may not be read") from error
+        changed.append(str(path))
+    if changed:
+        raise ScanError(
+            f"the original was changed since it was colored: {changed[0]} has another SHA-256;"
+            " the photo in the outbox stays as it is"
+        )
+    looked = ", ".join(str(path) for path in places)
+    raise ScanError(
+        f"the original is gone (looked for at {looked}); the photo in the outbox stays as it is"
+    )
+
+
+def _places(job: Job, config: Config) -> Iterator[Path]:
+    """Yield where an original may lie: as noted, in the inbox, or archived under a name of its own.
+
+    Several scans may have had one name one after the other, so numbered names follow while there
+    are such files.
+    """
+    folder = config.originals.folder
+    if job.original is not None:
+        yield folder / job.original
+    yield config.inbox / job.path
+    for path in inbox.numbered_names(folder / job.path):
+        yield path
+        if inbox.snapshot(path) is None:
+            return

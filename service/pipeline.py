@@ -12,21 +12,19 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from service import outbox
 from service.config import Config
+from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
-from service.originals import Originals, still_there
-from service.sections import Retry
+from service.originals import Originals, find_original, still_there
 from worker import scan
-from worker.errors import DeviceError, ScanError
 from worker.scan import Scan
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
@@ -54,37 +52,18 @@ class Colorist(Protocol):
         """Write the colored photo into an open file."""
 
 
-class Changed(Exception):  # noqa: N818 - it is news, no error
-    """The file is gone, or no longer the one that was queued; the watcher brings what it is now."""
+class _Batch(NamedTuple):
+    """Photos on the device; they are finished by the colorist that predicted them."""
+
+    future: Future[list[Any]]
+    photos: deque[tuple[Job, Scan]]
+    colorist: Colorist
 
 
-@dataclass
-class Tally:
-    """What happened since the daemon started, in photos."""
-
-    finished: int = 0
-    rejected: int = 0
-
-
-class _Trouble:
-    """How long the machine's faults make everything wait: doubling until something works again."""
-
-    def __init__(self, retry: Retry) -> None:
-        """There is no trouble yet."""
-        self._retry = retry
-        self.faults = 0
-        self.until = 0.0
-
-    def begin(self, now: float) -> float:
-        """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
-        if now >= self.until:
-            self.until = now + self._retry.wait_after(self.faults)
-            self.faults += 1
-        return self.until - now
-
-    def end(self) -> None:
-        """Something works again."""
-        self.faults, self.until = 0, 0.0
+class _Writing(NamedTuple):
+    job: Job
+    photo: Scan
+    model: str
 
 
 class Pipeline:
@@ -120,11 +99,11 @@ class Pipeline:
         self._claimed: deque[Job] = deque()
         self._reading: dict[Future[Scan], Job] = {}
         self._ready: deque[tuple[Job, Scan, float]] = deque()
-        self._coloring: deque[tuple[Future[list[Any]], deque[tuple[Job, Scan]]]] = deque()
-        self._writing: dict[Future[Path], tuple[Job, Scan]] = {}
-        self._trouble = _Trouble(config.retry)
-        self.originals = Originals(config, moved)
+        self._coloring: deque[_Batch] = deque()
+        self._writing: dict[Future[Path], _Writing] = {}
         self.tally = Tally()
+        self.originals = Originals(config, moved, ledger.moved)
+        self._faults = Faults(config.retry, ledger, self.originals, self.tally)
 
     @property
     def busy(self) -> bool:
@@ -133,14 +112,22 @@ class Pipeline:
 
     @property
     def _in_flight(self) -> int:
-        coloring = sum(len(batch) for _future, batch in self._coloring)
+        coloring = sum(len(batch.photos) for batch in self._coloring)
         holding = (self._claimed, self._reading, self._ready, self._writing)
         return coloring + sum(len(jobs) for jobs in holding)
 
     @property
     def faults(self) -> int:
         """How many faults of the machine came in a row, without a photo delivered in between."""
-        return self._trouble.faults
+        return self._faults.trouble.faults
+
+    def take_up(self, colorist: Colorist) -> None:
+        """Color with another generator from the next batch on; what the old one has, it ends."""
+        self._colorist = colorist
+
+    def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
+        """Give a queued job up; see `Faults.reject`."""
+        self._faults.reject(job, reason, now, wall)
 
     def step(self, now: float, wall: float, *, claim: bool = True) -> None:
         """Do all that can be done now.
@@ -154,7 +141,7 @@ class Pipeline:
         self._collect_colored(now, wall)
         self._collect_read(now, wall)
         self.originals.step(now)
-        if claim and now >= self._trouble.until:
+        if claim and now >= self._faults.trouble.until:
             self._claim(wall)
         self._start_reading()
         self._start_coloring(now)
@@ -200,16 +187,19 @@ class Pipeline:
 
     def _pixels_in_memory(self) -> int:
         ready = [photo for _job, photo, _since in self._ready]
-        coloring = [photo for _future, batch in self._coloring for _job, photo in batch]
-        writing = [photo for _job, photo in self._writing.values()]
+        coloring = [photo for batch in self._coloring for _job, photo in batch.photos]
+        writing = [writing.photo for writing in self._writing.values()]
         return sum(photo.gray.size for photo in (*ready, *coloring, *writing))
 
     def _read(self, job: Job) -> Scan:
-        path = self._config.inbox / job.path
-        if not still_there(path, job.snapshot):
+        if job.recolor:
+            path, looks = find_original(job, self._config)
+        else:
+            path, looks = self._config.inbox / job.path, job.snapshot
+        if not still_there(path, looks):
             raise Changed
         photo = scan.read(path, self._config.read_settings)
-        if not still_there(path, job.snapshot):
+        if not still_there(path, looks):
             raise Changed
         return photo
 
@@ -227,7 +217,7 @@ class Pipeline:
             count = min(len(self._ready), self._colorist.batch_size)
             batch = deque(self._ready.popleft()[:2] for _ in range(count))
             future = self._device.submit(self._colorist.predict, [photo for _job, photo in batch])
-            self._coloring.append((future, batch))
+            self._coloring.append(_Batch(future, batch, self._colorist))
             future.add_done_callback(lambda _future: self._wake())
 
     def _batch_is_due(self, now: float) -> bool:
@@ -241,87 +231,53 @@ class Pipeline:
         return waited or nothing_follows or memory_is_full
 
     def _collect_colored(self, now: float, wall: float) -> None:
-        while self._coloring and self._coloring[0][0].done():
-            future, batch = self._coloring[0]
+        while self._coloring and self._coloring[0].future.done():
+            future, batch, colorist = self._coloring[0]
             fault = future.exception()
             results = [fault] * len(batch) if fault else future.result()[-len(batch) :]
             for result in results:
                 job, photo = batch[0]
                 if isinstance(result, Exception):
-                    self._settle(job, result, now, wall)
+                    self._faults.settle(job, result, now, wall)
                 else:
-                    self._start_writing(job, photo, result)
+                    self._start_writing(job, photo, result, colorist)
                 batch.popleft()
             self._coloring.popleft()
 
-    def _start_writing(self, job: Job, photo: Scan, chroma: Any) -> None:
-        future = self._writers.submit(self._write, job, photo, chroma)
-        self._writing[future] = (job, photo)
+    def _start_writing(self, job: Job, photo: Scan, chroma: Any, colorist: Colorist) -> None:
+        paint = partial(colorist.paint, photo, chroma)
+        name = PurePosixPath(job.output)
+        future = self._writers.submit(outbox.deliver, self._config.outbox, name, paint)
+        self._writing[future] = _Writing(job, photo, colorist.model)
         future.add_done_callback(lambda _future: self._wake())
-
-    def _write(self, job: Job, photo: Scan, chroma: Any) -> Path:
-        paint = partial(self._colorist.paint, photo, chroma)
-        return outbox.deliver(self._config.outbox, PurePosixPath(job.output), paint)
 
     def _collect_written(self, now: float, wall: float) -> None:
         for future in [future for future in self._writing if future.done()]:
-            job, _photo = self._writing[future]
+            job, _photo, model = self._writing[future]
             if self._outcome(job, future, now, wall) is not None:
-                self._ledger.finish(job.id, model=self._colorist.model, now=wall)
-                self._trouble.end()
+                # As the ledger has it now: the same scan may have been dropped again meanwhile.
+                finished = self._ledger.finish(job.id, model=model, now=wall)
+                self._faults.trouble.end()
                 self.tally.finished += 1
-                seconds = round(wall - (job.started_at or wall), 3)
-                log.info(
-                    "photo.delivered", job=job.id, path=job.path, output=job.output, seconds=seconds
-                )
-                self.originals.archive(job, now)
+                self._log_delivery(finished, wall)
+                self.originals.archive(finished, now)
             del self._writing[future]
 
-    # What went wrong, and whose fault it is
+    @staticmethod
+    def _log_delivery(job: Job, wall: float) -> None:
+        log.info(
+            "photo.delivered",
+            job=job.id,
+            path=job.path,
+            output=job.output,
+            seconds=round(wall - (job.started_at or wall), 3),
+            model=job.model,
+        )
 
     def _outcome(self, job: Job, future: Future[T], now: float, wall: float) -> T | None:
         """Return what a thread made of a job, or settle the job and return None."""
         try:
             return future.result()
-        except Exception as error:  # noqa: BLE001 - `_settle` decides, and logs
-            self._settle(job, error, now, wall)
+        except Exception as error:  # noqa: BLE001 - `Faults.settle` decides, and logs
+            self._faults.settle(job, error, now, wall)
             return None
-
-    def _settle(self, job: Job, error: Exception, now: float, wall: float) -> None:
-        """Reject a job or put it back, by whose fault it was."""
-        if isinstance(error, ScanError):
-            self._reject(job, str(error), now, wall)
-        elif isinstance(error, Changed):
-            self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
-            log.info("photo.changed", job=job.id, path=job.path)
-        elif isinstance(error, OSError | DeviceError | MemoryError):
-            self._wait(job, error, now, wall)
-        else:
-            # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
-            # logged, its attempt counts, and after the last one the photo is rejected.
-            log.error(
-                "photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error
-            )
-            if job.attempts >= self._config.retry.attempts:
-                reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
-                self._reject(job, reason, now, wall)
-            else:
-                self._ledger.again(job.id, repr(error), wall + self._config.retry.first_wait)
-
-    def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
-        """Put a job back in the queue: the machine is at fault, so everything waits a while."""
-        seconds = self._trouble.begin(now)
-        self._ledger.wait(job.id, str(error) or repr(error), wall + seconds)
-        log.warning(
-            "photo.waits",
-            job=job.id,
-            path=job.path,
-            reason=str(error) or repr(error),
-            seconds=round(seconds, 1),
-        )
-
-    def _reject(self, job: Job, reason: str, now: float, wall: float) -> None:
-        self._ledger.fail(job.id, reason, wall)
-        self.tally.rejected += 1
-        log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
-        self.originals.reject(job, reason, now)

@@ -1,10 +1,8 @@
-"""The ledger's table, and the one statement that fills it; SQL for SQLite."""
-
-SCHEMA_VERSION = 1
+"""The ledger's tables, version by version, and the statements that fill them; SQL for SQLite."""
 
 # Paths are stored as bytes, because a file's name need not be UTF-8. A failed job delivered
 # nothing, so the name it would have had is free.
-SCHEMA = """
+VERSION_1 = """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     path BLOB NOT NULL,
@@ -31,15 +29,48 @@ CREATE INDEX jobs_by_digest ON jobs (digest);
 CREATE INDEX jobs_by_status ON jobs (status, finished_at);
 """
 
+# Where the original was moved to; whether the photo was colored once and is queued to be colored
+# again, which lasts until it is finished. Such a job owns its output even when it failed, for the
+# earlier photo is still there. And one row on the generator that the daemon uses.
+VERSION_2 = """
+ALTER TABLE jobs ADD COLUMN original BLOB;
+ALTER TABLE jobs ADD COLUMN recolor INTEGER NOT NULL DEFAULT 0;
+DROP INDEX jobs_by_output;
+CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE status != 'failed' OR recolor;
+CREATE TABLE serving (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    model TEXT NOT NULL,
+    refused TEXT,
+    refused_because TEXT
+);
+"""
+
+MIGRATIONS = (VERSION_1, VERSION_2)  # each leads from the version before it to its own
+
+OWNS_OUTPUT = "(status != 'failed' OR recolor)"
+
 ENQUEUE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
     not_before, queued_at, same_content_as)
 VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,
     (SELECT min(id) FROM jobs WHERE path != ? AND digest = ?))
 ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
-    output = excluded.output, size = excluded.size, mtime_ns = excluded.mtime_ns,
-    inode = excluded.inode, device = excluded.device, status = excluded.status,
-    not_before = excluded.not_before, queued_at = excluded.queued_at,
+    output = iif(recolor, output, excluded.output), size = excluded.size,
+    mtime_ns = excluded.mtime_ns, inode = excluded.inode, device = excluded.device,
+    status = excluded.status, not_before = excluded.not_before, queued_at = excluded.queued_at,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
 RETURNING *
+"""
+
+RECOLOR = """
+UPDATE jobs SET status = 'queued', recolor = 1, not_before = ?, queued_at = ?,
+    attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
+WHERE id = ? AND (status = 'finished' OR status = 'failed' AND recolor)
+RETURNING *
+"""
+
+SERVE = """
+INSERT INTO serving (only, model, refused, refused_because) VALUES (1, ?, ?, ?)
+ON CONFLICT (only) DO UPDATE SET model = excluded.model, refused = excluded.refused,
+    refused_because = excluded.refused_because
 """

@@ -390,7 +390,7 @@ class TestTheFile:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It works again afterwards."""
-        monkeypatch.setattr("service.ledger.LONGEST_LOCK_WAIT", 0.0)
+        monkeypatch.setattr("service.database.LONGEST_LOCK_WAIT", 0.0)
         other = sqlite3.connect(path, isolation_level=None)
         with Ledger(path) as ledger:
             other.execute("BEGIN IMMEDIATE")
@@ -404,7 +404,7 @@ class TestTheFile:
     def test_a_full_disk_is_the_machines_fault_and_nothing_is_changed(self, ledger: Ledger) -> None:
         """Simulated by SQLite's own bound on pages; it works again afterwards."""
         queue(ledger, "a")
-        database = ledger._database
+        database = ledger._database._connection
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -444,7 +444,7 @@ class TestTheFile:
         """Write-ahead log, synchronous FULL, foreign keys."""
 
         def pragma(name: str) -> object:
-            return ledger._database.execute(f"PRAGMA {name}").fetchone()[0]
+            return ledger._database._connection.execute(f"PRAGMA {name}").fetchone()[0]
 
         assert ("wal", 2, 1) == (
             pragma("journal_mode"),

@@ -70,7 +70,7 @@ def test_the_status_tells_how_the_work_stands(used: Config) -> None:
     assert 2 == status["finished_last_24h"]
     assert "2027-01-15T07:58:24+00:00" == status["oldest_waiting"]
     assert "[Errno 28] No space left on device" == status["waiting_for"]
-    assert "2" == status["model"]
+    assert {"serving": "2", "promoted": "builtin", "refused_because": None} == status["model"]
     assert [
         {
             "path": "album/3.png",

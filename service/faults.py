@@ -1,0 +1,121 @@
+"""What went wrong with a photo, whose fault it is, and so what becomes of its job."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from service.jobs import Job
+from service.ledger import Ledger
+from service.originals import Originals
+from service.sections import Retry
+from worker.errors import DeviceError, ScanError
+
+log = structlog.get_logger()
+
+
+class Changed(Exception):  # noqa: N818 - it is news, no error
+    """The file is gone, or no longer the one that was queued; the watcher brings what it is now."""
+
+
+@dataclass
+class Tally:
+    """What happened since the daemon started, in photos."""
+
+    finished: int = 0
+    rejected: int = 0
+
+
+class Trouble:
+    """How long the machine's faults make everything wait: doubling until something works again."""
+
+    def __init__(self, retry: Retry) -> None:
+        """There is no trouble yet."""
+        self._retry = retry
+        self.faults = 0
+        self.until = 0.0
+
+    def begin(self, now: float) -> float:
+        """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
+        if now >= self.until:
+            self.until = now + self._retry.wait_after(self.faults)
+            self.faults += 1
+        return self.until - now
+
+    def end(self) -> None:
+        """Something works again."""
+        self.faults, self.until = 0, 0.0
+
+
+class Faults:
+    """Settles jobs that did not come to their end.
+
+    Args:
+        retry: how often and when to try again.
+        ledger: where the jobs are.
+        originals: moves what is rejected.
+        tally: counts it.
+    """
+
+    def __init__(self, retry: Retry, ledger: Ledger, originals: Originals, tally: Tally) -> None:
+        """Nothing went wrong yet."""
+        self._retry = retry
+        self._ledger = ledger
+        self._originals = originals
+        self._tally = tally
+        self.trouble = Trouble(retry)
+
+    def settle(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Reject a started job or put it back, by whose fault it was.
+
+        Args:
+            job: the job.
+            error: what its work ended with.
+            now: monotonic seconds.
+            wall: seconds since 1970, for the ledger.
+
+        Raises:
+            DeviceError: the ledger cannot be written now; nothing was changed.
+        """
+        if isinstance(error, ScanError):
+            self.reject(job, str(error), now, wall)
+        elif isinstance(error, Changed):
+            self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
+            log.info("photo.changed", job=job.id, path=job.path)
+        elif isinstance(error, OSError | DeviceError | MemoryError):
+            self._wait(job, error, now, wall)
+        else:
+            # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
+            # logged, its attempt counts, and after the last one the photo is rejected.
+            log.error(
+                "photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error
+            )
+            if job.attempts >= self._retry.attempts:
+                reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
+                self.reject(job, reason, now, wall)
+            else:
+                self._ledger.again(job.id, repr(error), wall + self._retry.first_wait)
+
+    def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
+        """Give a queued or started job up; arguments as for `settle`.
+
+        A photo that was colored before stays in the outbox as it is, and its original where it is.
+        """
+        self._ledger.fail(job.id, reason, wall)
+        self._tally.rejected += 1
+        if job.recolor:
+            log.warning("photo.not_recolored", job=job.id, path=job.path, reason=reason)
+            return
+        log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
+        self._originals.reject(job, reason, now)
+
+    def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Put a job back in the queue: the machine is at fault, so everything waits a while."""
+        seconds = self.trouble.begin(now)
+        self._ledger.wait(job.id, str(error) or repr(error), wall + seconds)
+        log.warning(
+            "photo.waits",
+            job=job.id,
+            path=job.path,
+            reason=str(error) or repr(error),
+            seconds=round(seconds, 1),
+        )

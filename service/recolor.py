@@ -1,0 +1,128 @@
+"""The command `photochrom recolor`: queue finished photos again, to be colored by another version.
+
+Only the ledger is changed; a daemon, running or started later, does the work from the originals.
+"""
+
+import time
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from rich.console import Console
+
+from service import outbox
+from service.config import Config
+from service.jobs import Job, JobStatus
+from service.ledger import LEDGER_FILE, Ledger
+from service.lock import owner_of
+from worker.errors import DeviceError
+from worker.promotions import BUILT_IN, read_promotions, standing
+
+
+class Recoloring(NamedTuple):
+    """What was, or would be, queued.
+
+    Attributes:
+        queued: how many photos.
+        skipped: how many were not, by the reason.
+    """
+
+    queued: int
+    skipped: dict[str, int]
+
+
+def queue_again(
+    config: Config,
+    *,
+    older_than: str | None = None,
+    folder: PurePosixPath | None = None,
+    dry_run: bool = False,
+) -> Recoloring:
+    """Queue finished photos again.
+
+    Args:
+        config: where the ledger is, and which version serves.
+        older_than: "promoted", "builtin" or a number: only photos that an earlier version colored;
+            None: all that another version colored than the one that serves.
+        folder: only photos under this sub-folder of the inbox.
+        dry_run: change nothing.
+
+    Returns:
+        How many were queued, and why the others were not. Photos outside the folder, and those that
+        were never colored, count nowhere.
+
+    Raises:
+        DeviceError: the ledger cannot be used now, or an older daemon works with it.
+        ModelError: the history of promotions is damaged.
+    """
+    path = config.state / LEDGER_FILE
+    if not path.exists():
+        return Recoloring(0, {})
+    _refuse_an_older_daemon(config, path)
+    serving = str(config.model.version)
+    if serving == "promoted":
+        serving = standing(read_promotions(config.models_folder))[-1]
+    limit = serving if older_than == "promoted" else older_than
+    skipped: Counter[str] = Counter()
+    chosen: list[int] = []
+    with Ledger(path) as ledger:
+        for job in ledger.colored():
+            if folder is not None and not job.path.is_relative_to(folder):
+                continue
+            reason = _reason_to_skip(job, config, serving, limit)
+            if reason:
+                skipped[reason] += 1
+            else:
+                chosen.append(job.id)
+        queued = len(chosen) if dry_run else ledger.recolor(chosen, time.time())
+    return Recoloring(queued, dict(skipped))
+
+
+def print_recoloring(found: Recoloring, console: Console, *, dry_run: bool) -> None:
+    """Tell a person what was, or with `dry_run` would be, queued, and what was skipped."""
+    lines = [f"{'would be queued' if dry_run else 'queued'}: {found.queued}"]
+    lines += [f"skipped: {count}, {reason}" for reason, count in sorted(found.skipped.items())]
+    console.print(*lines, sep="\n", highlight=False, markup=False)
+
+
+def inside_inbox(folder: Path, config: Config) -> PurePosixPath:
+    """Return a folder, given from the inbox or as a full path, as it is called from the inbox.
+
+    Raises:
+        ValueError: it is a full path to somewhere else, or leads out of the inbox.
+    """
+    relative = folder.relative_to(config.inbox) if folder.is_absolute() else folder
+    if ".." in relative.parts:
+        raise ValueError(f"{folder} leads out of the inbox")
+    return PurePosixPath(relative)
+
+
+def age(version: str | None) -> int:
+    """Order versions: unknown ones first, then the built-in one, then by number."""
+    if version == BUILT_IN:
+        return 0
+    return int(version) if version and version.isascii() and version.isdigit() else -1
+
+
+def _refuse_an_older_daemon(config: Config, path: Path) -> None:
+    with Ledger.open_read_only(path) as ledger:
+        outdated = ledger.outdated
+    owner = owner_of(config.state)
+    if outdated and owner:
+        raise DeviceError(
+            f"the ledger {path} is in use by an older photochrom ({owner}); restart that first"
+        )
+
+
+def _reason_to_skip(job: Job, config: Config, serving: str, limit: str | None) -> str:
+    """Tell why a photo is not colored again, or give an empty text."""
+    if job.status in {JobStatus.QUEUED, JobStatus.STARTED}:
+        return "waiting to be colored again already"
+    if limit is None and job.model == serving:
+        return f"colored by version {serving}, which serves"
+    if limit is not None and age(job.model) >= age(limit):
+        return f"colored by version {limit} or a later one"
+    now = outbox.output_name(job.path, config.output.format).suffix.lower()
+    if now != job.output.suffix.lower():
+        return f"delivered as {job.output.suffix}, which output.format no longer gives"
+    return ""

@@ -1,0 +1,91 @@
+"""Which generator colors: the one the configuration wants, or the best that works in its place."""
+
+import structlog
+
+from service.config import Config
+from service.ledger import Serving
+from worker import canary
+from worker.colorizer import Colorizer
+from worker.device import set_up_device
+from worker.errors import ModelError
+from worker.models import ModelStore, VersionName, version_name
+from worker.promotions import BUILT_IN, standing
+
+log = structlog.get_logger()
+
+
+class Loader:
+    """Loads versions for this machine, as the configuration has them run.
+
+    Args:
+        config: the model store, render and batch size, output.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Set the device up; nothing is loaded yet."""
+        self._config = config
+        self._store = ModelStore(config.models_folder)
+        self._device = set_up_device()
+
+    def start(self) -> tuple[Colorizer, Serving]:
+        """Load what colors first.
+
+        A promoted version that is not fit to serve is left for the one before it, and so on, down
+        to the built-in one: a restart must not stop what went on with the old one before.
+
+        Returns:
+            the colorizer, and what was refused.
+
+        Raises:
+            ModelError: the version that the configuration fixes cannot be loaded, or none can, or
+                the history of promotions is damaged.
+            DeviceError: the device cannot hold it.
+        """
+        wanted: VersionName = self._config.model.version
+        if wanted != "promoted":
+            colorizer = self._colorizer(wanted)
+            return colorizer, Serving(colorizer.model)
+        refused = because = None
+        for name in reversed(standing(self._store.promotions())):
+            try:
+                colorizer = self.load(name)
+            except ModelError as error:
+                if name == BUILT_IN:
+                    raise
+                reason = str(error)
+                log.error("model.refused", version=name, serving=None, reason=reason)  # noqa: TRY400 - expected, so without its traceback
+                refused, because = refused or name, because or reason
+            else:
+                return colorizer, Serving(colorizer.model, refused, because)
+        raise AssertionError  # the built-in one always stands first
+
+    def promoted(self) -> str:
+        """Name the version that is promoted.
+
+        Raises:
+            ModelError: the history of promotions is damaged.
+        """
+        return standing(self._store.promotions())[-1]
+
+    def load(self, name: str) -> Colorizer:
+        """Load a version and try it with the canary.
+
+        Raises:
+            ModelError: it is not there, altered, or not fit to serve.
+            DeviceError: the device cannot hold it.
+        """
+        colorizer = self._colorizer(version_name(name))
+        canary.check(colorizer)
+        return colorizer
+
+    def _colorizer(self, name: VersionName) -> Colorizer:
+        version = self._store.get(name)
+        settings, output = self._config.color_settings, self._config.write_settings
+        colorizer = Colorizer(version, settings, output, self._device)
+        log.info(
+            "model.loaded",
+            version=version.name,
+            device=self._device.name,
+            batch_size=colorizer.batch_size,
+        )
+        return colorizer
