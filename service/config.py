@@ -65,7 +65,11 @@ class Config(Section):
             name: base / getattr(self, name) for name in ("inbox", "outbox", "rejected", "state")
         }
         originals = self.originals.model_copy(update={"folder": base / self.originals.folder})
-        return self.model_copy(update={**moved, "originals": originals})
+        training = self.training
+        if training.reference:
+            training = training.model_copy(update={"reference": base / training.reference})
+        sections = {"originals": originals, "training": training}
+        return self.model_copy(update={**moved, **sections})
 
     @property
     def folders(self) -> dict[str, Path]:
@@ -105,7 +109,7 @@ class Config(Section):
     @property
     def train_settings(self) -> TrainSettings:
         """The recipe of one training."""
-        return TrainSettings(**self.training.model_dump())
+        return TrainSettings(**self.training.model_dump(exclude={"reference"}))
 
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -129,8 +133,12 @@ def load_config(path: Path) -> Config:
     return config
 
 
-def check_config(path: Path) -> Config:
+def check_config(path: Path, *, for_training: bool = False) -> Config:
     """Read a configuration and try its folders too (see `check_folders`).
+
+    Args:
+        path: the file.
+        for_training: also try what only a training needs: it must not keep the daemon from work.
 
     Raises:
         ConfigError: mistakes in the file, or folders that cannot do; all of them at once.
@@ -141,8 +149,17 @@ def check_config(path: Path) -> Config:
         right = {key: folder for key, folder in config.folders.items() if key not in wrong}
         for key, text in check_folders(right):
             problems.append(_Problem(_line(key, keys), key, text))
+        if for_training and (missing := missing_reference(config)):
+            key = "training.reference"
+            problems.append(_Problem(_line(key, keys), key, missing))
     _raise_any(path, problems)
     return config
+
+
+def missing_reference(config: Config) -> str | None:
+    """Say what is wrong with the folder of reference photographs, if anything."""
+    folder = config.training.reference
+    return None if folder is None or folder.is_dir() else f"is not a folder ({folder})"
 
 
 class _Problem(NamedTuple):

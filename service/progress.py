@@ -33,6 +33,10 @@ def progress_bar(title: str, *, shown: bool = True) -> Iterator[Report]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, words="")
-        yield lambda done, all_, words: bar.update(
-            task, completed=done, total=all_ or None, words=words
-        )
+
+        def report(done: float, all_: float, words: str) -> None:
+            if not all_:  # not known, or not known any more; for update, None is no change
+                bar.tasks[0].total = None
+            bar.update(task, completed=done, total=all_ or None, words=words)
+
+        yield report

@@ -3,19 +3,27 @@
 import signal
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
-from service.config import Config
+from service.config import Config, ConfigError, missing_reference
 from service.lock import StateLock
 from service.progress import Report
 from worker.device import Device
-from worker.models import ModelStore
+from worker.models import ModelStore, ModelVersion
+from worker.training.course import Listener
 from worker.training.plan import Budget, Plan, Progress
 from worker.training.train import train
 
 TELL_SECONDS = 30.0  # between two lines of the log
+WARNINGS = {"rolled_back", "not_saved", "not_noted", "not_validated"}
+SAID = {  # what the bar shows of the last thing that happened; the log has all of it
+    "stage": "{stage}",
+    "rolled_back": "put back to step {back_to_step}: {reason}",
+    "not_saved": "no checkpoint saved: {reason}",
+    "measuring": "measuring",
+}
 
 log = structlog.get_logger()
 
@@ -25,8 +33,11 @@ class Wish(NamedTuple):
 
     folders: tuple[Path, ...]
     start: str
-    minutes: float | None
-    steps: int | None
+    minutes: float | None = None
+    steps: int | None = None
+    until_plateau: bool = False
+    name: str | None = None
+    reference: Path | None = None
 
 
 class Teller:
@@ -42,19 +53,38 @@ class Teller:
         self._batch = batch
         self._report = report
         self._told = float("-inf")
+        self._happened = ""
 
     def preparing(self, done: int, of: int) -> None:
         """Tell how many photographs were read."""
         self._report(done, of, "reading photographs")
 
     def progress(self, progress: Progress) -> None:
-        """Tell of a step."""
-        rate = progress.photos_per_second(self._batch)
-        words = f"step {progress.step}, loss {progress.generator_loss:.3f}, {rate:.0f} photos/s"
-        self._report(progress.share, 1.0, words)
+        """Tell of a step. Until the length of the training is known, the bar shows no share."""
+        speed = progress.photos_per_second(self._batch)
+        words = [
+            f"step {progress.step}",
+            f"loss {progress.generator_loss:.3f}",
+            f"rate {progress.rate:.2g}",
+            f"{speed:.0f} photos/s",
+        ]
+        if progress.checks and (loss := progress.checks[-1].loss):
+            words.insert(2, f"validation {loss:.3f}")
+        if self._happened:
+            words.append(self._happened)
+        self._report(progress.share, 1.0 if progress.share else 0.0, ", ".join(words))
         if time.monotonic() - self._told >= TELL_SECONDS:
             self._told = time.monotonic()
-            log.info("training.progress", **progress.summary(), photos_per_second=round(rate, 1))
+            log.info("training.progress", **progress.summary(), photos_per_second=round(speed, 1))
+
+    def notice(self, word: str, facts: dict[str, Any]) -> None:
+        """Tell what happened."""
+        level = log.warning if word in WARNINGS else log.info
+        level(f"training.{word}", **facts)
+        if word in SAID:
+            self._happened = SAID[word].format(**facts)
+            if word == "measuring":
+                self._report(0.0, 0.0, self._happened)
 
 
 def run_training(config: Config, device: Device, wish: Wish | None, report: Report) -> None:
@@ -67,9 +97,11 @@ def run_training(config: Config, device: Device, wish: Wish | None, report: Repo
         report: moved after each step.
 
     Raises:
+        ConfigError: the reference set is not there.
         PhotochromError: no photo is fit, no such version, or nothing to resume.
         OSError: the disk fails.
     """
+    plan = _plan(config, wish) if wish else None
     stop_asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: stop_asked.append(number))
@@ -77,32 +109,42 @@ def run_training(config: Config, device: Device, wish: Wish | None, report: Repo
     home.mkdir(parents=True, exist_ok=True)
     tell = Teller(config.training.batch, report)
     with StateLock(home):
-        log.info("training.started", resumed=wish is None, device=device.name)
+        log.info("training.started", resumed=wish is None, device=device.name, journal=home)
         version = train(
-            _plan(config, wish) if wish else None,
+            plan,
             ModelStore(config.models_folder),
             home,
             home / "photographs",
-            report=tell.progress,
-            preparing=tell.preparing,
-            should_stop=lambda: bool(stop_asked),
+            Listener(tell.preparing, tell.progress, tell.notice, lambda: bool(stop_asked)),
         )
     if version is None:
         log.info("training.stopped", checkpoint=home, go_on_with="photochrom train --resume")
     else:
-        log.info(
-            "training.published",
-            version=version.name,
-            scores=version.card["scores"],
-            folder=version.folder,
-        )
+        _tell_end(version)
+
+
+def _tell_end(version: ModelVersion) -> None:
+    promotion = version.card["promotion"]
+    log.info(
+        "training.published",
+        version=version.name,
+        scores=version.card["scores"],
+        folder=version.folder,
+        promoted=promotion["promoted"],
+        why=promotion["why"],
+    )
 
 
 def _plan(config: Config, wish: Wish) -> Plan:
+    reference = wish.reference or config.training.reference
+    if not wish.reference and (text := missing_reference(config)):
+        raise ConfigError([f"training.reference: {text}"])
     return Plan(
         tuple(folder.absolute() for folder in wish.folders),
         int(wish.start) if wish.start.isdigit() else wish.start,
-        Budget(wish.minutes, wish.steps),
+        Budget(wish.minutes, wish.steps, wish.until_plateau),
         config.train_settings,
         config.read_settings,
+        name=wish.name,
+        reference=reference.absolute() if reference else None,
     )

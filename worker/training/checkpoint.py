@@ -13,23 +13,44 @@ from numpy.typing import NDArray
 from worker.errors import ModelError
 from worker.settings import ReadSettings, TrainSettings
 from worker.training.gan import ColorizationGAN
-from worker.training.plan import Budget, Plan, Progress
+from worker.training.plan import Budget, Check, Plan, Progress
 
-CHECKPOINT = "checkpoint.npz"
+CHECKPOINT = "checkpoint.npz"  # the last good one
+BEST = "best.npz"  # the one that did best on validation in the first stage
+
+
+class NotFiniteError(ModelError):
+    """The networks hold numbers that are none; nothing was saved."""
 
 
 class Checkpoint(NamedTuple):
+    """What one file holds.
+
+    Attributes:
+        plan: what was to be done.
+        progress: what was done.
+        state: networks and optimizers, as `ColorizationGAN.state` gives them.
+    """
+
     plan: Plan
     progress: Progress
     state: list[NDArray[Any]]
 
 
 def save(path: Path, gan: ColorizationGAN, plan: Plan, progress: Progress) -> None:
-    """Write beside the last checkpoint, then take its place; no fault harms the last one."""
+    """Write beside the last checkpoint, then take its place; no fault harms the last one.
+
+    Raises:
+        NotFiniteError: the networks are broken; only a good checkpoint is one.
+        OSError: the disk fails.
+    """
+    state = gan.state()
+    if not all(np.isfinite(value).all() for value in state):
+        raise NotFiniteError(f"weights became infinite or no numbers by step {progress.step}")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     about = json.dumps({"plan": asdict(plan), "progress": asdict(progress)}, default=str)
-    arrays: dict[str, Any] = {f"{index:05d}": value for index, value in enumerate(gan.state())}
+    arrays: dict[str, Any] = {f"{index:05d}": value for index, value in enumerate(state)}
     try:
         with temporary.open("wb") as file:
             np.savez(file, about=np.array(about), **arrays)
@@ -41,6 +62,11 @@ def save(path: Path, gan: ColorizationGAN, plan: Plan, progress: Progress) -> No
 
 
 def load(path: Path) -> Checkpoint:
+    """Read a checkpoint back.
+
+    Raises:
+        ModelError: there is none, it is damaged, or another version of photochrom wrote it.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             about = json.loads(str(saved["about"]))
@@ -58,13 +84,22 @@ def load(path: Path) -> Checkpoint:
             TrainSettings(**plan["settings"]),
             ReadSettings(**plan["read"]),
             plan["seed"],
+            plan["name"],
+            Path(plan["reference"]) if plan["reference"] else None,
         )
-        return Checkpoint(restored, Progress(**about["progress"]), state)
+        checks = [Check(**check) for check in about["progress"]["checks"]]
+        progress = Progress(**{**about["progress"], "checks": checks})
+        return Checkpoint(restored, progress, state)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path} is of another photochrom; begin a new training") from error
 
 
 def restore(gan: ColorizationGAN, checkpoint: Checkpoint, run_folder: Path) -> None:
+    """Put a checkpoint's state into the networks.
+
+    Raises:
+        ModelError: it is of networks of another shape.
+    """
     try:
         gan.restore(checkpoint.state)
     except ValueError as error:

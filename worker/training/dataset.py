@@ -1,5 +1,6 @@
 """Training batches from a collection: on each visit to a photo, another crop and old camera."""
 
+import os
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +19,10 @@ from worker.training.film import old_camera
 from worker.training.squares import SIDE
 
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
-WORKERS = 2  # threads that make batches
+WORKERS = max(2, (os.cpu_count() or 2) - 2)  # threads that make batches
 PRIOR_PHOTOS = 1000  # enough to know how common each color is
 RAREST = 0.005  # probability added to each color; taking less off rare ones keeps blotches away
-AHEAD = 4  # batches made ready before they are asked for
+AHEAD = 2 * WORKERS  # batches made ready before they are asked for
 
 
 class Batch(NamedTuple):

@@ -5,6 +5,8 @@ own variables. That
 runs on every Keras backend.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -214,6 +216,27 @@ class ColorizationGAN:
             if variable.path in by_path:
                 variable.assign(by_path[variable.path])
         return served
+
+    @contextmanager
+    def averaged(self, *, adversarial: bool) -> Iterator[keras.Model]:
+        """Lend the generator with the averaged weights of the stage; it gets its own back after.
+
+        Before the first step there are no averages, and it is lent as it is.
+        """
+        task = self._adversarial if adversarial else self._alone
+        if not (adversarial or int(ops.convert_to_numpy(task.optimizer.iterations))):
+            yield self.generator
+            return
+        own = [np.array(ops.convert_to_numpy(value)) for value in task.trainable_variables]
+        try:
+            for variable, average in zip(
+                task.trainable_variables, self._averages(task), strict=True
+            ):
+                variable.assign(ops.convert_to_numpy(average))
+            yield self.generator
+        finally:
+            for variable, value in zip(task.trainable_variables, own, strict=True):
+                variable.assign(value)
 
     def state(self) -> list[NDArray[Any]]:
         """Return everything that training changes: networks, then the optimizers."""

@@ -1,0 +1,150 @@
+"""What a training leaves to read in its folder: numbers, curves and samples.
+
+`log.jsonl` has one line for every ten seconds of steps, every check and every event; `curves.png`
+is drawn from it. `tensorboard/` has the same numbers for TensorBoard. `samples.png` shows some
+photographs as the generator colors them now. A training that is resumed goes on with all of them.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from worker.color import Pixels
+from worker.training.curves import draw_curves
+from worker.training.plan import Check, Progress
+from worker.training.sheet import contact_sheet
+
+LOG, CURVES, SAMPLES, TENSORBOARD = "log.jsonl", "curves.png", "samples.png", "tensorboard"
+LINE_SECONDS = 10.0  # of steps in one line; ten hours are 3,600 lines
+
+
+class Journal:
+    """Writes down how a training goes.
+
+    Args:
+        folder: the run's.
+        progress: where it stands; what the journal holds of later times (a killed run's last
+            minutes) is taken out, and all of it at the beginning of a training.
+
+    Raises:
+        OSError: the disk fails; by each method. Nothing that is in the journal is lost by it.
+    """
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        """Open the journal where the training stands."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lines = _lines_until(folder / LOG, progress)
+        if not self._lines:
+            shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+            for name in (CURVES, SAMPLES):
+                (folder / name).unlink(missing_ok=True)
+        _replace(folder / LOG, "".join(map(_text, self._lines)).encode())
+        self._waiting: list[tuple[float, float]] = []
+        self._line_from = progress.seconds
+        self._events: Any = None
+
+    def step(self, progress: Progress) -> None:
+        """Note a step; a line holds the means of ten seconds."""
+        self._waiting.append((progress.generator_loss, progress.discriminator_loss))
+        if progress.seconds - self._line_from < LINE_SECONDS:
+            return
+        self._line_from = progress.seconds
+        generator, discriminator = (sum(x) / len(x) for x in zip(*self._waiting, strict=True))
+        self._waiting = []
+        line = {
+            "kind": "steps",
+            "step": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "generator_loss": round(generator, 5),
+            "discriminator_loss": round(discriminator, 5),
+            "rate": progress.rate,
+            "adversarial": progress.adversarial,
+        }
+        self._write(line)
+        scalars = {"loss/generator": generator, "rate": progress.rate}
+        if progress.adversarial:
+            scalars["loss/discriminator"] = discriminator
+        self._write_events(scalars, progress.batches)
+
+    def check(self, check: Check, progress: Progress) -> None:
+        """Note a check."""
+        self._write({"kind": "check", **asdict(check)})
+        scalars = {"color/colorfulness": check.colorfulness, "color/variety": check.variety}
+        if check.loss is not None:
+            scalars["loss/validation"] = check.loss
+        self._write_events(scalars, progress.batches)
+
+    def event(self, kind: str, progress: Progress, words: str) -> None:
+        """Note that a stage began ("stage") or that the run was put back ("rolled_back").
+
+        What was done before in the same ten seconds is left out: it is of another kind.
+        """
+        self._waiting, self._line_from = [], progress.seconds
+        seconds = round(progress.seconds, 1)
+        self._write({"kind": kind, "step": progress.step, "seconds": seconds, "words": words})
+
+    def draw(self, samples: Sequence[tuple[Pixels, Pixels, Pixels]]) -> None:
+        """Draw the curves so far, if any, and samples of (gray, colored, true) photographs."""
+        if len(self._lines) > 1:
+            self._draw_curves()
+        sheet = contact_sheet(samples, ("black and white", "as it is colored now", "the truth"))
+        _written, png = cv2.imencode(".png", sheet[..., ::-1])
+        _replace(self._folder / SAMPLES, png.tobytes())
+
+    def _draw_curves(self) -> None:
+        temporary = self._folder / f".{CURVES}"
+        draw_curves(self._lines, temporary)
+        temporary.replace(self._folder / CURVES)
+
+    def close(self) -> None:
+        """Write out what TensorBoard's writer still holds."""
+        if self._events is not None:
+            self._events.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._lines.append(line)
+        with (self._folder / LOG).open("a") as file:
+            file.write(_text(line))
+
+    def _write_events(self, scalars: dict[str, float], step: int) -> None:
+        if self._events is None:
+            # Here, because it loads TensorFlow where that is installed, which takes seconds.
+            from tensorboard.summary import Writer  # noqa: PLC0415
+
+            self._events = Writer(str(self._folder / TENSORBOARD))
+        for name, value in scalars.items():
+            self._events.add_scalar(name, value, step=step)
+        self._events.flush()
+
+
+def _text(line: dict[str, Any]) -> str:
+    return json.dumps(line) + "\n"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _lines_until(path: Path, progress: Progress) -> list[dict[str, Any]]:
+    """Read the lines up to where the training stands.
+
+    A torn line, as a kill or a full disk leaves it, is left out.
+    """
+    lines: list[dict[str, Any]] = []
+    if progress.checks and path.exists():
+        for text in path.read_text().splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if line["seconds"] <= round(progress.seconds, 1):
+                lines.append(line)
+    return lines

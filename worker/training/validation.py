@@ -1,0 +1,112 @@
+"""Looks at a generator in training, on photographs that it never learns from.
+
+They are fixed: whole, true lightness instead of an old camera's, one rounding of their colors. It
+is the averaged weights that are looked at: they are what is served, and without the noise of the
+last steps; lent to the network for the moment, they cost no second network and no new compilation.
+"""
+
+import cv2
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker import batches, color
+from worker.color import Floats, Pixels
+from worker.generator import CHROMA_STRIDE, decode
+from worker.training.collection import Collection
+from worker.training.dataset import label_of
+from worker.training.gan import JUDGED_SHIFT, JUDGED_TEMPERATURE, ColorizationGAN
+from worker.training.losses import class_loss
+from worker.training.plan import Check, Progress
+
+PHOTOS = 120  # most that are looked at
+SAMPLES = 7  # most that are shown
+
+
+class Validation:
+    """The photographs that are looked at, ready for the generator.
+
+    Args:
+        photos: the collection; where none was held back, photographs of the training show whether
+            color is alive, and there is no loss.
+        crop: side of the square the generator sees, pixels; that of training, so that nothing new
+            is compiled.
+        batch: photographs in one call.
+        log_prior: (K,) log-probability of each color, for decoding.
+    """
+
+    def __init__(
+        self, photos: Collection, crop: int, batch: int, log_prior: NDArray[np.float32]
+    ) -> None:
+        """Prepare the squares once."""
+        self.held_back = len(photos.validation) > 0
+        chosen = photos.validation if self.held_back else photos.training
+        self._photos = [np.asarray(photos.photos[index]) for index in chosen[:PHOTOS]]
+        self._grays = [color.gray_of_rgb(photo) for photo in self._photos]
+        self._crop, self._batch, self._shift = crop, batch, JUDGED_SHIFT * log_prior
+        side = crop // CHROMA_STRIDE
+        self._truth = np.stack([_chroma(photo, side) for photo in self._photos])
+        self._label = label_of(self._truth, np.random.default_rng(0))
+        self._colors = np.zeros_like(self._truth)
+        probability = np.exp(log_prior) / np.exp(log_prior).sum()
+        self._loss_of_guessing = -float(np.log(probability)[self._label].mean())
+
+    def check(self, gan: ColorizationGAN, progress: Progress) -> Check:
+        """Color all of them with the averaged weights and compare; some 2 s on two cores."""
+        total = 0.0
+        with gan.averaged(adversarial=progress.adversarial) as generator:
+            for start in range(0, len(self._grays), self._batch):
+                some = slice(start, start + self._batch)
+                count = len(self._grays[some])
+                lightness = batches.fit(self._grays[some], self._crop, self._batch)
+                logits = generator.predict_on_batch(lightness)[:count]
+                total += count * float(class_loss(self._label[some], logits))
+                calibrated = (np.asarray(logits, np.float32) - self._shift) / JUDGED_TEMPERATURE
+                self._colors[some] = keras.ops.convert_to_numpy(decode(calibrated)[0])
+        loss = total / len(self._grays)
+        return Check(
+            progress.step,
+            round(progress.seconds, 1),
+            progress.adversarial,
+            round(loss, 5) if self.held_back else None,
+            round(mean_chroma(self._colors) / max(mean_chroma(self._truth), 1e-6), 4),
+            round(variety(self._colors) / max(variety(self._truth), 1e-6), 4),
+            loss < self._loss_of_guessing,
+        )
+
+    def samples(self) -> list[tuple[Pixels, Pixels, Pixels]]:
+        """Lay the colors of the last check over some photographs, as serving does.
+
+        Returns:
+            Gray, colored and true, each (H, W, 3) uint8 sRGB, of the same photographs every time.
+        """
+        count = min(SAMPLES, len(self._photos))
+        chosen = np.linspace(0, len(self._photos) - 1, count).astype(int)
+        return [
+            (
+                np.repeat(self._grays[index][..., None], 3, axis=-1),
+                color.merge(self._grays[index], self._colors[index]),
+                self._photos[index],
+            )
+            for index in chosen
+        ]
+
+
+def mean_chroma(ab: Floats) -> float:
+    """Return the mean distance from gray of (N, s, s, 2) chroma, CIE units."""
+    return float(np.hypot(ab[..., 0], ab[..., 1]).mean())
+
+
+def variety(ab: Floats) -> float:
+    """Return how far the colors of (N, s, s, 2) lie from the mean color of their own photograph.
+
+    Root mean square in each photograph, mean over photographs, CIE units. It is 0 for gray, for one
+    tint over everything and for one tint over each: all the ways in which color dies.
+    """
+    apart = ab - ab.mean(axis=(1, 2), keepdims=True)
+    return float(np.sqrt((apart**2).sum(axis=-1).mean(axis=(1, 2))).mean())
+
+
+def _chroma(photo: Pixels, side: int) -> Floats:
+    ab = color.lab_of_rgb(photo)[..., 1:]
+    return np.asarray(cv2.resize(ab, (side, side), interpolation=cv2.INTER_AREA))
