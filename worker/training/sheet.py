@@ -1,6 +1,7 @@
 """Contact sheets: photographs side by side in titled columns, for people to look at."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -48,3 +49,18 @@ def shrunk(photo: Pixels) -> Pixels:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(photo, size, interpolation=method))
+
+
+def save_sheet(path: Path, sheet: Pixels) -> None:
+    """Write a sheet as the kind that the suffix says, PNG or JPEG.
+
+    Raises:
+        ValueError: another suffix.
+        OSError: the disk fails.
+    """
+    kind = path.suffix.lower()
+    if kind not in {".png", ".jpg", ".jpeg"}:
+        raise ValueError(f"a sheet is a .png or a .jpg, not {path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, encoded = cv2.imencode(kind, sheet[..., ::-1])
+    path.write_bytes(encoded.tobytes())

@@ -1,0 +1,115 @@
+"""What a training offers: its generator, and mixes of it with the one it began from.
+
+A generator that learned a new collection forgets some of what it knew. The mean of its weights and
+its parent's often keeps both (WiSE-FT, Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+models").
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker import batches
+from worker.color import Floats, Pixels
+from worker.errors import ScanError
+from worker.generator import DECODING, decode, with_decoding, without_decoding
+from worker.scan import Scan
+from worker.settings import ColorSettings
+from worker.training.evaluate import Decoding, Examination
+
+RENDER_SIZE = ColorSettings.render_size  # the size that is measured is the one that serves
+ALPHAS = (0.75, 0.5, 0.25)  # shares of the trained weights, beside 1: the training's own
+
+
+class Candidate(NamedTuple):
+    """One generator that may be published.
+
+    Attributes:
+        alpha: share of the trained weights in it; the rest is the parent's.
+        generator: with its decoding, float32.
+        decoding: the one that was chosen for it.
+    """
+
+    alpha: float
+    generator: keras.Model
+    decoding: Decoding
+
+    @property
+    def model(self) -> str:
+        """A name for people; the canary asks for it."""
+        return f"with {self.alpha:.0%} of the training"
+
+    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
+        """Give chroma (S/4, S/4, 2) float32 for each scan; the canary asks for it."""
+        squares = batches.fit([one.small for one in scans], RENDER_SIZE, len(scans))
+        ab, _spread = decode(self.generator(squares, training=False))
+        return list(np.asarray(keras.ops.convert_to_numpy(ab)))
+
+
+class Parent(NamedTuple):
+    """What a training began from.
+
+    Attributes:
+        generator: with its decoding, float32.
+        shift: the share of its log-prior in that decoding, as its card has it; None if unknown.
+    """
+
+    generator: keras.Model
+    shift: float | None
+
+
+def candidates(
+    generator: keras.Model,
+    log_prior: NDArray[np.float32],
+    parent: Parent | None,
+    photos: Sequence[Pixels],
+) -> list[Candidate]:
+    """Mix the trained generator with its parent, and choose a decoding for each mix.
+
+    Args:
+        generator: as trained, plain logits, float32.
+        log_prior: (K,) of the collection.
+        parent: None for a training from scratch; one of another shape is not mixed.
+        photos: (H, W, 3) uint8 sRGB to choose the decodings on.
+    """
+    mixes = [(1.0, generator, log_prior)]
+    if parent and _shapes(plain := without_decoding(parent.generator)) == _shapes(generator):
+        mixes += [
+            (alpha, mix(generator, plain, alpha), _mixed_prior(log_prior, parent, alpha))
+            for alpha in ALPHAS
+        ]
+    found = []
+    for alpha, mixed, prior in mixes:
+        decoding = Examination(mixed, photos, RENDER_SIZE).choose(prior)
+        served = with_decoding(mixed, decoding.shift * prior, decoding.temperature)
+        found.append(Candidate(alpha, served, decoding))
+    return found
+
+
+def mix(generator: keras.Model, parent: keras.Model, alpha: float) -> keras.Model:
+    """Return a generator with weights between those of two of one shape; alpha 1 is the first."""
+    mixed = keras.models.clone_model(generator)
+    mixed.set_weights(
+        [
+            alpha * mine + (1 - alpha) * other
+            for mine, other in zip(generator.get_weights(), parent.get_weights(), strict=True)
+        ]
+    )
+    return mixed
+
+
+def _shapes(generator: keras.Model) -> list[tuple[int, ...]]:
+    return [weight.shape for weight in generator.get_weights()]
+
+
+def _mixed_prior(
+    log_prior: NDArray[np.float32], parent: Parent, alpha: float
+) -> NDArray[np.float32]:
+    """Give the log-prior a mix has learned: as logits mix, so do the priors in them."""
+    if not parent.shift:
+        return log_prior
+    taken_off = keras.ops.convert_to_numpy(parent.generator.get_layer(DECODING).mean).ravel()
+    return (alpha * log_prior + (1 - alpha) * taken_off / parent.shift).astype(np.float32)
