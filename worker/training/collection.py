@@ -4,6 +4,7 @@ Memory does not grow with it: the photographs lie decoded in a memory-mapped fil
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from worker.training.licenses import Terms, read_terms
 from worker.training.manifest import Kept, LeftOut, Side
 from worker.training.squares import SIDE, Facts, Squares
 
-READERS = 2  # threads that decode
+READERS = min(8, os.cpu_count() or 2)  # threads that decode
 TOGETHER = 256  # photos decoded between two commits; as many are lost when the process ends
 
 
