@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.ledger import Job, JobStatus, Ledger, LedgerError
+from service.ledger import Job, JobStatus, Ledger, LedgerError, Serving
 from service.stability import Snapshot
 from worker.errors import DeviceError
 
@@ -364,6 +364,175 @@ class TestQuestions:
 
         assert 2 == ledger.finished_since(1.0)
         assert "2" == ledger.last_model()
+
+
+class TestColoringAgain:
+    """A finished photo is queued once more; its earlier result stays its own meanwhile."""
+
+    @pytest.fixture
+    def done(self, ledger: Ledger) -> Job:
+        """Finish a job, by version 1, after two attempts, archived under another name."""
+        job = queue(ledger, "sub/a.tif")
+        ledger.claim(1, 0.0, in_flight=0)
+        ledger.recover()
+        ledger.claim(1, 0.0, in_flight=0)
+        ledger.moved(job.id, PurePosixPath("sub/a (2).tif"))
+        return ledger.finish(job.id, model="1", now=2.0)
+
+    def test_it_is_the_same_job_with_its_attempts_afresh(self, ledger: Ledger, done: Job) -> None:
+        """It knows its original, its output, and who colored it."""
+        queued = ledger.recolor([done.id], 5.0)
+        again = ledger.claim(1, 5.0, in_flight=0)[0]
+
+        assert 1 == queued
+        assert (done.id, True, 1, "1", PurePosixPath("sub/a (2).tif"), done.output, 5.0) == (
+            again.id,
+            again.recolor,
+            again.attempts,
+            again.model,
+            again.original,
+            again.output,
+            again.queued_at,
+        )
+
+    def test_it_is_an_ordinary_finished_job_afterwards(self, ledger: Ledger, done: Job) -> None:
+        """By the version that colored it last."""
+        ledger.recolor([done.id], 5.0)
+        ledger.claim(1, 5.0, in_flight=0)
+        again = ledger.finish(done.id, model="2", now=6.0)
+
+        assert (JobStatus.FINISHED, False, "2") == (again.status, again.recolor, again.model)
+        assert [again] == ledger.colored()
+
+    def test_only_what_has_a_photo_is_queued(self, ledger: Ledger, done: Job) -> None:
+        """Not what waits, is in work, was never colored, or is not there; and no job twice."""
+        queue(ledger, "waiting")
+        queue(ledger, "bad")
+        ledger.fail(3, "empty", 1.0)
+
+        assert 1 == ledger.recolor([done.id, done.id, 2, 3, 99], 5.0)
+        assert ledger.recolor([done.id], 6.0) == 0
+
+        ledger.claim(1, 1.0, in_flight=0)
+
+        assert ledger.recolor([2], 6.0) == 0
+
+    def test_new_photos_come_first(self, ledger: Ledger, done: Job) -> None:
+        """They have no photo yet; who is recolored has."""
+        ledger.recolor([done.id], 5.0)
+        queue(ledger, "new")
+
+        assert [2, done.id] == ids(ledger.claim(2, 5.0, in_flight=0))
+
+    def test_a_suspect_among_new_photos_is_still_claimed_alone(
+        self, ledger: Ledger, done: Job
+    ) -> None:
+        """And one that is recolored is no suspect for the attempts of its first coloring."""
+        ledger.recolor([done.id], 5.0)
+
+        assert [done.id] == ids(ledger.claim(2, 5.0, in_flight=3))
+
+        ledger.release(done.id, 5.0)
+        queue(ledger, "new")
+        ledger.claim(1, 5.0, in_flight=0)
+        ledger.recover()
+
+        assert ledger.claim(2, 5.0, in_flight=1) == []
+        assert [2] == ids(ledger.claim(2, 5.0, in_flight=0))
+
+    def test_its_output_stays_its_own_also_when_it_fails(self, ledger: Ledger, done: Job) -> None:
+        """For its earlier photo is still there under that name."""
+        ledger.recolor([done.id], 5.0)
+
+        assert ledger.output_taken(done.output)
+
+        failed = ledger.fail(done.id, "the original is gone", 6.0)
+
+        assert (JobStatus.FAILED, True, "1") == (failed.status, failed.recolor, failed.model)
+        assert ledger.output_taken(done.output)
+        with pytest.raises(ValueError, match="another job owns"):
+            ledger.enqueue(PurePosixPath("other"), B, LOOKS, done.output, 7.0)
+        assert [failed] == ledger.colored()
+        assert 1 == ledger.recolor([done.id], 7.0)
+
+    def test_dropped_again_while_it_waits_it_stays_one_job(self, ledger: Ledger, done: Job) -> None:
+        """Only its looks are noted, so that the copy is known, and archived in the end."""
+        ledger.recolor([done.id], 5.0)
+        touched = Snapshot(5, 10**18 + 1, 7, 1)
+        seen, is_new = ledger.enqueue(done.path, done.digest, touched, PurePosixPath("x"), 6.0)
+        found = ledger.find(done.path, touched)
+
+        assert not is_new
+        assert (done.id, JobStatus.QUEUED, True, done.output) == (
+            seen.id,
+            seen.status,
+            seen.recolor,
+            seen.output,
+        )
+        assert seen == found
+        ledger.claim(1, 6.0, in_flight=0)
+        assert touched == ledger.finish(done.id, model="2", now=7.0).snapshot
+
+    @pytest.mark.parametrize("offered", ["sub/a.tif", "sub/a.12345678.tif"])
+    def test_dropped_again_after_it_failed_it_is_tried_again_for_its_own_output(
+        self, ledger: Ledger, done: Job, offered: str
+    ) -> None:
+        """Whatever name it is offered: its earlier photo is replaced and not left behind."""
+        ledger.recolor([done.id], 5.0)
+        ledger.fail(done.id, "the original is gone", 6.0)
+        again, is_new = ledger.enqueue(done.path, done.digest, LOOKS, PurePosixPath(offered), 7.0)
+
+        assert is_new
+        assert (done.id, JobStatus.QUEUED, True, done.output, None) == (
+            again.id,
+            again.status,
+            again.recolor,
+            again.output,
+            again.reason,
+        )
+
+    def test_a_crash_in_its_work_puts_it_back(self, ledger: Ledger, done: Job) -> None:
+        """As every job; after as many as are allowed it is exhausted, and still has its photo."""
+        ledger.recolor([done.id], 5.0)
+        for _ in range(3):
+            ledger.claim(1, 5.0, in_flight=0)
+            ledger.recover()
+
+        assert [done.id] == ids(ledger.exhausted(3))
+        assert ledger.exhausted(3)[0].recolor
+
+    def test_the_same_content_under_another_name_is_not_touched(
+        self, ledger: Ledger, done: Job
+    ) -> None:
+        """It is its own job, with its own output."""
+        twin = queue(ledger, "twin.tif", done.digest)
+        ledger.recolor([done.id], 5.0)
+
+        assert done.id == twin.same_content_as
+        assert [twin.id, done.id] == ids(ledger.claim(2, 5.0, in_flight=0))
+
+    def test_another_process_can_queue_while_the_daemon_works(
+        self, ledger: Ledger, done: Job, path: Path
+    ) -> None:
+        """The daemon finds it at its next claim."""
+        with Ledger(path) as other:
+            assert 1 == other.recolor([done.id], 5.0)
+
+        assert [done.id] == ids(ledger.claim(1, 5.0, in_flight=0))
+
+
+def test_which_generator_serves_is_told_beside_the_daemon(ledger: Ledger, path: Path) -> None:
+    """The last word counts; before the first there is none."""
+    with Ledger.open_read_only(path) as reader:
+        assert reader.serving() is None
+
+        ledger.serve(Serving("3", "4", "all probes are nearly gray"))
+
+        assert Serving("3", "4", "all probes are nearly gray") == reader.serving()
+
+        ledger.serve(Serving("5"))
+
+        assert Serving("5", None, None) == reader.serving()
 
 
 class TestTheFile:

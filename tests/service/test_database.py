@@ -1,0 +1,166 @@
+"""Promises of service.database: a ledger of the first photochrom is carried over, photo by photo.
+
+The other promises of the file (locks, full disks, damage) are in test_ledger.
+"""
+
+import os
+import sqlite3
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from service.database import Database
+from service.jobs import JobStatus
+from service.ledger import Ledger, Serving
+from service.schema import MIGRATIONS
+from service.stability import Snapshot
+
+# As photochrom 0.1.0 made it; this text is history and never changes.
+FIRST = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL,
+    digest TEXT NOT NULL,
+    output BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode TEXT NOT NULL,
+    device TEXT NOT NULL,
+    same_content_as INTEGER REFERENCES jobs (id),
+    status TEXT NOT NULL CHECK (status IN ('queued', 'started', 'finished', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    waits INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    model TEXT,
+    not_before REAL NOT NULL,
+    queued_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    UNIQUE (path, digest)
+);
+CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE status != 'failed';
+CREATE INDEX jobs_by_digest ON jobs (digest);
+CREATE INDEX jobs_by_status ON jobs (status, finished_at);
+PRAGMA user_version = 1;
+"""
+PHOTOS = [  # name, status, model
+    ("a.png", "finished", "builtin"),
+    ("caf\udce9.png", "finished", "2"),
+    ("late.png", "queued", None),
+    ("torn.png", "started", None),
+    ("bad.png", "failed", None),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Make a ledger as the first photochrom left it, with a job of each kind."""
+    path = tmp_path / "ledger.sqlite3"
+    database = sqlite3.connect(path)
+    database.executescript(f"PRAGMA journal_mode = WAL; {FIRST}")
+    for number, (name, status, model) in enumerate(PHOTOS, 1):
+        row = (os.fsencode(name), f"{number:064}", os.fsencode(name), status, model)
+        database.execute(
+            "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, model,"
+            " not_before, queued_at) VALUES (?, ?, ?, 5, 6, '18446744073709551615', '8', ?, ?,"
+            " 0, 1)",
+            row,
+        )
+    database.commit()
+    database.close()
+    return path
+
+
+def test_every_job_of_the_first_form_is_carried_over(path: Path) -> None:
+    """With all it had; nothing is known of where its original lies, and nothing is recolored."""
+    with Ledger(path) as ledger:
+        assert not ledger.outdated
+        assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.counts()
+        for number, (name, status, model) in enumerate(PHOTOS, 1):
+            job = ledger._one("id = ?", number)
+            assert job is not None
+            assert (name, status, model) == (str(job.path), job.status, job.model)
+            assert (f"{number:064}", Snapshot(5, 6, 2**64 - 1, 8)) == (job.digest, job.snapshot)
+            assert (None, False) == (job.original, job.recolor)
+
+
+def test_work_goes_on_after_the_change(path: Path) -> None:
+    """What was torn goes on; what was finished can be colored again; a free name stays free."""
+    with Ledger(path) as ledger:
+        assert [4] == [job.id for job in ledger.recover()]
+        assert 1 == ledger.recolor([1], 9.0)
+        assert [3, 4, 1] == [job.id for job in ledger.claim(9, 9.0, in_flight=0)]
+        assert ledger.output_taken(PurePosixPath("a.png"))
+        assert not ledger.output_taken(PurePosixPath("bad.png"))
+        ledger.serve(Serving("2"))
+        assert Serving("2") == ledger.serving()
+
+
+def test_the_change_happens_once(path: Path) -> None:
+    """Two that open it one after the other, or at once, find the same."""
+    with Ledger(path) as first, Ledger(path) as second:
+        assert first.counts() == second.counts()
+    with Ledger(path) as third:
+        assert 2 == third.counts()[JobStatus.FINISHED]
+
+
+def test_a_change_that_fails_leaves_the_first_form(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, so that the earlier photochrom still works with it."""
+    monkeypatch.setattr("service.database.MIGRATIONS", (*MIGRATIONS, "SELECT * FROM nowhere"))
+    with pytest.raises(Exception, match="no such table: nowhere"):
+        Ledger(path)
+    database = sqlite3.connect(path)
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
+    database.close()
+
+    assert 1 == version
+    assert "recolor" not in columns
+
+
+def test_the_first_form_can_be_looked_at_unchanged(path: Path) -> None:
+    """As `photochrom status` does after an update, before the daemon's start."""
+    with Ledger.open_read_only(path) as ledger:
+        assert ledger.outdated
+        assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.counts()
+        assert ledger.oldest_waiting() is not None
+        assert "2" == ledger.last_model()
+        assert ledger.serving() is None
+    with Ledger.open_read_only(path) as again:
+        assert again.outdated
+
+
+def test_a_new_ledger_has_the_newest_form(tmp_path: Path) -> None:
+    """The same one as an old one that was carried over."""
+    first = tmp_path / "first.sqlite3"
+    Database(first).close()
+    shapes = []
+    for each in (first, _carried_over(tmp_path / "second.sqlite3")):
+        database = sqlite3.connect(each)
+        shapes.append(sorted(database.execute("SELECT type, name, tbl_name FROM sqlite_master")))
+        database.close()
+
+    assert shapes[0] == shapes[1]
+    assert ("table", "serving", "serving") in shapes[0]
+
+
+def _carried_over(path: Path) -> Path:
+    database = sqlite3.connect(path)
+    database.executescript(FIRST)
+    database.close()
+    Database(path).close()
+    return path
+
+
+def test_the_owner_of_an_output_is_found_by_an_index(path: Path) -> None:
+    """However many photos there are."""
+    with Ledger(path) as ledger:
+        plan = ledger._database.rows(
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs"
+            " WHERE output = ? AND (status != 'failed' OR recolor)",
+            b"a.png",
+        )
+
+    assert "jobs_by_output" in plan[0]["detail"]
