@@ -197,6 +197,42 @@ def train(
 
 
 @app.command()
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of color photographs.", exists=True, file_okay=False)
+    ],
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="VERSION", help="promoted, builtin, a number; repeatable."),
+    ] = None,
+    photos: Annotated[
+        int | None, typer.Option(help="At most so many, always the same ones.", min=1)
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="A PNG or JPEG for a contact sheet: before, after, truth."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Measure models side by side on photographs whose true color is known; gray comes first."""
+    settings = config_if_any(config)
+    if sheet and sheet.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
+        raise typer.BadParameter("a sheet is a .png or a .jpg", param_hint="--sheet")
+    with progress_bar("photographs") as report:
+        set_up_logging(settings.log.level, settings.log.format)
+        with tensorflow_starts():
+            from service.evaluate import evaluate_models, print_evaluation
+
+            device()
+        found = evaluate_models(settings, folder, models or ["promoted"], photos, sheet, report)
+    if as_json:
+        print(json.dumps(found.plain(), indent=2))
+    else:
+        print_evaluation(found, Console())
+
+
+@app.command()
 def status(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,

@@ -89,6 +89,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.colorize",
     "service.daemon",
     "service.dry_run",
+    "service.evaluate",
     "service.model_watch",
     "service.pipeline",
     "service.serving",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from worker import batches, color
 from worker.color import Floats, Pixels
+from worker.errors import ScanError
 from worker.generator import CHROMA_STRIDE, decode
 from worker.training import metrics
 from worker.training.features import Look, look
@@ -113,7 +114,7 @@ def evaluate(
         by name, "gray" first and then as given.
 
     Raises:
-        ValueError: when there is no photograph.
+        ScanError: when there is no photograph.
     """
     truth = _Record()
     records = {GRAY: _Record(), **{name: _Record() for name in generators}}
@@ -123,7 +124,7 @@ def evaluate(
         outputs = {GRAY: [np.repeat(gray[..., None], 3, axis=-1) for gray in grays]}
         squares = batches.fit(grays, render_size, BATCH)
         for name, generator in generators.items():
-            ab, spread = _chroma(generator(squares, training=False), len(some))
+            ab, spread = _chroma(generator.predict_on_batch(squares), len(some))
             outputs[name] = [
                 color.merge(gray, chroma) for gray, chroma in zip(grays, ab, strict=True)
             ]
@@ -134,7 +135,7 @@ def evaluate(
         for place, (photo, gray) in enumerate(zip(some, grays, strict=True)):
             watch(Colored(photo, gray, {name: of[place] for name, of in outputs.items()}))
     if not truth.colorfulness:
-        raise ValueError("there is no photograph to evaluate on")
+        raise ScanError("there is no photograph with colors to compare with")
     return {name: record.scored(truth, records[GRAY]) for name, record in records.items()}
 
 
@@ -144,7 +145,7 @@ def _by_batch(photos: Iterable[Pixels]) -> Iterator[list[Pixels]]:
         yield some
 
 
-def _chroma(logits: keras.KerasTensor, count: int) -> tuple[Floats, Floats]:
+def _chroma(logits: Floats, count: int) -> tuple[Floats, Floats]:
     ab, spread = decode(logits)
     return (
         np.asarray(keras.ops.convert_to_numpy(ab))[:count],
@@ -254,9 +255,7 @@ class Examination:
         self._logits: list[NDArray[np.float16]] = []
         for start in range(0, len(photos), BATCH):
             some = self._grays[start : start + BATCH]
-            logits = keras.ops.convert_to_numpy(
-                generator(batches.fit(some, render_size, BATCH), training=False)
-            )
+            logits = generator.predict_on_batch(batches.fit(some, render_size, BATCH))
             self._logits += list(np.asarray(logits[: len(some)], np.float16))
 
     def paint(self, log_prior: NDArray[np.float32], decoding: Decoding) -> list[Pixels]:

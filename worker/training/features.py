@@ -46,12 +46,9 @@ def look(photos: Sequence[Pixels]) -> Look:
         for place, photo in enumerate(some):
             squares[place] = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         squares /= 255
-        seen, scores = (
-            keras.ops.convert_to_numpy(one)[: len(some)]
-            for one in classifier()(squares, training=False)
-        )
-        features[start : start + len(some)] = seen
-        classes[start : start + len(some)] = scores.argmax(axis=1)
+        seen, scores = classifier().predict_on_batch(squares)
+        features[start : start + len(some)] = seen[: len(some)]
+        classes[start : start + len(some)] = scores[: len(some)].argmax(axis=1)
     return Look(features, classes)
 
 
