@@ -87,8 +87,7 @@ def _room(collection: Collection, cache: Path) -> Table:
         ("disk: these photographs, decoded", count * SQUARE_BYTES),
         ("disk: the cache, with all it ever held", held),
         ("disk: free", free.f_bavail * free.f_frsize),
-        ("memory: for photographs (they stay on disk)", 0),
-        ("memory: of this machine; what is not used keeps photographs at hand", memory),
+        ("memory: all of this machine's; photographs stay on disk and use what is free", memory),
     ):
         table.add_row(what, f"{size / 1e6:,.0f}")
     return table

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.images import color_scene
@@ -46,6 +46,7 @@ def apart(one: Photo, other: Photo) -> int:
     return (one[1] ^ other[1]).bit_count()
 
 
+@settings(deadline=None)
 @given(COLLECTIONS, COLLECTIONS, SHARES)
 def test_adding_photos_never_moves_one_to_the_other_side(
     old: list[Photo], new: list[Photo], share: float
@@ -60,6 +61,7 @@ def test_adding_photos_never_moves_one_to_the_other_side(
     }
 
 
+@settings(deadline=None)
 @given(COLLECTIONS, COLLECTIONS, SHARES)
 def test_a_near_duplicate_of_a_held_back_photo_is_never_learned_from(
     old: list[Photo], new: list[Photo], share: float
@@ -78,6 +80,7 @@ def test_a_near_duplicate_of_a_held_back_photo_is_never_learned_from(
     assert all(apart(one, other) > NEAR for one in learned for other in held)
 
 
+@settings(deadline=None)
 @given(COLLECTIONS, SHARES)
 def test_no_two_that_are_kept_are_near_duplicates(some: list[Photo], share: float) -> None:
     """Each picture is in the collection once."""
@@ -89,6 +92,7 @@ def test_no_two_that_are_kept_are_near_duplicates(some: list[Photo], share: floa
     assert all(apart(one, other) > NEAR for i, one in enumerate(kept) for other in kept[:i])
 
 
+@settings(deadline=None)
 @given(COLLECTIONS, SHARES)
 def test_who_is_left_out_has_a_better_twin(some: list[Photo], share: float) -> None:
     """The twin is near, and it is held back or of the same side and not smaller."""
@@ -100,6 +104,7 @@ def test_who_is_left_out_has_a_better_twin(some: list[Photo], share: float) -> N
             assert held_back[twin] > held_back[index] or some[twin][2] >= some[index][2]
 
 
+@settings(deadline=None)
 @given(COLLECTIONS, SHARES, st.randoms(use_true_random=False))
 def test_the_order_of_files_does_not_matter(
     some: list[Photo], share: float, random: object
