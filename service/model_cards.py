@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from worker.errors import ModelError
@@ -219,12 +220,13 @@ def _pairs(values: Any) -> str:
     return (
         ", ".join(f"{key} {value}" for key, value in values.items())
         if isinstance(values, dict)
-        else _text(values)
+        else str(values or "")
     )
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    """Return a cell of a table; brackets in it are no markup."""
+    return "" if value is None else escape(str(value))
 
 
 def _print_lines(lines: list[str], console: Console) -> None:

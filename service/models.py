@@ -69,7 +69,7 @@ def promote(
     name = version_name(version)
     with tensorflow_starts():
         device()
-    promoted = _store(settings).promote(name, why, datetime.now(UTC))
+        promoted = _store(settings).promote(name, why, datetime.now(UTC))
     _tell_who_serves(promoted.name, settings)
 
 
@@ -119,7 +119,8 @@ def export(
     with tensorflow_starts():
         device()
         from worker.export import export_version
-    exported = export_version(source, as_format.value, to, size or settings.model.render_size)
+
+        exported = export_version(source, as_format.value, to, size or settings.model.render_size)
     print(
         f"{to}: version {source.name} as {as_format.value}, {exported.inputs} -> {exported.outputs}"
     )

@@ -79,8 +79,8 @@ class NumberedFolders:
             OSError: when the disk fails.
         """
         with self.alone():
-            number = max([self._last_number(), *self.numbers()]) + 1
-            replace_text(self._folder / LAST_NUMBER_FILE, f"{number}\n")
+            number = self._highest() + 1
+            self._record(number)
             folder.rename(self.home(number))
             sync(self._folder)
         return number
@@ -89,8 +89,10 @@ class NumberedFolders:
         """Remove folders for good, and what crashes left; the caller is `alone`.
 
         Raises:
+            ModelError: the record of the last number is damaged.
             OSError: when the disk fails; what it did not remove goes the next time.
         """
+        self._record(self._highest())  # of folders that a person put here, too
         for number in numbers:  # gone from its place at once, whenever the process ends
             self.home(number).rename(self._folder / f"{LEAVING}{_unique()}")
         sync(self._folder)
@@ -107,14 +109,19 @@ class NumberedFolders:
                         continue
                     shutil.rmtree(leftover)
 
-    def _last_number(self) -> int:
+    def _record(self, number: int) -> None:
+        replace_text(self._folder / LAST_NUMBER_FILE, f"{number}\n")
+
+    def _highest(self) -> int:
+        """Return the highest number that was ever given or is there."""
         path = self._folder / LAST_NUMBER_FILE
         try:
-            return int(path.read_text()) if path.exists() else 0
+            last = int(path.read_text()) if path.exists() else 0
         except ValueError as error:
             raise ModelError(
                 f"{path} holds no number; write the highest number ever given into it"
             ) from error
+        return max([last, *self.numbers()])
 
 
 @contextmanager

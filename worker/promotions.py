@@ -61,7 +61,7 @@ def read_promotions(folder: Path) -> list[Promotion]:
     """
     path = folder / PROMOTIONS_FILE
     try:
-        return [_promotion(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        return _promotions(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -69,6 +69,12 @@ def read_promotions(folder: Path) -> list[Promotion]:
             f"{path} does not tell which version serves ({error!r}); put a copy of it back, or "
             "delete it, which makes the built-in generator serve, and promote again"
         ) from error
+
+
+def _promotions(entries: object) -> list[Promotion]:
+    if not isinstance(entries, list):
+        raise TypeError("it is no list")
+    return [_promotion(entry) for entry in entries]
 
 
 def _promotion(entry: dict[str, object]) -> Promotion:

@@ -1,0 +1,136 @@
+"""Promises of worker.generator_file."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from worker import models
+from worker.errors import ModelError
+from worker.generator import color_grid, with_decoding
+from worker.generator_file import in_precision, load_generator
+from worker.models import CARD_FILE, GENERATOR_FILE, ModelVersion
+
+
+@pytest.fixture(scope="session")
+def served(small_generator: keras.Model) -> keras.Model:
+    """Return the small generator with a decoding, as it is published."""
+    return with_decoding(small_generator, np.linspace(-1, 1, len(color_grid())), 0.5)
+
+
+@pytest.fixture(scope="session")
+def published(served: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save one version to be copied by tests: saving takes longer than copying."""
+    folder = tmp_path_factory.mktemp("published") / "0001"
+    models.save_version(served, {"steps": 3}, folder)
+    return folder
+
+
+@pytest.fixture
+def version(published: Path, tmp_path: Path) -> ModelVersion:
+    """Return a saved version that may be spoiled."""
+    shutil.copytree(published, tmp_path / "0001")
+    return ModelVersion(
+        "1", tmp_path / "0001", json.loads((tmp_path / "0001" / CARD_FILE).read_text())
+    )
+
+
+def numbers(tensor: Any) -> np.ndarray:
+    """Return a tensor as an array."""
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+def test_weights_lie_in_sixteen_bits(version: ModelVersion, tmp_path: Path) -> None:
+    """On disk the weights are float16, but for the last layers."""
+    with zipfile.ZipFile(version.folder / GENERATOR_FILE) as archive:
+        archive.extract("model.weights.h5", tmp_path)
+    kinds: dict[str, int] = {}
+
+    def count(_name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            kinds[item.dtype.name] = kinds.get(item.dtype.name, 0) + item.size
+
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        file.visititems(count)
+
+    assert kinds["float16"] > 0.99 * sum(kinds.values())
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_loaded_generator_computes_what_was_published(
+    version: ModelVersion, served: keras.Model, some_lightness: np.ndarray, precision: str
+) -> None:
+    """What is loaded gives nearly the scores of what was published, in either precision."""
+    loaded = load_generator(version, precision)
+    expected = numbers(served(some_lightness, training=False))
+    actual = numbers(loaded(some_lightness, training=False))
+
+    assert np.float32 == actual.dtype
+    assert (
+        np.abs(expected - actual).max()
+        < (0.02 if precision == "float32" else 0.15) * np.abs(expected).max()
+    )
+
+
+def test_precision_changes_no_weight(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
+    """A copy in another precision leaves the original alone, and the way back is exact."""
+    before = [weight.copy() for weight in small_generator.get_weights()]
+    mixed = in_precision(small_generator, "mixed_bfloat16")
+    back = in_precision(mixed, "float32")
+    expected = numbers(small_generator(some_lightness, training=False))
+
+    assert expected == pytest.approx(numbers(back(some_lightness, training=False)), abs=1e-4)
+    assert all(map(np.array_equal, before, back.get_weights()))
+    assert all(map(np.array_equal, before, small_generator.get_weights()))
+    assert "float32" == small_generator.get_layer("bottom").dtype_policy.name
+    assert "mixed_bfloat16" == mixed.get_layer("bottom").dtype_policy.name
+    assert "float32" == mixed.get_layer("logits").dtype_policy.name
+
+
+def test_an_altered_file_is_refused(version: ModelVersion) -> None:
+    """A generator that is not the one its card describes is not loaded."""
+    with (version.folder / GENERATOR_FILE).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"?")
+
+    with pytest.raises(ModelError, match="SHA-256"):
+        load_generator(version)
+
+
+def test_a_missing_file_is_refused(version: ModelVersion) -> None:
+    """A version without its generator is a ModelError with the path."""
+    (version.folder / GENERATOR_FILE).unlink()
+
+    with pytest.raises(ModelError, match=GENERATOR_FILE):
+        load_generator(version)
+
+
+def test_a_file_that_is_no_model_is_refused(version: ModelVersion) -> None:
+    """A generator file that its card vouches for, but that is no Keras model, is a ModelError."""
+    path = version.folder / GENERATOR_FILE
+    for content in (b"", b"not a model", b"PK\x03\x04 half a zip"):
+        path.write_bytes(content)
+        spoiled = ModelVersion("1", version.folder, {"sha256": models._digest(path)})
+
+        with pytest.raises(ModelError, match="cannot be loaded"):
+            load_generator(spoiled)
+
+
+def test_code_in_a_model_is_refused(version: ModelVersion) -> None:
+    """A Keras file that carries code (a Lambda layer) is refused: safe mode."""
+    path = version.folder / GENERATOR_FILE
+    evil = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x)])
+    evil.save(path)
+    spoiled = ModelVersion("1", version.folder, {"sha256": models._digest(path)})
+
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_generator(spoiled)
