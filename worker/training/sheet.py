@@ -8,7 +8,7 @@ import numpy as np
 
 from worker.color import Pixels
 
-CELL = 224  # side of the square that each photo is fitted into, pixels
+CELL = 256  # longer side of each photograph, pixels
 GAP = 6  # white between cells, pixels
 TITLE = 26  # height of the line of titles, pixels
 INK = (32, 32, 32)
@@ -28,17 +28,19 @@ def contact_sheet(rows: Sequence[Sequence[Pixels]], titles: Sequence[str]) -> Pi
         ValueError: when a row has not one photograph for each title.
     """
     step = CELL + GAP
-    sheet = np.full((TITLE + GAP + len(rows) * step, GAP + len(titles) * step, 3), 255, np.uint8)
+    small = [[shrunk(photo) for photo, _title in zip(row, titles, strict=True)] for row in rows]
+    heights = [max(photo.shape[0] for photo in row) + GAP for row in small]
+    sheet = np.full((TITLE + sum(heights), GAP + len(titles) * step, 3), 255, np.uint8)
     for column, title in enumerate(titles):
-        place = (GAP + column * step + 2, TITLE - 8)
+        place = (GAP + column * step + 2, TITLE - 9)
         cv2.putText(sheet, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
-    for number, row in enumerate(rows):
-        for column, (photo, _title) in enumerate(zip(row, titles, strict=True)):
-            small = shrunk(photo)
-            height, width = small.shape[:2]
-            top = TITLE + GAP + number * step + (CELL - height) // 2
-            left = GAP + column * step + (CELL - width) // 2
-            sheet[top : top + height, left : left + width] = small
+    top = TITLE
+    for row, below in zip(small, heights, strict=True):
+        for column, photo in enumerate(row):
+            height, width = photo.shape[:2]
+            left = GAP + column * step
+            sheet[top : top + height, left : left + width] = photo
+        top += below
     return sheet
 
 
