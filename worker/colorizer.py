@@ -15,7 +15,8 @@ from worker.color import Floats
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import SIZE_MULTIPLE, decode
-from worker.models import ModelVersion, load_generator
+from worker.generator_file import load_generator
+from worker.models import ModelVersion
 from worker.scan import Scan
 from worker.settings import ColorSettings, WriteSettings
 

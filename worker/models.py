@@ -272,11 +272,3 @@ def _version(name: str, folder: Path) -> ModelVersion:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def __getattr__(name: str) -> Any:  # until every caller asks worker.generator_file
-    if name not in {"load_generator", "in_precision"}:
-        raise AttributeError(name)
-    from worker import generator_file
-
-    return getattr(generator_file, name)

@@ -39,7 +39,7 @@ from worker.generator import (
     load_imagenet_encoder,
     with_decoding,
 )
-from worker.models import in_precision
+from worker.generator_file import in_precision
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import collection, dataset, evaluate, gan
 from worker.training.dataset import Batch

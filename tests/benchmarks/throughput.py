@@ -28,7 +28,8 @@ import sys, time
 import tensorflow as tf
 from worker.device import set_up_device
 from worker.generator import decode
-from worker.models import built_in, load_generator
+from worker.generator_file import load_generator
+from worker.models import built_in
 
 device = set_up_device()
 generator = load_generator(built_in())

@@ -15,7 +15,8 @@ from tests.worker.conftest import SMALL
 from worker import generator, models
 from worker.errors import ModelError, ScanError
 from worker.generator import DECODING, color_grid
-from worker.models import ModelStore, ModelVersion, load_generator
+from worker.generator_file import load_generator
+from worker.models import ModelStore, ModelVersion
 from worker.settings import TrainSettings
 from worker.training import dataset, evaluate, train
 from worker.training.train import CHECKPOINT, Budget, Plan, Progress
