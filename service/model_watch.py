@@ -95,9 +95,10 @@ class ModelWatch:
         Returns:
             Whether the thread is done.
         """
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        work = [self._work] if self._work else []
-        return not wait(work, max(0.0, deadline - time.monotonic())).not_done
+        self._thread.shutdown(wait=False)
+        if self._work is None or self._work.cancel():  # it had not begun
+            return True
+        return not wait([self._work], max(0.0, deadline - time.monotonic())).not_done
 
     def _find(self, known: set[str | None]) -> _Found:
         version = None

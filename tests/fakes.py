@@ -26,6 +26,7 @@ class FakeColorist:
         paint_faults: raised by the next calls of `paint`, one each.
         refuses: tells for which photos `predict` gives a ScanError.
         gate: while it is closed (`clear`), `paint` waits.
+        device_gate: while it is closed, `predict` waits.
         batches: how many photos each call of `predict` got.
         painted: how many photos were painted.
     """
@@ -39,6 +40,8 @@ class FakeColorist:
         self.refuses: Callable[[Scan], bool] = lambda _photo: False
         self.gate = threading.Event()
         self.gate.set()
+        self.device_gate = threading.Event()
+        self.device_gate.set()
         self.batches: list[int] = []
         self.painted = 0
         self._lock = threading.Lock()
@@ -46,6 +49,7 @@ class FakeColorist:
     def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
         """Give the same chroma for each scan, or a refusal, or a fault."""
         self.batches.append(len(scans))
+        _wait(self.device_gate)
         if self.faults:
             raise self.faults.popleft()
         brown = np.full((4, 4, 2), (8.0, 16.0), np.float32)
@@ -53,8 +57,7 @@ class FakeColorist:
 
     def paint(self, photo: Scan, chroma: Floats, file: BinaryIO) -> None:
         """Wait for the gate, then write the photo or fail."""
-        if not self.gate.wait(LONGEST_WAIT):
-            raise AssertionError("the test left the gate closed")
+        _wait(self.gate)
         with self._lock:
             fault = self.paint_faults.popleft() if self.paint_faults else None
         if fault:
@@ -63,3 +66,41 @@ class FakeColorist:
         encoding.write(color.merge(photo.gray, chroma), photo, WriteSettings(), file)
         with self._lock:
             self.painted += 1
+
+
+class FakeLoader:
+    """Stands for `service.serving.Loader`: it knows what a test promotes, and loads fakes.
+
+    Attributes:
+        version: what is promoted; an exception is raised instead.
+        faults: by version, why it cannot be loaded.
+        gate: while it is closed, loading waits.
+        loaded: what was asked for, in order.
+    """
+
+    def __init__(self, version: str = "builtin") -> None:
+        """Start with every version in order."""
+        self.version: str | Exception = version
+        self.faults: dict[str, Exception] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.loaded: list[str] = []
+
+    def promoted(self) -> str:
+        """Name what is promoted."""
+        if isinstance(self.version, Exception):
+            raise self.version
+        return self.version
+
+    def load(self, name: str) -> FakeColorist:
+        """Give a colorist of that name, or its fault."""
+        self.loaded.append(name)
+        _wait(self.gate)
+        if name in self.faults:
+            raise self.faults[name]
+        return FakeColorist(model=name)
+
+
+def _wait(gate: threading.Event) -> None:
+    if not gate.wait(LONGEST_WAIT):
+        raise AssertionError("the test left the gate closed")

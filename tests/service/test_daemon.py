@@ -1,5 +1,6 @@
 """Promises of service.daemon, with real folders and a real ledger, and a fake device."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +15,15 @@ from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
 from service.jobs import JobStatus
+from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.model_watch import ModelWatch
+from service.recolor import queue_again
 from service.sections import Batching, Originals, Retry, Stop, Watch
-from tests.fakes import FakeColorist
+from tests.fakes import FakeColorist, FakeLoader
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
-from worker.errors import DeviceError
+from worker.errors import DeviceError, ModelError
+from worker.promotions import Promotion, write_promotions
 
 HASTE = {
     "watch": Watch(settle=0.0),
@@ -37,6 +42,7 @@ class Place:
         self.config = self.configured()
         make_folders(self.config.folders.values())
         self.colorist = FakeColorist()
+        self.loader: FakeLoader | None = None  # with one, a promoted version is taken up
         self.daemons: list[Daemon] = []
 
     def configured(self, **sections: Any) -> Config:
@@ -51,8 +57,26 @@ class Place:
 
     def daemon(self, *, once: bool = False) -> Daemon:
         """Make a daemon that is not started."""
-        self.daemons.append(Daemon(self.config, self.colorist, once=once))
+        models = None
+        if self.loader:
+            serving = Serving(self.colorist.model)
+            models = ModelWatch(self.config.models_folder, self.loader, serving)
+        self.daemons.append(Daemon(self.config, self.colorist, models, once=once))
         return self.daemons[-1]
+
+    def promote(self, version: str) -> None:
+        """Promote a version for the fake loader."""
+        assert self.loader
+        self.loader.version = version
+        self.config.models_folder.mkdir(exist_ok=True)
+        write_promotions(
+            self.config.models_folder, [Promotion(version, "2027-01-15T08:00:00+00:00", "a test")]
+        )
+
+    def models(self) -> list[str | None]:
+        """List which versions colored the finished photos, in the order of their jobs."""
+        with Ledger.open_read_only(self.config.state / LEDGER_FILE) as ledger:
+            return [job.model for job in ledger.colored()]
 
     def run_once(self) -> Daemon:
         """Have all that waits done."""
@@ -91,6 +115,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made = Place(tmp_path)
     yield made
     made.colorist.gate.set()
+    if made.loader:
+        made.loader.gate.set()
     for daemon in made.daemons:
         daemon.watcher.stop()
         daemon.pipeline.close()
@@ -474,6 +500,214 @@ class TestStopping:
         place.daemons.remove(daemon)
         place.run_once()
 
+        assert {
+            "inbox": [],
+            "outbox": ["a.png"],
+            "originals": ["a.png"],
+            "rejected": [],
+        } == place.files()
+
+
+class TestTakingUpAPromotedVersion:
+    """While it runs, without losing or repeating a photo."""
+
+    @pytest.fixture(autouse=True)
+    def _watched(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the daemon look for promotions at each step."""
+        monkeypatch.setattr("service.model_watch.LOOK_EVERY", 0.0)
+        place.loader = FakeLoader("fake")
+
+    def test_photos_in_flight_are_finished_by_the_old_one_and_the_rest_by_the_new_one(
+        self, place: Place
+    ) -> None:
+        """Each comes out once, and the ledger knows who colored it."""
+        assert place.loader
+        for n in range(12):
+            place.drop(f"{n:02d}.png", gray_scene(24, 32, seed=n))
+        daemon = place.daemon()
+        daemon.startup()
+        place.colorist.gate.clear()
+        stepping(daemon, lambda: len(daemon.pipeline._writing) >= 2)
+        place.loader.gate.clear()
+        place.promote("3")
+        stepping(daemon, lambda: place.loader is not None and place.loader.loaded == ["3"])
+        place.colorist.gate.set()
+        stepping(daemon, lambda: daemon.pipeline.tally.finished >= 4)  # the old one goes on
+        old = daemon.pipeline.tally.finished
+        place.loader.gate.set()
+        stepping(daemon, lambda: daemon.pipeline.tally.finished == 12)
+        place.drop("later.png", gray_scene(24, 32, seed=99))
+        stepping(daemon, lambda: daemon.pipeline.tally.finished == 13)
+        models = place.models()
+
+        assert 4 <= old <= models.count("fake") == place.colorist.painted
+        assert 13 == models.count("fake") + models.count("3")
+        assert "3" == models[-1]
+        assert 13 == len(place.files()["outbox"]) == len(place.files()["originals"])
+        assert Serving("3") == daemon.ledger.serving()
+
+    def test_a_version_that_is_refused_leaves_everything_as_it_was(self, place: Place) -> None:
+        """The old one colors on, and whoever asks is told why."""
+        assert place.loader
+        place.loader.faults["3"] = ModelError("all probes are nearly gray")
+        place.promote("3")
+        daemon = place.daemon()
+        daemon.startup()
+        stepping(daemon, lambda: daemon.ledger.serving() != Serving("fake"))
+        place.drop("a.png")
+        stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
+
+        assert Serving("fake", "3", "all probes are nearly gray") == daemon.ledger.serving()
+        assert ["fake"] == place.models()
+
+    def test_a_ledger_that_cannot_be_written_hides_no_version(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What serves is noted as soon as it can be."""
+        daemon = place.daemon()
+        daemon.startup()
+        faults = [DeviceError("the ledger cannot be used now")] * 3
+        serve = daemon.ledger.serve
+
+        def failing(serving: Serving) -> None:
+            if faults:
+                raise faults.pop()
+            serve(serving)
+
+        monkeypatch.setattr(daemon.ledger, "serve", failing)
+        place.promote("3")
+
+        def noted() -> bool:
+            with contextlib.suppress(DeviceError):
+                daemon.step(time.monotonic(), time.time())
+            return Serving("3") == daemon.ledger.serving()
+
+        wait_until(noted)
+
+        assert not faults
+
+    def test_it_works_once_as_well(self, place: Place) -> None:
+        """A version that is promoted during a single pass colors what is left of it."""
+        for n in range(6):
+            place.drop(f"{n}.png", gray_scene(24, 32, seed=n))
+        paint = place.colorist.paint
+
+        def promoting(*args: Any) -> None:
+            if not place.colorist.painted:
+                place.promote("3")
+            paint(*args)
+
+        place.colorist.paint = promoting  # type: ignore[method-assign]
+        daemon = place.run_once()
+
+        assert 6 == daemon.pipeline.tally.finished == len(place.files()["outbox"])
+        assert {"fake"} <= set(place.models()) <= {"fake", "3"}
+
+    def test_a_load_that_hangs_does_not_hold_up_the_stop(self, place: Place) -> None:
+        """The stop time counts for it too; the caller knows that a thread is still at work."""
+        assert place.loader
+        place.config = place.configured(stop=Stop(within=0.2))
+        place.loader.gate.clear()
+        place.promote("3")
+        daemon = place.daemon()
+        daemon.startup()
+        stepping(daemon, lambda: place.loader is not None and place.loader.loaded == ["3"])
+
+        assert not daemon.shutdown()
+
+        place.daemons.remove(daemon)
+
+
+def test_without_promotions_to_follow_the_first_generator_serves_for_good(place: Place) -> None:
+    """As the configuration fixes it; and that is noted."""
+    daemon = place.daemon()
+    daemon.startup()
+    place.drop("a.png")
+    stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
+
+    assert Serving("fake") == daemon.ledger.serving()
+
+
+class TestColoringAgain:
+    """What `photochrom recolor` queued, beside a daemon or before its start."""
+
+    def test_a_running_daemon_finds_it_by_itself(self, place: Place) -> None:
+        """Without a restart, and without another file in the inbox."""
+        place.drop("sub/a.png")
+        daemon = place.daemon()
+        daemon.startup()
+        stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
+        queued = queue_again(place.config, older_than="1").queued
+        stepping(daemon, lambda: daemon.pipeline.tally.finished == 2)
+
+        assert 1 == queued
+        assert ["sub/a.png"] == place.files()["outbox"] == place.files()["originals"]
+
+    def test_a_start_finds_it_as_well(self, place: Place) -> None:
+        """It is part of all that waits."""
+        for n in range(5):
+            place.drop(f"{n}.png", gray_scene(24, 32, seed=n))
+        place.run_once()
+        queue_again(place.config, older_than="1")
+        place.colorist = FakeColorist(model="new")
+        daemon = place.run_once()
+
+        assert 5 == daemon.pipeline.tally.finished
+        assert ["new"] * 5 == place.models()
+        assert 5 == len(place.files()["outbox"]) == len(place.files()["originals"])
+
+    def test_kept_originals_are_colored_again_in_the_inbox(self, place: Place) -> None:
+        """The scan of the inbox at the start does not queue them once more."""
+        place.config = place.configured(originals=Originals(after="keep"))
+        place.drop("a.png")
+        place.run_once()
+        queue_again(place.config, older_than="1")
+        place.colorist = FakeColorist(model="new")
+        daemon = place.run_once()
+
+        assert 1 == daemon.pipeline.tally.finished
+        assert ["a.png"] == place.files()["inbox"] == place.files()["outbox"]
+        assert ["new"] == place.models()
+
+    def test_a_photo_that_ends_the_daemon_each_time_keeps_its_result_and_its_original(
+        self, place: Place
+    ) -> None:
+        """It is given up, not rejected."""
+        place.drop("a.png")
+        place.run_once()
+        queue_again(place.config, older_than="1")
+        with Ledger(place.config.state / LEDGER_FILE) as ledger:
+            for _ in range(place.config.retry.attempts):
+                ledger.claim(1, time.time(), in_flight=0)
+                ledger.recover()
+        with capture_logs() as logs:
+            place.run_once()
+
+        assert 1 == sum("photo.not_recolored" == entry["event"] for entry in logs)
+        assert {
+            "inbox": [],
+            "outbox": ["a.png"],
+            "originals": ["a.png"],
+            "rejected": [],
+        } == place.files()
+
+    def test_an_original_that_was_lost_and_is_dropped_again_replaces_its_own_result(
+        self, place: Place
+    ) -> None:
+        """From a backup, say: no second photo under another name appears."""
+        content = place.drop("a.png").read_bytes()
+        place.run_once()
+        (place.config.originals.folder / "a.png").unlink()
+        queue_again(place.config, older_than="1")
+        place.run_once()
+
+        assert ["a.png"] == place.files()["outbox"]
+
+        (place.config.inbox / "a.png").write_bytes(content)
+        place.colorist = FakeColorist(model="new")
+        place.run_once()
+
+        assert ["new"] == place.models()
         assert {
             "inbox": [],
             "outbox": ["a.png"],

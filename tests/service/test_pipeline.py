@@ -104,6 +104,7 @@ def make_line(tmp_path: Path) -> Iterator[Callable[..., Line]]:
     yield make
     for each in lines:
         each.colorist.gate.set()
+        each.colorist.device_gate.set()
         each.pipeline.close()
         each.ledger.close()
 
@@ -536,3 +537,199 @@ class TestStopping:
         assert 0 < in_hand < 6
         assert in_hand == line.ledger.counts()[JobStatus.FINISHED]
         assert 6 - in_hand == line.ledger.counts()[JobStatus.QUEUED]
+
+
+class TestTakingUpAnotherGenerator:
+    """Between two batches; nothing is lost, nothing comes twice, and each photo knows its own."""
+
+    def test_what_the_old_one_predicted_is_finished_under_its_name(self, line: Line) -> None:
+        """On the device and at the writers; what comes after is the new one's."""
+        jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(8)]
+        new = FakeColorist(model="new")
+        line.colorist.gate.clear()  # the first batch is predicted and waits to be painted
+        wait_until(lambda: (line.step(), len(line.pipeline._writing) == 2)[1])
+        line.colorist.device_gate.clear()  # the next ones are on the device
+        wait_until(lambda: (line.step(), len(line.colorist.batches) >= 2)[1])
+        line.pipeline.take_up(new)
+        line.colorist.device_gate.set()
+        line.colorist.gate.set()
+        line.run()
+        models = [line.job(job.id).model for job in jobs]
+
+        assert 8 == len(line.files()["outbox"]) == len(line.files()["originals"])
+        assert {"fake", "new"} == set(models)
+        assert line.colorist.painted == models.count("fake") == sum(line.colorist.batches)
+        assert new.painted == models.count("new") == sum(new.batches)
+
+    def test_photos_that_wait_are_the_new_ones(self, line: Line) -> None:
+        """Also those that were read already; its batches may be of another size."""
+        new = FakeColorist(batch_size=4, model="new")
+        line.pipeline.take_up(new)
+        for n in range(4):
+            line.drop(f"{n}.png", gray_scene(24, 32, seed=n))
+        line.run()
+
+        assert [] == line.colorist.batches
+        assert 4 == sum(new.batches)
+        assert ["new"] * 4 == [job.model for job in line.ledger.colored()]
+
+    def test_a_batch_that_failed_on_the_old_one_is_done_by_the_new_one(self, line: Line) -> None:
+        """The machine's fault puts it back, and then the new one serves."""
+        line.colorist.faults.append(DeviceError("the card fell off the bus"))
+        job = line.drop("a.png")
+        line.colorist.device_gate.clear()
+        wait_until(lambda: (line.step(), len(line.colorist.batches) == 1)[1])
+        line.pipeline.take_up(FakeColorist(model="new"))
+        line.colorist.device_gate.set()
+        line.run()
+        line.now += 10.0
+        line.run()
+
+        assert "new" == line.job(job.id).model
+
+
+class TestColoringAgain:
+    """A finished photo, from its original, in place of its own earlier result."""
+
+    @pytest.fixture
+    def done(self, line: Line) -> Job:
+        """Color a photo, and make the next result another one."""
+        job = line.drop("sub/a.png")
+        line.run()
+        line.pipeline.take_up(FakeColorist(model="new"))
+        (line.config.outbox / "sub/a.png").write_bytes(b"the earlier result")
+        line.ledger.recolor([job.id], line.now)
+        return line.job(job.id)
+
+    def earlier(self, line: Line) -> bool:
+        """Tell whether the earlier result is still in the outbox."""
+        return (line.config.outbox / "sub/a.png").read_bytes() == b"the earlier result"
+
+    def test_it_replaces_its_own_result_and_the_original_stays(self, line: Line, done: Job) -> None:
+        """Byte for byte where it was."""
+        original = line.config.originals.folder / "sub/a.png"
+        before = original.read_bytes(), inbox.snapshot(original)
+
+        assert PurePosixPath("sub/a.png") == done.original
+
+        line.run()
+        again = line.job(done.id)
+
+        assert not self.earlier(line)
+        assert (24, 32, 3) == scan.read_color(
+            line.config.outbox / "sub/a.png", ReadSettings()
+        ).shape
+        assert before == (original.read_bytes(), inbox.snapshot(original))
+        assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
+        assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
+
+    def test_until_it_is_done_the_earlier_result_stays(self, line: Line, done: Job) -> None:
+        """Also when painting fails halfway."""
+        slow = FakeColorist(model="new")
+        slow.paint_faults.append(FULL)
+        line.pipeline.take_up(slow)
+        line.run()
+
+        assert self.earlier(line)
+        assert ["sub/a.png"] == line.files()["outbox"]
+
+        line.now += 10.0
+        line.run()
+
+        assert not self.earlier(line)
+        assert "new" == line.job(done.id).model
+
+    def test_an_original_that_is_gone_is_told_and_the_result_stays(
+        self, line: Line, done: Job
+    ) -> None:
+        """The job fails, nothing is rejected; when the original is back it can be tried again."""
+        original = line.config.originals.folder / "sub/a.png"
+        away = original.rename(line.config.state / "away.png")
+        with capture_logs() as logs:
+            line.run()
+
+        assert JobStatus.FAILED == line.job(done.id).status
+        assert "the original is gone" in (line.job(done.id).reason or "")
+        assert ["photo.not_recolored"] == [entry["event"] for entry in logs]
+        assert self.earlier(line)
+        assert [] == line.files()["rejected"]
+        assert 1 == line.pipeline.tally.rejected
+
+        away.rename(original)
+        line.ledger.recolor([done.id], line.now)
+        line.run()
+
+        assert not self.earlier(line)
+
+    def test_an_original_that_was_altered_is_neither_colored_nor_moved(
+        self, line: Line, done: Job
+    ) -> None:
+        """Its content is not the job's any more."""
+        original = save(line.config.originals.folder / "sub/a.png", gray_scene(30, 30, seed=5))
+        altered = original.read_bytes()
+        line.run()
+
+        assert "was changed since it was colored" in (line.job(done.id).reason or "")
+        assert self.earlier(line)
+        assert altered == original.read_bytes()
+        assert [] == line.files()["rejected"]
+
+    def test_one_that_the_new_generator_refuses_keeps_its_result(
+        self, line: Line, done: Job
+    ) -> None:
+        """And its original is not rejected: it was good once."""
+        choosy = FakeColorist(model="new")
+        choosy.refuses = lambda _photo: True
+        line.pipeline.take_up(choosy)
+        line.run()
+
+        assert JobStatus.FAILED == line.job(done.id).status
+        assert "fake" == line.job(done.id).model
+        assert self.earlier(line)
+        assert ["sub/a.png"] == line.files()["originals"]
+        assert [] == line.files()["rejected"]
+
+    def test_an_original_that_was_kept_is_read_in_the_inbox(
+        self, make_line: Callable[..., Line]
+    ) -> None:
+        """With `after: keep` it stays there again."""
+        line = make_line(originals=Originals(after="keep"))
+        job = line.drop("a.png")
+        line.run()
+        line.pipeline.take_up(FakeColorist(model="new"))
+        line.ledger.recolor([job.id], line.now)
+        line.run()
+
+        assert "new" == line.job(job.id).model
+        assert ["a.png"] == line.files()["inbox"] == line.files()["outbox"]
+
+    def test_a_copy_dropped_meanwhile_is_archived_beside_the_original(
+        self, line: Line, done: Job
+    ) -> None:
+        """It is the same photo; it is not colored twice, and does not stay in the inbox."""
+        line.drop("sub/a.png")
+        line.run()
+
+        assert {
+            "inbox": [],
+            "outbox": ["sub/a.png"],
+            "originals": ["sub/a (2).png", "sub/a.png"],
+            "rejected": [],
+        } == line.files()
+        assert PurePosixPath("sub/a (2).png") == line.job(done.id).original
+        assert not self.earlier(line)
+
+    def test_new_photos_are_not_kept_waiting(self, line: Line) -> None:
+        """However many are to be colored again."""
+        jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(6)]
+        line.run()
+        line.ledger.recolor([job.id for job in jobs], line.now)
+        new = line.drop("new.png", gray_scene(24, 32, seed=9))
+        first = line.ledger.claim(1, line.now, in_flight=0)[0]
+
+        assert new.id == first.id
+
+        line.ledger.release(new.id, line.now)
+        line.run()
+
+        assert 7 == line.ledger.counts()[JobStatus.FINISHED]

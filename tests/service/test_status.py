@@ -9,10 +9,11 @@ from rich.console import Console
 
 from service.config import Config
 from service.folders import make_folders
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import StateLock
 from service.stability import Snapshot
 from service.status import DAY, print_status, read_status
+from worker.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
 
@@ -92,6 +93,60 @@ def test_the_status_names_a_running_daemon(config: Config) -> None:
     with StateLock(config.state):
         assert "process" in read_status(config)["running"]
     assert read_status(config)["running"] is None
+
+
+class TestTheModel:
+    """Which version serves, which is promoted, and why they are not the same."""
+
+    @pytest.fixture(autouse=True)
+    def _promoted(self, used: Config) -> None:
+        """Promote version 4; the daemon that ran last had refused it and used version 3."""
+        used.models_folder.mkdir()
+        promotion = Promotion("4", "2027-01-15T07:00:00+00:00", "it is better")
+        write_promotions(used.models_folder, [promotion])
+        with Ledger(used.state / LEDGER_FILE) as ledger:
+            ledger.serve(Serving("3", "4", "all probes are nearly gray"))
+
+    def test_a_running_daemon_says_what_serves(self, used: Config) -> None:
+        """Before the first photo is finished by it."""
+        with StateLock(used.state):
+            model = read_status(used)["model"]
+
+        assert {
+            "serving": "3",
+            "promoted": "4",
+            "refused_because": "all probes are nearly gray",
+        } == model
+
+    def test_without_a_daemon_the_last_photo_does(self, used: Config) -> None:
+        """It was version 2."""
+        assert "2" == read_status(used)["model"]["serving"]
+
+    def test_a_refusal_is_of_one_promotion(self, used: Config) -> None:
+        """When another version is promoted it says nothing."""
+        promotion = Promotion("5", "2027-01-15T07:30:00+00:00", "it is better still")
+        write_promotions(used.models_folder, [promotion])
+        with StateLock(used.state):
+            model = read_status(used)["model"]
+
+        assert {"serving": "3", "promoted": "5", "refused_because": None} == model
+
+    def test_a_damaged_history_is_told(self, used: Config) -> None:
+        """With all the rest; nothing is promoted then as far as anyone knows."""
+        (used.models_folder / PROMOTIONS_FILE).write_text("[")
+        status = read_status(used)
+
+        assert status["model"]["promoted"] is None
+        assert "does not tell which version serves" in status["model"]["refused_because"]
+        assert 3 == status["jobs"]["finished"]
+
+    def test_a_person_reads_it_in_a_line(self, used: Config) -> None:
+        """With the reason."""
+        page = io.StringIO()
+        with StateLock(used.state):
+            print_status(read_status(used), Console(file=page, width=120))
+
+        assert "3; 4 is promoted; refused: all probes are nearly gray" in page.getvalue()
 
 
 def test_files_that_are_no_photos_are_named(config: Config) -> None:
