@@ -213,7 +213,8 @@ def _photographs(photographs: Any) -> str:
     if not isinstance(photographs, dict):
         return ""
     training, validation = (photographs.get(key, "?") for key in ("training", "validation"))
-    return f"{training} to learn from, {validation} held back"
+    learned = f"{training:,}" if isinstance(training, int) else training
+    return f"{learned} to learn from, {validation} held back"
 
 
 def _pairs(values: Any) -> str:

@@ -143,12 +143,12 @@ class ModelStore:
             ModelError: it is not there, altered, no generator, fails the canary, or serves already.
             OSError: when the disk fails; what served goes on serving.
         """
-        from worker.trial import try_out
+        from worker.trial import try_version
 
         version = self.get(name)
         if standing(self.promotions())[-1] == version.name:
             raise ModelError(f"version {version.name} serves already")
-        try_out(version)
+        try_version(version)
         with self._folders.alone():
             self.get(name)  # nobody pruned it meanwhile
             self._note(Promotion(version.name, now.isoformat(timespec="seconds"), why))

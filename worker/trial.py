@@ -1,4 +1,4 @@
-"""A version is tried before it is promoted: loaded, and sent through the canary.
+"""A generator is tried before it is promoted: it is sent through the canary.
 
 On every Keras backend, so that a training without TensorFlow can promote; the daemon sends its own
 `Colorizer` through the canary once more.
@@ -6,6 +6,7 @@ On every Keras backend, so that a training without TensorFlow can promote; the d
 
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -19,21 +20,34 @@ from worker.scan import Scan
 from worker.settings import ColorSettings
 
 
-def try_out(version: ModelVersion) -> None:
+def try_version(version: ModelVersion) -> None:
     """Load a version and have it color the canary's probes.
 
     Raises:
         ModelError: it is altered, no generator, or not fit to serve; with the reason.
     """
-    canary.check(_Trial(version))
+    try_generator(load_generator(version), version.name)
+
+
+def try_generator(generator: keras.Model, name: str) -> None:
+    """Have a generator color the canary's probes.
+
+    Args:
+        generator: with its decoding.
+        name: of its version, for the message.
+
+    Raises:
+        ModelError: it is not fit to serve; with the reason.
+    """
+    canary.check(_Trial(generator, name))
 
 
 class _Trial:
     """A generator that colors a few scans, without `tf.function`."""
 
-    def __init__(self, version: ModelVersion) -> None:
-        self.model = version.name
-        self._generator = load_generator(version)
+    def __init__(self, generator: keras.Model, name: str) -> None:
+        self._generator = generator
+        self.model = name
 
     def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
         """Give chroma, (S/4, S/4, 2) float32, for each scan."""

@@ -12,11 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import batches
-from worker.color import Floats, Pixels
-from worker.errors import ScanError
-from worker.generator import DECODING, decode, with_decoding, without_decoding
-from worker.scan import Scan
+from worker.color import Pixels
+from worker.generator import DECODING, with_decoding, without_decoding
 from worker.settings import ColorSettings
 from worker.training.evaluate import Decoding, Examination
 
@@ -37,17 +34,6 @@ class Candidate(NamedTuple):
     alpha: float
     generator: keras.Model
     decoding: Decoding
-
-    @property
-    def model(self) -> str:
-        """A name for people; the canary asks for it."""
-        return f"with {self.alpha:.0%} of the training"
-
-    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        """Give chroma (S/4, S/4, 2) float32 for each scan; the canary asks for it."""
-        squares = batches.fit([one.small for one in scans], RENDER_SIZE, len(scans))
-        ab, _spread = decode(self.generator(squares, training=False))
-        return list(np.asarray(keras.ops.convert_to_numpy(ab)))
 
 
 class Parent(NamedTuple):

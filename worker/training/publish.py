@@ -22,7 +22,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import canary
 from worker.color import Pixels
 from worker.errors import ModelError
 from worker.generator_file import load_generator
@@ -37,6 +36,7 @@ from worker.training.promotion import Pair, Verdict, judge
 from worker.training.proofs import Proofs
 from worker.training.sheet import save_sheet
 from worker.training.squares import SIDE
+from worker.trial import try_generator
 
 MOST_PHOTOS = 120  # of each set that are scored at the end; twenty seconds for each generator
 SERVING = "serving"  # the name of the current generator while it is compared
@@ -165,7 +165,7 @@ def _tried(candidate: Candidate, verdict: Verdict) -> Verdict:
     if not verdict.promoted:
         return verdict
     try:
-        canary.check(candidate.generator)
+        try_generator(candidate.generator, f"with {candidate.alpha:.0%} of the training")
     except ModelError as error:
         return Verdict(promoted=False, why=f"the canary refuses it: {error}")
     return verdict
