@@ -1,21 +1,25 @@
 """Promises of worker.training.evaluate."""
 
-from typing import Any
+import dataclasses
+import json
+from collections.abc import Iterator
 
-import keras
 import numpy as np
 import pytest
 
-from tests.images import as_rgb, color_scene, gray_scene
+from tests.generators import vivid_generator
+from tests.images import as_rgb, color_scene
 from worker import color
+from worker.errors import ScanError
 from worker.generator import color_grid
-from worker.training import evaluate
+from worker.training import evaluate as evaluation
 from worker.training.dataset import label_of
-from worker.training.evaluate import Decoding, Examination, colorfulness
+from worker.training.evaluate import BATCH, GRAY, Colored, Decoding, Examination, Scored, evaluate
+from worker.training.metrics import colorfulness
 
 K = len(color_grid())
 FLAT = np.zeros(K, np.float32)
-PLAIN = Decoding(0.0, 1.0)
+SIDE = 64  # of photos and of the squares the generator sees
 
 
 class Oracle:
@@ -26,12 +30,12 @@ class Oracle:
         self._logits = logits
         self._next = 0
 
-    def __call__(self, squares: np.ndarray, *, training: bool) -> Any:
+    def predict_on_batch(self, squares: np.ndarray) -> np.ndarray:
         """Give the next batch of logits, the last one repeated into places left over."""
-        assert not training
+        assert (BATCH, SIDE, SIDE, 1) == squares.shape
         rows = np.minimum(np.arange(self._next, self._next + len(squares)), len(self._logits) - 1)
         self._next += len(squares)
-        return keras.ops.convert_to_tensor(self._logits[rows])
+        return self._logits[rows]
 
 
 def logits_of(ab: np.ndarray, sharpness: float = 60.0) -> np.ndarray:
@@ -42,124 +46,234 @@ def logits_of(ab: np.ndarray, sharpness: float = 60.0) -> np.ndarray:
     return logits
 
 
-def paper_colorfulness(rgb: np.ndarray) -> float:
-    """Compute M3 of Hasler and Suesstrunk (2003) in the words of the paper, in float64."""
-    r, g, b = np.moveaxis(rgb.astype(np.float64), -1, 0)
-    rg, yb = r - g, 0.5 * (r + g) - b
-    sigma = np.sqrt(rg.var() + yb.var())
-    mu = np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
-    return float(sigma + 0.3 * mu)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_colorfulness_is_the_papers(seed: int) -> None:
-    """Colorfulness is M3 of the paper on any picture."""
-    rgb = np.random.default_rng(seed).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-
-    assert paper_colorfulness(rgb) == pytest.approx(colorfulness(rgb), rel=1e-4)
-    assert paper_colorfulness(color_scene(40, 50, seed)) == pytest.approx(
-        colorfulness(color_scene(40, 50, seed)), rel=1e-4
-    )
-
-
-def test_colorfulness_of_simple_pictures() -> None:
-    """Gray has none; one pure color has 0.3 of its opponents' length; two make it large."""
-    red = np.zeros((8, 8, 3), np.uint8)
-    red[..., 0] = 255
-    two = red.copy()
-    two[:, :4] = (0, 0, 255)
-
-    assert 0 == colorfulness(as_rgb(gray_scene(8, 8)))
-    assert 0.3 * np.hypot(255, 127.5) == pytest.approx(colorfulness(red), rel=1e-6)
-    assert colorfulness(two) > 2 * colorfulness(red)
-
-
 def flat_photos(count: int) -> list[np.ndarray]:
     """Make photos of one color each, a color of the grid, with a slope of light."""
-    gray = np.tile(np.linspace(90, 160, 64).astype(np.uint8), (64, 1))
+    gray = np.tile(np.linspace(90, 160, SIDE).astype(np.uint8), (SIDE, 1))
     colors = [(20.0, 20.0), (-20.0, 20.0), (0.0, -20.0), (20.0, -10.0)]
     return [color.merge(gray, np.full((4, 4, 2), colors[n % 4], np.float32)) for n in range(count)]
 
 
-def examination(photos: list[np.ndarray], logits: np.ndarray) -> Examination:
-    """Examine fixed logits."""
-    return Examination(Oracle(logits), photos, 32)
-
-
-def true_logits(photos: list[np.ndarray]) -> np.ndarray:
+def mean_logits(photos: list[np.ndarray], sharpness: float = 60.0) -> np.ndarray:
     """Return logits that say the mean color of each photo."""
     means = np.stack(
         [color.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos]
     )
-    return logits_of(
-        np.broadcast_to(means[:, None, None], (len(photos), 8, 8, 2)).astype(np.float32)
-    )
+    places = np.broadcast_to(means[:, None, None], (len(photos), SIDE // 4, SIDE // 4, 2))
+    return logits_of(places.astype(np.float32), sharpness)
+
+
+def scored(photos: list[np.ndarray], logits: np.ndarray) -> Scored:
+    """Score fixed logits."""
+    return evaluate(photos, {"it": Oracle(logits)}, SIDE)["it"]
 
 
 def test_gray_gains_nothing() -> None:
-    """Gray has gain 0 and colorfulness 0, and its error is the chroma of the photos."""
+    """A generator that gives gray scores as gray does: no gain, no color, the chroma as error."""
     photos = flat_photos(3)
-    gray = logits_of(np.zeros((3, 8, 8, 2), np.float32))
-    scores = examination(photos, gray).score(FLAT, PLAIN)
+    gray = logits_of(np.zeros((3, SIDE // 4, SIDE // 4, 2), np.float32))
+    both = evaluate(photos, {"it": Oracle(gray)}, SIDE)
     chroma = [color.lab_of_rgb(photo)[..., 1:] for photo in photos]
     rmse = np.mean([np.sqrt((one**2).mean()) for one in chroma])
 
-    assert 0 == pytest.approx(scores.psnr_gain, abs=1e-6)
-    assert 0 == scores.colorfulness_ratio
-    assert rmse == pytest.approx(scores.ab_rmse, abs=0.02)
+    assert [GRAY, "it"] == list(both)
+    for scores, _ in both.values():
+        assert 0 == pytest.approx(scores.psnr_gain, abs=1e-6)
+        assert 0 == pytest.approx(scores.colorfulness_ratio, abs=1e-6)
+        assert rmse == pytest.approx(scores.ab_rmse, abs=0.02)
+        assert 1 == pytest.approx(scores.kernel_share, abs=1e-6)
+        assert -scores.colorfulness_truth == pytest.approx(scores.colorfulness_difference)
 
 
 def test_the_truth_gains_much() -> None:
-    """The true colors gain many decibels, err hardly, and are as colorful as life."""
-    photos = flat_photos(4)
-    scores = examination(photos, true_logits(photos)).score(FLAT, PLAIN)
+    """The true colors gain many decibels, err hardly, look real, and are as colorful as life."""
+    photos = flat_photos(8)
+    scores, each = scored(photos, mean_logits(photos))
 
     assert scores.psnr_gain > 15
     assert scores.ab_rmse < 1
     assert 1 == pytest.approx(scores.colorfulness_ratio, abs=0.02)
+    assert 0 == pytest.approx(scores.colorfulness_difference, abs=0.5)
+    assert scores.kernel_share is not None
+    assert scores.kernel_share < 0.05
+    assert scores.agreement > 0.8
+    assert scores.lightness_mean <= scores.lightness_max < 1
+    assert each.mean() == pytest.approx(scores.ab_rmse)
+    assert 8 == scores.photographs == len(each)
 
 
 def test_false_colors_cost() -> None:
     """The colors of other photos lose against gray."""
     photos = flat_photos(4)
-    scores = examination(photos, true_logits(photos)[::-1]).score(FLAT, PLAIN)
+    scores, _ = scored(photos, mean_logits(photos)[::-1])
 
     assert scores.psnr_gain < 0
     assert scores.ab_rmse > 20
 
 
-def test_more_photos_than_a_batch_are_each_met_once() -> None:
-    """Batches that are not full, or more than one, change nothing."""
-    photos = flat_photos(2 * evaluate.BATCH + 3)
-    scores = examination(photos, true_logits(photos)).score(FLAT, PLAIN)
+def test_the_mean_of_outputs_is_over_the_mean_of_truths() -> None:
+    """The colorfulness ratio is of the two means that are told beside it."""
+    photos = flat_photos(4)
+    scores, _ = scored(photos, mean_logits(photos)[::-1])
+    truths = np.mean([colorfulness(photo) for photo in photos])
 
-    assert scores.ab_rmse < 1
+    assert truths == pytest.approx(scores.colorfulness_truth)
+    assert scores.colorfulness / truths == pytest.approx(scores.colorfulness_ratio)
+
+
+def test_doubt_is_held_against_the_error() -> None:
+    """One that is sure and right is calibrated; one that is sure and wrong is far from it."""
+    photos = flat_photos(4)
+    right, _ = scored(photos, mean_logits(photos))
+    wrong, _ = scored(photos, mean_logits(photos)[::-1])
+
+    assert right.calibration_error == pytest.approx(0, abs=1.5)
+    assert wrong.calibration_error is not None
+    assert wrong.calibration_error > 25
+
+
+def test_generators_are_measured_side_by_side() -> None:
+    """What stands beside a generator changes nothing of its scores; the order is as given."""
+    photos = flat_photos(3)
+    right, wrong = mean_logits(photos), mean_logits(photos)[::-1]
+    both = evaluate(photos, {"b": Oracle(right), "a": Oracle(wrong)}, SIDE)
+
+    assert [GRAY, "b", "a"] == list(both)
+    assert scored(photos, right).scores == both["b"].scores
+    assert scored(photos, wrong).scores == both["a"].scores
+
+
+def test_more_photos_than_a_batch_are_each_met_once() -> None:
+    """Batches that are not full, or more than one, change nothing; the order is kept."""
+    photos = flat_photos(2 * BATCH + 3)
+    logits = mean_logits(photos)
+    logits[-1] = logits[-2]  # one is wrong: the last
+    scores, each = scored(photos, logits)
+
+    assert len(photos) == scores.photographs
+    assert len(photos) - 1 == each.argmax()
+    assert each[:-1].max() < 1
+
+
+def test_photos_are_never_all_held() -> None:
+    """At most two batches are asked for before the first is done with, however many there are."""
+    given, most, seen = 0, 0, 0
+
+    def stream() -> Iterator[np.ndarray]:
+        nonlocal given, most
+        for photo in flat_photos(4 * BATCH):
+            given += 1
+            most = max(most, given - seen)
+            yield photo
+
+    def watch(_colored: Colored) -> None:
+        nonlocal seen
+        seen += 1
+
+    evaluate(stream(), {}, SIDE, watch)
+
+    assert 4 * BATCH == seen
+    assert most <= 2 * BATCH
+
+
+def test_the_watcher_sees_each_photo_and_its_outputs() -> None:
+    """In order: the truth, its gray, and what each generator made of it."""
+    photos, seen = flat_photos(3), []
+    evaluate(photos, {"it": Oracle(mean_logits(photos))}, SIDE, seen.append)
+
+    assert 3 == len(seen)
+    for photo, one in zip(photos, seen, strict=True):
+        assert np.array_equal(photo, one.truth)
+        assert np.array_equal(as_rgb(one.gray), one.outputs[GRAY])
+        assert np.abs(photo.astype(int) - one.outputs["it"]).mean() < 2
+
+
+def test_a_real_generator_of_any_decoding_is_scored() -> None:
+    """Keras models take the same road; photographs need not be squares or of one size."""
+    photos = [color_scene(97, 120, 1), color_scene(130, 96, 2)]
+    scores, each = evaluate(photos, {"vivid": vivid_generator()}, 64)["vivid"]
+
+    assert scores.colorfulness > 5
+    assert np.isfinite(each).all()
+    assert scores.calibration_rank is not None
+
+
+def test_without_photographs_there_is_nothing_to_say() -> None:
+    """It is an error, not a row of zeros."""
+    with pytest.raises(ScanError, match="no photograph"):
+        evaluate([], {}, SIDE)
+
+
+def test_what_cannot_be_measured_is_none() -> None:
+    """One photograph has no kernel distance, gray no doubt; JSON takes it."""
+    both = evaluate(flat_photos(1), {}, SIDE)
+    plain = json.loads(json.dumps(both[GRAY].scores.rounded(), allow_nan=False))
+
+    assert plain["kernel_distance"] is plain["kernel_share"] is plain["calibration_error"] is None
+    assert {field.name for field in dataclasses.fields(both[GRAY].scores)} == set(plain)
+
+
+def examination(photos: list[np.ndarray], logits: np.ndarray) -> Examination:
+    """Examine fixed logits."""
+    return Examination(Oracle(logits), photos, SIDE)
+
+
+def test_an_examination_paints_as_serving_does() -> None:
+    """A decoding tried on kept logits gives what the decoding in the file gives."""
+    photos, seen = flat_photos(3), []
+    logits = mean_logits(photos, 6.0)
+    prior = np.random.default_rng(0).normal(size=K).astype(np.float32)
+    evaluate(photos, {"it": Oracle((logits - 0.4 * prior) / 0.5)}, SIDE, seen.append)
+    painted = examination(photos, logits).paint(prior, Decoding(0.4, 0.5))
+
+    for served, tried in zip(seen, painted, strict=True):
+        assert np.abs(served.outputs["it"].astype(int) - tried).max() <= 2  # logits kept in float16
+
+
+def hesitant(photos: list[np.ndarray]) -> tuple[Examination, np.ndarray]:
+    """Examine a generator to which the truth is likeliest but for gray; also the log-prior."""
+    gray = (color_grid() == 0).all(axis=1)
+    exam = examination(photos, mean_logits(photos) / 10 + 7 * gray)
+    return exam, np.where(gray, -1.0, -6.0).astype(np.float32)
 
 
 def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
     """Shares of the prior are tried from none to all, and no more is taken than is needed."""
-    photos = flat_photos(4)
-    hesitant = true_logits(photos) / 10  # the truth is likeliest, but only just
-    exam = examination(photos, hesitant + 7 * (color_grid() == 0).all(axis=1))
-    prior = np.where((color_grid() == 0).all(axis=1), -1.0, -6.0).astype(np.float32)
-    decoding, scores = exam.choose(prior)
+    exam, prior = hesitant(flat_photos(4))
+    chosen = exam.choose(prior)
     calmer = [
-        exam.score(prior, Decoding(shift, evaluate.TEMPERATURE)).colorfulness_ratio
-        for shift in evaluate.SHIFTS
-        if shift < decoding.shift
+        exam.colorfulness_ratio(prior, Decoding(shift, chosen.temperature))
+        for shift in evaluation.SHIFTS
+        if shift < chosen.shift
     ]
 
-    assert scores == exam.score(prior, decoding)
-    assert scores.colorfulness_ratio >= evaluate.COLORFUL_ENOUGH
+    assert exam.colorfulness_ratio(prior, chosen) >= evaluation.COLORFUL_ENOUGH
     assert calmer
-    assert max(calmer) < evaluate.COLORFUL_ENOUGH
+    assert max(calmer) < evaluation.COLORFUL_ENOUGH
+
+
+def test_between_temperatures_the_kernel_distance_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With photographs enough for it; with fewer the first temperature is taken."""
+    exam, prior = hesitant(flat_photos(4))
+    few = exam.choose(prior)
+    monkeypatch.setattr(evaluation, "ENOUGH_FOR_KERNEL", 4)
+    found = {}
+    for last, sign in ((True, -1), (False, 1)):
+        distances = iter([0.0, sign * 1.0])
+        monkeypatch.setattr(
+            evaluation.metrics, "kernel_distance", lambda *_, of=distances: next(of)
+        )
+        found[last] = exam.choose(prior)
+
+    assert evaluation.TEMPERATURES[0] == few.temperature
+    assert evaluation.TEMPERATURES[1] == found[True].temperature
+    assert few == found[False]
 
 
 def test_where_nothing_is_colorful_the_boldest_is_chosen() -> None:
     """A generator that learned nothing still gets a decoding: the boldest there is."""
     photos = flat_photos(2)
-    exam = examination(photos, logits_of(np.zeros((2, 8, 8, 2), np.float32), 20.0))
-    decoding, scores = exam.choose(FLAT)
+    exam = examination(photos, logits_of(np.zeros((2, 16, 16, 2), np.float32), 20.0))
+    chosen = exam.choose(FLAT)
 
-    assert evaluate.SHIFTS[-1] == decoding.shift
-    assert scores.colorfulness_ratio < evaluate.COLORFUL_ENOUGH
+    assert evaluation.SHIFTS[-1] == chosen.shift
+    assert exam.colorfulness_ratio(FLAT, chosen) < evaluation.COLORFUL_ENOUGH
