@@ -223,14 +223,35 @@ class TestRefusals:
             ["train", "."],
             ["train", ".", "--steps", "1", "--minutes", "1"],
             ["train", "--steps", "1"],
+            ["train", ".", "--steps", "1", "--until-plateau"],
+            ["train", ".", "--dry-run", "--steps", "1"],
+            ["train", "--dry-run"],
         ],
     )
     def test_training_wants_folders_and_an_end(self, home: Path, arguments: list[str]) -> None:
-        """Either a time or a number of steps."""
+        """One of a time, a number of steps and a plateau; none where nothing is trained."""
         done = photochrom(home, *arguments)
 
         assert 2 == done.returncode
         assert "give folders of color photographs" in done.stderr
+
+    @pytest.mark.parametrize("more", [["."], ["--steps", "1"], ["--name", "x"], ["--dry-run"]])
+    def test_a_training_is_resumed_as_it_was_begun(self, home: Path, more: list[str]) -> None:
+        """What it would not heed is refused instead of being left unheeded."""
+        done = photochrom(home, "train", "--resume", *more)
+
+        assert 2 == done.returncode
+        assert "--resume" in done.stderr
+
+    def test_check_config_tries_the_reference_set(self, home: Path) -> None:
+        """With its line; the daemon needs none and starts without it."""
+        (home / "config.yaml").write_text("training:\n  reference: gone\n")
+        done = photochrom(home, "check-config")
+
+        assert 78 == done.returncode
+        assert (
+            f"config.yaml:2: training.reference: is not a folder ({home / 'gone'})" in done.stderr
+        )
 
     def test_training_wants_folders_that_are_there(self, home: Path) -> None:
         """The missing one is named."""

@@ -39,3 +39,17 @@ def test_a_terminal_sees_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "photos" in stream.getvalue()
     assert "25%" in stream.getvalue()
     assert "first words" in stream.getvalue()
+
+
+def test_a_length_that_is_not_known_has_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after something else was counted on the same bar."""
+    stream = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", stream)
+    with progress_bar("photos") as report:
+        report(1, 4, "counted")
+        stream.truncate(0)
+        report(0, 0, "not counted")
+
+    last = stream.getvalue().rpartition("not counted")[0].rpartition("photos")[2]
+    assert "%" not in last

@@ -1,7 +1,8 @@
 """Promises of service.training, with the training itself replaced."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,15 +10,18 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import Config
+from service.config import Config, ConfigError
 from service.lock import StateLock
 from service.sections import Training
 from service.training import Wish, run_training
 from worker.device import Device
 from worker.errors import DeviceError
-from worker.training.train import Progress
+from worker.training.course import Listener
+from worker.training.plan import Budget, Check, Progress
 
 CPU = Device("CPU", 8)
+AT_HALF = Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5, rate=0.00098)
+ONE_MINUTE = Wish((), "promoted", minutes=1.0)
 
 
 @pytest.fixture
@@ -34,22 +38,26 @@ def _signals_left_as_found() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+PROMOTION = {"promoted": False, "why": "no reference set to see what it forgot"}
+CARD = {"scores": {"psnr": 24.0}, "promotion": PROMOTION}
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replace the training by one that notes what it was asked, and obeys a stop."""
     asked: dict[str, Any] = {}
 
-    def train(
-        plan: Any, _store: Any, run: Path, cache: Path, **callbacks: Callable[..., Any]
-    ) -> Any:
+    def train(plan: Any, _store: Any, run: Path, cache: Path, listener: Listener) -> Any:
         asked.update(plan=plan, run=run, cache=cache)
-        callbacks["preparing"](1, 2)
-        callbacks["report"](Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5))
+        listener.preparing(1, 2)
+        for word, facts in asked.get("notices", []):
+            listener.notice(word, facts)
+        listener.report(asked.get("progress", AT_HALF))
         if asked.get("interrupt"):
             signal.raise_signal(asked["interrupt"])
-        if callbacks["should_stop"]():
+        if listener.should_stop():
             return None
-        return SimpleNamespace(name="3", card={"scores": {"psnr": 24.0}}, folder=run)
+        return SimpleNamespace(name="3", card=CARD, folder=run)
 
     monkeypatch.setattr("service.training.train", train)
     return asked
@@ -65,14 +73,43 @@ def run(config: Config, wish: Wish | None) -> tuple[list[Any], list[tuple[float,
 
 def test_the_wish_becomes_a_plan(asked: dict[str, Any], config: Config, tmp_path: Path) -> None:
     """With the recipe of the configuration; a number names a version; folders are absolute."""
-    run(config, Wish((Path("photos"), tmp_path / "more"), "12", None, 40))
+    wish = Wish((Path("photos"), tmp_path / "more"), "12", steps=40, name="harbor")
+    run(config, wish)
     plan = asked["plan"]
 
     assert (Path.cwd() / "photos", tmp_path / "more") == plan.folders
     assert 12 == plan.start
-    assert (None, 40) == (plan.budget.minutes, plan.budget.steps)
+    assert Budget(steps=40) == plan.budget
     assert 4 == plan.settings.batch
+    assert ("harbor", None) == (plan.name, plan.reference)
     assert config.state / "training" == asked["run"]
+
+
+def test_a_training_can_have_an_open_end(asked: dict[str, Any], config: Config) -> None:
+    """Until validation improves no more."""
+    run(config, Wish((), "scratch", until_plateau=True))
+
+    assert Budget(until_plateau=True) == asked["plan"].budget
+
+
+def test_the_reference_set_is_the_wishs_or_else_the_configurations(
+    asked: dict[str, Any], tmp_path: Path
+) -> None:
+    """Both are folders that must be there; a wrong one is a mistake of the configuration."""
+    for name in ("mine", "given"):
+        (tmp_path / name).mkdir()
+    config = Config(training=Training(reference=Path("mine"))).beside(tmp_path)
+    run(config, ONE_MINUTE)
+    assert tmp_path / "mine" == asked["plan"].reference
+    run(config, ONE_MINUTE._replace(reference=tmp_path / "given"))
+    assert tmp_path / "given" == asked["plan"].reference
+    asked.clear()
+    gone = Config(training=Training(reference=Path("gone"))).beside(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        run(gone, ONE_MINUTE)
+
+    assert [f"training.reference: is not a folder ({tmp_path / 'gone'})"] == caught.value.problems
+    assert {} == asked
 
 
 def test_resuming_needs_no_plan(asked: dict[str, Any], config: Config) -> None:
@@ -85,15 +122,55 @@ def test_resuming_needs_no_plan(asked: dict[str, Any], config: Config) -> None:
 
 def test_the_end_is_told(asked: dict[str, Any], config: Config) -> None:
     """What was begun, how it goes, what was published."""
-    logs, told = run(config, Wish((), "latest", 1.0, None))
+    logs, told = run(config, ONE_MINUTE)
 
-    assert asked["plan"].start == "latest"
+    assert "promoted" == asked["plan"].start
     assert ["training.started", "training.progress", "training.published"] == [
         entry["event"] for entry in logs
     ]
     assert "3" == logs[-1]["version"]
     assert {"psnr": 24.0} == logs[-1]["scores"]
-    assert [(1, 2, "reading photographs"), (0.5, 1.0, "step 10, loss 1.500, 20 photos/s")] == told
+    assert (False, PROMOTION["why"]) == (logs[-1]["promoted"], logs[-1]["why"])
+    words = "step 10, loss 1.500, rate 0.00098, 20 photos/s"
+    assert [(1, 2, "reading photographs"), (0.5, 1.0, words)] == told
+
+
+def test_an_open_end_has_no_share(asked: dict[str, Any], config: Config) -> None:
+    """The bar shows how it goes, with the last validation, and no estimate that would be a lie."""
+    check = Check(9, 1.0, adversarial=False, loss=2.25, colorfulness=1, variety=1, learned=True)
+    asked["progress"] = replace(AT_HALF, share=0.0, checks=[check])
+    _, told = run(config, ONE_MINUTE)
+
+    assert (0.0, 0.0) == told[-1][:2]
+    assert "loss 1.500, validation 2.250, rate" in told[-1][2]
+
+
+def test_what_happens_is_told_in_the_log_and_on_the_bar(
+    asked: dict[str, Any], config: Config
+) -> None:
+    """A rollback with its reason; a disk that refuses a checkpoint; both are warnings."""
+    back = {"reason": "the loss became nan", "back_to_step": 7, "rate_factor": 0.5, "rollbacks": 1}
+    asked["notices"] = [
+        ("not_saved", {"file": config.state, "reason": "No space left"}),
+        ("rolled_back", back),
+        ("checked", {"step": 9, "loss": 2.0, "variety": 0.5}),
+    ]
+    logs, told = run(config, ONE_MINUTE)
+    events = {entry["event"]: entry for entry in logs}
+
+    assert "warning" == events["training.not_saved"]["log_level"]
+    assert "warning" == events["training.rolled_back"]["log_level"]
+    assert back.items() <= events["training.rolled_back"].items()
+    assert "info" == events["training.checked"]["log_level"]
+    assert told[-1][2].endswith("put back to step 7: the loss became nan")
+
+
+def test_the_end_shows_that_it_measures(asked: dict[str, Any], config: Config) -> None:
+    """It takes minutes in which no step is told."""
+    asked["notices"] = [("measuring", {})]
+    _, told = run(config, ONE_MINUTE)
+
+    assert (0.0, 0.0, "measuring") == told[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,7 +179,7 @@ def test_a_signal_ends_it_with_a_checkpoint(
 ) -> None:
     """Which the log says, and how to go on."""
     asked["interrupt"] = number
-    logs, _ = run(config, Wish((), "latest", 1.0, None))
+    logs, _ = run(config, ONE_MINUTE)
 
     assert "training.stopped" == logs[-1]["event"]
     assert "photochrom train --resume" == logs[-1]["go_on_with"]
@@ -112,9 +189,9 @@ def test_two_trainings_at_once_are_refused(asked: dict[str, Any], config: Config
     """They would write one checkpoint; a daemon at work is no hindrance."""
     (config.state / "training").mkdir(parents=True)
     with StateLock(config.state):
-        run(config, Wish((), "latest", 1.0, None))
+        run(config, ONE_MINUTE)
     asked.clear()
     with StateLock(config.state / "training"), pytest.raises(DeviceError, match="stop it first"):
-        run(config, Wish((), "latest", 1.0, None))
+        run(config, ONE_MINUTE)
 
     assert {} == asked
