@@ -297,7 +297,9 @@ def _load_colorizer(settings: Config) -> tuple[Any, Any, Any]:
         from service.serving import Loader
 
         loader = Loader(settings)
-        return loader, *loader.start()
+        colorizer, serving = loader.start()
+    loader.tell(colorizer, serving)
+    return loader, colorizer, serving
 
 
 if __name__ == "__main__":

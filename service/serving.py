@@ -52,12 +52,26 @@ class Loader:
             except ModelError as error:
                 if name == BUILT_IN:
                     raise
-                reason = str(error)
-                log.error("model.refused", version=name, serving=None, reason=reason)  # noqa: TRY400 - expected, so without its traceback
-                refused, because = refused or name, because or reason
+                refused, because = refused or name, because or str(error)
             else:
                 return colorizer, Serving(colorizer.model, refused, because)
         raise AssertionError  # the built-in one always stands first
+
+    def tell(self, colorizer: Colorizer, serving: Serving) -> None:
+        """Log what `start` gave; not while TensorFlow's own words are kept out of the log."""
+        if serving.refused:
+            log.error(
+                "model.refused",
+                version=serving.refused,
+                serving=serving.model,
+                reason=serving.refused_because,
+            )
+        log.info(
+            "model.loaded",
+            version=colorizer.model,
+            device=self._device.name,
+            batch_size=colorizer.batch_size,
+        )
 
     def promoted(self) -> str:
         """Name the version that is promoted.
@@ -81,11 +95,4 @@ class Loader:
     def _colorizer(self, name: VersionName) -> Colorizer:
         version = self._store.get(name)
         settings, output = self._config.color_settings, self._config.write_settings
-        colorizer = Colorizer(version, settings, output, self._device)
-        log.info(
-            "model.loaded",
-            version=version.name,
-            device=self._device.name,
-            batch_size=colorizer.batch_size,
-        )
-        return colorizer
+        return Colorizer(version, settings, output, self._device)
