@@ -54,12 +54,17 @@ HOMES = {
     "tifffile": {"worker.formats", "worker.encoding"},
     "imagecodecs": {"worker.formats", "worker.encoding"},
     "ray": {"worker.engine"},
+    "matplotlib": {"worker.training.curves"},
+    "tensorboard": {"worker.training.journal"},
 }
 KERAS_ONLY = [
     "worker.generator",
     "worker.training.discriminator",
     "worker.training.losses",
     "worker.training.gan",
+    "worker.training.validation",
+    "worker.training.course",
+    "worker.training.train",
 ]
 FORBIDDEN_NAMES = {"utils", "util", "helper", "helpers", "manager", "managers", "common", "misc"}
 TOP_LEVEL = {

@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 
 from worker.color import Pixels
-from worker.training.curves import draw_curves
 from worker.training.plan import Check, Progress
 from worker.training.sheet import contact_sheet
 
@@ -91,13 +90,16 @@ class Journal:
 
     def draw(self, samples: Sequence[tuple[Pixels, Pixels, Pixels]]) -> None:
         """Draw the curves so far, if any, and samples of (gray, colored, true) photographs."""
-        if len(self._lines) > 1:
-            self._draw_curves()
         sheet = contact_sheet(samples, ("black and white", "as it is colored now", "the truth"))
         _written, png = cv2.imencode(".png", sheet[..., ::-1])
         _replace(self._folder / SAMPLES, png.tobytes())
+        if len(self._lines) > 1:
+            self._draw_curves()
 
     def _draw_curves(self) -> None:
+        # Here, so that a bare GPU machine can train without matplotlib.
+        from worker.training.curves import draw_curves  # noqa: PLC0415
+
         temporary = self._folder / f".{CURVES}"
         draw_curves(self._lines, temporary)
         temporary.replace(self._folder / CURVES)

@@ -326,13 +326,19 @@ def test_a_disk_that_is_full_at_the_end_is_an_error(
     assert 0 == training.kept.progress.step
 
 
+def without_matplotlib(*_: Any) -> None:
+    """Lack a library."""
+    raise ModuleNotFoundError("No module named 'matplotlib'")
+
+
+@pytest.mark.parametrize("fault", [full_disk, without_matplotlib])
 def test_a_journal_that_cannot_be_written_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
     """It is told, once in a while."""
     training = Training(tmp_path, Budget(steps=8))
-    monkeypatch.setattr(course.Journal, "step", full_disk)
-    monkeypatch.setattr(course.Journal, "draw", full_disk)
+    monkeypatch.setattr(course.Journal, "step", fault)
+    monkeypatch.setattr(course.Journal, "draw", fault)
 
     assert training.run(monkeypatch)
     assert 1 == len(training.notices("not_noted"))
