@@ -1,6 +1,6 @@
-"""`photochrom recolor`, with a daemon started afterwards and with one that runs.
+"""`photochrom recolor` beside a running daemon.
 
-The tests look at one story: six photos by version 1, then version 2 is promoted.
+The tests look at one story: six photos by version 1, then version 2 is promoted and taken up.
 """
 
 import signal
@@ -33,7 +33,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Color six photos; promote version 2; color a folder again, then, beside a daemon, all."""
+    """Color six photos; promote version 2; color a folder again, then all."""
     home = Home(tmp_path_factory.mktemp("recolor"))
     models = ModelStore(home.folder / "state/models")
     models.publish(vivid_generator(1), {})
@@ -41,18 +41,19 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     models.promote(1, "the first", datetime.now(UTC))
     for n, name in enumerate(NAMES):
         home.drop(name, gray_scene(64, 80, seed=n))
-    ended(home.start("run", "--once"))
-    story = Story(home, contents(home, "originals"), [contents(home, "outbox")], [])
-    models.promote(2, "the second", datetime.now(UTC))
-    (home.originals / "gone.png").unlink()
-    save(home.originals / "torn.png", gray_scene(64, 80, seed=99))
-    for arguments in (["--folder", "album", "--dry-run"], ["--folder", "album"], ["--folder", "x"]):
-        story.said.append(ended(home.start("recolor", *arguments)).printed)
     with home.start("run") as daemon:
-        daemon.wait_for("photo.delivered", times=2)
+        daemon.wait_for("photo.moved", times=6)
+        story = Story(home, contents(home, "originals"), [contents(home, "outbox")], [])
+        models.promote(2, "the second", datetime.now(UTC))
+        (home.originals / "gone.png").unlink()
+        save(home.originals / "torn.png", gray_scene(64, 80, seed=99))
+        daemon.wait_for("model.taken_up", to="2")
+        for arguments in (["album", "--dry-run"], ["album"], ["elsewhere"]):
+            story.said.append(ended(home.start("recolor", "--folder", *arguments)).printed)
+        daemon.wait_for("photo.delivered", times=2, model="2")
         story.outboxes.append(contents(home, "outbox"))
         story.said.append(ended(home.start("recolor", "--older-than", "2")).printed)
-        daemon.wait_for("photo.delivered", times=4)
+        daemon.wait_for("photo.delivered", times=4, model="2")
         daemon.wait_for("photo.not_recolored", times=2)
         story.outboxes.append(contents(home, "outbox"))
         daemon.signal(signal.SIGTERM)

@@ -136,18 +136,3 @@ def test_it_stops_as_asked(daemon: Command) -> None:
     daemon.signal(signal.SIGTERM)
 
     assert 0 == daemon.exit_code()
-
-
-def test_a_start_with_a_broken_promoted_version_serves_with_the_one_before_it(home: Home) -> None:
-    """A restart does not stop what went on before; the refusal is told."""
-    now = datetime.now(UTC).isoformat()
-    write_promotions(
-        home.folder / "state/models", [Promotion(name, now, "forced") for name in ("2", "3")]
-    )
-    home.drop("restarted.png", SCENE)
-    with home.start("run", "--once") as once:
-        assert 0 == once.exit_code()
-
-    assert ["3"] == [entry["version"] for entry in once.events("model.refused")]
-    assert ["2"] == [entry["model"] for entry in once.events("photo.delivered")]
-    assert "nearly gray" in status(home)["refused_because"]
