@@ -81,7 +81,7 @@ class Model(Section):
     """Which generator colors, and how."""
 
     version: Literal["promoted", "builtin"] | Annotated[int, Field(ge=1)] = Field(
-        default="promoted", description="promoted, builtin or the number of a version"
+        default="promoted", description="promoted, builtin or a version's number"
     )
     render_size: Side = ColorSettings.render_size
 

@@ -115,7 +115,7 @@ log: 7
         "config.yaml:6: watch.settle: must be a number of seconds, not 'soon'",
         "config.yaml:7: batch.size: must be auto or a whole number of photos, 1 or more, not '0'",
         "config.yaml:8: model.render_size: must be pixels, a multiple of 32 up to 512, not '100'",
-        "config.yaml:8: model.version: must be promoted, builtin or the number of a version, not 'x'",
+        "config.yaml:8: model.version: must be promoted, builtin or a version's number, not 'x'",
         "config.yaml:9: orignals: is not a key; did you mean originals?",
         "config.yaml:10: log: must be a section with level, format, not '7'",
     ] == mistakes(file, text)
