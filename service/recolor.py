@@ -91,9 +91,10 @@ def inside_inbox(folder: Path, config: Config) -> PurePosixPath:
     Raises:
         ValueError: it is a full path to somewhere else, or leads out of the inbox.
     """
+    inside = folder.is_relative_to(config.inbox) or not folder.is_absolute()
+    if not inside or ".." in folder.parts:
+        raise ValueError(f"{folder} is not in the inbox, {config.inbox}")
     relative = folder.relative_to(config.inbox) if folder.is_absolute() else folder
-    if ".." in relative.parts:
-        raise ValueError(f"{folder} leads out of the inbox")
     return PurePosixPath(relative)
 
 

@@ -72,11 +72,14 @@ def test_the_help_names_every_command(tmp_path: Path, arguments: list[str]) -> N
     """Also when nothing was asked."""
     done = photochrom(tmp_path, *arguments)
 
-    for command in ("run", "colorize", "train", "status", "check-config", "--version"):
+    commands = ("run", "colorize", "recolor", "train", "status", "check-config", "--version")
+    for command in commands:
         assert command in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["--help", "status", "check-config", "run --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "status", "check-config", "run --help", "recolor --folder album"]
+)
 def test_tensorflow_is_not_loaded_for_a_quick_answer(home: Path, command: str) -> None:
     """Nor anything else that knows pixels."""
     done = subprocess.run(
@@ -282,3 +285,20 @@ class TestRefusals:
 
         assert 78 == done.returncode
         assert "is not a folder" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "words"),
+        [
+            (["--folder", "../outbox"], 2, "../outbox is not in the inbox"),
+            (["--folder", "/elsewhere"], 2, "/elsewhere is not in the inbox"),
+            (["--older-than", "latest"], 1, "there is no version 'latest'"),
+        ],
+    )
+    def test_recoloring_wants_a_folder_of_the_inbox_and_a_version(
+        self, home: Path, arguments: list[str], code: int, words: str
+    ) -> None:
+        """Each mistake is named."""
+        done = photochrom(home, "recolor", *arguments)
+
+        assert code == done.returncode
+        assert words in " ".join(done.stderr.replace("│", "").split())
