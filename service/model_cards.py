@@ -163,7 +163,7 @@ def print_card(about: dict[str, Any], console: Console) -> None:
         ("photographs", _photographs(card.get("photographs"))),
         ("left out", _pairs((card.get("photographs") or {}).get("left_out"))),
         ("decoding", _pairs(card.get("decoding"))),
-        ("weights", card.get("alpha") and f"{card['alpha']:.0%} new, the rest its parent's"),
+        ("weights", _mixed(card.get("alpha"))),
         ("recipe", _pairs(card.get("recipe"))),
         ("verdict", (card.get("promotion") or {}).get("why")),
         *((file, path) for file, path in about["files"].items()),
@@ -207,6 +207,11 @@ def _trained(card: dict[str, Any]) -> str:
         )
         if text
     )
+
+
+def _mixed(alpha: Any) -> str:
+    mixed = isinstance(alpha, float) and alpha < 1
+    return f"{alpha:.0%} new, the rest its parent's" if mixed else ""
 
 
 def _photographs(photographs: Any) -> str:
