@@ -180,11 +180,12 @@ class Ledger:
         change = "status = 'finished', recolor = 0, model = ?, reason = NULL, finished_at = ?"
         return self._change(job_id, change, model, now)
 
-    def moved(self, job_id: int, original: PurePosixPath) -> None:
-        """Note where in the originals' folder the original of a job lies now."""
+    def moved(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
+        """Note where in the originals' folder the originals of jobs, by number, lie now."""
         with self._database.transaction():
-            sql = "UPDATE jobs SET original = ? WHERE id = ? RETURNING *"
-            self._all(sql, os.fsencode(original), job_id)
+            for job_id, place in originals:
+                sql = "UPDATE jobs SET original = ? WHERE id = ?"
+                self._database.rows(sql, os.fsencode(place), job_id)
 
     def wait(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for a fault of the machine; the attempt does not count."""

@@ -4,7 +4,7 @@ A move that fails holds up nothing else; a crash before it is mended when the fi
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -34,15 +34,15 @@ class Originals:
     Args:
         config: the folders, and how long to wait after a fault.
         moved: told of each path that left the inbox.
-        note: told of each job's number and where its original lies now in the originals' folder;
-            may raise DeviceError, and is told again then.
+        note: told, by number of their jobs, where originals lie now in the originals' folder; may
+            raise DeviceError, and is told again then.
     """
 
     def __init__(
         self,
         config: Config,
         moved: Callable[[Path], None],
-        note: Callable[[int, PurePosixPath], None],
+        note: Callable[[Sequence[tuple[int, PurePosixPath]]], None],
     ) -> None:
         """Nothing waits to be moved."""
         self._config = config
@@ -105,9 +105,9 @@ class Originals:
                     "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
                 )
 
-        while self._unnoted:
-            self._note(*self._unnoted[0])
-            del self._unnoted[0]
+        if self._unnoted:
+            self._note(self._unnoted)
+            self._unnoted = []
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or None."""

@@ -18,6 +18,8 @@ from service.lock import owner_of
 from worker.errors import DeviceError
 from worker.promotions import BUILT_IN, read_promotions, standing
 
+AT_ONCE = 1000  # jobs in one change of the ledger, so that a daemon need not wait for it
+
 
 class Recoloring(NamedTuple):
     """What was, or would be, queued.
@@ -74,7 +76,7 @@ def queue_again(
                 skipped[reason] += 1
             else:
                 chosen.append(job.id)
-        queued = len(chosen) if dry_run else ledger.recolor(chosen, time.time())
+        queued = len(chosen) if dry_run else _queue(ledger, chosen)
     return Recoloring(queued, dict(skipped))
 
 
@@ -103,6 +105,11 @@ def age(version: str | None) -> int:
     if version == BUILT_IN:
         return 0
     return int(version) if version and version.isascii() and version.isdigit() else -1
+
+
+def _queue(ledger: Ledger, chosen: list[int]) -> int:
+    starts = range(0, len(chosen), AT_ONCE)
+    return sum(ledger.recolor(chosen[at : at + AT_ONCE], time.time()) for at in starts)
 
 
 def _refuse_an_older_daemon(config: Config, path: Path) -> None:

@@ -37,6 +37,7 @@ ALTER TABLE jobs ADD COLUMN original BLOB;
 ALTER TABLE jobs ADD COLUMN recolor INTEGER NOT NULL DEFAULT 0;
 DROP INDEX jobs_by_output;
 CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE status != 'failed' OR recolor;
+CREATE INDEX jobs_by_turn ON jobs (status, recolor, id);
 CREATE TABLE serving (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     model TEXT NOT NULL,

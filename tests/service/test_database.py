@@ -164,3 +164,16 @@ def test_the_owner_of_an_output_is_found_by_an_index(path: Path) -> None:
         )
 
     assert "jobs_by_output" in plan[0]["detail"]
+
+
+def test_the_next_jobs_are_found_by_an_index(path: Path) -> None:
+    """Without sorting all that wait."""
+    with Ledger(path) as ledger:
+        plan = ledger._database.rows(
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs"
+            " WHERE status = 'queued' AND not_before <= ? ORDER BY recolor, id LIMIT ?",
+            1.0,
+            8,
+        )
+
+    assert ["SEARCH jobs USING INDEX jobs_by_turn (status=?)"] == [row["detail"] for row in plan]

@@ -376,7 +376,7 @@ class TestColoringAgain:
         ledger.claim(1, 0.0, in_flight=0)
         ledger.recover()
         ledger.claim(1, 0.0, in_flight=0)
-        ledger.moved(job.id, PurePosixPath("sub/a (2).tif"))
+        ledger.moved([(job.id, PurePosixPath("sub/a (2).tif"))])
         return ledger.finish(job.id, model="1", now=2.0)
 
     def test_it_is_the_same_job_with_its_attempts_afresh(self, ledger: Ledger, done: Job) -> None:

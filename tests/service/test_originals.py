@@ -4,7 +4,7 @@ That originals are moved, and moved later where the disk refuses, is promised in
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -148,10 +148,10 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
     noted: list[tuple[int, PurePosixPath]] = []
     faults = [DeviceError("the ledger cannot be used now")]
 
-    def note(number: int, place: PurePosixPath) -> None:
+    def note(places: Sequence[tuple[int, PurePosixPath]]) -> None:
         if faults:
             raise faults.pop()
-        noted.append((number, place))
+        noted.extend(places)
 
     originals = Originals(config, lambda _path: None, note)
     originals.archive(make_job(job.digest, looks=looks), 0.0)

@@ -94,6 +94,22 @@ def test_only_photos_in_a_folder_are_queued(config: Config) -> None:
     assert ["1931/b.tif", "1931/may/c.tif"] == queued(config)
 
 
+def test_many_are_queued_in_small_portions(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a daemon is never locked out of the ledger for long; none is forgotten."""
+    monkeypatch.setattr("service.recolor.AT_ONCE", 2)
+    portions: list[int] = []
+    whole = Ledger.recolor
+
+    def noting(ledger: Ledger, job_ids: list[int], now: float) -> int:
+        portions.append(len(job_ids))
+        return whole(ledger, job_ids, now)
+
+    monkeypatch.setattr(Ledger, "recolor", noting)
+
+    assert 5 == queue_again(config, older_than="11").queued
+    assert [2, 2, 1] == portions
+
+
 def test_a_dry_run_changes_nothing(config: Config) -> None:
     """It counts the same."""
     dry = queue_again(config, older_than="2", dry_run=True)
