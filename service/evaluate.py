@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from service.progress import Report
 from worker.errors import ScanError
 from worker.generator_file import load_generator
 from worker.models import ModelStore, version_name
-from worker.training.evaluate import GRAY, Scores, evaluate
+from worker.training.evaluate import GRAY, Colored, Scores, evaluate
 from worker.training.photographs import fit_photos, in_fixed_order
 from worker.training.proofs import Proofs
 from worker.training.sheet import save_sheet
@@ -91,16 +91,17 @@ def evaluate_models(
     generators = {version.name: load_generator(version) for version in versions}
     paths = in_fixed_order(folder)
     left_out: Counter[str] = Counter()
-    looked_at: list[None] = []
-
-    def count() -> None:
-        looked_at.append(None)
-        report(len(looked_at) - left_out.total(), photos or len(paths), "")
-
     proofs = Proofs()
-    fit = islice(fit_photos(paths, config.read_settings, left_out, count), photos)
+    done = count(1)
+
+    def watch(colored: Colored) -> None:
+        proofs.watch(colored)
+        fit = len(paths) - left_out.total()
+        report(next(done), min(fit, photos or fit), "")
+
+    some = islice(fit_photos(paths, config.read_settings, left_out), photos)
     try:
-        scored = evaluate(fit, generators, config.model.render_size, proofs.watch)
+        scored = evaluate(some, generators, config.model.render_size, watch)
     except ScanError as error:
         raise ScanError(f"{error}: {len(paths)} under {folder}; {_counted(left_out)}") from error
     if sheet:
@@ -121,8 +122,8 @@ def print_evaluation(found: Evaluation, console: Console) -> None:
         table.add_row(words, *(_number(value, decimals) for value in values), good)
     console.print(table)
     console.print()
-    count = found.scores[GRAY].photographs
-    told = f"{count} photographs of {found.folder}; {_counted(found.left_out)}."
+    many = found.scores[GRAY].photographs
+    told = f"{many} photographs of {found.folder}; {_counted(found.left_out)}."
     if found.sheet:
         told += f" Contact sheet: {found.sheet}."
     console.print(_shown(told), soft_wrap=True)
@@ -136,7 +137,7 @@ def _number(value: float | None, decimals: int) -> str:
 def _counted(left_out: Counter[str]) -> str:
     if not left_out:
         return "none was left out"
-    return "left out: " + ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+    return "left out: " + ", ".join(f"{some} {reason}" for reason, some in left_out.most_common())
 
 
 def _shown(text: str) -> Text:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worker.color import Pixels
 from worker.generator import DECODING, with_decoding, without_decoding
+from worker.generator_file import in_precision
 from worker.settings import ColorSettings
 from worker.training.evaluate import Decoding, Examination
 
@@ -27,7 +28,8 @@ class Candidate(NamedTuple):
 
     Attributes:
         alpha: share of the trained weights in it; the rest is the parent's.
-        generator: with its decoding, float32.
+        generator: with its decoding; float32, but its weights are rounded as its file will hold
+            them, so that what is measured is what serves.
         decoding: the one that was chosen for it.
     """
 
@@ -72,7 +74,8 @@ def candidates(
     for alpha, mixed, prior in mixes:
         decoding = Examination(mixed, photos[:MOST_PHOTOS], RENDER_SIZE).choose(prior)
         served = with_decoding(mixed, decoding.shift * prior, decoding.temperature)
-        found.append(Candidate(alpha, served, decoding))
+        as_saved = in_precision(in_precision(served, "float16"), "float32")
+        found.append(Candidate(alpha, as_saved, decoding))
     return found
 
 

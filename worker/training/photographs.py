@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from worker import scan
@@ -24,10 +24,7 @@ def in_fixed_order(folder: Path) -> list[Path]:
 
 
 def fit_photos(
-    paths: Iterable[Path],
-    settings: ReadSettings,
-    left_out: Counter[str],
-    looked_at: Callable[[], None] = lambda: None,
+    paths: Iterable[Path], settings: ReadSettings, left_out: Counter[str]
 ) -> Iterator[Pixels]:
     """Yield those photographs that have colors to compare with, (H, W, 3) uint8 sRGB.
 
@@ -35,7 +32,6 @@ def fit_photos(
         paths: of photographs.
         settings: what a photograph may be.
         left_out: counts those that are unfit, by reason.
-        looked_at: called after each photograph, fit or not.
 
     Raises:
         OSError: the disk fails.
@@ -45,9 +41,8 @@ def fit_photos(
             photo = scan.read_color(path, settings)
         except ScanError:
             left_out["unreadable"] += 1
+            continue
+        if reason := unfit(photo):
+            left_out[reason] += 1
         else:
-            if reason := unfit(photo):
-                left_out[reason] += 1
-            else:
-                yield photo
-        looked_at()
+            yield photo
