@@ -26,7 +26,7 @@ from worker.training.metrics import Comparison, colorfulness
 GRAY = "gray"  # the name of the photograph left as it is, against which all are measured
 BATCH = 8
 LATTICE = 4  # every fourth place of the chroma plane, both ways, is asked for its doubt
-SHIFTS = tuple(number / 20 for number in range(21))  # of the log-prior; from calm to bold
+SHIFTS = tuple(number / 40 for number in range(41))  # of the log-prior; from calm to bold
 TEMPERATURES = (0.6, 0.5)  # below 1 surfaces get one color, much below they break into several
 COLORFUL_ENOUGH = 0.75  # of the truth; calmer looks dull, vivider shows more false color
 ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
@@ -272,15 +272,23 @@ class Examination:
         outputs = self.paint(log_prior, decoding)
         return float(np.mean([colorfulness(one) for one in outputs])) / self._colorfulness
 
-    def choose(self, log_prior: NDArray[np.float32]) -> Decoding:
+    def choose(
+        self, log_prior: NDArray[np.float32], colorful_enough: float = COLORFUL_ENOUGH
+    ) -> Decoding:
         """Return the decoding whose pictures are most like photographs among the calm ones.
 
         At each temperature the smallest share of the prior that is colorful enough is one to
         consider (the boldest, where none is, as after very short trainings; color grows with the
         share, so it is found by halving). Of these the one with the smallest kernel distance is
         taken; with few photographs, the first.
+
+        Args:
+            log_prior: (K,) that the generator learned.
+            colorful_enough: least colorfulness ratio of the outputs.
         """
-        calmest = [self._calmest(log_prior, temperature) for temperature in TEMPERATURES]
+        calmest = [
+            self._calmest(log_prior, colorful_enough, temperature) for temperature in TEMPERATURES
+        ]
         if len(self._photos) < ENOUGH_FOR_KERNEL:
             return calmest[0]
         real = look(self._photos).features
@@ -291,10 +299,12 @@ class Examination:
             ),
         )
 
-    def _calmest(self, log_prior: NDArray[np.float32], temperature: float) -> Decoding:
+    def _calmest(
+        self, log_prior: NDArray[np.float32], colorful_enough: float, temperature: float
+    ) -> Decoding:
         place = bisect_left(
             SHIFTS,
-            COLORFUL_ENOUGH,
+            colorful_enough,
             key=lambda shift: self.colorfulness_ratio(log_prior, Decoding(shift, temperature)),
         )
         return Decoding(SHIFTS[min(place, len(SHIFTS) - 1)], temperature)

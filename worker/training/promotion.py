@@ -13,10 +13,10 @@ from worker.training.evaluate import Scored
 FEWEST_PHOTOS = 20  # with fewer, the standard error itself is a guess
 BETTER_BY = 1.0  # standard errors that the ab error must fall by; chance alone does it 1 time in 6
 REFERENCE_LOSS = 0.02  # share of the ab error that may be lost elsewhere; 0.25 units, below sight
-DULLER_BY = 0.10  # of colorfulness ratio: about the difference between a dull and a normal day
+DULLER_BY = 0.05  # of colorfulness ratio; it hides 0.3 units of error, as much as may be lost
 MOST_COLORFUL = 1.15  # ratio; above it colors scream
-WORSE_KERNEL = 0.03  # of kernel share; ten times the scatter between equal generators
-ENOUGH_FOR_KERNEL = 100  # photographs; with fewer the kernel distance scatters more than the limit
+WORSE_KERNEL = 0.03  # of kernel share; two equal generators scatter by 0.0024
+ENOUGH_FOR_KERNEL = 100  # photographs; with fewer it scatters more than it says
 
 
 class Pair(NamedTuple):

@@ -99,7 +99,8 @@ def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersi
     serving = store.get("promoted")
     # Without a reference set nothing shows what a mix keeps, so there is nothing to choose it by.
     parent = _parent(store, plan) if reference else None
-    found = candidates(generator, log_prior, parent, photos)
+    now = load_generator(serving)
+    found = candidates(generator, log_prior, parent, photos, now)
 
     proofs = Proofs()
     generators = {

@@ -12,11 +12,13 @@ from worker.generator import DECODING, color_grid, with_decoding, without_decodi
 from worker.training import candidates as offer
 from worker.training import evaluate
 from worker.training.candidates import Candidate, Parent, candidates, mix
-from worker.training.evaluate import Decoding
+from worker.training.evaluate import Decoding, Examination
 
 K = len(color_grid())
 PRIOR = np.random.default_rng(0).normal(size=K).astype(np.float32)
 OTHER_PRIOR = np.random.default_rng(1).normal(size=K).astype(np.float32)
+
+SERVING = tiny_generator(3)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,7 @@ def test_the_ends_of_a_mix_are_the_two() -> None:
 
 def test_a_training_is_offered_whole_and_mixed() -> None:
     """First as it is, then with more and more of its parent, each with a decoding of its own."""
-    found = candidates(trained(), PRIOR, parent(), photos())
+    found = candidates(trained(), PRIOR, parent(), photos(), SERVING)
 
     assert [1.0, 0.75, 0.5, 0.25] == [one.alpha for one in found]
     assert {Decoding(0.5, 0.6)} == {one.decoding for one in found}
@@ -84,7 +86,7 @@ def test_a_training_is_offered_whole_and_mixed() -> None:
 
 def test_priors_mix_as_logits_do() -> None:
     """What is taken off lies between the collection's prior and the parent's own, by alpha."""
-    found = candidates(trained(), PRIOR, parent(), photos())
+    found = candidates(trained(), PRIOR, parent(), photos(), SERVING)
 
     for one in found:
         expected = 0.5 * (one.alpha * PRIOR + (1 - one.alpha) * OTHER_PRIOR)
@@ -93,7 +95,7 @@ def test_priors_mix_as_logits_do() -> None:
 
 def test_a_parent_of_unknown_prior_lends_none() -> None:
     """Then the collection's is all there is."""
-    found = candidates(trained(), PRIOR, parent()._replace(shift=None), photos())
+    found = candidates(trained(), PRIOR, parent()._replace(shift=None), photos(), SERVING)
 
     assert all(np.allclose(0.5 * PRIOR, shift_of(one), atol=1e-5) for one in found)
 
@@ -101,4 +103,25 @@ def test_a_parent_of_unknown_prior_lends_none() -> None:
 @pytest.mark.parametrize("other", [None, parent(features=8)])
 def test_what_cannot_be_mixed_is_offered_as_it_is(other: Parent | None) -> None:
     """From scratch, or with a parent of another shape, there is one candidate."""
-    assert [1.0] == [one.alpha for one in candidates(trained(), PRIOR, other, photos())]
+    assert [1.0] == [one.alpha for one in candidates(trained(), PRIOR, other, photos(), SERVING)]
+
+
+def test_none_is_offered_that_is_duller_than_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less color is less error without any merit; beyond life's own color none is asked for."""
+    asked: list[float] = []
+
+    def choose(_exam: Examination, _prior: np.ndarray, colorful_enough: float) -> Decoding:
+        asked.append(colorful_enough)
+        return Decoding(0.5, 0.6)
+
+    monkeypatch.setattr(Examination, "choose", choose)
+    for share in (1.0, 0.8, 0.2):  # of their color, left in the photographs
+        gray = [photo.mean(axis=-1, keepdims=True) for photo in photos()]
+        pale = [
+            (share * photo + (1 - share) * plain).astype(np.uint8)
+            for photo, plain in zip(photos(), gray, strict=True)
+        ]
+        candidates(trained(), PRIOR, None, pale, SERVING)
+    dull, between, vivid = asked
+
+    assert evaluate.COLORFUL_ENOUGH == dull < between < vivid == offer.AS_LIFE

@@ -251,6 +251,15 @@ def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
     assert max(calmer) < evaluation.COLORFUL_ENOUGH
 
 
+def test_more_color_can_be_asked_for() -> None:
+    """The calmest that has it is bolder than the one that needs less."""
+    exam, prior = hesitant(flat_photos(4))
+    bolder = exam.choose(prior, 0.95)
+
+    assert bolder.shift > exam.choose(prior).shift
+    assert exam.colorfulness_ratio(prior, bolder) >= 0.95
+
+
 def test_between_temperatures_the_kernel_distance_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     """With photographs enough for it; with fewer the first temperature is taken."""
     exam, prior = hesitant(flat_photos(4))

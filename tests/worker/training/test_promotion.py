@@ -136,7 +136,7 @@ def test_a_promotion_keeps_its_word(by: float, lost: float, colorful: float) -> 
     reference = pair(lost, 0.5, colorfulness_ratio=colorful)
     verdict = judge(pair(by), reference)
     sound = by < -1 / np.sqrt(120) and lost + 0.5 / np.sqrt(120) <= 0.02 * 12
-    alive = 0.85 - 0.1 <= colorful <= 1.15
+    alive = 0.85 - 0.05 <= colorful <= 1.15
 
     assert (sound and alive) == verdict.promoted
     assert verdict.why
