@@ -39,10 +39,9 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
     )
     losses.set_ylabel("loss of the generator, nats")
 
-    both = [line for line in steps if line["adversarial"]]
-    _draw_noisy(judge, both, "discriminator_loss", ORANGE, "discriminator")
+    _draw_noisy(judge, steps, "discriminator_loss", ORANGE, "discriminator")
     judge.set_ylabel("loss of the\ndiscriminator, nats")
-    if not both:
+    if not judge.lines[0].get_xdata().size:
         judge.text(
             0.5, 0.5, "not in training yet", transform=judge.transAxes, ha="center", color=INK
         )
@@ -81,6 +80,7 @@ def _minutes(lines: Sequence[dict[str, Any]]) -> list[float]:
 def _draw_noisy(
     axes: Axes, lines: Sequence[dict[str, Any]], key: str, color: str, label: str
 ) -> None:
+    lines = [line for line in lines if line[key] is not None]
     values = [line[key] for line in lines]
     reach = min(SMOOTH, len(values) // 10) // 2
     near = [values[max(0, place - reach) : place + reach + 1] for place in range(len(values))]

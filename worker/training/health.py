@@ -22,6 +22,7 @@ class LossWatch:
     def __init__(self) -> None:
         """Nothing was seen yet."""
         self._losses: deque[float] = deque(maxlen=BEFORE + LATELY)
+        self._step = 0
 
     def complaint(self, progress: Progress) -> str | None:
         """Take the losses of a step in; say in plain words what is wrong with them, if anything."""
@@ -31,7 +32,9 @@ class LossWatch:
         ):
             if not math.isfinite(loss):
                 return f"the {name}'s loss became {loss} in step {progress.step}"
-        self._losses.append(progress.generator_loss)
+        if progress.step != self._step:  # else it was the discriminator's step alone
+            self._step = progress.step
+            self._losses.append(progress.generator_loss)
         if len(self._losses) < BEFORE + LATELY:
             return None
         losses = list(self._losses)

@@ -44,32 +44,35 @@ class Journal:
             for name in (CURVES, SAMPLES):
                 (folder / name).unlink(missing_ok=True)
         _replace(folder / LOG, "".join(map(_text, self._lines)).encode())
-        self._waiting: list[tuple[float, float]] = []
+        self._generator: list[float] = []
+        self._discriminator: list[float] = []
+        self._step = progress.step
         self._line_from = progress.seconds
         self._events: Any = None
 
     def step(self, progress: Progress) -> None:
-        """Note a step; a line holds the means of ten seconds."""
-        self._waiting.append((progress.generator_loss, progress.discriminator_loss))
+        """Note a step; a line holds the means of ten seconds, of each network if it had a step."""
+        if progress.step != self._step:
+            self._step = progress.step
+            self._generator.append(progress.generator_loss)
+        if progress.adversarial:
+            self._discriminator.append(progress.discriminator_loss)
         if progress.seconds - self._line_from < LINE_SECONDS:
             return
-        self._line_from = progress.seconds
-        generator, discriminator = (sum(x) / len(x) for x in zip(*self._waiting, strict=True))
-        self._waiting = []
+        generator, discriminator = _mean(self._generator), _mean(self._discriminator)
+        self._begin_line(progress)
         line = {
             "kind": "steps",
             "step": progress.step,
             "seconds": round(progress.seconds, 1),
-            "generator_loss": round(generator, 5),
-            "discriminator_loss": round(discriminator, 5),
+            "generator_loss": generator,
+            "discriminator_loss": discriminator,
             "rate": progress.rate,
-            "adversarial": progress.adversarial,
         }
         self._write(line)
-        scalars = {"loss/generator": generator, "rate": progress.rate}
-        if progress.adversarial:
-            scalars["loss/discriminator"] = discriminator
-        self._write_events(scalars, progress.batches)
+        names = {"loss/generator": generator, "loss/discriminator": discriminator}
+        scalars = {name: loss for name, loss in names.items() if loss is not None}
+        self._write_events({**scalars, "rate": progress.rate}, progress.batches)
 
     def check(self, check: Check, progress: Progress) -> None:
         """Note a check."""
@@ -84,7 +87,7 @@ class Journal:
 
         What was done before in the same ten seconds is left out: it is of another kind.
         """
-        self._waiting, self._line_from = [], progress.seconds
+        self._begin_line(progress)
         seconds = round(progress.seconds, 1)
         self._write({"kind": kind, "step": progress.step, "seconds": seconds, "words": words})
 
@@ -109,6 +112,10 @@ class Journal:
         if self._events is not None:
             self._events.close()
 
+    def _begin_line(self, progress: Progress) -> None:
+        self._generator, self._discriminator = [], []
+        self._line_from = progress.seconds
+
     def _write(self, line: dict[str, Any]) -> None:
         self._lines.append(line)
         with (self._folder / LOG).open("a") as file:
@@ -123,6 +130,10 @@ class Journal:
         for name, value in scalars.items():
             self._events.add_scalar(name, value, step=step)
         self._events.flush()
+
+
+def _mean(losses: Sequence[float]) -> float | None:
+    return round(sum(losses) / len(losses), 5) if losses else None
 
 
 def _text(line: dict[str, Any]) -> str:

@@ -101,3 +101,16 @@ def test_a_check_that_is_no_number_is_noticed(check: dict[str, float]) -> None:
 
     assert said is not None
     assert "gives no numbers" in said
+
+
+def test_steps_of_the_discriminator_alone_are_no_news_of_the_generator() -> None:
+    """Its last loss, told again and again, is not what is usual."""
+    looking = LossWatch()
+    for _ in range(2 * BEFORE):
+        looking.complaint(Progress(step=7, generator_loss=0.5, discriminator_loss=1.4))
+
+    assert not [
+        text
+        for step in range(8, 8 + BEFORE + LATELY)
+        if (text := looking.complaint(Progress(step=step, generator_loss=3.0)))
+    ]

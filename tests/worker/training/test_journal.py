@@ -49,7 +49,7 @@ def test_a_line_holds_the_means_of_ten_seconds(tmp_path: Path) -> None:
     assert 10 == LINE_SECONDS
     assert (10.0, 5.5) == (first["seconds"], first["generator_loss"])
     assert (20.0, 15.5) == (second["seconds"], second["generator_loss"])
-    assert {"kind", "step", "rate", "discriminator_loss", "adversarial"} < set(first)
+    assert {"kind", "step", "rate", "discriminator_loss"} < set(first)
 
 
 def test_a_resumed_training_goes_on_with_its_journal(tmp_path: Path) -> None:
@@ -90,6 +90,22 @@ def test_steps_before_a_new_stage_are_not_mixed_with_its_own(tmp_path: Path) -> 
 
     assert ("stage", "adversarial") == (stage["kind"], stage["words"])
     assert 1.0 == steps["generator_loss"]
+
+
+def test_a_network_that_takes_no_step_has_no_loss(tmp_path: Path) -> None:
+    """The discriminator before its stage; the generator while the discriminator learns alone."""
+    journal = Journal(tmp_path, resumed(0.0))
+    teach(journal, range(1, 11))
+    for second in range(11, 21):
+        progress = Progress(step=10, seconds=float(second), generator_loss=9.0)
+        progress.adversarial, progress.discriminator_loss = True, 1.25
+        journal.step(progress)
+    journal.draw([(color_scene(32, 32),) * 3])
+    journal.close()
+    alone, judging = lines(tmp_path)
+
+    assert (5.5, None) == (alone["generator_loss"], alone["discriminator_loss"])
+    assert (None, 1.25) == (judging["generator_loss"], judging["discriminator_loss"])
 
 
 def test_tensorboard_can_read_the_same_numbers(tmp_path: Path) -> None:
