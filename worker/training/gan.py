@@ -22,7 +22,8 @@ from worker.training.losses import adversarial_loss, class_loss, discriminator_l
 AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator
 JUDGED_SHIFT = 0.8  # of the log-prior, in the decoding of the colors that the discriminator judges
 JUDGED_TEMPERATURE = 0.5  # of that decoding
-EMA_MOMENTUM = 0.998  # of the averaged weights that are served
+EMA_MOMENTUM = 0.998  # of the averaged weights that are served, once it is reached
+WINDOW = 10  # one part in so many of the steps is averaged over before that
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.01
 
@@ -260,13 +261,28 @@ class ColorizationGAN:
         ]
 
 
+class AveragingAdamW(keras.optimizers.AdamW):
+    """AdamW that averages the weights over the last tenth of its steps, at most over 500.
+
+    Keras's own average has one momentum from the first step on, so that after a short training it
+    still holds half of what it began with.
+    """
+
+    def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
+        steps = ops.cast(self.iterations, "float32")
+        share = ops.maximum(1 - EMA_MOMENTUM, WINDOW / (WINDOW + steps))  # all of the first step
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            average.assign(average + share * (variable - average))
+
+
 def _averaging_optimizer(rate: float, beta_1: float) -> keras.optimizers.Optimizer:
-    return keras.optimizers.AdamW(
+    return AveragingAdamW(
         rate,
         beta_1=beta_1,
         weight_decay=WEIGHT_DECAY,
         clipnorm=CLIP_NORM,
         use_ema=True,
-        ema_momentum=EMA_MOMENTUM,
         ema_overwrite_frequency=None,
     )

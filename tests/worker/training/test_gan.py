@@ -17,6 +17,7 @@ from worker.generator import (
     load_imagenet_encoder,
 )
 from worker.settings import EncoderPart, TrainSettings
+from worker.training import gan as gan_module
 from worker.training.dataset import Batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN, picture_of
@@ -197,6 +198,26 @@ def test_a_foreign_state_is_refused(gan: ColorizationGAN) -> None:
         gan.restore([np.zeros((3, 3)), *state[1:]])
 
 
+def test_the_average_forgets_its_beginning_soon() -> None:
+    """A variable that leaves zero for 1 is averaged to nearly 1 in a few steps, and long ones hold.
+
+    The average of n steps spans about a tenth of them, at most 500.
+    """
+    variable = keras.Variable(np.zeros(1, np.float32))
+    optimizer = gan_module._averaging_optimizer(1e-3, 0.9)
+    optimizer.build([variable])
+    average = optimizer._model_variables_moving_average[0]
+    spans = {}
+    for step in (0, 10, 1000, 100_000):
+        optimizer.iterations.assign(step)
+        average.assign(np.zeros(1))
+        variable.assign(np.ones(1))
+        optimizer._update_model_variables_moving_average([variable])
+        spans[step] = 1 / float(ops.convert_to_numpy(average)[0])
+
+    assert {0: 1, 10: 2, 1000: 101, 100_000: 500} == pytest.approx(spans, rel=1e-3)
+
+
 def test_the_served_generator_is_averaged(gan: ColorizationGAN) -> None:
     """What is served holds the average over steps of each trained variable: here by hand."""
     gan.step_alone(a_batch(1), 1e-2)
@@ -208,7 +229,7 @@ def test_the_served_generator_is_averaged(gan: ColorizationGAN) -> None:
 
     assert len(second) == len(served)
     for path in trained:
-        expected = 0.998 * first[path] + 0.002 * second[path]
+        expected = 1 / 11 * first[path] + 10 / 11 * second[path]
         assert np.allclose(expected, served[path], rtol=1e-3, atol=1e-6), path
     for path in set(second) - trained:
         assert np.array_equal(second[path], served[path]), path
