@@ -66,7 +66,7 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
     """
     shape = shape or GeneratorShape()
     lightness = keras.Input((None, None, 1), name="lightness")
-    skips = _encode(lightness)  # at 1/4, 1/8, 1/16, 1/32
+    skips = encode(lightness)  # at 1/4, 1/8, 1/16, 1/32
 
     x = _conv(skips[3], shape.bottleneck, 1, "bottom")
     context = layers.GlobalAveragePooling2D(keepdims=True, name="context_pool")(x)
@@ -86,8 +86,15 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
     return keras.Model(lightness, logits, name="generator")
 
 
-def _encode(lightness: KerasTensor) -> list[KerasTensor]:
-    """EfficientNet-Lite0, its batch norms folded in, its three input channels summed."""
+def encode(lightness: KerasTensor) -> list[KerasTensor]:
+    """Build EfficientNet-Lite0 upon an input, its batch norms folded into its convolutions.
+
+    Args:
+        lightness: (N, S, S, 1) in 0..1 or, in color, (N, S, S, 3).
+
+    Returns:
+        the last features at 1/4, 1/8, 1/16 and 1/32: 24, 40, 112 and 320 channels.
+    """
     x = layers.Rescaling(255 / 128, offset=-127 / 128, name="encoder_input")(lightness)
     x = layers.Conv2D(32, 3, strides=2, padding="same", name="encoder_stem")(x)
     x = layers.ReLU(6.0, name="encoder_stem_relu")(x)

@@ -16,7 +16,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from worker.color import Floats, Pixels
-from worker.generator import ENCODER_WEIGHTS, _encode
+from worker.generator import ENCODER_WEIGHTS, encode
 
 HEAD_WEIGHTS = "efficientnet_lite0_head.npz"  # what the encoder lacks: RGB stem, head, classes
 SIDE = 224  # the size it was trained at, pixels
@@ -64,7 +64,7 @@ def classifier() -> keras.Model:
     keras.config.set_dtype_policy("float32")
     try:
         rgb = keras.Input((SIDE, SIDE, 3), name="rgb")
-        x = layers.Conv2D(FEATURES, 1, name="features")(_encode(rgb)[-1])
+        x = layers.Conv2D(FEATURES, 1, name="features")(encode(rgb)[-1])
         x = layers.GlobalAveragePooling2D(name="pooled")(layers.ReLU(6.0, name="features_relu")(x))
         model = keras.Model(rgb, [x, layers.Dense(CLASSES, name="classes")(x)], name="classifier")
     finally:
