@@ -48,7 +48,8 @@ class Colorizer:
         self.batch_size = settings.batch_size or device.batch_size
         self._side = settings.render_size
         self._generator = load_generator(version)
-        self._run = tf.function(self._color, reduce_retracing=False)
+        # No autograph: it would read the source from disk, which an upgrade may have replaced.
+        self._run = tf.function(self._color, autograph=False, reduce_retracing=False)
         self._check()
 
     def _color(self, lightness: tf.Tensor) -> tf.Tensor:

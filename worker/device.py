@@ -33,6 +33,7 @@ def set_up_device() -> Device:
         return Device(keras.backend.backend(), 32)
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # or measuring four generators warns of four traces
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, enable=True)

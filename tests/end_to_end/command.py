@@ -24,6 +24,11 @@ retry: {first_wait: 0.2, longest_wait: 0.4}
 AS_ORDINARY_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
+def as_in_a_shell() -> dict[str, str]:
+    """Return the environment without what JAX, once imported in this process, set in it."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
 class Home:
     """A folder with a config.yaml and, once a command ran, its folders."""
 
@@ -62,7 +67,7 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**as_in_a_shell(), "PYTHONUNBUFFERED": "1"},
             )
 
     def __enter__(self) -> Self:

@@ -128,7 +128,7 @@ def test_the_status_can_be_asked_meanwhile(home: Home, daemon: Command) -> None:
 
     assert f"process {daemon.process.pid} on " in answer["running"]
     assert len(daemon.events("photo.delivered")) == answer["jobs"]["finished"]
-    assert "builtin" == answer["model"]
+    assert "builtin" == answer["model"]["serving"]
 
 
 def test_an_outbox_that_cannot_be_written_heals_by_itself(home: Home, daemon: Command) -> None:
