@@ -27,7 +27,6 @@ ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, Ef
 )
 DEEP_FROM = 8  # of the 16 blocks: the first that knows things rather than edges
 SIZE_MULTIPLE = 32  # the encoder halves five times
-ATTENDED_STRIDE = 16  # where attention looks: fine enough to tell things apart, and cheap
 CHROMA_STRIDE = 4  # the head works at a quarter of the input's size
 LOGITS, DECODING = "logits", "decoding"  # the layers kept in float32 under every precision policy
 BIN_STEP = 10.0  # ab units between neighboring colors of the grid
@@ -39,8 +38,6 @@ class GeneratorShape:
 
     bottleneck: int = 256  # channels at 1/32
     widths: tuple[int, int, int] = (256, 128, 64)  # decoder channels at 1/16, 1/8, 1/4
-    heads: int = 4  # of the attention at 1/16
-    head_channels: int = 32
 
 
 def color_grid() -> NDArray[np.float32]:
@@ -79,8 +76,6 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
         x = _conv(x, width, 3, f"decode{at}")
         if at > CHROMA_STRIDE:  # a second look where it is cheap
             x = _conv(x, width, 3, f"refine{at}")
-        if at == ATTENDED_STRIDE:
-            x = _attend(x, shape)
 
     logits = layers.Conv2D(len(color_grid()), 1, dtype="float32", name=LOGITS)(x)
     return keras.Model(lightness, logits, name="generator")
@@ -124,20 +119,6 @@ def _conv(x: KerasTensor, filters: int, kernel: int, name: str) -> KerasTensor:
     x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=name)(x)
     x = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _attend(x: KerasTensor, shape: GeneratorShape) -> KerasTensor:
-    """Let every place see every other, so that one surface gets one color.
-
-    Self-attention without positions, so any size will do; a gate that starts at zero lets it come
-    in as it learns (SAGAN, Zhang et al. 2019).
-    """
-    y = layers.LayerNormalization(name="attend_norm")(x)
-    y = layers.MultiHeadAttention(
-        shape.heads, shape.head_channels, attention_axes=(1, 2), name="attend"
-    )(y, y)
-    y = layers.BatchNormalization(momentum=0.98, gamma_initializer="zeros", name="attend_gate")(y)
-    return layers.Add(name="attended")([x, y])
 
 
 def load_imagenet_encoder(generator: keras.Model) -> None:

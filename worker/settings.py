@@ -66,5 +66,5 @@ class TrainSettings:
     adversarial_rate: float = 1e-4
     adversarial_weight: float = 0.3
     adversarial_share: float = 0.25
-    train_encoder: EncoderPart = "deep"
+    train_encoder: EncoderPart = "none"
     validation_share: float = 0.02

@@ -10,8 +10,9 @@ class          the recipe of `photochrom train` with the class loss alone, to th
 adversarial    the recipe as shipped: the last quarter against the discriminator
 + regression   the same, and a Huber loss on the decoded color
 + colorfulness the same, and the colorfulness loss of DDColor (Kang et al. 2023)
+deep encoder   the recipe as shipped, but the deep half of the encoder learns too (slower steps)
 
-The last four share their first three quarters.
+The four in the middle share their first three quarters.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from worker.generator import (
     with_decoding,
 )
 from worker.generator_file import in_precision
-from worker.settings import ReadSettings, TrainSettings
+from worker.settings import EncoderPart, ReadSettings, TrainSettings
 from worker.training import collection, dataset, evaluate, gan
 from worker.training.dataset import Batch
 from worker.training.discriminator import build_discriminator
@@ -53,6 +54,7 @@ SCALE = 110.0  # brings ab to -1..1
 L1_WEIGHT = 100.0  # of the textbook
 RENDER_SIZE = 256
 SHOWN = 10  # photographs on the sheet
+TEXTBOOK, DEEP = "textbook", "deep encoder"  # the first row and the last
 
 
 class Clock:
@@ -165,14 +167,16 @@ def train_textbook(batches: Iterator[Batch], seconds: float) -> tuple[keras.Mode
     return keras.Model(generator.input, ab), steps
 
 
-def networks(log_prior: np.ndarray, task: type[GeneratorTask], weight: float) -> ColorizationGAN:
+def networks(
+    log_prior: np.ndarray, task: type[GeneratorTask], weight: float, encoder: EncoderPart = "none"
+) -> ColorizationGAN:
     """Build the networks of the recipe, from the ImageNet encoder and nothing else."""
     keras.config.set_dtype_policy(training_precision())
     keras.utils.set_random_seed(1)
     generator = build_generator()
     load_imagenet_encoder(generator)
     with patch.object(gan, "GeneratorTask", task):
-        settings = replace(SETTINGS, adversarial_weight=weight)
+        settings = replace(SETTINGS, adversarial_weight=weight, train_encoder=encoder)
         return ColorizationGAN(generator, build_discriminator(), log_prior, settings)
 
 
@@ -246,27 +250,36 @@ def main() -> None:
     def batches(first: int) -> Iterator[Batch]:
         return dataset.batches(photos, SETTINGS.crop, SETTINGS.batch, 1, first)
 
+    def served(name: str, row: ColorizationGAN) -> keras.Model:
+        plain = in_precision(row.averaged_generator(adversarial=True), "float32")
+        decoding = evaluate.Examination(plain, held_back, RENDER_SIZE).choose(log_prior)
+        model = with_decoding(plain, decoding.shift * log_prior, decoding.temperature)
+        model.save(wish.out / f"{name.replace('+ ', 'plus_').replace(' ', '_')}.keras")
+        print(name, steps[name], decoding, flush=True)
+        return model
+
     models, steps = {}, {}
+    weight = SETTINGS.adversarial_weight
     shared = networks(log_prior, GeneratorTask, 0.0)
     first = teach_alone(shared, batches(0), ALONE * seconds)
     state = shared.state()
     for name, (task, judged) in ROWS.items():
-        row = networks(log_prior, task, SETTINGS.adversarial_weight if judged else 0.0)
+        row = networks(log_prior, task, weight if judged else 0.0)
         row.restore(state)
         steps[name] = first + teach_on(row, batches(first), (1 - ALONE) * seconds, judged=judged)
-        plain = in_precision(row.averaged_generator(adversarial=True), "float32")
-        decoding = evaluate.Examination(plain, held_back, RENDER_SIZE).choose(log_prior)
-        models[name] = with_decoding(plain, decoding.shift * log_prior, decoding.temperature)
-        models[name].save(wish.out / f"{name.replace('+ ', 'plus_')}.keras")
-        print(name, steps[name], decoding, flush=True)
+        models[name] = served(name, row)
+    deep = networks(log_prior, GeneratorTask, weight, "deep")
+    first = teach_alone(deep, batches(0), ALONE * seconds)
+    steps[DEEP] = first + teach_on(deep, batches(first), (1 - ALONE) * seconds, judged=True)
+    models[DEEP] = served(DEEP, deep)
     keras.config.set_dtype_policy("float32")
-    models["textbook"], steps["textbook"] = train_textbook(batches(0), seconds)
+    models[TEXTBOOK], steps[TEXTBOOK] = train_textbook(batches(0), seconds)
     report(wish, models, steps)
 
 
 def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict[str, int]) -> None:
     """Score all rows on photographs that none has seen, and lay some side by side."""
-    order = ["textbook", *ROWS]
+    order = [TEXTBOOK, *ROWS, DEEP]
     shown = sorted(wish.validation.glob(wish.shown))[:SHOWN]
     paths = [*shown, *(set(collection.find_photos([wish.validation])) - set(shown))]
     rows: list[Sequence[Pixels]] = []

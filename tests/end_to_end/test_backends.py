@@ -38,7 +38,7 @@ def steps_of_every_stage(home: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for layer in (*generator.layers, *discriminator.layers):  # the same on every backend
         if not layer.name.startswith("encoder_") and layer.name.startswith(
-            ("bottom", "context", "decode", "refine", "attend", "logits", "look", "verdict")
+            ("bottom", "context", "decode", "refine", "logits", "look", "verdict")
         ):
             fresh = [
                 rng.normal(0, 0.05, value.shape) if value.ndim > 1 else value

@@ -33,7 +33,6 @@ PARAMETERS = {
     "context": 65_792,
     "decode16": 848_896,
     "refine16": 590_848,
-    "attend": 133_248,
     "decode8": 341_504,
     "refine8": 147_968,
     "decode4": 87_808,
@@ -45,7 +44,7 @@ def group_of(layer: keras.Layer) -> str:
     """Return the row of PARAMETERS that a layer belongs to."""
     if layer.name.startswith("encoder_") and layer.name != "encoder_stem":
         return "encoder"
-    return layer.name.removesuffix("_norm").removesuffix("_gate")
+    return layer.name.removesuffix("_norm")
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +77,6 @@ def test_chroma_is_a_quarter_of_the_size(small_generator: keras.Model, side: int
     assert (2, side // 4, side // 4, len(color_grid())) == logits.shape
     assert np.float32 == logits.dtype
     assert np.isfinite(logits).all()
-
-
-def test_attention_comes_in_through_a_gate(some_lightness: np.ndarray) -> None:
-    """At first every place ignores the others; as the gate opens, all of them matter."""
-    keras.utils.set_random_seed(1)
-    generator = build_generator(SMALL)
-    attended = keras.Model(generator.input, generator.get_layer("attended").output)
-    ignored = keras.Model(generator.input, generator.get_layer("refine16_relu").output)
-    closed = numbers(attended(some_lightness, training=False))
-    gate = generator.get_layer("attend_gate")
-    gate.gamma.assign(np.ones(gate.gamma.shape))
-    opened = numbers(attended(some_lightness, training=False))
-
-    assert np.array_equal(numbers(ignored(some_lightness, training=False)), closed)
-    assert np.abs(opened - closed).mean(axis=-1).min() > 0
 
 
 def test_the_deep_half_is_the_end_of_the_encoder(small_generator: keras.Model) -> None:
