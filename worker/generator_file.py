@@ -45,7 +45,8 @@ def in_precision(generator: keras.Model, policy: str) -> keras.Model:
 
     def convert(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
-        if layer.name not in {LOGITS, DECODING} and not isinstance(layer, keras.layers.InputLayer):
+        stays = layer.name in {LOGITS, DECODING} or isinstance(layer, keras.layers.InputLayer)
+        if isinstance(layer, keras.Layer) and not stays:  # plain operations have no precision
             config["dtype"] = policy
         return layer.__class__.from_config(config)
 

@@ -38,6 +38,7 @@ from worker.generator import (
     color_grid,
     decode,
     load_imagenet_encoder,
+    with_consensus,
     with_decoding,
 )
 from worker.generator_file import in_precision
@@ -251,9 +252,9 @@ def main() -> None:
         return dataset.batches(photos, SETTINGS.crop, SETTINGS.batch, 1, first)
 
     def served(name: str, row: ColorizationGAN) -> keras.Model:
-        plain = in_precision(row.averaged_generator(adversarial=True), "float32")
-        decoding = evaluate.Examination(plain, held_back, RENDER_SIZE).choose(log_prior)
-        model = with_decoding(plain, decoding.shift * log_prior, decoding.temperature)
+        agreed = with_consensus(in_precision(row.averaged_generator(adversarial=True), "float32"))
+        decoding = evaluate.Examination(agreed, held_back, RENDER_SIZE).choose(log_prior)
+        model = with_decoding(agreed, decoding.shift * log_prior, decoding.temperature)
         model.save(wish.out / f"{name.replace('+ ', 'plus_').replace(' ', '_')}.keras")
         print(name, steps[name], decoding, flush=True)
         return model

@@ -14,12 +14,15 @@ from worker.generator import (
     BIN_STEP,
     DECODING,
     LOGITS,
+    SMOOTH_BELOW,
+    WINDOW,
     build_generator,
     color_grid,
     decode,
     deep_encoder_layers,
     encoder_layers,
     load_imagenet_encoder,
+    with_consensus,
     with_decoding,
     without_decoding,
 )
@@ -77,6 +80,56 @@ def test_chroma_is_a_quarter_of_the_size(small_generator: keras.Model, side: int
     assert (2, side // 4, side // 4, len(color_grid())) == logits.shape
     assert np.float32 == logits.dtype
     assert np.isfinite(logits).all()
+
+
+def test_one_surface_agrees_on_its_color(small_generator: keras.Model) -> None:
+    """With consensus, the scores of a noisy flat vary less, and edges hold."""
+    rng = np.random.default_rng(3)
+    picture = np.full((1, 128, 128, 1), 0.25, np.float32)
+    picture[:, :, 64:] = 0.75
+    picture += rng.normal(0, 0.01, picture.shape).astype(np.float32)
+    before = numbers(small_generator(picture, training=False))[0]
+    after = numbers(with_consensus(small_generator)(picture, training=False))[0]
+    left, right = np.s_[4:-4, 4:12], np.s_[4:-4, 20:28]
+    gap = np.abs(before[left].mean(axis=(0, 1)) - before[right].mean(axis=(0, 1))).max()
+    gap_after = np.abs(after[left].mean(axis=(0, 1)) - after[right].mean(axis=(0, 1))).max()
+
+    for side in (left, right):
+        assert after[side].std(axis=(0, 1)).mean() < 0.75 * before[side].std(axis=(0, 1)).mean()
+    assert gap_after > 0.8 * gap
+
+
+def test_consensus_filters_the_scores_themselves(small_generator: keras.Model) -> None:
+    """Filtering features is filtering logits: half the plain ones, half a guided filter of them."""
+    picture = np.random.default_rng(4).random((1, 128, 128, 1), np.float32)
+    plain = numbers(small_generator(picture, training=False))[0].astype(np.float64)
+    guide = picture[0, ..., 0].reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None].astype(np.float64)
+
+    def around(x: np.ndarray) -> np.ndarray:
+        reach = WINDOW // 2
+        rows = np.stack([x[max(0, at - reach) : at + reach + 1].mean(axis=0) for at in range(32)])
+        columns = [rows[:, max(0, at - reach) : at + reach + 1].mean(axis=1) for at in range(32)]
+        return np.stack(columns, axis=1)
+
+    covariance = around(guide * plain) - around(guide) * around(plain)
+    slope = covariance / (around(guide**2) - around(guide) ** 2 + SMOOTH_BELOW**2)
+    filtered = around(slope) * guide + around(around(plain) - slope * around(guide))
+    given = numbers(with_consensus(small_generator)(picture, training=False))[0]
+
+    assert (plain + filtered) / 2 == pytest.approx(given, abs=0.02)
+
+
+def test_consensus_comes_off_again(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
+    """Training goes on from the plain scores, and the generator that was given stays as it was."""
+    before = numbers(small_generator(some_lightness, training=False))
+    served = with_decoding(with_consensus(small_generator), np.ones(len(color_grid())), 0.5)
+    bare = without_decoding(served)
+
+    assert np.array_equal(before, numbers(bare(some_lightness, training=False)))
+    assert np.array_equal(before, numbers(small_generator(some_lightness, training=False)))
+    assert not np.allclose(before, numbers(with_consensus(bare)(some_lightness, training=False)))
 
 
 def test_the_deep_half_is_the_end_of_the_encoder(small_generator: keras.Model) -> None:

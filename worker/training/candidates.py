@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color import Pixels
-from worker.generator import DECODING, color_grid, with_decoding, without_decoding
+from worker.generator import (
+    DECODING,
+    color_grid,
+    with_consensus,
+    with_decoding,
+    without_decoding,
+)
 from worker.generator_file import in_precision
 from worker.settings import ColorSettings
 from worker.training.evaluate import COLORFUL_ENOUGH, Decoding, Examination
@@ -78,8 +84,9 @@ def candidates(
         ]
     found = []
     for alpha, mixed, prior in mixes:
-        decoding = Examination(mixed, some, RENDER_SIZE).choose(prior, colorful)
-        served = with_decoding(mixed, decoding.shift * prior, decoding.temperature)
+        agreed = with_consensus(mixed)
+        decoding = Examination(agreed, some, RENDER_SIZE).choose(prior, colorful)
+        served = with_decoding(agreed, decoding.shift * prior, decoding.temperature)
         as_saved = in_precision(in_precision(served, "float16"), "float32")
         found.append(Candidate(alpha, as_saved, decoding))
     return found

@@ -28,7 +28,7 @@ BATCH = 8
 LATTICE = 4  # every fourth place of the chroma plane, both ways, is asked for its doubt
 SHIFTS = tuple(number / 40 for number in range(41))  # of the log-prior; from calm to bold
 TEMPERATURES = (0.6, 0.5)  # below 1 surfaces get one color, much below they break into several
-COLORFUL_ENOUGH = 0.75  # of the truth; calmer looks dull, vivider shows more false color
+COLORFUL_ENOUGH = 0.68  # of the truth; calmer looks dull, vivider shows more false color
 ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
 FEWEST_KERNEL_UNITS = 1e-9  # of gray's distance; below it a share of it means nothing
 

@@ -115,6 +115,7 @@ def test_none_is_offered_that_is_duller_than_what_serves(monkeypatch: pytest.Mon
         return Decoding(0.5, 0.6)
 
     monkeypatch.setattr(Examination, "choose", choose)
+    monkeypatch.setattr(offer, "COLORFUL_ENOUGH", 0.75)
     for share in (1.0, 0.8, 0.2):  # of their color, left in the photographs
         gray = [photo.mean(axis=-1, keepdims=True) for photo in photos()]
         pale = [
@@ -124,4 +125,4 @@ def test_none_is_offered_that_is_duller_than_what_serves(monkeypatch: pytest.Mon
         candidates(trained(), PRIOR, None, pale, SERVING)
     dull, between, vivid = asked
 
-    assert evaluate.COLORFUL_ENOUGH == dull < between < vivid == offer.AS_LIFE
+    assert 0.75 == dull < between < vivid == offer.AS_LIFE
