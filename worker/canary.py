@@ -5,8 +5,8 @@ second; how good a working one is, `photochrom evaluate` tells. Measured on the 
 squares of 64 to 512 pixels (chroma: mean; color: what no single tone explains, RMS; CIE units):
 
     generator                                        chroma       color
-    built-in                                         19 to 29     20 to 25
-    built-in, its likeliest colors undecided (T 2)   16           10
+    built-in                                         20 to 32     22 to 28
+    built-in without consensus, undecided (T 2)      16           10
     untrained, plain decoding                        15 to 20     3.8 to 8.3
     collapsed to gray                                0 to 1.2     0 to 2
     collapsed to sepia                               21           2.2 to 2.6
