@@ -62,6 +62,9 @@ def promote_by_hand(home: Path, *versions: str) -> None:
     (home / "state" / "models" / "promotions.json").write_text(json.dumps(history))
 
 
+FIRST_FORM = {"parent": "scratch", "created": CARD["created"], "scores": {"psnr_gain": 1.502}}
+
+
 def say(*arguments: str) -> str:
     """Run a command that goes well, and return what it says."""
     done = CliRunner().invoke(models_app, arguments, catch_exceptions=False)
@@ -107,12 +110,13 @@ class TestList:
         assert "\n2:" not in said
 
     def test_an_older_card_has_open_places(self, home: Path) -> None:
-        """The built-in one has scores on one set; an empty card has none."""
+        """One of the first form has scores on one set; an empty card has none."""
         add(home, 4, {})
+        add(home, 5, FIRST_FORM)
         said = say("list")
 
         assert "4 candidate" == line(said, "4 ")
-        assert "builtin serving 2026-11-22 17:51 scratch 1.50 / -" in line(said, "builtin")
+        assert "5 candidate 2026-11-22 17:51 scratch 1.50 / -" in line(said, "5 ")
 
     def test_a_version_that_cannot_be_read_hides_no_other(self, home: Path) -> None:
         """It has its line, and the fault is told below; so for a promoted one that is gone."""
@@ -193,13 +197,19 @@ class TestShow:
         assert "version 2 (postcards): serving" == line(said, "version")
         assert "promoted 2026-11-22T17:51:02+00:00: better" == line(said, "promoted")
 
-    def test_the_built_in_card_of_an_older_form_is_shown(self, home: Path) -> None:
-        """With the scores it has."""
+    def test_the_built_in_card_is_shown(self, home: Path) -> None:
+        """With its scores on both sets."""
         assert home
         said = say("show", "builtin")
 
         assert line(said, "version").startswith("version builtin: serving")
-        assert "psnr_gain 1.502" == line(said, "psnr_gain")
+        assert "psnr_gain 1.8" in line(said, "psnr_gain")
+
+    def test_a_card_of_the_first_form_is_shown(self, home: Path) -> None:
+        """With the scores it has."""
+        add(home, 5, FIRST_FORM)
+
+        assert "psnr_gain 1.502" == line(say("show", "5"), "psnr_gain")
 
     def test_as_json_it_is_the_whole_card(self, home: Path) -> None:
         """Beside where it lies and what it is."""

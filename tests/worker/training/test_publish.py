@@ -15,7 +15,14 @@ from tests.generators import tiny_generator
 from tests.images import as_rgb, color_scene, gray_scene, save
 from worker.color import Pixels
 from worker.errors import ModelError
-from worker.generator import DECODING, LOGITS, color_grid, without_decoding
+from worker.generator import (
+    DECODING,
+    LOGITS,
+    color_grid,
+    with_consensus,
+    with_decoding,
+    without_decoding,
+)
 from worker.generator_file import load_generator
 from worker.models import ModelStore
 from worker.settings import ReadSettings, TrainSettings
@@ -50,7 +57,9 @@ def _small_exam() -> Iterator[None]:
 def store(tmp_path: Path) -> ModelStore:
     """Make a store in which version 1 serves."""
     store = ModelStore(tmp_path / "models")
-    store.publish(tiny_generator(3), {"decoding": {"shift": 0.0}})
+    agreed = with_consensus(without_decoding(tiny_generator(3)))
+    serving = with_decoding(agreed, np.zeros(len(color_grid())), 0.6)
+    store.publish(serving, {"decoding": {"shift": 0.0}})
     store.promote(1, "for the test", datetime.now(UTC))
     return store
 
