@@ -1,0 +1,1 @@
+"""One file for each kind of image file: how it is read, and how a result is written."""

@@ -1,0 +1,129 @@
+"""What the image formats give and take: pictures as files store them, pages as results are stored.
+
+Pixels come and go in bands of rows, so that no format needs a full-size copy of its own.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worker.color import Pixels
+from worker.errors import ScanError
+from worker.settings import ReadSettings
+
+Kind = Literal["tiff", "jpeg", "png", "webp", "jp2", "bmp", "pnm", "heic", "jxl"]
+Compression = Literal["none", "deflate", "lzw", "packbits", "zstd", "jpeg"]  # of a TIFF
+Resolution = tuple[float, float]  # dots per inch, horizontal and vertical
+Bands = Callable[[], Iterator[Pixels]]  # from the top; (n, W, samples) each, n as it comes
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels with a photograph beside its pixels; empty where a file has none.
+
+    Attributes:
+        exif: the EXIF block: `Exif\\0\\0` and a TIFF structure, whose first directory also holds
+            what a TIFF says in its own (artist, copyright, dates, document and page name).
+        iptc: IPTC-IIM datasets, without Photoshop's wrapping.
+        xmp: the XMP packet.
+        profile: the ICC profile.
+        dpi: resolution, if the file states one.
+        lost: what could not be read and stays behind, in plain words.
+    """
+
+    exif: bytes = b""
+    iptc: bytes = b""
+    xmp: bytes = b""
+    profile: bytes = b""
+    dpi: Resolution | None = None
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a page is stored, as far as its result is stored alike.
+
+    Attributes:
+        bits: of each sample: 1, 2, 4, 8, 16, or 32 for floating point.
+        lossless: whether the file kept every pixel.
+        compression: of a TIFF page; other formats have one way only.
+        big_endian: byte order of a TIFF.
+        big_tiff: whether a TIFF has 64-bit offsets.
+    """
+
+    bits: int = 8
+    lossless: bool = True
+    compression: Compression = "deflate"
+    big_endian: bool = False
+    big_tiff: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One page as its file stores it: not turned upright, in codes of its own profile.
+
+    Attributes:
+        height: rows as stored.
+        width: columns as stored.
+        samples: 1 for gray, 3 for RGB.
+        alpha: whether each pixel has one sample more, its opacity, which is not premultiplied.
+        bands: yields the rows from the top, uint8 or uint16, white high; may be called again.
+        orientation: 1 to 8, as EXIF has it.
+        coding: how it is stored.
+        metadata: what travels with it.
+    """
+
+    height: int
+    width: int
+    samples: int
+    alpha: bool
+    bands: Bands
+    orientation: int = 1
+    coding: Coding = field(default_factory=Coding)
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+@dataclass(frozen=True)
+class ColorPage:
+    """One colored page, ready to be stored: upright, its metadata already that of the result.
+
+    Attributes:
+        height: rows.
+        width: columns.
+        depth: bits of each sample that `strips` yields, 8 or 16.
+        alpha: whether each pixel has a fourth sample, its opacity.
+        strips: yields the rows from the top, (n, W, 3 or 4) uint8 or uint16; called once.
+        coding: how the scan was stored.
+        metadata: to write; the profile is the result's.
+    """
+
+    height: int
+    width: int
+    depth: int
+    alpha: bool
+    strips: Bands
+    coding: Coding
+    metadata: Metadata
+
+
+def check_size(width: int, height: int, settings: ReadSettings, others: int = 0) -> None:
+    """Refuse a picture before it is decoded if it is empty or too large.
+
+    Args:
+        width: columns.
+        height: rows.
+        settings: the limit.
+        others: pixels of the pages before it in the same file.
+
+    Raises:
+        ScanError: with the limit's name.
+    """
+    if width < 1 or height < 1:
+        raise ScanError(f"the image has no pixels ({width} x {height})")
+    if width * height + others > settings.megapixels * 1e6:
+        total = (width * height + others) / 1e6
+        pages = " with the pages before it" if others else ""
+        raise ScanError(
+            f"the image is {width} x {height}{pages} = {total:.0f} megapixels; "
+            f"limits.megapixels allows {settings.megapixels:g}"
+        )

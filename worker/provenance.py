@@ -1,0 +1,71 @@
+"""Where a colored photograph comes from, and what was done to it: what its label and sidecar say."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a result comes from; known before it is written.
+
+    Attributes:
+        name: the scan's file name, as text.
+        sha256: of the scan's file, hexadecimal.
+        model: version of the generator.
+        weights_sha256: of the generator's file, hexadecimal.
+        software: name and version of this program.
+        event: UUID of this coloring.
+        when: it took place; UTC, whole seconds.
+    """
+
+    name: str
+    sha256: str
+    model: str
+    weights_sha256: str
+    software: str
+    event: str
+    when: datetime
+
+
+@dataclass(frozen=True)
+class PageRecord:
+    """What became of one page.
+
+    Attributes:
+        width: columns of the result.
+        height: rows of the result.
+        scan_bits: of each sample of the scan: 1 to 32.
+        bits: of each sample of the result.
+        scan_profile: name of the scan's color profile, or "" if it had none (sRGB was taken).
+        profile: name of the result's color profile.
+        scan_pixels_sha256: of the scan's decoded samples, rows from the top as stored, little-endian.
+        pixels_sha256: of the result's decoded samples, likewise.
+    """
+
+    width: int
+    height: int
+    scan_bits: int
+    bits: int
+    scan_profile: str
+    profile: str
+    scan_pixels_sha256: str
+    pixels_sha256: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was written, for the sidecar.
+
+    Attributes:
+        kind: container of the result.
+        pages: one for each page, in order.
+        settings: how it was colored and written, by name.
+        digital_source_type: IPTC's URI of how the image came to be.
+        lost: what of the scan's metadata stayed behind, in plain words.
+    """
+
+    kind: str
+    pages: tuple[PageRecord, ...]
+    settings: dict[str, str | int | float | bool]
+    digital_source_type: str
+    lost: tuple[str, ...] = field(default=())
