@@ -1,4 +1,4 @@
-"""Where a colored photograph comes from, and what was done to it: what its label and sidecar say."""
+"""Where a colored photograph comes from, and what was done to it, for its label and sidecar."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,7 +38,8 @@ class PageRecord:
         bits: of each sample of the result.
         scan_profile: name of the scan's color profile, or "" if it had none (sRGB was taken).
         profile: name of the result's color profile.
-        scan_pixels_sha256: of the scan's decoded samples, rows from the top as stored, little-endian.
+        scan_pixels_sha256: of the scan's decoded samples, rows from the top as stored,
+            little-endian.
         pixels_sha256: of the result's decoded samples, likewise.
     """
 

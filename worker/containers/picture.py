@@ -19,10 +19,10 @@ Bands = Callable[[], Iterator[Pixels]]  # from the top; (n, W, samples) each, n 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with a photograph beside its pixels; empty where a file has none.
+    r"""What travels with a photograph beside its pixels; empty where a file has none.
 
     Attributes:
-        exif: the EXIF block: `Exif\\0\\0` and a TIFF structure, whose first directory also holds
+        exif: the EXIF block: `Exif\0\0` and a TIFF structure, whose first directory also holds
             what a TIFF says in its own (artist, copyright, dates, document and page name).
         iptc: IPTC-IIM datasets, without Photoshop's wrapping.
         xmp: the XMP packet.
