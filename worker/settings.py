@@ -1,9 +1,11 @@
 """How to color, as plain frozen values; no TensorFlow, no folders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 OutputFormat = Literal["same", "tiff", "png", "jpeg"]
+OutputSpace = Literal["srgb", "adobe-rgb", "display-p3"]
+Corner = Literal["none", "top-left", "top-right", "bottom-left", "bottom-right"]
 EncoderPart = Literal["none", "deep", "all"]
 
 
@@ -32,16 +34,37 @@ class ColorSettings:
 
 
 @dataclass(frozen=True)
+class MarkSettings:
+    """A small mark in the picture itself that says who made its colors.
+
+    Attributes:
+        corner: where it stands; "none" leaves it out.
+        size: height of its letters, as a share of the picture's short side.
+        opacity: 0 (not seen) to 1.
+    """
+
+    corner: Corner = "none"
+    size: float = 0.04
+    opacity: float = 0.6
+
+
+@dataclass(frozen=True)
 class WriteSettings:
     """How a colored photo is encoded.
 
     Attributes:
         format: container of the result; "same" is the scan's own.
         label: write into the file that its color was made by a model (IPTC DigitalSourceType).
+        credit: credit line to write (IPTC); "" keeps the scan's own.
+        space: color space of the result.
+        mark: a visible mark.
     """
 
     format: OutputFormat = "same"
     label: bool = True
+    credit: str = ""
+    space: OutputSpace = "srgb"
+    mark: MarkSettings = field(default_factory=MarkSettings)
 
 
 @dataclass(frozen=True)
