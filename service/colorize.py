@@ -56,7 +56,7 @@ def colorize_files(
                     continue
                 name = _free_name(path, out, config)
                 delivered = outbox.deliver(out, name, partial(colorist.paint, photo, result))
-                log.info("photo.delivered", path=path, output=delivered)
+                log.info("photo.delivered", path=path, output=delivered.path)
             report(start + len(some), len(files), "")
     return refused
 

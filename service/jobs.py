@@ -40,6 +40,9 @@ class Job:
             by a photochrom that did not note it.
         recolor: whether it was colored once and is to be colored again from its original. Its
             earlier photo stays in the outbox until then.
+        output_digest: SHA-256 of the photo in the outbox, hexadecimal; None: there is none yet, or
+            it was delivered by a photochrom that did not note it.
+        event: UUID of the coloring that the photo's sidecar tells of; None: there is no sidecar.
     """
 
     id: int
@@ -59,3 +62,5 @@ class Job:
     finished_at: float | None
     original: PurePosixPath | None = None
     recolor: bool = False
+    output_digest: str | None = None
+    event: str | None = None

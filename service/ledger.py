@@ -175,10 +175,19 @@ class Ledger:
             sql += " WHERE id = ? RETURNING *"
             return [self._all(sql, now, job.id)[0] for job in due]
 
-    def finish(self, job_id: int, *, model: str, now: float) -> Job:
-        """Note that a started job's photo is in the outbox, colored by a model version."""
+    def finish(
+        self,
+        job_id: int,
+        *,
+        model: str,
+        now: float,
+        output_digest: str | None = None,
+        event: str | None = None,
+    ) -> Job:
+        """Note that a started job's photo is in the outbox; for the arguments see `Job`."""
         change = "status = 'finished', recolor = 0, model = ?, reason = NULL, finished_at = ?"
-        return self._change(job_id, change, model, now)
+        change += ", output_digest = ?, event = ?"
+        return self._change(job_id, change, model, now, output_digest, event)
 
     def moved(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
         """Note where in the originals' folder the originals of jobs, by number, lie now."""
@@ -250,6 +259,14 @@ class Ledger:
     def colored(self) -> list[Job]:
         """List the jobs whose photos are in the outbox, or were put there once."""
         return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+
+    def owning(self) -> list[Job]:
+        """List the jobs that own a name in the outbox, whether anything is there yet or not."""
+        return self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+
+    def job(self, job_id: int) -> Job | None:
+        """Return a job as it is now, or None."""
+        return self._one("id = ?", job_id)
 
     def last_model(self) -> str | None:
         """Return the version that colored the last finished photo, or None."""

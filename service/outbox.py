@@ -1,9 +1,10 @@
 """How a colored photo reaches the outbox: whole and lasting under its name, or not at all."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
 from service.disk import (
     PART_PREFIX,
@@ -21,6 +22,24 @@ _SUFFIXES: dict[OutputFormat, tuple[str, ...]] = {
     "png": (".png",),
     "jpeg": (".jpg", ".jpeg"),
 }
+
+CHUNK = 1 << 20  # bytes read back at a time
+
+T = TypeVar("T")
+
+
+class Delivered(NamedTuple, Generic[T]):
+    """A file that is safely in the outbox.
+
+    Attributes:
+        path: the file.
+        sha256: of what lies on the disk, hexadecimal.
+        result: what the function returned that wrote it.
+    """
+
+    path: Path
+    sha256: str
+    result: T
 
 
 def output_name(relative: PurePosixPath, output_format: OutputFormat) -> PurePosixPath:
@@ -52,7 +71,7 @@ def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
     return name.with_name(fitting_name(name.stem, f".{digest[:8]}{name.suffix}"))
 
 
-def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], None]) -> Path:
+def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -> Delivered[T]:
     """Put a photo in the outbox in one step, and make it survive a power cut.
 
     What bore the name before stays until the new photo is complete.
@@ -60,28 +79,40 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], None]
     Args:
         outbox: the outbox's folder.
         name: path in it; missing sub-folders are made.
-        write: is called once with the open file and writes the photo into it.
+        write: is called once with the open file, empty and also readable, and writes the photo.
 
     Returns:
-        The delivered file.
+        The delivered file, with its digest as read back from the disk, and what `write` returned.
 
     Raises:
-        OSError: the disk is full, cannot be written, or failed; nothing unfinished is left.
+        OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
     """
     target = outbox / name
     make_folder(target.parent)
     part = part_path(target.parent)
     try:
-        with part.open("xb") as file:
-            write(file)
+        with part.open("x+b") as file:
+            result = write(file)
             file.flush()
             os.fsync(file.fileno())
+        digest = _digest_on_disk(part)
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
     except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
         part.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
-    return target
+    return Delivered(target, digest, result)
+
+
+def _digest_on_disk(path: Path) -> str:
+    """Compute the SHA-256 of a file that was just synced, from the disk and not from memory."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        # The pages are on the disk by now, so the kernel can forget them, where it knows how.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def sweep(folder: Path) -> int:

@@ -100,7 +100,7 @@ class Pipeline:
         self._reading: dict[Future[Scan], Job] = {}
         self._ready: deque[tuple[Job, Scan, float]] = deque()
         self._coloring: deque[_Batch] = deque()
-        self._writing: dict[Future[Path], _Writing] = {}
+        self._writing: dict[Future[outbox.Delivered[None]], _Writing] = {}
         self.tally = Tally()
         self.originals = Originals(config, moved, ledger.moved)
         self._faults = Faults(config.retry, ledger, self.originals, self.tally)
@@ -254,9 +254,12 @@ class Pipeline:
     def _collect_written(self, now: float, wall: float) -> None:
         for future in [future for future in self._writing if future.done()]:
             job, _photo, model = self._writing[future]
-            if self._outcome(job, future, now, wall) is not None:
+            delivered = self._outcome(job, future, now, wall)
+            if delivered is not None:
                 # As the ledger has it now: the same scan may have been dropped again meanwhile.
-                finished = self._ledger.finish(job.id, model=model, now=wall)
+                finished = self._ledger.finish(
+                    job.id, model=model, now=wall, output_digest=delivered.sha256
+                )
                 self._faults.trouble.end()
                 self.tally.finished += 1
                 self._log_delivery(finished, wall)

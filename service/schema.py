@@ -46,7 +46,14 @@ CREATE TABLE serving (
 );
 """
 
-MIGRATIONS = (VERSION_1, VERSION_2)  # each leads from the version before it to its own
+# Of the delivered photo: its SHA-256, and the UUID of the coloring that its sidecar tells of. Both
+# are NULL for photos of an earlier photochrom.
+VERSION_3 = """
+ALTER TABLE jobs ADD COLUMN output_digest TEXT;
+ALTER TABLE jobs ADD COLUMN event TEXT;
+"""
+
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"
 

@@ -82,6 +82,7 @@ def test_every_job_of_the_first_form_is_carried_over(path: Path) -> None:
             assert (name, status, model) == (str(job.path), job.status, job.model)
             assert (f"{number:064}", Snapshot(5, 6, 2**64 - 1, 8)) == (job.digest, job.snapshot)
             assert (None, False) == (job.original, job.recolor)
+            assert (None, None) == (job.output_digest, job.event)
 
 
 def test_work_goes_on_after_the_change(path: Path) -> None:

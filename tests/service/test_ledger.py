@@ -365,6 +365,44 @@ class TestQuestions:
         assert 2 == ledger.finished_since(1.0)
         assert "2" == ledger.last_model()
 
+    def test_what_was_delivered_is_kept(self, ledger: Ledger) -> None:
+        """Its digest and its event, until it is colored again; an older photochrom gave neither."""
+        for name in ("a.jpg", "b.jpg"):
+            queue(ledger, name)
+        ledger.claim(2, 0.0, in_flight=0)
+        ledger.finish(1, model="1", now=1.0, output_digest=A, event="first")
+        ledger.finish(2, model="1", now=1.0)
+        seen = [ledger.job(number) for number in (1, 2)]
+        ledger.recolor([1], 2.0)
+        seen += ledger.claim(1, 2.0, in_flight=0)
+        seen.append(ledger.finish(1, model="2", now=3.0, output_digest=B, event="second"))
+
+        assert [(A, "first"), (None, None), (A, "first"), (B, "second")] == [
+            (job.output_digest, job.event) for job in seen if job
+        ]
+
+    def test_a_job_is_asked_for_by_its_number(self, ledger: Ledger) -> None:
+        """None where there is none."""
+        job = queue(ledger, "a.jpg")
+
+        assert job == ledger.job(job.id)
+        assert ledger.job(99) is None
+
+    def test_all_that_own_a_name_in_the_outbox_are_listed(self, ledger: Ledger) -> None:
+        """All but those that failed without ever having been delivered."""
+        for name in ("finished", "rejected", "lost", "started", "queued"):
+            queue(ledger, f"{name}.jpg")
+        ledger.claim(4, 0.0, in_flight=0)
+        for number in (1, 3):
+            ledger.finish(number, model="1", now=1.0)
+        ledger.fail(2, "too dark", 1.0)
+        ledger.recolor([3], 1.0)
+        ledger.fail(3, "the original is gone", 2.0)
+
+        assert ["finished.jpg", "lost.jpg", "started.jpg", "queued.jpg"] == [
+            str(job.output) for job in ledger.owning()
+        ]
+
 
 class TestColoringAgain:
     """A finished photo is queued once more; its earlier result stays its own meanwhile."""

@@ -1,6 +1,7 @@
 """A colored photo is in the outbox whole, or not at all."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path, PurePosixPath
@@ -59,18 +60,63 @@ def test_names_of_any_length_become_names_that_fit() -> None:
 
 def test_a_photo_is_delivered_into_sub_folders_that_are_made(tmp_path: Path) -> None:
     """And nothing else is left there."""
-    path = deliver(tmp_path / "outbox", NAME, photo)
+    path = deliver(tmp_path / "outbox", NAME, photo).path
 
     assert path == tmp_path / "outbox" / NAME
     assert path.read_bytes() == b"color"
     assert [path] == list(path.parent.iterdir())
 
 
+def test_what_was_delivered_is_told_with_its_digest(tmp_path: Path) -> None:
+    """As sha256sum gives it, though it was not written from the first byte to the last."""
+
+    def tiff(file: BinaryIO) -> str:
+        file.write(b"header")
+        file.write(bytes(3 << 20))
+        file.seek(0)
+        file.write(b"H")
+        return "two pages"
+
+    delivered = deliver(tmp_path, NAME, tiff)
+    expected = hashlib.sha256(b"Header" + bytes(3 << 20)).hexdigest()
+
+    assert (tmp_path / NAME, expected, "two pages") == delivered
+
+
+def test_the_digest_is_of_what_the_disk_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of what was given to it: a bit that falls over on its way is in the digest."""
+    whole = os.fsync
+
+    def flaky(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.pwrite(descriptor, b"C", 0)
+        whole(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flaky)
+    delivered = deliver(tmp_path, NAME, photo)
+
+    assert hashlib.sha256(b"Color").hexdigest() == delivered.sha256
+
+
+def test_the_file_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    """Some formats look back, and find the file empty at first."""
+
+    def look_back(file: BinaryIO) -> bytes:
+        before = file.read()
+        photo(file)
+        file.seek(0)
+        return before + file.read()
+
+    assert b"color" == deliver(tmp_path, NAME, look_back).result
+
+
 def test_a_photo_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     """As the umask says, not only for its owner."""
     before = os.umask(0o027)
     try:
-        path = deliver(tmp_path, NAME, photo)
+        path = deliver(tmp_path, NAME, photo).path
     finally:
         os.umask(before)
 
@@ -81,14 +127,14 @@ def test_a_name_of_255_bytes_is_delivered(tmp_path: Path) -> None:
     """The unfinished file's name does not grow with it."""
     name = PurePosixPath("a" * 251 + ".jpg")
 
-    assert deliver(tmp_path, name, photo).exists()
+    assert deliver(tmp_path, name, photo).path.exists()
 
 
 def test_delivering_again_replaces_the_photo(tmp_path: Path) -> None:
     """So a delivery repeated after a crash does no harm."""
-    deliver(tmp_path, NAME, lambda file: file.write(b"first") and None)
+    deliver(tmp_path, NAME, lambda file: file.write(b"first"))
 
-    assert deliver(tmp_path, NAME, photo).read_bytes() == b"color"
+    assert deliver(tmp_path, NAME, photo).path.read_bytes() == b"color"
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -96,7 +142,7 @@ def test_a_full_disk_leaves_the_old_photo_and_nothing_unfinished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Whichever step fails, and the error reaches the caller."""
-    target = deliver(tmp_path, NAME, lambda file: file.write(b"old") and None)
+    target = deliver(tmp_path, NAME, lambda file: file.write(b"old")).path
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -138,7 +184,7 @@ def test_a_photo_is_not_in_the_outbox_before_it_is_complete(tmp_path: Path) -> N
 
 def test_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path: Path) -> None:
     """In sub-folders too."""
-    kept = [deliver(tmp_path, NAME, photo), tmp_path / ".hidden", tmp_path / "mine.part"]
+    kept = [deliver(tmp_path, NAME, photo).path, tmp_path / ".hidden", tmp_path / "mine.part"]
     for path in kept[1:]:
         path.touch()
     for folder in (tmp_path, tmp_path / "sub"):
