@@ -1,55 +1,117 @@
-"""Lightness and chroma to RGB and back, in CIE L*a*b* (D65) and sRGB; pure functions of arrays.
+"""Lightness and chroma to RGB and back, in CIE L*a*b* (D65); pure functions of arrays.
 
 Lightness is sacred: where a color does not fit into the gamut, its chroma gives way. Full-size work
-goes by strips, so that
-no full-size float copy is ever held.
+goes by strips, so that no full-size float copy is ever held.
 """
 
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# cv2's and numpy's stubs lose the dtype at every step, so it is promised here and in docstrings,
-# and held by tests.
+from worker.chroma import fit_chroma, guide_size, offsets, widen
+
+# cv2's and numpy's stubs lose the dtype, so it is promised here and held by tests.
 Floats = NDArray[Any]  # float32
 Pixels = NDArray[Any]  # uint8 or uint16
 
-# sRGB (IEC 61966-2-1) with its D65 white divided out: linear RGB = Y + RGB_FROM_XZ @ (x - Y, z -
-# Y),
-# where x = X / Xn and z = Z / Zn. The rows of the full matrix sum to one, so Y needs no column of
-# its own.
-XYZ_FROM_RGB = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
-WHITE = XYZ_FROM_RGB.sum(axis=1)
-RGB_FROM_XZ = (np.linalg.inv(XYZ_FROM_RGB) * WHITE)[:, [0, 2]]
-LUMINANCE = XYZ_FROM_RGB[1]
-
+WHITE = np.array([0.9504700, 1.0000001, 1.0888300])  # XYZ of D65, the sums of sRGB's rows below
 STRIP_PIXELS = 1 << 16  # small enough for the processor's cache, large enough to hide Python
-GUIDE_SIDE = 256  # long side, in pixels, at which chroma is fitted to the scan's edges
-GUIDE_RADIUS = 5  # of the fit's window, in guide pixels: a little over a chroma cell
-GUIDE_EPSILON = 2e-4  # variance of lightness (0..1) below which an edge is taken for noise
 LEVELS = np.float32(65535)  # of linear light, in tables
-CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
 
-class ChromaFit(NamedTuple):
-    """Chroma as slope * lightness + offset at each place; both (h, w, 2) float32."""
+class Tone(NamedTuple):
+    """What each gray code stands for; both (2 ** depth,) float32 in 0..1."""
 
-    slope: Floats
-    offset: Floats
+    luminance: Floats  # relative, CIE Y
+    lightness: Floats  # CIE L* / 100
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """An RGB color space with a D65 white; codes are its own, light is linear in 0..1.
+
+    Attributes:
+        name: as `output.space` has it.
+        xyz_from_rgb: (3, 3), of linear light.
+        gamma: its transfer curve is a power; None for sRGB's own curve.
+    """
+
+    name: str
+    xyz_from_rgb: Floats
+    gamma: float | None = None
+
+    @cached_property
+    def luminance(self) -> Floats:
+        """What each channel gives to Y, (3,)."""
+        return self.xyz_from_rgb[1]
+
+    @cached_property
+    def rgb_from_xz(self) -> Floats:
+        """With the white divided out, RGB = Y + this @ (X / Xn - Y, Z / Zn - Y); (3, 2).
+
+        The rows of the full matrix sum to one, so that Y needs no column of its own.
+        """
+        return (np.linalg.inv(self.xyz_from_rgb) * WHITE)[:, [0, 2]]
+
+    def linear(self, encoded: Floats) -> Floats:
+        """Undo the transfer curve; 0..1 to 0..1."""
+        return srgb_to_linear(encoded) if self.gamma is None else encoded**self.gamma
+
+    def encoded(self, linear: Floats) -> Floats:
+        """Apply the transfer curve; 0..1 to 0..1, float32."""
+        if self.gamma is not None:
+            return np.asarray(cv2.pow(linear, 1 / self.gamma)).reshape(linear.shape)
+        bent = np.asarray(cv2.pow(linear, 1 / 2.4)).reshape(linear.shape)
+        bent = bent * np.float32(1.055) - np.float32(0.055)
+        return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), bent)
+
+    @cached_property
+    def codes_of_levels(self) -> NDArray[np.uint8]:
+        """8-bit codes of linear light in 65,536 levels, (65536,).
+
+        Finer than a code everywhere, but that a power's code 1, of 0.005 L*, is never met.
+        """
+        levels = np.arange(65536, dtype=np.float32) / LEVELS
+        return np.rint(self.encoded(levels) * 255).astype(np.uint8)
+
+    @cached_property
+    def luminance_of_step(self) -> Floats:
+        """How much Y one step of a channel's 16-bit code makes, at each code: (3, 65536)."""
+        edges = self.linear(np.clip(np.arange(65537) - 0.5, 0, 65535) / 65535)
+        return (self.luminance[:, None] * np.diff(edges)).astype(np.float32)
 
 
 def srgb_to_linear(encoded: Floats) -> Floats:
     """Undo the sRGB transfer curve; 0..1 to 0..1."""
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def _of_primaries(*places: tuple[float, float]) -> Floats:
+    """Give XYZ of linear RGB from x and y of red, green and blue, with D65 as its white."""
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in places]).T
+    return np.asarray(columns * np.linalg.solve(columns, WHITE))
+
+
+SRGB = Space(  # IEC 61966-2-1
+    "srgb",
+    np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    ),
+)
+# Adobe RGB (1998) Color Image Encoding, 4.3; Display P3 is DCI-P3's colors with sRGB's white.
+ADOBE_RGB = Space("adobe-rgb", _of_primaries((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), 563 / 256)
+DISPLAY_P3 = Space("display-p3", _of_primaries((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)))
+SPACES = {space.name: space for space in (SRGB, ADOBE_RGB, DISPLAY_P3)}
+LUMINANCE = SRGB.luminance
 
 
 def lightness_of_luminance(luminance: Floats) -> Floats:
@@ -61,18 +123,34 @@ def _f(t: Floats) -> Floats:
     return np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
 
 
-@cache
-def _tables(depth: int) -> tuple[Floats, Floats]:
-    """Luminance (0..1) and lightness (0..1) of each sRGB gray code of `depth` bits."""
-    luminance = srgb_to_linear(np.arange(2**depth) / (2**depth - 1))
-    return luminance.astype(np.float32), (lightness_of_luminance(luminance) / 100).astype(
-        np.float32
+def tone_of_luminance(luminance: Floats) -> Tone:
+    """Make a tone of the luminance (0..1) of each code, (256,) or (65536,)."""
+    return Tone(
+        luminance.astype(np.float32), (lightness_of_luminance(luminance) / 100).astype(np.float32)
     )
+
+
+@cache
+def srgb_tone(depth: int) -> Tone:
+    """Return the tone of sRGB gray codes of `depth` bits, 8 or 16."""
+    return tone_of_luminance(srgb_to_linear(np.arange(2**depth) / (2**depth - 1)))
 
 
 def bit_depth(pixels: Pixels) -> int:
     """Return 8 or 16, the bits of each sample of `pixels`."""
     return pixels.dtype.itemsize * 8
+
+
+def pixel_type(depth: int) -> type[np.uint8 | np.uint16]:
+    """Return the type of samples of 8 or 16 bits."""
+    return np.uint8 if depth == 8 else np.uint16
+
+
+def to_8_bit(pixels: Pixels) -> Pixels:
+    """Scale (never clip) 16-bit codes to 8 bits; 8-bit ones come back as they are."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def lightness(gray: Pixels) -> Floats:
@@ -84,12 +162,12 @@ def lightness(gray: Pixels) -> Floats:
     Returns:
         the same shape, float32 in 0..1.
     """
-    return _tables(bit_depth(gray))[1][gray]
+    return srgb_tone(bit_depth(gray)).lightness[gray]
 
 
 def linear_of_codes(codes: Pixels) -> Floats:
     """Undo the sRGB transfer curve of codes of any shape; float32 in 0..1."""
-    return _tables(bit_depth(codes))[0][codes]
+    return srgb_tone(bit_depth(codes)).luminance[codes]
 
 
 def gray_of_rgb(rgb: Pixels) -> Pixels:
@@ -133,78 +211,49 @@ def in_gamut_ab(ab: Floats) -> NDArray[np.bool_]:
     luminance = _f_inverse(fy)  # (100, 1)
     dx = _f_inverse(fy + ab[:, 0] / 500) - luminance  # (100, K)
     dz = _f_inverse(fy - ab[:, 1] / 200) - luminance
-    rgb = luminance + np.stack([to_x * dx + to_z * dz for to_x, to_z in RGB_FROM_XZ])
+    rgb = luminance + np.stack([to_x * dx + to_z * dz for to_x, to_z in SRGB.rgb_from_xz])
     return np.asarray(((rgb >= 0) & (rgb <= 1)).all(axis=0).any(axis=0))
 
 
-def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
-    """Fit chroma to lightness around each pixel, to enlarge it along the scan's own edges.
-
-    The fast guided filter of He and Sun (2015), arXiv:1505.00996: within a window, ab = slope *
-    lightness + offset. What it smoothed away beside the edges is put back into the offset, so that
-    the fit, made small again, is the chroma it was given (back-projection, Irani and Peleg 1991).
+def merge_strips(
+    gray: Pixels, ab: Floats, tone: Tone, space: Space, small: Pixels | None = None
+) -> Iterator[Pixels]:
+    """Lay chroma over a scan's own lightness, at the scan's full size and depth, strip by strip.
 
     Args:
-        guide: (h, w) float32 lightness in 0..1, the scan made small.
-        ab: (s, t, 2) float32, CIE units, of any size; it covers the same picture as `guide`.
-
-    Returns:
-        the fit, at the size of `guide`.
-    """
-    height, width = guide.shape
-    large = np.asarray(cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR))
-    mean_l = _box(guide)
-    mean_ab = _box(large)
-    variance = _box(guide * guide) - mean_l * mean_l
-    covariance = _box(large * guide[..., None]) - mean_ab * mean_l[..., None]
-    slope = covariance / (np.maximum(variance, 0.0) + GUIDE_EPSILON)[..., None]
-    slope, offset = _box(slope), _box(mean_ab - slope * mean_l[..., None])
-    fitted = slope * guide[..., None] + offset
-    lost = ab - cv2.resize(fitted, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
-    offset += cv2.resize(lost, (width, height), interpolation=cv2.INTER_LINEAR)
-    return ChromaFit(slope, offset)
-
-
-def _box(plane: Floats) -> Floats:
-    side = 2 * GUIDE_RADIUS + 1
-    return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT_101))
-
-
-def guide_size(height: int, width: int) -> tuple[int, int]:
-    """Return the (height, width) at which chroma is fitted; never larger than the scan."""
-    scale = min(1.0, GUIDE_SIDE / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def merge(gray: Pixels, ab: Floats, small: Pixels | None = None) -> Pixels:
-    """Lay chroma over a scan's own lightness, at the scan's full size and depth.
-
-    Args:
-        gray: (H, W) uint8 or uint16 sRGB gray codes.
+        gray: (H, W) uint8 or uint16, codes of `tone`.
         ab: (s, t, 2) float32 chroma in CIE units, of any size, covering the same picture.
-        small: `gray` made smaller, if the caller has it: shrinking a large scan takes as long as
-            coloring it.
+        tone: what each code of `gray` stands for.
+        space: of the result.
+        small: `gray` made smaller, in sRGB gray codes, if the caller has it: shrinking a large scan
+            takes as long as coloring it.
 
-    Returns:
-        (H, W, 3) sRGB, dtype of `gray`. Its L* is the scan's but for the rounding to whole codes;
-        where the color would leave the gamut it is desaturated at constant luminance until it fits.
+    Yields:
+        (n, W, 3) codes of `space` from the top, dtype of `gray`. Their L* is the scan's but for the
+        rounding to whole codes; where the color would leave the gamut of `space` it is desaturated
+        at constant luminance until it fits.
     """
     height, width = gray.shape
     h, w = guide_size(height, width)
-    guide = cv2.resize(gray if small is None else small, (w, h), interpolation=cv2.INTER_AREA)
-    fit = fit_chroma(lightness(np.asarray(guide)), ab)
-    # From here on in CIE's f(Y) instead of lightness, and in its offsets a/500 and -b/200 instead
-    # of ab.
-    scale = np.array([1 / 500, -1 / 200], np.float32)
-    slope = fit.slope * scale * np.float32(1.16)
-    offset = fit.offset * scale - slope * np.float32(16 / 116)
-    planes = np.concatenate([slope, offset], axis=-1)  # (h, w, 4)
-    wide = cv2.split(cv2.resize(planes, (width, h), interpolation=cv2.INTER_LINEAR))  # (h, W) each
-    rgb = np.empty((height, width, 3), gray.dtype)
+    if small is None:
+        guide = tone.lightness[cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA)]
+    else:
+        guide = lightness(np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_AREA)))
+    wide = widen(fit_chroma(guide, ab), width)
     for rows in strips(height, width):
-        rgb[rows] = _merge_strip(
-            gray[rows], *(_rows_of(np.asarray(plane), rows, height) for plane in wide)
-        )
+        strip = gray[rows]
+        fy = np.asarray(cv2.LUT(strip, tone.lightness)) * np.float32(100 / 116)
+        fy += np.float32(16 / 116)
+        dx, dz = offsets(wide, rows, height, fy)
+        yield _colored(np.asarray(cv2.LUT(strip, tone.luminance)), dx, dz, space, bit_depth(gray))
+
+
+def merge(gray: Pixels, ab: Floats, small: Pixels | None = None) -> Pixels:
+    """Give `merge_strips` in one piece, from and to sRGB: (H, W, 3), dtype of `gray`."""
+    rgb = np.empty((*gray.shape, 3), gray.dtype)
+    painted = merge_strips(gray, ab, srgb_tone(bit_depth(gray)), SRGB, small)
+    for rows, strip in zip(strips(*gray.shape), painted, strict=True):
+        rgb[rows] = strip
     return rgb
 
 
@@ -214,28 +263,9 @@ def strips(height: int, width: int) -> list[slice]:
     return [slice(top, min(top + step, height)) for top in range(0, height, step)]
 
 
-def _rows_of(plane: Floats, rows: slice, height: int) -> Floats:
-    """Enlarge a plane (h, W) bilinearly to (height, W), but only `rows` of it."""
-    h = len(plane)
-    at = np.clip((np.arange(rows.start, rows.stop) + 0.5) * h / height - 0.5, 0, h - 1)
-    above = np.minimum(at.astype(np.intp), max(h - 2, 0))
-    upper, lower = plane[above], plane[np.minimum(above + 1, h - 1)]
-    np.subtract(lower, upper, out=lower)
-    np.multiply(lower, (at - above).astype(np.float32)[:, None], out=lower)
-    return np.asarray(np.add(upper, lower, out=upper))
-
-
-def _merge_strip(
-    gray: Pixels, slope_a: Floats, slope_b: Floats, offset_a: Floats, offset_b: Floats
-) -> Floats:
-    """Give RGB codes (n, W, 3) of a strip (n, W); in place, for memory takes the time."""
-    depth = bit_depth(gray)
-    luminances, lights = _tables(depth)
-    y = np.asarray(cv2.LUT(gray, luminances))
-    fy = np.asarray(cv2.LUT(gray, lights)) * np.float32(100 / 116) + np.float32(16 / 116)
-    dx = _cube_offset(fy, slope_a, offset_a, CHROMA_LIMIT / 500)
-    dz = _cube_offset(fy, slope_b, offset_b, CHROMA_LIMIT / 200)
-    channels = [cv2.addWeighted(dx, to_x, dz, to_z, 0.0) for to_x, to_z in RGB_FROM_XZ]
+def _colored(y: Floats, dx: Floats, dz: Floats, space: Space, depth: int) -> Pixels:
+    """Give codes (n, W, 3) of luminance and offsets (n, W); in place, for memory takes the time."""
+    channels = [cv2.addWeighted(dx, to_x, dz, to_z, 0.0) for to_x, to_z in space.rgb_from_xz]
     # They have no luminance, so one of them is >= 0 and one <= 0; scaling all three moves along
     # constant Y.
     tiny = np.float32(1e-12)
@@ -249,23 +279,9 @@ def _merge_strip(
     for channel in channels:
         np.multiply(channel, keep, out=channel)
         np.add(channel, y, out=channel)
-    return np.asarray(cv2.merge([_codes_of_levels(channel, depth) for channel in channels]))
-
-
-def _cube_offset(fy: Floats, slope: Floats, offset: Floats, limit: float) -> Floats:
-    """Give (fy + d)^3 - fy^3 for d = slope * fy + offset within the limit; overwrites `slope`.
-
-    Below L* 8 CIE's f is a straight line and not a cube root; there this errs in chroma that no eye
-    sees, never in luminance.
-    """
-    d = np.multiply(slope, fy, out=slope)
-    np.add(d, offset, out=d)
-    np.clip(d, -limit, limit, out=d)
-    thrice = fy * np.float32(3)
-    result = d + thrice
-    np.multiply(result, d, out=result)
-    np.add(result, np.multiply(thrice, fy, out=thrice), out=result)
-    return np.multiply(result, d, out=result)
+    if depth == 16:
+        return _fine_codes(channels, space)
+    return np.asarray(cv2.merge([_coarse_codes(channel, space) for channel in channels]))
 
 
 def _f_inverse(f: Floats) -> Floats:
@@ -275,34 +291,40 @@ def _f_inverse(f: Floats) -> Floats:
     return above * above * above + f.dtype.type(3 * (6 / 29) ** 2) * np.minimum(f - knee, 0)
 
 
-@cache
-def _codes_of_linear() -> NDArray[np.uint8]:
-    """8-bit sRGB codes of linear light quantized to 16 bits; finer than a code everywhere."""
-    return np.rint(_curve(np.arange(65536, dtype=np.float32) / 65535) * 255).astype(np.uint8)
-
-
-def _curve(linear: Floats) -> Floats:
-    bent = cv2.pow(linear, 1 / 2.4).reshape(linear.shape) * np.float32(1.055) - np.float32(0.055)
-    return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), bent)
-
-
 def encode(linear: Floats, depth: int) -> Pixels:
     """Apply the sRGB transfer curve and round to whole codes.
 
     Args:
-        linear: 0..1 (a rounding error beyond is clipped).
-        depth: 8 or 16 bits.
-
-    Returns:
-        the same shape, uint8 or uint16.
+        linear: 0..1 (a rounding error beyond is clipped), of any shape.
+        depth: 8 or 16 bits, of what is returned.
     """
-    return _codes_of_levels(np.clip(linear, 0, 1) * LEVELS, depth)
-
-
-def _codes_of_levels(levels: Floats, depth: int) -> Pixels:
-    """Encode as `encode` does; levels are linear light in 0..65535, and are overwritten."""
+    levels = np.clip(linear, 0, 1) * LEVELS
     if depth == 8:
-        rounded = np.add(levels, np.float32(0.5), out=levels).astype(np.uint16)
-        return np.asarray(cv2.LUT(rounded, _codes_of_linear()))
-    linear = np.clip(np.divide(levels, LEVELS, out=levels), 0, 1, out=levels)
-    return np.rint(_curve(linear) * LEVELS).astype(np.uint16)
+        return _coarse_codes(levels, SRGB)
+    return np.rint(SRGB.encoded(levels / LEVELS) * LEVELS).astype(np.uint16)
+
+
+def _coarse_codes(levels: Floats, space: Space) -> Pixels:
+    """Give 8-bit codes of linear light in 0..65535, which is overwritten."""
+    rounded = np.add(levels, np.float32(0.5), out=levels).astype(np.uint16)
+    return np.asarray(cv2.LUT(rounded, space.codes_of_levels))
+
+
+def _fine_codes(channels: list[Floats], space: Space) -> Pixels:
+    """Give 16-bit codes (n, W, 3) of linear light in 0..65535, three (n, W).
+
+    A channel is rounded up or down so that luminance comes nearest: what was rounded off the
+    heaviest is made up for by the next, by one code at most.
+    """
+    codes = [np.empty(0)] * 3
+    owed: Floats | None = None
+    for channel in np.argsort(-space.luminance):
+        linear = np.clip(np.divide(channels[channel], LEVELS, out=channels[channel]), 0, 1)
+        exact = space.encoded(linear) * LEVELS
+        step = space.luminance_of_step[channel]
+        near = np.asarray(cv2.LUT(np.rint(exact).astype(np.uint16), step))
+        wanted = exact if owed is None else exact + np.clip(owed / near, -0.99, 0.99)
+        code = np.clip(np.rint(wanted), 0, LEVELS)
+        codes[channel] = code.astype(np.uint16)
+        owed = (exact - code) * near if owed is None else owed + (exact - code) * near
+    return np.asarray(cv2.merge(codes))

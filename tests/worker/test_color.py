@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.images import as_rgb, color_scene, dtype_of, gray_scene
-from worker import color
+from worker import chroma, color
 from worker.scan import Scan
 
 LIMIT = {8: 1.0, 16: 0.1}  # L* units that merge may be off at each depth
@@ -205,10 +205,10 @@ def test_chroma_without_edges_is_smooth() -> None:
 @given(st.integers(1, 30_000), st.integers(1, 30_000))
 def test_the_guide_is_never_larger_than_the_scan(height: int, width: int) -> None:
     """The guide keeps the proportions, at most at GUIDE_SIDE, and has at least one pixel."""
-    h, w = color.guide_size(height, width)
+    h, w = chroma.guide_size(height, width)
 
-    assert 1 <= h <= min(height, color.GUIDE_SIDE)
-    assert 1 <= w <= min(width, color.GUIDE_SIDE)
+    assert 1 <= h <= min(height, chroma.GUIDE_SIDE)
+    assert 1 <= w <= min(width, chroma.GUIDE_SIDE)
 
 
 def test_lab_agrees_with_the_book() -> None:
