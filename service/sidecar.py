@@ -1,0 +1,267 @@
+"""The sidecar `NAME.json` beside each colored photo: what it was made from, by what, and when.
+
+docs/sidecar.md explains every field. A sidecar carries the SHA-256 of its own text, so that a bit
+that falls over is noticed without any ledger.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import socket
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
+
+from service import outbox
+from service.disk import LONGEST_NAME, fitting_name
+from service.outbox import Delivered
+from service.stability import Snapshot
+from worker.errors import PhotochromError
+from worker.provenance import Origin, Record
+
+VERSION = 1  # of the schema; a field that is added, taken away or changed makes the next one
+SUFFIX = ".json"
+ZEROS = "0" * 64  # stand for a sidecar's own digest while that is computed
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SidecarError(PhotochromError):
+    """A sidecar is damaged, was altered, or was written by a newer photochrom."""
+
+
+def storable(value: Any) -> Any:
+    """Return a text without the parts of a file's name that are not UTF-8; others as they are."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(storable)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal")]
+
+
+class Part(BaseModel):
+    """What all parts of a sidecar share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class File(Part):
+    """A file as it was when the photo was delivered."""
+
+    path: Text = Field(description="in its folder; what is not UTF-8 stands as \\udcXX")
+    path_bytes: str | None = Field(description="the path in base64, if it is not UTF-8")
+    sha256: Digest
+    size: NonNegativeInt = Field(description="bytes")
+
+    @property
+    def name(self) -> PurePosixPath:
+        """The path, byte by byte as it was."""
+        if self.path_bytes is None:
+            return PurePosixPath(self.path)
+        return PurePosixPath(os.fsdecode(base64.b64decode(self.path_bytes)))
+
+
+class Source(File):
+    """The scan."""
+
+    modified: AwareDatetime | None = Field(description="its time of modification, if it is a date")
+
+
+class Output(File):
+    """The colored photo."""
+
+    kind: Text = Field(description="container, such as tiff")
+
+
+class Page(Part):
+    """One page; see `worker.provenance.PageRecord`."""
+
+    width: PositiveInt = Field(description="columns of the result")
+    height: PositiveInt = Field(description="rows of the result")
+    scan_bits: PositiveInt = Field(description="of each sample of the scan")
+    bits: PositiveInt = Field(description="of each sample of the result")
+    scan_profile: Text = Field(description="name of the scan's color profile; empty: it had none")
+    profile: Text = Field(description="name of the result's color profile")
+    scan_pixels_sha256: Digest
+    pixels_sha256: Digest
+
+
+class Model(Part):
+    """The generator that chose the colors."""
+
+    version: Text
+    weights_sha256: Digest
+
+
+class Sidecar(Part):
+    """What is known of one coloring."""
+
+    schema_: Annotated[Literal["photochrom sidecar 1"], Field(alias="schema")] = (
+        "photochrom sidecar 1"
+    )
+    event: UUID = Field(description="of this coloring; also in the photo's XMP history")
+    digital_source_type: Text = Field(description="IPTC's URI of how the image came to be")
+    source: Source
+    output: Output
+    pages: tuple[Page, ...]
+    model: Model
+    software: Text = Field(description="name and version")
+    settings: dict[Text, bool | int | float | Text]
+    read: AwareDatetime = Field(description="when work on the scan began")
+    colored: AwareDatetime = Field(description="when the photo was colored")
+    host: Text = Field(description="name of the machine")
+    lost: tuple[Text, ...] = Field(description="the scan's metadata that the photo does not carry")
+    own_sha256: Annotated[
+        Digest, Field(description="of this file, with these digits written as 0")
+    ] = ZEROS
+
+
+def sidecar_name(name: PurePosixPath) -> PurePosixPath:
+    """Name the sidecar of a colored photo.
+
+    Args:
+        name: the photo's path in the outbox.
+
+    Returns:
+        `NAME.json` in the same folder. Where that has more than 255 bytes, NAME is shortened and
+        followed by 16 digits of its SHA-256, so that no two photos share one.
+    """
+    if len(os.fsencode(name.name + SUFFIX)) <= LONGEST_NAME:
+        return name.with_name(name.name + SUFFIX)
+    digits = hashlib.sha256(os.fsencode(name.name)).hexdigest()[:16]
+    return name.with_name(fitting_name(name.name, f".{digits}{SUFFIX}"))
+
+
+def describe(
+    origin: Origin,
+    delivered: Delivered[Record],
+    *,
+    source: PurePosixPath,
+    snapshot: Snapshot,
+    output: PurePosixPath,
+    read: datetime,
+) -> Sidecar:
+    """Put together what is known of a coloring, whose photo is in the outbox by now.
+
+    Args:
+        origin: what was known before it was written.
+        delivered: the photo, and what was written.
+        source: the scan's path in the inbox.
+        snapshot: how the scan looked when it was read.
+        output: the photo's path in the outbox.
+        read: when work on the scan began; UTC.
+
+    Raises:
+        OSError: the photo cannot be looked at.
+    """
+    record = delivered.result
+    return Sidecar(
+        event=UUID(origin.event),
+        digital_source_type=record.digital_source_type,
+        source=Source(
+            **_path(source),
+            sha256=origin.sha256,
+            size=snapshot.size,
+            modified=_moment(snapshot.mtime_ns),
+        ),
+        output=Output(
+            **_path(output),
+            sha256=delivered.sha256,
+            size=delivered.path.stat().st_size,
+            kind=record.kind,
+        ),
+        pages=tuple(Page(**asdict(page)) for page in record.pages),
+        model=Model(version=origin.model, weights_sha256=origin.weights_sha256),
+        software=origin.software,
+        settings=record.settings,
+        read=read,
+        colored=origin.when,
+        host=socket.gethostname(),
+        lost=record.lost,
+    )
+
+
+def deliver_sidecar(folder: Path, sidecar: Sidecar) -> Path:
+    """Put a sidecar beside its photo in the outbox, in one step.
+
+    Raises:
+        OSError: the disk is full, cannot be written or read, or failed.
+    """
+    text = sealed(sidecar)
+    name = sidecar_name(sidecar.output.name)
+    return outbox.deliver(folder, name, lambda file: file.write(text)).path
+
+
+def sealed(sidecar: Sidecar) -> bytes:
+    """Write a sidecar out, with the digest of its own text in it."""
+    blank = sidecar.model_copy(update={"own_sha256": ZEROS})
+    text = blank.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+    at = text.rindex(ZEROS.encode())  # its own is the last of the fields
+    return text[:at] + hashlib.sha256(text).hexdigest().encode() + text[at + len(ZEROS) :]
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read a sidecar, and make sure that it is as it was written.
+
+    Raises:
+        SidecarError: it is damaged, was altered, is none, or is of a newer photochrom.
+        OSError: it cannot be read.
+    """
+    text = path.read_bytes()
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SidecarError(f"{path} is damaged: it is not JSON ({error})") from error
+    said = given if isinstance(given, dict) else {}
+    known = re.fullmatch(r"photochrom sidecar ([0-9]{1,9})", str(said.get("schema")))
+    if known is None:
+        raise SidecarError(f"{path} is no sidecar of photochrom, or is damaged")
+    if int(known[1]) > VERSION:
+        raise SidecarError(
+            f"{path} was written by a newer photochrom (sidecar {known[1]}, this one knows"
+            f" {VERSION}); use that one"
+        )
+    own = str(said.get("own_sha256")).encode("utf-8", "replace")
+    if hashlib.sha256(text.replace(own, ZEROS.encode())).hexdigest().encode() != own:
+        raise SidecarError(f"{path} was altered: its own_sha256 does not fit its text")
+    try:
+        return Sidecar.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SidecarError(f"{path} is no sidecar: {where}: {first['msg']}") from error
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of a sidecar, as docs/sidecar.schema.json holds it."""
+    return json.dumps(Sidecar.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
+def _path(path: PurePosixPath) -> dict[str, Any]:
+    raw = os.fsencode(path)
+    is_text = storable(str(path)) == str(path)
+    return {
+        "path": str(path),
+        "path_bytes": None if is_text else base64.b64encode(raw).decode(),
+    }
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    try:
+        return EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:  # a file system may hold any number
+        return None
