@@ -1,0 +1,100 @@
+"""A colored photo put in a folder, and its sidecar beside it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from uuid import uuid4
+
+from service import outbox
+from service.outbox import Delivered
+from service.sidecar import deliver_sidecar, describe
+from service.stability import Snapshot
+from worker.provenance import Origin, Record
+from worker.scan import Scan
+
+SOFTWARE = f"photochrom {version('photochrom')}"
+
+
+class Painter(Protocol):
+    """What a delivery needs of `worker.colorizer.Colorizer`."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model version that colors."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of its generator's file, hexadecimal."""
+
+    def paint(self, photo: Scan, chroma: Any, origin: Origin, file: Any) -> Record:
+        """Write the colored photo into an open file."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The scan that a photo is made from.
+
+    Attributes:
+        path: in the inbox, or as it was given.
+        sha256: of its content, hexadecimal.
+        snapshot: how it looked when it was read.
+        read: when work on it began, seconds since 1970.
+    """
+
+    path: PurePosixPath
+    sha256: str
+    snapshot: Snapshot
+    read: float
+
+
+def deliver(
+    folder: Path,
+    name: PurePosixPath,
+    photo: Scan,
+    chroma: Any,
+    painter: Painter,
+    source: Source,
+    now: float,
+) -> tuple[Delivered[Record], Origin]:
+    """Write a colored photo, then its sidecar; each whole or not at all.
+
+    Args:
+        folder: the outbox.
+        name: the photo's path in it.
+        photo: the scan.
+        chroma: as the painter predicted it.
+        painter: the colorizer.
+        source: where the scan came from.
+        now: seconds since 1970.
+
+    Returns:
+        The photo, and what its label says.
+
+    Raises:
+        ScanError: the container cannot hold it.
+        DeviceError: it cannot be signed, though that is set.
+        OSError: the disk is full, cannot be written or read, or failed.
+    """
+    origin = Origin(
+        name=source.path.name,
+        sha256=source.sha256,
+        model=painter.model,
+        weights_sha256=painter.weights_sha256,
+        software=SOFTWARE,
+        event=str(uuid4()),
+        when=datetime.fromtimestamp(int(now), UTC),
+    )
+    delivered = outbox.deliver(folder, name, partial(painter.paint, photo, chroma, origin))
+    sidecar = describe(
+        origin,
+        delivered,
+        source=source.path,
+        snapshot=source.snapshot,
+        output=name,
+        read=datetime.fromtimestamp(source.read, UTC),
+    )
+    deliver_sidecar(folder, sidecar)
+    return delivered, origin

@@ -1,0 +1,153 @@
+"""What do large scans cost beside tifffile alone? Prints the table of docs/benchmarks.md.
+
+    python -m tests.benchmarks.large_scans [--megapixels 100 400]
+
+For each size: makes a 16-bit gray TIFF as large and as grainy as a scan of a plate, lets tifffile
+alone read it and write an RGB file of 16 bits of the same size with the same compression, and lets
+`photochrom run --once` color it. Each is a process of its own; its peak memory is the kernel's
+figure (VmHWM). Photochrom's time is from the claim of the photo to the ledger's "finished":
+reading, hashing, coloring, encoding, reading back for the digest, two syncs.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+STRIP_BYTES = 1 << 20
+TIFFFILE_ALONE = """
+import resource, sys, time
+import numpy as np, tifffile
+source, target, compression = sys.argv[1:]
+options = {} if compression == "none" else {"compression": "zlib", "predictor": True}
+started = time.monotonic()
+gray = tifffile.imread(source)
+read = time.monotonic() - started
+rgb = np.repeat(gray[..., None], 3, axis=-1)
+started = time.monotonic()
+tifffile.imwrite(target, rgb, photometric="rgb", metadata=None, **options)
+print(read + time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+class Cost(NamedTuple):
+    """What one run took."""
+
+    seconds: float
+    gigabytes: float
+
+
+def main() -> None:
+    """Measure each size and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megapixels", type=int, nargs="*", default=[100, 400])
+    wanted = parser.parse_args()
+    print(
+        "| scan | compression | tifffile alone, s | photochrom, s | ratio | tifffile's peak, GB"
+        " | the daemon's peak, GB |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for megapixels in wanted.megapixels:
+        for compression in ("deflate", "none"):
+            with TemporaryDirectory() as name:
+                home = Path(name)
+                scan = make_scan(home, megapixels, compression)
+                alone = tifffile_alone(scan, home / "alone.tif", compression)
+                own = photochrom(home, scan)
+                print(
+                    f"| {megapixels} megapixels, gray, 16 bits | {compression} "
+                    f"| {alone.seconds:.1f} | {own.seconds:.1f} "
+                    f"| {own.seconds / alone.seconds:.2f} | {alone.gigabytes:.2f} "
+                    f"| {own.gigabytes:.2f} |",
+                    flush=True,
+                )
+
+
+def make_scan(home: Path, megapixels: int, compression: str) -> Path:
+    """Write a 16-bit gray TIFF in strips, without ever holding it whole."""
+    height = math.isqrt(megapixels * 10**6 * 4 // 5)
+    width = megapixels * 10**6 // height
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(2000, 63000, (48, 60)).astype(np.float32)
+    rows = max(1, STRIP_BYTES // (2 * width))
+
+    def strips() -> Iterator[NDArray[np.uint16]]:
+        for top in range(0, height, rows):
+            count = min(rows, height - top)
+            at = ((np.arange(top, top + count) + 0.5) * 48 / height - 0.5).astype(np.float32)
+            across = ((np.arange(width) + 0.5) * 60 / width - 0.5).astype(np.float32)
+            grid = np.meshgrid(across, at)
+            light = cv2.remap(coarse, *grid, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+            grain = cv2.resize(
+                rng.normal(0, 500, (count, width // 2)).astype(np.float32), (width, count)
+            )
+            yield np.clip(light + grain, 0, 65535).astype(np.uint16)
+
+    path = home / "scan.tif"
+    options = {} if compression == "none" else {"compression": "zlib", "predictor": True}
+    tifffile.imwrite(
+        path,
+        strips(),
+        shape=(height, width),
+        dtype=np.uint16,
+        photometric="minisblack",
+        rowsperstrip=rows,
+        metadata=None,
+        **options,
+    )
+    return path
+
+
+def tifffile_alone(scan: Path, target: Path, compression: str) -> Cost:
+    """Time tifffile's own way through."""
+    command = [sys.executable, "-c", TIFFFILE_ALONE, str(scan), str(target), compression]
+    os.sync()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, kilobytes = done.stdout.split()
+    target.unlink()
+    return Cost(float(seconds), float(kilobytes) / 1e6)
+
+
+def photochrom(home: Path, scan: Path) -> Cost:
+    """Time the command on a scan that is dropped in its inbox; it is taken out again."""
+    (home / "inbox").mkdir()
+    (home / "config.yaml").write_text("watch: {settle: 0.2}\n")
+    scan.rename(home / "inbox" / scan.name)
+    os.sync()
+    command = [Path(sys.executable).with_name("photochrom"), "run", "--once"]
+    with subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, text=True) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, high_water(process.pid))
+            time.sleep(0.05)
+        log = process.stderr.read() if process.stderr else ""
+    events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    delivered = [event for event in events if event["event"] == "photo.delivered"]
+    assert len(delivered) == 1, log
+    return Cost(float(delivered[0]["seconds"]), peak / 1e6)
+
+
+def high_water(pid: int) -> int:
+    """Return the most memory a process ever held, in kilobytes, as the kernel counts it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0]) if found else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Pictures, band by band, to one gray plane; gray saved as RGB and toned prints lose their tone.
+
+Refuses photographs that are in color already. No full-size copy in RGB is ever held.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from worker import color, profiles
+from worker.color import Floats, Pixels, Tone
+from worker.containers.picture import Picture
+from worker.errors import ScanError
+
+TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
+LOOK_SIDE = 128  # pixels of the long side at which a photo's colors are looked at
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A page's gray as stored, not yet upright.
+
+    Attributes:
+        gray: (H, W) uint8 or uint16, codes of `tone`.
+        tone: luminance and lightness of each code.
+        alpha: (H, W) like `gray`, opacity; None if the page has none.
+        profile: name of the color profile that was honored; "" if the page has none.
+        lost: a profile that could not be honored, in plain words.
+        sha256: of the decoded samples, rows from the top as stored, little-endian.
+    """
+
+    gray: Pixels
+    tone: Tone
+    alpha: Pixels | None
+    profile: str
+    lost: tuple[str, ...]
+    sha256: str
+
+
+def untoned(picture: Picture) -> Plane:
+    """Decode a picture to gray.
+
+    Raises:
+        ScanError: it is in color.
+        Exception: whatever the decoder raises on damaged data.
+    """
+    profile, lost = usable_profile(picture)
+    digest = hashlib.sha256()
+    plane: _Gray | None = None
+    alpha: Pixels | None = None
+    top = 0
+    for band in picture.bands():
+        digest.update(np.ascontiguousarray(band.astype(band.dtype.newbyteorder("<"), copy=False)))
+        rows = slice(top, top + len(band))
+        top = rows.stop
+        if plane is None:
+            plane = _Gray(picture, color.bit_depth(band), profile)
+            if picture.alpha:
+                alpha = np.empty((picture.height, picture.width), band.dtype)
+        if alpha is not None:
+            alpha[rows] = band[..., -1]
+        plane.take(band[..., : picture.samples], rows)
+    if plane is None or top != picture.height:
+        raise ValueError(f"{top} of {picture.height} rows")
+    plane.check_colors()
+    name = profiles.describe(profile) if profile else ""
+    return Plane(plane.gray, plane.tone, alpha, name, lost, digest.hexdigest())
+
+
+def usable_profile(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
+    """Return the picture's profile, or b"" and why it cannot be honored; sRGB is taken then."""
+    profile = picture.metadata.profile
+    if not profile:
+        return b"", ()
+    try:
+        model = profiles.color_model(profile)
+        if model == "rgb" or (model == "gray" and picture.samples == 1):
+            profiles.neutral_tone(profile, 8)
+            return profile, ()
+    except profiles.ProfileError as error:
+        return b"", (f"the color profile: {error}; sRGB was taken instead",)
+    return b"", (f"the color profile: it is for {model} pictures; sRGB was taken instead",)
+
+
+class _Gray:
+    """A gray plane that is filled band by band.
+
+    As long as all channels are equal their codes are kept as they are; with the first band in a
+    tone, all is turned to the sRGB gray codes of its luminance.
+    """
+
+    def __init__(self, picture: Picture, depth: int, profile: bytes) -> None:
+        self.gray = np.empty((picture.height, picture.width), color.pixel_type(depth))
+        self.tone = profiles.neutral_tone(profile, depth) if profile else color.srgb_tone(depth)
+        self._depth = depth
+        self._profile = profile
+        self._toned = False
+        self._look = _Look(picture.height, picture.width) if picture.samples == 3 else None
+
+    def take(self, band: Pixels, rows: slice) -> None:
+        """Fill rows from a band (n, W, 1 or 3)."""
+        if self._look is None:
+            self.gray[rows] = band[..., 0]
+            return
+        self._look.take(band, rows)
+        if not self._toned and (band[..., :1] != band[..., 1:]).any():
+            self._turn_to_srgb(rows.start)
+        if self._toned:
+            for part in color.strips(*band.shape[:2]):
+                light = self._luminance(band[part])
+                self.gray[rows][part] = color.encode(light, self._depth)
+        else:
+            self.gray[rows] = band[..., 0]
+
+    def check_colors(self) -> None:
+        """Refuse what no single tone explains."""
+        if self._look is None or not self._toned:
+            return
+        rgb = self._look.rgb(self._profile, self._depth)
+        spread = tone_spread(rgb)
+        if spread > TONE_LIMIT:
+            raise ScanError(
+                f"the photograph is in color already (chroma {spread:.1f} beside any tone of the"
+                " print)"
+            )
+
+    def _turn_to_srgb(self, filled: int) -> None:
+        self._toned = True
+        if self._profile:
+            above = self.gray[:filled]
+            for part in color.strips(*above.shape) if filled else ():
+                above[part] = color.encode(self.tone.luminance[above[part]], self._depth)
+        self.tone = color.srgb_tone(self._depth)
+
+    def _luminance(self, band: Pixels) -> Floats:
+        if self._profile:
+            return profiles.luminance(band, self._profile)
+        return color.linear_of_codes(band) @ color.LUMINANCE.astype(np.float32)
+
+
+class _Look:
+    """A picture in RGB made small, averaged from bands."""
+
+    def __init__(self, height: int, width: int) -> None:
+        scale = min(1.0, LOOK_SIDE / max(height, width))
+        self._height = height
+        self._size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        self._sum = np.zeros((*self._size, 3))
+        self._rows = np.zeros(self._size[0])
+
+    def take(self, band: Pixels, rows: slice) -> None:
+        """Add a band (n, W, 3)."""
+        height, width = self._size
+        narrow = np.asarray(cv2.resize(band, (width, len(band)), interpolation=cv2.INTER_AREA))
+        places = np.arange(rows.start, rows.stop) * height // self._height
+        np.add.at(self._sum, places, narrow)
+        np.add.at(self._rows, places, 1)
+
+    def rgb(self, profile: bytes, depth: int) -> Pixels:
+        """Return (h, w, 3) uint8 sRGB."""
+        codes = np.rint(self._sum / self._rows[:, None, None]).astype(color.pixel_type(depth))
+        return profiles.to_srgb(codes, profile) if profile else color.to_8_bit(codes)
+
+
+def tone_spread(rgb: Pixels) -> float:
+    """Measure how far a photograph is from one tone: 0 for gray and even sepia, > 2.5 for color.
+
+    A toned print's chroma follows from its lightness alone; what a cubic in lightness cannot
+    explain is color.
+
+    Args:
+        rgb: (H, W, 3) uint8 sRGB.
+
+    Returns:
+        root mean square of the unexplained chroma, CIE units.
+    """
+    scale = min(1.0, LOOK_SIDE / max(rgb.shape[:2]))
+    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    lab = color.lab_of_rgb(small).reshape(-1, 3)
+    powers = np.vander(lab[:, 0] / 100, 4)
+    fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
+    unexplained = lab[:, 1:] - powers @ fit
+    return float(np.sqrt((unexplained**2).sum(axis=1).mean()))
