@@ -1,0 +1,198 @@
+"""What a colored page carries: all that its scan carried, made true of the result, and labelled.
+
+Nothing here costs a photograph: a block that cannot be read stays behind, and `lost` names it.
+"""
+
+from dataclasses import replace
+
+from worker import exif, xmp
+from worker.containers.picture import Metadata, Resolution
+from worker.exif import Block
+from worker.provenance import Origin
+from worker.settings import OutputSpace, WriteSettings
+
+PROFILE_NAMES: dict[OutputSpace, str] = {
+    "srgb": "sRGB",
+    "adobe-rgb": "Adobe RGB (1998)",
+    "display-p3": "Display P3",
+}
+INTEROP_OF_SPACE = {"srgb": b"R98\0", "adobe-rgb": b"R03\0"}  # DCF 2.0: basic and option file
+SRGB, UNCALIBRATED = 1, 65535  # EXIF's ColorSpace
+
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+ORIENTATION, SOFTWARE = 0x0112, 0x0131
+EXIF_VERSION, COLOR_SPACE, PIXEL_WIDTH, PIXEL_HEIGHT = 0x9000, 0xA001, 0xA002, 0xA003
+INTEROP_INDEX, INTEROP_VERSION, RELATED_WIDTH, RELATED_HEIGHT = 1, 2, 0x1001, 0x1002
+# What says how the scan's samples are stored (TIFF 6.0, DNG 1.6), and blocks that travel apart.
+OF_THE_FILE = {
+    *range(254, 260),  # subfile type, size, bits, compression
+    *(262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 292, 293),
+    *(301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339),
+    *(340, 341, 342, 347, *range(512, 522), 529, 530, 531, 532),
+    *(700, 33723, 34377, 34675, 37724),  # XMP, IPTC, Photoshop's blocks, ICC profile, layers
+    *(50706, 50707, 59932),  # that it is a DNG; padding
+}
+OF_THE_SAMPLES = {0x9101, 0x9102}  # ComponentsConfiguration, CompressedBitsPerPixel
+OF_PLACES = {0x9214, 0xA214}  # SubjectArea, SubjectLocation: in pixels of the scan as it lay
+
+CREDIT, CHARSET, UTF_8 = (2, 110), (1, 90), b"\x1b%G"  # IPTC-IIM 4.2
+LONGEST_CREDIT = 32  # bytes, in IPTC-IIM
+LARGEST_DPI = 400_000.0
+
+
+def for_result(
+    metadata: Metadata,
+    *,
+    origin: Origin,
+    width: int,
+    height: int,
+    profile: bytes,
+    settings: WriteSettings,
+    turned: bool = False,
+) -> Metadata:
+    """Return what a colored page carries.
+
+    Args:
+        metadata: the scan's.
+        origin: where the result comes from.
+        width: columns of the result.
+        height: rows of the result.
+        profile: ICC profile of the result.
+        settings: label, credit and color space.
+        turned: whether making the scan upright made its rows columns.
+    """
+    lost = list(metadata.lost)
+    dpi = metadata.dpi[::-1] if metadata.dpi and turned else metadata.dpi
+    block = _read_exif(metadata.exif, lost)
+    facts = xmp.Facts(
+        width=width,
+        height=height,
+        color_space=SRGB if settings.space == "srgb" else UNCALIBRATED,
+        profile_name=PROFILE_NAMES[settings.space],
+        turned=turned,
+        scan_software=exif.text_of(block.main.get(SOFTWARE)),
+    )
+    moved = turned or block.number(block.main.get(ORIENTATION)) not in {None, 0, 1}
+    if moved and xmp.has_regions(metadata.xmp):
+        lost.append("the XMP packet's regions lie as the scan lay before it was made upright")
+    _correct_storage(block, moved=moved)
+    _correct_resolution(block, dpi, turned=turned)
+    _correct_facts(block, facts, origin.software, settings.space)
+    return replace(
+        metadata,
+        exif=exif.write(block),
+        iptc=_with_credit(metadata.iptc, settings.credit, lost),
+        xmp=_merge_xmp(metadata.xmp, origin, facts, settings, lost),
+        profile=profile,
+        dpi=dpi,
+        lost=tuple(lost),
+    )
+
+
+def _read_exif(data: bytes, lost: list[str]) -> Block:
+    if not data:
+        return Block()
+    try:
+        block = exif.read(data)
+    except ValueError as error:
+        lost.append(f"the EXIF block cannot be read ({error})")
+        return Block()
+    if block.unreadable:
+        lost.append(f"{block.unreadable} values of the EXIF block cannot be read")
+    return block
+
+
+def _correct_storage(block: Block, *, moved: bool) -> None:
+    """Take out how the scan's samples are stored, and places that lie elsewhere now."""
+    wrong = OF_THE_FILE | OF_THE_SAMPLES | (OF_PLACES if moved else set())
+    for directory in (block.main, block.exif):
+        for tag in [tag for tag in directory if tag in wrong]:
+            del directory[tag]
+        for tag in [tag for tag, value in directory.items() if value.kind == exif.DIRECTORY]:
+            del directory[tag]
+
+
+def _correct_resolution(block: Block, dpi: Resolution | None, *, turned: bool) -> None:
+    main = block.main
+    if dpi and all(0 < value <= LARGEST_DPI for value in dpi):
+        main[X_RESOLUTION], main[Y_RESOLUTION] = (block.rational(value) for value in dpi)
+        main[RESOLUTION_UNIT] = block.short(2)  # inch
+    elif turned and X_RESOLUTION in main and Y_RESOLUTION in main:
+        main[X_RESOLUTION], main[Y_RESOLUTION] = main[Y_RESOLUTION], main[X_RESOLUTION]
+
+
+def _correct_facts(block: Block, facts: xmp.Facts, software: str, space: OutputSpace) -> None:
+    """Make the block true of the result.
+
+    DateTime stays: Exif calls it the date of the file's last change, TIFF the date of the image's
+    creation, and scanners write the day of the scan. When it was colored stands in XMP.
+    """
+    block.main[ORIENTATION] = block.short(1)
+    block.main[SOFTWARE] = exif.text(software)
+    block.exif.setdefault(EXIF_VERSION, exif.Value(exif.UNDEFINED, b"0232"))
+    block.exif[COLOR_SPACE] = block.short(facts.color_space)
+    block.exif[PIXEL_WIDTH] = block.long(facts.width)
+    block.exif[PIXEL_HEIGHT] = block.long(facts.height)
+    for tag, value in ((RELATED_WIDTH, facts.width), (RELATED_HEIGHT, facts.height)):
+        if tag in block.interop:
+            block.interop[tag] = block.long(value)
+    block.interop.pop(INTEROP_INDEX, None)
+    # Readers know Adobe RGB by it; what sRGB is, ColorSpace says.
+    if space in INTEROP_OF_SPACE and (block.interop or space == "adobe-rgb"):
+        block.interop[INTEROP_INDEX] = exif.Value(exif.ASCII, INTEROP_OF_SPACE[space])
+        block.interop.setdefault(INTEROP_VERSION, exif.Value(exif.UNDEFINED, b"0100"))
+
+
+def _merge_xmp(
+    packet: bytes, origin: Origin, facts: xmp.Facts, settings: WriteSettings, lost: list[str]
+) -> bytes:
+    try:
+        return xmp.merge(packet, origin, facts, label=settings.label, credit=settings.credit)
+    except ValueError as error:
+        lost.append(f"the XMP packet cannot be read ({error})")
+        return xmp.merge(b"", origin, facts, label=settings.label, credit=settings.credit)
+
+
+def _with_credit(iptc: bytes, credit: str, lost: list[str]) -> bytes:
+    """Replace the credit line of IPTC-IIM datasets, if there are any; the rest stays as it is."""
+    if not iptc or not credit:
+        return iptc
+    try:
+        datasets = _datasets(iptc)
+    except ValueError as error:
+        lost.append(f"the credit line is in XMP only: the IPTC block cannot be read ({error})")
+        return iptc
+    is_utf_8 = any(key == CHARSET and data.endswith(UTF_8) for key, data in datasets)
+    kept = [(key, data) for key, data in datasets if key != CREDIT]
+    if not is_utf_8 and not credit.isascii():
+        lost.append("the credit line is in XMP only: the IPTC block's characters are not UTF-8")
+        return b"".join(data for _, data in kept)
+    text = credit.encode(errors="replace")[:LONGEST_CREDIT].decode(errors="ignore").encode()
+    line = bytes((0x1C, *CREDIT)) + len(text).to_bytes(2, "big") + text
+    # Behind the record's datasets of lower numbers, before the next record's.
+    at = next((n for n, (key, _) in enumerate(kept) if key > CREDIT), len(kept))
+    return b"".join(data for _, data in [*kept[:at], (CREDIT, line), *kept[at:]])
+
+
+def _datasets(iptc: bytes) -> list[tuple[tuple[int, int], bytes]]:
+    """Cut IPTC-IIM into its datasets: (record, number) and all bytes of each.
+
+    Raises:
+        ValueError: when it is cut short or no IPTC-IIM.
+    """
+    found = []
+    at = 0
+    end = len(iptc.rstrip(b"\0"))  # some writers pad
+    while at < end:
+        if iptc[at] != 0x1C or at + 5 > len(iptc):
+            raise ValueError(f"no dataset at byte {at}")
+        size = int.from_bytes(iptc[at + 3 : at + 5], "big")
+        start = at + 5
+        if size & 0x8000:  # an extended dataset: that many bytes hold the size
+            start += size & 0x7FFF
+            size = int.from_bytes(iptc[at + 5 : start], "big")
+        if start + size > len(iptc):
+            raise ValueError(f"the dataset at byte {at} is cut short")
+        found.append(((iptc[at + 1], iptc[at + 2]), iptc[at : start + size]))
+        at = start + size
+    return found
