@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.color import Pixels
-from worker.containers import bmp, heic, jpeg, jpeg2000, jpegxl, netpbm, png, tiff, webp
+from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
 from worker.containers.picture import Bands, Picture
 from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, Kind
 from worker.settings import ReadSettings
 
-_READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
+READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
     "tiff": tiff.read,
     "jpeg": jpeg.read,
     "png": png.read,
     "webp": webp.read,
     "jp2": jpeg2000.read,
-    "bmp": bmp.read,
-    "pnm": netpbm.read,
+    "bmp": bitmaps.read_bmp,
+    "pnm": bitmaps.read_pnm,
     "heic": heic.read,
     "jxl": jpegxl.read,
 }
@@ -91,7 +91,7 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
     with io.BufferedReader(disk) as file:
         _check_content(file, kind)
         with _damage_is_the_files_fault():
-            pictures = _READERS[kind](file, settings)
+            pictures = READERS[kind](file, settings)
         yield kind, [replace(one, bands=_guarded(one.bands)) for one in pictures]
 
 
