@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from service.config import Config, ConfigError, check_config, load_config
+from service.custody import custody_app
 from service.log import set_up_logging
 from service.models import models_app
 from service.progress import progress_bar
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_app, name="models")
+app.add_typer(custody_app)  # beside the other commands
 
 
 def main() -> None:

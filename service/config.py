@@ -18,6 +18,7 @@ from service.sections import (
     Folder,
     Limits,
     Log,
+    Mark,
     Model,
     Originals,
     Output,
@@ -28,7 +29,13 @@ from service.sections import (
     Watch,
 )
 from worker.errors import PhotochromError
-from worker.settings import ColorSettings, ReadSettings, TrainSettings, WriteSettings
+from worker.settings import (
+    ColorSettings,
+    MarkSettings,
+    ReadSettings,
+    TrainSettings,
+    WriteSettings,
+)
 
 
 class ConfigError(PhotochromError):
@@ -52,6 +59,7 @@ class Config(Section):
     batch: Batching = Batching()
     model: Model = Model()
     output: Output = Output()
+    mark: Mark = Mark()
     limits: Limits = Limits()
     retry: Retry = Retry()
     stop: Stop = Stop()
@@ -104,7 +112,13 @@ class Config(Section):
     @property
     def write_settings(self) -> WriteSettings:
         """How a colored photo is encoded."""
-        return WriteSettings(format=self.output.format, label=self.output.label)
+        return WriteSettings(
+            format=self.output.format,
+            label=self.output.label,
+            credit=self.output.credit,
+            space=self.output.profile,
+            mark=MarkSettings(**self.mark.model_dump()),
+        )
 
     @property
     def train_settings(self) -> TrainSettings:

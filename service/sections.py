@@ -12,8 +12,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from service.log import LogFormat, LogLevel
 from worker.settings import (
     ColorSettings,
+    Corner,
     EncoderPart,
+    MarkSettings,
     OutputFormat,
+    OutputSpace,
     ReadSettings,
     TrainSettings,
     WriteSettings,
@@ -93,6 +96,27 @@ class Output(Section):
         default=WriteSettings.format, description="same, tiff, png or jpeg"
     )
     label: Switch = WriteSettings.label
+    profile: OutputSpace = Field(
+        default=WriteSettings.space, description="srgb, adobe-rgb or display-p3"
+    )
+    credit: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+        default=WriteSettings.credit, description="a line of text"
+    )
+
+
+class Mark(Section):
+    """The visible mark in a colored photo; see `worker.settings.MarkSettings`."""
+
+    corner: Corner = Field(
+        default=MarkSettings.corner,
+        description="top-left or another corner, or none",
+    )
+    size: Annotated[float, Field(gt=0, le=0.5, description="a number above 0 and up to 0.5")] = (
+        MarkSettings.size
+    )
+    opacity: Annotated[float, Field(gt=0, le=1, description="a number above 0 and up to 1")] = (
+        MarkSettings.opacity
+    )
 
 
 class Limits(Section):

@@ -8,7 +8,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from service.config import Config, ConfigError, check_config, load_config
-from worker.settings import ColorSettings, ReadSettings, TrainSettings, WriteSettings
+from worker.settings import (
+    ColorSettings,
+    MarkSettings,
+    ReadSettings,
+    TrainSettings,
+    WriteSettings,
+)
 
 PROJECT = Path(__file__).parents[2]
 
@@ -131,6 +137,21 @@ log: 7
         ("1: watch.settle: must be a number of seconds, not '-1'", "watch: {settle: -1}"),
         ("1: watch.settle: must be a number of seconds, not empty", "watch: {settle: }"),
         ("1: output.label: must be true or false, not '1'", "output: {label: 1}"),
+        (
+            "1: output.profile: must be srgb, adobe-rgb or display-p3, not 'AdobeRGB'",
+            "output: {profile: AdobeRGB}",
+        ),
+        ("1: output.credit: must be a line of text, not '5'", "output: {credit: 5}"),
+        ("1: output.credit: must be a line of text, not 'a\tb'", 'output: {credit: "a\\tb"}'),
+        (
+            "1: mark.corner: must be top-left or another corner, or none, not 'left'",
+            "mark: {corner: left}",
+        ),
+        ("1: mark.size: must be a number above 0 and up to 0.5, not '0'", "mark: {size: 0}"),
+        (
+            "1: mark.opacity: must be a number above 0 and up to 1, not '60'",
+            "mark: {opacity: 60}",
+        ),
         ("1: inbox: must be the path of a folder, not 'a list or section'", "inbox: [a]"),
         ("1: inbox: must be the path of a folder, not '~nobody-here/a'", "inbox: ~nobody-here/a"),
         ("1: 5: is not a key", "5: inbox"),
@@ -212,13 +233,17 @@ def test_the_worker_gets_what_the_file_says(file: Path) -> None:
     """From the section each belongs to."""
     file.write_text(
         "batch: {size: 4}\nmodel: {render_size: 320}\nlimits: {megapixels: 9}\n"
-        "output: {format: png, label: false}\ntraining: {crop: 64}\n"
+        "output: {format: png, label: false, profile: adobe-rgb, credit: Köln}\n"
+        "mark: {corner: top-left, size: 0.1, opacity: 1}\ntraining: {crop: 64}\n",
+        encoding="utf-8",
     )
     config = load_config(file)
+    mark = MarkSettings("top-left", 0.1, 1)
+    written = WriteSettings("png", label=False, credit="Köln", space="adobe-rgb", mark=mark)
 
     assert ColorSettings(320, 4) == config.color_settings
     assert ReadSettings(9) == config.read_settings
-    assert WriteSettings("png", label=False) == config.write_settings
+    assert written == config.write_settings
     assert dataclasses.replace(TrainSettings(), crop=64) == config.train_settings
 
 

@@ -1,0 +1,195 @@
+"""The command `photochrom bag`: finished photos and their sidecars, copied into a BagIt bag.
+
+Each is hashed while it is copied and must be what was delivered; the bag appears whole or not at
+all. RFC 8493; the Library of Congress' `bagit` writes the manifests.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import bagit
+from rich.console import Console
+
+from service.config import Config
+from service.disk import make_folder, part_path, sync_folder
+from service.fixity import as_text, at_rest, check_sidecar
+from service.jobs import Job
+from service.ledger import LEDGER_FILE, Ledger
+from service.progress import Report
+from service.sidecar import sidecar_name
+from worker.errors import DeviceError
+
+CHUNK = 1 << 20  # bytes copied at a time
+ALGORITHMS = ["sha256", "sha512"]
+
+
+class Bagging(NamedTuple):
+    """What was packed.
+
+    Attributes:
+        folder: the bag.
+        photos: how many are in it.
+        without_digest: those of them whose digest an earlier photochrom did not keep.
+        without_sidecar: those of them that it delivered without a sidecar.
+        in_work: photos that were left out, since they are to be colored again.
+    """
+
+    folder: Path
+    photos: int
+    without_digest: int
+    without_sidecar: int
+    in_work: int
+
+
+def make_bag(
+    config: Config,
+    folder: Path,
+    report: Report,
+    *,
+    within: PurePosixPath | None = None,
+    organization: str = "",
+) -> Bagging:
+    """Pack the photos of finished jobs.
+
+    Args:
+        config: the folders.
+        folder: the bag; it must not exist, or be empty.
+        report: moved after each photo.
+        within: only photos under this sub-folder of the inbox.
+        organization: who sends the bag, or "".
+
+    Raises:
+        DeviceError: a photo or sidecar is not what was delivered, a name cannot stand in a bag, the
+            folder cannot be one, there is nothing to pack, or the extra `bag` is not installed.
+        OSError: the disk is full or failed. No bag is left then.
+    """
+    folder = folder.absolute()
+    _refuse_folder(folder, config)
+    jobs = _jobs(config, within)
+    photos = [job for job in jobs if at_rest(job)]
+    if not photos:
+        raise DeviceError("there is no finished photograph to put into a bag")
+    make_folder(folder.parent)
+    part = part_path(folder.parent)
+    part.mkdir()
+    digests: dict[str, str] = {}
+    without_digest = without_sidecar = 0
+    try:
+        for done, job in enumerate(photos, 1):
+            copied, was_known = _copy_photo(job, config, part)
+            digests |= copied
+            without_digest += not was_known
+            without_sidecar += len(copied) == 1
+            report(done, len(photos), "")
+        _write_manifests(part, _info(len(photos), organization), digests)
+        _sync(part)
+        os.rename(part, folder)  # noqa: PTH104 - beside os.fsync
+    except BaseException:  # whatever ended it, half a bag must not stay; it goes on up
+        shutil.rmtree(part)
+        raise
+    sync_folder(folder.parent)
+    return Bagging(folder, len(photos), without_digest, without_sidecar, len(jobs) - len(photos))
+
+
+def print_bagging(made: Bagging, console: Console) -> None:
+    """Tell a person what was packed, and what is not known of it."""
+    lines = [f"{made.folder}: {made.photos} photographs"]
+    for count, words in (
+        (made.without_sidecar, "delivered before photochrom wrote sidecars"),
+        (made.without_digest, "not verified, being delivered before photochrom kept digests"),
+        (made.in_work, "left out, since they are to be colored again"),
+    ):
+        if count:
+            lines.append(f"{count} {words}")
+    console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
+
+
+def _refuse_folder(folder: Path, config: Config) -> None:
+    """Raise where a bag cannot be made, or would be taken for new scans or for results."""
+    real = Path(os.path.realpath(folder))
+    for name, used in config.folders.items():
+        if real.is_relative_to(os.path.realpath(used)):
+            raise DeviceError(f"{folder} is in the folder `{name}`; a bag belongs elsewhere")
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DeviceError(f"{folder} exists already and is not an empty folder")
+
+
+def _jobs(config: Config, within: PurePosixPath | None) -> list[Job]:
+    path = config.state / LEDGER_FILE
+    if not path.exists():
+        return []
+    with Ledger.open_read_only(path) as ledger:
+        if ledger.outdated:
+            raise DeviceError(f"the ledger {path} is of an older photochrom; run this one once")
+        jobs = ledger.colored()
+    return [job for job in jobs if within is None or job.path.is_relative_to(within)]
+
+
+def _copy_photo(job: Job, config: Config, part: Path) -> tuple[dict[str, str], bool]:
+    """Copy a photo and its sidecar; return their digests by name, and whether the first was known.
+
+    In a bag every name is UTF-8; the sidecar has the bytes of one that was not.
+    """
+    sidecar, wrong = check_sidecar(job, config)
+    if wrong:
+        raise DeviceError(f"{wrong.path}: {wrong.words}; `photochrom verify --repair` may help")
+    names = [job.output, sidecar_name(job.output)] if sidecar else [job.output]
+    digests = {as_text(name): _copy(config.outbox / name, part / as_text(name)) for name in names}
+    expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
+    if expected not in {None, digests[as_text(job.output)]}:
+        raise DeviceError(
+            f"{as_text(job.output)} is not what was delivered; `photochrom verify --repair` may"
+            " help"
+        )
+    return digests, expected is not None
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file, with its times; return the SHA-256 of what was read."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb") as file, target.open("xb") as copy:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+    shutil.copystat(source, target)
+    return digest.hexdigest()
+
+
+def _info(photos: int, organization: str) -> dict[str, str]:
+    """Return what bag-info.txt says; `bagit` adds the date and the sizes."""
+    about = (
+        f"{photos} photographs colored by a machine: black-and-white scans whose colors a neural"
+        " network chose. The colors are believable guesses and no record. The scans are not in"
+        " this bag; the JSON file beside each photograph names its scan by SHA-256."
+    )
+    agent = f"photochrom {version('photochrom')}, bagit.py {version('bagit')}"
+    info = {"External-Description": about, "Bag-Software-Agent": agent}
+    return {"Source-Organization": organization, **info} if organization else info
+
+
+def _write_manifests(part: Path, info: dict[str, str], digests: dict[str, str]) -> None:
+    """Make a bag of a folder; its manifests, read from the copies, must say what was copied."""
+    bagit.LOGGER.setLevel(logging.CRITICAL + 1)  # whatever it has to say it also raises
+    try:
+        bag = bagit.make_bag(str(part), info, checksums=ALGORITHMS)
+        bag.validate(completeness_only=True)
+    except bagit.BagError as error:
+        raise DeviceError(f"some file's name cannot stand in a bag: {error}") from error
+    for name, digest in digests.items():
+        if bag.entries[f"data/{name}"]["sha256"] != digest:
+            raise DeviceError(f"the copy of {name} differs from what was read; check the disk")
+
+
+def _sync(folder: Path) -> None:
+    """Make all that is in a folder survive a power cut."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with Path(parent, name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))

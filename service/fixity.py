@@ -1,0 +1,139 @@
+"""One photo: are its original, its result and its sidecar still what the ledger says they were?"""
+
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from service import inbox
+from service.config import Config
+from service.jobs import Job, JobStatus
+from service.originals import find_original
+from service.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
+from worker.errors import ScanError
+
+Fault = Literal["missing", "altered", "unreadable", "disagreeing", "orphaned"]
+
+
+class Finding(NamedTuple):
+    """Something that is not as it was.
+
+    Attributes:
+        kind: of file.
+        fault: what is wrong with it.
+        path: in the inbox for an original, else in the outbox; as text.
+        job: its number in the ledger, or None.
+        words: for a person.
+    """
+
+    kind: Literal["original", "output", "sidecar"]
+    fault: Fault
+    path: str
+    job: int | None
+    words: str
+
+
+def at_rest(job: Job) -> bool:
+    """Tell whether a job has its photo in the outbox, and nobody is about to replace it."""
+    return job.status is JobStatus.FINISHED or (job.status is JobStatus.FAILED and job.recolor)
+
+
+def check_photo(job: Job, config: Config) -> tuple[list[Finding], bool]:
+    """Check one photo by reading all of its files.
+
+    Args:
+        job: one whose photo is in the outbox, or should be.
+        config: the folders.
+
+    Returns:
+        What is wrong with the original, the result and the sidecar, in this order; and whether the
+        result's digest is known, from the ledger or the sidecar. Without it, all that is known of
+        the result is that it can be read.
+    """
+    sidecar, wrong = check_sidecar(job, config)
+    expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
+    findings = [_check_original(job, config), _check_output(job, config, expected), wrong]
+    return [finding for finding in findings if finding], expected is not None
+
+
+def _check_original(job: Job, config: Config) -> Finding | None:
+    folder = config.originals.folder
+    places = [config.inbox / job.path, folder / job.path]
+    if job.original:
+        places = [folder / job.original]
+    fault: Fault
+    try:
+        find_original(job, config)
+    except OSError as error:
+        fault, words = "unreadable", str(error)
+    except ScanError as error:
+        words = str(error)
+        if isinstance(error.__cause__, OSError):
+            fault = "unreadable"
+        else:
+            fault = "altered" if any(map(inbox.snapshot, places)) else "missing"
+    else:
+        return None
+    return Finding("original", fault, as_text(job.path), job.id, words)
+
+
+def _check_output(job: Job, config: Config, expected: str | None) -> Finding | None:
+    path = config.outbox / job.output
+    fault: Fault
+    try:
+        _refuse_unless_plain(path)
+        digest = inbox.digest(path)
+    except FileNotFoundError:
+        fault, words = "missing", "it is not in the outbox"
+    except OSError as error:
+        fault, words = "unreadable", str(error)
+    else:
+        if expected in {None, digest}:
+            return None
+        fault, words = "altered", f"its SHA-256 is {digest}; that of the delivered is {expected}"
+    return Finding("output", fault, as_text(job.output), job.id, words)
+
+
+def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | None]:
+    """Read a photo's sidecar and compare it with the ledger.
+
+    Returns:
+        the sidecar, or None where there is none or it cannot be read; and what is wrong, or None.
+    """
+    name = sidecar_name(job.output)
+    path = config.outbox / name
+
+    def finding(fault: Fault, words: str) -> Finding:
+        return Finding("sidecar", fault, as_text(name), job.id, words)
+
+    try:
+        _refuse_unless_plain(path)
+        sidecar = read_sidecar(path)
+    except FileNotFoundError:
+        expected = job.event is not None
+        return None, finding("missing", "it is not in the outbox") if expected else None
+    except SidecarError as error:
+        return None, finding("altered", str(error))
+    except OSError as error:
+        return None, finding("unreadable", str(error))
+    said = [
+        f"{what} is {here}, in the ledger {there}"
+        for what, here, there in (
+            ("event", str(sidecar.event), job.event),
+            ("source.sha256", sidecar.source.sha256, job.digest),
+            ("output.sha256", sidecar.output.sha256, job.output_digest),
+            ("output.path", sidecar.output.path, as_text(job.output)),
+        )
+        if there not in {None, here}
+    ]
+    return sidecar, finding("disagreeing", "; ".join(said)) if said else None
+
+
+def _refuse_unless_plain(path: Path) -> None:
+    """Raise FileNotFoundError for what would have the reader wait, such as a FIFO."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise FileNotFoundError
+
+
+def as_text(path: PurePosixPath) -> str:
+    """Return a path for people; what is not UTF-8 in it stands as backslashes and digits."""
+    return str(storable(str(path)))

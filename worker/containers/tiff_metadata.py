@@ -1,0 +1,159 @@
+"""What a TIFF page carries beside its pixels. What cannot be read is named and left behind.
+
+Sources: TIFF 6.0; Exif 3.0 section 4.6; XMP part 3 (tags 700, 33723, 34377, 34675).
+"""
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+from tifffile import TIFF
+
+from worker import exif
+from worker.containers import photoshop
+from worker.containers import tiff_directory as directory
+from worker.containers.picture import Metadata, Resolution
+from worker.containers.tiff_directory import Field, Form, Page
+from worker.errors import ScanError
+
+XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+INCHES = {2: 1.0, 3: 2.54}  # dots for each unit to dots for each inch
+# DocumentName, ImageDescription, Make, Model, PageName, PageNumber, Software, DateTime, Artist,
+# HostComputer, Copyright, Rating, RatingPercent, XPTitle to XPSubject.
+DESCRIPTIVE = {269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 33432, 18246, 18249}
+DESCRIPTIVE |= set(range(40091, 40096))
+# Says how pixels are stored, which a result says of its own.
+STRUCTURAL = {*range(254, 267), 273, 274, *range(277, 285), 286, 287, *range(288, 294), 296}
+STRUCTURAL |= {301, *range(317, 349), 351, *range(512, 522), *range(529, 533), 559, 32996, 32997}
+STRUCTURAL |= {32998, 34232, 34016, 37439, 42112, 42113, 50674, 65000}
+LARGEST = 1 << 26  # bytes of one value; a profile with large tables has some megabytes
+
+
+class _Reader(NamedTuple):
+    file: BinaryIO
+    form: Form
+    lost: list[str]
+
+    def value(self, fields: dict[int, Field], tag: int, what: str) -> bytes:
+        """Return a field's bytes, b"" if there is none; name it if it cannot be read."""
+        if tag not in fields:
+            return b""
+        try:
+            return directory.value(self.file, fields[tag], LARGEST)
+        except (ValueError, OverflowError) as error:
+            self.lost.append(f"{what}, which cannot be read ({error})")
+            return b""
+
+    def values(self, fields: dict[int, Field], where: str) -> exif.Directory:
+        """Return the values of fields, without those that EXIF has no type for."""
+        found: exif.Directory = {}
+        held = 0
+        for tag, field in fields.items():
+            held += field.size  # many tags may share their bytes, and would be a bomb
+            if field.kind not in exif.SIZES:
+                self.lost.append(f"tag {tag} of {where}, whose type {field.kind} is unknown")
+            elif held > LARGEST:
+                self.lost.append(f"tag {tag} of {where}, which says too much")
+            elif data := self.value(fields, tag, f"tag {tag} of {where}"):
+                found[tag] = exif.Value(field.kind, data)
+        return found
+
+    def below(self, fields: dict[int, Field], pointer: int, where: str) -> dict[int, Field]:
+        """Return the fields of a directory that another one points to."""
+        at = directory.whole_number(self.file, fields.pop(pointer, None), self.form)
+        if not at:
+            return {}
+        try:
+            return directory.read(self.file, at, self.form)[0]
+        except (ScanError, OverflowError):
+            self.lost.append(f"{where}, which cannot be read")
+            return {}
+
+
+def read(file: BinaryIO, form: Form, page: Page) -> Metadata:
+    """Read what a page carries.
+
+    Args:
+        file: the TIFF.
+        form: how it counts.
+        page: its directory.
+    """
+    reader = _Reader(file, form, [])
+    fields = page.fields
+    block = _exif(reader, fields)
+    iptc = _iptc(reader, fields)
+    known = DESCRIPTIVE | STRUCTURAL | {XMP, IPTC, PHOTOSHOP, PROFILE}
+    known |= {exif.EXIF_POINTER, exif.GPS_POINTER}
+    other = [TIFF.TAGS.get(tag, f"{tag}") for tag in fields if tag not in known]
+    if other:
+        reader.lost.append(f"what the TIFF says in its tags {', '.join(other)}")
+    return Metadata(
+        exif=block,
+        iptc=iptc,
+        xmp=reader.value(fields, XMP, "the XMP packet").rstrip(b"\0"),
+        profile=reader.value(fields, PROFILE, "the color profile"),
+        dpi=_resolution(file, form, fields),
+        lost=tuple(reader.lost),
+    )
+
+
+def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
+    r"""Put the descriptive tags and the EXIF directories into one block, b"" if there are none."""
+    tops = {tag: field for tag, field in fields.items() if tag in DESCRIPTIVE}
+    pointers = {t: fields[t] for t in (exif.EXIF_POINTER, exif.GPS_POINTER) if t in fields}
+    photo = reader.below(pointers, exif.EXIF_POINTER, "the EXIF directory")
+    place = reader.below(pointers, exif.GPS_POINTER, "the GPS directory")
+    interop = reader.below(photo, exif.INTEROP_POINTER, "the EXIF interoperability directory")
+    block = exif.Block(
+        order=reader.form.order,
+        main=reader.values(tops, "the TIFF"),
+        exif=reader.values(photo, "EXIF"),
+        gps=reader.values(place, "GPS"),
+        interop=reader.values(interop, "EXIF interoperability"),
+    )
+    return exif.write(block) if block.main or block.exif or block.gps or block.interop else b""
+
+
+def _iptc(reader: _Reader, fields: dict[int, Field]) -> bytes:
+    """Return the IPTC datasets: from their own tag, else from Photoshop's resources."""
+    data = reader.value(fields, IPTC, "the IPTC data")
+    # Some type it LONG, and then swap its bytes.
+    if data[:1] != b"\x1c" and data[3:4] == b"\x1c" and len(data) % 4 == 0:
+        data = directory.reordered(data, exif.LONG, "<", ">")
+    if not data:
+        resources = reader.value(fields, PHOTOSHOP, "Photoshop's image resources")
+        try:
+            data = photoshop.iptc_of(resources)
+        except ValueError as error:
+            reader.lost.append(f"IPTC data among Photoshop's image resources ({error})")
+    return data[: _end_of_datasets(data)]
+
+
+def _end_of_datasets(iptc: bytes) -> int:
+    """Find where the datasets end and padding begins (IPTC-IIM 4.2 section 1.5)."""
+    at = 0
+    while iptc[at : at + 1] == b"\x1c" and at + 5 <= len(iptc):
+        (length,) = struct.unpack_from(">H", iptc, at + 3)
+        at += 5
+        if length & 0x8000:  # an extended dataset: so many bytes hold the length
+            bytes_of_length = length & 0x7FFF
+            length = int.from_bytes(iptc[at : at + bytes_of_length])
+            at += bytes_of_length
+        at += length
+    return min(at, len(iptc))
+
+
+def _resolution(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Resolution | None:
+    unit = directory.whole_number(file, fields.get(RESOLUTION_UNIT), form) or 2
+    sides = [_rational(file, form, fields.get(tag)) for tag in (X_RESOLUTION, Y_RESOLUTION)]
+    if unit not in INCHES or not all(sides):
+        return None
+    return sides[0] * INCHES[unit], sides[1] * INCHES[unit]
+
+
+def _rational(file: BinaryIO, form: Form, field: Field | None) -> float:
+    if field is None or field.kind != exif.RATIONAL or field.values < 1:
+        return 0.0
+    file.seek(field.at)
+    above, below = struct.unpack(f"{form.order}II", file.read(8))
+    return float(above / below) if below else 0.0

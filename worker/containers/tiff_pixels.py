@@ -1,0 +1,238 @@
+"""A TIFF page's pixels by bands of rows: read, decompressed ahead in threads, and made codes.
+
+Refuses strips and tiles that are missing, cut short, or hold more than their place. One compressed
+strip for the whole page, as some scanners write, is decoded whole; all else by bands.
+"""
+
+import io
+from collections.abc import Iterator
+from functools import partial
+from threading import Lock
+from typing import BinaryIO, NamedTuple
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+from tifffile import COMPRESSION, PLANARCONFIG, TiffPage
+
+from worker.color import Pixels
+from worker.containers import tiff_samples
+from worker.containers.ahead import WORKERS, ahead
+from worker.errors import ScanError
+
+BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
+AHEAD_PIXELS = 1 << 24  # of the bands that are read ahead, together
+MARGIN = 4096  # pixels by which a tile may be larger than its page
+JPEGS = {COMPRESSION.JPEG, COMPRESSION.OJPEG}
+# Compressions whose data state a size of their own, by Pillow's name.
+PICTURES: dict[int, str] = {
+    COMPRESSION.JPEG: "JPEG",
+    COMPRESSION.OJPEG: "JPEG",
+    COMPRESSION.JPEG2000: "JPEG2000",
+    COMPRESSION.APERIO_JP2000_RGB: "JPEG2000",
+    COMPRESSION.WEBP: "WEBP",
+}
+
+
+class _Block(NamedTuple):
+    """Rows of the page, still as stored: each part's number (segment or plane) and its bytes."""
+
+    top: int
+    rows: int
+    parts: list[tuple[int, bytes]]
+
+
+def check(page: TiffPage, size: int) -> None:
+    """Refuse a page whose strips or tiles are missing, or lie outside its file.
+
+    Args:
+        page: of the TIFF.
+        size: of the file, in bytes.
+
+    Raises:
+        ScanError: in words.
+    """
+    tall, wide = _segment_shape(page)
+    if tall > page.imagelength + MARGIN or wide > page.imagewidth + MARGIN:
+        raise ScanError(f"the TIFF's tiles of {wide} x {tall} are larger than its page")
+    what = "tile" if page.is_tiled else "strip"
+    needed = _down(page) * _across(page) * _planes(page)
+    if min(len(page.dataoffsets), len(page.databytecounts)) < needed:
+        raise ScanError(
+            f"the TIFF lists {len(page.dataoffsets)} places and {len(page.databytecounts)} sizes "
+            f"for its {needed} {what}s; the file is damaged"
+        )
+    for number in range(needed):
+        start, count = page.dataoffsets[number], page.databytecounts[number]
+        if start == 0 or (count == 0 and not _is_plain(page)):
+            raise ScanError(f"{what} {number + 1} of {needed} is missing from the TIFF")
+        if _is_plain(page):
+            count = _row_bytes(page) * _rows_of(page, number % _down(page))
+        if start + count > size:
+            raise ScanError(
+                f"the TIFF is cut short: {what} {number + 1} of {needed} ends at byte "
+                f"{start + count:,} and the file has {size:,}"
+            )
+
+
+def bands(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[Pixels]:
+    """Yield the page's rows from the top, as `tiff_samples.codes` gives them.
+
+    Args:
+        page: checked.
+        file: the TIFF.
+        lock: of its position, for the pages may be read in several threads.
+
+    Raises:
+        ScanError: a strip is cut short or does not fit; the samples cannot be colors.
+        OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
+    """
+    # tifffile shares decoders by this, which says nothing of CCITT's options.
+    page.hash = page.offset
+    blocks = _plain_blocks if _is_plain(page) else _segment_blocks
+    work = partial(_plain_rows if _is_plain(page) else _segment_rows, page)
+    most = max(1, min(WORKERS, AHEAD_PIXELS // (_rows_of_block(page) * page.imagewidth)))
+    step = max(1, BAND_PIXELS // page.imagewidth)
+    for rows in ahead(work, blocks(page, file, lock), most):
+        for top in range(0, len(rows), step):
+            yield tiff_samples.codes(page, rows[top : top + step])
+
+
+def _is_plain(page: TiffPage) -> bool:
+    """Tell whether rows can be read where they stand: strips, neither compressed nor predicted."""
+    return page.compression == COMPRESSION.NONE and page.predictor == 1 and not page.is_tiled
+
+
+def _segment_shape(page: TiffPage) -> tuple[int, int]:
+    """Return rows and columns of a strip or tile."""
+    if page.is_tiled:
+        return max(1, page.tilelength), max(1, page.tilewidth)
+    return max(1, page.rowsperstrip), page.imagewidth
+
+
+def _down(page: TiffPage) -> int:
+    return -(-page.imagelength // _segment_shape(page)[0])
+
+
+def _across(page: TiffPage) -> int:
+    return -(-page.imagewidth // _segment_shape(page)[1])
+
+
+def _planes(page: TiffPage) -> int:
+    return page.samplesperpixel if page.planarconfig == PLANARCONFIG.SEPARATE else 1
+
+
+def _rows_of(page: TiffPage, row_of_segments: int) -> int:
+    """Return how many rows of the page a row of strips or tiles covers; the last may be less."""
+    tall = _segment_shape(page)[0]
+    return min(tall, page.imagelength - row_of_segments * tall)
+
+
+def _row_bytes(page: TiffPage) -> int:
+    """Return the bytes of one stored row of one plane, not compressed."""
+    bits = page.imagewidth * (page.samplesperpixel // _planes(page)) * int(page.bitspersample)
+    return -(-bits // 8)
+
+
+def _rows_of_block(page: TiffPage) -> int:
+    """Return the rows that are decoded at once."""
+    rows = max(1, BAND_PIXELS // page.imagewidth)
+    tall = _segment_shape(page)[0]
+    return min(rows, page.imagelength) if _is_plain(page) else max(1, rows // tall) * tall
+
+
+def _plain_blocks(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[_Block]:
+    tall, length = _segment_shape(page)[0], _row_bytes(page)
+    for strip in range(_down(page)):
+        rows = _rows_of(page, strip)
+        for top in range(0, rows, _rows_of_block(page)):
+            n = min(_rows_of_block(page), rows - top)
+            parts = []
+            for plane in range(_planes(page)):
+                start = page.dataoffsets[plane * _down(page) + strip] + top * length
+                parts.append((plane, _stored(file, lock, start, n * length)))
+            yield _Block(strip * tall + top, n, parts)
+
+
+def _segment_blocks(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[_Block]:
+    tall, wide = _segment_shape(page)
+    down, across = _down(page), _across(page)
+    step = _rows_of_block(page) // tall
+    # No decoder needs more; a size of gigabytes, stated a thousand times, must not be read.
+    most = 65536 + 4 * tall * wide * page.samplesperpixel * max(1, int(page.bitspersample) // 8)
+    for first in range(0, down, step):
+        last = min(first + step, down)
+        numbers = [
+            plane * down * across + number
+            for plane in range(_planes(page))
+            for number in range(first * across, last * across)
+        ]
+        parts = []
+        for number in numbers:
+            start, count = page.dataoffsets[number], page.databytecounts[number]
+            parts.append((number, _stored(file, lock, start, min(count, most))))
+        rows = min(last * tall, page.imagelength) - first * tall
+        yield _Block(first * tall, rows, parts)
+
+
+def _stored(file: BinaryIO, lock: Lock, at: int, count: int) -> bytes:
+    with lock:
+        file.seek(at)
+        data = file.read(count)
+    if len(data) < count:
+        raise ScanError(f"the TIFF is cut short at byte {at + len(data):,}")
+    return data
+
+
+def _plain_rows(page: TiffPage, block: _Block) -> Pixels:
+    """Give the samples (n, W, all samples) of rows that are not compressed."""
+    samples = page.samplesperpixel // _planes(page)
+    shape = (block.rows, page.imagewidth, samples)
+    planes = []
+    for _plane, stored in block.parts:
+        data = imagecodecs.bitorder_decode(stored) if page.fillorder == 2 else stored
+        if int(page.bitspersample) < 8:
+            planes.append(
+                imagecodecs.packints_decode(
+                    data, np.uint8, page.bitspersample, runlen=page.imagewidth * samples
+                ).reshape(shape)
+            )
+        else:
+            kind = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+            planes.append(np.frombuffer(data, kind).reshape(shape).astype(page.dtype, copy=False))
+    return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
+
+
+def _segment_rows(page: TiffPage, block: _Block) -> Pixels:
+    """Give the samples (n, W, all samples) of decompressed strips or tiles."""
+    kind = np.uint8 if page.bitspersample == 1 else page.dtype
+    rows: Pixels = np.empty((block.rows, page.imagewidth, page.samplesperpixel), kind)
+    for number, data in block.parts:
+        if page.compression in PICTURES:
+            _check_picture(page, data)
+        decoded, (plane, _, top, left, _), _shape = page.decode(
+            data, number, jpegtables=page.jpegtables
+        )
+        if decoded is None:
+            raise ScanError(f"strip or tile {number + 1} is missing from the TIFF")
+        piece = decoded[0, : page.imagelength - top, : page.imagewidth - left]
+        if piece.shape == rows.shape:
+            return np.asarray(piece)  # the usual strip: nothing to put together
+        tall, wide, samples = piece.shape
+        at = top - block.top
+        rows[at : at + tall, left : left + wide, plane : plane + samples] = piece
+    return rows
+
+
+def _check_picture(page: TiffPage, data: bytes) -> None:
+    """Refuse a picture inside a picture that is larger than its strip or tile, or cut short."""
+    if page.compression in JPEGS and b"\xff\xd9" not in data[-64:]:  # its end; libjpeg goes on
+        raise ScanError("a JPEG strip or tile of the TIFF is cut short")
+    with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
+        width, height = picture.size
+    tall, wide = _segment_shape(page)
+    if width > wide or height > tall + 16:
+        raise ScanError(
+            f"a strip or tile of the TIFF has place for {wide} x {tall} pixels and holds "
+            f"{width} x {height}; the file is damaged"
+        )

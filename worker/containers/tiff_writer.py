@@ -1,0 +1,248 @@
+"""TIFF out: pages strip by strip as they come, compressed ahead in threads, with what they carry.
+
+Each page's pixels stand before its directory, so that every place in it is known when it is
+written. Source: TIFF 6.0; its Technical Notes 2 (JPEG) and 3 (floating point).
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import BinaryIO, Literal, NamedTuple
+
+import imagecodecs
+import numpy as np
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
+
+from worker import exif
+from worker.color import Pixels
+from worker.containers import tiff_directory as directory
+from worker.containers.ahead import WORKERS, ahead
+from worker.containers.picture import ColorPage, Compression
+from worker.containers.tiff_directory import LONG8, Form
+from worker.containers.tiff_metadata import DESCRIPTIVE, IPTC, PROFILE, XMP
+from worker.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
+
+STRIP_BYTES = 1 << 19  # of a strip, not compressed
+JPEG_QUALITY = 95
+JPEG_SIDE = 65500  # libjpeg's longest
+CLASSIC_BYTES = 3.9e9  # of what 32-bit offsets reach, with room for metadata
+BYTE = 1
+CODES = {
+    "none": COMPRESSION.NONE,
+    "deflate": COMPRESSION.ADOBE_DEFLATE,
+    "lzw": COMPRESSION.LZW,
+    "packbits": COMPRESSION.PACKBITS,
+    "zstd": COMPRESSION.ZSTD,
+    "jpeg": COMPRESSION.JPEG,
+}
+GROWTH = {"lzw": 1.5, "packbits": 1.01, "deflate": 1.01, "zstd": 1.01}  # of noise, compressed
+ENCODERS: dict[str, Callable[..., bytes | bytearray]] = {
+    "deflate": imagecodecs.deflate_encode,
+    "lzw": imagecodecs.lzw_encode,
+    "zstd": imagecodecs.zstd_encode,
+}  # the ones that gain by a predictor
+
+
+class _Storage(NamedTuple):
+    """How a page's pixels are written."""
+
+    compression: Compression
+    real: bool  # floating point
+    order: Literal["<", ">"]
+
+
+def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+    """Write colored pages as one TIFF, each stored as its scan was.
+
+    JPEG that cannot hold a page (16 bits, opacity, a long side) gives way to Deflate. Byte order
+    and the size of offsets are the first scan's; offsets grow to 64 bits when the pages need them.
+
+    Args:
+        file: open for reading and writing, seekable, empty.
+        pages: in order; their strips are taken once, and never a whole page of them held.
+
+    Raises:
+        OSError: when the disk fails.
+        ValueError: a page's EXIF block or its number of rows is wrong.
+    """
+    form = _form(pages)
+    version, head = (43, struct.pack(f"{form.order}HH", 8, 0)) if form.big else (42, b"")
+    file.write(b"II" if form.order == "<" else b"MM")
+    file.write(struct.pack(f"{form.order}H", version) + head)
+    link = file.tell()  # where the place of the next directory belongs
+    file.write(bytes(form.inline))
+    for page in pages:
+        fields = _pixels(file, page, form) | _metadata(file, page, form)
+        if len(pages) > 1:
+            fields[254] = _numbers(form, LONG, 2)  # one page of several
+        at, following = _append(file, fields, form)
+        file.seek(link)
+        file.write(struct.pack(form.offset, at))
+        file.seek(0, 2)
+        link = following
+
+
+def _form(pages: Sequence[ColorPage]) -> Form:
+    size = 0.0
+    for page in pages:
+        samples = page.width * page.height * (4 if page.alpha else 3)
+        size += samples * (page.depth // 8) * GROWTH.get(page.coding.compression, 1.0)
+        size += samples * 2 if page.coding.bits == 32 else 0
+    coding = pages[0].coding
+    return Form(">" if coding.big_endian else "<", coding.big_tiff or size > CLASSIC_BYTES)
+
+
+def _storage(page: ColorPage, form: Form) -> _Storage:
+    compression = page.coding.compression
+    if compression == "jpeg" and (page.depth > 8 or page.alpha or page.width > JPEG_SIDE):
+        compression = "deflate"
+    return _Storage(compression, page.coding.bits == 32 and page.depth == 16, form.order)
+
+
+def _pixels(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
+    """Write a page's strips; return the fields that say how they are stored."""
+    storage = _storage(page, form)
+    samples = 4 if page.alpha else 3
+    bits = 32 if storage.real else page.depth
+    rows = max(1, STRIP_BYTES // (page.width * samples * bits // 8))
+    if storage.compression == "jpeg":
+        rows = max(8, rows // 8 * 8)  # whole blocks
+    rows = min(rows, page.height)
+    offsets, sizes = [], []
+    strips = _cut(page, rows)
+    for data in ahead(partial(_encoded, storage), strips, 2 * WORKERS):
+        offsets.append(file.tell())
+        sizes.append(len(data))
+        file.write(data)
+    place = LONG8 if form.big else LONG
+    number = partial(_numbers, form)
+    fields = {
+        256: number(LONG, page.width),
+        257: number(LONG, page.height),
+        258: number(SHORT, *[bits] * samples),
+        259: number(SHORT, CODES[storage.compression]),
+        262: number(SHORT, PHOTOMETRIC.RGB),
+        273: number(place, *offsets),
+        274: number(SHORT, 1),
+        277: number(SHORT, samples),
+        278: number(LONG, rows),
+        279: number(place, *sizes),
+        284: number(SHORT, 1),
+    }
+    if storage.compression in ENCODERS:
+        kind = PREDICTOR.FLOATINGPOINT if storage.real else PREDICTOR.HORIZONTAL
+        fields[317] = number(SHORT, kind)
+    if page.alpha:
+        fields[338] = number(SHORT, EXTRASAMPLE.UNASSALPHA)
+    if storage.real:
+        fields[339] = number(SHORT, *[SAMPLEFORMAT.IEEEFP] * samples)
+    if storage.compression == "jpeg":
+        fields[262] = number(SHORT, PHOTOMETRIC.YCBCR)
+        fields[530] = number(SHORT, 1, 1)
+        fields[532] = number(RATIONAL, 0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
+    return fields
+
+
+def _cut(page: ColorPage, rows: int) -> Iterator[Pixels]:
+    """Cut a page's strips anew, into strips of so many rows (the last may have fewer)."""
+    held: list[Pixels] = []
+    done = count = 0
+    for strip in page.strips():
+        top = 0
+        while top < len(strip):
+            part = strip[top : top + rows - count]
+            held.append(part)
+            top += len(part)
+            count += len(part)
+            if count == rows or done + count == page.height:
+                yield held[0] if len(held) == 1 else np.concatenate(held)
+                done += count
+                held, count = [], 0
+    if done != page.height or count:
+        raise ValueError(f"{done + count} rows were given for a page of {page.height}")
+
+
+def _encoded(storage: _Storage, strip: Pixels) -> bytes:
+    """Compress a strip (n, W, 3 or 4) uint8 or uint16."""
+    if storage.compression == "jpeg":
+        return bytes(
+            imagecodecs.jpeg8_encode(
+                np.ascontiguousarray(strip),
+                level=JPEG_QUALITY,
+                colorspace="RGB",
+                outcolorspace="YCBCR",
+                subsampling="444",
+            )
+        )
+    if storage.real:
+        strip = strip.astype(np.float32) / np.float32(65535)
+    strip = np.ascontiguousarray(strip)
+    if storage.compression in ENCODERS and storage.real:
+        data = imagecodecs.floatpred_encode(strip, axis=-2).tobytes()  # has an order of its own
+        return bytes(ENCODERS[storage.compression](data))
+    if storage.compression in ENCODERS:
+        strip = imagecodecs.delta_encode(strip, axis=-2)
+    strip = strip.astype(strip.dtype.newbyteorder(storage.order), copy=False)
+    if storage.compression == "packbits":  # row by row, as TIFF 6.0 section 9 asks
+        return b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in strip)
+    data = strip.tobytes()
+    return bytes(ENCODERS[storage.compression](data)) if storage.compression in ENCODERS else data
+
+
+def _metadata(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
+    """Write a page's EXIF directories; return the fields that point to them, and the others."""
+    carried = page.metadata
+    fields = _descriptions(file, carried.exif, form) if carried.exif else {}
+    if carried.xmp:
+        fields[XMP] = Value(BYTE, carried.xmp)
+    if carried.iptc:
+        fields[IPTC] = Value(UNDEFINED, carried.iptc)
+    if carried.profile:
+        fields[PROFILE] = Value(UNDEFINED, carried.profile)
+    block = exif.Block(form.order)
+    sides = carried.dpi or (1.0, 1.0)  # the fields are required
+    fields[282], fields[283] = (block.rational(side) for side in sides)
+    fields[296] = _numbers(form, SHORT, 2 if carried.dpi else 1)  # inches, or no unit
+    return fields
+
+
+def _descriptions(file: BinaryIO, data: bytes, form: Form) -> Directory:
+    """Write what an EXIF block's directories say; return its descriptive fields and pointers."""
+    block = exif.read(data)
+    main, photo, place, interop = (
+        _in_order(found, block.order, form)
+        for found in (block.main, block.exif, block.gps, block.interop)
+    )
+    kind = LONG8 if form.big else LONG
+    fields = {tag: value for tag, value in main.items() if tag in DESCRIPTIVE}
+    for found, pointer, parent in (
+        (interop, exif.INTEROP_POINTER, photo),  # first, for it stands in the second
+        (photo, exif.EXIF_POINTER, fields),
+        (place, exif.GPS_POINTER, fields),
+    ):
+        if found:
+            parent[pointer] = _numbers(form, kind, _append(file, found, form)[0])
+    return fields
+
+
+def _in_order(found: Directory, before: str, form: Form) -> Directory:
+    """Return values in the byte order of `form`."""
+    return {
+        tag: value._replace(data=directory.reordered(value.data, value.kind, before, form.order))
+        for tag, value in found.items()
+    }
+
+
+def _append(file: BinaryIO, fields: Directory, form: Form) -> tuple[int, int]:
+    """Write a directory at the end; return its place and that of the link to the next."""
+    file.write(bytes(file.tell() % 2))
+    at = file.tell()
+    data, following = directory.encoded(fields, at, form)
+    file.write(data)
+    return at, following
+
+
+def _numbers(form: Form, kind: int, *numbers: int) -> Value:
+    """Make a field's value of whole numbers."""
+    code = {SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q"}[kind]
+    return Value(kind, struct.pack(f"{form.order}{len(numbers)}{code}", *numbers))
