@@ -16,7 +16,7 @@ import numpy as np
 
 from worker import color, credentials, mark, metadata, profiles
 from worker.color import Floats, Pixels
-from worker.containers import jpeg, jpeg2000, png, tiff_writer, webp
+from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
 from worker.containers.picture import Coding, ColorPage
 from worker.formats import READERS
 from worker.kinds import Kind, result_kind
@@ -29,7 +29,7 @@ from worker.xmp import DIGITAL_SOURCE_TYPE
 _WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
     "tiff": tiff_writer.write,
     "jpeg": jpeg.write,
-    "png": png.write,
+    "png": png_writer.write,
     "webp": webp.write,
     "jp2": jpeg2000.write,
 }
@@ -64,11 +64,16 @@ def write(
     ]
     if settings.credentials is None:
         _encode(kind, results, file)
-        return _record(kind, scan, results, settings, file)
+        return _record(kind, results, settings, file)
     # Beside the result, where there is room for it; without a name, so no crash leaves it behind.
     with tempfile.TemporaryFile(dir=Path(file.name).parent) as unsigned:
         _encode(kind, results, unsigned)
-        record = _record(kind, scan, results, settings, unsigned)
+        record = _record(kind, results, settings, unsigned)
+        unsignable = credentials.why_unsigned(kind, len(results))
+        if scan.path is None or unsignable:
+            unsigned.seek(0)
+            shutil.copyfileobj(unsigned, file)
+            return replace(record, lost=(*record.lost, unsignable))
         lost = credentials.sign(
             unsigned, file, scan.path, scan.kind, origin, record, settings.credentials
         )
@@ -125,11 +130,7 @@ class _Result:
 
 
 def _record(
-    kind: Kind,
-    scan: Scan,
-    results: Sequence[_Result],
-    settings: WriteSettings,
-    file: BinaryIO,
+    kind: Kind, results: Sequence[_Result], settings: WriteSettings, file: BinaryIO
 ) -> Record:
     digests = [result.digest.hexdigest() for result in results]
     if any(_is_lossy(kind, result.page.coding) for result in results):

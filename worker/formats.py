@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from worker.color import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
@@ -18,6 +18,9 @@ from worker.containers.picture import Bands, Picture
 from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, Kind
 from worker.settings import ReadSettings
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
     "tiff": tiff.read,
@@ -134,7 +137,7 @@ def _damage_is_the_files_fault() -> Iterator[None]:
 class _Disk(io.FileIO):
     """A file whose read errors are the machine's fault, and no decoder can take for damage."""
 
-    def readinto(self, buffer: Buffer, /) -> int | None:
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
         """Read as `FileIO.readinto`, raising DeviceError for OSError."""
         try:
             return super().readinto(buffer)

@@ -70,7 +70,8 @@ def untoned(picture: Picture) -> Plane:
 
 def add_samples(digest: "hashlib._Hash", band: Pixels) -> None:
     """Add a band's samples (n, W, ...) to a digest: rows from the top, little-endian."""
-    digest.update(np.ascontiguousarray(band.astype(band.dtype.newbyteorder("<"), copy=False)))
+    ordered = band.astype(band.dtype.newbyteorder("<"), copy=False)
+    digest.update(np.ascontiguousarray(ordered).data)
 
 
 def usable_profile(picture: Picture) -> tuple[bytes, tuple[str, ...]]:

@@ -18,9 +18,9 @@ def unfit(rgb: Pixels) -> Reason | None:
     """Tell why a photograph has no color to teach, or None when it is fit.
 
     Limits are those by which serving knows a black-and-white photograph (`untoning.TONE_LIMIT`,
-    RMS in CIE units). "gray": no chroma beyond it. "tint only": one cast lies over all of it, and beside
-    that cast it is gray. "one tone": its chroma follows from lightness, as sepia's or a cyanotype's
-    does. "too small": a side below 96 pixels.
+    RMS in CIE units). "gray": no chroma beyond it. "tint only": one cast lies over all of it, and
+    beside that cast it is gray. "one tone": its chroma follows from lightness, as sepia's or a
+    cyanotype's does. "too small": a side below 96 pixels.
 
     Args:
         rgb: (H, W, 3) uint8 sRGB.
