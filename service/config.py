@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, Self
 import yaml
 from pydantic import ValidationError
 
+from service.credential_files import check_credentials, half_set
 from service.folders import check_folders
 from service.sections import (
     Batching,
+    Credentials,
     Folder,
     Limits,
     Log,
@@ -28,6 +30,7 @@ from service.sections import (
     Training,
     Watch,
 )
+from worker.credentials import CredentialSettings
 from worker.errors import PhotochromError
 from worker.settings import (
     ColorSettings,
@@ -60,6 +63,7 @@ class Config(Section):
     model: Model = Model()
     output: Output = Output()
     mark: Mark = Mark()
+    credentials: Credentials = Credentials()
     limits: Limits = Limits()
     retry: Retry = Retry()
     stop: Stop = Stop()
@@ -76,7 +80,11 @@ class Config(Section):
         training = self.training
         if training.reference:
             training = training.model_copy(update={"reference": base / training.reference})
-        sections = {"originals": originals, "training": training}
+        files = {name: getattr(self.credentials, name) for name in ("certificate", "key")}
+        credentials = self.credentials.model_copy(
+            update={name: path and base / path for name, path in files.items()}
+        )
+        sections = {"originals": originals, "training": training, "credentials": credentials}
         return self.model_copy(update={**moved, **sections})
 
     @property
@@ -121,6 +129,16 @@ class Config(Section):
         )
 
     @property
+    def credential_settings(self) -> CredentialSettings | None:
+        """Who signs the photos, or None where they are not signed."""
+        given = self.credentials
+        if given.certificate is None or given.key is None:
+            return None
+        return CredentialSettings(
+            given.certificate, given.key, given.algorithm, timestamp=given.timestamp
+        )
+
+    @property
     def train_settings(self) -> TrainSettings:
         """The recipe of one training."""
         return TrainSettings(**self.training.model_dump(exclude={"reference"}))
@@ -162,6 +180,8 @@ def check_config(path: Path, *, for_training: bool = False) -> Config:
     if "" not in wrong:  # else nothing is known of the folders
         right = {key: folder for key, folder in config.folders.items() if key not in wrong}
         for key, text in check_folders(right):
+            problems.append(_Problem(_line(key, keys), key, text))
+        for key, text in check_credentials(config.credentials):
             problems.append(_Problem(_line(key, keys), key, text))
         if for_training and (missing := missing_reference(config)):
             key = "training.reference"
@@ -220,6 +240,9 @@ def _read(path: Path) -> tuple[Config, list[_Problem], dict[str, _Key]]:
         problems.append(_Problem(1, "", "must be lines of `key: value`"))
         data = None
     config, wrong = _validated(data or {}, keys)
+    if not {problem.key for problem in wrong} & {"credentials.certificate", "credentials.key"}:
+        half = half_set(config.credentials)
+        wrong += [_Problem(_line(key, keys), key, text) for key, text in half]
     return config.beside(path.absolute().parent), problems + wrong, keys
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.log import LogFormat, LogLevel
+from worker.credentials import SigningAlgorithm
 from worker.settings import (
     ColorSettings,
     Corner,
@@ -43,6 +44,9 @@ def _expanded(path: Path) -> Path:
 
 Folder = Annotated[
     Path, Field(strict=False, description="the path of a folder"), AfterValidator(_expanded)
+]
+File = Annotated[
+    Path, Field(strict=False, description="the path of a file"), AfterValidator(_expanded)
 ]
 Seconds = Annotated[float, Field(ge=0, description="a number of seconds")]
 Switch = Annotated[bool, Field(description="true or false")]
@@ -116,6 +120,19 @@ class Mark(Section):
     )
     opacity: Annotated[float, Field(gt=0, le=1, description="a number above 0 and up to 1")] = (
         MarkSettings.opacity
+    )
+
+
+class Credentials(Section):
+    """Who signs the photos; see `worker.credentials.CredentialSettings`."""
+
+    certificate: File | None = Field(default=None, description="the path of a file, or null")
+    key: File | None = Field(default=None, description="the path of a file, or null")
+    algorithm: SigningAlgorithm = Field(
+        default="es256", description="es256, es384, es512, ps256, ps384, ps512 or ed25519"
+    )
+    timestamp: Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]+$")] | None = Field(
+        default=None, description="the http:// or https:// address of a server, or null"
     )
 
 

@@ -5,17 +5,12 @@ Nothing here costs a photograph: a block that cannot be read stays behind, and `
 
 from dataclasses import replace
 
-from worker import exif, xmp
+from worker import exif, profiles, xmp
 from worker.containers.picture import Metadata, Resolution
 from worker.exif import Block
 from worker.provenance import Origin
 from worker.settings import OutputSpace, WriteSettings
 
-PROFILE_NAMES: dict[OutputSpace, str] = {
-    "srgb": "sRGB",
-    "adobe-rgb": "Adobe RGB (1998)",
-    "display-p3": "Display P3",
-}
 INTEROP_OF_SPACE = {"srgb": b"R98\0", "adobe-rgb": b"R03\0"}  # DCF 2.0: basic and option file
 SRGB, UNCALIBRATED = 1, 65535  # EXIF's ColorSpace
 
@@ -28,11 +23,11 @@ OF_THE_FILE = {
     *range(254, 260),  # subfile type, size, bits, compression
     *(262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 292, 293),
     *(301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339),
-    *(340, 341, 342, 347, *range(512, 522), 529, 530, 531, 532),
+    *(340, 341, 342, 347, *range(512, 522), 529, 530, 532),
     *(700, 33723, 34377, 34675, 37724),  # XMP, IPTC, Photoshop's blocks, ICC profile, layers
     *(50706, 50707, 59932),  # that it is a DNG; padding
 }
-OF_THE_SAMPLES = {0x9101, 0x9102}  # ComponentsConfiguration, CompressedBitsPerPixel
+COMPRESSED_BITS, COMPONENTS, POSITIONING = 0x9102, 0x9101, 0x0213
 OF_PLACES = {0x9214, 0xA214}  # SubjectArea, SubjectLocation: in pixels of the scan as it lay
 
 CREDIT, CHARSET, UTF_8 = (2, 110), (1, 90), b"\x1b%G"  # IPTC-IIM 4.2
@@ -68,7 +63,7 @@ def for_result(
         width=width,
         height=height,
         color_space=SRGB if settings.space == "srgb" else UNCALIBRATED,
-        profile_name=PROFILE_NAMES[settings.space],
+        profile_name=profiles.describe(profile),
         turned=turned,
         scan_software=exif.text_of(block.main.get(SOFTWARE)),
     )
@@ -104,12 +99,16 @@ def _read_exif(data: bytes, lost: list[str]) -> Block:
 
 def _correct_storage(block: Block, *, moved: bool) -> None:
     """Take out how the scan's samples are stored, and places that lie elsewhere now."""
-    wrong = OF_THE_FILE | OF_THE_SAMPLES | (OF_PLACES if moved else set())
+    wrong = OF_THE_FILE | {COMPRESSED_BITS} | (OF_PLACES if moved else set())
     for directory in (block.main, block.exif):
         for tag in [tag for tag in directory if tag in wrong]:
             del directory[tag]
         for tag in [tag for tag, value in directory.items() if value.kind == exif.DIRECTORY]:
             del directory[tag]
+    if COMPONENTS in block.exif:  # a JPEG must say them
+        block.exif[COMPONENTS] = exif.Value(exif.UNDEFINED, b"\1\2\3\0")  # Y, Cb, Cr
+    if POSITIONING in block.main:
+        block.main[POSITIONING] = block.short(1)  # centered: all 4:4:4 is
 
 
 def _correct_resolution(block: Block, dpi: Resolution | None, *, turned: bool) -> None:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from service.config import Config, ConfigError, check_config, load_config
+from worker.credentials import CredentialSettings
 from worker.settings import (
     ColorSettings,
     MarkSettings,
@@ -245,6 +246,49 @@ def test_the_worker_gets_what_the_file_says(file: Path) -> None:
     assert ReadSettings(9) == config.read_settings
     assert written == config.write_settings
     assert dataclasses.replace(TrainSettings(), crop=64) == config.train_settings
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (
+            "2: credentials.certificate: needs credentials.key beside it",
+            "credentials:\n  certificate: a.pem",
+        ),
+        ("1: credentials.key: needs credentials.certificate beside it", "credentials: {key: a}"),
+        (
+            (
+                "1: credentials.timestamp: must be the http:// or https:// address of a server, "
+                "or null, not 'here'"
+            ),
+            "credentials: {certificate: a, key: b, timestamp: here}",
+        ),
+        (
+            (
+                "1: credentials.algorithm: must be es256, es384, es512, ps256, ps384, ps512 "
+                "or ed25519, not 'rsa'"
+            ),
+            "credentials: {certificate: a, key: b, algorithm: rsa}",
+        ),
+    ],
+)
+def test_a_signer_is_given_whole_or_not_at_all(file: Path, expected: str, text: str) -> None:
+    """Else photos would be delivered unsigned to somebody who meant them signed."""
+    assert [f"config.yaml:{expected}"] == mistakes(file, text)
+
+
+def test_the_signer_is_beside_the_file(file: Path) -> None:
+    """And is none by default."""
+    file.write_text(
+        "credentials: {certificate: a.pem, key: /b.key, algorithm: ps256, "
+        "timestamp: 'http://time.example/'}"
+    )
+
+    assert Config().credential_settings is None
+    assert (
+        CredentialSettings(file.parent / "a.pem", Path("/b.key"), "ps256", "http://time.example/")
+        == load_config(file).credential_settings
+    )
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -10,8 +10,10 @@ from functools import partial
 from threading import Lock
 from typing import BinaryIO
 
+import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
+from worker import profiles
 from worker.containers import tiff_directory, tiff_metadata, tiff_pixels, tiff_samples
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.tiff_directory import Form, Page
@@ -83,8 +85,9 @@ def _picture(loaded: TiffPage, file: BinaryIO, form: Form, page: Page, lock: Loc
     dropped = loaded.samplesperpixel - tiff_samples.COLORS[PHOTOMETRIC(loaded.photometric)]
     if dropped - (alpha is not None):
         metadata = _without(metadata, "extra samples of each pixel that are no opacity")
+    inks = None
     if loaded.photometric == PHOTOMETRIC.SEPARATED:
-        metadata = replace(metadata, profile=b"")  # its colors are sRGB now
+        inks, metadata = _inks(metadata)
     orientation = tiff_directory.whole_number(file, page.fields.get(ORIENTATION), form)
     bits = 32 if loaded.bitspersample == 32 else tiff_samples.depth(loaded)
     return Picture(
@@ -92,7 +95,7 @@ def _picture(loaded: TiffPage, file: BinaryIO, form: Form, page: Page, lock: Loc
         width=loaded.imagewidth,
         samples=tiff_samples.colors(loaded),
         alpha=alpha is not None,
-        bands=partial(tiff_pixels.bands, loaded, file, lock),
+        bands=partial(tiff_pixels.bands, loaded, file, lock, inks),
         orientation=orientation if orientation and 1 <= orientation <= 8 else 1,
         coding=Coding(
             bits=loaded.bitspersample if bits == 8 and loaded.bitspersample < 8 else bits,
@@ -103,6 +106,17 @@ def _picture(loaded: TiffPage, file: BinaryIO, form: Form, page: Page, lock: Loc
         ),
         metadata=metadata,
     )
+
+
+def _inks(metadata: Metadata) -> tuple[bytes | None, Metadata]:
+    """Return the profile of inks, if it is of use; and the metadata of what they become, sRGB."""
+    profile = metadata.profile or None
+    metadata = replace(metadata, profile=b"")
+    try:
+        profiles.cmyk_to_srgb(np.zeros((1, 1, 4), np.uint8), profile)
+    except profiles.ProfileError as error:
+        return None, _without(metadata, f"the profile of its inks ({error})")
+    return profile, metadata
 
 
 def _without(metadata: Metadata, what: str) -> Metadata:

@@ -75,13 +75,14 @@ def check(page: TiffPage, size: int) -> None:
             )
 
 
-def bands(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[Pixels]:
+def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> Iterator[Pixels]:
     """Yield the page's rows from the top, as `tiff_samples.codes` gives them.
 
     Args:
         page: checked.
         file: the TIFF.
         lock: of its position, for the pages may be read in several threads.
+        profile: of CMYK, if the page is that.
 
     Raises:
         ScanError: a strip is cut short or does not fit; the samples cannot be colors.
@@ -89,13 +90,14 @@ def bands(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[Pixels]:
     """
     # tifffile shares decoders by this, which says nothing of CCITT's options.
     page.hash = page.offset
+    _ = page.decode  # made here: threads that make it at once get in each other's way
     blocks = _plain_blocks if _is_plain(page) else _segment_blocks
     work = partial(_plain_rows if _is_plain(page) else _segment_rows, page)
     most = max(1, min(WORKERS, AHEAD_PIXELS // (_rows_of_block(page) * page.imagewidth)))
     step = max(1, BAND_PIXELS // page.imagewidth)
     for rows in ahead(work, blocks(page, file, lock), most):
         for top in range(0, len(rows), step):
-            yield tiff_samples.codes(page, rows[top : top + step])
+            yield tiff_samples.codes(page, rows[top : top + step], profile)
 
 
 def _is_plain(page: TiffPage) -> bool:

@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffPage
 
+from worker import profiles
 from worker.color import Pixels
 from worker.containers.picture import Compression
 from worker.containers.whole import scaled
@@ -132,12 +133,13 @@ def depth(page: TiffPage) -> int:
     return 8 if page.bitspersample <= 8 else 16
 
 
-def codes(page: TiffPage, stored: Pixels) -> Pixels:
+def codes(page: TiffPage, stored: Pixels, profile: bytes | None) -> Pixels:
     """Turn samples as stored into codes.
 
     Args:
         page: checked.
         stored: (n, W, all samples), uint8, uint16 or float32; 1 to 4 bits each in a uint8.
+        profile: of CMYK, if that is what they are.
 
     Returns:
         (n, W, 1 or 3) uint8 or uint16, white high; with opacity one sample more, the others not
@@ -158,7 +160,7 @@ def codes(page: TiffPage, stored: Pixels) -> Pixels:
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         color = ~color
     if page.photometric == PHOTOMETRIC.SEPARATED:
-        color = _rgb_of_inks(page, color)
+        color = profiles.cmyk_to_srgb(color, profile)
     return color if alpha is None else np.concatenate([color, _of_type(alpha, color)], axis=-1)
 
 
@@ -213,9 +215,3 @@ def _of_type(alpha: Pixels, color: Pixels) -> Pixels:
     if color.dtype == np.uint16:
         return np.asarray(alpha.astype(np.uint16) * np.uint16(257))
     return ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _rgb_of_inks(page: TiffPage, inks: Pixels) -> Pixels:
-    from worker import profiles  # noqa: PLC0415
-
-    return profiles.cmyk_to_srgb(inks, page.iccprofile)

@@ -1,0 +1,85 @@
+"""Photos as a daemon leaves them: original, result, sidecar and ledger; contents are made up."""
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from service import inbox
+from service.config import Config
+from service.folders import make_folders
+from service.jobs import Job
+from service.ledger import LEDGER_FILE, Ledger
+from service.outbox import deliver
+from service.sidecar import deliver_sidecar, describe
+from worker.provenance import Origin, PageRecord, Record
+
+PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
+RECORD = Record("tiff", (PAGE,), {"format": "same"}, "http://cv.iptc.org/newscodes/example")
+
+
+def place(folder: Path, config: Config | None = None) -> Config:
+    """Make the folders of a configuration."""
+    config = (config or Config()).beside(folder)
+    make_folders(config.folders.values())
+    return config
+
+
+def queue(config: Config, name: str) -> Job:
+    """Drop a scan into the inbox and queue it."""
+    path = PurePosixPath(name)
+    scan = config.inbox / path
+    scan.parent.mkdir(parents=True, exist_ok=True)
+    scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
+    snapshot = inbox.snapshot(scan)
+    assert snapshot
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        return ledger.enqueue(path, inbox.digest(scan), snapshot, path, 0.0)[0]
+
+
+def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = True) -> Job:
+    """Queue a scan and do with it all that a daemon does; or all that an earlier one did."""
+    job = queue(config, name)
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        for other in ledger.claim(99, 0.0, in_flight=0):
+            if other.id != job.id:
+                ledger.release(other.id, 0.0)
+        return finish(config, ledger, job, sidecar=sidecar, digest=digest)
+
+
+def finish(
+    config: Config, ledger: Ledger, job: Job, *, sidecar: bool = True, digest: bool = True
+) -> Job:
+    """Bring a job that was claimed to its end."""
+
+    def write(file: BinaryIO) -> Record:
+        file.write(b"color " + job.path.name.encode("utf-8", "surrogateescape"))
+        return RECORD
+
+    event = str(uuid.uuid4())
+    now = datetime.now(UTC)
+    origin = Origin(job.path.name, job.digest, "7", "d" * 64, "photochrom 0.1.0", event, now)
+    delivered = deliver(config.outbox, job.output, write)
+    if sidecar:
+        about = describe(
+            origin,
+            delivered,
+            source=job.path,
+            snapshot=job.snapshot,
+            output=job.output,
+            read=now,
+        )
+        deliver_sidecar(config.outbox, about)
+    job = ledger.finish(
+        job.id,
+        model="7",
+        now=1.0,
+        output_digest=delivered.sha256 if digest else None,
+        event=event if sidecar else None,
+    )
+    scan = config.inbox / job.path
+    if config.originals.after == "move" and scan.exists():
+        target = inbox.archive(scan, config.inbox, config.originals.folder)
+        place = PurePosixPath(target.relative_to(config.originals.folder))
+        ledger.moved([(job.id, place)])
+    return job

@@ -1,0 +1,280 @@
+"""C2PA content credentials: a signed statement, in the photo's file, of what was done to it.
+
+It names the scan it came from and says that a model made the color; who changes a byte breaks the
+signature. Nothing is fetched from a network, unless a timestamp server is set.
+"""
+
+import io
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO, Literal
+
+from worker.errors import DeviceError, PhotochromError
+from worker.provenance import Origin, Record
+
+SigningAlgorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
+
+SIGNED_KINDS = {"tiff", "jpeg", "png", "webp"}
+MIME_TYPES = {
+    "tiff": "image/tiff",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "jp2": "image/jp2",
+    "bmp": "image/bmp",
+    "pnm": "image/x-portable-anymap",
+    "heic": "image/heic",
+    "jxl": "image/jxl",
+}
+UNPARSED = "application/octet-stream"  # c2pa takes such an ingredient without looking into it
+DESCRIPTION = (
+    "A machine-learning model invented the colors of this black-and-white photograph; "
+    "its lightness is the scan's"
+)
+# What a certificate may be for (C2PA 2.4, 14.5.1); by itself c2pa-rs would take email's only.
+PURPOSES = (
+    "1.3.6.1.4.1.62558.2.1",  # C2PA claims: what certificates of C2PA's own trust list are for
+    "1.3.6.1.4.1.311.76.59.1.9",  # the same, by Microsoft
+    "1.3.6.1.5.5.7.3.36",  # documents
+    "1.3.6.1.5.5.7.3.4",  # email
+)
+# See docs/settings.md of c2pa-rs. Whether the certificate is trusted is for those who read the
+# photo; a wrong key is found only by verifying what was signed; a lower threshold for temporary
+# files halves the memory.
+_SETTINGS = {
+    "version": 1,
+    "core": {"allowed_network_hosts": [], "backing_store_memory_threshold_in_mb": 16},
+    "verify": {
+        "verify_after_sign": True,
+        "verify_trust": False,
+        "remote_manifest_fetch": False,
+        "ocsp_fetch": False,
+    },
+    "trust": {"trust_config": "\n".join(PURPOSES)},
+    "builder": {"thumbnail": {"enabled": False}},
+}
+_ADVICE = {  # part of what c2pa says: what it means
+    "not valid at time of signing": "the certificate has expired or is not valid yet; renew it",
+    "certificate is invalid": "the certificate must be one for signing C2PA claims, documents or "
+    "email (its extended key usage)",
+    "self-signed": "the file must begin with a certificate that somebody else signed",
+    "does not contain signing certificate": "the certificate's file holds no PEM certificate",
+    "does not match the provided data": "the key is not that of the certificate",
+    "invalid signing credentials": "the key must fit the algorithm, and be PEM (PKCS #8) without a "
+    "passphrase, as `openssl pkcs8 -topk8 -nocrypt` writes it",
+    "http resolver": "the timestamp server does not answer",
+}
+# One pixel, for trying a signature: signature, IHDR, IDAT, IEND.
+_PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a4944415478da6360000000020001e527defc0000000049454e44ae426082"
+)
+# c2pa holds a whole file in memory while it signs it, so two at once would need twice as much.
+_one_at_a_time = Lock()
+
+
+class CredentialError(DeviceError):
+    """The certificate, its key or the timestamp server will not do; photos wait until they will."""
+
+
+@dataclass(frozen=True)
+class CredentialSettings:
+    """Who signs.
+
+    Attributes:
+        certificate: PEM file: the signer's certificate, then those between it and the root.
+        key: PEM file of its private key, PKCS #8, not encrypted.
+        algorithm: of the signature; must fit the key.
+        timestamp: URL of an RFC 3161 timestamp server, or None for no timestamp.
+    """
+
+    certificate: Path
+    key: Path
+    algorithm: SigningAlgorithm = "es256"
+    timestamp: str | None = None
+
+
+def why_unsigned(kind: str, pages: int) -> str:
+    """Say why a result of this kind cannot be signed, or nothing if it can.
+
+    Args:
+        kind: container of the result (`worker.containers.picture.Kind`).
+        pages: how many pages it has.
+    """
+    if kind not in SIGNED_KINDS:
+        return f"content credentials cannot be put into {kind.upper()} files"
+    if kind == "tiff" and pages > 1:
+        # C2PA 2.4, A.3.4: the manifest is alone in the last directory, which libtiff takes for a
+        # page without a size (c2pa-rs issue 1894); of a single page it stands in the page's own.
+        return "content credentials would make a TIFF of several pages unreadable to many programs"
+    return ""
+
+
+def sign(
+    unsigned: BinaryIO,
+    signed: BinaryIO,
+    scan: Path,
+    scan_kind: str,
+    origin: Origin,
+    record: Record,
+    settings: CredentialSettings,
+) -> tuple[str, ...]:
+    """Copy a colored photo and put signed credentials into the copy.
+
+    Holds about as much memory as the file is large (of a JPEG, three times that), and as much of
+    the folder for temporary files; one photo at a time.
+
+    Args:
+        unsigned: the photo, open for reading, seekable.
+        signed: open for reading and writing, seekable, empty.
+        scan: the file it was made from; its own credentials become part of the new ones.
+        scan_kind: container of the scan.
+        origin: where the photo comes from.
+        record: what was written; `why_unsigned` has nothing against it.
+        settings: who signs.
+
+    Returns:
+        What of the scan's credentials stayed behind, in plain words.
+
+    Raises:
+        CredentialError: the set-up cannot sign.
+        PhotochromError: the set-up signs, but not this photo.
+        OSError: a file cannot be read or written.
+    """
+    c2pa = _c2pa()
+    with scan.open("rb") as source, _one_at_a_time:
+        streams = _Watched(unsigned), _Watched(signed), _Watched(source)
+        try:
+            return _sign(streams, scan_kind, origin, record, settings)
+        except c2pa.C2paError as error:
+            for stream in streams:
+                if stream.error:
+                    raise stream.error from error
+            try_to_sign(settings)
+            raise PhotochromError(f"content credentials failed on this photo: {error}") from error
+
+
+def try_to_sign(settings: CredentialSettings) -> None:
+    """Sign one pixel, so that a wrong set-up is told at the start and not by the first photo.
+
+    Raises:
+        CredentialError: what is wrong, with which file, and what to do.
+    """
+    origin = Origin("trial.png", "", "", "", "photochrom", "", datetime.now(UTC))
+    record = Record("png", (), {}, "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation")
+    c2pa = _c2pa()
+    pixel, signed, scan = (_Watched(io.BytesIO(data)) for data in (_PIXEL, b"", _PIXEL))
+    try:
+        _sign((pixel, signed, scan), "png", origin, record, settings)
+    except c2pa.C2paError as error:
+        advice = next((text for part, text in _ADVICE.items() if part in str(error)), "")
+        where = f"{settings.certificate} and {settings.key}, {settings.algorithm}"
+        if settings.timestamp:
+            where += f", timestamps from {settings.timestamp}"
+        meaning = f"{advice} ({error})" if advice else str(error)
+        raise CredentialError(f"cannot sign with {where}: {meaning}") from error
+
+
+@dataclass
+class _Watched:
+    """A file that remembers what went wrong with it; c2pa would only say that something did."""
+
+    file: BinaryIO
+    error: OSError | None = field(default=None, init=False)
+
+    def __getattr__(self, name: str) -> Any:
+        """Give a method of the file, watched; c2pa calls read, readinto, write, seek and others."""
+        method = getattr(self.file, name)
+
+        def watched(*arguments: Any) -> Any:
+            try:
+                return method(*arguments)
+            except OSError as error:
+                self.error = error
+                raise
+
+        setattr(self, name, watched)  # so that the next call finds it without asking here
+        return watched
+
+
+def _sign(
+    streams: tuple[_Watched, _Watched, _Watched],  # the photo, its signed copy, the scan
+    scan_kind: str,
+    origin: Origin,
+    record: Record,
+    settings: CredentialSettings,
+) -> tuple[str, ...]:
+    c2pa = _c2pa()
+    unsigned, signed, scan = streams
+    # Read anew for each photo, so that a renewed certificate needs no restart.
+    certificate, key = _content(settings.certificate), _content(settings.key)
+    timestamp = settings.timestamp.encode() if settings.timestamp else None
+    signer = c2pa.C2paSignerInfo(settings.algorithm, certificate, key, timestamp)
+    lost: tuple[str, ...] = ()
+    with (
+        c2pa.Context.from_dict(_SETTINGS, signer=c2pa.Signer.from_info(signer)) as context,
+        c2pa.Builder(_manifest(origin, record), context) as builder,
+    ):
+        ingredient = _ingredient(origin, scan_kind)
+        try:
+            builder.add_ingredient(ingredient, MIME_TYPES.get(scan_kind, UNPARSED), scan)
+        except c2pa.C2paError as error:
+            if scan.error:
+                raise
+            lost = (f"content credentials of the scan, if it has any: unreadable ({error})",)
+            builder.add_ingredient(ingredient, UNPARSED, io.BytesIO())
+        builder.sign(MIME_TYPES[record.kind], unsigned, signed)
+    return lost
+
+
+def _manifest(origin: Origin, record: Record) -> str:
+    """Return the statement as c2pa takes it (C2PA 2.4, 18.15: actions)."""
+    name, _, version = origin.software.partition(" ")
+    software = {"name": name, "version": version}
+    colored = {
+        "action": "c2pa.adjustedColor",
+        "digitalSourceType": record.digital_source_type,
+        "when": origin.when.isoformat(),
+        "softwareAgent": software,
+        "description": DESCRIPTION,
+        "parameters": {
+            "photochrom.model": origin.model,
+            "photochrom.weights_sha256": origin.weights_sha256,
+            "photochrom.scan_sha256": origin.sha256,
+            "photochrom.event": origin.event,
+        },
+    }
+    opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["scan"]}}
+    actions = {"label": "c2pa.actions.v2", "data": {"actions": [opened, colored]}}
+    return json.dumps({"claim_generator_info": [software], "assertions": [actions]})
+
+
+def _ingredient(origin: Origin, kind: str) -> str:
+    return json.dumps(
+        {
+            "label": "scan",
+            "title": origin.name.encode(errors="backslashreplace").decode(),
+            "format": MIME_TYPES.get(kind, UNPARSED),
+            "relationship": "parentOf",
+            "description": f"SHA-256 {origin.sha256}",
+        }
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CredentialError(f"cannot sign: {path} cannot be read: {error.strerror}") from error
+
+
+def _c2pa() -> Any:
+    try:
+        import c2pa
+    except ImportError as error:
+        message = "content credentials need the extra c2pa: pip install 'photochrom[c2pa]'"
+        raise CredentialError(message) from error
+    return c2pa
