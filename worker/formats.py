@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from PIL import Image
+
 from worker.color import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
 from worker.containers.picture import Bands, Picture
@@ -21,6 +23,8 @@ from worker.settings import ReadSettings
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+Image.MAX_IMAGE_PIXELS = None  # limits.megapixels is the limit, and its reason is in plain words
 
 READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
     "tiff": tiff.read,
@@ -54,7 +58,7 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
 ]
 # What decoders raise on damaged data, as their documentation and their fuzzers show. The disk's own
 # faults are DeviceErrors by then (`_Disk`), so an OSError is the decoder's complaint.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -127,7 +131,7 @@ def _guarded(bands: Bands) -> Bands:
 def _damage_is_the_files_fault() -> Iterator[None]:
     try:
         yield
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         what = str(error) or type(error).__name__
         raise ScanError(
             f"the image is damaged or cut short and cannot be decoded ({what})"
