@@ -15,6 +15,7 @@ from service.delivery import Source, deliver
 from service.disk import fitting_name
 from service.pipeline import THREADS, Colorist
 from service.progress import Report
+from service.sidecar import sidecar_name
 from worker import scan
 from worker.errors import ScanError
 from worker.scan import Scan, predict_scans
@@ -84,5 +85,5 @@ def _free_name(path: Path, out: Path, config: Config) -> PurePosixPath:
     return next(
         one
         for one in chain([name], map(name.with_name, numbered))
-        if not os.path.lexists(out / one)
+        if not os.path.lexists(out / one) and not os.path.lexists(out / sidecar_name(one))
     )

@@ -6,6 +6,8 @@ Nothing here is a real photograph, so nothing here has a license.
 import io
 import struct
 import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+
+from worker.kinds import Kind
+from worker.provenance import Origin
+from worker.scan import Page, Scan
 
 Array = NDArray[Any]
 
@@ -60,6 +66,18 @@ def as_rgb(gray: Array) -> Array:
 def dtype_of(depth: int) -> type[np.uint8 | np.uint16]:
     """Return the type of samples of 8 or 16 bits."""
     return np.uint8 if depth == 8 else np.uint16
+
+
+def one_page(gray: Array, kind: Kind = "png", **page: Any) -> Scan:
+    """Return a scan in memory, of sRGB gray codes, as if it had come from a file of a kind."""
+    return Scan((replace(Page.of(gray), **page),), kind)
+
+
+def origin(name: str = "harbor.tif") -> Origin:
+    """Return where a result comes from, made up."""
+    event = "6d9c4f0e-6ef2-4a5c-9d0b-3a4f5b6c7d8e"
+    when = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+    return Origin(name, "a" * 64, "7", "b" * 64, "photochrom 0.1.0", event, when)
 
 
 def save(path: Path, pixels: Array, **options: Any) -> Path:

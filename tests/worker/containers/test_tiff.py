@@ -151,18 +151,14 @@ def test_planes_one_after_another_are_put_together(
 ) -> None:
     """Separate planes give the same codes as pixel by pixel."""
     planes = np.moveaxis(pixels, -1, 0)
-    data = written(
-        planes, planarconfig="separate", compression=compression, **LAYOUTS[layout]
-    )
+    data = written(planes, planarconfig="separate", compression=compression, **LAYOUTS[layout])
 
     assert np.array_equal(pixels, only(data)[1])
 
 
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
 @pytest.mark.parametrize("layout", [{"rowsperstrip": 16}, {"tile": (32, 48)}, {}])
-def test_jpeg_inside_is_rgb(
-    subsampling: tuple[int, int], layout: dict[str, object]
-) -> None:
+def test_jpeg_inside_is_rgb(subsampling: tuple[int, int], layout: dict[str, object]) -> None:
     """YCbCr JPEG in strips and tiles decodes as tifffile decodes it, and counts as lossy."""
     data = written(RGB8, compression="jpeg", subsampling=subsampling, **layout)
 
