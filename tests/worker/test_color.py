@@ -90,25 +90,46 @@ def lightness_error(gray: NDArray[np.integer], rgb: NDArray[np.integer]) -> floa
     reach=st.sampled_from([0.0, 20.0, 60.0, 110.0, 500.0]),
     noise=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
+    power=st.floats(0.8, 2.6),
+    name=st.sampled_from(sorted(color.SPACES)),
 )
-@example(height=1, width=1, depth=8, grid=1, reach=110.0, noise=True, seed=0)
-@example(height=1, width=47, depth=16, grid=8, reach=110.0, noise=True, seed=1)
-@example(height=3000, width=7, depth=8, grid=8, reach=60.0, noise=False, seed=2)
-@example(height=2, width=9000, depth=16, grid=8, reach=60.0, noise=True, seed=3)
+@example(
+    height=1, width=1, depth=8, grid=1, reach=110.0, noise=True, seed=0, power=2.2, name="srgb"
+)
+@example(
+    height=1, width=47, depth=16, grid=8, reach=110.0, noise=True, seed=1, power=2.2, name="srgb"
+)
+@example(
+    height=3000, width=7, depth=8, grid=8, reach=60.0, noise=False, seed=2, power=2.2, name="srgb"
+)
+@example(
+    height=2, width=9000, depth=16, grid=8, reach=60.0, noise=True, seed=3, power=2.2, name="srgb"
+)
 @settings(max_examples=120, deadline=None)
 def test_lightness_is_sacred(
-    *, height: int, width: int, depth: int, grid: int, reach: float, seed: int, noise: bool
+    *,
+    height: int,
+    width: int,
+    depth: int,
+    grid: int,
+    reach: float,
+    seed: int,
+    noise: bool,
+    power: float,
+    name: str,
 ) -> None:
-    """For any gray and any chroma, possible or not, the photo has the scan's size, depth and L*."""
+    """For any gray, tone, space and chroma the photo has the scan's size, depth and L*."""
     rng = np.random.default_rng(seed)
     gray = gray_scene(height, width, depth, seed % 1000)
     if noise:
         gray = rng.integers(0, 2**depth, (height, width)).astype(dtype_of(depth))
     ab = rng.uniform(-reach, reach, (grid, grid, 2)).astype(np.float32)
-    rgb = color.merge(gray, ab)
+    tone = color.tone_of_luminance((np.arange(2**depth) / (2**depth - 1)) ** power)
+    rgb = np.concatenate(list(color.merge_strips(gray, ab, tone, color.SPACES[name])))
+    lights = lab_in(rgb, name)[..., 0]
 
     assert ((height, width, 3), gray.dtype) == (rgb.shape, rgb.dtype)
-    assert lightness_error(gray, rgb) <= LIMIT[depth]
+    assert np.abs(100 * tone.lightness[gray].astype(float) - lights).max() <= LIMIT[depth]
 
 
 @pytest.mark.parametrize("depth", [8, 16])
