@@ -1,7 +1,7 @@
 """The command `photochrom bag`: finished photos and their sidecars, copied into a BagIt bag.
 
 Each is hashed while it is copied and must be what was delivered; the bag appears whole or not at
-all. RFC 8493; the Library of Congress' `bagit` writes the manifests.
+all. The Library of Congress' `bagit` writes the manifests, of BagIt 0.97.
 """
 
 import hashlib

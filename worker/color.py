@@ -313,18 +313,18 @@ def _coarse_codes(levels: Floats, space: Space) -> Pixels:
 def _fine_codes(channels: list[Floats], space: Space) -> Pixels:
     """Give 16-bit codes (n, W, 3) of linear light in 0..65535, three (n, W).
 
-    A channel is rounded up or down so that luminance comes nearest: what was rounded off the
-    heaviest is made up for by the next, by one code at most.
+    They are rounded so that luminance comes nearest: what the heaviest channel loses by it, the
+    next makes up for, by one code at most.
     """
     codes = [np.empty(0)] * 3
-    owed: Floats | None = None
+    owed = np.zeros_like(channels[0])  # luminance
     for channel in np.argsort(-space.luminance):
-        linear = np.clip(np.divide(channels[channel], LEVELS, out=channels[channel]), 0, 1)
-        exact = space.encoded(linear) * LEVELS
-        step = space.luminance_of_step[channel]
-        near = np.asarray(cv2.LUT(np.rint(exact).astype(np.uint16), step))
-        wanted = exact if owed is None else exact + np.clip(owed / near, -0.99, 0.99)
-        code = np.clip(np.rint(wanted), 0, LEVELS)
+        light = np.divide(channels[channel], LEVELS, out=channels[channel])
+        exact = space.encoded(np.clip(light, 0, 1, out=light)) * LEVELS
+        nearest = np.rint(exact).astype(np.uint16)
+        step = np.asarray(cv2.LUT(nearest, space.luminance_of_step[channel]))
+        code = np.rint(exact + np.clip(owed / step, -0.99, 0.99))
+        code = np.clip(code, 0, LEVELS, out=code)
         codes[channel] = code.astype(np.uint16)
-        owed = (exact - code) * near if owed is None else owed + (exact - code) * near
+        owed += (exact - code) * step
     return np.asarray(cv2.merge(codes))

@@ -124,7 +124,7 @@ def sign(
 ) -> tuple[str, ...]:
     """Copy a colored photo and put signed credentials into the copy.
 
-    Holds about as much memory as the file is large (of a JPEG, three times that), and as much of
+    Holds about as much memory as the file is large (JPEG and WebP: twice that), and as much of
     the folder for temporary files; one photo at a time.
 
     Args:

@@ -118,6 +118,8 @@ def merge(packet: bytes, origin: Origin, facts: Facts, *, label: bool, credit: s
         _set(rdf, ours, "Iptc4xmpExt:DigitalSourceType", DIGITAL_SOURCE_TYPE)
     if credit:
         _set(rdf, ours, "photoshop:Credit", credit)
+    etree.indent(ours)
+    etree.cleanup_namespaces(ours)
     root = rdf.getroottree().getroot()
     return PACKET.format(etree.tostring(root, encoding="unicode", with_tail=False)).encode()
 
@@ -246,7 +248,7 @@ def _tag(name: str) -> str:
 def _description(rdf: Node) -> Node:
     """Add a description, of the same thing as the first."""
     about = next((d.get(_tag("rdf:about")) for d in rdf.iterchildren("*")), None)
-    description = _child(rdf, "rdf:Description")
+    description = etree.SubElement(rdf, _tag("rdf:Description"), nsmap=NAMESPACES)
     description.set(_tag("rdf:about"), about or "")
     return description
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -334,6 +335,20 @@ def test_a_certificate_for_each_purpose_that_c2pa_allows_signs(
     """Those of its own trust list and the older ones; nothing is raised."""
     one = make_signer(tmp_path, usage=ObjectIdentifier(purpose))
     try_to_sign(CredentialSettings(one.certificate, one.key))
+
+
+def test_the_commands_in_the_docs_make_a_signer(tmp_path: Path) -> None:
+    """Word for word; its authority is known to the reader, and vouches."""
+    docs = Path(__file__).parents[2] / "docs" / "credentials.md"
+    commands = docs.read_text().partition("```sh\n")[2].partition("```")[0]
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = tmp_path / "signer.pem", tmp_path / "signer.key"
+    authority = Signer(certificate, key, (tmp_path / "authority.pem").read_text())
+    scan = tmp_path / "scan.tif"
+    scan.write_bytes(tiff())
+    result = signed(tiff(), scan, CredentialSettings(certificate, key))
+
+    assert "Trusted" == read(result, authority).state
 
 
 def test_a_signer_that_cannot_sign_is_told_with_what_to_do(signer: Signer, tmp_path: Path) -> None:

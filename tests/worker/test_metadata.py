@@ -315,6 +315,26 @@ def test_single_values_that_cannot_be_read_are_counted() -> None:
     assert "here" == exif.text_of(exif.read(page.exif).main[1])
 
 
+def test_how_the_scan_was_stored_is_left_out() -> None:
+    """Sizes, places of strips, a DNG's sign, and blocks that travel apart; the artist stays."""
+    block = exif.Block()
+    wrong = (256, 257, 258, 259, 262, 273, 277, 279, 330, 700, 33723, 34675, 50706)
+    block.main = {tag: block.long(8) for tag in wrong} | {315: exif.text("A. Nonymous")}
+    block.main[65000] = exif.Value(exif.DIRECTORY, bytes(4))
+    page = exif.read(result(Metadata(exif=exif.write(block))).exif)
+
+    assert {0x0112, 0x0131, 315} == set(page.main)
+
+
+def test_a_scans_sign_of_another_color_space_is_taken_out() -> None:
+    """R98 says sRGB, and the result is Display P3."""
+    block = exif.Block(interop={1: exif.text("R98"), 2: exif.Value(exif.UNDEFINED, b"0100")})
+    given = Metadata(exif=exif.write(block))
+
+    assert {2} == set(exif.read(result(given, WriteSettings(space="display-p3")).exif).interop)
+    assert {1, 2} == set(exif.read(result(given).exif).interop)
+
+
 def test_resolution_turns_with_the_picture() -> None:
     """What lay across stands upright."""
     given = Metadata(dpi=(300.0, 600.0))

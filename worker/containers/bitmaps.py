@@ -1,0 +1,191 @@
+"""BMP and PBM, PGM, PPM: plain pictures without metadata; read only, results are PNG.
+
+Sources: Microsoft, "Bitmap Header Types"; the netpbm manual pages pbm(5), pgm(5), ppm(5).
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from PIL import BmpImagePlugin
+
+from worker.color import Pixels
+from worker.containers.picture import Coding, Metadata, Picture, check_size
+from worker.containers.whole import scaled
+from worker.settings import ReadSettings
+
+HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between
+    rb"P([1-6])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)"
+)
+WHITE = re.compile(rb"(?:\s+|#[^\n]*\n)+(\d+)")
+LONGEST_HEADER = 1 << 16
+BAND_BYTES = 8 << 20
+CHUNK = 1 << 20  # bytes of text read at a time
+PROFILE_EMBEDDED = b"DEBM"  # "MBED" as a little-endian number
+
+
+def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+    """Read a BMP's header; its pixels are decoded whole when their one band is asked for.
+
+    Args:
+        file: open for reading, from its beginning; stays open while bands are read.
+        settings: the limit.
+
+    Raises:
+        ScanError: with the reason, for what is refused.
+        OSError, ValueError, struct.error, SyntaxError: damaged.
+    """
+    file.seek(0)
+    with BmpImagePlugin.BmpImageFile(file) as image:
+        width, height = image.size
+        mode, dpi = image.mode, image.info.get("dpi")
+    check_size(width, height, settings)
+    as_mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(mode, "RGB")
+
+    def bands() -> Iterator[Pixels]:
+        file.seek(0)
+        with BmpImagePlugin.BmpImageFile(file) as image:
+            yield np.asarray(image.convert(as_mode)).reshape(height, width, -1)
+
+    return [
+        Picture(
+            height=height,
+            width=width,
+            samples=1 if as_mode == "L" else 3,
+            alpha=as_mode == "RGBA",
+            bands=bands,
+            coding=Coding(bits=1 if mode == "1" else 8),
+            metadata=Metadata(
+                profile=_bmp_profile(file),
+                dpi=(round(dpi[0], 2), round(dpi[1], 2)) if dpi and min(dpi) > 0 else None,
+            ),
+        )
+    ]
+
+
+def _bmp_profile(file: BinaryIO) -> bytes:
+    """Return the profile that a BMP of version 5 may hold behind its pixels."""
+    file.seek(14)
+    header = file.read(124)
+    if len(header) < 124 or struct.unpack_from("<I", header)[0] != 124:
+        return b""
+    if header[56:60] != PROFILE_EMBEDDED:
+        return b""
+    start, length = struct.unpack_from("<II", header, 112)
+    file.seek(14 + start)
+    return file.read(length)
+
+
+def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+    """Read a PBM, PGM or PPM, ASCII or raw; raw ones by bands.
+
+    Args:
+        file: open for reading, from its beginning; stays open while bands are read.
+        settings: the limit.
+
+    Raises:
+        ScanError: with the reason, for what is refused.
+        OSError, ValueError: damaged.
+    """
+    file.seek(0)
+    start = file.read(LONGEST_HEADER)
+    header = HEADER.match(start)
+    if header is None:
+        raise ValueError("its header has no width and height")
+    kind, width, height = int(header[1]), int(header[3]), int(header[5])
+    check_size(width, height, settings)
+    white, at = 1, header.end()
+    if kind not in {1, 4}:
+        found = WHITE.match(start, at)
+        if found is None or not 1 <= int(found[1]) <= 65535:
+            raise ValueError("its header has no code of white from 1 to 65535")
+        white, at = int(found[1]), found.end()
+    samples = 3 if kind in {3, 6} else 1
+
+    def bands() -> Iterator[Pixels]:
+        for codes in STORED[kind](file, at + 1, (height, width, samples), white):
+            if codes.max(initial=0) > white:
+                raise ValueError(f"a code is above that of white, {white}")
+            yield scaled(1 - codes if kind in {1, 4} else codes, white)
+
+    return [
+        Picture(
+            height=height,
+            width=width,
+            samples=samples,
+            alpha=False,
+            bands=bands,
+            coding=Coding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
+        )
+    ]
+
+
+Shape = tuple[int, int, int]  # rows, columns, samples
+
+
+def _raw(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels]:
+    kind = np.dtype(">u1" if white < 256 else ">u2")
+    for rows, data in _rows(file, at, shape[0], shape[1] * shape[2] * kind.itemsize):
+        codes = np.frombuffer(data, kind).reshape(rows, *shape[1:])
+        yield codes.astype(kind.newbyteorder("="), copy=False)
+
+
+def _bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[Pixels]:
+    for rows, data in _rows(file, at, shape[0], (shape[1] + 7) // 8):
+        packed = np.frombuffer(data, np.uint8).reshape(rows, -1)
+        yield np.unpackbits(packed, axis=1, count=shape[1])[..., None]
+
+
+def _rows(file: BinaryIO, at: int, height: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Give so many rows of so many bytes each, several at a time."""
+    file.seek(at)
+    step = max(1, BAND_BYTES // size)
+    for top in range(0, height, step):
+        rows = min(step, height - top)
+        data = file.read(rows * size)
+        if len(data) < rows * size:
+            raise ValueError(f"the file ends after {top + len(data) // size} of {height} rows")
+        yield rows, data
+
+
+def _plain(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels]:
+    """Read codes written as decimal numbers."""
+    codes = np.empty(shape, np.uint8 if white < 256 else np.uint16)
+    flat, filled = codes.reshape(-1), 0
+    file.seek(at)
+    rest = b""
+    while filled < flat.size:
+        chunk = file.read(CHUNK)
+        text = rest + chunk
+        end = (
+            max(text.rfind(space) for space in (b" ", b"\n", b"\r", b"\t")) if chunk else len(text)
+        )
+        if end < 0 or not text:
+            raise ValueError(f"the file has {filled} of {flat.size} codes")
+        numbers = np.array(text[:end].split(), np.int64)[: flat.size - filled]
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() <= white:
+            raise ValueError(f"a code is not from 0 to that of white, {white}")
+        flat[filled : filled + numbers.size] = numbers
+        filled += numbers.size
+        rest = text[end:]
+    yield codes
+
+
+def _plain_bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[Pixels]:
+    """Read zeros and ones, with or without spaces between them."""
+    codes = np.empty(shape, np.uint8)
+    flat, filled = codes.reshape(-1), 0
+    file.seek(at)
+    while filled < flat.size:
+        text = file.read(CHUNK)
+        if not text:
+            raise ValueError(f"the file has {filled} of {flat.size} codes")
+        bits = np.frombuffer(text.translate(None, b" \n\r\t\v\f"), np.uint8)[: flat.size - filled]
+        flat[filled : filled + bits.size] = bits - ord("0")  # what is no digit is above 1
+        filled += bits.size
+    yield codes
+
+
+STORED = {1: _plain_bits, 2: _plain, 3: _plain, 4: _bits, 5: _raw, 6: _raw}

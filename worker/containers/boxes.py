@@ -1,0 +1,72 @@
+"""Boxes: length, name, body, maybe boxes within; how JPEG 2000 and JPEG XL files are built.
+
+Source: ISO/IEC 15444-1 annex I.4 (JPEG XL: ISO/IEC 18181-2 clause 4 is the same).
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+MOST = 10_000  # boxes in a row; no honest file comes near it
+
+
+class Box(NamedTuple):
+    """Where a box is: its name, where its body begins, and the body's length in bytes."""
+
+    name: bytes
+    start: int
+    length: int
+
+
+def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
+    """Find the boxes of a file, or of the part of it from `at` to `end`, in order.
+
+    Raises:
+        ValueError: a box reaches beyond its end, or there are too many.
+    """
+    end = file.seek(0, os.SEEK_END) if end is None else end
+    for _ in range(MOST):
+        if at >= end:
+            return
+        header = read_at(file, at, min(16, end - at))
+        if len(header) < 8:
+            raise ValueError("the file ends within a box")
+        length, name = struct.unpack_from(">I4s", header)
+        head = 8
+        if length == 1:
+            if len(header) < 16:
+                raise ValueError("the file ends within a box")
+            (length,) = struct.unpack_from(">Q", header, 8)
+            head = 16
+        elif length == 0:  # up to the end
+            length = end - at
+        if length < head or at + length > end:
+            raise ValueError(f"the box {name!r} is cut short")
+        yield Box(name, at + head, length - head)
+        at += length
+    raise ValueError(f"there are more than {MOST} boxes")
+
+
+def read_at(file: BinaryIO, start: int, length: int) -> bytes:
+    """Read bytes of a file from a place; fewer if it ends."""
+    file.seek(start)
+    return file.read(length)
+
+
+def body(file: BinaryIO, box: Box) -> bytes:
+    """Read the body of a box."""
+    return read_at(file, box.start, box.length)
+
+
+def box(name: bytes, *bodies: bytes) -> bytes:
+    """Put a box together."""
+    whole = b"".join(bodies)
+    return start(name, len(whole)) + whole
+
+
+def start(name: bytes, length: int) -> bytes:
+    """Give what stands before a body of some length."""
+    if length + 8 < 1 << 32:
+        return struct.pack(">I4s", length + 8, name)
+    return struct.pack(">I4sQ", 1, name, length + 16)

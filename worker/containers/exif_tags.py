@@ -1,0 +1,91 @@
+"""What the formats need to know of an EXIF block, and what they put into one."""
+
+import struct
+from collections.abc import Mapping
+
+from worker import exif
+from worker.containers.picture import Resolution
+
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+DOCUMENT_NAME, DESCRIPTION, ARTIST, COPYRIGHT, IPTC = 0x010D, 0x010E, 0x013B, 0x8298, 0x83BB
+UNITS = {2: 1.0, 3: 2.54}  # dots per unit to dots per inch
+
+
+def orientation(data: bytes) -> int:
+    """Return how the picture lies, 1 to 8; 1 where the block says nothing that can be read."""
+    block = _readable(data)
+    found = block.number(block.main.get(ORIENTATION)) if block else None
+    return found if found is not None and 1 <= found <= 8 else 1
+
+
+def resolution(data: bytes) -> Resolution | None:
+    """Return dots per inch, or None where the block does not say."""
+    block = _readable(data)
+    if block is None:
+        return None
+    unit = UNITS.get(block.number(block.main.get(RESOLUTION_UNIT)) or 2)
+    sides = [_rational(block, tag) for tag in (X_RESOLUTION, Y_RESOLUTION)]
+    if unit is None or not all(sides):
+        return None
+    return sides[0] * unit, sides[1] * unit
+
+
+def texts(data: bytes) -> dict[int, str]:
+    """Return the texts of the block's first directory, by tag."""
+    block = _readable(data)
+    found = block.main.items() if block else ()
+    return {tag: exif.text_of(value) for tag, value in found if value.kind == exif.ASCII}
+
+
+def with_texts(data: bytes, texts: Mapping[int, str]) -> bytes:
+    """Add texts to the block's first directory, where it has none yet.
+
+    Args:
+        data: EXIF block; b"" for none.
+        texts: by tag.
+
+    Raises:
+        ValueError: the block cannot be read.
+    """
+    missing = {tag: exif.text(text) for tag, text in texts.items() if text}
+    if not missing:
+        return data
+    block = exif.read(data) if data else exif.Block()
+    block.main = {**missing, **block.main}
+    return exif.write(block)
+
+
+def with_iptc(data: bytes, iptc: bytes) -> bytes:
+    """Put IPTC into the block as TIFF does, for formats that have no place of their own for it.
+
+    Raises:
+        ValueError: the block cannot be read.
+    """
+    if not iptc:
+        return data
+    block = exif.read(data) if data else exif.Block()
+    block.main[IPTC] = exif.Value(exif.UNDEFINED, iptc)
+    return exif.write(block)
+
+
+def without_iptc(data: bytes) -> tuple[bytes, bytes]:
+    """Undo `with_iptc`: the block and the IPTC that was in it, b"" if none."""
+    block = _readable(data)
+    found = block.main.pop(IPTC, None) if block else None
+    return (exif.write(block), found.data) if block and found else (data, b"")
+
+
+def _readable(data: bytes) -> exif.Block | None:
+    """Take a block apart; None if there is none or it is broken, which others report."""
+    try:
+        return exif.read(data) if data else None
+    except ValueError:
+        return None
+
+
+def _rational(block: exif.Block, tag: int) -> float:
+    value = block.main.get(tag)
+    if value is None or value.kind != exif.RATIONAL or len(value.data) < 8:
+        return 0.0
+    above, below = struct.unpack_from(f"{block.order}II", value.data)
+    return float(above / below) if below else 0.0

@@ -1,0 +1,281 @@
+"""JPEG 2000: gray, palette and color of 1 to 16 bits, with opacity, as JP2 or a bare codestream.
+
+Refuses signed samples, subsampled channels, CMYK and Lab. Sources: ISO/IEC 15444-1 annex A
+(codestream) and I (boxes); the uuids of XMP (part 3), EXIF and IPTC are those that exiftool writes.
+"""
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import BinaryIO
+
+import imagecodecs
+
+from worker.color import Pixels
+from worker.containers import exif_tags, photoshop
+from worker.containers.boxes import Box, body, box, read_at, start, walk
+from worker.containers.picture import (
+    Coding,
+    ColorPage,
+    Metadata,
+    Picture,
+    Resolution,
+    check_size,
+)
+from worker.containers.whole import gathered, only_page, scaled
+from worker.errors import ScanError
+from worker.settings import ReadSettings
+
+PSNR = 50  # decibels asked of what is not reversible; 48 to 50 come out, nobody sees a difference
+CODESTREAM = b"\xff\x4f\xff\x51"
+SIGNATURE = box(b"jP  ", b"\r\n\x87\n")
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+EXIF = b"JpgTiffExif->JP2"
+EXIF_OF_PHOTOSHOP = bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e")
+IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+RESOURCES = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
+CODED, SIZE, CODING_STYLE = 0xFF90, 0xFF51, 0xFF52
+RGB, GRAY, YCC = 16, 17, 18  # enumerated color spaces
+INCH = 0.0254  # meters
+CORES = min(4, os.cpu_count() or 1)
+
+
+@dataclass
+class _Header:
+    """What boxes and codestream tell."""
+
+    width: int = 0
+    height: int = 0
+    bits: int = 0
+    channels: int = 0
+    reversible: bool = False
+    space: int | None = None
+    profile: bytes = b""
+    dpi: Resolution | None = None
+    opacity: int | None = None  # kind of the last channel, as the box cdef says
+    told: dict[bytes, bytes] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+
+
+def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+    """Read a JPEG 2000's header; its pixels are decoded whole when their one band is asked for.
+
+    Args:
+        file: open for reading, from its beginning; stays open while bands are read.
+        settings: the limit.
+
+    Raises:
+        ScanError: with the reason, for what is refused.
+        OSError, ValueError, struct.error: damaged.
+    """
+    header = _Header()
+    if read_at(file, 0, 4) == CODESTREAM:
+        _take_codestream(file, 0, header)
+    else:
+        _take_boxes(file, header)
+    check_size(header.width, header.height, settings)
+    samples, alpha = _channels(header)
+
+    def bands() -> Iterator[Pixels]:
+        file.seek(0)
+        codes = imagecodecs.jpeg2k_decode(file.read(), numthreads=CORES)
+        codes = codes.reshape(header.height, header.width, samples + alpha)
+        yield scaled(codes, 2**header.bits - 1)
+
+    return [
+        Picture(
+            height=header.height,
+            width=header.width,
+            samples=samples,
+            alpha=alpha,
+            bands=bands,
+            orientation=exif_tags.orientation(header.told.get(EXIF, b"")),
+            coding=Coding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
+            metadata=_metadata(header),
+        )
+    ]
+
+
+def _channels(header: _Header) -> tuple[int, bool]:
+    """Return the samples of each pixel, and whether there is opacity beside them."""
+    if header.space not in {None, RGB, GRAY, YCC}:
+        raise ScanError(
+            f"the JPEG 2000's color space has the number {header.space}; photochrom reads gray, "
+            "sRGB, sYCC and what has an RGB or gray profile"
+        )
+    if header.channels not in {1, 2, 3, 4} or not 1 <= header.bits <= 16:
+        raise ScanError(
+            f"the JPEG 2000 has {header.channels} channels of {header.bits} bits; photochrom "
+            "reads gray and color of 1 to 16 bits"
+        )
+    alpha = header.channels in {2, 4}
+    if alpha and header.opacity not in {None, 1}:
+        raise ScanError("the JPEG 2000's last channel is not plain opacity; save it without")
+    return header.channels - alpha, alpha
+
+
+def _take_boxes(file: BinaryIO, header: _Header) -> None:
+    pictures = [found for found in walk(file) if _take_outer(file, found, header)]
+    if not pictures:
+        raise ValueError("there is no picture in it")
+    if len(pictures) > 1:
+        raise ScanError(
+            f"the JPEG 2000 holds {len(pictures)} pictures; save each as a file of its own"
+        )
+    bits, channels = header.bits, header.channels  # of the palette, if there is one
+    _take_codestream(file, pictures[0].start, header)
+    if channels:
+        header.bits, header.channels = bits, channels
+
+
+def _take_outer(file: BinaryIO, found: Box, header: _Header) -> bool:
+    """Take what a box of the file tells; true if it is a picture."""
+    if found.name == b"jp2h":
+        for inner in walk(file, found.start, found.start + found.length):
+            _take_inner(file, inner, header)
+    elif found.name == b"uuid" and found.length >= 16:
+        data = body(file, found)
+        header.told.setdefault(data[:16], data[16:])
+    elif found.name == b"xml ":
+        header.lost.append("a box of XML other than XMP")
+    return found.name == b"jp2c"
+
+
+def _take_inner(file: BinaryIO, found: Box, header: _Header) -> None:
+    if found.name == b"res ":
+        for inner in walk(file, found.start, found.start + found.length):
+            if inner.name == b"resc" or not header.dpi:  # as captured, before as displayed
+                header.dpi = _dpi(body(file, inner)) or header.dpi
+        return
+    if found.name not in {b"colr", b"pclr", b"cdef"}:
+        return
+    data = body(file, found)
+    if found.name == b"colr" and not header.profile and header.space is None:
+        if data[0] == 1:
+            (header.space,) = struct.unpack_from(">I", data, 3)
+        elif data[0] in {2, 3}:
+            header.profile = data[3:]
+    elif found.name == b"pclr":
+        header.channels, header.bits = data[2], (data[3] & 0x7F) + 1
+    elif found.name == b"cdef":
+        kinds = [struct.unpack_from(">HHH", data, at) for at in range(2, len(data) - 5, 6)]
+        header.opacity = max((kind for _channel, kind, _color in kinds if kind), default=None)
+
+
+def _dpi(data: bytes) -> Resolution | None:
+    """Read a resolution box: samples per meter, each as a fraction times a power of ten."""
+    up, up_by, across, across_by, up_power, across_power = struct.unpack(">HHHHbb", data)
+    if not (up and up_by and across and across_by):
+        return None
+    vertical, horizontal = up / up_by * 10.0**up_power, across / across_by * 10.0**across_power
+    return horizontal * INCH, vertical * INCH
+
+
+def _take_codestream(file: BinaryIO, start: int, header: _Header) -> None:
+    """Read the codestream's main header, up to its first tile."""
+    at = start + 2
+    while True:
+        marker, length = struct.unpack(">HH", read_at(file, at, 4))
+        if marker == CODED:
+            break
+        if marker >> 8 != 0xFF or length < 2:
+            raise ValueError("its codestream has no header")
+        data = read_at(file, at + 4, length - 2)
+        if marker == SIZE:
+            _, right, bottom, left, top = struct.unpack_from(">HIIII", data)
+            header.width, header.height = right - left, bottom - top
+            (header.channels,) = struct.unpack_from(">H", data, 34)
+            kinds = {data[i : i + 3] for i in range(36, 36 + 3 * header.channels, 3)}
+            depth, *steps = kinds.pop()
+            if kinds or depth & 0x80 or steps != [1, 1]:
+                raise ScanError(
+                    "the JPEG 2000's channels are signed, subsampled or of different depths; "
+                    "save it as TIFF"
+                )
+            header.bits = depth + 1
+        elif marker == CODING_STYLE:
+            header.reversible = data[9] == 1
+        at += 2 + length
+    if not header.channels:
+        raise ValueError("its codestream tells no size")
+
+
+def _metadata(header: _Header) -> Metadata:
+    told, lost = header.told, header.lost
+    exif = told.get(EXIF) or told.get(EXIF_OF_PHOTOSHOP) or b""
+    if exif and not exif.startswith(b"Exif\0\0"):
+        exif = b"Exif\0\0" + exif
+    iptc = told.get(IPTC, b"")
+    try:
+        iptc = iptc or photoshop.iptc_of(told.get(RESOURCES, b""))
+    except ValueError as error:
+        lost.append(f"IPTC: {error}")
+    dpi = header.dpi or exif_tags.resolution(exif)
+    return Metadata(exif, iptc, told.get(XMP, b""), header.profile, dpi, tuple(lost))
+
+
+def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+    """Write a JP2 at the page's depth: reversible if the scan was, else of at least 45 dB.
+
+    A scan that is a bare codestream comes back as JP2 too, for only boxes can hold the label.
+
+    Raises:
+        ScanError: what the format cannot hold.
+        OSError: when the disk fails.
+    """
+    page = only_page(pages, "JPEG 2000", 2**31 - 1)
+    lossless = page.coding.lossless
+    codestream = imagecodecs.jpeg2k_encode(
+        gathered(page),
+        0 if lossless else PSNR,
+        codecformat="j2k",
+        reversible=lossless,
+        numthreads=CORES,
+    )
+    file.write(SIGNATURE + box(b"ftyp", b"jp2 \0\0\0\0jp2 "))
+    file.write(box(b"jp2h", *_picture_boxes(page)))
+    metadata = page.metadata
+    for uuid, data in (
+        (XMP, metadata.xmp),
+        (EXIF, metadata.exif.removeprefix(b"Exif\0\0")),
+        (IPTC, metadata.iptc),
+    ):
+        if data:
+            file.write(box(b"uuid", uuid, data))
+    file.write(start(b"jp2c", len(codestream)))
+    file.write(codestream)
+
+
+def _picture_boxes(page: ColorPage) -> Iterator[bytes]:
+    channels = 4 if page.alpha else 3
+    head = struct.pack(">IIHBBBB", page.height, page.width, channels, page.depth - 1, 7, 0, 0)
+    yield box(b"ihdr", head)
+    if page.metadata.profile:
+        yield box(b"colr", b"\2\0\0", page.metadata.profile)
+    else:
+        yield box(b"colr", b"\1\0\0", struct.pack(">I", RGB))
+    if page.alpha:
+        roles = [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0)]  # channel, opacity?, which color
+        yield box(b"cdef", struct.pack(">H12H", 4, *sum(roles, ())))
+    if page.metadata.dpi:
+        across, up = (_fraction(side / INCH) for side in page.metadata.dpi)
+        numbers = (*up[:2], *across[:2], up[2], across[2])
+        yield box(b"res ", box(b"resc", struct.pack(">HHHHbb", *numbers)))
+
+
+def _fraction(per_meter: float) -> tuple[int, int, int]:
+    """Give the nearest fraction of two 16-bit numbers times a power of ten; 1e-4 to 6e8."""
+    tries = []
+    for power in range(5):
+        value = per_meter / 10**power
+        if value < 65_535:
+            near = Fraction(value).limit_denominator(int(65_535 / max(value, 1.0)))
+            above = max(near.numerator, 1)
+            error = abs(above / near.denominator * 10**power - per_meter)
+            tries.append((error, power, above, near.denominator))
+    if not tries:
+        return 65_535, 1, 4
+    _error, power, above, below = min(tries)
+    return above, below, power

@@ -1,0 +1,122 @@
+"""JPEG XL, read only: gray and RGB of 1 to 16 bits, with opacity; results are PNG.
+
+imagecodecs neither gives nor takes a profile: a color space that is not told in numbers is refused,
+and no result is written, for it could not say its own. Source: ISO/IEC 18181-2 (boxes).
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+import imagecodecs
+
+from worker import color, profiles
+from worker.color import Pixels
+from worker.containers import exif_tags
+from worker.containers.boxes import Box, body, read_at, walk
+from worker.containers.jpegxl_header import Header, header_of
+from worker.containers.picture import Coding, Metadata, Picture, check_size
+from worker.containers.whole import scaled
+from worker.settings import ReadSettings
+
+BARE = b"\xff\x0a"
+HEADER_BYTES = 4096
+LONGEST_TOLD = 64 << 20  # bytes of metadata, unpacked
+
+
+def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+    """Read a JPEG XL's header; its pixels are decoded whole when their one band is asked for.
+
+    Args:
+        file: open for reading, from its beginning; stays open while bands are read.
+        settings: the limit.
+
+    Raises:
+        ScanError: with the reason, for what is refused.
+        OSError, ValueError, struct.error: damaged.
+    """
+    if read_at(file, 0, 2) == BARE:
+        codestream, metadata = read_at(file, 0, HEADER_BYTES), Metadata()
+    else:
+        boxes = list(walk(file))
+        codestream, metadata = _codestream(file, boxes), _metadata(file, boxes)
+    if not codestream.startswith(BARE):
+        raise ValueError("there is no picture in it")
+    header = header_of(codestream[2:])
+    check_size(header.width, header.height, settings)
+    metadata = replace(metadata, profile=_profile(header))
+
+    def bands() -> Iterator[Pixels]:
+        yield _pixels(file, header)
+
+    return [
+        Picture(
+            height=header.height,
+            width=header.width,
+            samples=header.samples,
+            alpha=header.alpha,
+            bands=bands,
+            orientation=header.orientation,
+            coding=Coding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
+            metadata=metadata,
+        )
+    ]
+
+
+def _profile(header: Header) -> bytes:
+    """Build the profile that the header tells in numbers; b"" for sRGB."""
+    if header.wide:
+        return profiles.output_profile(color.DISPLAY_P3)
+    if not header.gamma:
+        return b""
+    model = "gray" if header.samples == 1 else "rgb"
+    return bytes(imagecodecs.cms_profile(model, gamma=header.gamma))
+
+
+def _pixels(file: BinaryIO, header: Header) -> Pixels:
+    """Decode to (H, W, channels) uint8 or uint16, as stored."""
+    file.seek(0)
+    codes = imagecodecs.jpegxl_decode(file.read(), keeporientation=True)
+    codes = codes.reshape(header.height, header.width, header.samples + header.alpha)
+    return scaled(codes, 2**header.bits - 1)
+
+
+def _codestream(file: BinaryIO, boxes: list[Box]) -> bytes:
+    """Return the beginning of the codestream, which may be in parts that are numbered."""
+    for box in boxes:
+        if box.name in {b"jxlc", b"jxlp"}:
+            numbered = 4 if box.name == b"jxlp" else 0
+            return read_at(file, box.start + numbered, min(box.length - numbered, HEADER_BYTES))
+    return b""
+
+
+def _metadata(file: BinaryIO, boxes: list[Box]) -> Metadata:
+    told: dict[bytes, bytes] = {}
+    lost = []
+    for box in boxes:
+        name, data = box.name, b""
+        try:
+            if name in {b"Exif", b"xml "}:
+                data = body(file, box)
+            elif name == b"brob":
+                name, data = _unpacked(body(file, box))
+        except (ValueError, RuntimeError, struct.error) as error:
+            lost.append(f"packed metadata: {error}")
+        told.setdefault(name, data)
+    exif = told.get(b"Exif", b"")
+    if len(exif) > 4:  # the first four bytes tell where the TIFF structure begins
+        exif = b"Exif\0\0" + exif[4 + struct.unpack_from(">I", exif)[0] :]
+    exif, iptc = exif_tags.without_iptc(exif)
+    return Metadata(
+        exif=exif,
+        iptc=iptc,
+        xmp=told.get(b"xml ", b""),
+        dpi=exif_tags.resolution(exif),
+        lost=tuple(lost),
+    )
+
+
+def _unpacked(data: bytes) -> tuple[bytes, bytes]:
+    """Return name and body of a box that brotli packed."""
+    return data[:4], bytes(imagecodecs.brotli_decode(data[4:], out=LONGEST_TOLD))

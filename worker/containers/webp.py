@@ -1,0 +1,145 @@
+"""WebP, lossy and lossless, 8 bits, with opacity; lossless stays lossless. Refuses animations.
+
+Sources: WebP Container Specification; RFC 6386 section 9.1 and RFC 9649 section 3.4 (frame
+headers). It has no place for IPTC, which goes into the EXIF block, where exiftool finds it.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import imagecodecs
+from PIL import Image
+
+from worker.color import Pixels, to_8_bit
+from worker.containers import exif_tags
+from worker.containers.picture import Coding, ColorPage, Metadata, Picture, check_size
+from worker.containers.whole import gathered, only_page
+from worker.errors import ScanError
+from worker.settings import ReadSettings
+
+LONGEST_SIDE = 16_383
+QUALITY = 95
+LOSSLESS_EFFORT = 50  # of 100; more took three times as long and saved nothing
+ANIMATED, OPACITY = 0x02, 0x10  # flags of VP8X
+
+
+@dataclass
+class _Chunks:
+    """What the chunks tell."""
+
+    width: int = 0
+    height: int = 0
+    lossless: bool | None = None
+    alpha: bool = False
+    told: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+    """Read a WebP's chunks; its pixels are decoded whole when their one band is asked for.
+
+    Args:
+        file: open for reading, from its beginning; stays open while bands are read.
+        settings: the limit.
+
+    Raises:
+        ScanError: with the reason, for what is refused.
+        OSError, ValueError, struct.error: damaged.
+    """
+    chunks = _chunks(file)
+    check_size(chunks.width, chunks.height, settings)
+
+    def bands() -> Iterator[Pixels]:
+        file.seek(0)
+        pixels = imagecodecs.webp_decode(file.read(), hasalpha=chunks.alpha)
+        yield pixels.reshape(chunks.height, chunks.width, 3 + chunks.alpha)
+
+    exif, iptc = exif_tags.without_iptc(chunks.told.get(b"EXIF", b""))
+    if exif and not exif.startswith(b"Exif\0\0"):
+        exif = b"Exif\0\0" + exif
+    return [
+        Picture(
+            height=chunks.height,
+            width=chunks.width,
+            samples=3,
+            alpha=chunks.alpha,
+            bands=bands,
+            orientation=exif_tags.orientation(exif),
+            coding=Coding(lossless=bool(chunks.lossless)),
+            metadata=Metadata(
+                exif=exif,
+                iptc=iptc,
+                xmp=chunks.told.get(b"XMP ", b""),
+                profile=chunks.told.get(b"ICCP", b""),
+                dpi=exif_tags.resolution(exif),
+            ),
+        )
+    ]
+
+
+def _chunks(file: BinaryIO) -> _Chunks:
+    file.seek(0)
+    riff, length, webp = struct.unpack("<4sI4s", file.read(12))
+    if riff != b"RIFF" or webp != b"WEBP":
+        raise ValueError("it does not begin as a WebP does")
+    chunks = _Chunks()
+    at = 12
+    while at + 8 <= length + 8:
+        file.seek(at)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name in {b"ICCP", b"EXIF", b"XMP "}:
+            body = file.read(size)
+            if len(body) < size:
+                raise ValueError(f"the chunk {name.decode().strip()} is cut short")
+            chunks.told.setdefault(name, body)
+        elif name in {b"VP8X", b"VP8 ", b"VP8L"}:
+            _take_header(chunks, name, file.read(min(size, 10)))
+        at += 8 + size + size % 2
+    if chunks.lossless is None:
+        raise ValueError("there is no picture in it")
+    return chunks
+
+
+def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
+    if name == b"VP8X":
+        if header[0] & ANIMATED:
+            raise ScanError("the WebP is animated; photochrom colors photographs")
+        chunks.alpha = bool(header[0] & OPACITY)
+        chunks.width = 1 + int.from_bytes(header[4:7], "little")
+        chunks.height = 1 + int.from_bytes(header[7:10], "little")
+        return
+    chunks.lossless = name == b"VP8L"
+    if chunks.width:  # told by VP8X
+        return
+    if chunks.lossless:
+        (packed,) = struct.unpack_from("<I", header, 1)
+        chunks.width, chunks.height = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+        chunks.alpha = bool(packed >> 28 & 1)
+    else:
+        width, height = struct.unpack_from("<HH", header, 6)
+        chunks.width, chunks.height = width & 0x3FFF, height & 0x3FFF
+
+
+def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+    """Write a WebP of 8 bits: lossless if the scan was, else of quality 95.
+
+    Raises:
+        ScanError: what the format cannot hold.
+        OSError: when the disk fails.
+    """
+    page = only_page(pages, "WebP", LONGEST_SIDE)
+    metadata = page.metadata
+    image = Image.fromarray(gathered(page, (to_8_bit(strip) for strip in page.strips())))
+    lossless = page.coding.lossless
+    image.save(
+        file,
+        "WEBP",
+        lossless=lossless,
+        quality=LOSSLESS_EFFORT if lossless else QUALITY,
+        exact=True,  # what is transparent keeps its color
+        use_sharp_yuv=not lossless,  # chroma is stored at half size: keep it off the edges
+        exif=exif_tags.with_iptc(metadata.exif, metadata.iptc),
+        xmp=metadata.xmp,
+        icc_profile=metadata.profile,
+    )

@@ -1,0 +1,87 @@
+"""Pages held whole: for formats whose encoders take one picture, not strips."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from worker.color import Pixels
+from worker.containers.picture import ColorPage
+from worker.errors import ScanError
+
+
+def only_page(pages: Sequence[ColorPage], name: str, longest: int) -> ColorPage:
+    """Return the one page that a file of this format can hold.
+
+    Args:
+        pages: to store.
+        name: of the format, for the reason.
+        longest: side that the format can hold, in pixels.
+
+    Raises:
+        ScanError: there are several pages, or a side is too long; TIFF holds both.
+    """
+    if len(pages) != 1:
+        raise ScanError(
+            f"{name} holds one page and this scan has {len(pages)}; set output.format to tiff"
+        )
+    (page,) = pages
+    if max(page.width, page.height) > longest:
+        raise ScanError(
+            f"the image is {page.width} x {page.height} and {name} holds sides up to "
+            f"{longest:,} pixels; set output.format to tiff"
+        )
+    return page
+
+
+def gathered(page: ColorPage, strips: Iterator[Pixels] | None = None) -> Pixels:
+    """Put a page's strips together.
+
+    Args:
+        page: whose strips they are.
+        strips: instead of the page's own, (n, W, channels) each, from the top.
+
+    Returns:
+        (H, W, channels) uint8 or uint16, as the strips are.
+    """
+    pixels: Pixels | None = None
+    top = 0
+    for strip in page.strips() if strips is None else strips:
+        if pixels is None:
+            pixels = np.empty((page.height, *strip.shape[1:]), strip.dtype)
+        pixels[top : top + len(strip)] = strip
+        top += len(strip)
+    if pixels is None or top != page.height:
+        raise ValueError(f"{top} rows of {page.height} were given to store")
+    return pixels
+
+
+def on_white(strip: Pixels) -> Pixels:
+    """Lay a strip with opacity over white.
+
+    Args:
+        strip: (n, W, 4) uint8, not premultiplied.
+
+    Returns:
+        (n, W, 3) uint8.
+    """
+    opacity = strip[..., 3:].astype(np.uint32)
+    mixed = strip[..., :3] * opacity + (255 - opacity) * 255
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def scaled(codes: Pixels, top: int) -> Pixels:
+    """Stretch codes to all of 8 or 16 bits, so that white is white.
+
+    Args:
+        codes: 0..top, whole numbers of any type.
+        top: the code of white, up to 65535.
+
+    Returns:
+        the same shape: uint8 if `top` fits in it, else uint16; rounded, exact where top is 255 or
+        65535.
+    """
+    limit, kind = (255, np.uint8) if top <= 255 else (65535, np.uint16)
+    if top == limit:
+        return codes.astype(kind, copy=False)
+    table = (np.arange(top + 1, dtype=np.uint64) * limit + top // 2) // top
+    return np.asarray(table.astype(kind)[codes])
