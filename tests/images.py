@@ -100,6 +100,27 @@ def encoded(kind: str, pixels: Array, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def in_each_kind(gray: Array) -> dict[str, bytes]:
+    """Return files of a gray picture (H, W), by suffix, as other programs write them.
+
+    All are lossless but the JPEG; 8-bit kinds hold 8 bits. HEIC is missing: nothing here writes it.
+    """
+    coarse = gray if gray.dtype == np.uint8 else np.rint(gray / 257).astype(np.uint8)
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, gray, photometric="minisblack", compression="zlib", rowsperstrip=16)
+    pgm = b"P5 %d %d %d\n" % (*gray.shape[::-1], np.iinfo(gray.dtype).max)
+    return {
+        ".tif": tiff.getvalue(),
+        ".jpg": encoded("JPEG", coarse, quality=95),
+        ".png": bytes(imagecodecs.png_encode(gray)),
+        ".webp": encoded("WEBP", as_rgb(coarse), lossless=True),
+        ".jp2": bytes(imagecodecs.jpeg2k_encode(gray, codecformat="jp2", reversible=True)),
+        ".bmp": encoded("BMP", coarse),
+        ".pgm": pgm + gray.astype(gray.dtype.newbyteorder(">")).tobytes(),
+        ".jxl": bytes(imagecodecs.jpegxl_encode(gray, lossless=True)),
+    }
+
+
 def exif_block(orientation: int, artist: str = "A. Nonymous") -> bytes:
     """Return an EXIF block with an orientation, an artist and a date."""
     exif = Image.Exif()

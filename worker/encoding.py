@@ -26,7 +26,7 @@ from worker.settings import ReadSettings, WriteSettings
 from worker.untoning import add_samples
 from worker.xmp import DIGITAL_SOURCE_TYPE
 
-_WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
+WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
     "tiff": tiff_writer.write,
     "jpeg": jpeg.write,
     "png": png_writer.write,
@@ -81,15 +81,13 @@ def write(
 
 
 def _encode(kind: Kind, results: Sequence["_Result"], file: BinaryIO) -> None:
-    _WRITERS[kind](file, [result.page for result in results])
+    WRITERS[kind](file, [result.page for result in results])
 
 
 class _Result:
     """A page on its way to color."""
 
-    def __init__(
-        self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings
-    ) -> None:
+    def __init__(self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings) -> None:
         space = color.SPACES[settings.space]
         height, width = scan.gray.shape
         profile = profiles.output_profile(space)
