@@ -266,12 +266,14 @@ class Pipeline:
                 )
                 self._faults.trouble.end()
                 self.tally.finished += 1
-                self._log_delivery(finished, wall)
+                self._log_delivery(finished, delivered.result, wall)
                 self.originals.archive(finished, now)
             del self._writing[future]
 
     @staticmethod
-    def _log_delivery(job: Job, wall: float) -> None:
+    def _log_delivery(job: Job, record: Record, wall: float) -> None:
+        if record.lost:
+            log.warning("photo.left_behind", job=job.id, path=job.path, what=record.lost)
         log.info(
             "photo.delivered",
             job=job.id,

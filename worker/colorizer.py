@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from worker import batches, encoding
 from worker.color import Floats
+from worker.credentials import CredentialSettings
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import SIZE_MULTIPLE, decode
@@ -31,6 +32,7 @@ class Colorizer:
         settings: render size and batch size.
         output: container and label of what `paint` writes.
         device: what it runs on; decides the batch size where the settings leave it open.
+        signer: who signs what `paint` writes; None for nobody.
 
     Raises:
         ModelError: when the version cannot be loaded or fails its first batch.
@@ -38,7 +40,12 @@ class Colorizer:
     """
 
     def __init__(
-        self, version: ModelVersion, settings: ColorSettings, output: WriteSettings, device: Device
+        self,
+        version: ModelVersion,
+        settings: ColorSettings,
+        output: WriteSettings,
+        device: Device,
+        signer: CredentialSettings | None = None,
     ) -> None:
         """Load the generator and try it."""
         if settings.render_size % SIZE_MULTIPLE:
@@ -47,7 +54,7 @@ class Colorizer:
             )
         self.model = version.name
         self.weights_sha256 = str(version.card.get("sha256", ""))
-        self._output = output
+        self._output, self._signer = output, signer
         self.batch_size = settings.batch_size or device.batch_size
         self._side = settings.render_size
         self._generator = load_generator(version)
@@ -135,5 +142,5 @@ class Colorizer:
             DeviceError: it cannot be signed, though that is set.
             OSError: when the disk fails.
         """
-        record = encoding.write(scan, chromas, origin, self._output, file)
+        record = encoding.write(scan, chromas, origin, self._output, file, self._signer)
         return replace(record, settings={"render_size": self._side, **record.settings})

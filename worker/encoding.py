@@ -1,6 +1,6 @@
 """Colored photographs to files: the scan's container, depth and metadata, the label and the mark.
 
-With credentials set, the file is signed last; nothing is delivered unsigned in silence.
+With a signer, the file is signed last; nothing is delivered unsigned in silence.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from worker import color, credentials, mark, metadata, profiles
 from worker.color import Floats, Pixels
 from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
 from worker.containers.picture import Coding, ColorPage
+from worker.credentials import CredentialSettings
 from worker.formats import READERS
 from worker.kinds import Kind, result_kind
 from worker.provenance import Origin, PageRecord, Record
@@ -38,7 +39,12 @@ FLOAT_BITS = 32
 
 
 def write(
-    scan: Scan, chromas: Sequence[Floats], origin: Origin, settings: WriteSettings, file: BinaryIO
+    scan: Scan,
+    chromas: Sequence[Floats],
+    origin: Origin,
+    settings: WriteSettings,
+    file: BinaryIO,
+    signer: CredentialSettings | None = None,
 ) -> Record:
     """Lay chroma over the scan's own lightness, at full size and depth, and encode the result.
 
@@ -46,8 +52,9 @@ def write(
         scan: the photographs.
         chromas: for each page (s, t, 2) float32, CIE units.
         origin: where the result comes from, for its label.
-        settings: container, color space, label, mark and credentials.
+        settings: container, color space, label and mark.
         file: open for reading and writing, seekable, empty.
+        signer: who signs the scan's result; None for nobody.
 
     Returns:
         What was written.
@@ -62,7 +69,7 @@ def write(
         _Result(page, chroma, origin, settings)
         for page, chroma in zip(scan.pages, chromas, strict=True)
     ]
-    if settings.credentials is None:
+    if signer is None:
         _encode(kind, results, file)
         return _record(kind, results, settings, file)
     # Beside the result, where there is room for it; without a name, so no crash leaves it behind.
@@ -75,7 +82,7 @@ def write(
             shutil.copyfileobj(unsigned, file)
             return replace(record, lost=(*record.lost, unsignable))
         lost = credentials.sign(
-            unsigned, file, scan.path, scan.kind, origin, record, settings.credentials
+            unsigned, file, scan.path, scan.kind, origin, record, signer
         )
     return replace(record, lost=record.lost + lost)
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.credentials import CredentialSettings
-
 OutputFormat = Literal["same", "tiff", "png", "jpeg"]
 OutputSpace = Literal["srgb", "adobe-rgb", "display-p3"]
 Corner = Literal["none", "top-left", "top-right", "bottom-left", "bottom-right"]
@@ -60,7 +58,6 @@ class WriteSettings:
         credit: credit line to write (IPTC); "" keeps the scan's own.
         space: color space of the result.
         mark: a visible mark.
-        credentials: who signs the result; None for nobody.
     """
 
     format: OutputFormat = "same"
@@ -68,7 +65,6 @@ class WriteSettings:
     credit: str = ""
     space: OutputSpace = "srgb"
     mark: MarkSettings = field(default_factory=MarkSettings)
-    credentials: CredentialSettings | None = None
 
 
 @dataclass(frozen=True)

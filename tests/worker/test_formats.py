@@ -1,4 +1,4 @@
-"""Promises of worker.formats.opened: what is no sound image is named in words, a bad disk is not."""
+"""Promises of worker.formats.opened: what is no sound image is named; a bad disk is no damage."""
 
 import io
 import os
