@@ -62,9 +62,12 @@ def dot_gain_curve(gain: float = 0.2, entries: int = 1024) -> Array:
     return 1 - (ink + 4 * gain * ink * (1 - ink))
 
 
-def gray_profile(curve: Curve, version: int = 2, name: str = "Test gray") -> bytes:
-    """Write a profile of gray with one curve."""
-    return packed("GRAY", {"kTRC": _curve(curve, version)}, version, name)
+def gray_profile(
+    curve: Curve, version: int = 2, name: str = "Test gray", paper: float = 1.0
+) -> bytes:
+    """Write a profile of gray with one curve, on paper that gives back this share of light."""
+    tags = {"kTRC": _curve(curve, version), "wtpt": _xyz(paper * D50)}
+    return packed("GRAY", tags, version, name)
 
 
 def rgb_profile(

@@ -92,8 +92,9 @@ def neutral_tone(profile: bytes, depth: int) -> Tone:
     ramp = np.arange(2**depth).astype(color.pixel_type(depth))[:, None]
     xyz = _xyz(ramp if model == "gray" else np.repeat(ramp, 3, axis=1), profile)
     tone = color.tone_of_luminance(_without_steps(np.clip(xyz @ LUMINANCE_OF_D50, 0, 1), QUANTUM))
-    rises = np.diff(tone.lightness)
-    if rises.sum() < 0.2 or -rises[rises < 0].sum() > 0.02:
+    falls = np.minimum(np.diff(tone.lightness), 0).sum()
+    low, high = tone.lightness[[2**depth // 4, 2**depth * 3 // 4]]
+    if high - low < 0.1 or falls < -0.02:
         raise ProfileError("its codes do not rise from dark to light")
     return tone
 

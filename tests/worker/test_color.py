@@ -385,6 +385,16 @@ def test_chroma_without_edges_is_smooth() -> None:
     assert np.abs(np.diff(merged, axis=1)).max() < 0.3
 
 
+def test_small_colored_things_keep_their_color() -> None:
+    """A thing of one chroma cell on an even surface keeps more than half of its chroma."""
+    coarse = np.zeros((32, 32, 2), np.float32)
+    coarse[10, 12] = (40.0, 20.0)
+    merged = reference_lab(color.merge(np.full((640, 640), 128, np.uint8), coarse))[..., 1:]
+    cells = cv2.resize(merged, (32, 32), interpolation=cv2.INTER_AREA)
+
+    assert (coarse[10, 12] / 2 < cells[10, 12]).all()
+
+
 @given(st.integers(1, 30_000), st.integers(1, 30_000))
 def test_the_guide_is_never_larger_than_the_scan(height: int, width: int) -> None:
     """The guide keeps the proportions, at most at GUIDE_SIDE, and has at least one pixel."""

@@ -99,6 +99,16 @@ def test_gray_profiles_give_their_own_tones(name: str, depth: int, version: int)
     assert np.abs(exact - tone.luminance).max() <= 1e-5
 
 
+def test_the_papers_own_gray_is_no_tone() -> None:
+    """The white of gray paper is white: tones are relative to the paper."""
+    tone = profiles.neutral_tone(made.gray_profile(2.2, paper=0.7), 16)
+
+    assert tone.luminance[-1] == pytest.approx(1.0, abs=1e-6)
+    assert np.array_equal(
+        profiles.neutral_tone(made.gray_profile(2.2), 16).luminance, tone.luminance
+    )
+
+
 @pytest.mark.parametrize("name", CURVES)
 def test_gray_profiles_agree_with_pillow(name: str) -> None:
     """On a ramp of gray, Pillow's LittleCMS sees the same L*."""
@@ -349,6 +359,8 @@ def test_profiles_tell_their_color_model() -> None:
         (made.gray_profile(2.2)[:200], "damaged"),
         (made.gray_profile(2.2).ljust(profiles.LARGEST + 1, b"\0"), "too large"),
         (made.gray_profile(np.zeros(64)), "dark to light"),
+        (made.gray_profile(3e4, 4), "dark to light"),
+        (made.gray_profile(1e-4, 4), "dark to light"),
         (made.gray_profile(np.linspace(1, 0, 64)), "dark to light"),
         (made.gray_profile(np.tile([0.0, 1.0], 32)), "dark to light"),
         (made.table_profile("CMYK", lambda inks: inks[:, :3], 2), "for cmyk pictures"),

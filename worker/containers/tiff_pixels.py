@@ -16,7 +16,7 @@ from PIL import Image
 from tifffile import COMPRESSION, PLANARCONFIG, TiffPage
 
 from worker.color import Pixels
-from worker.containers import tiff_samples
+from worker.containers import fax, tiff_samples
 from worker.containers.ahead import WORKERS, ahead
 from worker.errors import ScanError
 
@@ -24,6 +24,7 @@ BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
 AHEAD_PIXELS = 1 << 24  # of the bands that are read ahead, together
 MARGIN = 4096  # pixels by which a tile may be larger than its page
 JPEGS = {COMPRESSION.JPEG, COMPRESSION.OJPEG}
+FAXES = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6}
 # Compressions whose data state a size of their own, by Pillow's name.
 PICTURES: dict[int, str] = {
     COMPRESSION.JPEG: "JPEG",
@@ -212,6 +213,8 @@ def _segment_rows(page: TiffPage, block: _Block) -> Pixels:
     for number, data in block.parts:
         if page.compression in PICTURES:
             _check_picture(page, data)
+        if page.compression in FAXES:
+            _check_fax(page, number, data)
         decoded, (plane, _, top, left, _), _shape = page.decode(
             data, number, jpegtables=page.jpegtables
         )
@@ -224,6 +227,16 @@ def _segment_rows(page: TiffPage, block: _Block) -> Pixels:
         at = top - block.top
         rows[at : at + tall, left : left + wide, plane : plane + samples] = piece
     return rows
+
+
+def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
+    """Refuse a strip or tile of fax codes that is cut short."""
+    rows = page.tilelength if page.is_tiled else _rows_of(page, number % _down(page))
+    reverse = page.fillorder == 2
+    if not fax.is_whole(
+        data, rows, page.compression, lambda codes: page.decode(codes, number)[0], reverse=reverse
+    ):
+        raise ScanError(f"strip or tile {number + 1} of the TIFF's fax codes is cut short")
 
 
 def _check_picture(page: TiffPage, data: bytes) -> None:
