@@ -68,6 +68,20 @@ def with_iptc(data: bytes, iptc: bytes) -> bytes:
     return exif.write(block)
 
 
+def with_resolution(data: bytes, dpi: Resolution | None) -> bytes:
+    """Put a resolution into a block that has none, for formats that tell it nowhere else.
+
+    Raises:
+        ValueError: the block cannot be read.
+    """
+    if dpi is None or resolution(data):
+        return data
+    block = exif.read(data) if data else exif.Block()
+    block.main[X_RESOLUTION], block.main[Y_RESOLUTION] = map(block.rational, dpi)
+    block.main[RESOLUTION_UNIT] = block.short(2)
+    return exif.write(block)
+
+
 def without_iptc(data: bytes) -> tuple[bytes, bytes]:
     """Undo `with_iptc`: the block and the IPTC that was in it, b"" if none."""
     block = _readable(data)

@@ -86,7 +86,8 @@ def read(file: BinaryIO, form: Form, page: Page) -> Metadata:
     known |= {exif.EXIF_POINTER, exif.GPS_POINTER}
     other = [TIFF.TAGS.get(tag, f"{tag}") for tag in fields if tag not in known]
     if other:
-        reader.lost.append(f"what the TIFF says in its tags {', '.join(other)}")
+        more = f" and {len(other) - 10} more" if len(other) > 10 else ""
+        reader.lost.append(f"what the TIFF says in its tags {', '.join(other[:10])}{more}")
     return Metadata(
         exif=block,
         iptc=iptc,

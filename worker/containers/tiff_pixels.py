@@ -21,7 +21,7 @@ from worker.containers.ahead import WORKERS, ahead
 from worker.errors import ScanError
 
 BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
-AHEAD_PIXELS = 1 << 24  # of the bands that are read ahead, together
+AHEAD_SAMPLES = 1 << 24  # of the bands that are read ahead, together
 MARGIN = 4096  # pixels by which a tile may be larger than its page
 JPEGS = {COMPRESSION.JPEG, COMPRESSION.OJPEG}
 FAXES = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6}
@@ -94,7 +94,8 @@ def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> 
     _ = page.decode  # made here: threads that make it at once get in each other's way
     blocks = _plain_blocks if _is_plain(page) else _segment_blocks
     work = partial(_plain_rows if _is_plain(page) else _segment_rows, page)
-    most = max(1, min(WORKERS, AHEAD_PIXELS // (_rows_of_block(page) * page.imagewidth)))
+    samples = _rows_of_block(page) * page.imagewidth * page.samplesperpixel
+    most = max(1, min(WORKERS, AHEAD_SAMPLES // samples))
     step = max(1, BAND_PIXELS // page.imagewidth)
     for rows in ahead(work, blocks(page, file, lock), most):
         for top in range(0, len(rows), step):

@@ -130,6 +130,7 @@ def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
     """
     page = only_page(pages, "WebP", LONGEST_SIDE)
     metadata = page.metadata
+    exif = exif_tags.with_resolution(metadata.exif, metadata.dpi)
     image = Image.fromarray(gathered(page, (to_8_bit(strip) for strip in page.strips())))
     lossless = page.coding.lossless
     image.save(
@@ -139,7 +140,7 @@ def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
         quality=LOSSLESS_EFFORT if lossless else QUALITY,
         exact=True,  # what is transparent keeps its color
         use_sharp_yuv=not lossless,  # chroma is stored at half size: keep it off the edges
-        exif=exif_tags.with_iptc(metadata.exif, metadata.iptc),
+        exif=exif_tags.with_iptc(exif, metadata.iptc),
         xmp=metadata.xmp,
         icc_profile=metadata.profile,
     )

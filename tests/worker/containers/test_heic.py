@@ -1,0 +1,107 @@
+"""HEIC in: decoded upright, with its metadata; damage and a missing extra are told in words."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+
+from tests import pages
+from worker.containers import heic
+from worker.containers.picture import Picture
+from worker.errors import ScanError
+
+# No encoder is installed beside pi-heif, so these were made once, with pillow-heif 1.8.1: gray
+# 4 x + 2 y up to 255, 48 x 32. The first lies on its side, with an artist and XMP; the second has
+# 10 bits.
+LYING = """
+AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAgptZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAA
+AAAEZpbG9jAAAAAERAAAMAAQAAAAACLgABAAAAAAAAALUAAgAAAAAC4wABAAAAAAAAADwAAwAAAAADHwABAAAAAAAAACUAAABi
+aWluZgAAAAAAAwAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAACppbmZlAgAAAQADAABtaW1lAG
+FwcGxpY2F0aW9uL3JkZit4bWwAAAAAAA5waXRtAAAAAAABAAAA/2lwcnAAAADeaXBjbwAAAHBodmNDAQQIAAAAn/gAAAAAHvAA
+/Pz4+AAADwNgAAEAF0ABDAH//wQIAAADAJ/4AAADAAAeugJAYQABACVCAQEECAAAAwCf+AAAAwAAHsCCBBZbq5Ka5sCAAAAMgA
+AAAwCEYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAADAAAAABAAAA
+IAAAAAH////wAAAAAv///+AAAAACAAAADnBpeGkAAAAAAQgAAAAJaXJvdAMAAAAZaXBtYQAAAAAAAAABAAEGgQIDBYSGAAAAKG
+lyZWYAAAAAAAAADmNkc2MAAgABAAEAAAAOY2RzYwADAAEAAQAAAR5tZGF0AAAAsSgBrgxwdLOgpxHnPzMXAqhC+Cfb/MDyNjE1
+qlt/YSXf8xvd+9eIkFNRl/tqfTb5RDKDTxFH+MTNXmdFPtO5q/FmumZZtyWuHVfG3gMXeKsjpZPynGn9q+Ar4WebuBvVACfN2d
+DFLaj+74s9FWtf6F/0Sv58t+55bUc0dD2hniRkIEbusdgMb2KDAB3hGTLPu54P7FCFwcnqU5/cNM6cPfr1Kuw19jWwoAGdXvkR
+dz45fAAAAAZFeGlmAABNTQAqAAAACAACARIAAwAAAAEABgAAATsAAgAAAAwAAAAmAAAAAEEuIE5vbnltb3VzADx4OnhtcG1ldG
+EgeG1sbnM6eD0nYWRvYmU6bnM6bWV0YS8nLz4=
+"""
+TEN_BITS = """
+AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAXdtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAA
+AAACJpbG9jAAAAAERAAAEAAQAAAAABmwABAAAAAAAAAKMAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5w
+aXRtAAAAAAABAAAA92lwcnAAAADXaXBjbwAAAHJodmNDAQQIAAAAnfgAAAAAHvAA/Pz6+gAADwNgAAEAF0ABDAH//wQIAAADAJ
+34AAADAAAeugJAYQABACdCAQEECAAAAwCd+AAAAwAAHsCCBBNlurkprmwIAAADAMgAAAMACEBiAAEABkQBwXPAiQAAABNjb2xy
+bmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAMAAAAAEAAAAgAAAAAf////AAAAAC////4AAAAAIAAA
+AOcGl4aQAAAAABCgAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAKttZGF0AAAAnygBrgxwdLOgpbfWxZm8iX/NflsbmuzpzcZ0
+Q3nlhCpzYwlM4tBvFVbC5rg4D7FrJUV0tlugYiyLE/oh46ytd1BoT5IH27RXx1iXWYl8WSUO+wyEfh/w6CY/r/n+U1mZVBIVu9
+33tJtt3zXnleGbqrRKrjlYDWIMBlmR2vH6ONPqlvSbj3c7oECfQK8waSSHsbdEI244QHs2pvaMwWIF/g==
+"""
+
+
+def data_of(text: str) -> bytes:
+    """Return a file's bytes."""
+    return base64.b64decode("".join(text.split()))
+
+
+def read(data: bytes) -> Picture:
+    """Read a HEIC."""
+    pytest.importorskip("pi_heif", reason="the extra heif is not installed")
+    return pages.picture(heic.read, data)
+
+
+def slope() -> np.ndarray:
+    """Return what the pictures show, (32, 48) in 0..255."""
+    y, x = np.mgrid[0:32, 0:48]
+    return np.clip(4 * x + 2 * y, 0, 255)
+
+
+def test_it_is_read_upright_with_its_metadata() -> None:
+    """A picture that lies on its side is turned once: as stored it is upright already."""
+    found = read(data_of(LYING))
+
+    assert (48, 32, 1, False) == (found.height, found.width, found.samples, found.alpha)
+    assert (8, False, 1) == (found.coding.bits, found.coding.lossless, found.orientation)
+    assert b"A. Nonymous" in found.metadata.exif
+    assert b"xmpmeta" in found.metadata.xmp
+    np.testing.assert_allclose(np.rot90(slope(), -1)[..., None], pages.pixels(found), atol=3)
+
+
+def test_ten_bits_keep_their_white() -> None:
+    """Codes of 10 bits are stretched to all of 16."""
+    found = read(data_of(TEN_BITS))
+    got = pages.pixels(found)
+
+    assert 16 == found.coding.bits
+    np.testing.assert_allclose(slope()[..., None] * 257, got, atol=3 * 257)
+    np.testing.assert_array_equal(got, pages.pixels(found))
+
+
+@pytest.mark.parametrize("sixteenth", range(16))
+def test_a_cut_file_is_never_read(sixteenth: int) -> None:
+    """Cut anywhere, it raises instead of giving half a picture."""
+    whole = data_of(TEN_BITS)
+    with pytest.raises((OSError, ValueError, EOFError, SyntaxError, RuntimeError)):
+        pages.pixels(read(whole[: len(whole) * sixteenth // 16]))
+
+
+def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
+    """The limit is named."""
+    pytest.importorskip("pi_heif", reason="the extra heif is not installed")
+    with pytest.raises(ScanError, match=r"limits\.megapixels"):
+        pages.picture(heic.read, data_of(LYING), megapixels=0.001)
+
+
+def test_a_missing_extra_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pi-heif the reason says what to install."""
+    monkeypatch.setattr(heic, "pi_heif", None)
+    with pytest.raises(ScanError, match=r"photochrom\[heif\]"):
+        heic.read(io.BytesIO(data_of(LYING)), pages.ReadSettings())
+
+
+@pytest.mark.parametrize(("transfer", "reason"), [(16, "HDR"), (18, "HDR")])
+def test_hdr_is_refused_in_words(transfer: int, reason: str) -> None:
+    """Light of PQ or HLG is no photograph's lightness."""
+    with pytest.raises(ScanError, match=reason):
+        heic._profile({"nclx_profile": {"transfer_characteristics": transfer}})
