@@ -1,22 +1,24 @@
 """Color given files straight away, batch by batch; without inbox, queue or moving anything."""
 
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import chain, count, repeat
 from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service import outbox
+from service import inbox, outbox
 from service.config import Config
+from service.delivery import Source, deliver
 from service.disk import fitting_name
 from service.pipeline import THREADS, Colorist
 from service.progress import Report
+from service.sidecar import sidecar_name
 from worker import scan
 from worker.errors import ScanError
-from worker.scan import Scan
+from worker.scan import Scan, predict_scans
 
 log = structlog.get_logger()
 
@@ -47,7 +49,7 @@ def colorize_files(
             some = files[start : start + colorist.batch_size]
             read = list(threads.map(_read, some, repeat(config)))
             scans = [photo for photo in read if isinstance(photo, Scan)]
-            chromas = iter(colorist.predict(scans))
+            chromas = iter(predict_scans(colorist.predict, scans))
             results = [photo if isinstance(photo, ScanError) else next(chromas) for photo in read]
             for path, photo, result in zip(some, read, results, strict=True):
                 if isinstance(photo, ScanError) or isinstance(result, ScanError):
@@ -55,10 +57,19 @@ def colorize_files(
                     log.warning("photo.refused", path=path, reason=str(result))
                     continue
                 name = _free_name(path, out, config)
-                delivered = outbox.deliver(out, name, partial(colorist.paint, photo, result))
+                delivered, _origin = deliver(
+                    out, name, photo, result, colorist, _source(path), time.time()
+                )
                 log.info("photo.delivered", path=path, output=delivered.path)
             report(start + len(some), len(files), "")
     return refused
+
+
+def _source(path: Path) -> Source:
+    looks = inbox.snapshot(path.resolve())
+    if looks is None:
+        raise FileNotFoundError(f"{path} was taken away while it was colored")
+    return Source(PurePosixPath(path), inbox.digest(path), looks, time.time())
 
 
 def _read(path: Path, config: Config) -> Scan | ScanError:
@@ -74,5 +85,5 @@ def _free_name(path: Path, out: Path, config: Config) -> PurePosixPath:
     return next(
         one
         for one in chain([name], map(name.with_name, numbered))
-        if not os.path.lexists(out / one)
+        if not os.path.lexists(out / one) and not os.path.lexists(out / sidecar_name(one))
     )

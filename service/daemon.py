@@ -23,6 +23,7 @@ from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
 from service.pipeline import Colorist, Pipeline
 from service.progress import Report
+from service.sidecar import sidecar_name
 from service.stability import Snapshot
 from service.watcher import Watcher
 from worker.errors import DeviceError
@@ -209,7 +210,8 @@ class Daemon:
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = outbox.output_name(relative, self.config.output.format)
-        if self.ledger.output_taken(name) or (self.config.outbox / name).exists():
+        taken = any((self.config.outbox / one).exists() for one in (name, sidecar_name(name)))
+        if taken or self.ledger.output_taken(name):
             name = outbox.alternative_name(name, digest)
         job, is_new = self.ledger.enqueue(relative, digest, snapshot, name, time.time())
         if is_new:

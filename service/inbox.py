@@ -26,8 +26,8 @@ from service.disk import (
     sync_folder,
 )
 from service.stability import Snapshot
+from worker.kinds import KIND_OF_SUFFIX
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
 REASON_SUFFIX = ".reason.txt"
 LITTER = frozenset({"thumbs.db", "desktop.ini"})
@@ -52,7 +52,7 @@ def eligible(path: Path, inbox: Path) -> bool:
     relative = path.relative_to(inbox)
     if not relative.parts or any(_ignored_folder(part) for part in relative.parts[:-1]):
         return False
-    if _ignored_file(path.name) or path.suffix.lower() not in PHOTO_SUFFIXES:
+    if _ignored_file(path.name) or path.suffix.lower() not in KIND_OF_SUFFIX:
         return False
     # Without a symlink on the way, the real path is the inbox's own plus the same names.
     if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
@@ -76,7 +76,7 @@ def find(folder: Path) -> Iterator[Path]:
     """
     for entry in _walk(folder):
         plain = entry.is_file(follow_symlinks=False)
-        if plain and Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+        if plain and Path(entry.name).suffix.lower() in KIND_OF_SUFFIX:
             yield Path(entry.path)
 
 
@@ -94,7 +94,7 @@ def find_left_alone(folder: Path) -> Iterator[Path]:
     """
     for entry in _walk(folder):
         plain = entry.is_file(follow_symlinks=False)
-        if not plain or Path(entry.name).suffix.lower() not in PHOTO_SUFFIXES:
+        if not plain or Path(entry.name).suffix.lower() not in KIND_OF_SUFFIX:
             yield Path(entry.path)
 
 

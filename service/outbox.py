@@ -14,14 +14,8 @@ from service.disk import (
     part_path,
     sync_folder,
 )
+from worker.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat
-
-# The first suffix of each is the one given to a photo that changes its container.
-_SUFFIXES: dict[OutputFormat, tuple[str, ...]] = {
-    "tiff": (".tif", ".tiff"),
-    "png": (".png",),
-    "jpeg": (".jpg", ".jpeg"),
-}
 
 CHUNK = 1 << 20  # bytes read back at a time
 
@@ -47,15 +41,18 @@ def output_name(relative: PurePosixPath, output_format: OutputFormat) -> PurePos
 
     Args:
         relative: the scan's path in the inbox.
-        output_format: the container of the result; "same" is the scan's own.
+        output_format: the container of the result; "same" is the scan's own, or the nearest that
+            can hold the label.
 
     Returns:
         A path in the outbox: the same where the container stays, else with the new suffix added
         (`a/scan.tif` becomes `a/scan.tif.jpg`), so that two scans never share one.
     """
-    if output_format == "same" or relative.suffix.lower() in _SUFFIXES[output_format]:
+    suffix = relative.suffix.lower()
+    suffixes = RESULT_SUFFIXES[result_kind(KIND_OF_SUFFIX[suffix], output_format)]
+    if suffix in suffixes:
         return relative
-    return relative.with_name(fitting_name(relative.name, _SUFFIXES[output_format][0]))
+    return relative.with_name(fitting_name(relative.name, suffixes[0]))
 
 
 def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:

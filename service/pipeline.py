@@ -12,20 +12,21 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from service import outbox
 from service.config import Config
+from service.delivery import Painter, Source, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
 from service.originals import Originals, find_original, still_there
+from service.outbox import Delivered
 from worker import scan
-from worker.scan import Scan
+from worker.provenance import Origin, Record
+from worker.scan import Page, Scan, predict_scans
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
 PIXELS_IN_MEMORY = 256_000_000  # from reader to outbox; one larger photo goes alone
@@ -33,23 +34,17 @@ BATCHES_IN_MEMORY = 5
 BATCHES_ON_DEVICE = 2  # one at work, and the next waiting, so that the device never does
 
 T = TypeVar("T")
+Delivery = tuple[Delivered[Record], Origin]
 log = structlog.get_logger()
 
 
-class Colorist(Protocol):
+class Colorist(Painter, Protocol):
     """What the pipeline needs of `worker.colorizer.Colorizer`; tests bring their own."""
 
     batch_size: int
 
-    @property
-    def model(self) -> str:
-        """Name of the model version that colors."""
-
-    def predict(self, scans: Sequence[Scan]) -> list[Any]:
-        """Give chroma, or a ScanError, for each scan."""
-
-    def paint(self, photo: Scan, chroma: Any, file: Any) -> None:
-        """Write the colored photo into an open file."""
+    def predict(self, pages: Sequence[Page]) -> list[Any]:
+        """Give chroma, or a ScanError, for each page."""
 
 
 class _Batch(NamedTuple):
@@ -100,7 +95,7 @@ class Pipeline:
         self._reading: dict[Future[Scan], Job] = {}
         self._ready: deque[tuple[Job, Scan, float]] = deque()
         self._coloring: deque[_Batch] = deque()
-        self._writing: dict[Future[outbox.Delivered[None]], _Writing] = {}
+        self._writing: dict[Future[Delivery], _Writing] = {}
         self.tally = Tally()
         self.originals = Originals(config, moved, ledger.moved)
         self._faults = Faults(config.retry, ledger, self.originals, self.tally)
@@ -189,7 +184,7 @@ class Pipeline:
         ready = [photo for _job, photo, _since in self._ready]
         coloring = [photo for batch in self._coloring for _job, photo in batch.photos]
         writing = [writing.photo for writing in self._writing.values()]
-        return sum(photo.gray.size for photo in (*ready, *coloring, *writing))
+        return sum(photo.size for photo in (*ready, *coloring, *writing))
 
     def _read(self, job: Job) -> Scan:
         if job.recolor:
@@ -216,7 +211,8 @@ class Pipeline:
         while len(self._coloring) < BATCHES_ON_DEVICE and self._batch_is_due(now):
             count = min(len(self._ready), self._colorist.batch_size)
             batch = deque(self._ready.popleft()[:2] for _ in range(count))
-            future = self._device.submit(self._colorist.predict, [photo for _job, photo in batch])
+            scans = [photo for _job, photo in batch]
+            future = self._device.submit(predict_scans, self._colorist.predict, scans)
             self._coloring.append(_Batch(future, batch, self._colorist))
             future.add_done_callback(lambda _future: self._wake())
 
@@ -240,34 +236,44 @@ class Pipeline:
                 if isinstance(result, Exception):
                     self._faults.settle(job, result, now, wall)
                 else:
-                    self._start_writing(job, photo, result, colorist)
+                    self._start_writing(job, photo, result, colorist, wall)
                 batch.popleft()
             self._coloring.popleft()
 
-    def _start_writing(self, job: Job, photo: Scan, chroma: Any, colorist: Colorist) -> None:
-        paint = partial(colorist.paint, photo, chroma)
-        name = PurePosixPath(job.output)
-        future = self._writers.submit(outbox.deliver, self._config.outbox, name, paint)
+    def _start_writing(
+        self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
+    ) -> None:
+        source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
+        future = self._writers.submit(
+            deliver, self._config.outbox, job.output, photo, chroma, colorist, source, wall
+        )
         self._writing[future] = _Writing(job, photo, colorist.model)
         future.add_done_callback(lambda _future: self._wake())
 
     def _collect_written(self, now: float, wall: float) -> None:
         for future in [future for future in self._writing if future.done()]:
             job, _photo, model = self._writing[future]
-            delivered = self._outcome(job, future, now, wall)
-            if delivered is not None:
+            outcome = self._outcome(job, future, now, wall)
+            if outcome is not None:
+                delivered, origin = outcome
                 # As the ledger has it now: the same scan may have been dropped again meanwhile.
                 finished = self._ledger.finish(
-                    job.id, model=model, now=wall, output_digest=delivered.sha256
+                    job.id,
+                    model=model,
+                    now=wall,
+                    output_digest=delivered.sha256,
+                    event=origin.event,
                 )
                 self._faults.trouble.end()
                 self.tally.finished += 1
-                self._log_delivery(finished, wall)
+                self._log_delivery(finished, delivered.result, wall)
                 self.originals.archive(finished, now)
             del self._writing[future]
 
     @staticmethod
-    def _log_delivery(job: Job, wall: float) -> None:
+    def _log_delivery(job: Job, record: Record, wall: float) -> None:
+        if record.lost:
+            log.warning("photo.left_behind", job=job.id, path=job.path, what=record.lost)
         log.info(
             "photo.delivered",
             job=job.id,

@@ -6,6 +6,7 @@ from service.config import Config
 from service.ledger import Serving
 from worker import canary
 from worker.colorizer import Colorizer
+from worker.credentials import try_to_sign
 from worker.device import set_up_device
 from worker.errors import ModelError
 from worker.models import ModelStore, VersionName, version_name
@@ -39,8 +40,10 @@ class Loader:
         Raises:
             ModelError: the version that the configuration fixes cannot be loaded, or none can, or
                 the history of promotions is damaged.
-            DeviceError: the device cannot hold it.
+            DeviceError: the device cannot hold it, or what it makes cannot be signed as is set.
         """
+        if self._config.credential_settings:
+            try_to_sign(self._config.credential_settings)
         wanted: VersionName = self._config.model.version
         if wanted != "promoted":
             colorizer = self._colorizer(wanted)
@@ -66,6 +69,8 @@ class Loader:
                 serving=serving.model,
                 reason=serving.refused_because,
             )
+        if not self._config.output.label:
+            log.warning("label.off", key="output.label")
         log.info(
             "model.loaded",
             version=colorizer.model,
@@ -95,4 +100,4 @@ class Loader:
     def _colorizer(self, name: VersionName) -> Colorizer:
         version = self._store.get(name)
         settings, output = self._config.color_settings, self._config.write_settings
-        return Colorizer(version, settings, output, self._device)
+        return Colorizer(version, settings, output, self._device, self._config.credential_settings)

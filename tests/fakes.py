@@ -7,10 +7,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker import color, encoding
+from worker import encoding
 from worker.color import Floats
 from worker.errors import ScanError
-from worker.scan import Scan
+from worker.provenance import Origin, Record
+from worker.scan import Page, Scan
 from worker.settings import WriteSettings
 
 LONGEST_WAIT = 30.0  # seconds; a test that forgets to open the gate fails instead of hanging
@@ -24,7 +25,7 @@ class FakeColorist:
     Attributes:
         faults: raised by the next calls of `predict`, one each.
         paint_faults: raised by the next calls of `paint`, one each.
-        refuses: tells for which photos `predict` gives a ScanError.
+        refuses: tells for which pages `predict` gives a ScanError.
         gate: while it is closed (`clear`), `paint` waits.
         device_gate: while it is closed, `predict` waits.
         batches: how many photos each call of `predict` got.
@@ -35,9 +36,10 @@ class FakeColorist:
         """Start obedient, with the gate open."""
         self.batch_size = batch_size
         self.model = model
+        self.weights_sha256 = "0" * 64
         self.faults: deque[Exception] = deque()
         self.paint_faults: deque[Exception] = deque()
-        self.refuses: Callable[[Scan], bool] = lambda _photo: False
+        self.refuses: Callable[[Page], bool] = lambda _page: False
         self.gate = threading.Event()
         self.gate.set()
         self.device_gate = threading.Event()
@@ -46,16 +48,18 @@ class FakeColorist:
         self.painted = 0
         self._lock = threading.Lock()
 
-    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        """Give the same chroma for each scan, or a refusal, or a fault."""
-        self.batches.append(len(scans))
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Give the same chroma for each page, or a refusal, or a fault."""
+        self.batches.append(len(pages))
         _wait(self.device_gate)
         if self.faults:
             raise self.faults.popleft()
         brown = np.full((4, 4, 2), (8.0, 16.0), np.float32)
-        return [ScanError("refused by the fake") if self.refuses(one) else brown for one in scans]
+        return [ScanError("refused by the fake") if self.refuses(one) else brown for one in pages]
 
-    def paint(self, photo: Scan, chroma: Floats, file: BinaryIO) -> None:
+    def paint(
+        self, photo: Scan, chroma: Sequence[Floats], origin: Origin, file: BinaryIO
+    ) -> Record:
         """Wait for the gate, then write the photo or fail."""
         _wait(self.gate)
         with self._lock:
@@ -63,9 +67,10 @@ class FakeColorist:
         if fault:
             file.write(b"half a photo")
             raise fault
-        encoding.write(color.merge(photo.gray, chroma), photo, WriteSettings(), file)
+        record = encoding.write(photo, chroma, origin, WriteSettings(), file)
         with self._lock:
             self.painted += 1
+        return record
 
 
 class FakeLoader:

@@ -6,6 +6,8 @@ Nothing here is a real photograph, so nothing here has a license.
 import io
 import struct
 import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+
+from worker.kinds import Kind
+from worker.provenance import Origin
+from worker.scan import Page, Scan
 
 Array = NDArray[Any]
 
@@ -62,6 +68,18 @@ def dtype_of(depth: int) -> type[np.uint8 | np.uint16]:
     return np.uint8 if depth == 8 else np.uint16
 
 
+def one_page(gray: Array, kind: Kind = "png", **page: Any) -> Scan:
+    """Return a scan in memory, of sRGB gray codes, as if it had come from a file of a kind."""
+    return Scan((replace(Page.of(gray), **page),), kind)
+
+
+def origin(name: str = "harbor.tif") -> Origin:
+    """Return where a result comes from, made up."""
+    event = "6d9c4f0e-6ef2-4a5c-9d0b-3a4f5b6c7d8e"
+    when = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+    return Origin(name, "a" * 64, "7", "b" * 64, "photochrom 0.1.0", event, when)
+
+
 def save(path: Path, pixels: Array, **options: Any) -> Path:
     """Write pixels (H, W) or (H, W, 3) in the kind the suffix says; options go to the encoder."""
     if path.suffix in {".tif", ".tiff"}:
@@ -80,6 +98,27 @@ def encoded(kind: str, pixels: Array, **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def in_each_kind(gray: Array) -> dict[str, bytes]:
+    """Return files of a gray picture (H, W), by suffix, as other programs write them.
+
+    All are lossless but the JPEG; 8-bit kinds hold 8 bits. HEIC is missing: nothing here writes it.
+    """
+    coarse = gray if gray.dtype == np.uint8 else np.rint(gray / 257).astype(np.uint8)
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, gray, photometric="minisblack", compression="zlib", rowsperstrip=16)
+    pgm = b"P5 %d %d %d\n" % (*gray.shape[::-1], np.iinfo(gray.dtype).max)
+    return {
+        ".tif": tiff.getvalue(),
+        ".jpg": encoded("JPEG", coarse, quality=95),
+        ".png": bytes(imagecodecs.png_encode(gray)),
+        ".webp": encoded("WEBP", as_rgb(coarse), lossless=True),
+        ".jp2": bytes(imagecodecs.jpeg2k_encode(gray, codecformat="jp2", reversible=True)),
+        ".bmp": encoded("BMP", coarse),
+        ".pgm": pgm + gray.astype(gray.dtype.newbyteorder(">")).tobytes(),
+        ".jxl": bytes(imagecodecs.jpegxl_encode(gray, lossless=True)),
+    }
 
 
 def exif_block(orientation: int, artist: str = "A. Nonymous") -> bytes:

@@ -25,7 +25,8 @@ from worker import color
 from worker.color import Floats, Pixels
 from worker.errors import ModelError, ScanError
 from worker.generator import color_grid
-from worker.scan import Scan, tone_spread
+from worker.scan import Page
+from worker.untoning import tone_spread
 
 SIDE = 256  # pixels of a probe
 LEAST_CHROMA = 4.0  # both in CIE units, from the table above
@@ -41,8 +42,8 @@ class Predicts(Protocol):
     def model(self) -> str:
         """Name of the model version."""
 
-    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        """Give chroma, or a ScanError, for each scan."""
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Give chroma, or a ScanError, for each page."""
 
 
 def check(colorist: Predicts) -> None:
@@ -56,7 +57,7 @@ def check(colorist: Predicts) -> None:
         DeviceError: the machine could not color them.
     """
     named = probes()
-    results = colorist.predict([Scan(gray, "png") for gray in named.values()])
+    results = colorist.predict([Page.of(gray) for gray in named.values()])
     painted = []
     for (name, gray), ab in zip(named.items(), results, strict=True):
         fault = _fault_of_chroma(ab)

@@ -1,23 +1,26 @@
-"""A generator in memory: scans in, chroma out, in batches of one fixed shape.
+"""A generator in memory: pages in, chroma out, in batches of one fixed shape.
 
 One photo's chroma never depends on its neighbors in the batch. Gray is never given for color: what
 the device cannot do raises.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
-from worker import batches, color, encoding
+from worker import batches, encoding
 from worker.color import Floats
+from worker.credentials import CredentialSettings
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import SIZE_MULTIPLE, decode
 from worker.generator_file import load_generator
 from worker.models import ModelVersion
-from worker.scan import Scan
+from worker.provenance import Origin, Record
+from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 
 
@@ -29,6 +32,7 @@ class Colorizer:
         settings: render size and batch size.
         output: container and label of what `paint` writes.
         device: what it runs on; decides the batch size where the settings leave it open.
+        signer: who signs what `paint` writes; None for nobody.
 
     Raises:
         ModelError: when the version cannot be loaded or fails its first batch.
@@ -36,7 +40,12 @@ class Colorizer:
     """
 
     def __init__(
-        self, version: ModelVersion, settings: ColorSettings, output: WriteSettings, device: Device
+        self,
+        version: ModelVersion,
+        settings: ColorSettings,
+        output: WriteSettings,
+        device: Device,
+        signer: CredentialSettings | None = None,
     ) -> None:
         """Load the generator and try it."""
         if settings.render_size % SIZE_MULTIPLE:
@@ -44,7 +53,8 @@ class Colorizer:
                 f"the render size must be a multiple of {SIZE_MULTIPLE}, not {settings.render_size}"
             )
         self.model = version.name
-        self._output = output
+        self.weights_sha256 = str(version.card.get("sha256", ""))
+        self._output, self._signer = output, signer
         self.batch_size = settings.batch_size or device.batch_size
         self._side = settings.render_size
         self._generator = load_generator(version)
@@ -59,30 +69,30 @@ class Colorizer:
     def _check(self) -> None:
         """Color a gray ramp: traces the graph, and refuses a generator that is broken."""
         ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
-        if isinstance(self.predict([Scan(ramp, "png")])[0], ScanError):
+        if isinstance(self.predict([Page.of(ramp)])[0], ScanError):
             raise ModelError(
                 f"model version {self.model} gives impossible colors; choose another version"
             )
 
-    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        """Predict chroma for any number of scans.
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Predict chroma for any number of pages.
 
         When the device's memory does not suffice, the batch is halved, down to one, and stays at
         the size that fitted.
 
         Args:
-            scans: photographs.
+            pages: photographs.
 
         Returns:
-            for each scan, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why this one
+            for each page, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why this one
                 could not be colored.
 
         Raises:
             DeviceError: when the device fails, or cannot hold one single photo.
         """
         results: list[Floats | ScanError] = []
-        while len(results) < len(scans):
-            some = scans[len(results) : len(results) + self.batch_size]
+        while len(results) < len(pages):
+            some = pages[len(results) : len(results) + self.batch_size]
             try:
                 results += self._predict_batch(some)
             except tf.errors.ResourceExhaustedError as error:
@@ -99,29 +109,38 @@ class Colorizer:
                 raise DeviceError(f"the device failed: {error.message}") from error
         return results
 
-    def _predict_batch(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
+    def _predict_batch(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
         squares = batches.fit(
-            [one.small for one in scans], self._side, self.batch_size
+            [one.small for one in pages], self._side, self.batch_size
         )  # (N, S, S, 1)
         chroma = self._run(tf.constant(squares)).numpy()  # (N, S/4, S/4, 2)
         return [
             ab
             if np.isfinite(ab).all()
             else ScanError("the generator found no finite color for this photograph")
-            for ab in batches.unfit(chroma, len(scans))
+            for ab in batches.unfit(chroma, len(pages))
         ]
 
-    def paint(self, photo: Scan, chroma: Floats, file: BinaryIO) -> None:
+    def paint(
+        self, scan: Scan, chromas: Sequence[Floats], origin: Origin, file: BinaryIO
+    ) -> Record:
         """Lay chroma over the scan's own lightness, at full size and depth, and encode the result.
 
         Safe to call from several threads at once.
 
         Args:
-            photo: the scan.
-            chroma: as `predict` gave it.
-            file: open for writing, seekable.
+            scan: the photographs.
+            chromas: for each page, as `predict` gave it.
+            origin: where the result comes from, for its label.
+            file: open for reading and writing, seekable, empty.
+
+        Returns:
+            What was written.
 
         Raises:
+            ScanError: the container cannot hold it.
+            DeviceError: it cannot be signed, though that is set.
             OSError: when the disk fails.
         """
-        encoding.write(color.merge(photo.gray, chroma, photo.small), photo, self._output, file)
+        record = encoding.write(scan, chromas, origin, self._output, file, self._signer)
+        return replace(record, settings={"render_size": self._side, **record.settings})

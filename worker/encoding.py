@@ -1,109 +1,190 @@
-"""Colored photographs to files: the scan's container, depth and metadata, and the label.
+"""Colored photographs to files: the scan's container, depth and metadata, the label and the mark.
 
-The label says, where machines look for it, that a model made the color (IPTC DigitalSourceType).
+With a signer, the file is signed last; nothing is delivered unsigned in silence.
 """
 
-import struct
-import zlib
-from functools import cache
+import hashlib
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
-import imagecodecs
-import tifffile
-from PIL import Image, ImageCms
+import numpy as np
 
-from worker.color import Pixels
-from worker.scan import Scan, to_8_bit
-from worker.settings import WriteSettings
+from worker import color, credentials, mark, metadata, profiles
+from worker.color import Floats, Pixels
+from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
+from worker.containers.picture import Coding, ColorPage
+from worker.credentials import CredentialSettings
+from worker.formats import READERS
+from worker.kinds import Kind, result_kind
+from worker.provenance import Origin, PageRecord, Record
+from worker.scan import Page, Scan
+from worker.settings import ReadSettings, WriteSettings
+from worker.untoning import add_samples
+from worker.xmp import DIGITAL_SOURCE_TYPE
 
-JPEG_QUALITY = 95
-DIGITAL_SOURCE_TYPE = (
-    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-)
-XMP_LABEL = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
- xmlns:xmp="http://ns.adobe.com/xap/1.0/" Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"
- xmp:CreatorTool="photochrom"/>
-</rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
+WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
+    "tiff": tiff_writer.write,
+    "jpeg": jpeg.write,
+    "png": png_writer.write,
+    "webp": webp.write,
+    "jp2": jpeg2000.write,
+}
+_EIGHT_BITS: set[Kind] = {"jpeg", "webp"}  # have no more
+FLOAT_BITS = 32
 
 
-def write(rgb: Pixels, scan: Scan, settings: WriteSettings, file: BinaryIO) -> None:
-    """Encode a colored photograph, with what the scan carried and the label of its origin.
+def write(
+    scan: Scan,
+    chromas: Sequence[Floats],
+    origin: Origin,
+    settings: WriteSettings,
+    file: BinaryIO,
+    signer: CredentialSettings | None = None,
+) -> Record:
+    """Lay chroma over the scan's own lightness, at full size and depth, and encode the result.
 
     Args:
-        rgb: (H, W, 3) uint8 or uint16 sRGB.
-        scan: where it came from.
-        settings: container and label.
-        file: open for writing, seekable.
+        scan: the photographs.
+        chromas: for each page (s, t, 2) float32, CIE units.
+        origin: where the result comes from, for its label.
+        settings: container, color space, label and mark.
+        file: open for reading and writing, seekable, empty.
+        signer: who signs the scan's result; None for nobody.
+
+    Returns:
+        What was written.
 
     Raises:
+        ScanError: the container cannot hold it.
+        DeviceError: it cannot be signed, though that is set.
         OSError: when the disk fails.
     """
-    kind = scan.kind if settings.format == "same" else settings.format
-    xmp = XMP_LABEL if settings.label else b""
-    if kind == "tiff":
-        _write_tiff(rgb, scan, xmp, file)
-    elif kind == "png":
-        file.write(_png(rgb, scan, xmp))
-    else:
-        image = Image.fromarray(to_8_bit(rgb))
-        dpi = {} if scan.dpi is None else {"dpi": (round(scan.dpi[0]), round(scan.dpi[1]))}
-        common = {
-            "exif": scan.exif,
-            "xmp": xmp,
-            "icc_profile": _srgb_profile(),
-            "quality": JPEG_QUALITY,
-        }
-        if kind == "jpeg":
-            image.save(file, "JPEG", subsampling=0, **common, **dpi)
-        else:
-            image.save(file, "WEBP", lossless=scan.lossless, **common)
-
-
-def _write_tiff(rgb: Pixels, scan: Scan, xmp: bytes, file: BinaryIO) -> None:
-    extra: list[tuple[int, int, int, object, bool]] = [
-        (34675, 7, len(_srgb_profile()), _srgb_profile(), True)
+    kind = result_kind(scan.kind, settings.format)
+    results = [
+        _Result(page, chroma, origin, settings)
+        for page, chroma in zip(scan.pages, chromas, strict=True)
     ]
-    if xmp:
-        extra.append((700, 1, len(xmp), xmp, True))
-    texts = {code: text.encode() + b"\0" for code, text in scan.texts.items()}
-    extra += [(code, 2, len(text), text, True) for code, text in texts.items()]
-    tifffile.imwrite(
-        file,
-        rgb,
-        photometric="rgb",
-        compression="zlib",
-        predictor=True,
-        metadata=None,
-        software="photochrom",
-        resolution=scan.dpi,
-        resolutionunit="INCH" if scan.dpi else None,
-        extratags=extra,
-    )
-
-
-def _png(rgb: Pixels, scan: Scan, xmp: bytes) -> bytes:
-    """Encode a PNG of 8 or 16 bits, its metadata chunks behind the header (PNG, 3rd edition)."""
-    encoded = imagecodecs.png_encode(rgb, level=6)
-    chunks = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(_srgb_profile()))
-    if scan.dpi:
-        chunks += _chunk(
-            b"pHYs",
-            struct.pack(">IIB", round(scan.dpi[0] / 0.0254), round(scan.dpi[1] / 0.0254), 1),
+    if signer is None:
+        _encode(kind, results, file)
+        return _record(kind, results, settings, file)
+    # Beside the result, where there is room for it; without a name, so no crash leaves it behind.
+    with tempfile.TemporaryFile(dir=Path(file.name).parent) as unsigned:
+        _encode(kind, results, unsigned)
+        record = _record(kind, results, settings, unsigned)
+        unsignable = credentials.why_unsigned(kind, len(results))
+        if scan.path is None or unsignable:
+            unsigned.seek(0)
+            shutil.copyfileobj(unsigned, file)
+            return replace(record, lost=(*record.lost, unsignable))
+        lost = credentials.sign(
+            unsigned, file, scan.path, scan.kind, origin, record, signer
         )
-    if scan.exif:
-        chunks += _chunk(b"eXIf", scan.exif.removeprefix(b"Exif\0\0"))
-    if xmp:
-        chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
-    header = 8 + 25  # signature, IHDR
-    return bytes(encoded[:header]) + chunks + bytes(encoded[header:])
+    return replace(record, lost=record.lost + lost)
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+def _encode(kind: Kind, results: Sequence["_Result"], file: BinaryIO) -> None:
+    WRITERS[kind](file, [result.page for result in results])
 
 
-@cache
-def _srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+class _Result:
+    """A page on its way to color."""
+
+    def __init__(self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings) -> None:
+        space = color.SPACES[settings.space]
+        height, width = scan.gray.shape
+        profile = profiles.output_profile(space)
+        carried = metadata.for_result(
+            scan.metadata,
+            origin=origin,
+            width=width,
+            height=height,
+            profile=profile,
+            settings=settings,
+            turned=scan.turned,
+        )
+        colored = color.merge_strips(scan.gray, chroma, scan.tone, space, scan.small)
+        self.scan = scan
+        self.profile = profiles.describe(profile)
+        self.digest = hashlib.sha256()  # of the samples, as they are written
+        self._painted = mark.draw(colored, height, width, settings.mark)
+        self.page = ColorPage(
+            height,
+            width,
+            color.bit_depth(scan.gray),
+            scan.alpha is not None,
+            self._strips,
+            scan.coding,
+            carried,
+        )
+
+    def _strips(self) -> Iterator[Pixels]:
+        top = 0
+        for strip in self._painted:
+            whole = strip
+            if self.scan.alpha is not None:
+                opacity = self.scan.alpha[top : top + len(strip)]
+                whole = np.concatenate([strip, opacity[..., None]], axis=-1)
+            top += len(strip)
+            add_samples(self.digest, whole)
+            yield whole
+
+
+def _record(
+    kind: Kind, results: Sequence[_Result], settings: WriteSettings, file: BinaryIO
+) -> Record:
+    digests = [result.digest.hexdigest() for result in results]
+    if any(_is_lossy(kind, result.page.coding) for result in results):
+        digests = _decoded(kind, file)
+    pages = (
+        PageRecord(
+            width=result.page.width,
+            height=result.page.height,
+            scan_bits=result.page.coding.bits,
+            bits=_bits(kind, result.page),
+            scan_profile=result.scan.profile,
+            profile=result.profile,
+            scan_pixels_sha256=result.scan.sha256,
+            pixels_sha256=sha256,
+        )
+        for result, sha256 in zip(results, digests, strict=True)
+    )
+    said: dict[str, str | int | float | bool] = {
+        "format": settings.format,
+        "profile": settings.space,
+        "label": settings.label,
+        "credit": settings.credit,
+        "mark": settings.mark.corner,
+    }
+    if settings.mark.corner != "none":
+        said |= {"mark_size": settings.mark.size, "mark_opacity": settings.mark.opacity}
+    lost = dict.fromkeys(what for result in results for what in result.page.metadata.lost)
+    return Record(kind, tuple(pages), said, DIGITAL_SOURCE_TYPE, tuple(lost))
+
+
+def _is_lossy(kind: Kind, scan: Coding) -> bool:
+    if kind == "tiff":
+        return scan.compression == "jpeg"
+    return kind == "jpeg" or (kind in {"webp", "jp2"} and not scan.lossless)
+
+
+def _bits(kind: Kind, page: ColorPage) -> int:
+    if kind == "tiff" and page.coding.bits == FLOAT_BITS:
+        return FLOAT_BITS
+    return 8 if kind in _EIGHT_BITS or page.coding.compression == "jpeg" else page.depth
+
+
+def _decoded(kind: Kind, file: BinaryIO) -> list[str]:
+    """Decode what was written; a lossy file's samples are not those that went in."""
+    file.seek(0)
+    digests = []
+    for picture in READERS[kind](file, ReadSettings(megapixels=math.inf)):
+        digest = hashlib.sha256()
+        for band in picture.bands():
+            add_samples(digest, band)
+        digests.append(digest.hexdigest())
+    return digests

@@ -3,130 +3,191 @@
 Refuses, with a reason for the archivist, what is in color already, and all that `formats` refuses.
 """
 
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
 
-from worker import color
-from worker.color import Pixels
+from worker import color, profiles
+from worker.color import Floats, Pixels, Tone
+from worker.containers.picture import Coding, Metadata, Picture
 from worker.errors import ScanError
-from worker.formats import Kind, Resolution, decode
+from worker.formats import opened
+from worker.kinds import Kind
 from worker.settings import ReadSettings
+from worker.untoning import untoned, usable_profile
 
-TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
 SMALL_SIDE = 512  # pixels; no render size is larger
+LARGE = 64_000_000  # pixels; scans above are decoded one at a time, so that their memory never adds
+_ONE_LARGE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A black-and-white photograph in memory.
+
+    Attributes:
+        gray: (H, W) uint8 or uint16, upright, codes of `tone`.
+        tone: luminance and lightness of each code.
+        alpha: (H, W) like `gray`, upright, opacity; None if the page has none.
+        turned: whether its sides were swapped to set it upright.
+        coding: how it was stored.
+        metadata: what traveled with it, as stored.
+        profile: name of the color profile it came in; "" if none, or none that could be honored.
+        sha256: of its decoded samples, as `PageRecord.scan_pixels_sha256` has it.
+    """
+
+    gray: Pixels
+    tone: Tone
+    alpha: Pixels | None = None
+    turned: bool = False
+    coding: Coding = field(default_factory=Coding)
+    metadata: Metadata = field(default_factory=Metadata)
+    profile: str = ""
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, gray: Pixels) -> Self:
+        """Make a page of sRGB gray codes (H, W), uint8 or uint16."""
+        return cls(gray, color.srgb_tone(color.bit_depth(gray)))
+
+    @cached_property
+    def small(self) -> Pixels:
+        """Its sRGB gray codes at 512 pixels or less: all that the generator and the chroma see."""
+        height, width = self.gray.shape
+        scale = min(1.0, SMALL_SIDE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = np.asarray(cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA))
+        depth = color.bit_depth(small)
+        if self.tone is color.srgb_tone(depth):
+            return small
+        return color.encode(self.tone.luminance[small], depth)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A black-and-white photograph in memory.
+    """A file of one or more black-and-white photographs.
 
     Attributes:
-        gray: (H, W) uint8 or uint16, upright, sRGB gray codes; its L* is the photograph's.
-        kind: the container it came in.
-        lossless: whether that container kept every pixel.
-        exif: EXIF block to carry over, orientation normalized; empty if none.
-        dpi: horizontal and vertical resolution in dots per inch, if the file states one.
-        texts: TIFF text tags to carry over, by tag number.
+        pages: in their order.
+        kind: of the file.
+        path: of the file; None for a scan that was made in memory.
     """
 
-    gray: Pixels
+    pages: tuple[Page, ...]
     kind: Kind
-    lossless: bool = True
-    exif: bytes = b""
-    dpi: Resolution | None = None
-    texts: dict[int, str] = field(default_factory=dict)
+    path: Path | None = None
 
-    @cached_property
-    def small(self) -> Pixels:
-        """The scan at 512 pixels or less: all that the generator and the chroma's fit look at."""
-        height, width = self.gray.shape
-        scale = min(1.0, SMALL_SIDE / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return np.asarray(cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA))
+    @property
+    def size(self) -> int:
+        """How many pixels its pages hold together."""
+        return sum(page.gray.size for page in self.pages)
 
 
 def read(path: Path, settings: ReadSettings) -> Scan:
-    """Read a black-and-white photograph; also gray stored as RGB, and toned prints, untoned.
+    """Read black-and-white photographs; also gray stored as RGB, and toned prints, untoned.
 
     Raises:
-        ScanError: with the reason, when the file is not such a photograph.
+        ScanError: with the reason, when the file is no such photograph or one of its pages is none.
+        DeviceError: when the disk fails while pixels are read.
         FileNotFoundError: when it is gone.
-        OSError: when the disk fails.
+        OSError: when the disk fails before.
     """
-    kind, decoded = decode(path, settings)
-    pixels = decoded.pixels
-    if pixels.ndim == 3:
-        pixels = _gray_of_toned(pixels)
-    upright = np.ascontiguousarray(_upright(pixels, decoded.orientation))
-    photo = Scan(upright, kind, decoded.lossless, decoded.exif, decoded.dpi, decoded.texts)
-    _ = photo.small  # now, in the thread that reads, so that the device need not wait for it
-    return photo
+    with opened(path, settings) as (kind, pictures):
+        size = sum(picture.height * picture.width for picture in pictures)
+        with _ONE_LARGE if size > LARGE else nullcontext():
+            pages = tuple(_page(pictures, number) for number in range(len(pictures)))
+    return Scan(pages, kind, path)
 
 
 def read_color(path: Path, settings: ReadSettings) -> Pixels:
     """Read a color photograph for training: (H, W, 3) uint8 sRGB, upright; gray as equal channels.
 
+    Of a file of several pages the first.
+
     Raises:
-        ScanError, FileNotFoundError, OSError: as `read`.
+        ScanError, DeviceError, FileNotFoundError, OSError: as `read`.
     """
-    _kind, decoded = decode(path, settings)
-    pixels = np.ascontiguousarray(to_8_bit(_upright(decoded.pixels, decoded.orientation)))
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
+    with opened(path, settings) as (_kind, pictures):
+        picture = pictures[0]
+        profile, _lost = usable_profile(picture)
+        bands = [_srgb(band, picture, profile) for band in picture.bands()]
+    return np.ascontiguousarray(_upright(np.concatenate(bands), picture.orientation))
 
 
-def _gray_of_toned(rgb: Pixels) -> Pixels:
-    """Give the gray of gray-as-RGB or of a toned print, (H, W); refuse a color photograph."""
-    if all((rgb[rows, :, :1] == rgb[rows, :, 1:]).all() for rows in color.strips(*rgb.shape[:2])):
-        return rgb[..., 0]
-    spread = tone_spread(to_8_bit(rgb))
-    if spread > TONE_LIMIT:
-        raise ScanError(
-            f"the photograph is in color already (chroma {spread:.1f} beside any tone of the print)"
-        )
-    return color.gray_of_rgb(rgb)
-
-
-def tone_spread(rgb: Pixels) -> float:
-    """Measure how far a photograph is from one tone: 0 for gray and even sepia, > 2.5 for color.
-
-    A toned print's chroma follows from its lightness alone; what a cubic in lightness cannot
-    explain is color.
+def predict_scans(
+    predict: Callable[[Sequence[Page]], Sequence[Floats | ScanError]], scans: Sequence[Scan]
+) -> list[list[Floats] | ScanError]:
+    """Predict chroma for scans of any number of pages.
 
     Args:
-        rgb: (H, W, 3) uint8 sRGB.
+        predict: gives chroma, or a ScanError, for each page.
+        scans: photographs.
 
     Returns:
-        root mean square of the unexplained chroma, CIE units.
+        for each scan: the chroma of each of its pages, or why one of them could not be colored.
     """
-    scale = min(1.0, 128 / max(rgb.shape[:2]))
-    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-    lab = color.lab_of_rgb(small).reshape(-1, 3)
-    powers = np.vander(lab[:, 0] / 100, 4)
-    fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
-    unexplained = lab[:, 1:] - powers @ fit
-    return float(np.sqrt((unexplained**2).sum(axis=1).mean()))
+    results = iter(predict([page for scan in scans for page in scan.pages]))
+    together: list[list[Floats] | ScanError] = []
+    for scan in scans:
+        pages = [next(results) for _ in scan.pages]
+        fault = next((page for page in pages if isinstance(page, ScanError)), None)
+        together.append(fault or [page for page in pages if not isinstance(page, ScanError)])
+    return together
+
+
+def _page(pictures: Sequence[Picture], number: int) -> Page:
+    picture = pictures[number]
+    try:
+        plane = untoned(picture)
+    except ScanError as error:
+        if len(pictures) == 1:
+            raise
+        raise ScanError(f"page {number + 1} of {len(pictures)}: {error}") from error
+    metadata = replace(picture.metadata, lost=picture.metadata.lost + plane.lost)
+    page = Page(
+        np.ascontiguousarray(_upright(plane.gray, picture.orientation)),
+        plane.tone,
+        None
+        if plane.alpha is None
+        else np.ascontiguousarray(_upright(plane.alpha, picture.orientation)),
+        picture.orientation in SIDEWAYS,
+        picture.coding,
+        metadata,
+        plane.profile,
+        plane.sha256,
+    )
+    _ = page.small  # now, in the thread that reads, so that the device need not wait for it
+    return page
+
+
+def _srgb(band: Pixels, picture: Picture, profile: bytes) -> Pixels:
+    if picture.alpha and (band[..., -1] != np.iinfo(band.dtype).max).any():
+        raise ScanError("the image has transparent parts; flatten it before training on it")
+    band = band[..., : picture.samples]
+    if picture.samples == 1:
+        depth = color.bit_depth(band)
+        if profile:
+            band = color.encode(profiles.neutral_tone(profile, depth).luminance[band], depth)
+        return np.repeat(color.to_8_bit(band), 3, axis=-1)
+    return profiles.to_srgb(band, profile) if profile else color.to_8_bit(band)
+
+
+SIDEWAYS = {5, 6, 7, 8}
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Apply an EXIF/TIFF orientation (1 to 8)."""
-    if orientation in {5, 6, 7, 8}:
+    if orientation in SIDEWAYS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in {2, 3, 6, 7}:
         pixels = pixels[:, ::-1]
     if orientation in {3, 4, 7, 8}:
         pixels = pixels[::-1]
     return pixels
-
-
-def to_8_bit(pixels: Pixels) -> Pixels:
-    """Scale (never clip) 16-bit codes to 8 bits; 8-bit ones come back as they are."""
-    return (
-        pixels
-        if pixels.dtype == np.uint8
-        else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    )

@@ -16,7 +16,7 @@ from worker.errors import ScanError
 from worker.generator import decode
 from worker.generator_file import load_generator
 from worker.models import ModelVersion
-from worker.scan import Scan
+from worker.scan import Page
 from worker.settings import ColorSettings
 
 
@@ -43,15 +43,15 @@ def try_generator(generator: keras.Model, name: str) -> None:
 
 
 class _Trial:
-    """A generator that colors a few scans, without `tf.function`."""
+    """A generator that colors a few pages, without `tf.function`."""
 
     def __init__(self, generator: keras.Model, name: str) -> None:
         self._generator = generator
         self.model = name
 
-    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        """Give chroma, (S/4, S/4, 2) float32, for each scan."""
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Give chroma, (S/4, S/4, 2) float32, for each page."""
         side = ColorSettings.render_size
-        squares = batches.fit([scan.small for scan in scans], side, len(scans))
+        squares = batches.fit([page.small for page in pages], side, len(pages))
         ab, _spread = decode(self._generator(squares, training=False))
         return list(np.asarray(ops.convert_to_numpy(ab)))

@@ -43,8 +43,7 @@ def untoned(picture: Picture) -> Plane:
     """Decode a picture to gray.
 
     Raises:
-        ScanError: it is in color.
-        Exception: whatever the decoder raises on damaged data.
+        ScanError: it is in color, or cut short, or cannot be decoded.
     """
     profile, lost = usable_profile(picture)
     digest = hashlib.sha256()
@@ -52,7 +51,7 @@ def untoned(picture: Picture) -> Plane:
     alpha: Pixels | None = None
     top = 0
     for band in picture.bands():
-        digest.update(np.ascontiguousarray(band.astype(band.dtype.newbyteorder("<"), copy=False)))
+        add_samples(digest, band)
         rows = slice(top, top + len(band))
         top = rows.stop
         if plane is None:
@@ -63,10 +62,16 @@ def untoned(picture: Picture) -> Plane:
             alpha[rows] = band[..., -1]
         plane.take(band[..., : picture.samples], rows)
     if plane is None or top != picture.height:
-        raise ValueError(f"{top} of {picture.height} rows")
+        raise ScanError(f"the image is cut short: {top} of {picture.height} rows can be decoded")
     plane.check_colors()
     name = profiles.describe(profile) if profile else ""
     return Plane(plane.gray, plane.tone, alpha, name, lost, digest.hexdigest())
+
+
+def add_samples(digest: "hashlib._Hash", band: Pixels) -> None:
+    """Add a band's samples (n, W, ...) to a digest: rows from the top, little-endian."""
+    ordered = band.astype(band.dtype.newbyteorder("<"), copy=False)
+    digest.update(np.ascontiguousarray(ordered).data)
 
 
 def usable_profile(picture: Picture) -> tuple[bytes, tuple[str, ...]]:

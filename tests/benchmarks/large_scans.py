@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -24,7 +23,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 STRIP_BYTES = 1 << 20
 TIFFFILE_ALONE = """
@@ -76,37 +74,25 @@ def main() -> None:
 
 
 def make_scan(home: Path, megapixels: int, compression: str) -> Path:
-    """Write a 16-bit gray TIFF in strips, without ever holding it whole."""
+    """Write a 16-bit gray TIFF: soft shapes with grain, in strips as scanners write them."""
     height = math.isqrt(megapixels * 10**6 * 4 // 5)
     width = megapixels * 10**6 // height
     rng = np.random.default_rng(0)
     coarse = rng.uniform(2000, 63000, (48, 60)).astype(np.float32)
+    gray = np.empty((height, width), np.uint16)
     rows = max(1, STRIP_BYTES // (2 * width))
-
-    def strips() -> Iterator[NDArray[np.uint16]]:
-        for top in range(0, height, rows):
-            count = min(rows, height - top)
-            at = ((np.arange(top, top + count) + 0.5) * 48 / height - 0.5).astype(np.float32)
-            across = ((np.arange(width) + 0.5) * 60 / width - 0.5).astype(np.float32)
-            grid = np.meshgrid(across, at)
-            light = cv2.remap(coarse, *grid, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-            grain = cv2.resize(
-                rng.normal(0, 500, (count, width // 2)).astype(np.float32), (width, count)
-            )
-            yield np.clip(light + grain, 0, 65535).astype(np.uint16)
-
+    across = ((np.arange(width) + 0.5) * 60 / width - 0.5).astype(np.float32)
+    for top in range(0, height, rows):
+        count = min(rows, height - top)
+        down = ((np.arange(top, top + count) + 0.5) * 48 / height - 0.5).astype(np.float32)
+        x, y = np.meshgrid(across, down)
+        light = cv2.remap(coarse, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        grain = rng.normal(0, 500, (count, width // 2)).astype(np.float32)
+        light += cv2.resize(grain, (width, count))
+        gray[top : top + count] = np.clip(light, 0, 65535)
     path = home / "scan.tif"
     options = {} if compression == "none" else {"compression": "zlib", "predictor": True}
-    tifffile.imwrite(
-        path,
-        strips(),
-        shape=(height, width),
-        dtype=np.uint16,
-        photometric="minisblack",
-        rowsperstrip=rows,
-        metadata=None,
-        **options,
-    )
+    tifffile.imwrite(path, gray, rowsperstrip=rows, metadata=None, **options)
     return path
 
 

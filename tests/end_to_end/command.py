@@ -139,11 +139,6 @@ class Command:
         return self.process.wait(PATIENCE)
 
 
-def files(folder: Path) -> list[str]:
-    """List all files of a folder and its sub-folders, hidden ones too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
 def can_be_ordinary() -> bool:
     """Tell whether permissions bind a command started with `ordinary_prefix`."""
     return os.geteuid() != 0 or shutil.which("setpriv") is not None

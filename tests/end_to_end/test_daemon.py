@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import Command, Home, files
+from tests.end_to_end.command import Command, Home
+from tests.folders import files
 from tests.images import encoded, gray_scene
 from worker import scan
 from worker.settings import ReadSettings

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.command import Command, Home, can_be_ordinary, files, ordinary_prefix
+from tests.end_to_end.command import Command, Home, can_be_ordinary, ordinary_prefix
+from tests.folders import files
 from tests.images import (
     as_rgb,
     color_scene,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import Command, Home, files
+from tests.end_to_end.command import Command, Home
+from tests.folders import files
 from tests.generators import vivid_generator
 from tests.images import gray_scene, save
 from worker.models import ModelStore

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from service.ledger import LEDGER_FILE, Ledger
-from tests.end_to_end.command import Command, Home, files
+from tests.end_to_end.command import Command, Home
+from tests.folders import files
 from tests.generators import vivid_generator
 from tests.images import Array, gray_scene
 from worker import scan

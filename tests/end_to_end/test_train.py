@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.end_to_end.command import HASTY, Command, Home, files
+from tests.end_to_end.command import HASTY, Command, Home
+from tests.folders import files
 from tests.images import color_scene, gray_scene, save
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,7 @@ from service.colorize import colorize_files
 from service.config import Config
 from service.sections import Output
 from tests.fakes import FakeColorist
+from tests.folders import files as listed
 from tests.images import color_scene, gray_scene, save
 from worker import scan
 from worker.errors import DeviceError
@@ -37,7 +38,7 @@ def test_files_are_colored_into_the_folder(files: list[Path], tmp_path: Path) ->
     )
 
     assert 0 == refused
-    assert [path.name for path in files] == sorted(path.name for path in out.iterdir())
+    assert [path.name for path in files] == listed(out)
     sizes = [scan.read_color(out / path.name, ReadSettings()).shape[0] for path in files]
     assert [24, 25, 26, 27, 28] == sizes
     assert before == [path.read_bytes() for path in files]
@@ -56,7 +57,7 @@ def test_a_file_that_cannot_be_colored_is_counted_and_named(
         refused = colorize_files([files[0], color, *files[1:]], out, Config(), colorist, silent)
 
     assert 2 == refused
-    assert ["0.png", "1.png", "3.png", "4.png"] == sorted(path.name for path in out.iterdir())
+    assert ["0.png", "1.png", "3.png", "4.png"] == listed(out)
     said = [entry for entry in logs if "photo.refused" == entry["event"]]
     assert [color, files[2]] == [entry["path"] for entry in said]
     assert "in color already" in said[0]["reason"]
@@ -72,7 +73,7 @@ def test_a_name_that_is_taken_gets_a_number(files: list[Path], tmp_path: Path) -
     (out / "1.png").write_text("not ours")
     colorize_files([files[0], twin, files[1]], out, Config(), FakeColorist(), silent)
 
-    assert {"0.png", "0 (2).png", "1.png", "1 (2).png"} == {path.name for path in out.iterdir()}
+    assert ["0 (2).png", "0.png", "1 (2).png", "1.png"] == listed(out)
     assert "not ours" == (out / "1.png").read_text()
 
 
@@ -83,7 +84,7 @@ def test_coloring_again_and_again_overwrites_nothing(files: list[Path], tmp_path
         before = {path: path.stat().st_ino for path in out.iterdir()} if out.exists() else {}
         colorize_files(files[:1], out, Config(), FakeColorist(), silent)
 
-        assert times == len(list(out.iterdir()))
+        assert times == len(listed(out))
         assert before == {path: path.stat().st_ino for path in before}
 
 
@@ -92,7 +93,7 @@ def test_another_container_is_in_the_name(files: list[Path], tmp_path: Path) -> 
     config = Config(output=Output(format="tiff"))
     colorize_files(files[:1], tmp_path / "out", config, FakeColorist(), silent)
 
-    assert ["0.png.tif"] == [path.name for path in (tmp_path / "out").iterdir()]
+    assert ["0.png.tif"] == listed(tmp_path / "out")
 
 
 def test_no_files_are_no_fault(tmp_path: Path) -> None:

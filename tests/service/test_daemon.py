@@ -20,10 +20,12 @@ from service.model_watch import ModelWatch
 from service.recolor import queue_again
 from service.sections import Batching, Originals, Retry, Stop, Watch
 from tests.fakes import FakeColorist, FakeLoader
+from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
 from worker.errors import DeviceError, ModelError
 from worker.promotions import Promotion, write_promotions
+from worker.provenance import Record
 
 HASTE = {
     "watch": Watch(settle=0.0),
@@ -100,12 +102,7 @@ class Place:
             self.config.originals.folder,
             self.config.rejected,
         ]
-        return {
-            folder.name: sorted(
-                str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
-            )
-            for folder in folders
-        }
+        return {folder.name: files(folder) for folder in folders}
 
 
 @pytest.fixture
@@ -464,10 +461,11 @@ class TestStopping:
         daemon = place.daemon()
         painted = place.colorist.paint
 
-        def paint(*args: Any) -> None:
-            painted(*args)
+        def paint(*args: Any) -> Record:
+            record = painted(*args)
             if not daemon._stop_asked:
                 signal.raise_signal(number)
+            return record
 
         place.colorist.paint = paint  # type: ignore[method-assign]
         done = daemon.run()
@@ -592,10 +590,10 @@ class TestTakingUpAPromotedVersion:
             place.drop(f"{n}.png", gray_scene(24, 32, seed=n))
         paint = place.colorist.paint
 
-        def promoting(*args: Any) -> None:
+        def promoting(*args: Any) -> Record:
             if not place.colorist.painted:
                 place.promote("3")
-            paint(*args)
+            return paint(*args)
 
         place.colorist.paint = promoting  # type: ignore[method-assign]
         daemon = place.run_once()

@@ -16,6 +16,7 @@ from service.ledger import LEDGER_FILE, Ledger
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
 from service.sections import Batching, Originals, Retry
 from tests.fakes import FakeColorist
+from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
 from worker import scan
@@ -80,9 +81,7 @@ class Line:
     def files(self) -> dict[str, list[str]]:
         """List what is in each folder of photos."""
         return {
-            folder.name: sorted(
-                str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
-            )
+            folder.name: files(folder)
             for folder in (
                 self.config.inbox,
                 self.config.outbox,
@@ -631,7 +630,7 @@ class TestColoringAgain:
         line.run()
 
         assert self.earlier(line)
-        assert ["sub/a.png"] == line.files()["outbox"]
+        assert ["sub/a.png", "sub/a.png.json"] == line.files()["outbox"]
 
         line.now += 10.0
         line.run()

@@ -15,7 +15,7 @@ from worker.device import Device
 from worker.errors import ModelError, ScanError
 from worker.generator import color_grid, decode, with_decoding, without_decoding
 from worker.models import built_in
-from worker.scan import Scan
+from worker.scan import Page
 from worker.settings import ColorSettings, WriteSettings
 
 NAMES = ["ramp", "flat", "noise", "landscape", "disks", "portrait"]
@@ -30,9 +30,9 @@ class Bare:
         """Hold the generator."""
         self._generator, self._side = generator, side
 
-    def predict(self, scans: Sequence[Scan]) -> list[Floats | ScanError]:
-        """Give chroma for each scan."""
-        squares = batches.fit([one.small for one in scans], self._side, len(scans))
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Give chroma for each page."""
+        squares = batches.fit([one.small for one in pages], self._side, len(pages))
         return self.spoil(list(np.asarray(decode(self._generator(squares, training=False))[0])))
 
     @staticmethod

@@ -11,7 +11,6 @@ from worker.color import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
 
-Kind = Literal["tiff", "jpeg", "png", "webp", "jp2", "bmp", "pnm", "heic", "jxl"]
 Compression = Literal["none", "deflate", "lzw", "packbits", "zstd", "jpeg"]  # of a TIFF
 Resolution = tuple[float, float]  # dots per inch, horizontal and vertical
 Bands = Callable[[], Iterator[Pixels]]  # from the top; (n, W, samples) each, n as it comes

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from worker import scan
 from worker.color import Pixels
 from worker.errors import ScanError
-from worker.formats import KIND_OF_SUFFIX
+from worker.kinds import KIND_OF_SUFFIX
 from worker.settings import ReadSettings
 from worker.training import manifest
 from worker.training.duplicates import KEPT, divide, perceptual_hash
