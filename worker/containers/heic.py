@@ -1,11 +1,17 @@
 """HEIC and HEIF, read only, with the extra `heif`: results are JPEG. Refuses HDR and bursts.
 
-pi-heif decodes (libheif and libde265, LGPL). It turns the picture upright as the file says, so the
-EXIF block's orientation does not count (ISO/IEC 23008-12 clause A.2.3).
+pi-heif decodes (libheif and libde265, LGPL), in a process of its own. It turns the picture upright
+as the file says, so the EXIF block's orientation does not count (ISO/IEC 23008-12 clause A.2.3).
 """
 
+import base64
+import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -16,11 +22,6 @@ from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
 from worker.errors import ScanError
 from worker.settings import ReadSettings
-
-try:
-    import pi_heif
-except ImportError:  # an extra
-    pi_heif = None
 
 MODES = {  # samples, opacity, bits
     "L": (1, False, 8),
@@ -35,6 +36,8 @@ MODES = {  # samples, opacity, bits
 }
 HDR = {16, 18}  # transfer characteristics: PQ and HLG (ITU-T H.273)
 P3 = 12  # primaries of Display P3
+LONGEST = 120  # seconds
+DECODER = Path(__file__).with_name("heic_process.py")
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
@@ -46,30 +49,29 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 
     Raises:
         ScanError: with the reason, for what is refused; or the extra is not installed.
-        OSError, ValueError, EOFError, SyntaxError, RuntimeError: damaged.
+        OSError, ValueError: damaged.
     """
-    if pi_heif is None:
+    if importlib.util.find_spec("pi_heif") is None:
         raise ScanError(
             "HEIC is read with the extra heif: pip install 'photochrom[heif]', then retry"
         )
-    opened = pi_heif.open_heif(file, convert_hdr_to_8bit=False)
-    if len(opened) != 1:
-        raise ScanError(f"the HEIC holds {len(opened)} pictures; save each as a file of its own")
-    (image,) = opened
-    width, height = image.size
+    told = json.loads(_answer(file, "header"))
+    if told["count"] != 1:
+        raise ScanError(f"the HEIC holds {told['count']} pictures; save each as a file of its own")
+    width, height = told["size"]
     check_size(width, height, settings)
-    if image.mode not in MODES:
-        raise ScanError(f"the HEIC's pixels are {image.mode}; photochrom reads gray and RGB")
-    samples, alpha, bits = MODES[image.mode]
-    depth = image.info["bit_depth"] if bits == 16 else 8
+    if told["mode"] not in MODES:
+        raise ScanError(f"the HEIC's pixels are {told['mode']}; photochrom reads gray and RGB")
+    samples, alpha, bits = MODES[told["mode"]]
+    depth = told["bits"] if bits == 16 else 8
 
     def bands() -> Iterator[Pixels]:
-        (again,) = pi_heif.open_heif(file, convert_hdr_to_8bit=False)
-        codes = np.asarray(again).reshape(height, width, samples + alpha)
+        codes = np.frombuffer(_answer(file, "pixels"), "u1" if bits == 8 else "<u2")
+        codes = codes.reshape(height, width, samples + alpha)
         # What has more than 8 bits comes shifted up to 16, which leaves white below 65535.
         yield scaled(codes >> (bits - depth), 2**depth - 1)
 
-    exif, iptc = exif_tags.without_iptc(image.info.get("exif") or b"")
+    exif, iptc = exif_tags.without_iptc(base64.b64decode(told["exif"]))
     return [
         Picture(
             height=height,
@@ -81,20 +83,35 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             metadata=Metadata(
                 exif=exif,
                 iptc=iptc,
-                xmp=image.info.get("xmp") or b"",
-                profile=_profile(image.info),
+                xmp=base64.b64decode(told["xmp"]),
+                profile=base64.b64decode(told["icc_profile"]) or _profile(told["nclx"]),
                 dpi=exif_tags.resolution(exif),
             ),
         )
     ]
 
 
-def _profile(info: dict[str, object]) -> bytes:
-    if profile := info.get("icc_profile"):
-        return bytes(profile)  # type: ignore[call-overload]
-    named = info.get("nclx_profile")
-    if not isinstance(named, dict):
-        return b""
-    if named.get("transfer_characteristics") in HDR:
+def _answer(file: BinaryIO, question: str) -> bytes:
+    """Ask the decoder's process; whatever ends it is the file's fault."""
+    file.seek(0)
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program, no shell
+            [sys.executable, "-I", str(DECODER), question],
+            input=file.read(),
+            capture_output=True,
+            check=False,
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"its decoder took longer than {LONGEST} seconds") from error
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(words[-1] if words else f"its decoder crashed ({-done.returncode})")
+    return done.stdout
+
+
+def _profile(nclx: dict[str, Any]) -> bytes:
+    """Return the profile of a color space that is told in numbers; b"" for sRGB."""
+    if nclx.get("transfer_characteristics") in HDR:
         raise ScanError("the HEIC's light is HDR (PQ or HLG); export it as an ordinary picture")
-    return profiles.output_profile(color.DISPLAY_P3) if named.get("color_primaries") == P3 else b""
+    return profiles.output_profile(color.DISPLAY_P3) if nclx.get("color_primaries") == P3 else b""

@@ -187,6 +187,8 @@ def _take_codestream(file: BinaryIO, start: int, header: _Header) -> None:
             _, right, bottom, left, top = struct.unpack_from(">HIIII", data)
             header.width, header.height = right - left, bottom - top
             (header.channels,) = struct.unpack_from(">H", data, 34)
+            if not header.channels:
+                raise ValueError("its codestream has no channels")
             kinds = {data[i : i + 3] for i in range(36, 36 + 3 * header.channels, 3)}
             depth, *steps = kinds.pop()
             if kinds or depth & 0x80 or steps != [1, 1]:

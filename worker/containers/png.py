@@ -43,6 +43,7 @@ TEXTS = {
     "Copyright": exif_tags.COPYRIGHT,
 }
 OF_NO_WORTH = ("software", "date:", "exif:", "icc:", "png:", "jpeg:", "tiff:", "xmp:", "signature")
+DECODED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 TOLD = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 
 
@@ -82,8 +83,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     alpha = chunks.transparent or color_type in {4, 6}
 
     def bands() -> Iterator[Pixels]:
-        file.seek(0)
-        pixels = imagecodecs.png_decode(file.read())
+        pixels = imagecodecs.png_decode(_bare(file))
         yield pixels.reshape(height, width, samples + alpha)
 
     metadata = _metadata(chunks, samples)
@@ -127,6 +127,19 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
                 raise ValueError("the file ends within its last chunk")
             return chunks
     raise ValueError(f"there are more than {MOST_CHUNKS:,} chunks")
+
+
+def _bare(file: BinaryIO) -> bytes:
+    """Return the file without its metadata, of which libpng would complain on standard error."""
+    file.seek(0)
+    kept = [file.read(8)]
+    while (head := file.read(8)) and not kept[-1].startswith(b"IEND", 4):
+        length, name = struct.unpack(">I4s", head)
+        if name in DECODED:
+            kept.append(head + file.read(length + 4))
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+    return b"".join(kept)
 
 
 def _body(file: BinaryIO, name: bytes, length: int) -> bytes:

@@ -1,6 +1,7 @@
 """HEIC in: decoded upright, with its metadata; damage and a missing extra are told in words."""
 
 import base64
+import importlib.util
 import io
 
 import numpy as np
@@ -82,8 +83,14 @@ def test_ten_bits_keep_their_white() -> None:
 def test_a_cut_file_is_never_read(sixteenth: int) -> None:
     """Cut anywhere, it raises instead of giving half a picture."""
     whole = data_of(TEN_BITS)
-    with pytest.raises((OSError, ValueError, EOFError, SyntaxError, RuntimeError)):
+    with pytest.raises(ValueError):  # noqa: PT011 - words differ
         pages.pixels(read(whole[: len(whole) * sixteenth // 16]))
+
+
+def test_a_file_that_crashes_the_decoder_is_only_damaged() -> None:
+    """A kind of metadata that is no text ends pi-heif 1.4's process, and not this one."""
+    with pytest.raises(ValueError, match="crashed|damaged|not|utf-8"):
+        read(data_of(LYING).replace(b"Exif\0", b"Ex\xd2f\0", 1))
 
 
 def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
@@ -95,13 +102,13 @@ def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
 
 def test_a_missing_extra_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pi-heif the reason says what to install."""
-    monkeypatch.setattr(heic, "pi_heif", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ScanError, match=r"photochrom\[heif\]"):
         heic.read(io.BytesIO(data_of(LYING)), pages.ReadSettings())
 
 
-@pytest.mark.parametrize(("transfer", "reason"), [(16, "HDR"), (18, "HDR")])
-def test_hdr_is_refused_in_words(transfer: int, reason: str) -> None:
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_is_refused_in_words(transfer: int) -> None:
     """Light of PQ or HLG is no photograph's lightness."""
-    with pytest.raises(ScanError, match=reason):
-        heic._profile({"nclx_profile": {"transfer_characteristics": transfer}})
+    with pytest.raises(ScanError, match="HDR"):
+        heic._profile({"transfer_characteristics": transfer})

@@ -1,0 +1,45 @@
+"""Decodes one HEIC in a process of its own: `python heic_process.py header|pixels < file`.
+
+pi-heif 1.4 ends its process on some damaged files (where a kind of metadata is no text), and that
+process must not be the daemon. Imports nothing of photochrom, so that it starts fast.
+"""
+
+import base64
+import json
+import resource
+import sys
+from typing import Any
+
+import pi_heif
+
+
+def header_of(image: Any, count: int) -> dict[str, Any]:
+    """Return what is told without decoding; bytes as base64."""
+    info = image.info
+    told = {name: info.get(name) or b"" for name in ("exif", "xmp", "icc_profile")}
+    return {
+        "count": count,
+        "size": image.size,
+        "mode": image.mode,
+        "bits": info["bit_depth"],
+        "nclx": info.get("nclx_profile") or {},
+        **{name: base64.b64encode(data).decode() for name, data in told.items()},
+    }
+
+
+def main() -> None:
+    """Answer on standard output: JSON, or samples row by row."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    opened = pi_heif.open_heif(sys.stdin.buffer.read(), convert_hdr_to_8bit=False)
+    image = opened[opened.primary_index]
+    if sys.argv[1] == "header":
+        sys.stdout.write(json.dumps(header_of(image, len(opened))))
+    else:
+        sys.stdout.buffer.write(image.data)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, LookupError) as error:
+        sys.exit(str(error))
