@@ -5,6 +5,7 @@ import itertools
 import random
 import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -307,6 +308,58 @@ def test_a_file_cut_short_is_never_taken_for_whole(compression: str) -> None:
             continue
 
         assert np.array_equal(expected, found), part
+
+
+def test_a_file_cut_short_is_refused_before_it_is_decoded() -> None:
+    """Where the directory stands first, the strips that are missing are seen at once."""
+    whole = written(G16, compression="zlib", rowsperstrip=5)
+
+    with pytest.raises(ScanError, match=r"cut short: strip .* of 14 ends at byte"):
+        pages_of(whole[: len(whole) // 2])
+
+
+def test_a_strip_said_to_be_huge_is_not_read_whole() -> None:
+    """A strip's size may be anything; no more is read than its pixels can need."""
+    strip = zlib.compress(bytes(16)) + bytes(20_000_000)
+    file = io.BytesIO(plain(gray_fields(4, 4, 8, t259=8), [strip]))
+    tracemalloc.start()
+    (page,) = tiff.read(file, ReadSettings())
+    pixels = codes_of(page)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert not pixels.any()
+    assert peak < 5e6
+
+
+def test_pages_of_one_form_may_have_other_fax_options() -> None:
+    """Two pages alike but for T.4's options are each decoded with their own."""
+    strips, options = [], []
+    for two_dimensional in (0, 1):
+        data = tiffs.pillows(
+            Image.fromarray(G8 > 128),
+            compression="group3",
+            tiffinfo={278: 67, 262: 0, 292: two_dimensional},
+        )
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            start, size = page.dataoffsets[0], page.databytecounts[0]
+            strips.append(data[start : start + size])
+            options.append(page.tags.valueof(292))
+    body = b"".join(strips)
+    at = 8 + len(body) + len(body) % 2
+    album = b"II*\0" + struct.pack("<I", at) + body + bytes(len(body) % 2)
+    places = (8, 8 + len(strips[0]))
+    for place, strip, option in zip(places, strips, options, strict=True):
+        fields = {tag: (kind, value) for tag, kind, value in gray_fields(83, 67, 1, t259=3, t262=0)}
+        fields |= {273: (4, place), 279: (4, len(strip)), 292: (4, option)}
+        end = len(album) + len(tiffs.directory(fields, 0))
+        album += tiffs.directory(fields, len(album), following=end if place == 8 else 0)
+
+    first, second = pages_of(album)
+
+    assert [0, 1] == options
+    assert np.array_equal(codes_of(first), codes_of(second))
 
 
 @pytest.mark.parametrize("compression", ["deflate", "lzw", "packbits", "zstd", "jpeg", "none"])

@@ -7,7 +7,7 @@ import pytest
 from tests import images, tiffs
 from tests.tiffs import gray_fields, pages_of, plain, written
 from worker import exif
-from worker.containers import photoshop, tiff
+from worker.containers import photoshop, tiff, tiff_metadata
 from worker.errors import ScanError
 
 DATASETS = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x06abcdef"
@@ -110,6 +110,16 @@ def test_a_value_beyond_the_end_is_named() -> None:
 
     assert b"" == page.metadata.xmp
     assert any("XMP" in lost for lost in page.metadata.lost)
+
+
+def test_tags_that_share_a_huge_text_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of EXIF tags that point to the same megabytes do not fill the memory."""
+    monkeypatch.setattr(tiff_metadata, "LARGEST", 1000)
+
+    found = metadata_of(*[(tag, 2, b"x" * 400) for tag in (269, 270, 271, 272)])
+
+    assert {269, 270} == exif.read(found.exif).main.keys()
+    assert ["tag 271", "tag 272"] == [lost.split(" of ")[0] for lost in found.lost]
 
 
 def test_pages_that_share_a_huge_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

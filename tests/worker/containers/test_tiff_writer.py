@@ -113,6 +113,7 @@ def test_other_programs_read_what_was_given(
             assert np.array_equal(given_pixels, page.asarray())
             assert tiff_writer.CODES[compression] == page.compression
             assert (order, big) == (file.byteorder, file.is_bigtiff)
+            assert 0 == page.offset % 2  # TIFF 6.0: a directory begins on a word
         if pixels.dtype == np.uint8 and not (big and order == ">"):  # Pillow 13 cannot open those
             with Image.open(io.BytesIO(data)) as picture:
                 assert np.array_equal(given_pixels, np.asarray(picture))
@@ -141,6 +142,7 @@ def test_jpeg_inside_keeps_color_at_full_resolution(order: str) -> None:
 
         assert tifffile.COMPRESSION.JPEG == page.compression
         assert (1, 1) == tuple(page.tags[530].value)
+        assert 0 == page.rowsperstrip % 8  # whole blocks: no seam between strips
     with Image.open(io.BytesIO(data)) as picture:
         by_pillow = np.asarray(picture.convert("RGB"))
 
@@ -332,6 +334,16 @@ def test_pages_keep_their_own_form_and_metadata() -> None:
     assert ["lzw", "zstd", "lzw"] == [page.coding.compression for page in found]
     assert [(72, 72), None, (72, 72)] == [page.metadata.dpi for page in found]
     assert np.array_equal(RGB16[:30], codes_of(found[1]))
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 0), (3, 2)])
+def test_pages_of_several_say_so(count: int, expected: int) -> None:
+    """NewSubfileType marks one page of several, and only then."""
+    data = stored(*[page_of(RGB8)] * count)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        found = [page.tags.valueof(254, 0) for page in file.pages]
+
+    assert [expected] * count == found
 
 
 def test_pages_too_large_for_32_bits_get_64(monkeypatch: pytest.MonkeyPatch) -> None:
