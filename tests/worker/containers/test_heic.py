@@ -89,7 +89,7 @@ def test_a_cut_file_is_never_read(sixteenth: int) -> None:
 
 def test_a_file_that_crashes_the_decoder_is_only_damaged() -> None:
     """A kind of metadata that is no text ends pi-heif 1.4's process, and not this one."""
-    with pytest.raises(ValueError, match="crashed|damaged|not|utf-8"):
+    with pytest.raises(ValueError, match=r"crashed|utf-8"):
         read(data_of(LYING).replace(b"Exif\0", b"Ex\xd2f\0", 1))
 
 
