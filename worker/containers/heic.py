@@ -20,7 +20,7 @@ from worker.color import Pixels
 from worker.containers import exif_tags
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 from worker.settings import ReadSettings
 
 MODES = {  # samples, opacity, bits
@@ -49,6 +49,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 
     Raises:
         ScanError: with the reason, for what is refused; or the extra is not installed.
+        DeviceError: when the machine has no room for one more process.
         OSError, ValueError: damaged.
     """
     if importlib.util.find_spec("pi_heif") is None:
@@ -94,14 +95,17 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 def _answer(file: BinaryIO, question: str) -> bytes:
     """Ask the decoder's process; whatever ends it is the file's fault."""
     file.seek(0)
+    data = file.read()
     try:
         done = subprocess.run(  # noqa: S603 - our own program, no shell
             [sys.executable, "-I", str(DECODER), question],
-            input=file.read(),
+            input=data,
             capture_output=True,
             check=False,
             timeout=LONGEST,
         )
+    except OSError as error:
+        raise DeviceError(f"the process that decodes HEIC cannot be started ({error})") from error
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"its decoder took longer than {LONGEST} seconds") from error
     if done.returncode:

@@ -10,7 +10,7 @@ import pytest
 from tests import pages
 from worker.containers import heic
 from worker.containers.picture import Picture
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 
 # No encoder is installed beside pi-heif, so these were made once, with pillow-heif 1.8.1: gray
 # 4 x + 2 y up to 255, 48 x 32. The first lies on its side, with an artist and XMP; the second has
@@ -105,6 +105,14 @@ def test_a_missing_extra_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ScanError, match=r"photochrom\[heif\]"):
         heic.read(io.BytesIO(data_of(LYING)), pages.ReadSettings())
+
+
+def test_a_machine_without_room_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no process can be started the photo waits instead of being rejected."""
+    pytest.importorskip("pi_heif", reason="the extra heif is not installed")
+    monkeypatch.setattr(heic.sys, "executable", "/nowhere/python")
+    with pytest.raises(DeviceError, match="cannot be started"):
+        read(data_of(LYING))
 
 
 @pytest.mark.parametrize("transfer", [16, 18])

@@ -257,6 +257,15 @@ def test_common_resolutions_are_exact() -> None:
         assert pytest.approx(dpi, rel=1e-12) == above / below * 10**power * jpeg2000.INCH
 
 
+@pytest.mark.parametrize("length", [0, 10, (1 << 32) - 9, (1 << 32) - 8, 1 << 40])
+def test_boxes_of_any_length_are_found(length: int) -> None:
+    """A box longer than 4 GB has a longer head, and is found all the same."""
+    head = boxes.start(b"jp2c", length)
+    (found,) = boxes.walk(io.BytesIO(head), 0, len(head) + length)
+
+    assert (b"jp2c", len(head), length) == found
+
+
 def test_several_pages_are_refused_in_words() -> None:
     """The reason names the setting that helps."""
     page = pages.page(pages.smooth(3, 3))
