@@ -26,6 +26,9 @@ DESCRIPTIVE |= set(range(40091, 40096))
 STRUCTURAL = {*range(254, 267), 273, 274, *range(277, 285), 286, 287, *range(288, 294), 296}
 STRUCTURAL |= {301, *range(317, 349), 351, *range(512, 522), *range(529, 533), 559, 32996, 32997}
 STRUCTURAL |= {32998, 34232, 34016, 37439, 42112, 42113, 50674, 65000}
+# So does a description that tifffile or ImageJ wrote; they would believe it of the result.
+DESCRIPTION = 270
+STRUCTURAL_DESCRIPTIONS = (b'{"shape": ', b"ImageJ=")
 LARGEST = 1 << 26  # bytes of one value; a profile with large tables has some megabytes
 
 
@@ -105,9 +108,12 @@ def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
     photo = reader.below(pointers, exif.EXIF_POINTER, "the EXIF directory")
     place = reader.below(pointers, exif.GPS_POINTER, "the GPS directory")
     interop = reader.below(photo, exif.INTEROP_POINTER, "the EXIF interoperability directory")
+    main = reader.values(tops, "the TIFF")
+    if DESCRIPTION in main and main[DESCRIPTION].data.startswith(STRUCTURAL_DESCRIPTIONS):
+        del main[DESCRIPTION]
     block = exif.Block(
         order=reader.form.order,
-        main=reader.values(tops, "the TIFF"),
+        main=main,
         exif=reader.values(photo, "EXIF"),
         gps=reader.values(place, "GPS"),
         interop=reader.values(interop, "EXIF interoperability"),

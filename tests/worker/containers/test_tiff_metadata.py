@@ -140,3 +140,12 @@ def test_pages_that_share_a_huge_text_are_refused(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ScanError, match="carry more than"):
         pages_of(bytes(data))
+
+
+@pytest.mark.parametrize(("said", "kept"), [('{"shape": [9, 7]}', False), ("A street", True)])
+def test_a_description_of_how_pixels_are_stored_stays_behind(said: str, *, kept: bool) -> None:
+    """The programs that wrote it would believe it of the result, which is stored otherwise."""
+    found = metadata_of((270, 2, said.encode() + b"\0"))
+
+    assert kept == (said.encode() in found.exif)
+    assert () == found.lost
