@@ -1,7 +1,7 @@
 """`photochrom verify` and `photochrom bag` on what the real command colored.
 
-The tests look at one story: three photos are colored, two of them and an original come to harm,
-and what can be mended is.
+The tests look at one story: four photos are colored, two of them, a sidecar and an original come
+to harm, and what can be mended is.
 """
 
 import json
@@ -16,7 +16,7 @@ from tests.images import gray_scene
 
 pytestmark = pytest.mark.slow
 
-NAMES = ["album/a.png", "album/b.png", "c.tif"]
+NAMES = ["album/a.png", "album/b.png", "c.tif", "d.jpg"]
 
 
 @dataclass
@@ -30,13 +30,14 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Color three photos; alter a result and an original, lose a result; repair; pack."""
+    """Color four photos; alter a result, a sidecar and an original, lose a result; repair; pack."""
     home = Home(tmp_path_factory.mktemp("verify"))
     for n, name in enumerate(NAMES):
         home.drop(name, gray_scene(64, 80, seed=n))
     assert 0 == run(home, "run", "--once")[0]
     verified = [verify(home)]
-    for path in (home.outbox / "album/a.png", home.originals / "c.tif"):
+    sidecar = home.outbox / "d.jpg.json"
+    for path in (home.outbox / "album/a.png", home.originals / "c.tif", sidecar):
         content = path.read_bytes()
         path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     (home.outbox / "album/b.png").unlink()
@@ -69,7 +70,7 @@ def test_what_was_just_delivered_is_well(story: Story) -> None:
     """Each digest is known; nothing is orphaned."""
     code, verified = story.verified[0]
 
-    assert (0, 3, 0, []) == (code, *map(verified.get, ("checked", "without_digest", "findings")))
+    assert (0, 4, 0, []) == (code, *map(verified.get, ("checked", "without_digest", "findings")))
 
 
 def test_each_harm_is_found(story: Story) -> None:
@@ -81,8 +82,9 @@ def test_each_harm_is_found(story: Story) -> None:
         ("original", "altered", "c.tif"),
         ("output", "altered", "album/a.png"),
         ("output", "missing", "album/b.png"),
+        ("sidecar", "altered", "d.jpg.json"),
     ] == sorted(found(verified))
-    assert 2 == verified["queued"]
+    assert 3 == verified["queued"]
 
 
 def test_what_was_repaired_is_well_again(story: Story) -> None:
