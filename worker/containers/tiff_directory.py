@@ -12,7 +12,7 @@ from worker.exif import SIZES, Directory
 
 MOST_PAGES = 10_000
 MOST_FIELDS = 400_000  # in all directories together: forty for each of the pages
-MOST_VALUES = 8_000_000  # of structure in all directories together; 2 GB of tiles of 16 x 16
+MOST_VALUES = 1_000_000  # of structure in all directories together: 500,000 strips or tiles
 WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 129: 1}
 BIG_WORDS = WORDS | {16: 8, 17: 8, 18: 8}  # bytes that change places between byte orders
 BIG_SIZES = SIZES | {16: 8, 17: 8, 18: 8}

@@ -63,12 +63,13 @@ def check(page: TiffPage, size: int) -> None:
             f"the TIFF lists {len(page.dataoffsets)} places and {len(page.databytecounts)} sizes "
             f"for its {needed} {what}s; the file is damaged"
         )
+    plain, down, length = _is_plain(page), _down(page), _row_bytes(page)
     for number in range(needed):
         start, count = page.dataoffsets[number], page.databytecounts[number]
-        if start == 0 or (count == 0 and not _is_plain(page)):
+        if start == 0 or (count == 0 and not plain):
             raise ScanError(f"{what} {number + 1} of {needed} is missing from the TIFF")
-        if _is_plain(page):
-            count = _row_bytes(page) * _rows_of(page, number % _down(page))
+        if plain:  # then its size is known, whatever is said of it
+            count = length * min(tall, page.imagelength - number % down * tall)
         if start + count > size:
             raise ScanError(
                 f"the TIFF is cut short: {what} {number + 1} of {needed} ends at byte "
@@ -97,7 +98,9 @@ def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> 
     samples = _rows_of_block(page) * page.imagewidth * page.samplesperpixel
     most = max(1, min(WORKERS, AHEAD_SAMPLES // samples))
     step = max(1, BAND_PIXELS // page.imagewidth)
-    for rows in ahead(work, blocks(page, file, lock), most):
+    stored = blocks(page, file, lock)
+    alone = page.imagelength <= _rows_of_block(page)  # then threads gain nothing
+    for rows in map(work, stored) if alone else ahead(work, stored, most):
         for top in range(0, len(rows), step):
             yield tiff_samples.codes(page, rows[top : top + step], profile)
 
@@ -146,16 +149,31 @@ def _rows_of_block(page: TiffPage) -> int:
 
 
 def _plain_blocks(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[_Block]:
+    for top in range(0, page.imagelength, _rows_of_block(page)):
+        rows = min(_rows_of_block(page), page.imagelength - top)
+        parts = []
+        for plane in range(_planes(page)):
+            runs = _runs(page, plane, top, rows)
+            parts.append((plane, b"".join(_stored(file, lock, *run) for run in runs)))
+        yield _Block(top, rows, parts)
+
+
+def _runs(page: TiffPage, plane: int, top: int, rows: int) -> list[tuple[int, int]]:
+    """Find where some rows of a plane stand: places and sizes; strips side by side are one run."""
     tall, length = _segment_shape(page)[0], _row_bytes(page)
-    for strip in range(_down(page)):
-        rows = _rows_of(page, strip)
-        for top in range(0, rows, _rows_of_block(page)):
-            n = min(_rows_of_block(page), rows - top)
-            parts = []
-            for plane in range(_planes(page)):
-                start = page.dataoffsets[plane * _down(page) + strip] + top * length
-                parts.append((plane, _stored(file, lock, start, n * length)))
-            yield _Block(strip * tall + top, n, parts)
+    first = plane * _down(page)
+    runs: list[tuple[int, int]] = []
+    row = top
+    while row < top + rows:
+        strip, inside = divmod(row, tall)
+        taken = min(tall - inside, top + rows - row)
+        start, size = page.dataoffsets[first + strip] + inside * length, taken * length
+        if runs and sum(runs[-1]) == start:
+            runs[-1] = (runs[-1][0], runs[-1][1] + size)
+        else:
+            runs.append((start, size))
+        row += taken
+    return runs
 
 
 def _segment_blocks(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[_Block]:

@@ -283,6 +283,21 @@ def test_bands_stay_small_however_the_page_is_stored() -> None:
         assert peak < 30e6, f"{options} took {peak / 1e6:.0f} MB for a page of 48 MB"
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_strips_may_stand_anywhere(order: str) -> None:
+    """Plain strips in another order than their rows', with gaps between, are put in theirs."""
+    rows = [bytes([10 * row + column for column in range(4)]) for row in range(4)]
+    places = [28, 20, 24, 8]
+    body = bytearray(24)
+    for place, row in zip(places, rows, strict=True):
+        body[place - 8 : place - 4] = row
+    fields = [*gray_fields(4, 4, 8, t278=1), (273, 4, places), (279, 4, [4] * 4)]
+
+    codes = only(plain(fields, [bytes(body)], order=order))[1]
+
+    assert b"".join(rows) == codes.tobytes()
+
+
 def test_bands_may_be_taken_again_and_side_by_side() -> None:
     """Two readings of one page, and of two pages, do not disturb each other."""
     data = _two_pages(G16, ~G16)
