@@ -66,7 +66,7 @@ def write(
     """
     kind = result_kind(scan.kind, settings.format)
     results = [
-        _Result(page, chroma, origin, settings)
+        _Result(page, chroma, origin, settings, kind)
         for page, chroma in zip(scan.pages, chromas, strict=True)
     ]
     if signer is None:
@@ -81,9 +81,7 @@ def write(
             unsigned.seek(0)
             shutil.copyfileobj(unsigned, file)
             return replace(record, lost=(*record.lost, unsignable))
-        lost = credentials.sign(
-            unsigned, file, scan.path, scan.kind, origin, record, signer
-        )
+        lost = credentials.sign(unsigned, file, scan.path, scan.kind, origin, record, signer)
     return replace(record, lost=record.lost + lost)
 
 
@@ -94,7 +92,9 @@ def _encode(kind: Kind, results: Sequence["_Result"], file: BinaryIO) -> None:
 class _Result:
     """A page on its way to color."""
 
-    def __init__(self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings) -> None:
+    def __init__(
+        self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings, kind: Kind
+    ) -> None:
         space = color.SPACES[settings.space]
         height, width = scan.gray.shape
         profile = profiles.output_profile(space)
@@ -110,7 +110,8 @@ class _Result:
         colored = color.merge_strips(scan.gray, chroma, scan.tone, space, scan.small)
         self.scan = scan
         self.profile = profiles.describe(profile)
-        self.digest = hashlib.sha256()  # of the samples, as they are written
+        # Of the samples as they are written; a lossy file's are others.
+        self.digest = None if _is_lossy(kind, scan.coding) else hashlib.sha256()
         self._painted = mark.draw(colored, height, width, settings.mark)
         self.page = ColorPage(
             height,
@@ -130,15 +131,16 @@ class _Result:
                 opacity = self.scan.alpha[top : top + len(strip)]
                 whole = np.concatenate([strip, opacity[..., None]], axis=-1)
             top += len(strip)
-            add_samples(self.digest, whole)
+            if self.digest:
+                add_samples(self.digest, whole)
             yield whole
 
 
 def _record(
     kind: Kind, results: Sequence[_Result], settings: WriteSettings, file: BinaryIO
 ) -> Record:
-    digests = [result.digest.hexdigest() for result in results]
-    if any(_is_lossy(kind, result.page.coding) for result in results):
+    digests = [result.digest.hexdigest() for result in results if result.digest]
+    if len(digests) < len(results):
         digests = _decoded(kind, file)
     pages = (
         PageRecord(
@@ -175,7 +177,7 @@ def _is_lossy(kind: Kind, scan: Coding) -> bool:
 def _bits(kind: Kind, page: ColorPage) -> int:
     if kind == "tiff" and page.coding.bits == FLOAT_BITS:
         return FLOAT_BITS
-    return 8 if kind in _EIGHT_BITS or page.coding.compression == "jpeg" else page.depth
+    return 8 if kind in _EIGHT_BITS else page.depth
 
 
 def _decoded(kind: Kind, file: BinaryIO) -> list[str]:
