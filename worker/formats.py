@@ -4,6 +4,8 @@ Refuses what is not an image, what is damaged, what its name lies about, and wha
 """
 
 import io
+import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ from PIL import Image
 
 from worker.color import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
-from worker.containers.picture import Bands, Picture
+from worker.containers.picture import Bands, Metadata, Picture
 from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, Kind
 from worker.settings import ReadSettings
@@ -56,6 +58,9 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
     (0, b"%PDF", "pdf"),
     (0, b"BM", "bmp"),
 ]
+ADDRESS = re.compile(r" ?<[^>]*>")  # of a Python object
+MOST_LOST = 100  # things that stay behind and are named, of a page
+LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
 # What decoders raise on damaged data, as their documentation and their fuzzers show. The disk's own
 # faults are DeviceErrors by then (`_Disk`), so an OSError is the decoder's complaint.
 DECODER_ERRORS = (
@@ -95,11 +100,17 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
         disk = _Disk(path)
     except PermissionError as error:
         raise ScanError("the file may not be read: its permissions refuse it") from error
-    with io.BufferedReader(disk) as file:
+    with _Buffered(disk) as file:
         _check_content(file, kind)
         with _damage_is_the_files_fault():
             pictures = READERS[kind](file, settings)
-        yield kind, [replace(one, bands=_guarded(one.bands)) for one in pictures]
+        yield (
+            kind,
+            [
+                replace(one, bands=_guarded(one.bands), metadata=_shortened(one.metadata))
+                for one in pictures
+            ],
+        )
 
 
 def _check_content(file: BinaryIO, kind: Kind) -> None:
@@ -119,6 +130,14 @@ def _check_content(file: BinaryIO, kind: Kind) -> None:
         )
 
 
+def _shortened(metadata: Metadata) -> Metadata:
+    """Cut the list of what stays behind, which goes into the sidecar."""
+    lost = metadata.lost
+    if len(lost) <= MOST_LOST:
+        return metadata
+    return replace(metadata, lost=(*lost[:MOST_LOST], f"{len(lost) - MOST_LOST} things more"))
+
+
 def _guarded(bands: Bands) -> Bands:
     def guarded() -> Iterator[Pixels]:
         with _damage_is_the_files_fault():
@@ -132,10 +151,26 @@ def _damage_is_the_files_fault() -> Iterator[None]:
     try:
         yield
     except DECODER_ERRORS as error:
-        what = str(error) or type(error).__name__
         raise ScanError(
-            f"the image is damaged or cut short and cannot be decoded ({what})"
+            f"the image is damaged or cut short and cannot be decoded{_words(error)}"
         ) from error
+
+
+def _words(error: Exception) -> str:
+    """Return what a decoder says, in brackets; nothing where it is not for people."""
+    words = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+    said = " ".join(ADDRESS.sub("", words).split())[:200]
+    return f" ({said})" if " " in said else ""
+
+
+class _Buffered(io.BufferedReader):
+    """A file of which no more is made room for than there is, whatever its header says."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as `BufferedReader.read`."""
+        if size is not None and size > LARGEST_READ:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 class _Disk(io.FileIO):

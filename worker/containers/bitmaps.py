@@ -17,9 +17,9 @@ from worker.containers.whole import scaled
 from worker.settings import ReadSettings
 
 HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between
-    rb"P([1-6])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)"
+    rb"P([1-6])((?:\s|#[^\n]*\n)+)(\d+)((?:\s|#[^\n]*\n)+)(\d+)"
 )
-WHITE = re.compile(rb"(?:\s+|#[^\n]*\n)+(\d+)")
+WHITE = re.compile(rb"(?:\s|#[^\n]*\n)+(\d+)")
 LONGEST_HEADER = 1 << 16
 BAND_BYTES = 8 << 20
 CHUNK = 1 << 20  # bytes of text read at a time

@@ -4,6 +4,8 @@ Sources: ITU-T T.81 annex B (markers), T.871 (JFIF), Exif 3.0 section 4.7, ICC.1
 3. Refuses what is not baseline, extended or progressive.
 """
 
+import io
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +33,9 @@ from worker.settings import ReadSettings
 QUALITY = 95
 LONGEST_SIDE = 65_500  # of libjpeg
 LONGEST_BODY = 65_533  # of a segment
+MOST_JUNK = 1 << 20  # bytes between segments; what others pass over in silence
+MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]..", re.DOTALL)  # and a length, but at the end
+MOST_SCANS = 100  # of a progressive picture; honest ones have up to about 20
 EXIF = b"Exif\0\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
@@ -120,18 +125,42 @@ def _profile_of_inks(metadata: Metadata) -> tuple[bytes, Metadata]:
 def _pixels(file: BinaryIO, header: _Header, inks: bytes) -> Pixels:
     """Decode to (H, W, 1 or 3) uint8, or uint16 of 12 bits."""
     file.seek(0)
+    data = file.read()
+    check_scans(data, header.pixels_at)
     if header.bits == 12:
-        data = file.read()
         if b"\xff\xd9" not in data[header.pixels_at :]:  # libjpeg would fill up with gray
             raise ValueError("the file ends before the picture does")
         codes = scaled(imagecodecs.jpeg8_decode(data), 4095)
         return codes.reshape(header.height, header.width, header.channels)
-    with JpegImagePlugin.JpegImageFile(file) as image:
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+        if image.size != (header.width, header.height):
+            raise ValueError("it says more than one size")
         codes = np.asarray(image).reshape(header.height, header.width, header.channels)
     if header.channels < 4:
         return codes
     # Pillow takes all for inverted, as Adobe writes it; who is not Adobe writes ink as ink.
     return profiles.cmyk_to_srgb(codes if header.adobe else 255 - codes, inks or None)
+
+
+def check_scans(data: bytes, at: int = 2) -> None:
+    """Refuse what has its whole picture decoded anew for every few bytes, and would take hours.
+
+    Args:
+        data: a JPEG.
+        at: where the first of its segments begins, or its first scan's pixels.
+
+    Raises:
+        ScanError: it has more scans than any honest file.
+    """
+    scans = 0
+    while (found := MARKER.search(data, at)) and data[found.start() + 1] != 0xD9:
+        scans += data[found.start() + 1] == 0xDA
+        at = found.start() + 2 + max(2, int.from_bytes(data[found.start() + 2 : found.end()]))
+        if scans > MOST_SCANS:
+            raise ScanError(
+                f"the JPEG draws its picture in more than {MOST_SCANS} rounds, as no honest file "
+                "does; save it anew"
+            )
 
 
 def _header(file: BinaryIO) -> _Header:
@@ -161,9 +190,12 @@ def _header(file: BinaryIO) -> _Header:
 def _next_marker(file: BinaryIO) -> int:
     """Go to the next marker, over fill bytes and, as all readers do, over what else is there."""
     before = b""
-    while byte := file.read(1):
-        if before == b"\xff" and byte not in {b"\xff", b"\0"}:
+    for _ in range(MOST_JUNK):
+        byte = file.read(1)
+        if before == b"\xff" and byte not in {b"\xff", b"\0", b""}:
             return byte[0]
+        if not byte:
+            break
         before = byte
     raise ValueError("the file ends within its header")
 

@@ -100,10 +100,13 @@ def _metadata(file: BinaryIO, boxes: list[Box]) -> Metadata:
             if name in {b"Exif", b"xml "}:
                 data = body(file, box)
             elif name == b"brob":
-                name, data = _unpacked(body(file, box))
+                name = read_at(file, box.start, 4)
+                if name in {b"Exif", b"xml "} and name not in told:
+                    data = _unpacked(body(file, box))
         except (ValueError, RuntimeError, struct.error) as error:
             lost.append(f"packed metadata: {error}")
-        told.setdefault(name, data)
+        if data:
+            told.setdefault(name, data)
     exif = told.get(b"Exif", b"")
     if len(exif) > 4:  # the first four bytes tell where the TIFF structure begins
         exif = b"Exif\0\0" + exif[4 + struct.unpack_from(">I", exif)[0] :]
@@ -117,6 +120,6 @@ def _metadata(file: BinaryIO, boxes: list[Box]) -> Metadata:
     )
 
 
-def _unpacked(data: bytes) -> tuple[bytes, bytes]:
-    """Return name and body of a box that brotli packed."""
-    return data[:4], bytes(imagecodecs.brotli_decode(data[4:], out=LONGEST_TOLD))
+def _unpacked(data: bytes) -> bytes:
+    """Return the body of a box that brotli packed; its name stands before it."""
+    return bytes(imagecodecs.brotli_decode(data[4:], out=LONGEST_TOLD))

@@ -29,6 +29,7 @@ from worker.settings import ReadSettings
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by color type, without opacity
 LONGEST_BODY = 64 << 20  # of a chunk that is read, packed or not; more is a bomb
+MOST_TOLD = 128 << 20  # of all that chunks unpack to, together
 MOST_CHUNKS = 1_000_000
 XMP_KEYWORD = "XML:com.adobe.xmp"
 RAW_PROFILE = "raw profile type "
@@ -62,6 +63,7 @@ class _Chunks:
     texts: dict[str, str] = field(default_factory=dict)
     raw: dict[str, bytes] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
+    room: int = MOST_TOLD
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
@@ -162,7 +164,7 @@ def _listen(chunks: _Chunks, name: bytes, file: BinaryIO, length: int) -> None:
 
 def _take(chunks: _Chunks, name: bytes, body: bytes) -> None:
     if name == b"iCCP":
-        chunks.profile = _unpacked(body[body.index(b"\0") + 2 :])
+        chunks.profile = _unpacked(chunks, body[body.index(b"\0") + 2 :])
     elif name == b"sRGB":
         chunks.is_srgb = True
     elif name == b"cICP" and body[:2] not in {b"\1\x0d", b"\1\1"}:
@@ -178,7 +180,7 @@ def _take(chunks: _Chunks, name: bytes, body: bytes) -> None:
     elif name == b"eXIf":
         chunks.exif = body
     elif name in {b"tEXt", b"zTXt", b"iTXt"}:
-        _take_text(chunks, *_text(name, body))
+        _take_text(chunks, *_text(chunks, name, body))
 
 
 def _take_text(chunks: _Chunks, keyword: str, text: str) -> None:
@@ -196,21 +198,24 @@ def _dpi(per_meter: int) -> float:
     return float(round(dpi)) if round(round(dpi) / INCH) == per_meter else dpi
 
 
-def _text(name: bytes, body: bytes) -> tuple[str, str]:
+def _text(chunks: _Chunks, name: bytes, body: bytes) -> tuple[str, str]:
     """Return keyword and text of a text chunk."""
     keyword, rest = body.split(b"\0", 1)
     if name == b"tEXt":
         return keyword.decode("latin-1"), rest.decode("latin-1")
     if name == b"zTXt":
-        return keyword.decode("latin-1"), _unpacked(rest[1:]).decode("latin-1")
+        return keyword.decode("latin-1"), _unpacked(chunks, rest[1:]).decode("latin-1")
     packed = rest[0]
     _language, _translated, text = rest[2:].split(b"\0", 2)
-    return keyword.decode("latin-1"), (_unpacked(text) if packed else text).decode()
+    return keyword.decode("latin-1"), (_unpacked(chunks, text) if packed else text).decode()
 
 
-def _unpacked(data: bytes) -> bytes:
+def _unpacked(chunks: _Chunks, data: bytes) -> bytes:
+    if chunks.room <= 0:
+        raise ValueError("there is too much packed text")
     stream = zlib.decompressobj()
-    body = stream.decompress(data, LONGEST_BODY)
+    body = stream.decompress(data, min(LONGEST_BODY, chunks.room))
+    chunks.room -= len(body)
     if not stream.eof:
         raise ValueError("it is cut short, or unpacks to too much")
     return body

@@ -16,7 +16,7 @@ from PIL import Image
 from tifffile import COMPRESSION, PLANARCONFIG, TiffPage
 
 from worker.color import Pixels
-from worker.containers import fax, tiff_samples
+from worker.containers import fax, jpeg, tiff_samples
 from worker.containers.ahead import WORKERS, ahead
 from worker.errors import ScanError
 
@@ -262,6 +262,8 @@ def _check_picture(page: TiffPage, data: bytes) -> None:
     """Refuse a picture inside a picture that is larger than its strip or tile, or cut short."""
     if page.compression in JPEGS and b"\xff\xd9" not in data[-64:]:  # its end; libjpeg goes on
         raise ScanError("a JPEG strip or tile of the TIFF is cut short")
+    if page.compression in JPEGS:
+        jpeg.check_scans(data)
     with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
         width, height = picture.size
     tall, wide = _segment_shape(page)

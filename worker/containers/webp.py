@@ -23,6 +23,7 @@ LONGEST_SIDE = 16_383
 QUALITY = 95
 LOSSLESS_EFFORT = 50  # of 100; more took three times as long and saved nothing
 ANIMATED, OPACITY = 0x02, 0x10  # flags of VP8X
+MOST_CHUNKS = 10_000  # no honest file comes near it
 
 
 @dataclass
@@ -85,7 +86,9 @@ def _chunks(file: BinaryIO) -> _Chunks:
         raise ValueError("it does not begin as a WebP does")
     chunks = _Chunks()
     at = 12
-    while at + 8 <= length + 8:
+    for _ in range(MOST_CHUNKS):
+        if at + 8 > length + 8:
+            break
         file.seek(at)
         name, size = struct.unpack("<4sI", file.read(8))
         if name in {b"ICCP", b"EXIF", b"XMP "}:
@@ -110,15 +113,17 @@ def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
         chunks.height = 1 + int.from_bytes(header[7:10], "little")
         return
     chunks.lossless = name == b"VP8L"
-    if chunks.width:  # told by VP8X
-        return
+    alpha = False
     if chunks.lossless:
         (packed,) = struct.unpack_from("<I", header, 1)
-        chunks.width, chunks.height = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
-        chunks.alpha = bool(packed >> 28 & 1)
+        width, height = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+        alpha = bool(packed >> 28 & 1)
     else:
-        width, height = struct.unpack_from("<HH", header, 6)
-        chunks.width, chunks.height = width & 0x3FFF, height & 0x3FFF
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", header, 6))
+    if not chunks.width:  # not told by VP8X
+        chunks.width, chunks.height, chunks.alpha = width, height, alpha
+    elif (width, height) != (chunks.width, chunks.height):
+        raise ValueError("it says more than one size")
 
 
 def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:

@@ -1,0 +1,117 @@
+"""Hostile files for tests: honest ones cut short or scribbled over, bombs, loops, lies, garbage.
+
+What no damage by chance finds is in `tests/bombs.py`; here are the honest files it starts from.
+"""
+
+import io
+import random
+from collections.abc import Iterator
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image
+
+from tests import bombs, pages, tiffs
+from tests.images import as_rgb, encoded, gray_scene, in_each_kind
+from tests.worker.containers.test_heic import LYING, data_of
+from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
+
+HEIGHT, WIDTH = 40, 48
+CUTS = 16
+FLIPPED = 7  # copies of each honest file, with flipped bytes
+SEED = 4
+WRONG = {".tif": ".jpg", ".jpg": ".png", ".png": ".webp", ".webp": ".jp2", ".jp2": ".jxl"}
+WRONG |= {".jxl": ".bmp", ".bmp": ".pgm", ".pgm": ".heic", ".heic": ".tif"}
+
+
+def honest() -> dict[str, bytes]:
+    """Return small black-and-white files of every kind and many variants, by name.
+
+    Those called rich have all metadata there is.
+    """
+    gray, deep = gray_scene(HEIGHT, WIDTH), gray_scene(HEIGHT, WIDTH, 16)
+    rich = pages.page(as_rgb(gray), pages.rich())
+    found = {f"plain{suffix}": data for suffix, data in in_each_kind(deep).items()}
+    found |= {
+        "rich.tif": pages.stored(tiff_writer.write, rich),
+        "rich.jpg": pages.stored(jpeg.write, rich),
+        "rich.png": pages.stored(png_writer.write, rich),
+        "rich.webp": pages.stored(webp.write, rich),
+        "rich.jp2": pages.stored(jpeg2000.write, rich),
+        "rich.heic": data_of(LYING),
+        "lossy.webp": encoded("WEBP", as_rgb(gray), quality=90),
+        "progressive.jpg": encoded("JPEG", as_rgb(gray), progressive=True),
+        "bare.j2k": bytes(imagecodecs.jpeg2k_encode(gray, 40, codecformat="j2k")),
+        "packed.jxl": bytes(imagecodecs.jpegxl_encode(gray, level=90)),
+        "ascii.pgm": b"P2 8 4 255\n" + b" ".join(b"%d" % code for code in gray.ravel()[:32]),
+        "bits.png": encoded("PNG", gray > 99),
+        "letters.bmp": _with_mode(gray, "P", "BMP"),
+        "letters.png": _with_mode(gray, "P", "PNG"),
+        "inks.jpg": _with_mode(gray, "CMYK", "JPEG"),
+    }
+    return found | _tiffs(gray)
+
+
+def _tiffs(gray: tiffs.Array) -> dict[str, bytes]:
+    """Return TIFFs of many compressions and layouts."""
+    deep = gray.astype(np.uint16) * 257
+    several = io.BytesIO()
+    with tifffile.TiffWriter(several, bigtiff=True, byteorder=">") as writer:
+        for _ in range(3):
+            writer.write(deep, photometric="minisblack", compression="lzw", metadata=None)
+    bilevel = Image.fromarray(gray > 99)
+    return {
+        "pages.tif": several.getvalue(),
+        "tiles.tif": tiffs.written(gray, tile=(16, 16), compression="zstd"),
+        "predicted.tif": tiffs.written(deep, compression="zlib", predictor=2, rowsperstrip=8),
+        "packbits.tif": tiffs.written(gray, compression="packbits", rowsperstrip=8),
+        "jpeg.tif": tiffs.pillows(Image.fromarray(gray), compression="jpeg"),
+        "fax.tif": tiffs.pillows(bilevel, compression="group4"),
+        "float.tif": tiffs.written((gray / 255).astype(np.float32), compression="zlib"),
+        "jp2k.tif": tiffs.written(gray, compression="jpeg2000", tile=(16, 16)),
+        "webp.tif": tiffs.written(as_rgb(gray), compression="webp", rowsperstrip=16),
+        "lzma.tif": tiffs.written(gray, compression="lzma", rowsperstrip=16),
+    }
+
+
+def _with_mode(gray: tiffs.Array, mode: str, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(gray).convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def files() -> Iterator[tuple[str, bytes]]:
+    """Give all hostile files, with a name that says what was done to them."""
+    sources = honest()
+    yield from _cut(sources)
+    yield from _flipped(sources)
+    yield from _misnamed(sources)
+    yield from bombs.files()
+
+
+def _cut(sources: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Cut each file short at each sixteenth."""
+    for name, data in sources.items():
+        for part in range(CUTS):
+            yield f"cut-{part:02}-{name}", data[: len(data) * part // CUTS]
+
+
+def _flipped(sources: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Change some bytes: one, or one in a hundred, anywhere or in the header."""
+    rng = random.Random(SEED)  # noqa: S311 - the same files each time
+    for name, data in sources.items():
+        for copy in range(FLIPPED):
+            spoiled = bytearray(data)
+            end = len(data) if copy % 2 else min(len(data), 200)
+            for _ in range(1 + len(data) // 100 * (copy > 3)):
+                spoiled[rng.randrange(end)] = rng.randrange(256)
+            yield f"flipped-{copy}-{name}", bytes(spoiled)
+
+
+def _misnamed(sources: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Give files the suffix of another kind."""
+    for name, data in sources.items():
+        stem, dot, suffix = name.rpartition(".")
+        if dot + suffix in WRONG:
+            yield f"misnamed-{stem}-{suffix}{WRONG[dot + suffix]}", data
