@@ -1,0 +1,161 @@
+"""The TIFFs of the format matrix: codings, layouts, samples, colors and pages.
+
+Most are written by tifffile, some by libtiff (Pillow), those of few bits by hand.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from tests import tiffs
+from tests.images import Array, as_rgb, gray_scene, sepia, turned
+from tests.matrix_scenes import HEIGHT, WIDTH, Case, Stored, opacity, packed, paletted, scene
+
+
+def tiffs_of_each_coding() -> Iterator[Case]:
+    """Make TIFFs of two depths, five compressions and both byte orders; three predict."""
+    names = {None: "NONE", "lzw": "LZW", "zlib": "ADOBE_DEFLATE", "packbits": "PACKBITS",
+             "zstd": "ZSTD"}  # fmt: skip
+    for depth, compression, order in product((8, 16), names, "<>"):
+        predictor = compression in {"lzw", "zlib", "zstd"} and depth == 16
+        data = tiffs.written(
+            scene(depth), compression=compression, byteorder=order, predictor=predictor
+        )
+        stored = Stored(names[compression], order)
+        name = f"tiff-{depth}-{compression}-{'mm' if order == '>' else 'ii'}.tif"
+        yield Case(name, data, (scene(depth),), stored=stored)
+
+
+def tiff_layouts() -> Iterator[Case]:
+    """Make TIFFs of strips, tiles and planes, large offsets, and all ways to lie."""
+    rgb = as_rgb(scene(16))
+    planes = np.moveaxis(rgb, -1, 0)
+    deflate = Stored("ADOBE_DEFLATE")
+    ways: dict[str, tuple[Array, Stored, dict[str, Any]]] = {
+        "tiles": (scene(16), deflate, {"tile": (32, 16), "compression": "zlib"}),
+        "tiles-8": (scene(), Stored(), {"tile": (16, 32)}),
+        "rows": (scene(16), Stored("LZW"), {"rowsperstrip": 1, "compression": "lzw"}),
+        "strips": (scene(), Stored(order=">"), {"rowsperstrip": 7, "byteorder": ">"}),
+        "big": (scene(16), Stored(big=True), {"bigtiff": True}),
+        "big-mm": (
+            scene(16),
+            Stored("ADOBE_DEFLATE", ">", big=True),
+            {"bigtiff": True, "byteorder": ">", "compression": "zlib"},
+        ),
+        "planes": (planes, Stored(), {"planarconfig": "separate"}),
+        "planes-lzw": (
+            planes,
+            Stored("LZW"),
+            {"planarconfig": "separate", "compression": "lzw", "tile": (16, 16)},
+        ),
+    }
+    for name, (pixels, stored, options) in ways.items():
+        data = tiffs.written(pixels, photometric="rgb" if pixels is planes else "minisblack",
+                             **options)  # fmt: skip
+        yield Case(f"tiff-{name}.tif", data, (rgb if pixels is planes else pixels,), stored=stored)
+    for orientation in range(2, 9):
+        lying = turned(scene(16), orientation)
+        data = tiffs.written(lying, extratags=[(274, 3, 1, orientation, True)])
+        yield Case(f"tiff-turned-{orientation}.tiff", data, (lying,), orientation=orientation)
+
+
+def tiff_samples() -> Iterator[Case]:
+    """Make gray TIFFs of 1 to 32 bits, with zeros black or white."""
+    for depth in (8, 16):
+        data = tiffs.written(~scene(depth), photometric="miniswhite")
+        yield Case(f"tiff-white-{depth}.tif", data, (scene(depth),))
+    for bits, white in product((2, 4), (0, 1)):  # MinIsWhite, MinIsBlack
+        codes = scene() >> (8 - bits)
+        shown = codes * np.uint8(255 // (2**bits - 1))
+        fields = tiffs.gray_fields(WIDTH, HEIGHT, bits, t262=white)
+        data = tiffs.plain(fields, [packed(codes, bits)])
+        pages = (shown if white else 255 - shown,)
+        yield Case(f"tiff-{bits}-{'black' if white else 'white'}.tif", data, pages)
+    ink = scene() > 127
+    for name in ("group3", "group4", "packbits", "tiff_lzw", "raw"):
+        data = tiffs.pillows(Image.fromarray(ink), compression=name)
+        kept = {"packbits": "PACKBITS", "tiff_lzw": "LZW", "raw": "NONE"}
+        stored = Stored(kept.get(name, "ADOBE_DEFLATE"))
+        yield Case(f"tiff-1-{name}.tif", data, (ink * np.uint8(255),), stored=stored, tones=False)
+    light = (scene(16) / 65535).astype(np.float32)
+    for name, stored, options in (
+        ("plain", Stored(), {}),
+        ("mm", Stored(order=">"), {"byteorder": ">"}),
+        ("deflate", Stored("ADOBE_DEFLATE"), {"compression": "zlib", "predictor": 3}),
+    ):
+        data = tiffs.written(light, **options)
+        yield Case(f"tiff-float-{name}.tif", data, (scene(16),), real=True, stored=stored)
+
+
+def tiff_colors() -> Iterator[Case]:
+    """Make TIFFs of gray saved as RGB, toned prints, palettes, opacity, and JPEG inside."""
+    for depth in (8, 16):
+        gray = scene(depth)
+        yield Case(f"tiff-rgb-{depth}.tif", tiffs.written(as_rgb(gray)), (as_rgb(gray),))
+        brown = sepia(gray)
+        yield Case(f"tiff-sepia-{depth}.tif", tiffs.written(brown), (brown,), toned=True)
+        alpha = opacity(depth)
+        both = np.dstack([gray, alpha])
+        data = tiffs.written(both, photometric="minisblack", extrasamples=["unassalpha"],
+                             planarconfig="contig")  # fmt: skip
+        yield Case(f"tiff-alpha-{depth}.tif", data, (gray,), alpha=alpha)
+        rgba = np.dstack([as_rgb(gray), alpha])
+        data = tiffs.written(rgba, extrasamples=["unassalpha"], compression="zlib")
+        stored = Stored("ADOBE_DEFLATE")
+        yield Case(f"tiff-rgba-{depth}.tif", data, (as_rgb(gray),), alpha=alpha, stored=stored)
+    yield _premultiplied()
+    shown, indexes, palette = paletted()
+    image = Image.fromarray(indexes)
+    image.putpalette(palette.tobytes())
+    yield Case("tiff-palette.tif", tiffs.pillows(image, compression="tiff_lzw"), (shown,),
+               stored=Stored("LZW"))  # fmt: skip
+    inside = {
+        "gray": tiffs.written(scene(), compression="jpeg", compressionargs={"level": 95}),
+        "pillow": tiffs.pillows(Image.fromarray(scene()), compression="jpeg", quality=95),
+        "ycbcr": tiffs.pillows(Image.fromarray(as_rgb(scene())), compression="jpeg", quality=95),
+        "tiles": tiffs.written(scene(), compression="jpeg", tile=(32, 32)),
+    }
+    for name, data in inside.items():
+        pages = (np.asarray(Image.open(io.BytesIO(data))),)
+        yield Case(f"tiff-jpeg-{name}.tif", data, pages, stored=Stored("JPEG"), lossy=True)
+
+
+def _premultiplied() -> Case:
+    alpha = np.maximum(opacity(16), 30000)
+    gray = np.rint(scene(16) * (alpha / 65535)).astype(np.uint16)
+    data = tiffs.written(np.dstack([gray, alpha]), photometric="minisblack",
+                         extrasamples=["assocalpha"], planarconfig="contig")  # fmt: skip
+    shown = np.minimum(np.rint(gray / alpha * 65535), 65535).astype(np.uint16)
+    return Case("tiff-premultiplied.tif", data, (shown,), alpha=alpha, exact=False)
+
+
+def tiffs_of_pages() -> Iterator[Case]:
+    """Make TIFFs of several pages: alike, of two depths and sizes, and one with a thumbnail."""
+    three = tuple(scene(16, seed) for seed in range(3))
+    stored = Stored("ADOBE_DEFLATE")
+    yield Case("pages-3.tif", _pages(three, compression="zlib"), three, stored=stored)
+    big = {"bigtiff": True, "byteorder": ">"}
+    yield Case(
+        "pages-big-mm.tif", _pages(three, **big), three, stored=Stored("NONE", ">", big=True)
+    )
+    mixed = (scene(16), gray_scene(40, 97, 8, 5))
+    yield Case("pages-mixed.tif", _pages(mixed), mixed)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tiff:
+        tiff.write(scene(16), photometric="minisblack", metadata=None)
+        tiff.write(scene()[::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+    yield Case("pages-thumbnail.tif", file.getvalue(), (scene(16),))
+
+
+def _pages(pages: Sequence[Array], **options: Any) -> bytes:
+    form = {name: options.pop(name) for name in ("bigtiff", "byteorder") if name in options}
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, **form) as tiff:
+        for page in pages:
+            tiff.write(page, photometric="minisblack", metadata=None, **options)
+    return file.getvalue()
