@@ -7,6 +7,7 @@ import io
 import os
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from worker.settings import ReadSettings
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+# Pillow reads EXIF of its own accord; what cannot be read of it is named in `Metadata.lost`.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = None  # limits.megapixels is the limit, and its reason is in plain words
 
 READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {

@@ -42,7 +42,7 @@ def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
         elif length == 0:  # up to the end
             length = end - at
         if length < head or at + length > end:
-            raise ValueError(f"the box {name!r} is cut short")
+            raise ValueError(f"the box {name.decode('latin-1')!r} is cut short")
         yield Box(name, at + head, length - head)
         at += length
     raise ValueError(f"there are more than {MOST} boxes")

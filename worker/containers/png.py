@@ -28,6 +28,7 @@ from worker.settings import ReadSettings
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by color type, without opacity
+LONGEST_TRANSPARENCY = {0: 2, 2: 6, 3: 256, 4: 0, 6: 0}  # bytes, by color type
 LONGEST_BODY = 64 << 20  # of a chunk that is read, packed or not; more is a bomb
 MOST_TOLD = 128 << 20  # of all that chunks unpack to, together
 MOST_CHUNKS = 1_000_000
@@ -53,7 +54,7 @@ class _Chunks:
     """What the chunks tell."""
 
     header: bytes = b""
-    transparent: bool = False
+    transparent: int = 0  # bytes that say which colors are
     profile: bytes = b""
     is_srgb: bool = False
     gamma: int = 0
@@ -82,7 +83,9 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     if color_type not in CHANNELS:
         raise ValueError(f"there is no color type {color_type}")
     samples = CHANNELS[color_type]
-    alpha = chunks.transparent or color_type in {4, 6}
+    alpha = chunks.transparent > 0 or color_type in {4, 6}
+    if chunks.transparent > LONGEST_TRANSPARENCY[color_type]:
+        raise ValueError("what it says of transparent colors does not fit its own colors")
 
     def bands() -> Iterator[Pixels]:
         pixels = imagecodecs.png_decode(_bare(file))
@@ -122,7 +125,7 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
         elif name in TOLD and length <= LONGEST_BODY:
             _listen(chunks, name, file, length)
         elif name != b"acTL":
-            chunks.transparent |= name == b"tRNS"
+            chunks.transparent += length * (name == b"tRNS")
             file.seek(length + 4, os.SEEK_CUR)
         if name == b"IEND":
             if file.tell() > file.seek(0, os.SEEK_END):
@@ -132,13 +135,19 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
 
 
 def _bare(file: BinaryIO) -> bytes:
-    """Return the file without its metadata, of which libpng would complain on standard error."""
+    """Return the file without its metadata, of which libpng would complain on standard error.
+
+    Checksums are looked at here: libpng does not say in words what is damaged.
+    """
     file.seek(0)
     kept = [file.read(8)]
-    while (head := file.read(8)) and not kept[-1].startswith(b"IEND", 4):
+    name = b""
+    while name != b"IEND":
+        head = file.read(8)
         length, name = struct.unpack(">I4s", head)
         if name in DECODED:
-            kept.append(head + file.read(length + 4))
+            body = _body(file, name, length)
+            kept += head, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
         else:
             file.seek(length + 4, os.SEEK_CUR)
     return b"".join(kept)
@@ -147,7 +156,7 @@ def _bare(file: BinaryIO) -> bytes:
 def _body(file: BinaryIO, name: bytes, length: int) -> bytes:
     """Read a chunk's body, and hold it against its checksum."""
     body, check = file.read(length), file.read(4)
-    if len(body) < length or check != struct.pack(">I", zlib.crc32(name + body)):
+    if len(body) < length or check != struct.pack(">I", zlib.crc32(body, zlib.crc32(name))):
         raise ValueError(f"the chunk {name.decode('latin-1')} is damaged")
     return body
 

@@ -23,6 +23,9 @@ from worker.settings import ReadSettings
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, ORIENTATION = 254, 255, 256, 257, 274
 REDUCED, MASK = 1, 4  # bits of SUBFILE
 OLD_REDUCED = 2
+# One whole number each: size, compression, color model, order of bits, samples, rows of a strip,
+# planes, predictor, tile size, number of slices, inks.
+SINGLE = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323, 32997, 32998, 332)
 MOST_METADATA = 1 << 29  # bytes, of all pages together
 
 # What it would say is raised here, in words for the archivist.
@@ -47,6 +50,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     pictures: list[Picture] = []
     pixels = held = 0
     for page in _photographs(file, form, chain):
+        _check_tags(page)
         loaded = tiff.pages[page.number]
         if not isinstance(loaded, TiffPage) or loaded.offset != page.at:
             raise ScanError(f"the TIFF's page {page.number + 1} cannot be read; it is damaged")
@@ -75,6 +79,17 @@ def _photographs(file: BinaryIO, form: Form, chain: list[Page]) -> Iterator[Page
     full = [p for p in sized if not flags[p.number] & (REDUCED | MASK)]
     # Some scanner programs call their only page a smaller copy.
     yield from full or [p for p in sized if not flags[p.number] & MASK] or chain[:1]
+
+
+def _check_tags(page: Page) -> None:
+    """Refuse lists and texts where all readers expect one whole number."""
+    for tag in SINGLE:
+        field = page.fields.get(tag)
+        if field and (field.kind not in tiff_directory.WHOLE or field.values != 1):
+            raise ScanError(
+                f"the TIFF's tag {tag} is no whole number but {field.values:,} values of type "
+                f"{field.kind}; the file is damaged"
+            )
 
 
 def _picture(loaded: TiffPage, file: BinaryIO, form: Form, page: Page, lock: Lock) -> Picture:
