@@ -6,7 +6,7 @@ Nothing here costs a photograph: a block that cannot be read stays behind, and `
 from dataclasses import replace
 
 from worker import exif, profiles, xmp
-from worker.containers.picture import Metadata, Resolution
+from worker.containers.picture import CENTIMETERS, Metadata, Resolution
 from worker.exif import Block
 from worker.provenance import Origin
 from worker.settings import OutputSpace, WriteSettings
@@ -15,6 +15,7 @@ INTEROP_OF_SPACE = {"srgb": b"R98\0", "adobe-rgb": b"R03\0"}  # DCF 2.0: basic a
 SRGB, UNCALIBRATED = 1, 65535  # EXIF's ColorSpace
 
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+INCH, CENTIMETER = 2, 3  # EXIF's ResolutionUnit
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 EXIF_VERSION, COLOR_SPACE, PIXEL_WIDTH, PIXEL_HEIGHT = 0x9000, 0xA001, 0xA002, 0xA003
 INTEROP_INDEX, INTEROP_VERSION, RELATED_WIDTH, RELATED_HEIGHT = 1, 2, 0x1001, 0x1002
@@ -71,7 +72,8 @@ def for_result(
     if moved and xmp.has_regions(metadata.xmp):
         lost.append("the XMP packet's regions lie as the scan lay before it was made upright")
     _correct_storage(block, moved=moved)
-    _correct_resolution(block, dpi, turned=turned)
+    metric = metadata.metric or block.number(block.main.get(RESOLUTION_UNIT)) == CENTIMETER
+    _correct_resolution(block, dpi, metric=metric, turned=turned)
     _correct_facts(block, facts, origin.software, settings.space)
     return replace(
         metadata,
@@ -80,6 +82,7 @@ def for_result(
         xmp=_merge_xmp(metadata.xmp, origin, facts, settings, lost),
         profile=profile,
         dpi=dpi,
+        metric=metric,
         lost=tuple(lost),
     )
 
@@ -111,11 +114,14 @@ def _correct_storage(block: Block, *, moved: bool) -> None:
         block.main[POSITIONING] = block.short(1)  # centered: all 4:4:4 is
 
 
-def _correct_resolution(block: Block, dpi: Resolution | None, *, turned: bool) -> None:
+def _correct_resolution(
+    block: Block, dpi: Resolution | None, *, metric: bool, turned: bool
+) -> None:
     main = block.main
+    inches = CENTIMETERS if metric else 1.0
     if dpi and all(0 < value <= LARGEST_DPI for value in dpi):
-        main[X_RESOLUTION], main[Y_RESOLUTION] = (block.rational(value) for value in dpi)
-        main[RESOLUTION_UNIT] = block.short(2)  # inch
+        main[X_RESOLUTION], main[Y_RESOLUTION] = (block.rational(value / inches) for value in dpi)
+        main[RESOLUTION_UNIT] = block.short(CENTIMETER if metric else INCH)
     elif turned and X_RESOLUTION in main and Y_RESOLUTION in main:
         main[X_RESOLUTION], main[Y_RESOLUTION] = main[Y_RESOLUTION], main[X_RESOLUTION]
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -422,3 +423,18 @@ def test_nothing_that_a_scan_carries_costs_the_photograph(
 
     assert DIGITAL_SOURCE_TYPE.encode() in page.xmp
     assert 1 == exif.read(page.exif).number(exif.read(page.exif).main[0x0112])
+
+
+@pytest.mark.parametrize("in_exif", [False, True])
+def test_a_resolution_per_centimeter_stays_per_centimeter(*, in_exif: bool) -> None:
+    """Whether the file or its EXIF block says so; the numbers are those that were given."""
+    said = exif.Block()
+    said.main[0x0128] = said.short(3)
+    block = exif.write(said) if in_exif else b""
+    found = result(Metadata(exif=block, dpi=(762.0, 381.0), metric=not in_exif))
+    main = exif.read(found.exif).main
+    sides = [struct.unpack(f"{said.order}II", main[tag].data) for tag in (0x011A, 0x011B)]
+
+    assert found.metric
+    assert 3 == exif.Block().number(main[0x0128])
+    assert [300.0, 150.0] == [above / below for above, below in sides]

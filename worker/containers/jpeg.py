@@ -19,6 +19,7 @@ from worker import profiles
 from worker.color import Pixels, to_8_bit
 from worker.containers import exif_tags, long_xmp, photoshop
 from worker.containers.picture import (
+    CENTIMETERS,
     Coding,
     ColorPage,
     Metadata,
@@ -63,6 +64,7 @@ class _Header:
     adobe: bool = False
     pixels_at: int = 0
     dpi: Resolution | None = None
+    metric: bool = False
     exif: bytes = b""
     xmp: bytes = b""
     more_xmp: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
@@ -212,6 +214,7 @@ def _take(header: _Header, marker: int, body: bytes) -> None:
         unit, x, y = struct.unpack_from(">BHH", body, 7)
         inches = {1: 1.0, 2: 2.54}.get(unit)
         header.dpi = (x * inches, y * inches) if inches and x and y else None
+        header.metric = unit == 2
     elif marker == APP1:
         _take_app1(header, body)
     elif marker == APP2 and body.startswith(ICC) and len(body) > len(ICC) + 2:
@@ -251,6 +254,7 @@ def _metadata(header: _Header) -> Metadata:
         xmp=xmp,
         profile=b"".join(part for _number, part in sorted(header.icc.items())),
         dpi=header.dpi or exif_tags.resolution(header.exif),
+        metric=header.metric,
         lost=tuple(lost),
     )
 
@@ -291,7 +295,7 @@ def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
 
 def _segments(metadata: Metadata) -> Iterator[tuple[int, bytes]]:
     """Give marker and body of each segment, in the order that readers expect."""
-    yield APP0, _jfif(metadata.dpi)
+    yield APP0, _jfif(metadata.dpi, metric=metadata.metric)
     if metadata.exif:
         yield APP1, EXIF + metadata.exif.removeprefix(EXIF)
     if metadata.xmp:
@@ -316,8 +320,9 @@ def _cut(data: bytes, longest: int) -> Iterator[tuple[int, bytes]]:
         yield at, data[at : at + longest]
 
 
-def _jfif(dpi: Resolution | None) -> bytes:
-    x, y = (round(side) for side in dpi) if dpi else (0, 0)
+def _jfif(dpi: Resolution | None, *, metric: bool) -> bytes:
+    unit, inches = (2, CENTIMETERS) if metric else (1, 1.0)
+    x, y = (round(side / inches) for side in dpi) if dpi else (0, 0)
     if not (0 < x < 65536 and 0 < y < 65536):
         return b"JFIF\0\1\1" + struct.pack(">BHHBB", 0, 1, 1, 0, 0)
-    return b"JFIF\0\1\1" + struct.pack(">BHHBB", 1, x, y, 0, 0)
+    return b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, x, y, 0, 0)

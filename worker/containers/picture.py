@@ -13,6 +13,7 @@ from worker.settings import ReadSettings
 
 Compression = Literal["none", "deflate", "lzw", "packbits", "zstd", "jpeg"]  # of a TIFF
 Resolution = tuple[float, float]  # dots per inch, horizontal and vertical
+CENTIMETERS = 2.54  # in an inch
 Bands = Callable[[], Iterator[Pixels]]  # from the top; (n, W, samples) each, n as it comes
 
 
@@ -28,6 +29,7 @@ class Metadata:
         profile: the ICC profile.
         dpi: resolution, if the file states one.
         lost: what could not be read and stays behind, in plain words.
+        metric: whether the resolution is stated per centimeter, as the result then does.
     """
 
     exif: bytes = b""
@@ -36,6 +38,7 @@ class Metadata:
     profile: bytes = b""
     dpi: Resolution | None = None
     lost: tuple[str, ...] = ()
+    metric: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def read(file: BinaryIO, form: Form, page: Page) -> Metadata:
         xmp=reader.value(fields, XMP, "the XMP packet").rstrip(b"\0"),
         profile=reader.value(fields, PROFILE, "the color profile"),
         dpi=_resolution(file, form, fields),
+        metric=directory.whole_number(file, fields.get(RESOLUTION_UNIT), form) == 3,
         lost=tuple(reader.lost),
     )
 

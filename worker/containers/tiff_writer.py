@@ -17,7 +17,7 @@ from worker import exif
 from worker.color import Pixels
 from worker.containers import tiff_directory as directory
 from worker.containers.ahead import WORKERS, ahead
-from worker.containers.picture import ColorPage, Compression
+from worker.containers.picture import CENTIMETERS, ColorPage, Compression
 from worker.containers.tiff_directory import LONG8, Form
 from worker.containers.tiff_metadata import DESCRIPTIVE, IPTC, PROFILE, XMP
 from worker.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
@@ -201,8 +201,10 @@ def _metadata(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
         fields[PROFILE] = Value(UNDEFINED, carried.profile)
     block = exif.Block(form.order)
     sides = carried.dpi or (1.0, 1.0)  # the fields are required
-    fields[282], fields[283] = (block.rational(side) for side in sides)
-    fields[296] = _numbers(form, SHORT, 2 if carried.dpi else 1)  # inches, or no unit
+    unit = (3 if carried.metric else 2) if carried.dpi else 1  # centimeters, inches, none
+    inches = CENTIMETERS if unit == 3 else 1.0
+    fields[282], fields[283] = (block.rational(side / inches) for side in sides)
+    fields[296] = _numbers(form, SHORT, unit)
     return fields
 
 

@@ -187,6 +187,15 @@ def test_the_resolution_is_found(
     found = read(with_segments(bare, (0xE0, head), *more))
 
     assert (expected and pytest.approx(expected)) == found.metadata.dpi
+    assert (jfif[0] == 2) == found.metadata.metric
+
+
+def test_a_resolution_per_centimeter_stays_per_centimeter() -> None:
+    """For programs that show the numbers as they stand."""
+    metric = Metadata(dpi=(254.0, 508.0), metric=True)
+    data = pages.stored(jpeg.write, pages.page(pages.smooth(8, 9), metric))
+
+    assert (2, 100, 200) == struct.unpack_from(">BHH", data, data.index(b"JFIF\0") + 7)
 
 
 def test_long_attributes_are_split_too() -> None:

@@ -384,3 +384,16 @@ def test_a_full_disk_is_the_disks_fault() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         tiff_writer.write(Full(), [page_of(RGB16, compression="none")])
+
+
+def test_a_resolution_per_centimeter_stays_per_centimeter() -> None:
+    """For programs that show the numbers as they stand."""
+    metric = Metadata(dpi=(300 * 2.54, 150 * 2.54), metric=True)
+    (page,) = pages_of(data := stored(page_of(RGB8, metadata=metric)))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        first = file.pages.first
+        told = (first.resolution, int(first.resolutionunit))
+
+    assert ((300.0, 150.0), 3) == told
+    assert page.metadata.metric
+    assert metric.dpi == pytest.approx(page.metadata.dpi)
