@@ -1,7 +1,8 @@
 """Decoding colored photographs with other libraries than those that photochrom stored them with.
 
 photochrom lays TIFF and PNG out itself and packs them with imagecodecs and zlib; JPEG and JPEG 2000
-come from imagecodecs, WebP from Pillow.
+come from imagecodecs, WebP from Pillow. So OpenCV looks at the results with its
+libtiff, libpng, OpenJPEG and libwebp, and Pillow with its libtiff and libjpeg.
 """
 
 import io
@@ -29,14 +30,17 @@ class Form(NamedTuple):
 
 
 def decoder(path: Path) -> str:
-    """Choose who decodes a photograph; no library decodes what it encoded."""
+    """Choose who decodes a photograph: not who stored it.
+
+    One exception: ZSTD of 16 bits, which only tifffile reads; Pillow looks at that of 8 bits.
+    """
     if path.suffix.lower() in {".jpg", ".jpeg"}:
         return "Pillow"
     if path.suffix in {".tif", ".tiff"}:
         form = tiff_form(path)
         if set(form.bits) == {8}:
             return "Pillow"
-        return "tifffile" if "ZSTD" in form.compressions else "OpenCV"  # it was built without
+        return "tifffile" if "ZSTD" in form.compressions else "OpenCV"
     return "OpenCV"
 
 
