@@ -4,6 +4,7 @@ Source: W3C, Portable Network Graphics, 3rd edition. What ImageMagick and exifto
 ("Raw profile type ...") is found too. Refuses animations.
 """
 
+import logging
 import os
 import struct
 import zlib
@@ -47,6 +48,10 @@ TEXTS = {
 OF_NO_WORTH = ("software", "date:", "exif:", "icc:", "png:", "jpeg:", "tiff:", "xmp:", "signature")
 DECODED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 TOLD = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
+
+
+# What libpng warns of is what is damaged, which is raised, or of no weight.
+logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 
 @dataclass

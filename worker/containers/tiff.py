@@ -44,13 +44,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
     """
     form, chain = tiff_directory.walk(file)
+    for page in chain:
+        _check_tags(page)
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
     lock = Lock()
     pictures: list[Picture] = []
     pixels = held = 0
     for page in _photographs(file, form, chain):
-        _check_tags(page)
         loaded = tiff.pages[page.number]
         if not isinstance(loaded, TiffPage) or loaded.offset != page.at:
             raise ScanError(f"the TIFF's page {page.number + 1} cannot be read; it is damaged")
@@ -85,9 +86,12 @@ def _check_tags(page: Page) -> None:
     """Refuse lists and texts where all readers expect one whole number."""
     for tag in SINGLE:
         field = page.fields.get(tag)
-        if field and (field.kind not in tiff_directory.WHOLE or field.values != 1):
+        if field and (
+            field.kind not in {tiff_directory.SHORT, tiff_directory.LONG, tiff_directory.LONG8}
+            or field.values != 1
+        ):
             raise ScanError(
-                f"the TIFF's tag {tag} is no whole number but {field.values:,} values of type "
+                f"the TIFF's tag {tag} is not one whole number but {field.values:,} of type "
                 f"{field.kind}; the file is damaged"
             )
 

@@ -16,8 +16,7 @@ MOST_VALUES = 1_000_000  # of structure in all directories together: 500,000 str
 WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 129: 1}
 BIG_WORDS = WORDS | {16: 8, 17: 8, 18: 8}  # bytes that change places between byte orders
 BIG_SIZES = SIZES | {16: 8, 17: 8, 18: 8}
-LONG8 = 16
-WHOLE = {1, 3, 4, 13, 16, 18}  # types of whole numbers without sign
+SHORT, LONG, LONG8 = 3, 4, 16
 # Tags that tifffile reads as it meets them: structure, and texts.
 STRUCTURE = {254, 255, 258, 270, 273, 277, 279, 282, 283, 305, 324, 325, 330, 338, 339, 347}
 STRUCTURE |= {513, 514, 530, 33628, 42113, 50838, 50839}
@@ -161,7 +160,7 @@ def value(file: BinaryIO, field: Field, most: int = 1 << 24) -> bytes:
 
 def whole_number(file: BinaryIO, field: Field | None, form: Form) -> int | None:
     """Read a field's first whole number; None where there is none."""
-    if field is None or field.kind not in WHOLE or field.values < 1:
+    if field is None or field.kind not in {1, 3, 4, 13, 16, 18} or field.values < 1:
         return None
     size = BIG_SIZES[field.kind]
     file.seek(field.at)
