@@ -18,6 +18,7 @@ from worker.containers.boxes import box
 
 MEGA = 1 << 20
 HUGE = 0x7FFFFFFF
+SIDE = 4400  # just below the limit with which these are read, of 20 megapixels
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "ha">%s]>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><a>&a9;</a></x:xmpmeta>""" % b"".join(
@@ -74,14 +75,14 @@ def png(
 
 
 def _pngs() -> dict[str, bytes]:
-    second = chunk(b"IHDR", struct.pack(">II5B", 7000, 7000, 8, 0, 0, 0, 0))
+    second = chunk(b"IHDR", struct.pack(">II5B", SIDE, SIDE, 8, 0, 0, 0, 0))
     return {
         "huge.png": png(size=(HUGE, HUGE)),
         "wide.png": png(size=(65535, 1), pixels=bytes(65536)),
         "tall.png": png(size=(1, 65535), pixels=bytes(2 * 65535)),
         "dot.png": png(size=(1, 1), pixels=bytes(2)),
         "nothing.png": png(size=(0, 8)),
-        "below-limit.png": png(size=(7000, 7000)),
+        "below-limit.png": png(size=(SIDE, SIDE)),
         "inflates.png": png(pixels=bytes(100 * MEGA)),
         "two-headers.png": png(second),
         "color-type.png": png(form=(8, 5, 0, 0, 0)),
@@ -135,8 +136,8 @@ def _with_frame(height: int, width: int, **options: Any) -> bytes:
 
 
 def _scans(number: int) -> bytes:
-    """Return a progressive JPEG of 49 megapixels, with so many scans of nothing."""
-    data = _with_frame(7000, 7000, progressive=True)
+    """Return a progressive JPEG of 19 megapixels, with so many scans of nothing."""
+    data = _with_frame(SIDE, SIDE, progressive=True)
     empty = _segment(0xDA, b"\1\1\0\1\x3f\0")
     return data[: data.rindex(b"\xff\xda")] + (empty + b"\0" * 60) * number + b"\xff\xd9"
 
@@ -164,8 +165,8 @@ def _jpegs() -> dict[str, bytes]:
         "junk.jpg": b"\xff\xd8\xff" + b"a" * 50 * MEGA,
         "fill.jpg": b"\xff\xd8" + b"\xff" * 50 * MEGA,
         "huge.jpg": _with_frame(65535, 65535),
-        "below-limit.jpg": _with_frame(7000, 7000),
-        "below-limit-progressive.jpg": _with_frame(7000, 7000, progressive=True),
+        "below-limit.jpg": _with_frame(SIDE, SIDE),
+        "below-limit-progressive.jpg": _with_frame(SIDE, SIDE, progressive=True),
         "no-height.jpg": _with_frame(0, 16),
         "scans.jpg": _scans(20_000),
         "wide.jpg": encoded("JPEG", gray_scene(1, 65500)),
@@ -187,7 +188,7 @@ def _webps() -> dict[str, bytes]:
     picture = (b"VP8L", data[20:])
     canvas = (b"VP8X", bytes(4) + b"\xff" * 6)
     fitting = (b"VP8X", b"\x2c\0\0\0" + b"\x0f\0\0" * 2)
-    flat = encoded("WEBP", np.zeros((16383, 3200), np.uint8), lossless=True, quality=0, method=0)
+    flat = encoded("WEBP", np.zeros((16383, 1300), np.uint8), lossless=True, quality=0, method=0)
     found = {f"xmp-{n}.webp": riff(fitting, picture, (b"XMP ", x)) for n, x in PACKETS.items()}
     return found | {
         "canvas.webp": riff(canvas, picture),
@@ -229,14 +230,14 @@ def _jpeg2000s() -> dict[str, bytes]:
     palette = box(b"pclr", b"\xff\xff\xff" + b"\xff" * 300)
     return {
         "huge.j2k": _codestream(HUGE, HUGE, HUGE),
-        "below-limit.j2k": _codestream(7000, 7000, 7000),
-        "tiles.j2k": _codestream(7000, 7000, 28, 4),
-        "dots.j2k": _codestream(7000, 7000, 1),
+        "below-limit.j2k": _codestream(SIDE, SIDE, SIDE),
+        "tiles.j2k": _codestream(SIDE, SIDE, 28, 4),
+        "dots.j2k": _codestream(SIDE, SIDE, 1),
         "channels.j2k": _codestream(64, 64, 64, 16384),
         "nothing.j2k": _codestream(0, 0, 1),
         "flat.j2k": bytes(
             imagecodecs.jpeg2k_encode(
-                np.zeros((6000, 6000), np.uint8), codecformat="j2k", reversible=True
+                np.zeros((SIDE, SIDE), np.uint8), codecformat="j2k", reversible=True
             )
         ),
         "palette.jp2": signature + box(b"jp2h", palette) + box(b"jp2c", plain),
@@ -268,9 +269,9 @@ def _bitmaps() -> dict[str, bytes]:
         "huge.bmp": bmp(HUGE, HUGE, 8, 0, b""),
         "negative.bmp": bmp(-16, -16, 8, 0, bytes(256)),
         "lowest.bmp": bmp(-(2**31), -(2**31), 8, 0, b""),
-        "below-limit.bmp": bmp(7000, 7000, 8, 0, bytes(100)),
-        "runs.bmp": bmp(7000, 7000, 8, 1, b"\xff\1" * 200_000),
-        "jumps.bmp": bmp(7000, 7000, 8, 1, b"\0\2\xff\xff" * 10_000),
+        "below-limit.bmp": bmp(SIDE, SIDE, 8, 0, bytes(100)),
+        "runs.bmp": bmp(SIDE, SIDE, 8, 1, b"\xff\1" * 200_000),
+        "jumps.bmp": bmp(SIDE, SIDE, 8, 1, b"\0\2\xff\xff" * 10_000),
         "jpeg.bmp": bmp(16, 16, 0, 4, bytes(256)),
         "huge.pgm": b"P5 999999999 999999999 255\n",
         "digits.pgm": b"P5 " + b"9" * 60_000 + b" 1 255\n",
@@ -278,12 +279,12 @@ def _bitmaps() -> dict[str, bytes]:
         "comments.pgm": b"P5" + b"#\n" * 30_000 + b"x",
         "white.pgm": b"P5 4 4 70000\n" + bytes(32),
         "no-white.pgm": b"P5 4 4 0\n" + bytes(32),
-        "below-limit.pgm": b"P5 7000 7000 255\n" + bytes(100),
+        "below-limit.pgm": b"P5 4400 4400 255\n" + bytes(100),
         "words.pgm": b"P2 4 4 255\n" + b"white " * 16,
         "minus.pgm": b"P2 4 4 255\n" + b"-1 " * 16,
-        "endless.pgm": b"P2 7000 7000 255\n " + b"1" * 50 * MEGA,
-        "blank.pgm": b"P2 7000 7000 255\n" + b" " * 50 * MEGA,
-        "blank.pbm": b"P1 7000 7000\n" + b" " * 50 * MEGA,
+        "endless.pgm": b"P2 4400 4400 255\n " + b"1" * 50 * MEGA,
+        "blank.pgm": b"P2 4400 4400 255\n" + b" " * 50 * MEGA,
+        "blank.pbm": b"P1 4400 4400\n" + b" " * 50 * MEGA,
         "wide.pgm": b"P5 65535 1 255\n" + bytes(65535),
         "dot.pbm": b"P4 1 1\n\x80",
     }
@@ -371,14 +372,14 @@ def _tiff_pixels() -> dict[str, bytes]:
     packed = {8: zlib.compress(zeros, 1), 5: bytes(imagecodecs.lzw_encode(zeros))}
     packed |= {50000: bytes(imagecodecs.zstd_encode(zeros, level=1)), 32773: b"\x81\0" * MEGA}
     packed |= {34925: bytes(imagecodecs.lzma_encode(zeros, level=1))}
-    packed |= {7: encoded("JPEG", np.zeros((7500, 7500), np.uint8)), 4: b"\xff" * MEGA}
+    packed |= {7: encoded("JPEG", np.zeros((SIDE, SIDE), np.uint8)), 4: b"\xff" * MEGA}
     packed |= {34712: _codestream(HUGE, HUGE, HUGE), 50001: _webps()["canvas.webp"]}
     found: dict[str, bytes] = {}
     for compression, strip in packed.items():
         bits = 1 if compression == 4 else 8
         found[f"inflates-{compression}.tif"] = _tiff(strip, t259=compression, bits=bits)
         found[f"deflates-{compression}.tif"] = _tiff(
-            strip[:40], t259=compression, side=7000, bits=bits
+            strip[:40], t259=compression, side=SIDE, bits=bits
         )
     tiles: Iterable[tuple[int, int]] = ((0, 0), (1, 1), (16, 0), (HUGE, HUGE), (65520, 16))
     for wide, tall in tiles:
@@ -386,7 +387,7 @@ def _tiff_pixels() -> dict[str, bytes]:
         fields += [(322, 4, wide), (323, 4, tall), (324, 4, [8] * 16), (325, 4, [256] * 16)]
         found[f"tiles-{wide}-{tall}.tif"] = tiffs.plain(fields, [bytes(64)])
     claimed = b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 1 << 50) + b"\1\0\0"
-    rows = [f for f in tiffs.gray_fields(7000, 7000, 8) if f[0] != 278]
+    rows = [f for f in tiffs.gray_fields(SIDE, SIDE, 8) if f[0] != 278]
     return found | {
         "claims.tif": _tiff(claimed, t259=50000),
         "samples.tif": _tiff(t277=65535, t258=[8] * 9),
@@ -398,9 +399,9 @@ def _tiff_pixels() -> dict[str, bytes]:
         "no-strips.tif": tiffs.plain(
             [*tiffs.gray_fields(8, 8, 8), (273, 4, b""), (279, 4, b"")], [b""]
         ),
-        "row-strips.tif": tiffs.plain([*rows, (278, 4, 1)], [b""] * 7000),
+        "row-strips.tif": tiffs.plain([*rows, (278, 4, 1)], [b""] * SIDE),
         "same-strips.tif": tiffs.plain(
-            [*rows, (278, 4, 1), (273, 4, [8] * 7000), (279, 4, [0xFFFFFFF] * 7000)], [bytes(8000)]
+            [*rows, (278, 4, 1), (273, 4, [8] * SIDE), (279, 4, [0xFFFFFFF] * SIDE)], [bytes(8000)]
         ),
         "huge.tif": _tiff(side=HUGE),
     }

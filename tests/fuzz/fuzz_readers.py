@@ -34,7 +34,7 @@ from worker.settings import ReadSettings, WriteSettings
 
 SLOWEST = 10.0  # seconds that a file may take
 HUNG = 60.0  # seconds after which its process is ended
-MEGAPIXELS = 50.0
+MEGAPIXELS = 20.0
 MOST_MEMORY = 4 << 30  # bytes of address space; what asks for more gets a MemoryError
 SUSPICIOUS = ("Traceback", "Error", " at 0x", "instances of", "\n", "None")
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
