@@ -190,9 +190,9 @@ class TestPages:
         """Of an album with one colored page the archivist learns which."""
         gray, colored = (gray_scene(40, 50), {}), (color_scene(40, 50), {})
 
-        with pytest.raises(ScanError, match="^page 2 of 3: the photograph is in color already"):
+        with pytest.raises(ScanError, match=r"^page 2 of 3: the photograph is in color already"):
             scan.read(tiff_of(tmp_path / "a.tif", gray, colored, gray), SETTINGS)
-        with pytest.raises(ScanError, match="^the photograph is in color already"):
+        with pytest.raises(ScanError, match=r"^the photograph is in color already"):
             scan.read(tiff_of(tmp_path / "b.tif", colored), SETTINGS)
 
     def test_a_damaged_page_costs_the_file_and_names_itself(self, tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ WHOLE = {
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
     """Wherever a file was cut, it is refused in words; half a photo is not a photo."""
     data = WHOLE[name]
-    path = stored(tmp_path, data[: max(1, int(len(data) * share))], "a" + name.split()[0])
+    path = stored(tmp_path, data[: max(1, int(len(data) * share))], "a" + name.partition(" ")[0])
 
     with pytest.raises(ScanError, match=r"damaged|not an image|cut short"):
         scan.read(path, SETTINGS)
@@ -349,7 +349,7 @@ def test_flipped_bytes_never_crash(tmp_path: Path, name: str) -> None:
         spoiled = bytearray(data)
         for place in rng.integers(0, min(len(data), 400), 3):
             spoiled[place] = rng.integers(256)
-        path = stored(tmp_path, bytes(spoiled), "a" + name.split()[0])
+        path = stored(tmp_path, bytes(spoiled), "a" + name.partition(" ")[0])
         try:
             answers.append(scan.read(path, small).size > 0)
         except ScanError as error:
@@ -363,7 +363,7 @@ def test_a_refusal_says_nothing_in_the_log(
 ) -> None:
     """A decoder's own complaints do not add to photochrom's log beside the ScanError."""
     for name, data in WHOLE.items():
-        path = stored(tmp_path, data[: len(data) // 2], "a" + name.split()[0])
+        path = stored(tmp_path, data[: len(data) // 2], "a" + name.partition(" ")[0])
         with caplog.at_level(logging.DEBUG), pytest.raises(ScanError):
             scan.read(path, SETTINGS)
 
