@@ -77,13 +77,13 @@ def write(
         _encode(kind, results, unsigned)
         record = _record(kind, results, settings, unsigned)
         unsignable = credentials.why_unsigned(kind, len(results))
+        if scan.path is None:
+            unsignable = "content credentials name the scan's file, and this scan has none"
         if scan.path is None or unsignable:
             unsigned.seek(0)
             shutil.copyfileobj(unsigned, file)
             return replace(record, lost=(*record.lost, unsignable))
-        lost = credentials.sign(
-            unsigned, file, scan.path, scan.kind, origin, record, signer
-        )
+        lost = credentials.sign(unsigned, file, scan.path, scan.kind, origin, record, signer)
     return replace(record, lost=record.lost + lost)
 
 
@@ -175,7 +175,7 @@ def _is_lossy(kind: Kind, scan: Coding) -> bool:
 def _bits(kind: Kind, page: ColorPage) -> int:
     if kind == "tiff" and page.coding.bits == FLOAT_BITS:
         return FLOAT_BITS
-    return 8 if kind in _EIGHT_BITS or page.coding.compression == "jpeg" else page.depth
+    return 8 if kind in _EIGHT_BITS else page.depth
 
 
 def _decoded(kind: Kind, file: BinaryIO) -> list[str]:
