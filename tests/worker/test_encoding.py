@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -692,6 +693,20 @@ def test_a_full_disk_is_an_os_error(kind: Kind, room: int) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         encoding.write(one_page(gray_scene(*SIZE), kind), [chroma()], origin(), SAME, file)
+
+
+def test_a_16_bit_page_is_colored_in_the_memory_of_its_codes(tmp_path: Path) -> None:
+    """Strips are colored and stored one by one: neither the photo nor its light is ever whole."""
+    source = one_page(np.tile(gray_scene(256, 4096, 16), (8, 1)), "tiff")
+    write(one_page(gray_scene(*SIZE, 16), "tiff"))  # tables and threads, once
+    tracemalloc.start()
+    with (tmp_path / "a.tif").open("w+b") as file:
+        encoding.write(source, [chroma()], origin(), SAME, file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    codes = source.pages[0].gray.nbytes
+
+    assert peak < 1.8 * codes, f"{peak / 1e6:.0f} MB for {codes / 1e6:.0f}"
 
 
 @given(

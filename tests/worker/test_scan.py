@@ -1,6 +1,7 @@
 """Promises of worker.scan: files of any kind become upright gray pages; all else is refused."""
 
 import io
+import itertools
 import logging
 import struct
 import threading
@@ -45,6 +46,7 @@ GRAY, GRAY16 = gray_scene(*SIZE), gray_scene(*SIZE, 16)
 FILES = {8: in_each_kind(GRAY), 16: in_each_kind(GRAY16)}
 DEEP = {".tif", ".png", ".jp2", ".pgm", ".jxl"}  # hold 16 bits
 GAMMA = imagecodecs.cms_profile("gray", gamma=2.2)
+ADOBE = profiles.output_profile(color.ADOBE_RGB)
 
 
 def stored(folder: Path, data: bytes, name: str) -> Path:
@@ -58,6 +60,16 @@ def only_page(path: Path, settings: ReadSettings = SETTINGS) -> Page:
     """Read a file of one page."""
     (page,) = scan.read(path, settings).pages
     return page
+
+
+def jp2_with(profile: bytes, pixels: Array) -> bytes:
+    """Return a JPEG 2000 whose color box holds a profile in place of a color space's number."""
+    data = bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="jp2", reversible=True))
+    head, at = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    (whole,), (length,) = (struct.unpack_from(">I", data, place) for place in (head, at))
+    box = struct.pack(">I4s3B", 11 + len(profile), b"colr", 2, 0, 0) + profile
+    longer = struct.pack(">I", whole + len(box) - length)
+    return data[:head] + longer + data[head + 4 : at] + box + data[at + length :]
 
 
 def tiff_of(path: Path, *pages: tuple[Array, dict[str, Any]]) -> Path:
@@ -132,13 +144,13 @@ class TestKinds:
 
     def test_read_color_honors_profiles(self, tmp_path: Path) -> None:
         """Adobe RGB and gamma 2.2 come as the sRGB codes that LittleCMS gives."""
-        photo, adobe = color_scene(40, 50), profiles.output_profile(color.ADOBE_RGB)
+        photo = color_scene(40, 50)
         bright = np.linspace(30, 255, 2000).astype(np.uint8).reshape(40, 50)
-        rgb = save(tmp_path / "a.tif", photo, iccprofile=adobe)
+        rgb = save(tmp_path / "a.tif", photo, iccprofile=ADOBE)
         gray = save(tmp_path / "b.tif", bright, iccprofile=GAMMA)
         expected = np.asarray(
             ImageCms.profileToProfile(
-                Image.fromarray(photo), io.BytesIO(adobe), ImageCms.createProfile("sRGB"), 1
+                Image.fromarray(photo), io.BytesIO(ADOBE), ImageCms.createProfile("sRGB"), 1
             )
         )
         by_gamma = np.rint(255 * srgb_codes((bright / 255) ** 2.2))
@@ -269,6 +281,31 @@ def test_a_color_photo_is_refused(tmp_path: Path, suffix: str) -> None:
 
     with pytest.raises(ScanError, match="in color already"):
         scan.read(path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "model"),
+    [
+        *itertools.product([".tif", ".jpg", ".png", ".jp2"], ["gray", "rgb"]),
+        (".webp", "rgb"),  # has no gray
+    ],
+)
+def test_a_profile_is_honored_in_every_kind(tmp_path: Path, suffix: str, model: str) -> None:
+    """Codes come as they are stored, turned by no decoder, and the tone is the profile's."""
+    profile = GAMMA if model == "gray" else ADOBE
+    pixels = GRAY if model == "gray" else as_rgb(GRAY)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".jp2":
+        path.write_bytes(jp2_with(profile, pixels))
+    else:
+        options = {".webp": {"lossless": True}, ".jpg": {"quality": 100, "subsampling": 0}}
+        Image.fromarray(pixels).save(path, icc_profile=profile, **options.get(suffix, {}))
+    page = only_page(path)
+
+    assert np.abs(GRAY.astype(int) - page.gray).max() <= (2 if suffix == ".jpg" else 0)
+    assert profiles.neutral_tone(profile, 8) is page.tone
+    assert profiles.describe(profile) == page.profile
+    assert () == page.metadata.lost
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
