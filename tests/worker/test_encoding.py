@@ -37,7 +37,7 @@ from tests.images import (
 from worker import color, encoding, profiles, scan
 from worker.containers.picture import Coding, Metadata
 from worker.credentials import MIME_TYPES, CredentialSettings
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 from worker.kinds import RESULT_SUFFIXES, Kind
 from worker.provenance import Record
 from worker.scan import Scan
@@ -662,6 +662,17 @@ class TestCredentials:
         assert expected == replace(record, lost=())
         assert 1 == len(record.lost)
         assert reason in record.lost[0]
+
+    def test_a_signer_that_cannot_sign_is_the_machines_fault(
+        self, tmp_path: Path, source: Scan, signer: CredentialSettings
+    ) -> None:
+        """A certificate that is gone makes photos wait; none is given unsigned."""
+        signer.certificate.unlink()
+
+        with pytest.raises(DeviceError, match=r"cannot sign.*No such file"):
+            self.signed(source, tmp_path / "out", signer)
+
+        assert 0 == (tmp_path / "out" / "photo").stat().st_size
 
     def test_a_scan_without_a_file_is_not_passed_off_as_signed(
         self, tmp_path: Path, source: Scan, signer: CredentialSettings
