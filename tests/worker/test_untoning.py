@@ -141,6 +141,18 @@ def test_color_is_refused_with_its_measure(depth: int, profile: bytes) -> None:
         untoned(picture(pixels, cuts=(17,), profile=profile))
 
 
+def test_colors_are_measured_through_the_profile() -> None:
+    """The same codes are stronger colors in a wider space."""
+    measured = []
+    for profile in (b"", ADOBE):
+        with pytest.raises(ScanError) as refused:
+            untoned(picture(color_scene(*SIZE), profile=profile))
+        measured.append(float(str(refused.value).split("chroma ")[1].split()[0]))
+    in_srgb, in_adobe_rgb = measured
+
+    assert in_adobe_rgb > 1.1 * in_srgb
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_color_is_told_from_tone(seed: int) -> None:
     """Color scenes lie well above the limit, toned and gray ones well below."""
