@@ -77,6 +77,8 @@ def write(
         _encode(kind, results, unsigned)
         record = _record(kind, results, settings, unsigned)
         unsignable = credentials.why_unsigned(kind, len(results))
+        if scan.path is None:
+            unsignable = "content credentials name the scan's file, and this scan has none"
         if scan.path is None or unsignable:
             unsigned.seek(0)
             shutil.copyfileobj(unsigned, file)

@@ -172,10 +172,10 @@ def _srgb(band: Pixels, picture: Picture, profile: bytes) -> Pixels:
         raise ScanError("the image has transparent parts; flatten it before training on it")
     band = band[..., : picture.samples]
     if picture.samples == 1:
-        depth = color.bit_depth(band)
+        gray, depth = band[..., 0], color.bit_depth(band)
         if profile:
-            band = color.encode(profiles.neutral_tone(profile, depth).luminance[band], depth)
-        return np.repeat(color.to_8_bit(band), 3, axis=-1)
+            gray = color.encode(profiles.neutral_tone(profile, depth).luminance[gray], depth)
+        return np.repeat(color.to_8_bit(gray)[..., None], 3, axis=-1)
     return profiles.to_srgb(band, profile) if profile else color.to_8_bit(band)
 
 

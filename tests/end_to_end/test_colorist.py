@@ -10,13 +10,13 @@ from PIL import Image
 
 from service.pipeline import Colorist
 from tests.fakes import FakeColorist
-from tests.images import as_rgb, gray_scene, save
+from tests.images import as_rgb, gray_scene, one_page, origin, save
 from worker import color, scan
 from worker.colorizer import Colorizer
 from worker.device import set_up_device
 from worker.errors import ScanError
 from worker.models import built_in
-from worker.scan import Scan
+from worker.scan import Page, Scan
 from worker.settings import ColorSettings, ReadSettings, WriteSettings
 
 BATCH = 3
@@ -38,20 +38,19 @@ def colorist(request: pytest.FixtureRequest) -> Colorist:
     return real
 
 
-def scans(count: int) -> list[Scan]:
-    """Make scans of different sizes and depths."""
+def pages(count: int) -> list[Page]:
+    """Make pages of different sizes and depths."""
     return [
-        Scan(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n), "png")
-        for n in range(count)
+        Page.of(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n)) for n in range(count)
     ]
 
 
 class TestEveryColorist:
     """What the pipeline relies on."""
 
-    def test_each_scan_gets_one_result_in_order(self, colorist: Colorist) -> None:
+    def test_each_page_gets_one_result_in_order(self, colorist: Colorist) -> None:
         """However many there are; none is no fault."""
-        several = scans(2 * BATCH + 1)
+        several = pages(2 * BATCH + 1)
         results = colorist.predict(several)
         backward = colorist.predict(several[::-1])[::-1]
 
@@ -65,13 +64,26 @@ class TestEveryColorist:
     def test_painting_writes_a_readable_file_of_the_same_size(
         self, colorist: Colorist, kind: Any
     ) -> None:
-        """In the container of the scan, in color."""
-        photo = Scan(gray_scene(50, 70), kind)
+        """In the container of the scan, in color; what comes back tells of it."""
+        photo = one_page(gray_scene(50, 70), kind)
         file = io.BytesIO()
-        colorist.paint(photo, colorist.predict([photo])[0], file)
+        record = colorist.paint(photo, colorist.predict(photo.pages), origin(), file)
         image = Image.open(file)
 
         assert (kind.upper(), "RGB", (70, 50)) == (image.format, image.mode, image.size)
+        assert (kind, 50, 70) == (record.kind, record.pages[0].height, record.pages[0].width)
+
+    def test_an_album_comes_back_as_one(self, colorist: Colorist) -> None:
+        """Page by page, each at its own size and depth."""
+        photo = Scan(tuple(pages(3)), "tiff")
+        file = io.BytesIO()
+        record = colorist.paint(photo, colorist.predict(photo.pages), origin(), file)
+        image = Image.open(file)
+
+        assert 3 == image.n_frames
+        assert [(page.gray.shape, 8 * page.gray.itemsize) for page in photo.pages] == [
+            ((page.height, page.width), page.bits) for page in record.pages
+        ]
 
     def test_it_says_how_many_it_colors_together_and_by_which_model(
         self, colorist: Colorist
@@ -80,17 +92,18 @@ class TestEveryColorist:
         assert BATCH == colorist.batch_size
         assert isinstance(colorist.model, str)
         assert colorist.model
+        assert 64 == len(colorist.weights_sha256)
 
 
 def test_the_fake_refuses_and_fails_as_it_is_told() -> None:
     """A refusal is a result among others; a fault ends the call, and only that."""
     fake = FakeColorist()
     fake.faults.append(MemoryError())
-    fake.refuses = lambda photo: photo.gray.shape[0] == 51
+    fake.refuses = lambda page: page.gray.shape[0] == 51
     with pytest.raises(MemoryError):
-        fake.predict(scans(3))
+        fake.predict(pages(3))
 
-    assert [False, True, False] == [isinstance(one, ScanError) for one in fake.predict(scans(3))]
+    assert [False, True, False] == [isinstance(one, ScanError) for one in fake.predict(pages(3))]
 
 
 class TestTheBuiltInGenerator:
@@ -100,7 +113,7 @@ class TestTheBuiltInGenerator:
         self, colorizer: Colorizer
     ) -> None:
         """Byte for byte, so that a photo never depends on what else was dropped."""
-        photo, *others = scans(BATCH)
+        photo, *others = pages(BATCH)
         alone = colorizer.predict([photo])[0]
         assert isinstance(alone, np.ndarray)
         for place in range(BATCH):
@@ -109,9 +122,9 @@ class TestTheBuiltInGenerator:
             assert np.array_equal(alone, colorizer.predict(company)[place])
 
     def test_nothing_is_traced_again(self, colorizer: Colorizer) -> None:
-        """Whatever the sizes and however many scans."""
+        """Whatever the sizes and however many pages."""
         for count in (1, 2, 5):
-            colorizer.predict(scans(count))
+            colorizer.predict(pages(count))
 
         assert 1 == colorizer._run.experimental_get_tracing_count()
 
@@ -122,10 +135,10 @@ class TestTheBuiltInGenerator:
         """From the file, through the generator, to a PNG: CIE L* within 1.0 at every pixel."""
         gray = gray_scene(*size)
         photo = scan.read(save(tmp_path / "a.png", gray), ReadSettings())
-        chroma = colorizer.predict([photo])[0]
+        (chroma,) = colorizer.predict(photo.pages)
         assert not isinstance(chroma, ScanError)
-        with (tmp_path / "b.png").open("wb") as file:
-            colorizer.paint(photo, chroma, file)
+        with (tmp_path / "b.png").open("w+b") as file:
+            colorizer.paint(photo, [chroma], origin(), file)
         painted = scan.read_color(tmp_path / "b.png", ReadSettings())
         before, after = color.lab_of_rgb(as_rgb(gray)), color.lab_of_rgb(painted)
 
@@ -134,7 +147,7 @@ class TestTheBuiltInGenerator:
 
     def test_its_colors_are_not_gray(self, colorizer: Colorizer) -> None:
         """A scene with sky and ground gets some."""
-        chroma = colorizer.predict([Scan(gray_scene(128, 128), "png")])[0]
+        chroma = colorizer.predict([Page.of(gray_scene(128, 128))])[0]
         assert isinstance(chroma, np.ndarray)
 
         assert np.hypot(*np.moveaxis(chroma, -1, 0)).max() > 3

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.images import as_rgb, color_scene, dtype_of, gray_scene
 from worker import chroma, color
-from worker.scan import Scan
+from worker.scan import Page
 
 LIMIT = {8: 1.0, 16: 0.01}  # L* units that merge may be off at each depth
 MATRIX = np.array(
@@ -330,7 +330,7 @@ def test_a_small_copy_serves_as_the_guide(depth: int, size: tuple[int, int]) -> 
     gray = gray_scene(*size, depth)
     ab = np.random.default_rng(1).uniform(-30, 30, (16, 16, 2)).astype(np.float32)
     without = color.merge(gray, ab)
-    rgb = color.merge(gray, ab, Scan(gray, "png").small)
+    rgb = color.merge(gray, ab, Page.of(gray).small)
 
     assert lightness_error(gray, rgb) <= LIMIT[depth]
     assert np.abs(reference_lab(without) - reference_lab(rgb)).mean() < 1.0

@@ -8,15 +8,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 
-from tests.images import gray_scene
-from worker import models
+from tests.images import gray_scene, one_page, origin
+from worker import color, models
 from worker.colorizer import Colorizer
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import color_grid, with_decoding
 from worker.models import ModelVersion
-from worker.scan import Scan
+from worker.provenance import Record
+from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 
 SETTINGS = ColorSettings(render_size=64, batch_size=4)
@@ -46,17 +48,16 @@ def colorizer(_shared: Colorizer, monkeypatch: pytest.MonkeyPatch) -> Colorizer:
     return _shared
 
 
-def scans(count: int) -> list[Scan]:
-    """Make scans of different sizes and depths."""
+def pages(count: int) -> list[Page]:
+    """Make pages of different sizes and depths."""
     return [
-        Scan(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n), "png")
-        for n in range(count)
+        Page.of(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n)) for n in range(count)
     ]
 
 
-def test_chroma_comes_for_each_scan_in_order(colorizer: Colorizer) -> None:
-    """More scans than a batch holds come back each with its own finite chroma, in their order."""
-    nine = scans(9)
+def test_chroma_comes_for_each_page_in_order(colorizer: Colorizer) -> None:
+    """More pages than a batch holds come back each with its own finite chroma, in their order."""
+    nine = pages(9)
     together = colorizer.predict(nine)
     backward = colorizer.predict(nine[::-1])[::-1]
 
@@ -69,25 +70,66 @@ def test_chroma_comes_for_each_scan_in_order(colorizer: Colorizer) -> None:
     assert [] == colorizer.predict([])
 
 
+def painted(colorizer: Colorizer, photo: Scan, *chromas: Any) -> tuple[bytes, Record]:
+    """Give the file that is painted, and its record."""
+    file = io.BytesIO()
+    record = colorizer.paint(photo, chromas, origin(), file)
+    return file.getvalue(), record
+
+
 def test_a_photo_is_byte_identical_alone_and_in_company(colorizer: Colorizer) -> None:
     """The file of a photo does not depend on its neighbors in the batch, nor on its place."""
-    four = scans(4)
+    four = pages(4)
     company = colorizer.predict(four)
-    for photo, chroma in zip(four, company, strict=True):
-        files = []
-        for ab in (chroma, colorizer.predict([photo])[0]):
-            assert not isinstance(ab, ScanError)
-            file = io.BytesIO()
-            colorizer.paint(photo, ab, file)
-            files.append(file.getvalue())
+    for page, chroma in zip(four, company, strict=True):
+        (alone,) = colorizer.predict([page])
+        photo = Scan((page,), "png")
 
-        assert files[0] == files[1]
+        assert painted(colorizer, photo, chroma) == painted(colorizer, photo, alone)
+
+
+def test_an_album_is_painted_page_by_page(colorizer: Colorizer) -> None:
+    """Each page of a TIFF gets its own chroma; the record has all pages and the render size."""
+    three = pages(3)
+    data, record = painted(colorizer, Scan(tuple(three), "tiff"), *colorizer.predict(three))
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        found = [page.asarray() for page in tiff.pages]
+    for page, ab, pixels in zip(three, colorizer.predict(three), found, strict=True):
+        assert not isinstance(ab, ScanError)
+
+        assert np.array_equal(color.merge(page.gray, ab, page.small), pixels)
+    assert [page.gray.shape for page in three] == [(one.height, one.width) for one in record.pages]
+    assert SETTINGS.render_size == record.settings["render_size"]
+    assert "same" == record.settings["format"]
+
+
+def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer) -> None:
+    """The same light in codes of gamma 2.2 gets the same color, but for rounding."""
+    srgb = gray_scene(64, 80, 16)
+    gamma = (np.arange(65536) / 65535) ** 2.2
+    light = color.linear_of_codes(srgb)
+    codes = np.rint(light ** (1 / 2.2) * 65535).astype(np.uint16)
+    first, second = colorizer.predict([Page.of(srgb), Page(codes, color.tone_of_luminance(gamma))])
+    assert isinstance(first, np.ndarray)
+
+    assert first == pytest.approx(second, abs=0.5)
+
+
+def test_painting_takes_what_was_set(version: ModelVersion) -> None:
+    """Container and space of the result are the settings', and the version's weights are named."""
+    set_up = WriteSettings("tiff", space="display-p3")
+    other = Colorizer(version, SETTINGS, set_up, CPU)
+    _, record = painted(other, one_page(gray_scene(40, 50)), *other.predict(pages(1)))
+
+    assert ("tiff", "display-p3") == (record.kind, record.settings["profile"])
+    assert "Display P3" == record.pages[0].profile
+    assert version.card["sha256"] == other.weights_sha256
 
 
 def test_the_graph_is_traced_once(colorizer: Colorizer) -> None:
-    """No scan, size, depth or number of scans makes TensorFlow trace again."""
-    colorizer.predict(scans(7))
-    colorizer.predict(scans(1))
+    """No page, size, depth or number of pages makes TensorFlow trace again."""
+    colorizer.predict(pages(7))
+    colorizer.predict(pages(1))
 
     assert 1 == colorizer._run.experimental_get_tracing_count()
 
@@ -95,7 +137,7 @@ def test_the_graph_is_traced_once(colorizer: Colorizer) -> None:
 def test_out_of_memory_halves_the_batch(
     colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where memory does not suffice the batch shrinks until it fits; every scan is colored."""
+    """Where memory does not suffice the batch shrinks until it fits; every page is colored."""
     run = colorizer._run
     sizes = []
 
@@ -106,7 +148,7 @@ def test_out_of_memory_halves_the_batch(
         return run(squares)
 
     monkeypatch.setattr(colorizer, "_run", small_device)
-    results = colorizer.predict(scans(3))
+    results = colorizer.predict(pages(3))
 
     assert [4, 2, 1, 1, 1] == sizes
     assert 1 == colorizer.batch_size
@@ -127,7 +169,7 @@ def test_a_failing_device_is_the_machines_fault(
     monkeypatch.setattr(colorizer, "_run", broken)
 
     with pytest.raises(DeviceError):
-        colorizer.predict(scans(2))
+        colorizer.predict(pages(2))
 
 
 def test_impossible_chroma_is_refused_alone(
@@ -142,7 +184,7 @@ def test_impossible_chroma_is_refused_alone(
         return tf.constant(ab)
 
     monkeypatch.setattr(colorizer, "_run", poisoned)
-    kinds = [type(result) for result in colorizer.predict(scans(3))]
+    kinds = [type(result) for result in colorizer.predict(pages(3))]
 
     assert [np.ndarray, ScanError, np.ndarray] == kinds
 
