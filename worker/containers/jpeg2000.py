@@ -79,8 +79,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     samples, alpha = _channels(header)
 
     def bands() -> Iterator[Pixels]:
-        file.seek(0)
-        codes = imagecodecs.jpeg2k_decode(file.read(), numthreads=CORES)
+        codes = imagecodecs.jpeg2k_decode(_without_profile(file, header), numthreads=CORES)
         codes = codes.reshape(header.height, header.width, samples + alpha)
         yield scaled(codes, 2**header.bits - 1)
 
@@ -96,6 +95,19 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             metadata=_metadata(header),
         )
     ]
+
+
+def _without_profile(file: BinaryIO, header: _Header) -> bytearray:
+    """Return the file with its color boxes hidden: imagecodecs would turn all codes to sRGB."""
+    file.seek(0)
+    data = bytearray(file.read())
+    heads = [found for found in walk(file) if found.name == b"jp2h"] if header.profile else []
+    for head in heads:
+        for found in walk(file, head.start, head.start + head.length):
+            if found.name == b"colr":
+                name_at = data.rindex(b"colr", 0, found.start)
+                data[name_at : name_at + 4] = b"free"
+    return data
 
 
 def _channels(header: _Header) -> tuple[int, bool]:
