@@ -54,7 +54,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     """
     if importlib.util.find_spec("pi_heif") is None:
         raise ScanError(
-            "HEIC is read with the extra heif: pip install 'photochrom[heif]', then retry"
+            "HEIC is read with the extra heif: pip install 'photochrom[heif]', then drop it again"
         )
     told = json.loads(_answer(file, "header"))
     if told["count"] != 1:
