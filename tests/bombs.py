@@ -135,7 +135,7 @@ def _with_frame(height: int, width: int, **options: Any) -> bytes:
     return bytes(data)
 
 
-def _scans(number: int) -> bytes:
+def scans(number: int) -> bytes:
     """Return a progressive JPEG of 19 megapixels, with so many scans of nothing."""
     data = _with_frame(SIDE, SIDE, progressive=True)
     empty = _segment(0xDA, b"\1\1\0\1\x3f\0")
@@ -168,7 +168,7 @@ def _jpegs() -> dict[str, bytes]:
         "below-limit.jpg": _with_frame(SIDE, SIDE),
         "below-limit-progressive.jpg": _with_frame(SIDE, SIDE, progressive=True),
         "no-height.jpg": _with_frame(0, 16),
-        "scans.jpg": _scans(20_000),
+        "scans.jpg": scans(20_000),
         "wide.jpg": encoded("JPEG", gray_scene(1, 65500)),
         "dot.jpg": encoded("JPEG", gray_scene(1, 1)),
         "headless.jpg": b"\xff\xd8\xff\xd9",
