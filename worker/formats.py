@@ -62,6 +62,7 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
     (0, b"BM", "bmp"),
 ]
 ADDRESS = re.compile(r" ?<[^>]*>")  # of a Python object
+LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24}  # bytes
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
 # What decoders raise on damaged data, as their documentation and their fuzzers show. The disk's own
@@ -110,7 +111,7 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
         yield (
             kind,
             [
-                replace(one, bands=_guarded(one.bands), metadata=_shortened(one.metadata))
+                replace(one, bands=_guarded(one.bands), metadata=_bounded(one.metadata))
                 for one in pictures
             ],
         )
@@ -133,12 +134,17 @@ def _check_content(file: BinaryIO, kind: Kind) -> None:
         )
 
 
-def _shortened(metadata: Metadata) -> Metadata:
-    """Cut the list of what stays behind, which goes into the sidecar."""
-    lost = metadata.lost
-    if len(lost) <= MOST_LOST:
-        return metadata
-    return replace(metadata, lost=(*lost[:MOST_LOST], f"{len(lost) - MOST_LOST} things more"))
+def _bounded(metadata: Metadata) -> Metadata:
+    """Leave behind what is larger than any photograph needs, and cut the list of such things."""
+    lost = list(metadata.lost)
+    kept = {name: getattr(metadata, name) for name in LARGEST_BLOCKS}
+    for name, most in LARGEST_BLOCKS.items():
+        if len(kept[name]) > most:
+            lost.append(f"{name.upper()} of {len(kept[name]):,} bytes; the limit is {most:,}")
+            kept[name] = b""
+    if len(lost) > MOST_LOST:
+        lost[MOST_LOST:] = [f"{len(lost) - MOST_LOST} things more"]
+    return replace(metadata, **kept, lost=tuple(lost))
 
 
 def _guarded(bands: Bands) -> Bands:

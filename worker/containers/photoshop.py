@@ -6,7 +6,7 @@ Source: Adobe Photoshop File Formats Specification, "Image Resource Blocks".
 import struct
 
 IPTC = 0x0404
-LONGEST_NAME = 255
+MOST = 10_000  # resources; Photoshop writes some dozens
 
 
 def iptc_of(resources: bytes) -> bytes:
@@ -16,7 +16,9 @@ def iptc_of(resources: bytes) -> bytes:
         ValueError: the resources are cut short.
     """
     at = 0
-    while at + 12 <= len(resources):
+    for _ in range(MOST):
+        if at + 12 > len(resources):
+            break
         signature, number, name_length = struct.unpack_from(">4sHB", resources, at)
         if signature not in {b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"}:
             break  # padding of some writers

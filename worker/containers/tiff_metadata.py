@@ -29,6 +29,7 @@ STRUCTURAL |= {32998, 34232, 34016, 37439, 42112, 42113, 50674, 65000}
 # So does a description that tifffile or ImageJ wrote; they would believe it of the result.
 DESCRIPTION = 270
 STRUCTURAL_DESCRIPTIONS = (b'{"shape": ', b"ImageJ=")
+LARGEST_IPTC = 1 << 22  # bytes
 LARGEST = 1 << 26  # bytes of one value; a profile with large tables has some megabytes
 
 
@@ -37,12 +38,12 @@ class _Reader(NamedTuple):
     form: Form
     lost: list[str]
 
-    def value(self, fields: dict[int, Field], tag: int, what: str) -> bytes:
+    def value(self, fields: dict[int, Field], tag: int, what: str, most: int = LARGEST) -> bytes:
         """Return a field's bytes, b"" if there is none; name it if it cannot be read."""
         if tag not in fields:
             return b""
         try:
-            return directory.value(self.file, fields[tag], LARGEST)
+            return directory.value(self.file, fields[tag], most)
         except (ValueError, OverflowError) as error:
             self.lost.append(f"{what}, which cannot be read ({error})")
             return b""
@@ -124,7 +125,7 @@ def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
 
 def _iptc(reader: _Reader, fields: dict[int, Field]) -> bytes:
     """Return the IPTC datasets: from their own tag, else from Photoshop's resources."""
-    data = reader.value(fields, IPTC, "the IPTC data")
+    data = reader.value(fields, IPTC, "the IPTC data", LARGEST_IPTC)
     # Some type it LONG, and then swap its bytes.
     if data[:1] != b"\x1c" and data[3:4] == b"\x1c" and len(data) % 4 == 0:
         data = directory.reordered(data, exif.LONG, "<", ">")

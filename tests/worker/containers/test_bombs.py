@@ -17,7 +17,7 @@ import pytest
 from tests import bombs, pages, tiffs
 from tests.images import encoded, gray_scene
 from worker import formats
-from worker.containers import bitmaps, jpeg, jpegxl, png, webp
+from worker.containers import bitmaps, jpeg, jpegxl, photoshop, png, webp
 from worker.containers.boxes import box
 from worker.errors import ScanError
 from worker.settings import ReadSettings
@@ -246,3 +246,25 @@ def test_exif_that_pillow_cannot_read_makes_it_say_nothing(tmp_path: Path) -> No
     )
 
     assert ("256\n", "") == (done.stdout, done.stderr)
+
+
+def test_metadata_larger_than_any_photograph_needs_is_named_and_left_behind(tmp_path: Path) -> None:
+    """Millions of properties would take gigabytes and minutes to correct; the rest is kept."""
+    path = tmp_path / "a.tif"
+    fields = [*tiffs.gray_fields(8, 8, 8), (315, 2, b"Zoe\0")]
+    fields += [(700, 1, b"a" * (17 << 20)), (33723, 7, b"\x1c\2\5\0\0" * 1_000_000)]
+    path.write_bytes(tiffs.plain(fields, [bytes(64)]))
+    with at_once(), formats.opened(path, SETTINGS) as (_kind, (picture,)):
+        found = picture.metadata
+
+    assert b"Zoe" in found.exif
+    assert (b"", b"") == (found.xmp, found.iptc)
+    assert ["IPTC", "XMP"] == sorted(
+        {word for what in found.lost for word in ("IPTC", "XMP") if word in what}
+    )
+
+
+def test_endless_resources_of_photoshop_are_given_up() -> None:
+    """Sixty megabytes of empty ones took seconds."""
+    with at_once():
+        assert b"" == photoshop.iptc_of(b"8BIM\4\5\0\0\0\0\0\0" * 5_000_000)
