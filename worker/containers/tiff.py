@@ -27,6 +27,9 @@ OLD_REDUCED = 2
 # planes, predictor, tile size, number of slices, inks.
 SINGLE = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323, 32997, 32998, 332)
 MOST_METADATA = 1 << 29  # bytes, of all pages together
+# Bits, and places and sizes of strips and tiles; extra samples and formats of samples.
+SEVERAL = (258, 273, 279, 324, 325, 338, 339)
+WHOLE = {tiff_directory.SHORT, tiff_directory.LONG, tiff_directory.LONG8}
 
 # What it would say is raised here, in words for the archivist.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -83,15 +86,13 @@ def _photographs(file: BinaryIO, form: Form, chain: list[Page]) -> Iterator[Page
 
 
 def _check_tags(page: Page) -> None:
-    """Refuse lists and texts where all readers expect one whole number."""
-    for tag in SINGLE:
+    """Refuse fractions, texts and lists where all readers expect whole numbers, or one."""
+    for tag in (*SINGLE, *SEVERAL):
         field = page.fields.get(tag)
-        if field and (
-            field.kind not in {tiff_directory.SHORT, tiff_directory.LONG, tiff_directory.LONG8}
-            or field.values != 1
-        ):
+        if field and (field.kind not in WHOLE or (field.values != 1 and tag in SINGLE)):
+            expected = "one whole number" if tag in SINGLE else "whole numbers"
             raise ScanError(
-                f"the TIFF's tag {tag} is not one whole number but {field.values:,} of type "
+                f"the TIFF's tag {tag} is not {expected} but {field.values:,} of type "
                 f"{field.kind}; the file is damaged"
             )
 

@@ -148,6 +148,14 @@ def test_a_tiff_whose_width_is_no_whole_number_is_refused_in_words(kind: int) ->
         tiffs.pages_of(tiffs.plain(fields, [bytes(64)]))
 
 
+def test_a_tiff_whose_strips_lie_at_fractions_of_a_byte_is_refused_in_words() -> None:
+    """The number of a type is one byte of damage away."""
+    fields = [*tiffs.gray_fields(8, 8, 8), (273, 11, 8.5)]
+
+    with pytest.raises(ScanError, match="tag 273 is not whole numbers but 1 of type 11"):
+        tiffs.pages_of(tiffs.plain(fields, [bytes(64)]))
+
+
 @pytest.mark.parametrize("tag", [257, 262, 277, 278])
 def test_a_tiff_with_a_list_for_a_number_is_refused_in_words(tag: int) -> None:
     """As after one flipped bit of a count."""
