@@ -23,6 +23,7 @@ from worker.kinds import Kind
 from worker.settings import ReadSettings
 from worker.untoning import untoned, usable_profile
 
+SIDEWAYS = {5, 6, 7, 8}  # orientations that swap the sides
 SMALL_SIDE = 512  # pixels; no render size is larger
 LARGE = 64_000_000  # pixels; scans above are decoded one at a time, so that their memory never adds
 _ONE_LARGE = threading.Lock()
@@ -177,9 +178,6 @@ def _srgb(band: Pixels, picture: Picture, profile: bytes) -> Pixels:
             gray = color.encode(profiles.neutral_tone(profile, depth).luminance[gray], depth)
         return np.repeat(color.to_8_bit(gray)[..., None], 3, axis=-1)
     return profiles.to_srgb(band, profile) if profile else color.to_8_bit(band)
-
-
-SIDEWAYS = {5, 6, 7, 8}
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
