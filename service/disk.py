@@ -2,13 +2,17 @@
 
 import contextlib
 import errno
+import filecmp
 import os
 import secrets
+import stat
 from pathlib import Path
 
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
 LONGEST_NAME = 255  # bytes, on every Linux file system in use
+
+_SAME_TIME = 1000  # nanoseconds; shares keep time in steps of a hundred
 
 _NO_SYNC_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS = {
@@ -64,6 +68,24 @@ def make_folder(folder: Path) -> None:
             each.mkdir()
         sync_folder(each.parent)
         sync_folder(each)  # raises NotADirectoryError when the name belongs to a file
+
+
+def is_copy(source: Path, target: Path) -> bool:
+    """Tell whether a file is one that an interrupted move of another left: same time, same bytes.
+
+    Returns:
+        False also where the source may not be read, since nobody has copied it then.
+
+    Raises:
+        OSError: one of them cannot be looked at, or the disk failed.
+    """
+    one, two = os.lstat(source), os.lstat(target)
+    plain = stat.S_ISREG(one.st_mode) and stat.S_ISREG(two.st_mode)
+    same_time = abs(one.st_mtime_ns - two.st_mtime_ns) < _SAME_TIME
+    try:
+        return plain and same_time and filecmp.cmp(source, target, shallow=False)
+    except PermissionError:
+        return False
 
 
 def rename_without_overwriting(source: Path, target: Path) -> None:

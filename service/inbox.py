@@ -20,6 +20,7 @@ import structlog
 
 from service.disk import (
     fitting_name,
+    is_copy,
     make_folder,
     part_path,
     rename_without_overwriting,
@@ -191,7 +192,8 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
     """
     identity = path.lstat()
     for target in numbered_names(rejected / path.relative_to(inbox), REASON_SUFFIX):
-        if os.path.lexists(target) and not os.path.samestat(identity, target.lstat()):
+        is_another = os.path.lexists(target) and not os.path.samestat(identity, target.lstat())
+        if is_another and not is_copy(path, target):
             continue
         make_folder(target.parent)
         note = target.with_name(target.name + REASON_SUFFIX)
@@ -243,6 +245,11 @@ def _move(path: Path, target: Path) -> Path:
     make_folder(target.parent)
     try:
         rename_without_overwriting(path, target)
+    except FileExistsError:
+        if not is_copy(path, target):
+            raise
+        sync_folder(target.parent)  # an earlier call was cut off when it had copied the file
+        path.unlink()
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from service.disk import fitting_name, make_folder, rename_without_overwriting, sync_folder
+from service.disk import (
+    fitting_name,
+    is_copy,
+    make_folder,
+    rename_without_overwriting,
+    sync_folder,
+)
 
 
 def refuse(code: int) -> object:
@@ -105,3 +111,18 @@ def test_a_rename_that_fails_leaves_no_empty_file(
         rename_without_overwriting(source, tmp_path / "target")
 
     assert [source] == list(tmp_path.iterdir())
+
+
+def test_what_an_interrupted_copy_left_is_known_by_its_time_and_content(tmp_path: Path) -> None:
+    """A file of other bytes or of another time is another file, and so is a link or a folder."""
+    source, copy, late, other, link = (tmp_path / name for name in ("a", "b", "c", "d", "e"))
+    for path in (source, copy, late, other):
+        path.write_text("photo")
+        os.utime(path, ns=(1, 10**18))
+    other.write_text("phot0")
+    os.utime(other, ns=(1, 10**18))
+    os.utime(late, ns=(1, 10**18 + 10**6))
+    link.symlink_to(source)
+
+    assert is_copy(source, copy)
+    assert [False] * 4 == [is_copy(source, path) for path in (late, other, link, tmp_path)]
