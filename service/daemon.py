@@ -106,7 +106,8 @@ class Daemon:
             signal.signal(number, handler)
         self._notifier.starting()
         now, wall = time.monotonic(), time.time()
-        folders = (self.config.outbox, self.config.originals.folder, self.config.rejected)
+        folders = {*self.config.folders.values(), self.config.originals.folder}
+        folders -= {self.config.state}
         swept = sum(outbox.sweep(folder) for folder in folders)
         interrupted = self.ledger.recover()
         log.info(
@@ -121,8 +122,8 @@ class Daemon:
             reason = f"photochrom was ended {job.attempts} times while it worked on this photo"
             self.pipeline.reject(job, reason, now, wall)
         self.watcher.start(now)
-
         self._notifier.ready()
+
     def main_loop(self) -> None:
         """Step and sleep until it is time to end."""
         while not self._stop_asked:
@@ -136,8 +137,8 @@ class Daemon:
                 held_up = str(error)
                 log.warning("daemon.held_up", reason=held_up)
                 self._woken.clear()
-            self._woken.wait(self._seconds_to_sleep(now))
             self._pulse.step(time.monotonic(), held_up)
+            self._woken.wait(self._seconds_to_sleep(now))
 
     def step(self, now: float, wall: float) -> None:
         """Do all that can be done now.
@@ -164,8 +165,8 @@ class Daemon:
             Whether that was enough. What is left stays in the ledger and is done after the next
             start.
         """
-        self.watcher.stop()
         self._notifier.stopping(self.config.stop.within + STOP_MARGIN)
+        self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
         while self.pipeline.busy and time.monotonic() < deadline:
             self._woken.clear()
@@ -174,8 +175,8 @@ class Daemon:
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
             except DeviceError as error:
                 log.warning("daemon.held_up", reason=str(error))
-            if self.pipeline.busy:
             self._pulse.step(time.monotonic())
+            if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
         done = not self.pipeline.busy
         if done:
@@ -211,11 +212,11 @@ class Daemon:
             job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
             self.pipeline.originals.archive(job, time.monotonic())
-
         self._found_one()
 
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())
+
     def _take_up(self, now: float) -> None:
         if self._models is None:
             return

@@ -1,6 +1,7 @@
 """What makes a change on disk last: folders that are synced, names that fit and are not taken."""
 
 import contextlib
+import ctypes
 import errno
 import filecmp
 import os
@@ -23,6 +24,9 @@ _NO_HARD_LINKS = {
     errno.EMLINK,
     errno.EINVAL,
 }
+_NOT_AT_ONCE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+_FROM_WORKING_FOLDER = -100  # AT_FDCWD of <fcntl.h>
+_NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
 
 
 def part_path(folder: Path) -> Path:
@@ -113,3 +117,30 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
             raise
         return
     source.unlink()
+
+
+def renamed_at_once(source: Path, target: Path) -> bool:
+    """Give a file another name, never that of another file, with no moment at which it has both.
+
+    For moves that another process may turn around: it never meets two names and removes one of
+    them while this process removes the other.
+
+    Returns:
+        False, with nothing changed, where this cannot be done: the two are on different file
+        systems, or the file system (NFS, for one) or the system's library does not know how.
+
+    Raises:
+        FileExistsError: the target's name is taken, be it by the same file.
+        OSError: the disk's own.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(source), os.fsencode(target)
+    folder = _FROM_WORKING_FOLDER
+    if renameat2(folder, names[0], folder, names[1], _NO_REPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NOT_AT_ONCE:
+        return False
+    raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))

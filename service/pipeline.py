@@ -143,7 +143,7 @@ class Pipeline:
         self._collect_colored(now, wall)
         self._collect_read(now, wall)
         self.originals.step(now)
-        if claim and now >= self._faults.trouble.until:
+        if claim and not self._faults.hold_up(now, wall):
             self._claim(wall)
         self._start_reading()
         self._start_coloring(now)

@@ -99,6 +99,8 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.faults",
     "service.model_watch",
     "service.recolor",
+    "service.retry",
+    "service.questions",
     "service.verify",
     "service.fixity",
 }
@@ -111,9 +113,9 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.evaluate",
     "service.model_watch",
     "service.pipeline",
+    "service.pulse",
     "service.serving",
     "service.training",
-    "service.pulse",
 }
 
 

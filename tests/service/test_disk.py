@@ -11,6 +11,7 @@ from service.disk import (
     is_copy,
     make_folder,
     rename_without_overwriting,
+    renamed_at_once,
     sync_folder,
 )
 
@@ -126,3 +127,43 @@ def test_what_an_interrupted_copy_left_is_known_by_its_time_and_content(tmp_path
 
     assert is_copy(source, copy)
     assert [False] * 4 == [is_copy(source, path) for path in (late, other, link, tmp_path)]
+
+
+def test_a_rename_at_once_leaves_one_name(tmp_path: Path) -> None:
+    """The file's; also when its name is no UTF-8."""
+    source, target = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "b"
+    source.write_bytes(b"scan")
+
+    assert renamed_at_once(source, target)
+    assert [target] == list(tmp_path.iterdir())
+    assert b"scan" == target.read_bytes()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_rename_at_once_overwrites_nothing(tmp_path: Path, *, same: bool) -> None:
+    """Not even another name of the same file, which somebody may be about to remove."""
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"scan")
+    if same:
+        target.hardlink_to(source)
+    else:
+        target.write_bytes(b"another")
+    content = target.read_bytes()
+    with pytest.raises(FileExistsError, match="a"):
+        renamed_at_once(source, target)
+
+    assert (b"scan", content) == (source.read_bytes(), target.read_bytes())
+
+
+def test_what_cannot_be_renamed_at_once_is_told(tmp_path: Path) -> None:
+    """A fault of the disk is raised; another file system is no fault, and nothing is changed."""
+    source, away = tmp_path / "a", Path("/dev", "shm", f"{os.getpid()}-renamed")
+    source.write_bytes(b"scan")
+    if tmp_path.stat().st_dev == away.parent.stat().st_dev:
+        pytest.skip("only one file system here")
+    with pytest.raises(FileNotFoundError):
+        renamed_at_once(tmp_path / "missing", tmp_path / "b")
+
+    assert not renamed_at_once(source, away)
+    assert b"scan" == source.read_bytes()
+    assert not away.exists()
