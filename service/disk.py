@@ -108,7 +108,10 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        # Claim the name with an empty file that nobody else can have made, then replace that.
+        if renamed_at_once(source, target):
+            return
+        # Claim the name with an empty file that nobody else can have made, then replace that. A
+        # process that is killed in between leaves the empty file; hence only where all else fails.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             os.rename(source, target)  # noqa: PTH104 - beside os.link

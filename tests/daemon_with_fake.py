@@ -90,11 +90,14 @@ def born(order: dict[str, Any]) -> int:
     """Live as ordered; called in a process of its own.
 
     Args:
-        order: `home`; `elsewhere`, or None; `strace`, whose options have this process watched or
-            killed at a system call, or None; `transition`, the arguments of `kill_at`, or None.
+        order: `home`; `elsewhere`, or None; `links`, whether files may be linked; `strace`, whose
+            options have this process watched or killed at a system call, or None; `transition`, the
+            arguments of `kill_at`, or None.
     """
     if order["strace"]:
         os.kill(os.getpid(), signal.SIGSTOP)  # until it is traced
+    if not order["links"]:
+        os.link = _refused_link
     fault = None
     if order["transition"]:
         transition, when, after = order["transition"]
@@ -102,6 +105,11 @@ def born(order: dict[str, Any]) -> int:
         fault = FAULT_BEFORE.get(transition)
     elsewhere = order["elsewhere"]
     return live(config_of(Path(order["home"]), elsewhere and Path(elsewhere)), fault)
+
+
+def _refused_link(*_: object, **__: object) -> None:
+    """Refuse, as Linux does (fs.protected_hardlinks) where a file belongs to another user."""
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def give_birth(order: dict[str, Any]) -> int:
@@ -157,6 +165,7 @@ class Lives:
         home: Path,
         elsewhere: Path | None = None,
         *,
+        links: bool = True,
         strace: list[str] | None = None,
         transition: tuple[str, int, bool] | None = None,
     ) -> int:
@@ -164,6 +173,7 @@ class Lives:
         order = {
             "home": str(home),
             "elsewhere": elsewhere and str(elsewhere),
+            "links": links,
             "strace": strace,
             "transition": transition,
         }

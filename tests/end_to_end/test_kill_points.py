@@ -55,6 +55,7 @@ TRANSITIONS = {
     "again": 1,
     "moved": 6,
 }
+RENAMES = ("rename", "renameat2")  # of an original that cannot be linked
 MOVES = ("linkat", "unlink", "fsync")  # of an original that goes to another disk
 IN_A_ROW = 6  # kills, without a life between them that comes to its end
 ROWS = 6
@@ -78,6 +79,7 @@ class Death:
 
     points: Sequence[Point]
     elsewhere: bool = False
+    links: bool = True
     codes: list[int] = field(default_factory=list)
     after_a_kill: list[str] = field(default_factory=list)
     in_the_end: list[str] = field(default_factory=list)
@@ -118,9 +120,11 @@ class Kills:
                 shutil.copytree(self.folder / "scans", home / "inbox")
                 config = config_of(home, elsewhere)
                 for point in death.points:
-                    death.codes.append(lives.live(home, elsewhere, **_order(point)))
+                    death.codes.append(
+                        lives.live(home, elsewhere, links=death.links, **_order(point))
+                    )
                     death.after_a_kill += wrong_after_a_kill(config, self.scans)
-                death.codes.append(lives.live(home, elsewhere))
+                death.codes.append(lives.live(home, elsewhere, links=death.links))
                 death.in_the_end = wrong_in_the_end(config, self.scans)
         finally:
             self._lives.put(lives)
@@ -141,7 +145,7 @@ class Kills:
 
 
 def _order(point: Point) -> dict[str, object]:
-    if point.call in SYSTEM_CALLS:
+    if point.call not in TRANSITIONS:
         inject = f"inject={point.call}:signal=KILL:when={point.when}"
         return {"strace": ["-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject]}
     return {"transition": (point.call, point.when, point.after)}
@@ -209,6 +213,13 @@ def deaths_between_disks(kills: Kills) -> list[Death]:
 
 
 @pytest.fixture(scope="module")
+def deaths_without_links(kills: Kills) -> list[Death]:
+    """Kill where scans belong to another user, so that Linux lets nobody else link them."""
+    points = [Point(call, when) for call in RENAMES for when in spread(PHOTOS, 3)]
+    return killed(kills, [Death([point], links=False) for point in points])
+
+
+@pytest.fixture(scope="module")
 def deaths_in_a_row(kills: Kills) -> list[Death]:
     """Kill one life after the other in the same home."""
     chance = random.Random(5)  # noqa: S311 - the same rows each time
@@ -257,6 +268,15 @@ def test_a_move_to_another_disk_survives_every_kill(deaths_between_disks: list[D
     assert 20 < sum(death.killed for death in deaths_between_disks)
     assert [] == at_once(deaths_between_disks)
     assert [] == in_the_end(deaths_between_disks)
+
+
+def test_a_scan_that_cannot_be_linked_survives_every_kill(
+    deaths_without_links: list[Death],
+) -> None:
+    """It goes from inbox to originals in one step, and nothing empty bears its name meanwhile."""
+    assert 10 <= sum(death.killed for death in deaths_without_links)
+    assert [] == at_once(deaths_without_links)
+    assert [] == in_the_end(deaths_without_links)
 
 
 def test_kills_in_a_row_do_no_more_harm_than_one(deaths_in_a_row: list[Death]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service import disk
 from service.disk import (
     fitting_name,
     is_copy,
@@ -67,15 +68,15 @@ def test_a_file_system_that_cannot_sync_folders_is_let_off(
         sync_folder(tmp_path)
 
 
-@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("means", ["link", "rename at once", "claim"])
 def test_a_rename_never_overwrites(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    links: bool,  # noqa: FBT001
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, means: str
 ) -> None:
-    """With hard links, and on file systems without."""
-    if not links:
+    """With hard links, without, and on file systems that know nothing better than a claim."""
+    if means != "link":
         monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    if means == "claim":
+        monkeypatch.setattr(disk, "renamed_at_once", lambda *_: False)
     source, target, free = (tmp_path / name for name in ("source", "target", "free"))
     source.write_text("new")
     target.write_text("old")
@@ -105,6 +106,7 @@ def test_a_rename_that_fails_leaves_no_empty_file(
 ) -> None:
     """The claimed name is given back."""
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    monkeypatch.setattr(disk, "renamed_at_once", lambda *_: False)
     monkeypatch.setattr(os, "rename", refuse(errno.EIO))
     source = tmp_path / "source"
     source.touch()
