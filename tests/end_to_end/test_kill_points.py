@@ -5,7 +5,7 @@ before and after changes of the ledger, and by strace before system calls that c
 it is started again, once, and everything must be as if it had never been killed.
 
 A fixed spread of these points is tried; with PHOTOCHROM_KILL_POINTS=all in the environment, every
-one (about ten minutes on two cores).
+one (six to ten minutes on two cores).
 """
 
 import os
