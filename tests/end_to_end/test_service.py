@@ -47,7 +47,7 @@ ExecStart=/bin/bash /var/story.sh
 ExecStopPost=systemctl --no-block poweroff
 """
 STORY = """
-until_() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; echo "in vain: $*"; }
+until_() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; echo "in vain: $*"; exit 1; }
 shown() { systemctl show -P "$1" photochrom; }
 active() { [ "$(shown ActiveState)" = active ]; }
 restarted() { [ "$(shown NRestarts)" = "$1" ] && active; }
