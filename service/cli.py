@@ -16,6 +16,7 @@ from rich.console import Console
 
 from service.config import Config, ConfigError, check_config, load_config
 from service.custody import custody_app
+from service.install import install_app
 from service.log import set_up_logging
 from service.models import models_app
 from service.progress import progress_bar
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(custody_app)  # beside the other commands
+app.add_typer(install_app)
 
 
 def main() -> None:
@@ -91,6 +93,7 @@ def run(
     from service.folders import make_folders
     from service.lock import StateLock
     from service.model_watch import ModelWatch
+    from service.notify import Notifier
 
     make_folders(settings.folders.values())
     if sys.stderr.isatty():
@@ -98,10 +101,12 @@ def run(
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)
     with StateLock(settings.state), progress_bar("photos", shown=once) as report:
         set_up_logging(settings.log.level, settings.log.format)
+        notifier = Notifier()
+        notifier.starting()
         loader, colorizer, serving = _load_colorizer(settings)
         follows = settings.model.version == "promoted"
         models = ModelWatch(settings.models_folder, loader, serving) if follows else None
-        daemon = Daemon(settings, colorizer, models, once=once, report=report)
+        daemon = Daemon(settings, colorizer, models, once=once, report=report, notifier=notifier)
         finished_in_time = daemon.run()
     code = 0
     if once and daemon.pipeline.tally.rejected:

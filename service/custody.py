@@ -1,4 +1,4 @@
-"""The commands of who keeps the results: `photochrom verify` and `photochrom bag`."""
+"""The commands of who looks after the archive: `photochrom verify`, `bag`, `retry` and `forget`."""
 
 import json
 from importlib.util import find_spec
@@ -11,12 +11,16 @@ from rich.console import Console
 from service.config import load_config
 from service.progress import progress_bar
 from service.recolor import inside_inbox
+from service.retry import Answer, print_answers
+from service.retry import forget as forget_jobs
+from service.retry import retry as retry_jobs
 from service.starting import DEFAULT_CONFIG, ConfigFile
 from service.verify import print_verification
 from service.verify import verify as verify_all
 from worker.errors import DeviceError
 
 EXIT_FOUND = 1
+EXIT_SOME_LEFT = 3  # as where some photos were rejected
 
 custody_app = typer.Typer()
 
@@ -68,3 +72,54 @@ def bag(
     with progress_bar("photographs") as report:
         made = make_bag(settings, folder, report, within=within, organization=organization)
     print_bagging(made, Console())
+
+
+@custody_app.command()
+def retry(
+    jobs: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="JOB...", help="Numbers, as the log and `status` tell them."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that were rejected, and all that wait.")
+    ] = False,
+    rejected: Annotated[bool, typer.Option("--rejected", help="All that were rejected.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = (
+        False
+    ),
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Have rejected photographs tried again, and those that wait after a fault, now.
+
+    A rejected scan is moved back into the inbox. Exits 3 when that could not be done with some.
+    """
+    if sum([bool(jobs), everything, rejected]) != 1:
+        raise typer.BadParameter("give numbers of jobs, or one of --all and --rejected")
+    answers = retry_jobs(
+        load_config(config),
+        jobs or (),
+        rejected=everything or rejected,
+        waiting=everything,
+        dry_run=dry_run,
+    )
+    _tell(answers, dry_run=dry_run)
+
+
+@custody_app.command()
+def forget(
+    jobs: Annotated[
+        list[int],
+        typer.Argument(metavar="JOB...", help="Numbers, as the log and `status` tell them."),
+    ],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Forget finished or rejected photographs: their scans, dropped again, are colored as new.
+
+    No file is touched. Exits 3 when some could not be forgotten.
+    """
+    _tell(forget_jobs(load_config(config), jobs))
+
+
+def _tell(answers: list[Answer], *, dry_run: bool = False) -> None:
+    print_answers(answers, Console(), dry_run=dry_run)
+    raise typer.Exit(0 if all(answer.done for answer in answers) else EXIT_SOME_LEFT)

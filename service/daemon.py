@@ -21,14 +21,17 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
+from service.notify import Notifier
 from service.pipeline import Colorist, Pipeline
 from service.progress import Report
+from service.pulse import Pulse
 from service.sidecar import sidecar_name
 from service.stability import Snapshot
 from service.watcher import Watcher
 from worker.errors import DeviceError
 
 LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed
+STOP_MARGIN = 30.0  # seconds from the end of the stop time to the end of the process
 
 log = structlog.get_logger()
 
@@ -42,6 +45,7 @@ class Daemon:
         models: brings the promoted version; None stays with the colorist for good.
         once: stop by itself when everything that waits is done.
         report: moved after each step, in photos.
+        notifier: tells systemd, if it started the daemon; None tells nobody.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Daemon:
         *,
         once: bool = False,
         report: Report | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         """Open the ledger; nothing is started yet."""
         self.config = config
@@ -74,6 +79,9 @@ class Daemon:
         self.pipeline = Pipeline(
             config, self.ledger, colorist, self._woken.set, self.watcher.forget
         )
+        self._notifier = notifier or Notifier({})
+        self._pulse = Pulse(config, self._notifier, self.watcher, self.pipeline, self.ledger)
+        self.watcher.found_one = self._found_one
 
     def run(self) -> bool:
         """Run until asked to stop, or with `once` until nothing waits.
@@ -96,8 +104,10 @@ class Daemon:
             (signal.SIGINT, self._on_signal),
         ):
             signal.signal(number, handler)
+        self._notifier.starting()
         now, wall = time.monotonic(), time.time()
-        folders = (self.config.outbox, self.config.originals.folder, self.config.rejected)
+        folders = {*self.config.folders.values(), self.config.originals.folder}
+        folders -= {self.config.state}
         swept = sum(outbox.sweep(folder) for folder in folders)
         interrupted = self.ledger.recover()
         log.info(
@@ -112,19 +122,22 @@ class Daemon:
             reason = f"photochrom was ended {job.attempts} times while it worked on this photo"
             self.pipeline.reject(job, reason, now, wall)
         self.watcher.start(now)
+        self._notifier.ready()
 
     def main_loop(self) -> None:
         """Step and sleep until it is time to end."""
         while not self._stop_asked:
             self._woken.clear()
-            now = time.monotonic()
+            now, held_up = time.monotonic(), ""
             try:
                 self.step(now, time.time())
                 if self._once and self._nothing_left(now):
                     return
             except DeviceError as error:  # nothing was changed; the next step tries again
-                log.warning("daemon.held_up", reason=str(error))
+                held_up = str(error)
+                log.warning("daemon.held_up", reason=held_up)
                 self._woken.clear()
+            self._pulse.step(time.monotonic(), held_up)
             self._woken.wait(self._seconds_to_sleep(now))
 
     def step(self, now: float, wall: float) -> None:
@@ -152,6 +165,7 @@ class Daemon:
             Whether that was enough. What is left stays in the ledger and is done after the next
             start.
         """
+        self._notifier.stopping(self.config.stop.within + STOP_MARGIN)
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
         while self.pipeline.busy and time.monotonic() < deadline:
@@ -161,6 +175,7 @@ class Daemon:
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
             except DeviceError as error:
                 log.warning("daemon.held_up", reason=str(error))
+            self._pulse.step(time.monotonic())
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
         done = not self.pipeline.busy
@@ -197,6 +212,10 @@ class Daemon:
             job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
             self.pipeline.originals.archive(job, time.monotonic())
+        self._found_one()
+
+    def _found_one(self) -> None:
+        self._pulse.goes_on(time.monotonic())
 
     def _take_up(self, now: float) -> None:
         if self._models is None:

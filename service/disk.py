@@ -1,14 +1,19 @@
 """What makes a change on disk last: folders that are synced, names that fit and are not taken."""
 
 import contextlib
+import ctypes
 import errno
+import filecmp
 import os
 import secrets
+import stat
 from pathlib import Path
 
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
 LONGEST_NAME = 255  # bytes, on every Linux file system in use
+
+_SAME_TIME = 1000  # nanoseconds; shares keep time in steps of a hundred
 
 _NO_SYNC_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS = {
@@ -19,6 +24,9 @@ _NO_HARD_LINKS = {
     errno.EMLINK,
     errno.EINVAL,
 }
+_NOT_AT_ONCE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+_FROM_WORKING_FOLDER = -100  # AT_FDCWD of <fcntl.h>
+_NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
 
 
 def part_path(folder: Path) -> Path:
@@ -66,6 +74,24 @@ def make_folder(folder: Path) -> None:
         sync_folder(each)  # raises NotADirectoryError when the name belongs to a file
 
 
+def is_copy(source: Path, target: Path) -> bool:
+    """Tell whether a file is one that an interrupted move of another left: same time, same bytes.
+
+    Returns:
+        False also where the source may not be read, since nobody has copied it then.
+
+    Raises:
+        OSError: one of them cannot be looked at, or the disk failed.
+    """
+    one, two = os.lstat(source), os.lstat(target)
+    plain = stat.S_ISREG(one.st_mode) and stat.S_ISREG(two.st_mode)
+    same_time = abs(one.st_mtime_ns - two.st_mtime_ns) < _SAME_TIME
+    try:
+        return plain and same_time and filecmp.cmp(source, target, shallow=False)
+    except PermissionError:
+        return False
+
+
 def rename_without_overwriting(source: Path, target: Path) -> None:
     """Give a file another name on the same file system, never that of another file.
 
@@ -82,7 +108,10 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        # Claim the name with an empty file that nobody else can have made, then replace that.
+        if renamed_at_once(source, target):
+            return
+        # Claim the name with an empty file that nobody else can have made, then replace that. A
+        # process that is killed in between leaves the empty file; hence only where all else fails.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             os.rename(source, target)  # noqa: PTH104 - beside os.link
@@ -91,3 +120,30 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
             raise
         return
     source.unlink()
+
+
+def renamed_at_once(source: Path, target: Path) -> bool:
+    """Give a file another name, never that of another file, with no moment at which it has both.
+
+    For moves that another process may turn around: it never meets two names and removes one of
+    them while this process removes the other.
+
+    Returns:
+        False, with nothing changed, where this cannot be done: the two are on different file
+        systems, or the file system (NFS, for one) or the system's library does not know how.
+
+    Raises:
+        FileExistsError: the target's name is taken, be it by the same file.
+        OSError: the disk's own.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(source), os.fsencode(target)
+    folder = _FROM_WORKING_FOLDER
+    if renameat2(folder, names[0], folder, names[1], _NO_REPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NOT_AT_ONCE:
+        return False
+    raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))

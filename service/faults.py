@@ -95,6 +95,16 @@ class Faults:
             else:
                 self._ledger.again(job.id, repr(error), wall + self._retry.first_wait)
 
+    def hold_up(self, now: float, wall: float) -> bool:
+        """Tell whether everything waits now; no longer, once `photochrom retry` made it due.
+
+        Raises:
+            DeviceError: the ledger cannot be read now.
+        """
+        if now < self.trouble.until and not self._ledger.waiting(wall, limit=1):
+            self.trouble.until = now  # the count of faults stays: it may not have been mended
+        return now < self.trouble.until
+
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued or started job up; arguments as for `settle`.
 

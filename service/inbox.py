@@ -20,9 +20,11 @@ import structlog
 
 from service.disk import (
     fitting_name,
+    is_copy,
     make_folder,
     part_path,
     rename_without_overwriting,
+    renamed_at_once,
     sync_folder,
 )
 from service.stability import Snapshot
@@ -191,7 +193,8 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
     """
     identity = path.lstat()
     for target in numbered_names(rejected / path.relative_to(inbox), REASON_SUFFIX):
-        if os.path.lexists(target) and not os.path.samestat(identity, target.lstat()):
+        is_another = os.path.lexists(target) and not os.path.samestat(identity, target.lstat())
+        if is_another and not is_copy(path, target):
             continue
         make_folder(target.parent)
         note = target.with_name(target.name + REASON_SUFFIX)
@@ -201,6 +204,44 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
         except FileExistsError:
             note.unlink(missing_ok=True)
     raise AssertionError  # the names never end
+
+
+def take_back(path: Path, target: Path, inbox: Path) -> None:
+    """Move a rejected original back into the inbox, and remove the reason beside it.
+
+    The reason goes first, while no daemon has to do with the photo, which then moves in one step.
+    After a crash in between it may be called again. To another file system the photo is copied,
+    verified and then removed: no daemon may take it up meanwhile, and a crash may leave both.
+
+    Args:
+        path: the original, among the rejected ones; it need not be readable where a move will do.
+        target: where it goes, below the inbox; missing sub-folders are made.
+        inbox: the inbox's folder.
+
+    Raises:
+        FileExistsError: there is something of that name in the inbox.
+        OSError: it cannot be moved, and is where it was, with its reason.
+    """
+    inside = target.relative_to(inbox).parent
+    if Path(os.path.realpath(target.parent)) != Path(os.path.realpath(inbox)) / inside:
+        raise OSError(errno.ELOOP, "a symlink leads out of the inbox", os.fspath(target.parent))
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
+    make_folder(target.parent)
+    note, hidden = path.with_name(path.name + REASON_SUFFIX), part_path(path.parent)
+    with contextlib.suppress(FileNotFoundError):
+        note.rename(hidden)
+    try:
+        if not renamed_at_once(path, target):
+            _copy(path, target)
+            path.unlink()
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            hidden.rename(note)
+        raise
+    hidden.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    sync_folder(path.parent)
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -243,6 +284,11 @@ def _move(path: Path, target: Path) -> Path:
     make_folder(target.parent)
     try:
         rename_without_overwriting(path, target)
+    except FileExistsError:
+        if not is_copy(path, target):
+            raise
+        sync_folder(target.parent)  # an earlier call was cut off when it had copied the file
+        path.unlink()
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

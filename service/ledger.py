@@ -1,4 +1,4 @@
-"""Every photo that was ever queued, and how far it is: one row a job, kept for good, in SQLite.
+"""Every photo that was ever queued, and how far it is: one row a job, in SQLite.
 
     enqueue -> queued -- claim --> started -- finish --> finished
                  ^                    |
@@ -6,18 +6,21 @@
                     again, recover
 
 `recolor` puts a finished job back to queued; so it does a failed one that was finished before.
+`forget` removes the row of a finished or failed job. What only asks is in `service.questions`.
 Each change is on disk before its call returns. Times are seconds since 1970, given by the caller.
 A ledger that is damaged or of a newer photochrom is refused, and never deleted.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
-from service.database import Database, LedgerError, Row
+from service.database import Database, LedgerError
 from service.jobs import Job, JobStatus
-from service.schema import ENQUEUE, OWNS_OUTPUT, RECOLOR, SERVE
+from service.questions import Questions
+from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
@@ -39,7 +42,7 @@ class Serving(NamedTuple):
     refused_because: str | None = None
 
 
-class Ledger:
+class Ledger(Questions):
     """An open ledger; used by the thread that opened it.
 
     Every method raises DeviceError when the disk is full or the ledger is locked or cannot be
@@ -49,7 +52,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the ledger; one to write is made when missing, in a folder that exists."""
-        self._database = Database(path, read_only=read_only)
+        super().__init__(Database(path, read_only=read_only))
 
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
@@ -144,6 +147,30 @@ class Ledger:
         with self._database.transaction():
             return sum(len(self._all(RECOLOR, now, now, job_id)) for job_id in job_ids)
 
+    def hasten(self, now: float) -> list[Job]:
+        """Make the queued jobs due that wait after a fault, and return them."""
+        with self._database.transaction():
+            return sorted(self._all(HASTEN, now, now), key=lambda job: job.id)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody else change the ledger meanwhile, so that no daemon takes up another job."""
+        with self._database.transaction():
+            yield
+
+    def forget(self, job_id: int) -> Job:
+        """Remove the row of a finished or failed job, as if its scan had never been queued.
+
+        Returns:
+            The job as it was; its number is never given to another.
+        """
+        with self._database.transaction():
+            self._database.rows(UNLINK, job_id)
+            forgotten = self._all(FORGET, job_id)
+            if not forgotten:
+                raise ValueError(f"job {job_id} is not finished or failed")
+            return forgotten[0]
+
     # Through the work
 
     def claim(self, limit: int, now: float, *, in_flight: int) -> list[Job]:
@@ -227,52 +254,6 @@ class Ledger:
             sql = "UPDATE jobs SET status = 'queued' WHERE status = 'started' RETURNING *"
             return sorted(self._all(sql), key=lambda job: job.id)
 
-    # Questions
-
-    def exhausted(self, attempts: int) -> list[Job]:
-        """List queued jobs with that many attempts or more; after `recover`, each ended one."""
-        return self._all(
-            "SELECT * FROM jobs WHERE status = 'queued' AND attempts >= ? ORDER BY id", attempts
-        )
-
-    def counts(self) -> dict[JobStatus, int]:
-        """Count the jobs of each status."""
-        rows = self._database.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")
-        return dict.fromkeys(JobStatus, 0) | {JobStatus(row["status"]): row["n"] for row in rows}
-
-    def oldest_waiting(self) -> Job | None:
-        """Return the queued job that has waited longest, or None."""
-        return self._one("status = 'queued' ORDER BY queued_at, id")
-
-    def recent_failures(self, limit: int) -> list[Job]:
-        """List the last jobs that failed, newest first."""
-        return self._all(
-            "SELECT * FROM jobs WHERE status = 'failed' ORDER BY finished_at DESC, id DESC LIMIT ?",
-            limit,
-        )
-
-    def finished_since(self, moment: float) -> int:
-        """Count the jobs finished at or after a moment, in seconds since 1970."""
-        sql = "SELECT count(*) AS n FROM jobs WHERE status = 'finished' AND finished_at >= ?"
-        return int(self._database.rows(sql, moment)[0]["n"])
-
-    def colored(self) -> list[Job]:
-        """List the jobs whose photos are in the outbox, or were put there once."""
-        return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
-
-    def owning(self) -> list[Job]:
-        """List the jobs that own a name in the outbox, whether anything is there yet or not."""
-        return self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
-
-    def job(self, job_id: int) -> Job | None:
-        """Return a job as it is now, or None."""
-        return self._one("id = ?", job_id)
-
-    def last_model(self) -> str | None:
-        """Return the version that colored the last finished photo, or None."""
-        last = self._one("status = 'finished' ORDER BY finished_at DESC, id DESC")
-        return last.model if last else None
-
     # Which generator serves
 
     def serve(self, serving: Serving) -> None:
@@ -286,16 +267,6 @@ class Ledger:
             return None
         rows = self._database.rows("SELECT model, refused, refused_because FROM serving")
         return Serving(**rows[0]) if rows else None
-
-    # Rows
-
-    def _all(self, sql: str, *values: Any) -> list[Job]:
-        return [_job(row) for row in self._database.rows(sql, *values)]
-
-    def _one(self, where: str, *values: Any) -> Job | None:
-        # `where` is a text of this file, never a user's; so is `change` below.
-        found = self._all(f"SELECT * FROM jobs WHERE {where} LIMIT 1", *values)  # noqa: S608
-        return found[0] if found else None
 
     def _change(
         self, job_id: int, change: str, *values: Any, before: Sequence[str] = ("started",)
@@ -312,17 +283,3 @@ class Ledger:
 def _storable(text: str) -> str:
     """Return a text without the parts of a file's name that are not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _job(row: Row) -> Job:
-    looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
-    original = row.pop("original", None)  # an older form has none of the last two
-    return Job(
-        path=PurePosixPath(os.fsdecode(row.pop("path"))),
-        output=PurePosixPath(os.fsdecode(row.pop("output"))),
-        status=JobStatus(row.pop("status")),
-        snapshot=Snapshot(*(int(number) for number in looks)),
-        original=None if original is None else PurePosixPath(os.fsdecode(original)),
-        recolor=bool(row.pop("recolor", 0)),
-        **row,
-    )

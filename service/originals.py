@@ -1,10 +1,12 @@
-"""Originals on their way out of the inbox, archived or rejected; and found again to be recolored.
+"""Originals on their way out of the inbox, archived or rejected; and found again by their content.
 
 A move that fails holds up nothing else; a crash before it is mended when the file is found again.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,8 @@ from service.config import Config
 from service.jobs import Job
 from service.stability import Snapshot
 from worker.errors import ScanError
+
+_NUMBER = re.compile(r" \(\d+\)$")  # of `inbox.numbered_names`
 
 log = structlog.get_logger()
 
@@ -157,6 +161,56 @@ def find_original(job: Job, config: Config) -> tuple[Path, Snapshot]:
     raise ScanError(
         f"the original is gone (looked for at {looked}); the photo in the outbox stays as it is"
     )
+
+
+def find_rejected(
+    job: Job, config: Config, by_size: Callable[[Path], dict[int, list[Path]]]
+) -> Path | None:
+    """Find the scan of a job that failed among the rejected ones, by its content.
+
+    Args:
+        job: the job.
+        config: the folders.
+        by_size: the function of that name; with many jobs, one that remembers its answers.
+
+    Returns:
+        its path, under the scan's own name where possible, or one that was numbered or shortened;
+        None where it is not there.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    own = config.rejected / job.path
+    named = [
+        path
+        for path in by_size(own.parent).get(job.snapshot.size, [])
+        if path.suffix == own.suffix and own.stem.startswith(_NUMBER.sub("", path.stem))
+    ]
+    for path in sorted(named, key=lambda path: (path != own, path)):
+        # One that could never be read has no digest, but looks as it did.
+        if still_there(path, job.snapshot):
+            return path
+        with suppress(FileNotFoundError, PermissionError):
+            if inbox.digest(path) == job.digest:
+                return path
+    return None
+
+
+def by_size(folder: Path) -> dict[int, list[Path]]:
+    """List the plain files in a folder, not those in its sub-folders, by their size in bytes.
+
+    Returns:
+        An empty dict also where the folder is missing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found: dict[int, list[Path]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in folder.iterdir():
+            if looks := inbox.snapshot(path):
+                found.setdefault(looks.size, []).append(path)
+    return found
 
 
 def _places(job: Job, config: Config) -> Iterator[Path]:

@@ -96,6 +96,7 @@ class Pipeline:
         self._ready: deque[tuple[Job, Scan, float]] = deque()
         self._coloring: deque[_Batch] = deque()
         self._writing: dict[Future[Delivery], _Writing] = {}
+        self._moved_at = 0.0
         self.tally = Tally()
         self.originals = Originals(config, moved, ledger.moved)
         self._faults = Faults(config.retry, ledger, self.originals, self.tally)
@@ -116,6 +117,10 @@ class Pipeline:
         """How many faults of the machine came in a row, without a photo delivered in between."""
         return self._faults.trouble.faults
 
+    def still(self, now: float) -> float:
+        """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
+        return now - self._moved_at if self.busy else 0.0
+
     def take_up(self, colorist: Colorist) -> None:
         """Color with another generator from the next batch on; what the old one has, it ends."""
         self._colorist = colorist
@@ -132,11 +137,13 @@ class Pipeline:
             wall: seconds since 1970, for the ledger.
             claim: False to only bring what is in hand to its end.
         """
+        if not self.busy:
+            self._moved_at = now
         self._collect_written(now, wall)
         self._collect_colored(now, wall)
         self._collect_read(now, wall)
         self.originals.step(now)
-        if claim and now >= self._faults.trouble.until:
+        if claim and not self._faults.hold_up(now, wall):
             self._claim(wall)
         self._start_reading()
         self._start_coloring(now)
@@ -228,6 +235,7 @@ class Pipeline:
 
     def _collect_colored(self, now: float, wall: float) -> None:
         while self._coloring and self._coloring[0].future.done():
+            self._moved_at = now
             future, batch, colorist = self._coloring[0]
             fault = future.exception()
             results = [fault] * len(batch) if fault else future.result()[-len(batch) :]
@@ -285,6 +293,7 @@ class Pipeline:
 
     def _outcome(self, job: Job, future: Future[T], now: float, wall: float) -> T | None:
         """Return what a thread made of a job, or settle the job and return None."""
+        self._moved_at = now
         try:
             return future.result()
         except Exception as error:  # noqa: BLE001 - `Faults.settle` decides, and logs

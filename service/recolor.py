@@ -60,7 +60,7 @@ def queue_again(
     path = config.state / LEDGER_FILE
     if not path.exists():
         return Recoloring(0, {})
-    _refuse_an_older_daemon(config, path)
+    refuse_an_older_daemon(config, path)
     serving = str(config.model.version)
     if serving == "promoted":
         serving = standing(read_promotions(config.models_folder))[-1]
@@ -107,12 +107,8 @@ def age(version: str | None) -> int:
     return int(version) if version and version.isascii() and version.isdigit() else -1
 
 
-def _queue(ledger: Ledger, chosen: list[int]) -> int:
-    starts = range(0, len(chosen), AT_ONCE)
-    return sum(ledger.recolor(chosen[at : at + AT_ONCE], time.time()) for at in starts)
-
-
-def _refuse_an_older_daemon(config: Config, path: Path) -> None:
+def refuse_an_older_daemon(config: Config, path: Path) -> None:
+    """Raise DeviceError where a ledger is brought to a newer form under a daemon that works."""
     with Ledger.open_read_only(path) as ledger:
         outdated = ledger.outdated
     owner = owner_of(config.state)
@@ -120,6 +116,11 @@ def _refuse_an_older_daemon(config: Config, path: Path) -> None:
         raise DeviceError(
             f"the ledger {path} is in use by an older photochrom ({owner}); restart that first"
         )
+
+
+def _queue(ledger: Ledger, chosen: list[int]) -> int:
+    starts = range(0, len(chosen), AT_ONCE)
+    return sum(ledger.recolor(chosen[at : at + AT_ONCE], time.time()) for at in starts)
 
 
 def _reason_to_skip(job: Job, config: Config, serving: str, limit: str | None) -> str:

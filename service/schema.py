@@ -77,6 +77,19 @@ WHERE id = ? AND (status = 'finished' OR status = 'failed' AND recolor)
 RETURNING *
 """
 
+HASTEN = """
+UPDATE jobs SET not_before = ? WHERE status = 'queued' AND not_before > ? RETURNING *
+"""
+
+# Jobs that name one as the first of their content name the first of the others before it is gone.
+UNLINK = """
+UPDATE jobs SET same_content_as = (
+    SELECT min(other.id) FROM jobs AS other WHERE other.digest = jobs.digest
+        AND other.path != jobs.path AND other.id < jobs.id AND other.id != jobs.same_content_as
+) WHERE same_content_as = ?
+"""
+FORGET = "DELETE FROM jobs WHERE id = ? AND status IN ('finished', 'failed') RETURNING *"
+
 SERVE = """
 INSERT INTO serving (only, model, refused, refused_because) VALUES (1, ?, ?, ?)
 ON CONFLICT (only) DO UPDATE SET model = excluded.model, refused = excluded.refused,

@@ -25,9 +25,9 @@ def read_status(config: Config) -> dict[str, Any]:
     Returns:
         running (owner or None), counts by job status, finished in the last 24 hours, oldest waiting
         (ISO time or None), waiting for (the machine's fault that holds up a job, or None), model,
-        rejected (newest first) with path, reason and time, and files that stay in the inbox because
-        they are no photos. Times are UTC. The model has three keys: the version serving (of a
-        running daemon, else of the last photo; or None), the version promoted (None where the
+        rejected (newest first) with job, path, reason and time, and files that stay in the inbox
+        because they are no photos. Times are UTC. The model has three keys: the version serving (of
+        a running daemon, else of the last photo; or None), the version promoted (None where the
         history is damaged), and refused_because: why the daemon does not use that one, or None.
 
     Raises:
@@ -59,7 +59,12 @@ def read_status(config: Config) -> dict[str, Any]:
             "waiting_for": (oldest and oldest.waits and oldest.reason) or None,
             "model": _model(config, ledger.serving(), None if running else ledger.last_model()),
             "rejected": [
-                {"path": str(job.path), "reason": job.reason, "at": _utc(job.finished_at)}
+                {
+                    "job": job.id,
+                    "path": str(job.path),
+                    "reason": job.reason,
+                    "at": _utc(job.finished_at),
+                }
                 for job in ledger.recent_failures(REJECTED_SHOWN)
             ],
         }
@@ -122,7 +127,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
     for title, lines in (
         (
             "Rejected, newest first:",
-            [f"{one['path']}: {one['reason']}" for one in status["rejected"]],
+            [f"job {one['job']}, {one['path']}: {one['reason']}" for one in status["rejected"]],
         ),
         ("Left alone in the inbox (no photos):", status["left_alone"]),
     ):

@@ -62,6 +62,11 @@ class Watcher:
             raises, the error leaves `step`, and it is told again after another settle time.
         wake: called from other threads when a step is useful; must not raise.
         poll: seconds between the looks of `polling`.
+
+    Attributes:
+        found_one: called for each file that a rescan finds, since a rescan may take long.
+        rescanned_at: when the last rescan was, even one that could not read the inbox.
+        sees_inbox: whether the inbox could be read when it was last looked at.
     """
 
     def __init__(
@@ -80,11 +85,14 @@ class Watcher:
         self._rescan_every = rescan
         self._polling = polling
         self._on_stable = on_stable
+        self.found_one: Callable[[], None] = lambda: None
         self._poll = poll
         self._hints = _Hints(wake)
         self._tracker = StabilityTracker(settle)
         self._told: dict[Path, Snapshot] = {}  # of the files that are still there
         self._rescan_at = 0.0
+        self.rescanned_at = 0.0
+        self.sees_inbox = True
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None  # device and inode of the watched folder
         self._asks_writers = False
@@ -96,7 +104,7 @@ class Watcher:
 
     def start(self, now: float) -> None:
         """Begin to watch; the first `step` scans what is there already."""
-        self._rescan_at = now
+        self._rescan_at = self.rescanned_at = now
         self._keep_observing(now)
 
     def step(self, now: float) -> None:
@@ -154,6 +162,7 @@ class Watcher:
             if now - self._built_at > LONGEST_REPAIR:
                 self._repair_wait = FIRST_REPAIR
             self._put_off_repair(now)
+        self.sees_inbox = self.sees_inbox and folder is not None
         if folder is None and not self._missing:
             log.error("watch.inbox_missing", inbox=self._inbox)
         elif folder is not None and self._missing:
@@ -203,10 +212,16 @@ class Watcher:
 
     def _rescan(self, now: float) -> None:
         self._rescan_at = now + self._rescan_every
+        self.rescanned_at = now
         self._hints.take()  # the rescan sees what they were about
+        found = []
         try:
-            found = list(find(self._inbox))
+            for path in find(self._inbox):
+                found.append(path)
+                self.found_one()
+            self.sees_inbox = True
         except OSError as error:
+            self.sees_inbox = False
             if not self._missing:
                 log.warning("watch.unreadable", inbox=self._inbox, reason=error.strerror)
             return

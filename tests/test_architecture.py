@@ -17,6 +17,7 @@ PURE = {
     "worker.batches": {"worker.color"},
     "worker.settings": set(),
     "worker.errors": set(),
+    "service.health": set(),
     "service.stability": None,  # what it may take from this project is not fixed
 }
 NAMES_OF_FILES = {
@@ -50,7 +51,13 @@ HOMES = {
     "watchdog": {"service.watcher"},
     "sqlite3": {"service.database"},
     "yaml": {"service.config"},
-    "typer": {"service.cli", "service.custody", "service.models", "service.starting"},
+    "typer": {
+        "service.cli",
+        "service.custody",
+        "service.install",
+        "service.models",
+        "service.starting",
+    },
     "bagit": {"service.bag"},
     "lxml": {"worker.xmp", "worker.containers.long_xmp"},
     "c2pa": {"worker.credentials"},
@@ -92,6 +99,8 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.faults",
     "service.model_watch",
     "service.recolor",
+    "service.retry",
+    "service.questions",
     "service.verify",
     "service.fixity",
 }
@@ -104,6 +113,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.evaluate",
     "service.model_watch",
     "service.pipeline",
+    "service.pulse",
     "service.serving",
     "service.training",
 }

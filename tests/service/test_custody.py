@@ -1,4 +1,4 @@
-"""Promises of the commands `photochrom verify` and `photochrom bag`: what they print and exit with.
+"""Promises of the commands that look after the archive: what they print and exit with.
 
 They run in this process, through the command line's own parts; tests/end_to_end starts them.
 """
@@ -11,9 +11,10 @@ import bagit
 import pytest
 from typer.testing import CliRunner, Result
 
+from service import inbox
 from service.cli import app
 from service.ledger import LEDGER_FILE, Ledger
-from tests.delivered import color, place
+from tests.delivered import color, place, queue
 from worker.errors import DeviceError
 
 
@@ -97,3 +98,44 @@ def test_without_the_extra_it_is_said_how_to_install_it(
     assert isinstance(done.exception, DeviceError)
     assert "pip install 'photochrom[bag]'" in str(done.exception)
     assert not (tmp_path / "bag").exists()
+
+
+def test_retry_says_what_it_did_and_exits_3_where_it_could_not(home: Path) -> None:
+    """By numbers, all that was rejected, or all."""
+    with Ledger(home / "state" / LEDGER_FILE) as ledger:
+        job = queue(place(home), "c.tif")
+        ledger.fail(job.id, "cut short", 1.0)
+    inbox.reject(home / "inbox/c.tif", home / "inbox", home / "rejected", "cut short")
+    dry = photochrom(home, "retry", "--rejected", "--dry-run")
+    finished = photochrom(home, "retry", "1", "3")
+    again = photochrom(home, "retry", "--all")
+    place_of = f"moved back into the inbox from {home / 'rejected/c.tif'}\n"
+
+    assert (0, f"job 3, c.tif: would be {place_of}") == (dry.exit_code, dry.stdout)
+    assert 3 == finished.exit_code
+    assert finished.stdout.startswith("job 1, 1931/a.tif: it is finished")
+    assert finished.stdout.endswith(f"job 3, c.tif: {place_of}")
+    assert 3 == again.exit_code
+    assert "the inbox has a file of its name" in again.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["1", "--all"], ["--all", "--rejected"], ["--dry-run"], ["one"]]
+)
+def test_retry_wants_numbers_or_one_of_its_options(home: Path, arguments: list[str]) -> None:
+    """Anything else is wrong usage."""
+    assert 2 == photochrom(home, "retry", *arguments).exit_code
+
+
+def test_forget_says_what_stays_and_exits_3_where_it_could_not(home: Path) -> None:
+    """It forgets what it can."""
+    done = photochrom(home, "forget", "1")
+    twice = photochrom(home, "forget", "1", "2")
+    stays = "its scan stay where they are\n"
+
+    assert 0 == done.exit_code
+    assert f"job 1, 1931/a.tif: forgotten; {home / 'outbox/1931/a.tif'} and {stays}" == done.stdout
+    assert 3 == twice.exit_code
+    assert "job 1: there is no such job" == twice.stdout.splitlines()[0]
+    assert (home / "outbox/b.tif").exists()
+    assert 2 == photochrom(home, "forget").exit_code

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from service.disk import fitting_name, make_folder, rename_without_overwriting, sync_folder
+from service import disk
+from service.disk import (
+    fitting_name,
+    is_copy,
+    make_folder,
+    rename_without_overwriting,
+    renamed_at_once,
+    sync_folder,
+)
 
 
 def refuse(code: int) -> object:
@@ -60,15 +68,15 @@ def test_a_file_system_that_cannot_sync_folders_is_let_off(
         sync_folder(tmp_path)
 
 
-@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("means", ["link", "rename at once", "claim"])
 def test_a_rename_never_overwrites(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    links: bool,  # noqa: FBT001
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, means: str
 ) -> None:
-    """With hard links, and on file systems without."""
-    if not links:
+    """With hard links, without, and on file systems that know nothing better than a claim."""
+    if means != "link":
         monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    if means == "claim":
+        monkeypatch.setattr(disk, "renamed_at_once", lambda *_: False)
     source, target, free = (tmp_path / name for name in ("source", "target", "free"))
     source.write_text("new")
     target.write_text("old")
@@ -98,6 +106,7 @@ def test_a_rename_that_fails_leaves_no_empty_file(
 ) -> None:
     """The claimed name is given back."""
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    monkeypatch.setattr(disk, "renamed_at_once", lambda *_: False)
     monkeypatch.setattr(os, "rename", refuse(errno.EIO))
     source = tmp_path / "source"
     source.touch()
@@ -105,3 +114,58 @@ def test_a_rename_that_fails_leaves_no_empty_file(
         rename_without_overwriting(source, tmp_path / "target")
 
     assert [source] == list(tmp_path.iterdir())
+
+
+def test_what_an_interrupted_copy_left_is_known_by_its_time_and_content(tmp_path: Path) -> None:
+    """A file of other bytes or of another time is another file, and so is a link or a folder."""
+    source, copy, late, other, link = (tmp_path / name for name in ("a", "b", "c", "d", "e"))
+    for path in (source, copy, late, other):
+        path.write_text("photo")
+        os.utime(path, ns=(1, 10**18))
+    other.write_text("phot0")
+    os.utime(other, ns=(1, 10**18))
+    os.utime(late, ns=(1, 10**18 + 10**6))
+    link.symlink_to(source)
+
+    assert is_copy(source, copy)
+    assert [False] * 4 == [is_copy(source, path) for path in (late, other, link, tmp_path)]
+
+
+def test_a_rename_at_once_leaves_one_name(tmp_path: Path) -> None:
+    """The file's; also when its name is no UTF-8."""
+    source, target = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "b"
+    source.write_bytes(b"scan")
+
+    assert renamed_at_once(source, target)
+    assert [target] == list(tmp_path.iterdir())
+    assert b"scan" == target.read_bytes()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_rename_at_once_overwrites_nothing(tmp_path: Path, *, same: bool) -> None:
+    """Not even another name of the same file, which somebody may be about to remove."""
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"scan")
+    if same:
+        target.hardlink_to(source)
+    else:
+        target.write_bytes(b"another")
+    content = target.read_bytes()
+    with pytest.raises(FileExistsError, match="a"):
+        renamed_at_once(source, target)
+
+    assert (b"scan", content) == (source.read_bytes(), target.read_bytes())
+
+
+def test_what_cannot_be_renamed_at_once_is_told(tmp_path: Path) -> None:
+    """A fault of the disk is raised; another file system is no fault, and nothing is changed."""
+    source, away = tmp_path / "a", Path("/dev", "shm", f"{os.getpid()}-renamed")
+    source.write_bytes(b"scan")
+    if tmp_path.stat().st_dev == away.parent.stat().st_dev:
+        pytest.skip("only one file system here")
+    with pytest.raises(FileNotFoundError):
+        renamed_at_once(tmp_path / "missing", tmp_path / "b")
+
+    assert not renamed_at_once(source, away)
+    assert b"scan" == source.read_bytes()
+    assert not away.exists()

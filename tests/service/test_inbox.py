@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -368,3 +369,22 @@ def test_a_copy_across_disks_that_fails_leaves_the_original_alone(
 
     assert path.read_text() == "photo"
     assert list((tmp_path / "originals").iterdir()) == []
+
+
+@pytest.mark.parametrize("move", ["archive", "reject"])
+def test_a_move_across_disks_that_was_cut_off_after_the_copy_makes_no_second_one(
+    inbox: Path, tmp_path: Path, move: str
+) -> None:
+    """Killed when the copy had its name and the original was still in the inbox."""
+    path, away = put(inbox, "sub/a.jpg"), tmp_path / "away"
+    (away / "sub").mkdir(parents=True)
+    shutil.copy2(path, away / "sub/a.jpg")
+    if move == "archive":
+        moved = archive(path, inbox, away)
+    else:
+        moved = reject(path, inbox, away, "no photo")
+
+    assert away / "sub/a.jpg" == moved
+    assert "photo" == moved.read_text()
+    assert not path.exists()
+    assert (1 if move == "archive" else 2) == len(list(moved.parent.iterdir()))

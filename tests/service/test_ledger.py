@@ -559,6 +559,81 @@ class TestColoringAgain:
         assert [done.id] == ids(ledger.claim(1, 5.0, in_flight=0))
 
 
+class TestAnotherTry:
+    """What `photochrom retry` asks for."""
+
+    def test_only_what_waits_is_made_due(self, ledger: Ledger) -> None:
+        """And it keeps its attempts, its reason and its turn."""
+        waiting, again = queue(ledger, "a"), queue(ledger, "b")
+        queue(ledger, "c")
+        ledger.claim(2, 0.0, in_flight=0)
+        ledger.wait(waiting.id, "the disk is full", 900.0)
+        ledger.again(again.id, "odd", 800.0)
+        held_up = ids(ledger.waiting(5.0)), ids(ledger.waiting(5.0, limit=1))
+        hastened = ledger.hasten(5.0)
+
+        assert ([1, 2], [1]) == held_up
+        assert [(1, 5.0, "the disk is full", 0), (2, 5.0, "odd", 1)] == [
+            (job.id, job.not_before, job.reason, job.attempts) for job in hastened
+        ]
+        assert [] == ledger.waiting(5.0)
+        assert [] == ledger.hasten(5.0)
+
+    def test_failed_jobs_are_listed_in_the_order_of_arrival(self, ledger: Ledger) -> None:
+        """And no others."""
+        for name in "abc":
+            queue(ledger, name)
+        for number in (3, 1):
+            ledger.fail(number, "cut short", 1.0)
+
+        assert [1, 3] == ids(ledger.failed())
+
+
+class TestForgetting:
+    """What `photochrom forget` asks for."""
+
+    def test_a_forgotten_scan_is_new_and_its_number_is_no_other_s(self, ledger: Ledger) -> None:
+        """Its output's name is free."""
+        done = queue(ledger, "a")
+        ledger.claim(1, 0.0, in_flight=0)
+        ledger.finish(done.id, model="1", now=1.0)
+        forgotten = ledger.forget(done.id)
+        taken = ledger.output_taken(done.output)
+        again, is_new = ledger.enqueue(done.path, done.digest, LOOKS, done.output, 2.0)
+
+        assert JobStatus.FINISHED is forgotten.status
+        assert not taken
+        assert (2, True, JobStatus.QUEUED) == (again.id, is_new, again.status)
+
+    @pytest.mark.parametrize("status", ["queued", "started", "to be colored again", "unknown"])
+    def test_what_is_not_done_is_not_forgotten(self, ledger: Ledger, status: str) -> None:
+        """Nothing is changed."""
+        job = queue(ledger, "a")
+        if status != "queued":
+            ledger.claim(1, 0.0, in_flight=0)
+        if status == "to be colored again":
+            ledger.finish(job.id, model="1", now=1.0)
+            ledger.recolor([job.id], 2.0)
+        before = ledger.job(job.id)
+        with pytest.raises(ValueError, match="is not finished or failed"):
+            ledger.forget(99 if status == "unknown" else job.id)
+
+        assert before == ledger.job(job.id)
+
+    def test_copies_name_the_first_of_those_that_are_left(self, ledger: Ledger) -> None:
+        """None names one that is gone; what cannot be forgotten is still named."""
+        first, second, third = (queue(ledger, name, A) for name in "abc")
+        with pytest.raises(ValueError, match="is not finished"):
+            ledger.forget(first.id)
+        before = [ledger.job(job.id) for job in (second, third)]
+        ledger.fail(first.id, "cut short", 1.0)
+        ledger.forget(first.id)
+        after = [ledger.job(job.id) for job in (second, third)]
+
+        assert [first.id, first.id] == [job and job.same_content_as for job in before]
+        assert [None, second.id] == [job and job.same_content_as for job in after]
+
+
 def test_which_generator_serves_is_told_beside_the_daemon(ledger: Ledger, path: Path) -> None:
     """The last word counts; before the first there is none."""
     with Ledger.open_read_only(path) as reader:

@@ -308,6 +308,22 @@ class TestTheMachinesFault:
         assert 1 == line.job(job.id).attempts
         assert ["a.png"] == line.files()["outbox"]
 
+    def test_what_a_person_makes_due_is_begun_at_once(self, line: Line) -> None:
+        """By `photochrom retry`; if the fault is still there, the next wait is the longer one."""
+        line.colorist.faults.extend(DeviceError("the card fell off the bus") for _ in range(2))
+        job = line.drop("a.png")
+        line.run()
+        line.now += 1.0
+        line.ledger.hasten(line.now)
+        line.run()
+        second = line.job(job.id).not_before - line.now
+        line.now += 1.0
+        line.ledger.hasten(line.now)
+        line.run()
+
+        assert 20.0 == second
+        assert JobStatus.FINISHED == line.job(job.id).status
+
     def test_nothing_is_begun_before_the_wait_is_over(self, line: Line) -> None:
         """Other photos would meet the same fault."""
         line.colorist.faults.append(DeviceError("the card fell off the bus"))

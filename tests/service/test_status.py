@@ -74,6 +74,7 @@ def test_the_status_tells_how_the_work_stands(used: Config) -> None:
     assert {"serving": "2", "promoted": "builtin", "refused_because": None} == status["model"]
     assert [
         {
+            "job": 4,
             "path": "album/3.png",
             "reason": "the file is empty (0 bytes)",
             "at": "2027-01-15T07:59:55+00:00",
@@ -167,5 +168,5 @@ def test_a_person_reads_the_same(used: Config) -> None:
     assert "photochrom is not running" in text
     assert "3  (2 in the last 24 hours)" in text
     assert "No space left on device" in text
-    assert "album/3.png: the file is empty (0 bytes)" in text
+    assert "job 4, album/3.png: the file is empty (0 bytes)" in text
     assert "[red]notes[bold].txt" in text

@@ -1,0 +1,95 @@
+"""What is asked of the ledger: which jobs there are and how far each is; it changes nothing."""
+
+import os
+from pathlib import PurePosixPath
+from typing import Any
+
+from service.database import Database, Row
+from service.jobs import Job, JobStatus
+from service.schema import OWNS_OUTPUT
+from service.stability import Snapshot
+
+
+class Questions:
+    """A ledger that can be asked; every answer may raise what `service.ledger.Ledger` tells of."""
+
+    def __init__(self, database: Database) -> None:
+        """Ask an open file."""
+        self._database = database
+
+    def exhausted(self, attempts: int) -> list[Job]:
+        """List queued jobs with that many attempts or more; after `recover`, each ended one."""
+        return self._all(
+            "SELECT * FROM jobs WHERE status = 'queued' AND attempts >= ? ORDER BY id", attempts
+        )
+
+    def counts(self) -> dict[JobStatus, int]:
+        """Count the jobs of each status."""
+        rows = self._database.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")
+        return dict.fromkeys(JobStatus, 0) | {JobStatus(row["status"]): row["n"] for row in rows}
+
+    def oldest_waiting(self) -> Job | None:
+        """Return the queued job that has waited longest, or None."""
+        return self._one("status = 'queued' ORDER BY queued_at, id")
+
+    def recent_failures(self, limit: int) -> list[Job]:
+        """List the last jobs that failed, newest first."""
+        return self._all(
+            "SELECT * FROM jobs WHERE status = 'failed' ORDER BY finished_at DESC, id DESC LIMIT ?",
+            limit,
+        )
+
+    def finished_since(self, moment: float) -> int:
+        """Count the jobs finished at or after a moment, in seconds since 1970."""
+        sql = "SELECT count(*) AS n FROM jobs WHERE status = 'finished' AND finished_at >= ?"
+        return int(self._database.rows(sql, moment)[0]["n"])
+
+    def colored(self) -> list[Job]:
+        """List the jobs whose photos are in the outbox, or were put there once."""
+        return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+
+    def owning(self) -> list[Job]:
+        """List the jobs that own a name in the outbox, whether anything is there yet or not."""
+        return self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+
+    def failed(self) -> list[Job]:
+        """List the jobs that failed, to be colored again or for the first time."""
+        return self._all("SELECT * FROM jobs WHERE status = 'failed' ORDER BY id")
+
+    def waiting(self, now: float, limit: int = -1) -> list[Job]:
+        """List queued jobs that may not be claimed yet after a fault; `limit` -1: all of them."""
+        where = "status = 'queued' AND not_before > ? ORDER BY id LIMIT ?"
+        return self._all(f"SELECT * FROM jobs WHERE {where}", now, limit)  # noqa: S608
+
+    def job(self, job_id: int) -> Job | None:
+        """Return a job as it is now, or None."""
+        return self._one("id = ?", job_id)
+
+    def last_model(self) -> str | None:
+        """Return the version that colored the last finished photo, or None."""
+        last = self._one("status = 'finished' ORDER BY finished_at DESC, id DESC")
+        return last.model if last else None
+
+    # Rows
+
+    def _all(self, sql: str, *values: Any) -> list[Job]:
+        return [_job(row) for row in self._database.rows(sql, *values)]
+
+    def _one(self, where: str, *values: Any) -> Job | None:
+        # `where` is a text of this file, never a user's; never anything else.
+        found = self._all(f"SELECT * FROM jobs WHERE {where} LIMIT 1", *values)  # noqa: S608
+        return found[0] if found else None
+
+
+def _job(row: Row) -> Job:
+    looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
+    original = row.pop("original", None)  # an older form has none of the last two
+    return Job(
+        path=PurePosixPath(os.fsdecode(row.pop("path"))),
+        output=PurePosixPath(os.fsdecode(row.pop("output"))),
+        status=JobStatus(row.pop("status")),
+        snapshot=Snapshot(*(int(number) for number in looks)),
+        original=None if original is None else PurePosixPath(os.fsdecode(original)),
+        recolor=bool(row.pop("recolor", 0)),
+        **row,
+    )

@@ -1,0 +1,194 @@
+"""The commands `photochrom retry` and `photochrom forget`: another try, and a clean slate.
+
+Both work beside a running daemon or without one. `retry` moves a rejected scan back into the inbox,
+where the daemon finds it and queues its job afresh; until then the job counts as failed, and a
+`retry` that was killed is run again. `forget` removes rows from the ledger, and never a file.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from rich.console import Console
+
+from service import inbox
+from service.config import Config
+from service.jobs import Job, JobStatus
+from service.ledger import LEDGER_FILE, Ledger
+from service.originals import by_size, find_rejected
+from service.recolor import refuse_an_older_daemon
+from worker.errors import DeviceError
+
+
+class Answer(NamedTuple):
+    """What became of one job.
+
+    Attributes:
+        job: its number.
+        path: of its scan in the inbox; None: there is no such job.
+        done: whether what was asked for was, or with `dry_run` would be, done.
+        words: what was done, or why not; for people.
+    """
+
+    job: int
+    path: PurePosixPath | None
+    done: bool
+    words: str
+
+
+def retry(
+    config: Config,
+    job_ids: Sequence[int] = (),
+    *,
+    rejected: bool = False,
+    waiting: bool = False,
+    dry_run: bool = False,
+) -> list[Answer]:
+    """Have photos tried again that failed, or that wait after a fault.
+
+    Args:
+        config: the folders.
+        job_ids: these jobs. One that waits makes all due that do: they wait for the same machine.
+        rejected: all jobs that failed.
+        waiting: all jobs that wait.
+        dry_run: change nothing.
+
+    Returns:
+        An answer for each job, those that wait last.
+
+    Raises:
+        DeviceError: the inbox is not there, or the ledger cannot be used now.
+    """
+    if not config.inbox.is_dir():  # it may be a share that is away: nothing is made in its place
+        raise DeviceError(f"the inbox {config.inbox} is not there; make or mount it first")
+    listing = cache(by_size)
+    with _opened(config) as ledger:
+        if ledger is None:
+            return [_none(number) for number in job_ids]
+        now = time.time()
+        held_up = {job.id: job for job in ledger.waiting(now)}
+        chosen = {number: ledger.job(number) for number in job_ids}
+        chosen |= {job.id: job for job in (ledger.failed() if rejected else ())}
+        answers = [
+            _none(number)
+            if job is None
+            else _try_again(job, config, ledger, listing, dry_run=dry_run)
+            for number, job in chosen.items()
+            if number not in held_up
+        ]
+        if waiting or held_up.keys() & chosen.keys():
+            due = held_up.values() if dry_run else ledger.hasten(now)
+            answers += [_done(job, "due now") for job in due]
+    return answers
+
+
+def forget(config: Config, job_ids: Sequence[int]) -> list[Answer]:
+    """Remove finished and failed jobs from the ledger, so that their scans are new again.
+
+    Args:
+        config: the folders.
+        job_ids: which jobs.
+
+    Returns:
+        An answer for each.
+
+    Raises:
+        DeviceError: the ledger cannot be used now; jobs before the one at fault are forgotten.
+    """
+    with _opened(config) as ledger:
+        if ledger is None:
+            return [_none(number) for number in job_ids]
+        return [_forget(number, config, ledger) for number in dict.fromkeys(job_ids)]
+
+
+def print_answers(answers: Sequence[Answer], console: Console, *, dry_run: bool = False) -> None:
+    """Tell a person what became of each job, or with `dry_run` would."""
+    for answer in answers:
+        name = f"job {answer.job}" + ("" if answer.path is None else f", {answer.path}")
+        would = "would be " if dry_run and answer.done else ""
+        printable = f"{name}: {would}{answer.words}".encode("utf-8", "backslashreplace").decode()
+        console.print(printable, highlight=False, markup=False, soft_wrap=True)
+    if not answers:
+        console.print("nothing to try again")
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[Ledger | None]:
+    path = config.state / LEDGER_FILE
+    if not path.exists():
+        yield None
+        return
+    refuse_an_older_daemon(config, path)
+    with Ledger(path) as ledger:
+        yield ledger
+
+
+def _try_again(
+    job: Job,
+    config: Config,
+    ledger: Ledger,
+    listing: Callable[[Path], dict[int, list[Path]]],
+    *,
+    dry_run: bool,
+) -> Answer:
+    if job.status is JobStatus.FINISHED:
+        return _not_done(job, "it is finished; `photochrom recolor` colors anew, `forget` forgets")
+    if job.status is not JobStatus.FAILED:
+        return _not_done(job, "it is in the queue or in work already")
+    if not job.recolor:
+        return _bring_back(job, config, ledger, listing, dry_run=dry_run)
+    if not dry_run:
+        ledger.recolor([job.id], time.time())
+    return _done(job, "queued again, to be colored from its original")
+
+
+def _bring_back(
+    job: Job,
+    config: Config,
+    ledger: Ledger,
+    listing: Callable[[Path], dict[int, list[Path]]],
+    *,
+    dry_run: bool,
+) -> Answer:
+    target = config.inbox / job.path
+    try:
+        if os.path.lexists(target):
+            return _not_done(job, "the inbox has a file of its name, which the daemon takes first")
+        place = find_rejected(job, config, listing)
+        if place is None:
+            return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
+        if not dry_run:
+            with ledger.held():  # or a daemon could reject the new copy for this one, which goes
+                inbox.take_back(place, target, config.inbox)
+    except OSError as error:
+        return _not_done(job, f"its scan cannot be moved back: {error}")
+    return _done(job, f"moved back into the inbox from {place}")
+
+
+def _forget(number: int, config: Config, ledger: Ledger) -> Answer:
+    job = ledger.job(number)
+    if job is None:
+        return _none(number)
+    try:
+        ledger.forget(number)
+    except ValueError:
+        return _not_done(job, "it is waiting or in work; only what is finished or failed can be")
+    if job.status is JobStatus.FAILED and not job.recolor:
+        return _done(job, "forgotten; its scan stays where it is")
+    return _done(job, f"forgotten; {config.outbox / job.output} and its scan stay where they are")
+
+
+def _done(job: Job, words: str) -> Answer:
+    return Answer(job.id, job.path, done=True, words=words)
+
+
+def _not_done(job: Job, words: str) -> Answer:
+    return Answer(job.id, job.path, done=False, words=words)
+
+
+def _none(number: int) -> Answer:
+    return Answer(number, None, done=False, words="there is no such job")

@@ -1,0 +1,154 @@
+"""Pure: config.yaml -> the texts of systemd's files, from the templates in service/systemd/.
+
+What the service may write is what the configuration names, and nothing else. Refuses paths that
+systemd's files cannot hold.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+from service.config import Config
+from worker.errors import DeviceError
+
+UNIT = Path("etc/systemd/system/photochrom.service")
+GPU = Path("etc/systemd/system/photochrom.service.d/gpu.conf")
+USERS = Path("etc/sysusers.d/photochrom.conf")
+FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
+FILES = (UNIT, GPU, USERS, FOLDERS)  # below the root
+
+STOP_MARGIN = 60.0  # seconds from the end of the stop time to the kill
+WATCHDOG = 300.0  # seconds without a sign of life, beside the stop time; a large file takes some
+HOMES = ("/home", "/root", "/run/user")
+# Too much to open for writing, only so that originals are moved and not copied.
+SHARED = {
+    *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc", "/root"),
+    *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp"),  # noqa: S108
+}
+
+_TEMPLATES = Path(__file__).with_name("systemd")
+
+
+class Program(NamedTuple):
+    """Where photochrom itself is.
+
+    Attributes:
+        command: its command, in the environment it was installed into.
+        parts: the folders of the environment, its Python and the packages.
+        config: the configuration it is to read.
+    """
+
+    command: Path
+    parts: tuple[Path, ...]
+    config: Path
+
+
+def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
+    """Write the files.
+
+    Args:
+        config: with absolute folders.
+        program: what the service starts.
+        gpu: whether it may use an NVIDIA card.
+
+    Returns:
+        Their texts, by their paths below the root.
+
+    Raises:
+        DeviceError: a path has control characters, or is not UTF-8.
+    """
+    writable = writable_paths(config)
+    protected = (program.config, *program.parts, *_credentials(config))
+    used = (*config.folders.values(), *protected)
+    network = config.credentials.timestamp is not None
+    command = [quoted(program.command), "run", "--config", quoted(program.config)]
+    values = {
+        "config": quoted(program.config),
+        "command": " ".join(command).replace("$", "$$"),
+        "mounts": _listed(used),
+        "writable": _listed(writable),
+        "readonly": _listed(path for path in protected if _below(path, writable)),
+        "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
+        "no_network": "no" if network else "yes",
+        "ip_deny": "" if network else "any",
+        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK" if network else "AF_UNIX",
+        "watchdog": f"{config.stop.within + WATCHDOG:.0f}",
+        "stop": f"{config.stop.within + STOP_MARGIN:.0f}",
+    }
+    lines = [f"d {quoted(one)} :2770 :photochrom :photochrom\n" for one in config.folders.values()]
+    files = {
+        UNIT: Template(_template("photochrom.service")).substitute(values),
+        USERS: _template("sysusers.conf"),
+        FOLDERS: _template("tmpfiles.conf") + "".join(lines),
+    }
+    return {**files, GPU: _template("gpu.conf")} if gpu else files
+
+
+def writable_paths(config: Config) -> list[Path]:
+    """List what the service may write, none below another.
+
+    Each of them is a mount of its own to the service, and nothing is renamed from one to another.
+    So the folders between which originals are moved are opened by what holds them all, if that
+    holds little else.
+    """
+    paths = [path for key, path in config.folders.items() if key != "inbox"]
+    if config.originals.after == "move":
+        paths.append(config.inbox)
+        if home := home_of_moves(config):
+            paths.append(home)
+    return sorted(path for path in set(paths) if not _below(path.parent, paths))
+
+
+def home_of_moves(config: Config) -> Path | None:
+    """Return what holds the inbox, the originals and the rejected; None if it holds much else."""
+    moves = (config.inbox, config.originals.folder, config.rejected)
+    home = Path(os.path.commonpath(moves))
+    too_much = str(home) in {"/", *SHARED} or str(home.parent) == "/home"
+    return None if too_much else home
+
+
+def notes(config: Config, program: Program) -> Iterator[str]:
+    """Yield, in words for people, what of a configuration does not suit a service."""
+    used = (*config.folders.values(), program.config, *program.parts)
+    for path in dict.fromkeys(used):
+        if _below(path, ("/tmp", "/var/tmp")):  # noqa: S108
+            yield f"{path} is in a folder for temporary files, of which the service has its own"
+    if config.originals.after == "move" and home_of_moves(config) is None:
+        yield (
+            "originals will be moved by copying them, since inbox, originals and rejected have no"
+            " folder of their own in common"
+        )
+
+
+def quoted(path: Path) -> str:
+    """Write a path as a word of systemd's files.
+
+    Raises:
+        DeviceError: they cannot hold it.
+    """
+    text = str(path)
+    if not text.isprintable():  # what is not UTF-8 is not printable either
+        raise DeviceError(f"{text!a} has characters that systemd's files cannot hold")
+    for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
+        text = text.replace(sign, written)
+    return f'"{text}"'
+
+
+def _credentials(config: Config) -> list[Path]:
+    given = config.credentials
+    return [path for path in (given.certificate, given.key) if path is not None]
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return " ".join(quoted(path) for path in dict.fromkeys(paths))
+
+
+def _below(path: Path, folders: Iterable[Path | str]) -> bool:
+    """Tell whether a path is one of the folders or in one."""
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text()

@@ -1,0 +1,188 @@
+"""The real daemon with a fake device, life after life, each in a process of its own to be killed.
+
+`python -m tests.daemon_with_fake` loads everything once, then forks a life for each line of JSON
+that it reads, and answers with a line: the life's exit code, negative for the signal that ended it.
+TensorFlow is not loaded. It is Linux's fork and strace that make 500 lives a matter of two minutes.
+"""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from service.config import Config
+from service.daemon import Daemon
+from service.folders import make_folders
+from service.ledger import Ledger
+from service.lock import StateLock
+from service.log import set_up_logging
+from service.sections import Batching, Originals, Retry, Stop, Watch
+from tests.fakes import FakeColorist
+
+ROOT = Path(__file__).parents[1]
+EXIT_HELD_UP = 75
+FAULT_BEFORE = {  # what leads to a change of the ledger that there is not in every life
+    "wait": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    "again": ValueError("nobody foresaw it"),
+}
+
+
+def config_of(home: Path, elsewhere: Path | None = None) -> Config:
+    """Configure a hasty daemon.
+
+    Args:
+        home: its folder.
+        elsewhere: where originals and rejected files go, such as on another file system; or None.
+    """
+    away = elsewhere or home
+    return Config(
+        watch=Watch(settle=0.0),
+        batch=Batching(longest_wait=0.0),
+        retry=Retry(attempts=20, first_wait=0.05, longest_wait=0.1),
+        stop=Stop(within=20.0),
+        originals=Originals(folder=away / "originals"),
+        rejected=away / "rejected",
+    ).beside(home)
+
+
+def live(config: Config, fault: Exception | None = None) -> int:
+    """Do all that waits, as `photochrom run --once` does; return the exit code.
+
+    Args:
+        config: as `config_of` gives it.
+        fault: of the first photo that is painted; or None.
+    """
+    set_up_logging("error", "json")
+    make_folders(config.folders.values())
+    with StateLock(config.state):
+        colorist = FakeColorist(batch_size=4)
+        if fault:
+            colorist.paint_faults.append(fault)
+        daemon = Daemon(config, colorist, once=True)
+        daemon.run()
+    return EXIT_HELD_UP if daemon.held_up else 0
+
+
+def kill_at(transition: str, when: int, *, after: bool) -> None:
+    """Have this process killed before or after the n-th call of a method of the ledger."""
+    method = getattr(Ledger, transition)
+    calls = 0
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == when and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = method(*args, **kwargs)
+        if calls == when:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(Ledger, transition, counted)
+
+
+def born(order: dict[str, Any]) -> int:
+    """Live as ordered; called in a process of its own.
+
+    Args:
+        order: `home`; `elsewhere`, or None; `links`, whether files may be linked; `strace`, whose
+            options have this process watched or killed at a system call, or None; `transition`, the
+            arguments of `kill_at`, or None.
+    """
+    if order["strace"]:
+        os.kill(os.getpid(), signal.SIGSTOP)  # until it is traced
+    if not order["links"]:
+        os.link = _refused_link
+    fault = None
+    if order["transition"]:
+        transition, when, after = order["transition"]
+        kill_at(transition, when, after=after)
+        fault = FAULT_BEFORE.get(transition)
+    elsewhere = order["elsewhere"]
+    return live(config_of(Path(order["home"]), elsewhere and Path(elsewhere)), fault)
+
+
+def _refused_link(*_: object, **__: object) -> None:
+    """Refuse, as Linux does (fs.protected_hardlinks) where a file belongs to another user."""
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def give_birth(order: dict[str, Any]) -> int:
+    """Fork a life and return its exit code, negative for the signal that ended it."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = born(order)
+        except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    if order["strace"]:
+        os.waitpid(child, os.WUNTRACED)
+        _trace(child, order["strace"])
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _trace(child: int, options: list[str]) -> None:
+    """Put strace on a stopped process, and let that go on."""
+    command = ["strace", "-f", "-p", str(child), *options]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr
+    said = tracer.stderr.readline()
+    if "attached" not in said:
+        os.kill(child, signal.SIGKILL)
+        raise AssertionError(f"strace does not work here: {said}")
+    os.kill(child, signal.SIGCONT)
+    tracer.communicate()
+
+
+class Lives:
+    """The process that forks lives."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.daemon_with_fake"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def live(
+        self,
+        home: Path,
+        elsewhere: Path | None = None,
+        *,
+        links: bool = True,
+        strace: list[str] | None = None,
+        transition: tuple[str, int, bool] | None = None,
+    ) -> int:
+        """Live once; for the arguments see `config_of` and `born`. Return the exit code."""
+        order = {
+            "home": str(home),
+            "elsewhere": elsewhere and str(elsewhere),
+            "links": links,
+            "strace": strace,
+            "transition": transition,
+        }
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(give_birth(json.loads(line)), flush=True)  # noqa: T201 - the answer

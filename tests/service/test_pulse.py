@@ -1,0 +1,193 @@
+"""Promises of service.pulse, with a real daemon, its folders and ledger, and a fake device."""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.config import Config
+from service.daemon import Daemon
+from service.folders import make_folders
+from service.health import PATIENCE
+from service.notify import Notifier
+from service.sections import Batching, Stop, Watch
+from tests.fakes import FakeColorist
+from tests.images import gray_scene, save
+from tests.waiting import wait_until
+
+
+class Watched:
+    """A daemon and what systemd hears of it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folders, the socket and the daemon."""
+        config = Config(
+            watch=Watch(settle=0.0), batch=Batching(longest_wait=0.0), stop=Stop(within=20.0)
+        )
+        self.config = config.beside(folder)
+        make_folders(self.config.folders.values())
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.listener.bind(str(folder / "notify"))
+        self.listener.settimeout(0.0)
+        self.colorist = FakeColorist()
+        notifier = Notifier({"NOTIFY_SOCKET": str(folder / "notify")})
+        self.daemon = Daemon(self.config, self.colorist, notifier=notifier)
+
+    def heard(self) -> list[str]:
+        """Take what was said since the last time."""
+        messages = []
+        try:
+            while True:
+                messages.append(self.listener.recv(4096).decode())
+        except BlockingIOError:
+            return messages
+
+    def drop(self, name: str) -> None:
+        """Put a scan in the inbox."""
+        save(self.config.inbox / name, gray_scene(24, 32))
+
+    def step_until_busy(self, now: float) -> None:
+        """Step until a photo is on the device; the clock stands."""
+
+        def on_device() -> bool:
+            self.daemon.step(now, time.time())
+            return bool(self.colorist.batches)
+
+        wait_until(on_device)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    """Make it; afterwards end it, and give the signals back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    made = Watched(tmp_path)
+    yield made
+    made.colorist.device_gate.set()
+    made.daemon.watcher.stop()
+    made.daemon.pipeline.close()
+    made.daemon.ledger.close()
+    made.listener.close()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_ready_is_said_when_the_start_is_over(watched: Watched) -> None:
+    """Time for the start is asked for before."""
+    watched.daemon.startup()
+
+    assert ["EXTEND_TIMEOUT_USEC=600000000", "READY=1"] == watched.heard()
+
+
+def test_the_watchdog_is_fed_with_the_counts_now_and_then(watched: Watched) -> None:
+    """Not with every step of the loop."""
+    watched.daemon.startup()
+    watched.heard()
+    now = time.monotonic()
+    for later in (0.0, 1.0, 9.9, 10.0, 15.0):
+        watched.daemon._pulse.step(now + later)
+
+    assert ["STATUS=0 queued, 0 started, 0 finished, 0 failed\nWATCHDOG=1"] * 2 == watched.heard()
+
+
+def test_a_device_that_hangs_starves_the_watchdog(watched: Watched) -> None:
+    """The loop goes on, and yet no photo moves; why is in the status and, once, in the log."""
+    watched.colorist.device_gate.clear()
+    watched.daemon.startup()
+    watched.drop("a.png")
+    now = time.monotonic() + 1.0
+    watched.step_until_busy(now)
+    watched.heard()
+    with capture_logs() as logs:
+        watched.daemon._pulse.step(now + 20.0)
+        for later in (PATIENCE + 10, PATIENCE + 30):
+            watched.daemon.watcher.rescanned_at = now + later
+            watched.daemon._pulse.step(now + later)
+    fed, *starved = watched.heard()
+
+    assert "WATCHDOG=1" in fed
+    assert [
+        f"STATUS=nothing in work has moved for {PATIENCE + n:.0f} seconds" for n in (10, 30)
+    ] == [words.split(";")[0] for words in starved]
+    assert not [words for words in starved if "WATCHDOG=1" in words]
+    assert ["daemon.stuck"] == [entry["event"] for entry in logs]
+
+
+def test_a_photo_that_is_lost_between_ledger_and_pipeline_starves_the_watchdog(
+    watched: Watched,
+) -> None:
+    """It would stay in work for ever; a restart queues it again."""
+    watched.daemon.startup()
+    watched.drop("a.png")
+
+    def queued() -> bool:
+        watched.daemon.watcher.step(time.monotonic())
+        return sum(watched.daemon.ledger.counts().values()) == 1
+
+    wait_until(queued)
+    watched.daemon.ledger.claim(1, time.time(), in_flight=0)
+    watched.heard()
+    watched.daemon._pulse.step(time.monotonic() + 60.0)
+
+    assert [
+        "STATUS=1 photos are in work for the ledger only; 0 queued, 1 started, 0 finished, 0 failed"
+    ] == watched.heard()
+
+
+def test_work_that_waits_for_nothing_is_not_still(watched: Watched) -> None:
+    """However long the inbox was empty before, the first photo has its whole time."""
+    watched.colorist.device_gate.clear()
+    watched.daemon.startup()
+    watched.daemon.step(1e9, time.time())
+    idle = watched.daemon.pipeline.still(2e9)
+    watched.drop("a.png")
+    watched.step_until_busy(2e9)
+
+    assert 0.0 == idle
+    assert 100.0 == watched.daemon.pipeline.still(2e9 + 100.0)
+
+
+def test_an_inbox_that_is_away_is_said_and_the_watchdog_fed(watched: Watched) -> None:
+    """A restart would not bring the share back."""
+    watched.daemon.startup()
+    watched.config.inbox.rename(watched.config.inbox.with_name("away"))
+    watched.daemon.step(time.monotonic(), time.time())
+    watched.heard()
+    watched.daemon._pulse.step(time.monotonic())
+    (said,) = watched.heard()
+
+    assert said.startswith("STATUS=the inbox cannot be read; ")
+    assert said.endswith("WATCHDOG=1")
+
+    watched.config.inbox.with_name("away").rename(watched.config.inbox)
+    watched.daemon.step(time.monotonic() + 60.0, time.time())
+
+    assert watched.daemon.watcher.sees_inbox
+
+
+def test_a_long_look_through_the_inbox_feeds_the_watchdog(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of thousands of files on a slow disk take longer than the watchdog waits."""
+    for number in range(30):
+        watched.drop(f"{number}.png")
+    watched.daemon.startup()
+    watched.heard()
+    clock = iter(range(1_000_000, 2_000_000))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    watched.daemon.watcher.step(1e6)
+    monkeypatch.undo()
+
+    assert ["STATUS=looking through the inbox\nWATCHDOG=1"] * 2 <= watched.heard()
+
+
+def test_the_end_is_said_with_the_time_it_may_take(watched: Watched) -> None:
+    """Time to finish what is in work, and some to end."""
+    watched.daemon.startup()
+    watched.heard()
+    watched.daemon.shutdown()
+
+    assert ["STOPPING=1\nEXTEND_TIMEOUT_USEC=50000000"] == watched.heard()
