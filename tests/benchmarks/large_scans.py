@@ -5,7 +5,7 @@
 For each size: makes a 16-bit gray TIFF as large and as grainy as a scan of a plate, lets tifffile
 alone read it and write an RGB file of 16 bits of the same size with the same compression, and lets
 `photochrom run --once` color it. Each is a process of its own; its peak memory is the kernel's
-figure (VmHWM). Photochrom's time is from the claim of the photo to the ledger's "finished":
+figure. Photochrom's time is from the claim of the photo to the ledger's "finished":
 reading, hashing, coloring, encoding, reading back for the digest, two syncs.
 """
 
@@ -15,7 +15,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -36,9 +35,15 @@ read = time.monotonic() - started
 rgb = np.repeat(gray[..., None], 3, axis=-1)
 started = time.monotonic()
 tifffile.imwrite(target, rgb, photometric="rgb", metadata=None, **options)
-seconds = read + time.monotonic() - started
-lines = open("/proc/self/status").read().splitlines()
-print(seconds, next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+print(read + time.monotonic() - started)
+"""
+# Runs a command and tells how many KB it held at most. A small process of its own, since a process
+# begins with the peak of the one that started it (getrusage(2), across exec).
+HOLDS = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
 """
 
 
@@ -101,8 +106,7 @@ def make_scan(home: Path, megapixels: int, compression: str) -> Path:
 def tifffile_alone(scan: Path, target: Path, compression: str) -> Cost:
     """Time tifffile's own way through."""
     command = [sys.executable, "-c", TIFFFILE_ALONE, str(scan), str(target), compression]
-    os.sync()
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = held(command, scan.parent)
     seconds, kilobytes = done.stdout.split()
     target.unlink()
     return Cost(float(seconds), float(kilobytes) / 1e6)
@@ -113,28 +117,18 @@ def photochrom(home: Path, scan: Path) -> Cost:
     (home / "inbox").mkdir()
     (home / "config.yaml").write_text("watch: {settle: 0.2}\n")
     scan.rename(home / "inbox" / scan.name)
-    os.sync()
-    command = [Path(sys.executable).with_name("photochrom"), "run", "--once"]
-    with subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, text=True) as process:
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, high_water(process.pid))
-            time.sleep(0.05)
-        log = process.stderr.read() if process.stderr else ""
-    events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    done = held([str(Path(sys.executable).with_name("photochrom")), "run", "--once"], home)
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     delivered = [event for event in events if event["event"] == "photo.delivered"]
-    assert len(delivered) == 1, log
-    return Cost(float(delivered[0]["seconds"]), peak / 1e6)
+    assert len(delivered) == 1, done.stderr
+    return Cost(float(delivered[0]["seconds"]), float(done.stdout.split()[-1]) / 1e6)
 
 
-def high_water(pid: int) -> int:
-    """Return the most memory a process ever held, in kilobytes, as the kernel counts it."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(found[0]) if found else 0
+def held(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, to its end; the last it prints is the most KB that it held."""
+    os.sync()
+    holding = [sys.executable, "-c", HOLDS, *command]
+    return subprocess.run(holding, cwd=folder, check=True, capture_output=True, text=True)
 
 
 if __name__ == "__main__":
