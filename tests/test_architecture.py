@@ -55,6 +55,7 @@ HOMES = {
         "service.cli",
         "service.custody",
         "service.install",
+        "service.learning",
         "service.models",
         "service.starting",
     },
