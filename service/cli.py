@@ -89,14 +89,14 @@ def run(
     With --once, exits 0 when all went well, 3 when some photos were rejected, 75 when the machine's
     faults hold some up.
     """
-    settings = check_config(config)
+    settings = check_config(config, for_run=True)
     from service.daemon import Daemon
-    from service.folders import make_folders
     from service.lock import StateLock
     from service.model_watch import ModelWatch
     from service.notify import Notifier
+    from service.places import make_new_folders
 
-    make_folders(settings.folders.values())
+    make_new_folders(settings.folders)
     if sys.stderr.isatty():
         print(f"Drop black-and-white photographs into  {settings.inbox}", file=sys.stderr)
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)

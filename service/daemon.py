@@ -1,7 +1,7 @@
 """The daemon: startup, main_loop, step(now), shutdown.
 
-startup   make the folders, lock the state, sweep what a crash left, queue again what it
-interrupted, start to watch
+startup   sweep what a crash left, queue again what it interrupted, start to watch; a folder that
+is away is waited for, and swept when it is back
 main_loop step, then sleep until something happens or is due
 step      the watcher finds stable files, `take` queues them, the pipeline carries them on; a
           version that was promoted is taken up between two batches
@@ -11,6 +11,7 @@ shutdown  no new job; what is in hand is brought to its end within the stop time
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from types import FrameType
 
@@ -18,6 +19,7 @@ import structlog
 
 from service import inbox, outbox
 from service.config import Config
+from service.hold_up import HoldUp
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
@@ -67,6 +69,8 @@ class Daemon:
         self._woken = threading.Event()
         self._stop_asked = False
         self.held_up = False  # whether photos were left at the end
+        self._hold_up = HoldUp()
+        self._unswept = {*config.folders, "originals.folder"} - {"state"}
         self.ledger = Ledger(config.state / LEDGER_FILE)
         self.watcher = Watcher(
             config.inbox,
@@ -79,6 +83,7 @@ class Daemon:
         self.pipeline = Pipeline(
             config, self.ledger, colorist, self._woken.set, self.watcher.forget
         )
+        self.places = self.pipeline.places
         self._notifier = notifier or Notifier({})
         self._pulse = Pulse(config, self._notifier, self.watcher, self.pipeline, self.ledger)
         self.watcher.found_one = self._found_one
@@ -106,9 +111,7 @@ class Daemon:
             signal.signal(number, handler)
         self._notifier.starting()
         now, wall = time.monotonic(), time.time()
-        folders = {*self.config.folders.values(), self.config.originals.folder}
-        folders -= {self.config.state}
-        swept = sum(outbox.sweep(folder) for folder in folders)
+        swept = self._sweep()
         interrupted = self.ledger.recover()
         log.info(
             "daemon.started",
@@ -128,16 +131,16 @@ class Daemon:
         """Step and sleep until it is time to end."""
         while not self._stop_asked:
             self._woken.clear()
-            now, held_up = time.monotonic(), ""
+            now = time.monotonic()
             try:
                 self.step(now, time.time())
+                self._hold_up.note(self.pipeline.held_up_by, now, over=not self.pipeline.faults)
                 if self._once and self._nothing_left(now):
                     return
             except DeviceError as error:  # nothing was changed; the next step tries again
-                held_up = str(error)
-                log.warning("daemon.held_up", reason=held_up)
+                self._hold_up.note(str(error), now)
                 self._woken.clear()
-            self._pulse.step(time.monotonic(), held_up)
+            self._pulse.step(time.monotonic(), self.held_up_by)
             self._woken.wait(self._seconds_to_sleep(now))
 
     def step(self, now: float, wall: float) -> None:
@@ -150,7 +153,12 @@ class Daemon:
         Raises:
             DeviceError: the ledger cannot be used now; the next step goes on where this one ended.
         """
-        self.watcher.step(now)
+        self._unswept |= self.places.away - {"state"}  # what was being written is still there
+        if self._unswept and not self.pipeline.busy:
+            self._sweep(self._found_one)
+        # Without the outbox it is not known which names are taken there.
+        away = self.places.unusable("inbox") or self.places.unusable("outbox")
+        self.watcher.step(now, tell=not away)
         self._take_up(now)
         self.pipeline.step(now, wall)
         if self._report:
@@ -183,7 +191,8 @@ class Daemon:
             self.pipeline.close()
         if self._models:
             done = self._models.end(deadline) and done
-        self.held_up = self._jobs_left() or self.pipeline.originals.waiting()
+        waiting = self._jobs_left() or self.pipeline.originals.waiting()
+        self.held_up = waiting or bool(self.places.trouble)
         self.ledger.close()
         tally = self.pipeline.tally
         log.info(
@@ -214,8 +223,29 @@ class Daemon:
             self.pipeline.originals.archive(job, time.monotonic())
         self._found_one()
 
+    @property
+    def held_up_by(self) -> str:
+        """The fault of the machine that keeps new work from beginning now, or ""."""
+        return self._hold_up.reason
+
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())
+
+    def _sweep(self, report: Callable[[], None] = lambda: None) -> int:
+        """Remove what a crash left in the folders that are there; return how many files."""
+        swept = 0
+        folders = {"originals.folder": self.config.originals.folder, **self.config.folders}
+        for key in sorted(self._unswept):
+            if self.places.unusable(key):
+                continue
+            try:
+                swept += outbox.sweep(folders[key], report)
+            except OSError as error:
+                raise DeviceError(
+                    f"cannot remove what a crash left in {folders[key]}: {error}"
+                ) from error
+            self._unswept.remove(key)
+        return swept
 
     def _take_up(self, now: float) -> None:
         if self._models is None:
@@ -238,10 +268,14 @@ class Daemon:
         return job
 
     def _nothing_left(self, now: float) -> bool:
-        if not self.watcher.settled(now) or self.pipeline.busy:
+        if self.pipeline.busy:
+            return False
+        if self.places.trouble:  # this will not heal by itself
+            return True
+        if not self.watcher.settled(now):
             return False
         attempts = self.config.retry.attempts
-        if self.pipeline.faults >= attempts:  # this will not heal by itself
+        if self.pipeline.faults >= attempts:  # nor will this
             return True
         return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
@@ -250,6 +284,8 @@ class Daemon:
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
 
     def _seconds_to_sleep(self, now: float) -> float:
+        if self.places.trouble:  # files are due that are not told of, and moves
+            return LONGEST_SLEEP
         dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)
         return min(due for due in dues if due is not None)
 

@@ -49,22 +49,35 @@ def sync_folder(folder: Path) -> None:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC_FOR_FOLDERS:
-            raise
+        sync_opened(descriptor)
     finally:
         os.close(descriptor)
 
 
-def make_folder(folder: Path) -> None:
+def sync_opened(folder: int) -> None:
+    """Do the same for a folder that is open; for the error see `sync_folder`."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_FOR_FOLDERS:
+            raise
+
+
+def make_folder(folder: Path, inside: Path | None = None) -> None:
     """Make a folder and those above it, each made to survive a power cut.
 
+    Args:
+        folder: the folder.
+        inside: one above it that is never made: should it be missing, it is a share that is away.
+
     Raises:
+        FileNotFoundError: `inside` is missing.
         OSError: it cannot be made, or something that is no folder has its name.
     """
     missing = []
     while not folder.is_dir():
+        if folder == inside:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):

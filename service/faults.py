@@ -7,6 +7,7 @@ import structlog
 from service.jobs import Job
 from service.ledger import Ledger
 from service.originals import Originals
+from service.places import Places
 from service.sections import Retry
 from worker.errors import DeviceError, ScanError
 
@@ -33,17 +34,19 @@ class Trouble:
         self._retry = retry
         self.faults = 0
         self.until = 0.0
+        self.reason = ""
 
-    def begin(self, now: float) -> float:
+    def begin(self, now: float, reason: str) -> float:
         """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
         if now >= self.until:
             self.until = now + self._retry.wait_after(self.faults)
             self.faults += 1
+            self.reason = reason
         return self.until - now
 
     def end(self) -> None:
         """Something works again."""
-        self.faults, self.until = 0, 0.0
+        self.faults, self.until, self.reason = 0, 0.0, ""
 
 
 class Faults:
@@ -52,14 +55,19 @@ class Faults:
     Args:
         retry: how often and when to try again.
         ledger: where the jobs are.
+        places: tells whether the folders are there, and have room.
         originals: moves what is rejected.
         tally: counts it.
     """
 
-    def __init__(self, retry: Retry, ledger: Ledger, originals: Originals, tally: Tally) -> None:
+    def __init__(
+        self, retry: Retry, ledger: Ledger, places: Places, originals: Originals, tally: Tally
+    ) -> None:
         """Nothing went wrong yet."""
         self._retry = retry
         self._ledger = ledger
+        self._places = places
+        self._was_away = False
         self._originals = originals
         self._tally = tally
         self.trouble = Trouble(retry)
@@ -95,15 +103,24 @@ class Faults:
             else:
                 self._ledger.again(job.id, repr(error), wall + self._retry.first_wait)
 
-    def hold_up(self, now: float, wall: float) -> bool:
-        """Tell whether everything waits now; no longer, once `photochrom retry` made it due.
+    def hold_up(self, now: float, wall: float) -> str:
+        """Say why no new work may begin now, or nothing.
+
+        When the folders are as they should be again, all that waited is due at once. So it is when
+        `photochrom retry` made it due.
 
         Raises:
-            DeviceError: the ledger cannot be read now.
+            DeviceError: the ledger cannot be used now, or a folder not be marked.
         """
+        away = self._places.look()
+        if self._was_away and not away:
+            self._ledger.hasten(wall)
+            self._originals.hasten(now)
+            self.trouble.end()
+        self._was_away = bool(away)
         if now < self.trouble.until and not self._ledger.waiting(wall, limit=1):
             self.trouble.until = now  # the count of faults stays: it may not have been mended
-        return now < self.trouble.until
+        return away or (self.trouble.reason if now < self.trouble.until else "")
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued or started job up; arguments as for `settle`.
@@ -120,12 +137,9 @@ class Faults:
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so everything waits a while."""
-        seconds = self.trouble.begin(now)
-        self._ledger.wait(job.id, str(error) or repr(error), wall + seconds)
+        reason = str(error) or repr(error)
+        seconds = self.trouble.begin(now, reason)
+        self._ledger.wait(job.id, reason, wall + seconds)
         log.warning(
-            "photo.waits",
-            job=job.id,
-            path=job.path,
-            reason=str(error) or repr(error),
-            seconds=round(seconds, 1),
+            "photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1)
         )

@@ -168,7 +168,7 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
     """
     for target in numbered_names(originals / path.relative_to(inbox)):
         with contextlib.suppress(FileExistsError):
-            return _move(path, target)
+            return _move(path, target, originals)
     raise AssertionError  # the names never end
 
 
@@ -196,11 +196,11 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
         is_another = os.path.lexists(target) and not os.path.samestat(identity, target.lstat())
         if is_another and not is_copy(path, target):
             continue
-        make_folder(target.parent)
+        make_folder(target.parent, inside=rejected)
         note = target.with_name(target.name + REASON_SUFFIX)
         _write(note, f"{reason}\n")
         try:
-            return _move(path, target)
+            return _move(path, target, rejected)
         except FileExistsError:
             note.unlink(missing_ok=True)
     raise AssertionError  # the names never end
@@ -227,7 +227,7 @@ def take_back(path: Path, target: Path, inbox: Path) -> None:
         raise OSError(errno.ELOOP, "a symlink leads out of the inbox", os.fspath(target.parent))
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
-    make_folder(target.parent)
+    make_folder(target.parent, inside=inbox)
     note, hidden = path.with_name(path.name + REASON_SUFFIX), part_path(path.parent)
     with contextlib.suppress(FileNotFoundError):
         note.rename(hidden)
@@ -280,8 +280,8 @@ def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
         yield target.with_name(name.removesuffix(room))
 
 
-def _move(path: Path, target: Path) -> Path:
-    make_folder(target.parent)
+def _move(path: Path, target: Path, inside: Path) -> Path:
+    make_folder(target.parent, inside)
     try:
         rename_without_overwriting(path, target)
     except FileExistsError:

@@ -17,6 +17,7 @@ import structlog
 from service import inbox
 from service.config import Config
 from service.jobs import Job
+from service.places import Places
 from service.stability import Snapshot
 from worker.errors import ScanError
 
@@ -37,6 +38,7 @@ class Originals:
 
     Args:
         config: the folders, and how long to wait after a fault.
+        places: tells whether the folders are there.
         moved: told of each path that left the inbox.
         note: told, by number of their jobs, where originals lie now in the originals' folder; may
             raise DeviceError, and is told again then.
@@ -45,11 +47,13 @@ class Originals:
     def __init__(
         self,
         config: Config,
+        places: Places,
         moved: Callable[[Path], None],
         note: Callable[[Sequence[tuple[int, PurePosixPath]]], None],
     ) -> None:
         """Nothing waits to be moved."""
         self._config = config
+        self._places = places
         self._moved = moved
         self._note = note
         self._waiting: list[_Move] = []
@@ -83,16 +87,24 @@ class Originals:
         move = partial(inbox.reject, inbox=self._config.inbox, rejected=folder, reason=reason)
         self._waiting.append(_Move(job, move, now))
 
+    def hasten(self, now: float) -> None:
+        """Have all that waits moved at the next step: what hindered it is mended."""
+        self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
+
     def step(self, now: float) -> None:
-        """Move what is due, and have it noted.
+        """Move what is due, and have it noted; nothing while a folder is away.
 
         Raises:
             DeviceError: where originals lie cannot be noted now; the next step tries again.
         """
         for move in [move for move in self._waiting if now >= move.due]:
+            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+                break
             self._waiting.remove(move)
             job, path = move.job, self._config.inbox / move.job.path
             if not still_there(path, job.snapshot):  # it was taken away, or is another by now
+                if self._places.unusable("inbox"):
+                    self._waiting.append(move)
                 continue
             try:
                 target = move.move(path)

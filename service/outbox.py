@@ -68,15 +68,22 @@ def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
     return name.with_name(fitting_name(name.stem, f".{digest[:8]}{name.suffix}"))
 
 
-def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -> Delivered[T]:
+def deliver(
+    outbox: Path,
+    name: PurePosixPath,
+    write: Callable[[BinaryIO], T],
+    check: Callable[[], None] = lambda: None,
+) -> Delivered[T]:
     """Put a photo in the outbox in one step, and make it survive a power cut.
 
     What bore the name before stays until the new photo is complete.
 
     Args:
-        outbox: the outbox's folder.
+        outbox: the outbox's folder, which exists.
         name: path in it; missing sub-folders are made.
         write: is called once with the open file, empty and also readable, and writes the photo.
+        check: raises where the outbox is away; called just before anything is made there, and just
+            before the photo gets its name.
 
     Returns:
         The delivered file, with its digest as read back from the disk, and what `write` returned.
@@ -85,7 +92,8 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
         OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
     """
     target = outbox / name
-    make_folder(target.parent)
+    check()
+    make_folder(target.parent, inside=outbox)
     part = part_path(target.parent)
     try:
         with part.open("x+b") as file:
@@ -93,6 +101,7 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
             file.flush()
             os.fsync(file.fileno())
         digest = _digest_on_disk(part)
+        check()
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
     except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
         part.unlink(missing_ok=True)
@@ -112,10 +121,14 @@ def _digest_on_disk(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sweep(folder: Path) -> int:
+def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
     """Remove the unfinished files a crash left in a folder and its sub-folders.
 
-    Call it before any work starts: the unfinished file of a running delivery looks the same.
+    Call it while no work is in hand: the unfinished file of a running delivery looks the same.
+
+    Args:
+        folder: may be missing.
+        report: called for each folder that was looked through.
 
     Returns:
         How many were removed.
@@ -129,4 +142,5 @@ def sweep(folder: Path) -> int:
             if name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX):
                 Path(parent, name).unlink(missing_ok=True)
                 removed += 1
+        report()
     return removed

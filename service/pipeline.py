@@ -4,7 +4,8 @@ Each `step`, without waiting for any of the threads that do the work:
 1. take the results of writers: finish the job, then archive the original
 2. take the results of the device: hand each photo and its chroma to a writer
 3. take the results of readers: a scan is ready for the device, or its job is rejected or waits
-4. claim jobs and hand them to readers, as far as memory allows
+4. claim jobs and hand them to readers, as far as memory allows; none while a folder is away, a
+   disk is nearly full, or a fault of the machine is waited for
 5. when a batch is full or has waited long enough, hand it to the device
 """
 
@@ -12,19 +13,22 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from service.config import Config
-from service.delivery import Painter, Source, deliver
+from service.delivery import Painter, Source, Target, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
 from service.originals import Originals, find_original, still_there
 from service.outbox import Delivered
+from service.places import Places
 from worker import scan
+from worker.errors import ScanError
 from worker.provenance import Origin, Record
 from worker.scan import Page, Scan, predict_scans
 
@@ -73,6 +77,9 @@ class Pipeline:
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
         moved: told of each original that left the inbox.
+
+    Attributes:
+        held_up_by: why no new work begins, or "".
     """
 
     def __init__(
@@ -98,8 +105,10 @@ class Pipeline:
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
         self.tally = Tally()
-        self.originals = Originals(config, moved, ledger.moved)
-        self._faults = Faults(config.retry, ledger, self.originals, self.tally)
+        self.held_up_by = ""
+        self.places = Places(config.folders, config.limits.free_space)
+        self.originals = Originals(config, self.places, moved, ledger.moved)
+        self._faults = Faults(config.retry, ledger, self.places, self.originals, self.tally)
 
     @property
     def busy(self) -> bool:
@@ -142,8 +151,9 @@ class Pipeline:
         self._collect_written(now, wall)
         self._collect_colored(now, wall)
         self._collect_read(now, wall)
+        self.held_up_by = self._faults.hold_up(now, wall)
         self.originals.step(now)
-        if claim and not self._faults.hold_up(now, wall):
+        if claim and not self.held_up_by:
             self._claim(wall)
         self._start_reading()
         self._start_coloring(now)
@@ -194,6 +204,13 @@ class Pipeline:
         return sum(photo.size for photo in (*ready, *coloring, *writing))
 
     def _read(self, job: Job) -> Scan:
+        try:
+            return self._read_scan(job)
+        except (Changed, ScanError):  # what is away was neither changed nor taken away
+            self.places.check("inbox", "originals.folder", to_write=False)
+            raise
+
+    def _read_scan(self, job: Job) -> Scan:
         if job.recolor:
             path, looks = find_original(job, self._config)
         else:
@@ -252,9 +269,9 @@ class Pipeline:
         self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
     ) -> None:
         source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
-        future = self._writers.submit(
-            deliver, self._config.outbox, job.output, photo, chroma, colorist, source, wall
-        )
+        check = partial(self.places.check, "outbox")
+        target = Target(self._config.outbox, job.output, check)
+        future = self._writers.submit(deliver, target, photo, chroma, colorist, source, wall)
         self._writing[future] = _Writing(job, photo, colorist.model)
         future.add_done_callback(lambda _future: self._wake())
 
