@@ -19,7 +19,7 @@ import structlog
 
 from service import outbox
 from service.config import Config
-from service.faults import Tally
+from service.faults import Tally, ended_the_process
 from service.intake import Intake
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
@@ -133,8 +133,7 @@ class Daemon:
         )
         self._note_serving()
         for job in self.ledger.exhausted(self.config.retry.attempts):
-            reason = f"photochrom was ended {job.attempts} times while it worked on this photo"
-            self.pipeline.reject(job, reason, now, wall)
+            self.pipeline.reject(job, ended_the_process(job), now, wall)
         self.watcher.start(now)
         self._notifier.ready()
 
