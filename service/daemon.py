@@ -8,6 +8,7 @@ step      the watcher finds stable files, `take` queues them, the pipeline carri
 shutdown  no new job; what is in hand is brought to its end within the stop time
 """
 
+import os
 import signal
 import threading
 import time
@@ -16,7 +17,8 @@ from types import FrameType
 
 import structlog
 
-from service import inbox, outbox
+from service import outbox
+from service.beneath import digest_of, open_beneath, snapshot_of
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
@@ -201,7 +203,10 @@ class Daemon:
         job = self.ledger.find(relative, snapshot)
         if job is None:
             try:
-                digest = inbox.digest(path)
+                with open_beneath(self.config.inbox, relative) as file:
+                    digest = digest_of(file)
+                    if snapshot_of(file) != snapshot:
+                        return  # it was changed meanwhile: the watcher will tell of it again
             except FileNotFoundError:
                 return  # taken away again
             except PermissionError:
@@ -229,7 +234,7 @@ class Daemon:
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = outbox.output_name(relative, self.config.output.format)
-        taken = any((self.config.outbox / one).exists() for one in (name, sidecar_name(name)))
+        taken = any(os.path.lexists(self.config.outbox / one) for one in (name, sidecar_name(name)))
         if taken or self.ledger.output_taken(name):
             name = outbox.alternative_name(name, digest)
         job, is_new = self.ledger.enqueue(relative, digest, snapshot, name, time.time())

@@ -28,7 +28,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from service.inbox import eligible, find, has_writer, snapshot
+from service.beneath import has_writer, snapshot
+from service.inbox import eligible, find
 from service.mounts import is_network_file_system
 from service.stability import Snapshot, StabilityTracker
 
@@ -267,7 +268,9 @@ class Watcher:
     def _has_writer(self, path: Path, looks: Snapshot) -> bool:
         """Ask only for files on the inbox's own local disk; a share mounted in it cannot tell."""
         ours = self._watched is not None and looks.device == self._watched[0]
-        return self._asks_writers and ours and has_writer(path)
+        if not (self._asks_writers and ours):
+            return False
+        return has_writer(self._inbox, path.relative_to(self._inbox))
 
 
 class _Hints(FileSystemEventHandler):
