@@ -109,7 +109,8 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """Make the folders; afterwards end what a test left running, and give the signals back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     made = Place(tmp_path)
     yield made
     made.colorist.gate.set()
@@ -226,7 +227,7 @@ class TestTake:
         for _ in range(2):
             looks = beneath.snapshot(path)
             assert looks is not None
-            daemon.take(path, looks)
+            daemon.intake.take(path, looks)
             path.touch()
 
         assert 1 == sum(daemon.ledger.counts().values())
@@ -314,7 +315,7 @@ class TestTake:
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
-        daemon.take(path, looks)
+        daemon.intake.take(path, looks)
 
         assert 0 == sum(daemon.ledger.counts().values())
 
@@ -330,7 +331,7 @@ class TestTake:
                 raise faults.pop()
             return digest_of(file)
 
-        monkeypatch.setattr("service.daemon.digest_of", failing)
+        monkeypatch.setattr("service.intake.digest_of", failing)
         place.drop("a.png")
         with capture_logs() as logs:
             place.run_once()
@@ -436,7 +437,7 @@ class TestAfterACrash:
         path = place.config.inbox / "a.png"
         looks = beneath.snapshot(path)
         assert looks is not None
-        daemon.take(path, looks)
+        daemon.intake.take(path, looks)
         for _ in range(place.config.retry.attempts):
             daemon.ledger.claim(1, time.time(), in_flight=0)
             daemon.ledger.recover()
@@ -464,7 +465,7 @@ class TestStopping:
 
         def paint(*args: Any) -> Record:
             record = painted(*args)
-            if not daemon._stop_asked:
+            if not daemon.signals.stop:
                 signal.raise_signal(number)
             return record
 
