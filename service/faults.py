@@ -92,6 +92,7 @@ class Faults:
         elif isinstance(error, Changed):
             self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
             log.info("photo.changed", job=job.id, path=job.path)
+            self._originals.look_anew(job)
         elif is_short(error):
             self._try_alone(job, error, now, wall)
         elif isinstance(error, OSError | DeviceError):
