@@ -73,6 +73,7 @@ class Pipeline:
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
         moved: told of each original that left the inbox.
+        tally: counts what becomes of photos.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Pipeline:
         colorist: Colorist,
         wake: Callable[[], None],
         moved: Callable[[Path], None] = lambda _path: None,
+        tally: Tally | None = None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
         self._config = config
@@ -97,7 +99,7 @@ class Pipeline:
         self._coloring: deque[_Batch] = deque()
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.originals = Originals(config, moved, ledger.moved)
         self._faults = Faults(config.retry, ledger, self.originals, self.tally)
 

@@ -48,13 +48,14 @@ IMPURE = {
     "shutil",
 }
 HOMES = {
-    "watchdog": {"service.watcher"},
+    "watchdog": {"service.observer"},
     "sqlite3": {"service.database"},
     "yaml": {"service.config"},
     "typer": {
         "service.cli",
         "service.custody",
         "service.install",
+        "service.learning",
         "service.models",
         "service.starting",
     },
@@ -92,7 +93,9 @@ TOP_LEVEL = {
 STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.pipeline",
     "service.daemon",
+    "service.intake",
     "service.watcher",
+    "service.supervisor",
     "service.cli",
     "service.status",
     "service.ledger",
@@ -114,6 +117,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.model_watch",
     "service.pipeline",
     "service.pulse",
+    "service.reload",
     "service.serving",
     "service.training",
 }

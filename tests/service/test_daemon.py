@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import inbox, watcher
+from service import inbox, observer
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
@@ -108,7 +108,8 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """Make the folders; afterwards end what a test left running, and give the signals back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     made = Place(tmp_path)
     yield made
     made.colorist.gate.set()
@@ -225,7 +226,7 @@ class TestTake:
         for _ in range(2):
             looks = inbox.snapshot(path)
             assert looks is not None
-            daemon.take(path, looks)
+            daemon.intake.take(path, looks)
             path.touch()
 
         assert 1 == sum(daemon.ledger.counts().values())
@@ -313,7 +314,7 @@ class TestTake:
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
-        daemon.take(path, looks)
+        daemon.intake.take(path, looks)
 
         assert 0 == sum(daemon.ledger.counts().values())
 
@@ -356,7 +357,7 @@ class TestWatching:
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A lost event delays a photo to the next rescan, and no longer."""
-        monkeypatch.setattr(watcher._Hints, "dispatch", lambda _self, _event: None)
+        monkeypatch.setattr(observer.Hints, "dispatch", lambda _self, _event: None)
         daemon = place.daemon()
         daemon.startup()
         start = time.monotonic()
@@ -435,7 +436,7 @@ class TestAfterACrash:
         path = place.config.inbox / "a.png"
         looks = inbox.snapshot(path)
         assert looks is not None
-        daemon.take(path, looks)
+        daemon.intake.take(path, looks)
         for _ in range(place.config.retry.attempts):
             daemon.ledger.claim(1, time.time(), in_flight=0)
             daemon.ledger.recover()
@@ -463,7 +464,7 @@ class TestStopping:
 
         def paint(*args: Any) -> Record:
             record = painted(*args)
-            if not daemon._stop_asked:
+            if not daemon.signals.stop:
                 signal.raise_signal(number)
             return record
 
