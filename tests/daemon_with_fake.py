@@ -67,7 +67,7 @@ def live(config: Config, fault: Exception | None = None, *, once: bool = True) -
             colorist.paint_faults.append(fault)
         daemon = Daemon(config, colorist, once=once)
         daemon.run()
-    return EXIT_HELD_UP if daemon.held_up else 0
+    return EXIT_HELD_UP if once and daemon.held_up else 0
 
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:
