@@ -2,6 +2,7 @@
 
 import errno
 import io
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -279,6 +280,23 @@ class TestThePhotosFault:
         line.run()
 
         assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
+
+    @pytest.mark.parametrize("pixels", [gray_scene(24, 32), color_scene(24, 32)])
+    def test_a_scan_that_is_dropped_again_while_it_is_in_work_is_done(
+        self, line: Line, pixels: Array
+    ) -> None:
+        """Nobody tells of the second copy again; colored or rejected, it leaves the inbox."""
+        job = line.drop("a.png", pixels)
+        line.step()  # its reader has it, as it looked then
+        again = line.config.inbox / "again.png"
+        shutil.copy(line.config.inbox / job.path, again)
+        again.rename(line.config.inbox / job.path)
+        line.queue("a.png")
+        line.run()
+
+        assert [] == line.files()["inbox"]
+        assert line.job(job.id).status in {JobStatus.FINISHED, JobStatus.FAILED}
+        assert 1 == line.pipeline.tally.finished + line.pipeline.tally.rejected
 
     def test_a_file_that_was_taken_away_is_forgotten(self, line: Line) -> None:
         """Its owner changed their mind; there is nothing to reject."""
