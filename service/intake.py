@@ -1,12 +1,14 @@
 """A stable file becomes a job, or is moved away when its work was done before."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service import inbox, outbox
+from service import outbox
+from service.beneath import digest_of, open_beneath, snapshot_of
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import Ledger
@@ -44,7 +46,10 @@ class Intake:
         job = self._ledger.find(relative, snapshot)
         if job is None:
             try:
-                digest = inbox.digest(path)
+                with open_beneath(self._config.inbox, relative) as file:
+                    digest = digest_of(file)
+                    if snapshot_of(file) != snapshot:
+                        return  # it was changed meanwhile: the watcher will tell of it again
             except FileNotFoundError:
                 return  # taken away again
             except PermissionError:
@@ -58,7 +63,9 @@ class Intake:
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = outbox.output_name(relative, self._config.output.format)
-        taken = any((self._config.outbox / one).exists() for one in (name, sidecar_name(name)))
+        taken = any(
+            os.path.lexists(self._config.outbox / one) for one in (name, sidecar_name(name))
+        )
         if taken or self._ledger.output_taken(name):
             name = outbox.alternative_name(name, digest)
         job, is_new = self._ledger.enqueue(relative, digest, snapshot, name, time.time())

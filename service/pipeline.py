@@ -22,7 +22,7 @@ from service.delivery import Painter, Source, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
-from service.originals import Originals, find_original, still_there
+from service.originals import Originals, open_scan, still_there
 from service.outbox import Delivered
 from worker import scan
 from worker.provenance import Origin, Record
@@ -199,15 +199,15 @@ class Pipeline:
         return sum(photo.size for photo in (*ready, *coloring, *writing))
 
     def _read(self, job: Job) -> Scan:
-        if job.recolor:
-            path, looks = find_original(job, self._config)
-        else:
-            path, looks = self._config.inbox / job.path, job.snapshot
-        if not still_there(path, looks):
-            raise Changed
-        photo = scan.read(path, self._config.read_settings)
-        if not still_there(path, looks):
-            raise Changed
+        try:
+            file, looks = open_scan(job, self._config)
+        except FileNotFoundError as error:
+            raise Changed from error
+        with file:
+            path = Path(str(file.name))
+            photo = scan.read(path, self._config.read_settings, file)
+            if not still_there(path, looks):
+                raise Changed
         return photo
 
     def _collect_read(self, now: float, wall: float) -> None:
