@@ -63,21 +63,14 @@ def sync_opened(folder: int) -> None:
             raise
 
 
-def make_folder(folder: Path, inside: Path | None = None) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder and those above it, each made to survive a power cut.
 
-    Args:
-        folder: the folder.
-        inside: one above it that is never made: should it be missing, it is a share that is away.
-
     Raises:
-        FileNotFoundError: `inside` is missing.
         OSError: it cannot be made, or something that is no folder has its name.
     """
     missing = []
     while not folder.is_dir():
-        if folder == inside:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):

@@ -10,6 +10,7 @@ from service.originals import Originals
 from service.places import Places
 from service.sections import Retry
 from worker.errors import DeviceError, ScanError
+from worker.memory import is_short
 
 log = structlog.get_logger()
 
@@ -47,6 +48,16 @@ class Trouble:
     def end(self) -> None:
         """Something works again."""
         self.faults, self.until, self.reason = 0, 0.0, ""
+
+
+def ended_the_process(job: Job) -> str:
+    """Say, for the archivist, why a job is given up in whose work the process ended each time."""
+    return (
+        f"photochrom was ended {job.attempts} times while it worked on this photo"
+        f" ({_megabytes(job)}): its decoder crashed, or memory ran out and the system ended"
+        " photochrom for it (journalctl -k tells). Give photochrom more memory and have the photo"
+        f" tried again (photochrom retry {job.id}), or save the scan anew"
+    )
 
 
 class Faults:
@@ -87,9 +98,10 @@ class Faults:
         if isinstance(error, ScanError):
             self.reject(job, str(error), now, wall)
         elif isinstance(error, Changed):
-            self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
-            log.info("photo.changed", job=job.id, path=job.path)
-        elif isinstance(error, OSError | DeviceError | MemoryError):
+            self._let_go(job, wall)
+        elif is_short(error):
+            self._try_alone(job, error, now, wall)
+        elif isinstance(error, OSError | DeviceError):
             self._wait(job, error, now, wall)
         else:
             # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
@@ -101,7 +113,7 @@ class Faults:
                 reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
                 self.reject(job, reason, now, wall)
             else:
-                self._ledger.again(job.id, repr(error), wall + self._retry.first_wait)
+                self._ledger.again(job.id, repr(error), wall + self._retry.wait_after(0))
 
     def hold_up(self, now: float, wall: float) -> str:
         """Say why no new work may begin now, or nothing.
@@ -118,7 +130,9 @@ class Faults:
             self._originals.hasten(now)
             self.trouble.end()
         self._was_away = bool(away)
-        if now < self.trouble.until and not self._ledger.waiting(wall, limit=1):
+        if now < self.trouble.until and not self._ledger.waiting(
+            wall, limit=1, longest_wait=self._retry.longest_wait
+        ):
             self.trouble.until = now  # the count of faults stays: it may not have been mended
         return away or (self.trouble.reason if now < self.trouble.until else "")
 
@@ -127,19 +141,59 @@ class Faults:
 
         A photo that was colored before stays in the outbox as it is, and its original where it is.
         """
-        self._ledger.fail(job.id, reason, wall)
+        # As the ledger has it now: the same scan may have been dropped again meanwhile.
+        failed = self._ledger.fail(job.id, reason, wall)
         self._tally.rejected += 1
         if job.recolor:
             log.warning("photo.not_recolored", job=job.id, path=job.path, reason=reason)
             return
         log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
-        self._originals.reject(job, reason, now)
+        self._originals.reject(failed, reason, now)
+
+    def _let_go(self, job: Job, wall: float) -> None:
+        """Give up a file that is not there as it was, unless the same scan was dropped again."""
+        known = self._ledger.job(job.id)
+        if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
+            self._ledger.release(job.id, wall)
+            return
+        self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
+        log.info("photo.changed", job=job.id, path=job.path)
+        self._originals.look_anew(job)
+
+    def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Put a job back for want of memory; its attempt counts, so that it comes alone next.
+
+        Everything waits, since it may be another program that has the memory. But a photo that did
+        not fit on its last attempt, alone, must not stop the line.
+        """
+        told = str(error) if type(error) is MemoryError else ""  # by `worker.scan.read`
+        size = " and ".join(filter(None, (told, _megabytes(job))))
+        if job.attempts >= self._retry.attempts:
+            reason = (
+                f"this machine's memory did not suffice for it in {job.attempts} attempts, the last"
+                f" time alone: it has {size}. Give photochrom more memory and have it tried again"
+                f" (photochrom retry {job.id}), or save the scan smaller or in parts"
+            )
+            self.reject(job, reason, now, wall)
+            return
+        reason = f"too little memory for a photo of {size}"
+        seconds = self.trouble.begin(now, reason)
+        self._ledger.again(job.id, reason, wall + seconds)
+        self._say_waits(job, reason, seconds)
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so everything waits a while."""
         reason = str(error) or repr(error)
         seconds = self.trouble.begin(now, reason)
         self._ledger.wait(job.id, reason, wall + seconds)
+        self._say_waits(job, reason, seconds)
+
+    @staticmethod
+    def _say_waits(job: Job, reason: str, seconds: float) -> None:
         log.warning(
             "photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1)
         )
+
+
+def _megabytes(job: Job) -> str:
+    return f"{job.snapshot.size / 1e6:,.1f} MB as a file"

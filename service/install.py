@@ -15,7 +15,7 @@ import worker
 from service.config import Config, load_config
 from service.disk import make_folder, part_path, sync_folder
 from service.starting import DEFAULT_CONFIG, ConfigFile
-from service.units import FILES, Program, notes, render
+from service.units import FILES, TIMER, UNIT, Program, notes, render
 from worker.errors import DeviceError
 
 OURS = "Written by `photochrom install"  # in each of the files, and so what may be replaced
@@ -50,14 +50,19 @@ def install(
             _put(path, texts.get(name))
     for note in (*notes(settings, program), *closed_folders(settings, program)):
         print(f"note: {note}")
+    if not settings.training.collections:
+        print(f"note: {NO_COLLECTIONS}")
     if not dry_run and prefix == Path("/"):
-        print("\nNow, as root:", *AFTER_INSTALL, sep="\n  ")
+        timer = (ENABLE_TIMER,) if settings.training.collections else ()
+        print("\nNow, as root:", *AFTER_INSTALL, *timer, sep="\n  ")
 
 
 @install_app.command()
 def uninstall(dry_run: DryRun = False, prefix: Prefix = Path("/")) -> None:
     """Remove the files that `install` wrote; photographs, the ledger and the user stay."""
     _refuse_strangers(prefix)
+    units = prefix / UNIT.parent
+    enabled = [name for name in BOOTED if any(units.glob(f"*.wants/{name}"))]
     found = [path for path in (prefix / name for name in FILES) if path.exists()]
     for path in found:
         print(f"{'would remove' if dry_run else 'removed'} {path}")
@@ -66,7 +71,9 @@ def uninstall(dry_run: DryRun = False, prefix: Prefix = Path("/")) -> None:
     if not found:
         print(f"nothing of photochrom is installed below {prefix}")
     elif not dry_run and prefix == Path("/"):
-        print("\nNow, as root:", *AFTER_UNINSTALL, sep="\n  ")
+        disable = [" ".join(("systemctl disable", *enabled))] if enabled else []
+        left = ("systemctl stop 'photochrom*'", *disable, "systemctl daemon-reload")
+        print("\nNow, as root:", *left, sep="\n  ")
 
 
 AFTER_INSTALL = (
@@ -75,7 +82,11 @@ AFTER_INSTALL = (
     "systemctl daemon-reload",
     "systemctl enable --now photochrom",
 )
-AFTER_UNINSTALL = ("systemctl stop photochrom", "systemctl daemon-reload")
+ENABLE_TIMER = "systemctl enable --now photochrom-train.timer"
+NO_COLLECTIONS = (
+    "photochrom-train.timer is not to be enabled: training.collections names no photographs"
+)
+BOOTED = (UNIT.name, TIMER.name)  # what `systemctl enable` may have linked to
 
 
 def this_program(config: Path) -> Program:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import structlog
 
-from service.inbox import snapshot
+from service.beneath import snapshot
 from service.ledger import Serving
 from service.pipeline import Colorist
 from service.stability import Snapshot

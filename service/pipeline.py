@@ -24,7 +24,7 @@ from service.delivery import Painter, Source, Target, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
-from service.originals import Originals, find_original, still_there
+from service.originals import Originals, open_scan, still_there
 from service.outbox import Delivered
 from service.places import Places
 from worker import scan
@@ -76,7 +76,8 @@ class Pipeline:
         ledger: where jobs come from and go to.
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
-        moved: told of each original that left the inbox.
+        moved: told of each original that left the inbox, or may have meanwhile.
+        tally: counts what becomes of photos.
 
     Attributes:
         held_up_by: why no new work begins, or "".
@@ -89,6 +90,7 @@ class Pipeline:
         colorist: Colorist,
         wake: Callable[[], None],
         moved: Callable[[Path], None] = lambda _path: None,
+        tally: Tally | None = None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
         self._config = config
@@ -104,7 +106,7 @@ class Pipeline:
         self._coloring: deque[_Batch] = deque()
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.held_up_by = ""
         self.places = Places(config.folders, config.limits.free_space)
         self.originals = Originals(config, self.places, moved, ledger.moved)
@@ -184,7 +186,10 @@ class Pipeline:
         batch = self._colorist.batch_size
         room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
         if not self._claimed and room > 0:
-            self._claimed.extend(self._ledger.claim(room, wall, in_flight=self._in_flight))
+            longest = self._config.retry.longest_wait
+            self._claimed.extend(
+                self._ledger.claim(room, wall, in_flight=self._in_flight, longest_wait=longest)
+            )
 
     def _start_reading(self) -> None:
         while (
@@ -211,15 +216,15 @@ class Pipeline:
             raise
 
     def _read_scan(self, job: Job) -> Scan:
-        if job.recolor:
-            path, looks = find_original(job, self._config)
-        else:
-            path, looks = self._config.inbox / job.path, job.snapshot
-        if not still_there(path, looks):
-            raise Changed
-        photo = scan.read(path, self._config.read_settings)
-        if not still_there(path, looks):
-            raise Changed
+        try:
+            file, looks = open_scan(job, self._config)
+        except FileNotFoundError as error:
+            raise Changed from error
+        with file:
+            path = Path(str(file.name))
+            photo = scan.read(path, self._config.read_settings, file)
+            if not still_there(path, looks):
+                raise Changed
         return photo
 
     def _collect_read(self, now: float, wall: float) -> None:
@@ -304,7 +309,7 @@ class Pipeline:
             job=job.id,
             path=job.path,
             output=job.output,
-            seconds=round(wall - (job.started_at or wall), 3),
+            seconds=round(max(0.0, wall - (job.started_at or wall)), 3),
             model=job.model,
         )
 

@@ -159,6 +159,12 @@ class Retry(Section):
         return min(self.longest_wait, self.first_wait * 2.0 ** min(faults, 32))
 
 
+class Bookkeeping(Section):
+    """How long the ledger remembers; time in days."""
+
+    forget_after: Annotated[float, Field(ge=0, description="a number of days, 0 for never")] = 0.0
+
+
 class Stop(Section):
     """How the daemon ends; time in seconds."""
 
@@ -188,3 +194,7 @@ class Training(Section):
     )
     validation_share: Share = _TRAIN.validation_share
     reference: Folder | None = Field(default=None, description="the path of a folder, or null")
+    collections: Annotated[
+        list[Folder], Field(description="a list of paths of folders, such as [/srv/color]")
+    ] = []
+    minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0

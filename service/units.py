@@ -15,9 +15,12 @@ from worker.errors import DeviceError
 
 UNIT = Path("etc/systemd/system/photochrom.service")
 GPU = Path("etc/systemd/system/photochrom.service.d/gpu.conf")
+TRAIN = Path("etc/systemd/system/photochrom-train.service")
+TRAIN_GPU = Path("etc/systemd/system/photochrom-train.service.d/gpu.conf")
+TIMER = Path("etc/systemd/system/photochrom-train.timer")
 USERS = Path("etc/sysusers.d/photochrom.conf")
 FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
-FILES = (UNIT, GPU, USERS, FOLDERS)  # below the root
+FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, USERS, FOLDERS)  # below the root
 
 STOP_MARGIN = 60.0  # seconds from the end of the stop time to the kill
 WATCHDOG = 300.0  # seconds without a sign of life, beside the stop time; a large file takes some
@@ -59,31 +62,74 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
     Raises:
         DeviceError: a path has control characters, or is not UTF-8.
     """
-    writable = writable_paths(config)
+    lines = [f"d {quoted(one)} :2770 :photochrom :photochrom\n" for one in config.folders.values()]
+    files = {
+        UNIT: _service(config, program),
+        TRAIN: _training(config, program),
+        TIMER: _template("photochrom-train.timer"),
+        USERS: _template("sysusers.conf"),
+        FOLDERS: _template("tmpfiles.conf") + "".join(lines),
+    }
+    card = _template("gpu.conf")
+    return {**files, GPU: card, TRAIN_GPU: card} if gpu else files
+
+
+def _service(config: Config, program: Program) -> str:
     protected = (program.config, *program.parts, *_credentials(config))
     used = (*config.folders.values(), *protected)
-    network = config.credentials.timestamp is not None
-    command = [quoted(program.command), "run", "--config", quoted(program.config)]
     values = {
         "config": quoted(program.config),
-        "command": " ".join(command).replace("$", "$$"),
+        "command": _command(program, "run"),
         "mounts": _listed(used),
+        "watchdog": f"{config.stop.within + WATCHDOG:.0f}",
+        "stop": f"{config.stop.within + STOP_MARGIN:.0f}",
+        "sandbox": _sandbox(
+            used,
+            writable_paths(config),
+            protected,
+            network=config.credentials.timestamp is not None,
+        ),
+    }
+    return Template(_template("photochrom.service")).substitute(values)
+
+
+def _training(config: Config, program: Program) -> str:
+    protected = (program.config, *program.parts, *_photographs(config))
+    used = (config.state, *protected)
+    values = {
+        "config": quoted(program.config),
+        "command": _command(program, "train", "--scheduled"),
+        "mounts": _listed(used),
+        "sandbox": _sandbox(used, [config.state], protected, network=False),
+    }
+    return Template(_template("photochrom-train.service")).substitute(values)
+
+
+def _sandbox(
+    used: Iterable[Path], writable: list[Path], protected: Iterable[Path], *, network: bool
+) -> str:
+    """Write the lines that both services have: who they are, and what they may touch.
+
+    Args:
+        used: all paths it needs.
+        writable: those it may write.
+        protected: those it may not, though they may lie in one of these.
+        network: whether it may use the network.
+    """
+    values = {
         "writable": _listed(writable),
         "readonly": _listed(path for path in protected if _below(path, writable)),
         "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
         "no_network": "no" if network else "yes",
         "ip_deny": "" if network else "any",
         "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK" if network else "AF_UNIX",
-        "watchdog": f"{config.stop.within + WATCHDOG:.0f}",
-        "stop": f"{config.stop.within + STOP_MARGIN:.0f}",
     }
-    lines = [f"d {quoted(one)} :2770 :photochrom :photochrom\n" for one in config.folders.values()]
-    files = {
-        UNIT: Template(_template("photochrom.service")).substitute(values),
-        USERS: _template("sysusers.conf"),
-        FOLDERS: _template("tmpfiles.conf") + "".join(lines),
-    }
-    return {**files, GPU: _template("gpu.conf")} if gpu else files
+    return Template(_template("sandbox.conf")).substitute(values).rstrip()
+
+
+def _command(program: Program, *words: str) -> str:
+    line = [quoted(program.command), *words, "--config", quoted(program.config)]
+    return " ".join(line).replace("$", "$$")
 
 
 def writable_paths(config: Config) -> list[Path]:
@@ -134,6 +180,12 @@ def quoted(path: Path) -> str:
     for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(sign, written)
     return f'"{text}"'
+
+
+def _photographs(config: Config) -> list[Path]:
+    """List what a training reads."""
+    reference = config.training.reference
+    return [*config.training.collections, *([reference] if reference else [])]
 
 
 def _credentials(config: Config) -> list[Path]:

@@ -93,6 +93,7 @@ TOP_LEVEL = {
 STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.pipeline",
     "service.daemon",
+    "service.intake",
     "service.watcher",
     "service.supervisor",
     "service.cli",
@@ -103,6 +104,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.recolor",
     "service.retry",
     "service.questions",
+    "service.retention",
     "service.verify",
     "service.fixity",
 }
@@ -116,6 +118,8 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.model_watch",
     "service.pipeline",
     "service.pulse",
+    "service.retention",
+    "service.reload",
     "service.serving",
     "service.training",
 }
