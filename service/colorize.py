@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from service import inbox, outbox
+from service.colorist import Colorist
 from service.config import Config
 from service.delivery import Source, deliver
 from service.disk import fitting_name
-from service.pipeline import THREADS, Colorist
+from service.pipeline import THREADS
 from service.progress import Report
 from service.sidecar import sidecar_name
 from worker import scan

@@ -17,12 +17,13 @@ from types import FrameType
 import structlog
 
 from service import inbox, outbox
+from service.colorist import Colorist
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
 from service.notify import Notifier
-from service.pipeline import Colorist, Pipeline
+from service.pipeline import Pipeline
 from service.progress import Report
 from service.pulse import Pulse
 from service.sidecar import sidecar_name
@@ -178,6 +179,7 @@ class Daemon:
             self._pulse.step(time.monotonic())
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
+        self._pulse.close()
         done = not self.pipeline.busy
         if done:
             self.pipeline.close()

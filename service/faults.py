@@ -23,6 +23,7 @@ class Tally:
 
     finished: int = 0
     rejected: int = 0
+    pixels: int = 0  # of those that were finished
 
 
 class Trouble:
@@ -33,9 +34,11 @@ class Trouble:
         self._retry = retry
         self.faults = 0
         self.until = 0.0
+        self.reason = ""
 
-    def begin(self, now: float) -> float:
+    def begin(self, now: float, reason: str) -> float:
         """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
+        self.reason = reason
         if now >= self.until:
             self.until = now + self._retry.wait_after(self.faults)
             self.faults += 1
@@ -43,7 +46,7 @@ class Trouble:
 
     def end(self) -> None:
         """Something works again."""
-        self.faults, self.until = 0, 0.0
+        self.faults, self.until, self.reason = 0, 0.0, ""
 
 
 class Faults:
@@ -120,12 +123,9 @@ class Faults:
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so everything waits a while."""
-        seconds = self.trouble.begin(now)
-        self._ledger.wait(job.id, str(error) or repr(error), wall + seconds)
+        reason = str(error) or repr(error)
+        seconds = self.trouble.begin(now, reason)
+        self._ledger.wait(job.id, reason, wall + seconds)
         log.warning(
-            "photo.waits",
-            job=job.id,
-            path=job.path,
-            reason=str(error) or repr(error),
-            seconds=round(seconds, 1),
+            "photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1)
         )

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
-from service.database import Database, LedgerError
+from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus
 from service.questions import Questions
 from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK
@@ -50,14 +50,22 @@ class Ledger(Questions):
     ledger is damaged, and ValueError for a job that is not where the drawing above has it.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the ledger; one to write is made when missing, in a folder that exists."""
-        super().__init__(Database(path, read_only=read_only))
+    def __init__(
+        self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
+    ) -> None:
+        """Open the ledger; one to write is made when missing, in a folder that exists.
+
+        Args:
+            path: the file.
+            read_only: to look at one that exists.
+            wait: seconds, for another process that holds it.
+        """
+        super().__init__(Database(path, read_only=read_only, wait=wait))
 
     @classmethod
-    def open_read_only(cls, path: Path) -> Self:
+    def open_read_only(cls, path: Path, wait: float = LONGEST_LOCK_WAIT) -> Self:
         """Open a ledger that exists, to look at it while a daemon works with it."""
-        return cls(path, read_only=True)
+        return cls(path, read_only=True, wait=wait)
 
     @property
     def outdated(self) -> bool:

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple, Protocol
 
 import structlog
 
+from service.colorist import Colorist
 from service.inbox import snapshot
 from service.ledger import Serving
-from service.pipeline import Colorist
 from service.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.promotions import PROMOTIONS_FILE

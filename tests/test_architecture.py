@@ -60,6 +60,7 @@ HOMES = {
         "service.starting",
     },
     "bagit": {"service.bag"},
+    "prometheus_client": {"service.metrics"},
     "lxml": {"worker.xmp", "worker.containers.long_xmp"},
     "c2pa": {"worker.credentials"},
     "PIL": {"worker.containers", "worker.formats", "worker.mark", "worker.profiles"},
@@ -107,6 +108,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
 }
 HEAVY = {"tensorflow", "keras", "cv2", "PIL", "numpy"}
 AT_WORK = {  # rule 2: what the command line imports only where it colors or trains
+    "service.colorist",
     "service.colorize",
     "service.daemon",
     "service.delivery",
