@@ -19,6 +19,7 @@ import structlog
 from service import inbox, outbox
 from service.colorist import Colorist
 from service.config import Config
+from service.faults import ended_the_process
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
@@ -120,8 +121,7 @@ class Daemon:
         )
         self.ledger.serve(self._serving)
         for job in self.ledger.exhausted(self.config.retry.attempts):
-            reason = f"photochrom was ended {job.attempts} times while it worked on this photo"
-            self.pipeline.reject(job, reason, now, wall)
+            self.pipeline.reject(job, ended_the_process(job), now, wall)
         self.watcher.start(now)
         self._notifier.ready()
 

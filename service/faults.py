@@ -9,6 +9,7 @@ from service.ledger import Ledger
 from service.originals import Originals
 from service.sections import Retry
 from worker.errors import DeviceError, ScanError
+from worker.memory import is_short
 
 log = structlog.get_logger()
 
@@ -49,6 +50,16 @@ class Trouble:
         self.faults, self.until, self.reason = 0, 0.0, ""
 
 
+def ended_the_process(job: Job) -> str:
+    """Say, for the archivist, why a job is given up in whose work the process ended each time."""
+    return (
+        f"photochrom was ended {job.attempts} times while it worked on this photo"
+        f" ({_megabytes(job)}): its decoder crashed, or memory ran out and the system ended"
+        " photochrom for it (journalctl -k tells). Give photochrom more memory and have the photo"
+        f" tried again (photochrom retry {job.id}), or save the scan anew"
+    )
+
+
 class Faults:
     """Settles jobs that did not come to their end.
 
@@ -84,7 +95,9 @@ class Faults:
         elif isinstance(error, Changed):
             self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
             log.info("photo.changed", job=job.id, path=job.path)
-        elif isinstance(error, OSError | DeviceError | MemoryError):
+        elif is_short(error):
+            self._try_alone(job, error, now, wall)
+        elif isinstance(error, OSError | DeviceError):
             self._wait(job, error, now, wall)
         else:
             # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
@@ -121,11 +134,40 @@ class Faults:
         log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
         self._originals.reject(job, reason, now)
 
+    def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Put a job back for want of memory; its attempt counts, so that it comes alone next.
+
+        Everything waits, since it may be another program that has the memory. But a photo that did
+        not fit on its last attempt, alone, must not stop the line.
+        """
+        told = str(error) if type(error) is MemoryError else ""  # by `worker.scan.read`
+        size = " and ".join(filter(None, (told, _megabytes(job))))
+        if job.attempts >= self._retry.attempts:
+            reason = (
+                f"this machine's memory did not suffice for it in {job.attempts} attempts, the last"
+                f" time alone: it has {size}. Give photochrom more memory and have it tried again"
+                f" (photochrom retry {job.id}), or save the scan smaller or in parts"
+            )
+            self.reject(job, reason, now, wall)
+            return
+        reason = f"too little memory for a photo of {size}"
+        seconds = self.trouble.begin(now, reason)
+        self._ledger.again(job.id, reason, wall + seconds)
+        self._say_waits(job, reason, seconds)
+
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so everything waits a while."""
         reason = str(error) or repr(error)
         seconds = self.trouble.begin(now, reason)
         self._ledger.wait(job.id, reason, wall + seconds)
+        self._say_waits(job, reason, seconds)
+
+    @staticmethod
+    def _say_waits(job: Job, reason: str, seconds: float) -> None:
         log.warning(
             "photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1)
         )
+
+
+def _megabytes(job: Job) -> str:
+    return f"{job.snapshot.size / 1e6:,.1f} MB as a file"

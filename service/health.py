@@ -15,7 +15,8 @@ class Signs(NamedTuple):
     """What the daemon sees of itself.
 
     Attributes:
-        rescan_age: seconds since the last full look through the inbox was over.
+        rescan_age: seconds since the last full look through the inbox was over, or since the next
+            one came on, which may take long.
         rescan_every: seconds between two of them, as is set.
         still: seconds since the work last moved, though there is some.
         longest_wait: seconds a batch may wait for more photos, as is set.

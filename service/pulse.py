@@ -140,6 +140,9 @@ class Pulse:
             oldest_waiting=oldest.queued_at if oldest else None,
             in_work=longest_first(in_hand, wall),
             rescanned=wall - (now - self._watcher.rescanned_at),
+            rescan_seconds=self._watcher.rescan_seconds,
+            overflows=self._watcher.overflows,
+            rebuilt=self._watcher.rebuilt,
             free=free_bytes(self._config.folders),
             finished=tally.finished,
             rejected=tally.rejected,
@@ -149,7 +152,7 @@ class Pulse:
 
     def _signs(self, now: float, held_up: str, *, orphans: int) -> Signs:
         return Signs(
-            rescan_age=now - self._watcher.rescanned_at,
+            rescan_age=now - self._watcher.rescan_moved_at,
             rescan_every=self._config.watch.rescan,
             still=self._pipeline.still(now),
             longest_wait=self._config.batch.longest_wait,
@@ -159,5 +162,5 @@ class Pulse:
             tried_again=self._pipeline.tried_again(now),
             idle=0.0 if self._idle_since is None else now - self._idle_since,
             orphans=orphans,
-            remarks=self._metrics.faults,
+            remarks=tuple(filter(None, (self._watcher.unannounced, *self._metrics.faults))),
         )

@@ -6,44 +6,21 @@ Each step: keep the observer alive, rescan or take the hints, tell of what has b
 """
 
 import os
-import threading
-import warnings
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import structlog
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserver
 
 from service.inbox import eligible, find, has_writer, snapshot
-from service.mounts import is_network_file_system
+from service.observer import Hints
 from service.stability import Snapshot, StabilityTracker
+from service.supervisor import Polling, Supervisor
 
-Polling = Literal["auto", "always", "never"]
-
-MOST_HINTS = 10_000  # beyond it a rescan is cheaper
-MOST_TOLD_IN_A_STEP = 16  # so that a full inbox does not keep the daemon from its other work
+MOST_LOOKED_AT_IN_A_STEP = 1_000  # so that a full inbox does not keep the daemon
+MOST_TOLD_IN_A_STEP = 16  # from its other work
 POLL_EVERY = 5.0  # seconds
-FIRST_REPAIR = 1.0  # seconds until a dead observer is built again; doubled each time it dies
-LONGEST_REPAIR = 60.0  # seconds; an observer that lived longer was well
-
-_EVENTS: list[type[FileSystemEvent]] = [
-    *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
-    *(DirCreatedEvent, DirMovedEvent),
-]
 
 log = structlog.get_logger()
 
@@ -65,7 +42,9 @@ class Watcher:
 
     Attributes:
         found_one: called for each file that a rescan finds, since a rescan may take long.
-        rescanned_at: when the last rescan was, even one that could not read the inbox.
+        rescanned_at: when the last rescan ended, even one that could not read the inbox.
+        rescan_moved_at: when a rescan last found a file, or ended.
+        rescan_seconds: how long the last one took that read all of it.
         sees_inbox: whether the inbox could be read when it was last looked at.
     """
 
@@ -83,29 +62,25 @@ class Watcher:
         """Nothing is watched before `start`."""
         self._inbox = inbox
         self._rescan_every = rescan
-        self._polling = polling
         self._on_stable = on_stable
         self.found_one: Callable[[], None] = lambda: None
-        self._poll = poll
-        self._hints = _Hints(wake)
+        self._hints = Hints(wake)
+        self._supervisor = Supervisor(inbox, self._hints, polling, poll)
         self._tracker = StabilityTracker(settle)
         self._told: dict[Path, Snapshot] = {}  # of the files that are still there
         self._rescan_at = 0.0
-        self.rescanned_at = 0.0
+        self._walk: Iterator[Path] | None = None  # of the rescan that goes on
+        self._seen: set[Path] = set()  # by it
+        self._walked = 0.0  # seconds it took so far
+        self.rescanned_at = self.rescan_moved_at = 0.0
+        self.rescan_seconds = 0.0
         self.sees_inbox = True
-        self._observer: BaseObserver | None = None
-        self._watched: tuple[int, int] | None = None  # device and inode of the watched folder
-        self._asks_writers = False
-        self._missing = False
-        self._broken = False
-        self._built_at = float("-inf")
-        self._repair_at = float("-inf")
-        self._repair_wait = FIRST_REPAIR
+        self._unreadable = False  # and that was told
 
     def start(self, now: float) -> None:
         """Begin to watch; the first `step` scans what is there already."""
-        self._rescan_at = self.rescanned_at = now
-        self._keep_observing(now)
+        self._rescan_at = self.rescanned_at = self.rescan_moved_at = now
+        self._supervisor.keep(now)
 
     def step(self, now: float) -> None:
         """Do what is to do now.
@@ -113,121 +88,93 @@ class Watcher:
         Raises:
             Exception: whatever `on_stable` raises.
         """
-        self._keep_observing(now)
-        if now >= self._rescan_at or self._hints.overflowed:
-            self._rescan(now)
+        if self._supervisor.keep(now) or self._hints.overflowed:
+            self._rescan_at = min(self._rescan_at, now)
+        self.sees_inbox = self.sees_inbox and not self._supervisor.missing
+        if self._walk is None and now >= self._rescan_at:
+            self._begin_rescan(now)
+        if self._walk is not None:
+            self._go_on(self._walk, now)
         for path in self._hints.take():
             self._follow(path, now)
         self._tell(now)
 
     def next_due(self, now: float) -> float:
         """Seconds until a step is useful though nothing wakes the daemon; 0 when it is now."""
-        dues = [self._rescan_at - now]
-        if self._observer is None:
-            dues.append(self._repair_at - now)
-        settling = self._tracker.next_due(now)
-        if settling is not None:
-            dues.append(settling)
-        return max(0.0, min(dues))
+        if self._walk is not None:
+            return 0.0
+        observing, settling = self._supervisor.next_due(now), self._tracker.next_due(now)
+        dues = (self._rescan_at - now, observing, settling)
+        return max(0.0, min(due for due in dues if due is not None))
 
     def settled(self, now: float) -> bool:
         """Whether all that is in the inbox was looked at and no file is waiting to be stable."""
-        return now < self._rescan_at and not self._hints.any and not self._tracker.waiting
+        looked = self._walk is None and now < self._rescan_at
+        return looked and not self._hints.any and not self._tracker.waiting
 
     def emitters_alive(self) -> bool:
         """Whether hints can come; without them only rescans find files."""
-        if self._observer is None or not self._observer.is_alive():
-            return False
-        emitters = self._observer.emitters
-        return bool(emitters) and all(emitter.is_alive() for emitter in emitters)
+        return self._supervisor.alive
+
+    @property
+    def unannounced(self) -> str:
+        """Which part of the inbox is not watched, why, and what to do; "" where all is."""
+        return self._supervisor.unannounced
+
+    @property
+    def overflows(self) -> int:
+        """How often announcements were lost because there were too many; each brought a rescan."""
+        return self._hints.overflows
+
+    @property
+    def rebuilt(self) -> int:
+        """How many observers were built in place of one that had died."""
+        return self._supervisor.rebuilt
 
     def stop(self) -> None:
         """Stop watching; what is still settling is found again by the next start."""
-        if self._observer is not None:
-            observer, self._observer = self._observer, None
-            _end(observer)
+        self._supervisor.stop()
 
     def forget(self, path: Path) -> None:
         """Take a file for unknown, as when it was moved away: if it comes back, it is told of."""
         self._tracker.forget(path)
         self._told.pop(path, None)
 
-    # The observer
-
-    def _keep_observing(self, now: float) -> None:
-        """Build the observer where there is none, or none that lives and watches this inbox."""
-        folder = self._identity()
-        if self._observer is not None and (folder != self._watched or not self.emitters_alive()):
-            self.stop()
-            if now - self._built_at > LONGEST_REPAIR:
-                self._repair_wait = FIRST_REPAIR
-            self._put_off_repair(now)
-        self.sees_inbox = self.sees_inbox and folder is not None
-        if folder is None and not self._missing:
-            log.error("watch.inbox_missing", inbox=self._inbox)
-        elif folder is not None and self._missing:
-            log.info("watch.inbox_found", inbox=self._inbox)
-            self._rescan_at = self._repair_at = now
-        self._missing = folder is None
-        if self._observer is None and now >= self._repair_at:
-            if folder is None:
-                self._put_off_repair(now)
-            else:
-                self._observe(folder, now)
-
-    def _observe(self, folder: tuple[int, int], now: float) -> None:
-        repaired = self._built_at > float("-inf")
-        network = is_network_file_system(self._inbox)
-        polling = self._polling == "always" or (self._polling == "auto" and network)
-        # It warns of folders made while it looks at them, with all its watches; that is harmless.
-        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-        try:
-            self._observer = _observer(self._inbox, self._hints, self._poll if polling else None)
-        except OSError as error:
-            if not self._broken:
-                reason = f"{error.strerror}; new files are found by the rescans only"
-                log.warning("watch.unavailable", inbox=self._inbox, reason=reason)
-            self._broken = True
-            self._put_off_repair(now)
-            return
-        self._broken = False
-        self._watched, self._asks_writers = folder, not network
-        self._built_at = now
-        if repaired:
-            self._rescan_at = now  # for what came in between
-            log.warning("watch.rebuilt", inbox=self._inbox, polling=polling)
-
-    def _put_off_repair(self, now: float) -> None:
-        self._repair_at = now + self._repair_wait
-        self._repair_wait = min(2 * self._repair_wait, LONGEST_REPAIR)
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = self._inbox.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    # The files
-
-    def _rescan(self, now: float) -> None:
+    def _begin_rescan(self, now: float) -> None:
         self._rescan_at = now + self._rescan_every
-        self.rescanned_at = now
-        self._hints.take()  # the rescan sees what they were about
-        found = []
+        self._supervisor.watch_the_rest(now)
+        self._hints.overflowed = False  # from here on, one brings another rescan
+        self._hints.take()  # this one sees what they were about
+        self._walk, self._seen, self._walked = find(self._inbox), set(), 0.0
+
+    def _go_on(self, walk: Iterator[Path], now: float) -> None:
+        """Look at some more files; with the last one, also at those that were not found again."""
+        began = time.perf_counter()
+        count = 0
         try:
-            for path in find(self._inbox):
-                found.append(path)
+            for path in islice(walk, MOST_LOOKED_AT_IN_A_STEP):
+                count += 1
+                self._seen.add(path)
+                self._look_at(path, now)
                 self.found_one()
-            self.sees_inbox = True
         except OSError as error:
-            self.sees_inbox = False
-            if not self._missing:
+            if not self._unreadable and not self._supervisor.missing:
                 log.warning("watch.unreadable", inbox=self._inbox, reason=error.strerror)
+                self._unreadable = True
+            self._end_rescan(now, sees_inbox=False)
             return
-        gone = (self._told.keys() | self._tracker.paths).difference(found)
-        for path in (*gone, *found):
-            self._look_at(path, now)
+        self._walked += time.perf_counter() - began
+        self.rescan_moved_at = now
+        if count < MOST_LOOKED_AT_IN_A_STEP:
+            for path in (self._told.keys() | self._tracker.paths) - self._seen:
+                self._look_at(path, now)
+            self.rescan_seconds, self._unreadable = self._walked, False
+            self._end_rescan(now, sees_inbox=True)
+
+    def _end_rescan(self, now: float, *, sees_inbox: bool) -> None:
+        self.rescanned_at = self.rescan_moved_at = now
+        self.sees_inbox = sees_inbox
+        self._walk, self._seen = None, set()
 
     def _follow(self, hint: Path, now: float) -> None:
         """Look at what a hint is about: a file, or all files in a folder."""
@@ -265,58 +212,4 @@ class Watcher:
             self._told[path] = looks
 
     def _has_writer(self, path: Path, looks: Snapshot) -> bool:
-        """Ask only for files on the inbox's own local disk; a share mounted in it cannot tell."""
-        ours = self._watched is not None and looks.device == self._watched[0]
-        return self._asks_writers and ours and has_writer(path)
-
-
-class _Hints(FileSystemEventHandler):
-    """Paths of which something was announced; never raises, or watchdog's threads would die."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._paths: set[Path] = set()
-        self.overflowed = False
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        moved = isinstance(event, FileMovedEvent | DirMovedEvent)
-        path = Path(os.fsdecode(event.dest_path if moved else event.src_path))
-        with self._lock:
-            if len(self._paths) < MOST_HINTS:
-                self._paths.add(path)
-            else:
-                self.overflowed = True
-        # A file that is being written is announced a thousand times a second, and can wait.
-        if not isinstance(event, FileModifiedEvent):
-            self._wake()
-
-    @property
-    def any(self) -> bool:
-        """Whether there is a hint."""
-        return bool(self._paths) or self.overflowed
-
-    def take(self) -> list[Path]:
-        """Return the hints and forget them, and the overflow."""
-        with self._lock:
-            paths, self._paths, self.overflowed = self._paths, set(), False
-        return sorted(paths)
-
-
-def _observer(inbox: Path, hints: _Hints, poll: float | None) -> BaseObserver:
-    """Return an observer at work; raises OSError where the system does not let it."""
-    observer: BaseObserver = Observer() if poll is None else PollingObserver(timeout=poll)
-    try:
-        # The slash at the end: should the inbox be a symlink, what it leads to is watched.
-        observer.schedule(hints, os.path.join(inbox, ""), recursive=True, event_filter=_EVENTS)  # noqa: PTH118
-        observer.start()
-    except BaseException:  # whatever ended it, no thread may stay behind; it goes on up
-        _end(observer)
-        raise
-    return observer
-
-
-def _end(observer: BaseObserver) -> None:
-    observer.stop()
-    if observer.ident is not None:
-        observer.join()
+        return self._supervisor.asks_writers_on(looks.device) and has_writer(path)

@@ -48,7 +48,7 @@ IMPURE = {
     "shutil",
 }
 HOMES = {
-    "watchdog": {"service.watcher"},
+    "watchdog": {"service.observer"},
     "sqlite3": {"service.database"},
     "yaml": {"service.config"},
     "typer": {
@@ -95,6 +95,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.pipeline",
     "service.daemon",
     "service.watcher",
+    "service.supervisor",
     "service.cli",
     "service.status",
     "service.ledger",

@@ -22,6 +22,7 @@ from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, 
 from worker.containers.picture import Bands, Metadata, Picture
 from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, Kind
+from worker.memory import is_short, suffices_for
 from worker.settings import ReadSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ ADDRESS = re.compile(r" ?<[^>]*>")  # of a Python object
 LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24}  # bytes
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
+SAMPLES_OF_A_HEADER = 1 << 20  # what reading one may need memory for, at the most
 # What decoders raise on damaged data, as their documentation and their fuzzers show. The disk's own
 # faults are DeviceErrors by then (`_Disk`), so an OSError is the decoder's complaint.
 DECODER_ERRORS = (
@@ -92,6 +94,7 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
     Raises:
         ScanError: with the reason, when the file is not such an image.
         DeviceError: when the disk fails while it is read.
+        MemoryError: when there is too little memory to tell whether it can be decoded.
         FileNotFoundError: when it is gone.
         OSError: when it cannot be opened.
     """
@@ -106,12 +109,12 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
         raise ScanError("the file may not be read: its permissions refuse it") from error
     with _Buffered(disk) as file:
         _check_content(file, kind)
-        with _damage_is_the_files_fault():
+        with _damage_is_the_files_fault(SAMPLES_OF_A_HEADER):
             pictures = READERS[kind](file, settings)
         yield (
             kind,
             [
-                replace(one, bands=_guarded(one.bands), metadata=_bounded(one.metadata))
+                replace(one, bands=_guarded(one), metadata=_bounded(one.metadata))
                 for one in pictures
             ],
         )
@@ -147,19 +150,26 @@ def _bounded(metadata: Metadata) -> Metadata:
     return replace(metadata, **kept, lost=tuple(lost))
 
 
-def _guarded(bands: Bands) -> Bands:
+def _guarded(picture: Picture) -> Bands:
+    samples = picture.height * picture.width * (picture.samples + picture.alpha)
+
     def guarded() -> Iterator[Pixels]:
-        with _damage_is_the_files_fault():
-            yield from bands()
+        with _damage_is_the_files_fault(samples):
+            yield from picture.bands()
 
     return guarded
 
 
 @contextmanager
-def _damage_is_the_files_fault() -> Iterator[None]:
+def _damage_is_the_files_fault(samples: int) -> Iterator[None]:
+    """Call a decoder's complaint damage, unless it may be for want of memory or of threads."""
     try:
         yield
     except DECODER_ERRORS as error:
+        if is_short(error) or not suffices_for(samples):
+            raise MemoryError from error
+        if "start new thread" in str(error):
+            raise DeviceError(f"the image cannot be decoded now: {error}") from error
         raise ScanError(
             f"the image is damaged or cut short and cannot be decoded{_words(error)}"
         ) from error

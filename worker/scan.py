@@ -26,6 +26,7 @@ from worker.untoning import untoned, usable_profile
 SIDEWAYS = {5, 6, 7, 8}  # orientations that swap the sides
 SMALL_SIDE = 512  # pixels; no render size is larger
 LARGE = 64_000_000  # pixels; scans above are decoded one at a time, so that their memory never adds
+OUT_OF_MEMORY = -4  # as OpenCV says it (cv::Error::StsNoMem)
 _ONE_LARGE = threading.Lock()
 
 
@@ -97,13 +98,19 @@ def read(path: Path, settings: ReadSettings) -> Scan:
     Raises:
         ScanError: with the reason, when the file is no such photograph or one of its pages is none.
         DeviceError: when the disk fails while pixels are read.
+        MemoryError: when it does not fit into memory now; the text tells how large it is.
         FileNotFoundError: when it is gone.
         OSError: when the disk fails before.
     """
     with opened(path, settings) as (kind, pictures):
         size = sum(picture.height * picture.width for picture in pictures)
-        with _ONE_LARGE if size > LARGE else nullcontext():
-            pages = tuple(_page(pictures, number) for number in range(len(pictures)))
+        try:
+            with _ONE_LARGE if size > LARGE else nullcontext():
+                pages = tuple(_page(pictures, number) for number in range(len(pictures)))
+        except (MemoryError, cv2.error) as error:
+            if isinstance(error, cv2.error) and error.code != OUT_OF_MEMORY:
+                raise
+            raise MemoryError(f"{size / 1e6:,.1f} megapixels") from error
     return Scan(pages, kind, path)
 
 

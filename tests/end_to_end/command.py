@@ -13,6 +13,7 @@ from typing import Any, Self
 from tests.images import Array, gray_scene, save
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).parents[2]
 PHOTOCHROM = Path(sys.executable).with_name("photochrom")
 PATIENCE = 120.0  # seconds; TensorFlow alone takes ten to start on a busy machine
 HASTY = """
@@ -48,26 +49,49 @@ class Home:
         save(outside, gray_scene(64, 80) if pixels is None else pixels, **options)
         return outside.rename(path)
 
-    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> "Command":
+    def start(
+        self,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        program: Sequence[str | Path] = (PHOTOCHROM,),
+    ) -> "Command":
         """Start a command here."""
-        return Command(self.folder, arguments, prefix)
+        return Command(self.folder, arguments, prefix, program)
 
 
 class Command:
     """One run of `photochrom`, ended at the latest when its block is left."""
 
-    def __init__(self, folder: Path, arguments: Sequence[str], prefix: Sequence[str] = ()) -> None:
-        """Start it, with its output going into files."""
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        prefix: Sequence[str] = (),
+        program: Sequence[str | Path] = (PHOTOCHROM,),
+    ) -> None:
+        """Start it, with its output going into files.
+
+        Args:
+            folder: where it works, with its config.yaml, unless the prefix leads elsewhere.
+            arguments: of the program.
+            prefix: what runs it.
+            program: `photochrom`, or one that takes its place.
+        """
         number = len(list(folder.glob("log-*")))
         self._log, self._out = folder / f"log-{number}", folder / f"out-{number}"
         with self._log.open("wb") as log, self._out.open("wb") as out:
             self.process = subprocess.Popen(
-                [*prefix, PHOTOCHROM, *arguments],
+                [*prefix, *program, *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
-                env={**as_in_a_shell(), "PYTHONUNBUFFERED": "1"},
+                env={
+                    **as_in_a_shell(),
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONPATH": str(ROOT),
+                    "PHOTOCHROM_CONFIG": str(folder / "config.yaml"),
+                },
             )
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import inbox, watcher
+from service import inbox, observer
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
@@ -356,7 +356,7 @@ class TestWatching:
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A lost event delays a photo to the next rescan, and no longer."""
-        monkeypatch.setattr(watcher._Hints, "dispatch", lambda _self, _event: None)
+        monkeypatch.setattr(observer.Hints, "dispatch", lambda _self, _event: None)
         daemon = place.daemon()
         daemon.startup()
         start = time.monotonic()

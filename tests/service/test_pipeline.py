@@ -397,19 +397,6 @@ class TestTheMachinesFault:
 
         assert ["a.png"] == line.files()["outbox"]
 
-    def test_too_little_memory_makes_photos_wait(self, line: Line) -> None:
-        """While they are painted, and in the batch."""
-        line.colorist.faults.append(MemoryError())
-        line.colorist.paint_faults.append(MemoryError())
-        job = line.drop("a.png")
-        for _ in range(2):
-            line.run()
-            line.now += 35.0
-        assert 2 == line.job(job.id).waits
-        line.run()
-
-        assert ["a.png"] == line.files()["outbox"]
-
     @pytest.mark.parametrize("fate", ["archived", "rejected"])
     def test_an_original_that_cannot_be_moved_is_moved_later(
         self, line: Line, monkeypatch: pytest.MonkeyPatch, fate: str
@@ -476,6 +463,110 @@ class TestTheMachinesFault:
             "rejected": ["b.png", "b.png.reason.txt"],
         } == line.files()
         assert (1, 1) == (line.pipeline.tally.finished, line.pipeline.tally.rejected)
+
+
+class TestTooLittleMemory:
+    """Another program may have it, or the photo is too large: it comes alone, but not for ever."""
+
+    @pytest.mark.parametrize("where", ["read", "predict", "paint"])
+    def test_a_photo_that_never_fits_is_rejected_in_plain_words(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch, where: str
+    ) -> None:
+        """After the last attempt, with its size and what to do; the others are delivered."""
+        _hungry(line, monkeypatch, where)
+        big = line.drop("big.png", gray_scene(48, 40))
+        line.drop("a.png")
+        line.drop("b.png", gray_scene(24, 32, seed=2))
+        for _ in range(3):
+            line.run()
+            line.now += 35.0
+
+        assert ["a.png", "b.png"] == line.files()["outbox"]
+        assert ["big.png", "big.png.reason.txt"] == line.files()["rejected"]
+        reason = (line.config.rejected / "big.png.reason.txt").read_text()
+        assert "this machine's memory did not suffice for it in 3 attempts" in reason
+        assert "0.0 MB as a file" in reason
+        assert f"photochrom retry {big.id}" in reason
+        assert ("2.5 megapixels" in reason) == (where == "read")
+
+    def test_it_is_tried_again_after_the_wait_and_alone(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With nothing else in memory, so that the last attempt is a fair one."""
+        _hungry(line, monkeypatch, "predict")
+        job = line.drop("big.png", gray_scene(48, 40))
+        line.drop("a.png")
+        with capture_logs() as logs:
+            line.run()
+
+        assert (1, 0) == (line.job(job.id).attempts, line.job(job.id).waits)
+        assert 1010.0 == line.job(job.id).not_before
+        waits = [entry for entry in logs if entry["event"] == "photo.waits"]
+        assert "too little memory for a photo of 0.0 MB as a file" == waits[0]["reason"]
+
+        line.now += 10.0
+        line.colorist.batches.clear()
+        line.run()
+
+        assert 1 == line.colorist.batches[0]
+
+    def test_memory_that_is_there_again_is_enough(self, line: Line) -> None:
+        """The photo is delivered, and its attempts are forgotten with the fault."""
+        line.colorist.faults.append(MemoryError())
+        line.colorist.paint_faults.append(OSError(errno.ENOMEM, "Cannot allocate memory"))
+        line.drop("a.png")
+        for _ in range(3):
+            line.run()
+            line.now += 35.0
+
+        assert ["a.png"] == line.files()["outbox"]
+        assert 0 == line.pipeline.faults
+
+    def test_a_device_without_room_for_one_photo_rejects_none(self, line: Line) -> None:
+        """Every photo is of one size to the device, so that it is never the photo's fault."""
+        line.colorist.faults.extend(DeviceError("too little memory for one photo") for _ in "12345")
+        job = line.drop("a.png")
+        for _ in range(5):
+            line.run()
+            line.now += 35.0
+
+        assert (JobStatus.QUEUED, 0, 5) == (
+            line.job(job.id).status,
+            line.job(job.id).attempts,
+            line.job(job.id).waits,
+        )
+
+        line.run()
+
+        assert ["a.png"] == line.files()["outbox"]
+
+
+def _hungry(line: Line, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Let a photo of 48 x 40 not fit into memory where it is read, predicted or painted."""
+    read, predict, paint = scan.read, line.colorist.predict, line.colorist.paint
+
+    def hungry_read(path: Path, settings: ReadSettings) -> scan.Scan:
+        if path.name == "big.png":
+            raise MemoryError("2.5 megapixels")
+        return read(path, settings)
+
+    def hungry_predict(pages: Any) -> Any:
+        line.colorist.batches.append(len(pages))
+        if any(page.gray.shape[0] == 48 for page in pages):
+            raise MemoryError
+        return predict(pages)
+
+    def hungry_paint(photo: scan.Scan, *rest: Any) -> Any:
+        if photo.pages[0].gray.shape[0] == 48:
+            raise MemoryError
+        return paint(photo, *rest)
+
+    if where == "read":
+        monkeypatch.setattr(scan, "read", hungry_read)
+    elif where == "predict":
+        monkeypatch.setattr(line.colorist, "predict", hungry_predict)
+    else:
+        monkeypatch.setattr(line.colorist, "paint", hungry_paint)
 
 
 class TestFaultsNobodyForesaw:

@@ -104,7 +104,7 @@ def test_a_device_that_hangs_starves_the_watchdog(watched: Watched) -> None:
     with capture_logs() as logs:
         watched.daemon._pulse.step(now + 20.0)
         for later in (PATIENCE + 10, PATIENCE + 30):
-            watched.daemon.watcher.rescanned_at = now + later
+            watched.daemon.watcher.rescan_moved_at = now + later
             watched.daemon._pulse.step(now + later)
     fed, *starved = watched.heard()
 

@@ -15,9 +15,10 @@ from watchdog.events import (
     FileModifiedEvent,
     FileMovedEvent,
 )
-from watchdog.observers.polling import PollingObserver
+from watchdog.observers.api import EventEmitter
 
-from service import watcher as subject
+from service import observer, supervisor, watcher
+from service.observer import Hints, Observer
 from service.stability import Snapshot
 from service.watcher import Watcher
 from tests.waiting import wait_until
@@ -94,11 +95,23 @@ def deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
-    monkeypatch.setattr(subject, "_observer", refuse)
+    monkeypatch.setattr(supervisor, "Observer", refuse)
     (tmp_path / "inbox").mkdir()
     scene = Scene(tmp_path / "inbox")
     yield scene
     scene.watcher.stop()
+
+
+def observer_of(scene: Scene) -> Observer:
+    """Give the observer at work."""
+    found = scene.watcher._supervisor._observer
+    assert found
+    return found
+
+
+def emitters_of(scene: Scene) -> set[EventEmitter]:
+    """Give watchdog's threads that put events in its queue."""
+    return observer_of(scene)._observer.emitters
 
 
 class TestWithoutHints:
@@ -213,6 +226,43 @@ class TestWithoutHints:
         deaf.step()
         assert 20 == len(set(deaf.told)) == len(deaf.told)
 
+    def test_a_full_inbox_is_looked_through_in_portions(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next step is due at once; the rescan has ended when all was looked at."""
+        monkeypatch.setattr(watcher, "MOST_LOOKED_AT_IN_A_STEP", 3)
+        for number in range(7):
+            deaf.put(f"{number}.jpg")
+        deaf.start()
+        for looked_at in (3, 6):
+            assert looked_at == deaf.watcher._tracker.waiting
+            assert 0.0 == deaf.watcher.next_due(deaf.now)
+            assert not deaf.watcher.settled(deaf.now)
+            deaf.step(0.1)
+
+        assert 7 == deaf.watcher._tracker.waiting
+        assert deaf.now == deaf.watcher.rescanned_at
+        assert 0.0 < deaf.watcher.rescan_seconds < 10.0
+        deaf.step(SETTLE)
+        assert 7 == len(deaf.told)
+
+    def test_what_was_lost_while_a_rescan_went_on_brings_another(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For it may be where the first had looked already."""
+        monkeypatch.setattr(watcher, "MOST_LOOKED_AT_IN_A_STEP", 3)
+        for number in range(5):
+            deaf.put(f"{number}.jpg")
+        deaf.start()
+        deaf.put("0 too.jpg")
+        deaf.watcher._hints.overflow()
+        for _ in range(4):
+            deaf.step()
+
+        assert 6 == deaf.watcher._tracker.waiting
+        assert deaf.watcher.next_due(deaf.now) > 0.0
+        assert 1 == deaf.watcher.overflows
+
     def test_a_file_whose_queuing_failed_is_told_of_after_another_settle_time(
         self, deaf: Scene
     ) -> None:
@@ -265,7 +315,7 @@ class TestWithoutHints:
     def test_an_inbox_that_cannot_be_read_forgets_nothing(
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A lost share is not an empty inbox."""
+        """A lost share is not an empty inbox; it is told of once, however long it lasts."""
         deaf.put("a.jpg")
         deaf.start()
         deaf.step(SETTLE)
@@ -274,7 +324,8 @@ class TestWithoutHints:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
         with monkeypatch.context() as patch, capture_logs() as logs:
-            patch.setattr(subject, "find", stale)
+            patch.setattr(os, "scandir", stale)
+            deaf.step(RESCAN)
             deaf.step(RESCAN)
         deaf.step(RESCAN)
         deaf.step(SETTLE)
@@ -383,7 +434,7 @@ class TestHints:
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Memory stays bounded and nothing is lost."""
-        monkeypatch.setattr(subject, "MOST_HINTS", 3)
+        monkeypatch.setattr(observer, "MOST_HINTS", 3)
         deaf.start()
         for number in range(9):
             path = deaf.put(f"{number}.jpg")
@@ -417,7 +468,7 @@ class TestTheObserver:
         """With a rescan for what came in between, and a longer wait when it dies again."""
         with capture_logs() as logs:
             for wait in (1.0, 2.0, 4.0):
-                for emitter in scene.watcher._observer.emitters:  # type: ignore[union-attr]
+                for emitter in emitters_of(scene):
                     emitter.stop()
                     emitter.join()
                 scene.put(f"{wait}.jpg")
@@ -436,9 +487,9 @@ class TestTheObserver:
 
     def test_an_observer_that_lived_long_is_built_again_soon(self, scene: Scene) -> None:
         """Old troubles are forgotten."""
-        scene.watcher._repair_wait = 60.0
+        scene.watcher._supervisor._repair_wait = 60.0
         scene.step(61.0)
-        for emitter in scene.watcher._observer.emitters:  # type: ignore[union-attr]
+        for emitter in emitters_of(scene):
             emitter.stop()
             emitter.join()
         scene.step()
@@ -494,11 +545,11 @@ class TestTheObserver:
         network: bool,  # noqa: FBT001
     ) -> None:
         """Writers are asked for on local disks only, for a share cannot tell."""
-        monkeypatch.setattr(subject, "is_network_file_system", lambda _path: network)
+        monkeypatch.setattr(supervisor, "is_network_file_system", lambda _path: network)
         scene = Scene(tmp_path, polling)
         scene.start()
 
-        assert expected == isinstance(scene.watcher._observer, PollingObserver)
+        assert expected == observer_of(scene).polls
         with (tmp_path / "a.jpg").open("w"):
             scene.step(RESCAN)
             scene.step(SETTLE)
@@ -518,5 +569,5 @@ class TestTheObserver:
         """The half-built observer is ended."""
         before = threading.active_count()
         with pytest.raises(FileNotFoundError):
-            subject._observer(tmp_path / "none", subject._Hints(lambda: None), None)
+            Observer(tmp_path / "none", Hints(lambda: None), None)
         wait_until(lambda: threading.active_count() == before)

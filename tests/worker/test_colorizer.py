@@ -154,6 +154,52 @@ def test_out_of_memory_halves_the_batch(
     assert 1 == colorizer.batch_size
     assert all(isinstance(result, np.ndarray) for result in results)
 
+    sizes.clear()
+    colorizer.predict(pages(2))
+
+    assert [1, 1] == sizes
+
+
+def test_memory_that_runs_out_between_two_batches_costs_no_page_its_color(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was colored stays, the rest comes in smaller batches: each page its own, none gray."""
+    run, calls = colorizer._run, 0
+    whole = colorizer.predict(pages(7))
+
+    def shrinking_device(squares: tf.Tensor) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1 and len(squares) > 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return run(squares)
+
+    monkeypatch.setattr(colorizer, "_run", shrinking_device)
+    results = colorizer.predict(pages(7))
+
+    assert 2 == colorizer.batch_size
+    for expected, result in zip(whole, results, strict=True):
+        assert np.abs(expected).max() > 0
+        assert expected == pytest.approx(result, abs=1e-3)
+
+
+def test_every_photo_takes_the_same_room_on_the_device(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large it is; so a device that has no room for one has none for any."""
+    run = colorizer._run
+    shapes = set()
+
+    def noting(squares: tf.Tensor) -> Any:
+        shapes.add(tuple(squares.shape))
+        return run(squares)
+
+    monkeypatch.setattr(colorizer, "_run", noting)
+    for size in ((1, 1), (40, 3000), (2000, 1500)):
+        colorizer.predict([Page.of(gray_scene(*size))])
+
+    assert {(4, 64, 64, 1)} == shapes
+
 
 @pytest.mark.parametrize(
     "error", [tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.UnavailableError]

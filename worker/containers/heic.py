@@ -5,8 +5,10 @@ as the file says, so the EXIF block's orientation does not count (ISO/IEC 23008-
 """
 
 import base64
+import errno
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ MODES = {  # samples, opacity, bits
 HDR = {16, 18}  # transfer characteristics: PQ and HLG (ITU-T H.273)
 P3 = 12  # primaries of Display P3
 LONGEST = 120  # seconds
+OUT_OF_MEMORY = {errno.ENOMEM, -signal.SIGKILL}  # what the decoder's process ends with then
 DECODER = Path(__file__).with_name("heic_process.py")
 
 
@@ -50,6 +53,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     Raises:
         ScanError: with the reason, for what is refused; or the extra is not installed.
         DeviceError: when the machine has no room for one more process.
+        MemoryError: when the decoder got too little, or was killed, as the system does then.
         OSError, ValueError: damaged.
     """
     if importlib.util.find_spec("pi_heif") is None:
@@ -93,7 +97,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 
 
 def _answer(file: BinaryIO, question: str) -> bytes:
-    """Ask the decoder's process; whatever ends it is the file's fault."""
+    """Ask the decoder's process; whatever ends it is the file's fault, but for want of memory."""
     file.seek(0)
     data = file.read()
     try:
@@ -105,9 +109,13 @@ def _answer(file: BinaryIO, question: str) -> bytes:
             timeout=LONGEST,
         )
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError from error
         raise DeviceError(f"the process that decodes HEIC cannot be started ({error})") from error
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"its decoder took longer than {LONGEST} seconds") from error
+    if done.returncode in OUT_OF_MEMORY or b"bad_alloc" in done.stderr:
+        raise MemoryError
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         raise ValueError(words[-1] if words else f"its decoder crashed ({-done.returncode})")

@@ -5,6 +5,7 @@ process must not be the daemon. Imports nothing of photochrom, so that it starts
 """
 
 import base64
+import errno
 import json
 import resource
 import sys
@@ -41,5 +42,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except MemoryError:
+        sys.exit(errno.ENOMEM)
     except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, LookupError) as error:
         sys.exit(str(error))

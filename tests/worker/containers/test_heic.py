@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,29 @@ def test_a_machine_without_room_is_not_the_files_fault(monkeypatch: pytest.Monke
     monkeypatch.setattr(heic.sys, "executable", "/nowhere/python")
     with pytest.raises(DeviceError, match="cannot be started"):
         read(data_of(LYING))
+
+
+# Stand in for the decoder's program; the second leaves it 1 MB more for a file of 20.
+KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+LIMITED = """
+import resource, runpy, sys
+import pi_heif
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 1_000_000,) * 2)
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("program", [KILLED, LIMITED], ids=["killed", "limited"])
+def test_a_decoder_that_got_too_little_memory_says_nothing_of_the_file(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the system killed it, as it does when memory runs out, or refused it more."""
+    stand_in = tmp_path / "decoder.py"
+    stand_in.write_text(program.format(program=str(heic.DECODER)))
+    monkeypatch.setattr(heic, "DECODER", stand_in)
+    with pytest.raises(MemoryError):
+        read(data_of(LYING) + bytes(20_000_000))
 
 
 @pytest.mark.parametrize("transfer", [16, 18])

@@ -1,0 +1,212 @@
+"""Watchdog's home: the system's announcements of an inbox become hints, and never the whole truth.
+
+Watchdog's threads die in silence when the inbox goes away, it loses events when the kernel's queue
+is full, and leaves out folders that the kernel does not let it watch. Each can be asked here; what
+is done about it is in `service.supervisor`.
+"""
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchCallback,
+    WatchDescriptor,
+)
+from watchdog.observers.polling import PollingObserver
+
+MOST_HINTS = 10_000  # beyond it a rescan is cheaper
+
+_EVENTS: list[type[FileSystemEvent]] = [
+    *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
+    *(DirCreatedEvent, DirMovedEvent),
+]
+# What watchdog logs and we tell of ourselves, or what only says that a thread is being stopped.
+_TOLD_BETTER = ("Inotify queue overflowed", "called when the thread is inactive")
+
+
+def _news(record: logging.LogRecord) -> bool:
+    return not any(words in record.getMessage() for words in _TOLD_BETTER)
+
+
+for _name in ("watchdog.observers.inotify", "watchdog.observers.inotify_c"):
+    logging.getLogger(_name).addFilter(_news)
+
+
+class Hints(FileSystemEventHandler):
+    """Paths of which something was announced; never raises, or watchdog's threads would die.
+
+    Args:
+        wake: called from other threads when there is something to look at; must not raise.
+
+    Attributes:
+        overflowed: whether some were lost; who looks at everything sets it back before.
+        overflows: how often some were lost, be it the kernel's queue that was full or this one.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """Nothing was announced yet."""
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._paths: set[Path] = set()
+        self.overflowed = False
+        self.overflows = 0
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Note what an event is about; called from watchdog's threads."""
+        moved = isinstance(event, FileMovedEvent | DirMovedEvent)
+        path = Path(os.fsdecode(event.dest_path if moved else event.src_path))
+        with self._lock:
+            if len(self._paths) < MOST_HINTS:
+                self._paths.add(path)
+            elif not self.overflowed:
+                self.overflowed = True
+                self.overflows += 1
+        # A file that is being written is announced a thousand times a second, and can wait.
+        if not isinstance(event, FileModifiedEvent):
+            self._wake()
+
+    def overflow(self) -> None:
+        """Note that the kernel dropped events."""
+        with self._lock:
+            self.overflowed = True
+            self.overflows += 1
+        self._wake()
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a hint, or one was lost."""
+        return bool(self._paths) or self.overflowed
+
+    def take(self) -> list[Path]:
+        """Return the hints and forget them."""
+        with self._lock:
+            paths, self._paths = self._paths, set()
+        return sorted(paths)
+
+
+class Observer:
+    """An observer at work on a folder and all in it, until it dies or is stopped.
+
+    Args:
+        inbox: the folder; should it be a symlink, what it leads to is watched, under its own name.
+        hints: told of every event.
+        poll: seconds between regular looks in place of the system's announcements, or None.
+
+    Raises:
+        OSError: the system does not let it, or the folder is not there. No thread is left.
+    """
+
+    def __init__(self, inbox: Path, hints: Hints, poll: float | None) -> None:
+        """Begin to watch."""
+        self._kernel: _Inotify | None = None
+        if poll is None:
+            self._kernel = _Inotify(hints)
+            self._kernel.start()
+            self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._kernel)
+        else:
+            self._observer = PollingObserver(timeout=poll)
+        try:
+            # The slash at the end follows a symlink.
+            self._observer.schedule(
+                hints,
+                os.path.join(inbox, ""),  # noqa: PTH118 - a Path has none
+                recursive=True,
+                event_filter=_EVENTS,
+            )
+            self._observer.start()
+        except BaseException:  # whatever ended it, no thread may stay behind; it goes on up
+            self.stop()
+            raise
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The threads without any of which hints no longer come."""
+        kernel = [] if self._kernel is None else [self._kernel]
+        return [self._observer, *self._observer.emitters, *kernel]
+
+    @property
+    def alive(self) -> bool:
+        """Whether hints can come."""
+        return bool(self._observer.emitters) and all(one.is_alive() for one in self.threads)
+
+    @property
+    def polls(self) -> bool:
+        """Whether it looks by itself, and waits for no announcements."""
+        return self._kernel is None
+
+    @property
+    def refused(self) -> int:
+        """How many folders the kernel did not let it watch, for want of watches."""
+        return 0 if self._kernel is None else len(self._kernel.refused)
+
+    @property
+    def folders(self) -> int:
+        """How many folders it watches, or tried to."""
+        return 0 if self._kernel is None else self._kernel.watched + len(self._kernel.refused)
+
+    def stop(self) -> None:
+        """Stop watching, and end its threads."""
+        self._observer.stop()
+        if self._kernel is not None:
+            self._kernel.stop()
+            self._kernel.join()
+        if self._observer.ident is not None:
+            self._observer.join()
+
+
+class _Inotify(InotifyFD):
+    """Watchdog's reader of the kernel's queue; it notes what watchdog does not tell of.
+
+    Attributes:
+        refused: folders that the kernel did not let it watch.
+    """
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self.refused: set[bytes] = set()
+        super().__init__()
+
+    @property
+    def watched(self) -> int:
+        """How many folders it watches."""
+        return len(self._watch_for_wd)
+
+    def add_callback(
+        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+    ) -> WatchDescriptor:
+        """Watch a folder; watchdog lets the error pass in silence."""
+        try:
+            descriptor = super().add_callback(path, mask, callback, id_)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self.refused.add(path)
+            raise
+        self.refused.discard(path)
+        return descriptor
+
+    def handle_event(self, event: InotifyEvent) -> None:
+        """Handle an event; after a loss, when watchdog has put its watches in order again."""
+        super().handle_event(event)
+        if event.is_queue_overflow:
+            self._hints.overflow()

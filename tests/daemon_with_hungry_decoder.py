@@ -1,0 +1,40 @@
+"""One life of the real daemon with a fake device, whose decoder eats up memory on some photos.
+
+`python -m tests.daemon_with_hungry_decoder HOME LIMIT` does all that waits in HOME. LIMIT is a
+control group that limits memory, whose process the kernel then kills, or "" where there is none to
+be had; then the decoder does itself what the kernel would do. The exit code is the life's.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from service.sections import Retry
+from tests.daemon_with_fake import config_of, live
+from worker import scan
+from worker.scan import Scan
+from worker.settings import ReadSettings
+
+HUNGRY = "hungry"  # how the names of such photos begin
+PIECE = 1 << 24  # bytes that are eaten at a time
+ATTEMPTS = 3
+
+
+def eat(path: Path, settings: ReadSettings) -> Scan:
+    """Read a photo, or be killed over it."""
+    if not path.name.startswith(HUNGRY):
+        return read(path, settings)
+    eaten = []
+    while sys.argv[2]:
+        eaten.append(b"x" * PIECE)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+if __name__ == "__main__":
+    if sys.argv[2]:
+        (Path(sys.argv[2]) / "cgroup.procs").write_text(str(os.getpid()))
+    read, scan.read = scan.read, eat
+    retry = Retry(attempts=ATTEMPTS, first_wait=0.05, longest_wait=0.1)
+    sys.exit(live(config_of(Path(sys.argv[1])).model_copy(update={"retry": retry})))
