@@ -124,6 +124,7 @@ class Daemon:
             self.pipeline.reject(job, ended_the_process(job), now, wall)
         self.watcher.start(now)
         self._notifier.ready()
+        self._pulse.step(time.monotonic())
 
     def main_loop(self) -> None:
         """Step and sleep until it is time to end."""

@@ -68,7 +68,7 @@ class Metrics:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why they could not be told at the last heartbeat, in words."""
+        """Why they cannot be served, or were not written at the last heartbeat, in words."""
         return tuple(self._faults.values())
 
     def move(self, settings: Settings) -> None:
@@ -83,13 +83,17 @@ class Metrics:
         self._sizes.observe(photos)
         self._seconds.observe(seconds)
 
-    def show(self, beat: Heartbeat) -> None:
-        """Tell a heartbeat from now on; never raises, and never waits for who asks."""
-        self._heart.beat = beat
-        listen, textfile = self._settings.listen, self._settings.textfile
+    def serve(self) -> None:
+        """Begin to answer, if that is wanted and not done yet; never raises (see `faults`)."""
+        listen = self._settings.listen
         if listen and self._server is None:
             words = f"metrics are not served on {listen}"
             self._tried("listen", words, partial(self._serve, *address(listen)))
+
+    def show(self, beat: Heartbeat) -> None:
+        """Tell a heartbeat from now on; never raises, and never waits for who asks."""
+        self._heart.beat = beat
+        textfile = self._settings.textfile
         if textfile:
             words = f"metrics are not written to {textfile}"
             self._tried("textfile", words, partial(self._write, textfile))

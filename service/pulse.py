@@ -78,6 +78,7 @@ class Pulse:
         if now < self._told_at + pause:
             return
         self._held_up = troubled
+        self._metrics.serve()
         health, beat = self._look(now, held_up)
         was_stuck = self._beat is not None and self._beat.health == "stuck"
         if health.level == "stuck" and not was_stuck:

@@ -15,7 +15,7 @@ from service.inbox import find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import owner_of
-from worker.errors import ModelError, PhotochromError
+from worker.errors import DeviceError, ModelError
 from worker.promotions import read_promotions, standing
 
 REJECTED_SHOWN = 10
@@ -30,7 +30,10 @@ def read_status(config: Config) -> dict[str, Any]:
     """Collect what is known of the work; docs/operations.md lists the keys.
 
     Times are ISO 8601 in UTC. What nobody knows is None: a rate without a daemon, say, or what only
-    the ledger knows where that cannot be read (`ledger_fault` says why).
+    the ledger knows where that cannot be read now (`ledger_fault` says why).
+
+    Raises:
+        LedgerError: the ledger is damaged.
     """
     now = time.time()
     running = owner_of(config.state)
@@ -41,7 +44,7 @@ def read_status(config: Config) -> dict[str, Any]:
     known = _of_heartbeat(beat)
     try:
         known |= _of_ledger(config, now, since)
-    except PhotochromError as error:
+    except DeviceError as error:
         known["ledger_fault"] = str(error)
     noted, last = known.pop("noted"), known.pop("last_model")
     health = _health(running, beat, now)
@@ -106,7 +109,8 @@ def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any
         since: the start of what the rate is told of, for which a daemon was at work; None: none is.
 
     Raises:
-        PhotochromError: it cannot be read.
+        DeviceError: it cannot be read now.
+        LedgerError: it is damaged.
     """
     if not (config.state / LEDGER_FILE).exists():
         return {"jobs": dict.fromkeys(JobStatus, 0), "finished_today": 0, "finished_last_24h": 0}

@@ -61,8 +61,9 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
     """
     writable = writable_paths(config)
     protected = (program.config, *program.parts, *_credentials(config))
-    used = (*config.folders.values(), *protected)
+    used = (*config.folders.values(), *_textfiles(config), *protected)
     network = config.credentials.timestamp is not None
+    listens = config.metrics.listen is not None
     command = [quoted(program.command), "run", "--config", quoted(program.config)]
     values = {
         "config": quoted(program.config),
@@ -71,9 +72,10 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
         "writable": _listed(writable),
         "readonly": _listed(path for path in protected if _below(path, writable)),
         "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
-        "no_network": "no" if network else "yes",
+        "no_network": "no" if network or listens else "yes",
         "ip_deny": "" if network else "any",
-        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK" if network else "AF_UNIX",
+        "ip_allow": "localhost" if listens and not network else "",
+        "families": _families(network=network, listens=listens),
         "watchdog": f"{config.stop.within + WATCHDOG:.0f}",
         "stop": f"{config.stop.within + STOP_MARGIN:.0f}",
     }
@@ -94,6 +96,7 @@ def writable_paths(config: Config) -> list[Path]:
     holds little else.
     """
     paths = [path for key, path in config.folders.items() if key != "inbox"]
+    paths += _textfiles(config)
     if config.originals.after == "move":
         paths.append(config.inbox)
         if home := home_of_moves(config):
@@ -111,7 +114,7 @@ def home_of_moves(config: Config) -> Path | None:
 
 def notes(config: Config, program: Program) -> Iterator[str]:
     """Yield, in words for people, what of a configuration does not suit a service."""
-    used = (*config.folders.values(), program.config, *program.parts)
+    used = (*config.folders.values(), *_textfiles(config), program.config, *program.parts)
     for path in dict.fromkeys(used):
         if _below(path, ("/tmp", "/var/tmp")):  # noqa: S108
             yield f"{path} is in a folder for temporary files, of which the service has its own"
@@ -134,6 +137,18 @@ def quoted(path: Path) -> str:
     for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(sign, written)
     return f'"{text}"'
+
+
+def _families(*, network: bool, listens: bool) -> str:
+    """List the kinds of sockets: those for systemd and the log, and what else is set."""
+    if network:
+        return "AF_UNIX AF_INET AF_INET6 AF_NETLINK"  # the last to find out addresses
+    return "AF_UNIX AF_INET AF_INET6" if listens else "AF_UNIX"
+
+
+def _textfiles(config: Config) -> list[Path]:
+    """Return the folder that metrics are written to, if they are."""
+    return [] if config.metrics.textfile is None else [config.metrics.textfile.parent]
 
 
 def _credentials(config: Config) -> list[Path]:
