@@ -21,6 +21,7 @@ from service.learning import learning_app
 from service.log import set_up_logging
 from service.models import models_app
 from service.progress import progress_bar
+from service.signals import Signals
 from service.starting import (
     DEFAULT_CONFIG,
     ConfigFile,
@@ -89,12 +90,14 @@ def run(
     With --once, exits 0 when all went well, 3 when some photos were rejected, 75 when the machine's
     faults hold some up.
     """
+    signals = Signals()
+    signals.listen()  # first of all: TensorFlow takes its time
     settings = check_config(config)
     from service.daemon import Daemon
     from service.folders import make_folders
     from service.lock import StateLock
-    from service.model_watch import ModelWatch
     from service.notify import Notifier
+    from service.reload import Reloader, watch_models
 
     make_folders(settings.folders.values())
     if sys.stderr.isatty():
@@ -105,12 +108,19 @@ def run(
         notifier = Notifier()
         notifier.starting()
         loader, colorizer, serving = _load_colorizer(settings)
-        follows = settings.model.version == "promoted"
-        models = ModelWatch(settings.models_folder, loader, serving) if follows else None
-        daemon = Daemon(settings, colorizer, models, once=once, report=report, notifier=notifier)
+        daemon = Daemon(
+            settings,
+            colorizer,
+            watch_models(settings, loader, serving),
+            once=once,
+            report=report,
+            notifier=notifier,
+            signals=signals,
+        )
+        daemon.reloader = Reloader(config, loader, type(loader))
         finished_in_time = daemon.run()
     code = 0
-    if once and daemon.pipeline.tally.rejected:
+    if once and daemon.tally.rejected:
         code = EXIT_SOME_REJECTED
     if once and daemon.held_up:
         code = EXIT_TRY_AGAIN

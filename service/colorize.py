@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service import inbox, outbox
+from service import outbox
+from service.beneath import digest, snapshot
 from service.colorist import Colorist
 from service.config import Config
 from service.delivery import Source, deliver
@@ -67,10 +68,11 @@ def colorize_files(
 
 
 def _source(path: Path) -> Source:
-    looks = inbox.snapshot(path.resolve())
+    real = path.resolve()
+    looks = snapshot(real)
     if looks is None:
         raise FileNotFoundError(f"{path} was taken away while it was colored")
-    return Source(PurePosixPath(path), inbox.digest(path), looks, time.time())
+    return Source(PurePosixPath(path), digest(real), looks, time.time())
 
 
 def _read(path: Path, config: Config) -> Scan | ScanError:

@@ -80,6 +80,8 @@ class Config(Section):
         }
         originals = self.originals.model_copy(update={"folder": base / self.originals.folder})
         training = self.training
+        collections = [base / folder for folder in training.collections]
+        training = training.model_copy(update={"collections": collections})
         if training.reference:
             training = training.model_copy(update={"reference": base / training.reference})
         files = {name: getattr(self.credentials, name) for name in ("certificate", "key")}
@@ -146,8 +148,11 @@ class Config(Section):
     @property
     def train_settings(self) -> TrainSettings:
         """The recipe of one training."""
-        return TrainSettings(**self.training.model_dump(exclude={"reference"}))
+        return TrainSettings(**self.training.model_dump(exclude=_ABOUT_PHOTOGRAPHS))
 
+
+# Of `training`: which photographs and how long, where the rest is the recipe.
+_ABOUT_PHOTOGRAPHS = {"reference", "collections", "minutes"}
 
 _SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
@@ -188,17 +193,19 @@ def check_config(path: Path, *, for_training: bool = False) -> Config:
             problems.append(_Problem(_line(key, keys), key, text))
         for key, text in check_credentials(config.credentials):
             problems.append(_Problem(_line(key, keys), key, text))
-        if for_training and (missing := missing_reference(config)):
-            key = "training.reference"
-            problems.append(_Problem(_line(key, keys), key, missing))
+        for key, text in missing_photographs(config) if for_training else []:
+            problems.append(_Problem(_line(key, keys), key, text))
     _raise_any(path, problems)
     return config
 
 
-def missing_reference(config: Config) -> str | None:
-    """Say what is wrong with the folder of reference photographs, if anything."""
-    folder = config.training.reference
-    return None if folder is None or folder.is_dir() else f"is not a folder ({folder})"
+def missing_photographs(config: Config) -> list[tuple[str, str]]:
+    """List the folders of photographs for training that are none: the key, and plain words."""
+    training = config.training
+    folders = [("training.collections", folder) for folder in training.collections]
+    if training.reference:
+        folders.append(("training.reference", training.reference))
+    return [(key, f"is not a folder ({folder})") for key, folder in folders if not folder.is_dir()]
 
 
 class _Problem(NamedTuple):

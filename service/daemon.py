@@ -1,33 +1,36 @@
-"""The daemon: startup, main_loop, step(now), shutdown.
+"""The daemon: startup, main_loop, step(now), reload, shutdown.
 
 startup   make the folders, lock the state, sweep what a crash left, queue again what it
-interrupted, start to watch
+          interrupted, start to watch
 main_loop step, then sleep until something happens or is due
-step      the watcher finds stable files, `take` queues them, the pipeline carries them on; a
+step      the watcher finds stable files, the intake queues them, the pipeline carries them on; a
           version that was promoted is taken up between two batches
+reload    SIGHUP: what is in hand is brought to its end, then all parts are made anew from
+          config.yaml as it is now; a bad one is refused
 shutdown  no new job; what is in hand is brought to its end within the stop time
 """
 
-import signal
 import threading
 import time
-from pathlib import Path, PurePosixPath
-from types import FrameType
+from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
-from service import inbox, outbox
+from service import outbox
 from service.colorist import Colorist
 from service.config import Config
-from service.faults import ended_the_process
-from service.jobs import Job, JobStatus
+from service.faults import Tally, ended_the_process
+from service.intake import Intake
+from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
 from service.notify import Notifier
 from service.pipeline import Pipeline
 from service.progress import Report
 from service.pulse import Pulse
-from service.sidecar import sidecar_name
+from service.reload import Parts, Reloader
+from service.signals import Signals
 from service.stability import Snapshot
 from service.watcher import Watcher
 from worker.errors import DeviceError
@@ -48,6 +51,11 @@ class Daemon:
         once: stop by itself when everything that waits is done.
         report: moved after each step, in photos.
         notifier: tells systemd, if it started the daemon; None tells nobody.
+        signals: what was asked of the process before this began.
+
+    Attributes:
+        reloader: reads the configuration again; None, as at first, keeps this one for good.
+        tally: what became of photos since the start, whatever was reloaded in between.
     """
 
     def __init__(
@@ -59,30 +67,40 @@ class Daemon:
         once: bool = False,
         report: Report | None = None,
         notifier: Notifier | None = None,
+        signals: Signals | None = None,
     ) -> None:
         """Open the ledger; nothing is started yet."""
-        self.config = config
-        self._models = models
-        self._serving = models.serving if models else Serving(colorist.model)
         self._once = once
         self._report = report
+        self._notifier = notifier or Notifier({})
+        self.signals = signals or Signals()
+        self.reloader: Reloader | None = None
         self._woken = threading.Event()
-        self._stop_asked = False
         self.held_up = False  # whether photos were left at the end
         self.ledger = Ledger(config.state / LEDGER_FILE)
+        self._noted: Serving | None = None  # what the ledger knows to serve
+        self.tally = Tally()
+        self._pulse = Pulse(self._notifier, self.ledger)
+        serving = models.serving if models else Serving(colorist.model)
+        self._make(Parts(config, colorist, models, serving))
+
+    def _make(self, parts: Parts) -> None:
+        """Make all that follows the configuration; the ledger and the counts stay."""
+        config = self.config = parts.config
+        self._parts = parts
         self.watcher = Watcher(
             config.inbox,
             settle=config.watch.settle,
             rescan=config.watch.rescan,
             polling=config.watch.polling,
-            on_stable=self.take,
+            on_stable=self._take,
             wake=self._woken.set,
         )
         self.pipeline = Pipeline(
-            config, self.ledger, colorist, self._woken.set, self.watcher.forget
+            config, self.ledger, parts.colorist, self._woken.set, self.watcher.forget, self.tally
         )
-        self._notifier = notifier or Notifier({})
-        self._pulse = Pulse(config, self._notifier, self.watcher, self.pipeline, self.ledger)
+        self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
+        self._pulse.look_at(config, self.watcher, self.pipeline)
         self.watcher.found_one = self._found_one
 
     def run(self) -> bool:
@@ -101,11 +119,7 @@ class Daemon:
 
     def startup(self) -> None:
         """Bring everything to a clean start after whatever happened before."""
-        for number, handler in (
-            (signal.SIGTERM, self._on_signal),
-            (signal.SIGINT, self._on_signal),
-        ):
-            signal.signal(number, handler)
+        self.signals.listen()
         self._notifier.starting()
         now, wall = time.monotonic(), time.time()
         folders = {*self.config.folders.values(), self.config.originals.folder}
@@ -119,7 +133,7 @@ class Daemon:
             swept=swept,
             resumed=len(interrupted),
         )
-        self.ledger.serve(self._serving)
+        self._note_serving()
         for job in self.ledger.exhausted(self.config.retry.attempts):
             self.pipeline.reject(job, ended_the_process(job), now, wall)
         self.watcher.start(now)
@@ -128,10 +142,13 @@ class Daemon:
 
     def main_loop(self) -> None:
         """Step and sleep until it is time to end."""
-        while not self._stop_asked:
+        while not self.signals.stop:
             self._woken.clear()
-            now, held_up = time.monotonic(), ""
+            held_up = ""
             try:
+                if self.signals.take_reload() and self.reloader:
+                    self._reload(self.reloader)
+                now = time.monotonic()
                 self.step(now, time.time())
                 if self._once and self._nothing_left(now):
                     return
@@ -139,8 +156,8 @@ class Daemon:
                 held_up = str(error)
                 log.warning("daemon.held_up", reason=held_up)
                 self._woken.clear()
-            self._pulse.step(time.monotonic(), held_up)
-            self._woken.wait(self._seconds_to_sleep(now))
+            self._pulse.step(time.monotonic(), held_up, self.refused_config)
+            self._woken.wait(self._seconds_to_sleep(time.monotonic()))
 
     def step(self, now: float, wall: float) -> None:
         """Do all that can be done now.
@@ -157,7 +174,7 @@ class Daemon:
         self.pipeline.step(now, wall)
         if self._report:
             counts = self.ledger.counts()
-            done = self.pipeline.tally.finished + self.pipeline.tally.rejected
+            done = self.tally.finished + self.tally.rejected
             self._report(done, done + counts[JobStatus.QUEUED] + counts[JobStatus.STARTED], "")
 
     def shutdown(self) -> bool:
@@ -170,7 +187,53 @@ class Daemon:
         self._notifier.stopping(self.config.stop.within + STOP_MARGIN)
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
-        while self.pipeline.busy and time.monotonic() < deadline:
+        self._finish(lambda: time.monotonic() >= deadline)
+        self._pulse.close()
+        done = not self.pipeline.busy
+        if done:
+            self.pipeline.close()
+        if self._parts.models:
+            done = self._parts.models.end(deadline) and done
+        self.held_up = self._jobs_left() or self.pipeline.originals.waiting()
+        self.ledger.close()
+        tally = self.tally
+        log.info(
+            "daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done
+        )
+        return done
+
+    @property
+    def refused_config(self) -> str:
+        """What was wrong with config.yaml when SIGHUP had it read; "" where it is in use."""
+        return self.reloader.refused if self.reloader else ""
+
+    def _reload(self, reloader: Reloader) -> None:
+        """Go on with config.yaml as it is now; with the old one, where it has mistakes.
+
+        Asked to stop before all in hand is done, it reloads nothing, and the shutdown follows.
+
+        Raises:
+            DeviceError: the ledger cannot be written now; all else was done.
+        """
+        self._notifier.reloading(time.monotonic())
+        old, new = self._parts, reloader.read(self._parts)
+        if new:
+            self._finish(lambda: self.signals.stop)
+            if self.signals.stop:
+                return
+            self.watcher.stop()
+            self.pipeline.close()
+            if old.models:
+                old.models.end(time.monotonic())
+            self._make(new)
+            self.watcher.start(time.monotonic())
+            reloader.take_up(old.config, new.config)
+        self._notifier.ready()
+        self.ledger.hasten(time.time())  # what waits after a fault: it may be mended by this
+
+    def _finish(self, over: Callable[[], bool]) -> None:
+        """Begin nothing new, and bring what is in hand to its end, or until it is over."""
+        while self.pipeline.busy and not over():
             self._woken.clear()
             try:
                 self.pipeline.release(time.time())
@@ -180,65 +243,29 @@ class Daemon:
             self._pulse.step(time.monotonic())
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
-        self._pulse.close()
-        done = not self.pipeline.busy
-        if done:
-            self.pipeline.close()
-        if self._models:
-            done = self._models.end(deadline) and done
-        self.held_up = self._jobs_left() or self.pipeline.originals.waiting()
-        self.ledger.close()
-        tally = self.pipeline.tally
-        log.info(
-            "daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done
-        )
-        return done
 
-    def take(self, path: Path, snapshot: Snapshot) -> None:
-        """Queue a stable file, or move it away when its work was done before.
-
-        Raises:
-            DeviceError: the file or the ledger cannot be read now.
-        """
-        relative = PurePosixPath(path.relative_to(self.config.inbox))
-        job = self.ledger.find(relative, snapshot)
-        if job is None:
-            try:
-                digest = inbox.digest(path)
-            except FileNotFoundError:
-                return  # taken away again
-            except PermissionError:
-                # The pipeline rejects it, with this reason; another unreadable file is another job.
-                digest = f"unreadable {snapshot.inode} {snapshot.mtime_ns}"
-            except OSError as error:  # the watcher will tell of it again
-                raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
-            job = self._enqueue(relative, digest, snapshot)
-        if job.status is JobStatus.FINISHED:
-            self.pipeline.originals.archive(job, time.monotonic())
+    def _take(self, path: Path, snapshot: Snapshot) -> None:
+        self.intake.take(path, snapshot)
         self._found_one()
 
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())
 
     def _take_up(self, now: float) -> None:
-        if self._models is None:
-            return
-        colorist = self._models.step(now)
-        if colorist is not None:
-            self.pipeline.take_up(colorist)
-        if self._models.serving != self._serving:
-            self.ledger.serve(self._models.serving)
-            self._serving = self._models.serving
+        models = self._parts.models
+        if models:
+            colorist = models.step(now)
+            if colorist is not None:
+                self.pipeline.take_up(colorist)
+            self._parts = self._parts._replace(
+                colorist=colorist or self._parts.colorist, serving=models.serving
+            )
+        self._note_serving()
 
-    def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
-        name = outbox.output_name(relative, self.config.output.format)
-        taken = any((self.config.outbox / one).exists() for one in (name, sidecar_name(name)))
-        if taken or self.ledger.output_taken(name):
-            name = outbox.alternative_name(name, digest)
-        job, is_new = self.ledger.enqueue(relative, digest, snapshot, name, time.time())
-        if is_new:
-            log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)
-        return job
+    def _note_serving(self) -> None:
+        if self._parts.serving != self._noted:
+            self.ledger.serve(self._parts.serving)
+            self._noted = self._parts.serving
 
     def _nothing_left(self, now: float) -> bool:
         if not self.watcher.settled(now) or self.pipeline.busy:
@@ -255,10 +282,3 @@ class Daemon:
     def _seconds_to_sleep(self, now: float) -> float:
         dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)
         return min(due for due in dues if due is not None)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """First: stop when the batch in hand is delivered. Second: stop now."""
-        if self._stop_asked:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._stop_asked = True

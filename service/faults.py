@@ -93,8 +93,7 @@ class Faults:
         if isinstance(error, ScanError):
             self.reject(job, str(error), now, wall)
         elif isinstance(error, Changed):
-            self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
-            log.info("photo.changed", job=job.id, path=job.path)
+            self._let_go(job, wall)
         elif is_short(error):
             self._try_alone(job, error, now, wall)
         elif isinstance(error, OSError | DeviceError):
@@ -126,13 +125,23 @@ class Faults:
 
         A photo that was colored before stays in the outbox as it is, and its original where it is.
         """
-        self._ledger.fail(job.id, reason, wall)
+        # As the ledger has it now: the same scan may have been dropped again meanwhile.
+        failed = self._ledger.fail(job.id, reason, wall)
         self._tally.rejected += 1
         if job.recolor:
             log.warning("photo.not_recolored", job=job.id, path=job.path, reason=reason)
             return
         log.warning("photo.rejected", job=job.id, path=job.path, reason=reason)
-        self._originals.reject(job, reason, now)
+        self._originals.reject(failed, reason, now)
+
+    def _let_go(self, job: Job, wall: float) -> None:
+        """Give up a file that is not there as it was, unless the same scan was dropped again."""
+        known = self._ledger.job(job.id)
+        if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
+            self._ledger.release(job.id, wall)
+            return
+        self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
+        log.info("photo.changed", job=job.id, path=job.path)
 
     def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back for want of memory; its attempt counts, so that it comes alone next.

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from service import inbox
+from service.beneath import digest, snapshot
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.originals import find_original
@@ -62,7 +62,7 @@ def _check_original(job: Job, config: Config) -> Finding | None:
         places = [folder / job.original]
     fault: Fault
     try:
-        find_original(job, config)
+        find_original(job, config).close()
     except OSError as error:
         fault, words = "unreadable", str(error)
     except ScanError as error:
@@ -70,7 +70,7 @@ def _check_original(job: Job, config: Config) -> Finding | None:
         if isinstance(error.__cause__, OSError):
             fault = "unreadable"
         else:
-            fault = "altered" if any(map(inbox.snapshot, places)) else "missing"
+            fault = "altered" if any(map(snapshot, places)) else "missing"
     else:
         return None
     return Finding("original", fault, as_text(job.path), job.id, words)
@@ -81,15 +81,15 @@ def _check_output(job: Job, config: Config, expected: str | None) -> Finding | N
     fault: Fault
     try:
         _refuse_unless_plain(path)
-        digest = inbox.digest(path)
+        sha256 = digest(path)
     except FileNotFoundError:
         fault, words = "missing", "it is not in the outbox"
     except OSError as error:
         fault, words = "unreadable", str(error)
     else:
-        if expected in {None, digest}:
+        if expected in {None, sha256}:
             return None
-        fault, words = "altered", f"its SHA-256 is {digest}; that of the delivered is {expected}"
+        fault, words = "altered", f"its SHA-256 is {sha256}; that of the delivered is {expected}"
     return Finding("output", fault, as_text(job.output), job.id, words)
 
 

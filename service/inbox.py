@@ -6,18 +6,15 @@ hidden and unfinished files, and what file managers leave behind. Nothing is eve
 
 import contextlib
 import errno
-import fcntl
-import hashlib
 import itertools
 import os
 import shutil
-import signal
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
+from service.beneath import digest, digest_of, held, open_plain, snapshot
 from service.disk import (
     fitting_name,
     is_copy,
@@ -27,7 +24,6 @@ from service.disk import (
     renamed_at_once,
     sync_folder,
 )
-from service.stability import Snapshot
 from worker.kinds import KIND_OF_SUFFIX
 
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
@@ -100,58 +96,6 @@ def find_left_alone(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def snapshot(path: Path) -> Snapshot | None:
-    """Look at a file without opening it or following a symlink.
-
-    Returns:
-        None when it is gone, cannot be looked at now, or is not a plain file.
-    """
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Snapshot(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
-
-
-def has_writer(path: Path) -> bool:
-    """Tell whether a process of this machine holds a file open for writing.
-
-    The kernel refuses a read lease on such a file. The lease is given back at once.
-
-    Returns:
-        False also where the question cannot be asked: no permission, a file of another user,
-        a file system without leases.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # A writer that comes just now breaks the lease with a signal. The usual one (SIGIO) would
-        # end this process; SIGURG is ignored by default.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def digest(path: Path) -> str:
-    """Compute the SHA-256 of a file's content, as 64 hexadecimal digits.
-
-    Raises:
-        OSError: it cannot be read, or is a symlink.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - only open() takes a descriptor
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def archive(path: Path, inbox: Path, originals: Path) -> Path:
     """Move an original that is done to the same sub-folder of the originals.
 
@@ -166,9 +110,16 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
     Raises:
         OSError: it cannot be moved, and is still in the inbox.
     """
-    for target in numbered_names(originals / path.relative_to(inbox)):
-        with contextlib.suppress(FileExistsError):
-            return _move(path, target)
+    inside = path.relative_to(inbox)
+    make_folder(originals)
+    with (
+        held(inbox, inside.parent) as home,
+        held(originals, inside.parent, make=True) as folder,
+    ):
+        for target in numbered_names(folder / inside.name):
+            with contextlib.suppress(FileExistsError):
+                _move(home / inside.name, target)
+                return originals / inside.with_name(target.name)
     raise AssertionError  # the names never end
 
 
@@ -191,22 +142,29 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
     Raises:
         OSError: it cannot be moved, and is still in the inbox.
     """
-    identity = path.lstat()
-    for target in numbered_names(rejected / path.relative_to(inbox), REASON_SUFFIX):
-        is_another = os.path.lexists(target) and not os.path.samestat(identity, target.lstat())
-        if is_another and not is_copy(path, target):
-            continue
-        make_folder(target.parent)
-        note = target.with_name(target.name + REASON_SUFFIX)
-        _write(note, f"{reason}\n")
-        try:
-            return _move(path, target)
-        except FileExistsError:
-            note.unlink(missing_ok=True)
+    inside = path.relative_to(inbox)
+    with held(inbox, inside.parent) as home:
+        source = home / inside.name
+        identity = source.lstat()
+        make_folder(rejected)
+        with held(rejected, inside.parent, make=True) as folder:
+            for target in numbered_names(folder / inside.name, REASON_SUFFIX):
+                taken = os.path.lexists(target)
+                is_another = taken and not os.path.samestat(identity, target.lstat())
+                if is_another and not is_copy(source, target):
+                    continue
+                note = target.with_name(target.name + REASON_SUFFIX)
+                _write(note, f"{reason}\n")
+                try:
+                    _move(source, target)
+                except FileExistsError:
+                    note.unlink(missing_ok=True)
+                else:
+                    return rejected / inside.with_name(target.name)
     raise AssertionError  # the names never end
 
 
-def take_back(path: Path, target: Path, inbox: Path) -> None:
+def take_back(path: Path, rejected: Path, target: Path, inbox: Path) -> None:
     """Move a rejected original back into the inbox, and remove the reason beside it.
 
     The reason goes first, while no daemon has to do with the photo, which then moves in one step.
@@ -215,6 +173,7 @@ def take_back(path: Path, target: Path, inbox: Path) -> None:
 
     Args:
         path: the original, among the rejected ones; it need not be readable where a move will do.
+        rejected: their folder.
         target: where it goes, below the inbox; missing sub-folders are made.
         inbox: the inbox's folder.
 
@@ -222,12 +181,14 @@ def take_back(path: Path, target: Path, inbox: Path) -> None:
         FileExistsError: there is something of that name in the inbox.
         OSError: it cannot be moved, and is where it was, with its reason.
     """
-    inside = target.relative_to(inbox).parent
-    if Path(os.path.realpath(target.parent)) != Path(os.path.realpath(inbox)) / inside:
-        raise OSError(errno.ELOOP, "a symlink leads out of the inbox", os.fspath(target.parent))
+    name, wanted = path.relative_to(rejected), target.relative_to(inbox)
+    with held(inbox, wanted.parent, make=True) as inside, held(rejected, name.parent) as home:
+        _take_back(home / name.name, inside / wanted.name)
+
+
+def _take_back(path: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
-    make_folder(target.parent)
     note, hidden = path.with_name(path.name + REASON_SUFFIX), part_path(path.parent)
     with contextlib.suppress(FileNotFoundError):
         note.rename(hidden)
@@ -280,8 +241,10 @@ def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
         yield target.with_name(name.removesuffix(room))
 
 
-def _move(path: Path, target: Path) -> Path:
-    make_folder(target.parent)
+def _move(path: Path, target: Path) -> None:
+    """Move a plain file; the folders of both are held."""
+    if snapshot(path) is None:  # gone, or a symlink in its place
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     try:
         rename_without_overwriting(path, target)
     except FileExistsError:
@@ -296,19 +259,19 @@ def _move(path: Path, target: Path) -> Path:
         path.unlink()
     sync_folder(target.parent)
     sync_folder(path.parent)
-    return target
 
 
 def _copy(path: Path, target: Path) -> None:
     part = part_path(target.parent)
     try:
-        with path.open("rb") as source, part.open("xb") as copy:
-            shutil.copyfileobj(source, copy, 1 << 20)
-            copy.flush()
-            os.fsync(copy.fileno())
-        shutil.copystat(path, part)
-        if digest(part) != digest(path):
-            raise OSError(errno.EIO, "the copy differs from the original", os.fspath(path))
+        with open_plain(path) as source:
+            with part.open("xb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+            shutil.copystat(f"/proc/self/fd/{source.fileno()}", part)
+            if digest(part) != digest_of(source):
+                raise OSError(errno.EIO, "the copy differs from the original", os.fspath(path))
         rename_without_overwriting(part, target)
         sync_folder(target.parent)
     finally:

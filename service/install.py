@@ -50,8 +50,11 @@ def install(
             _put(path, texts.get(name))
     for note in (*notes(settings, program), *closed_folders(settings, program)):
         print(f"note: {note}")
+    if not settings.training.collections:
+        print(f"note: {NO_COLLECTIONS}")
     if not dry_run and prefix == Path("/"):
-        print("\nNow, as root:", *AFTER_INSTALL, sep="\n  ")
+        timer = (ENABLE_TIMER,) if settings.training.collections else ()
+        print("\nNow, as root:", *AFTER_INSTALL, *timer, sep="\n  ")
 
 
 @install_app.command()
@@ -75,7 +78,15 @@ AFTER_INSTALL = (
     "systemctl daemon-reload",
     "systemctl enable --now photochrom",
 )
-AFTER_UNINSTALL = ("systemctl stop photochrom", "systemctl daemon-reload")
+ENABLE_TIMER = "systemctl enable --now photochrom-train.timer"
+NO_COLLECTIONS = (
+    "photochrom-train.timer is not to be enabled: training.collections names no photographs"
+)
+AFTER_UNINSTALL = (
+    "systemctl disable --now photochrom photochrom-train.timer",
+    "systemctl stop photochrom-train",
+    "systemctl daemon-reload",
+)
 
 
 def this_program(config: Path) -> Program:

@@ -10,8 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from service.config import Config
 from service.log import set_up_logging
 from service.progress import progress_bar
+from service.scheduled import find_task, finished
+from service.signals import Signals
 from service.starting import (
     DEFAULT_CONFIG,
     ConfigFile,
@@ -19,6 +22,8 @@ from service.starting import (
     device,
     tensorflow_starts,
 )
+from service.wish import Wish
+from worker.models import ModelVersion
 
 learning_app = typer.Typer()
 
@@ -41,6 +46,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training that was ended.")
     ] = False,
+    scheduled: Annotated[
+        bool,
+        typer.Option(
+            "--scheduled",
+            help="Go on with the training that was ended; or train on training.collections, if"
+            " they hold new photographs.",
+        ),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="What to call the result.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be trained on; train nothing.")
@@ -58,30 +71,50 @@ def train(
     """Train the generator further on color photographs and publish it as the next version.
 
     Stopping it (Ctrl-C, SIGTERM) saves a checkpoint; --resume goes on from the last one, with the
-    folders and the length it was begun with.
+    folders and the length it was begun with. Without anything to do, --scheduled exits 0.
     """
     lengths = sum([minutes is not None, steps is not None, until_plateau])
-    if resume and (folders or lengths or name or dry_run or reference):
+    alone = not (folders or lengths or name or dry_run or reference)
+    if scheduled and (resume or not alone):
+        raise typer.BadParameter("--scheduled is told by the configuration; give it alone")
+    if resume and not alone:
         raise typer.BadParameter("--resume goes on as the training was begun; give it alone")
-    if not resume and (not folders or lengths != (0 if dry_run else 1)):
+    if not (resume or scheduled) and (not folders or lengths != (0 if dry_run else 1)):
         raise typer.BadParameter(
             "give folders of color photographs, and one of --minutes, --steps and --until-plateau "
-            "(none with --dry-run; or only --resume)"
+            "(none with --dry-run; or only --resume, or only --scheduled)"
         )
     settings = config_if_any(config)
     if dry_run:
         from service.dry_run import print_dry_run
 
         print_dry_run(settings, folders or [], Console())
-        return
+    elif scheduled:
+        _train_scheduled(settings)
+    else:
+        wish = Wish(tuple(folders or ()), start, minutes, steps, until_plateau, name, reference)
+        _train(settings, None if resume else wish)
+
+
+def _train_scheduled(settings: Config) -> None:
+    task = find_task(settings)
+    print(f"photochrom: {task.words}", flush=True)
+    if task.kind != "nothing":
+        version = _train(settings, task.wish)
+        if version:
+            finished(settings, version)
+
+
+def _train(settings: Config, wish: Wish | None) -> ModelVersion | None:
+    signals = Signals()
+    signals.listen()  # first of all: TensorFlow takes its time
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
         with tensorflow_starts():
-            from service.training import Wish, run_training
+            from service.training import run_training
 
             computes = device()
-        wish = Wish(tuple(folders or ()), start, minutes, steps, until_plateau, name, reference)
-        run_training(settings, computes, None if resume else wish, report)
+        return run_training(settings, computes, wish, report, signals)
 
 
 @learning_app.command()

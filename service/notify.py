@@ -49,6 +49,14 @@ class Notifier:
         """Say that the work begins."""
         self._send("READY=1")
 
+    def reloading(self, now: float) -> None:
+        """Say that the configuration is read again; `ready` follows, whatever comes of it.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now * 1e6:.0f}")
+
     def alive(self, status: str, *, well: bool) -> None:
         """Say how it goes, and feed the watchdog if all is well; else it will bite.
 

@@ -3,18 +3,20 @@
 A move that fails holds up nothing else; a crash before it is mended when the file is found again.
 """
 
+import errno
+import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 import structlog
 
-from service import inbox
+from service import beneath, inbox
 from service.config import Config
 from service.jobs import Job
 from service.stability import Snapshot
@@ -120,11 +122,44 @@ class Originals:
 
 def still_there(path: Path, snapshot: Snapshot) -> bool:
     """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
-    now = inbox.snapshot(path)
-    return now is not None and replace(now, device=snapshot.device) == snapshot
+    now = beneath.snapshot(path)
+    return now is not None and looks_same(now, snapshot)
 
 
-def find_original(job: Job, config: Config) -> tuple[Path, Snapshot]:
+def looks_same(one: Snapshot, other: Snapshot) -> bool:
+    """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
+    return replace(one, device=other.device) == other
+
+
+def open_scan(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
+    """Open the scan of a job, once: all that is read of it is read from what is returned.
+
+    Args:
+        job: to be colored, or colored again.
+        config: the folders.
+
+    Returns:
+        the open file, whose `name` is its path; and how it must still look when it was read.
+
+    Raises:
+        FileNotFoundError: it is gone, or is no longer the file that was queued.
+        ScanError: it may not be read; or, of a job that was finished, as `find_original`.
+        OSError: the disk failed.
+    """
+    if job.recolor:
+        file = find_original(job, config)
+        return file, beneath.snapshot_of(file)
+    try:
+        file = beneath.open_beneath(config.inbox, job.path)
+    except PermissionError as error:
+        raise ScanError("the file may not be read: its permissions refuse it") from error
+    if not looks_same(beneath.snapshot_of(file), job.snapshot):
+        file.close()
+        raise FileNotFoundError(errno.ENOENT, "it is another file by now", file.name)
+    return file, job.snapshot
+
+
+def find_original(job: Job, config: Config) -> io.FileIO:
     """Find the original of a job that was finished, wherever it may lie, by its content.
 
     Args:
@@ -132,7 +167,7 @@ def find_original(job: Job, config: Config) -> tuple[Path, Snapshot]:
         config: the folders.
 
     Returns:
-        its path, and how it looked before its content was compared.
+        the open file whose content was compared; its `name` is its path.
 
     Raises:
         ScanError: it is gone, or is no longer what was colored.
@@ -140,24 +175,24 @@ def find_original(job: Job, config: Config) -> tuple[Path, Snapshot]:
     """
     changed: list[str] = []
     places = list(dict.fromkeys(_places(job, config)))
-    for path in places:
-        looks = inbox.snapshot(path)
-        if looks is None:
-            continue
+    for folder, name in places:
+        path = folder / name
         try:
-            if inbox.digest(path) == job.digest:
-                return path, looks
-        except FileNotFoundError:  # taken away just now
+            file = beneath.open_beneath(folder, name)
+        except FileNotFoundError:
             continue
         except PermissionError as error:
             raise ScanError(f"the original {path} may not be read") from error
+        if _has_digest(file, job.digest):
+            return file
+        file.close()
         changed.append(str(path))
     if changed:
         raise ScanError(
             f"the original was changed since it was colored: {changed[0]} has another SHA-256;"
             " the photo in the outbox stays as it is"
         )
-    looked = ", ".join(str(path) for path in places)
+    looked = ", ".join(str(folder / name) for folder, name in places)
     raise ScanError(
         f"the original is gone (looked for at {looked}); the photo in the outbox stays as it is"
     )
@@ -191,7 +226,7 @@ def find_rejected(
         if still_there(path, job.snapshot):
             return path
         with suppress(FileNotFoundError, PermissionError):
-            if inbox.digest(path) == job.digest:
+            if beneath.digest(path) == job.digest:
                 return path
     return None
 
@@ -208,12 +243,22 @@ def by_size(folder: Path) -> dict[int, list[Path]]:
     found: dict[int, list[Path]] = {}
     with suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
-            if looks := inbox.snapshot(path):
+            if looks := beneath.snapshot(path):
                 found.setdefault(looks.size, []).append(path)
     return found
 
 
-def _places(job: Job, config: Config) -> Iterator[Path]:
+def _has_digest(file: io.FileIO, digest: str) -> bool:
+    """Compare the content of an open file, which must not change meanwhile."""
+    try:
+        looks = beneath.snapshot_of(file)
+        return beneath.digest_of(file) == digest and beneath.snapshot_of(file) == looks
+    except OSError:
+        file.close()
+        raise
+
+
+def _places(job: Job, config: Config) -> Iterator[tuple[Path, PurePath]]:
     """Yield where an original may lie: as noted, in the inbox, or archived under a name of its own.
 
     Several scans may have had one name one after the other, so numbered names follow while there
@@ -221,9 +266,9 @@ def _places(job: Job, config: Config) -> Iterator[Path]:
     """
     folder = config.originals.folder
     if job.original is not None:
-        yield folder / job.original
-    yield config.inbox / job.path
+        yield folder, job.original
+    yield config.inbox, job.path
     for path in inbox.numbered_names(folder / job.path):
-        yield path
-        if inbox.snapshot(path) is None:
+        yield folder, path.relative_to(folder)
+        if beneath.snapshot(path) is None:
             return

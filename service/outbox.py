@@ -1,11 +1,13 @@
 """How a colored photo reaches the outbox: whole and lasting under its name, or not at all."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
+from service.beneath import ObstructedError, held
 from service.disk import (
     PART_PREFIX,
     PART_SUFFIX,
@@ -14,9 +16,11 @@ from service.disk import (
     part_path,
     sync_folder,
 )
+from worker.errors import ScanError
 from worker.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat
 
+_NO_PLACE = {errno.EISDIR, errno.ENAMETOOLONG}
 CHUNK = 1 << 20  # bytes read back at a time
 
 T = TypeVar("T")
@@ -82,10 +86,28 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
         The delivered file, with its digest as read back from the disk, and what `write` returned.
 
     Raises:
+        ScanError: there is no place for it, which only a person can change: a symlink or a file
+            stands where its sub-folder should be, a folder where it should, or its name is longer
+            than the disk takes.
         OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
     """
-    target = outbox / name
-    make_folder(target.parent)
+    make_folder(outbox)
+    try:
+        with held(outbox, name.parent, make=True) as folder:
+            digest, result = _put(folder / name.name, write)
+    except OSError as error:
+        if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
+            raise ScanError(
+                f"there is no place for its result {outbox / name}: {error.strerror}"
+                f" ({error.filename2 or error.filename}); make room for it there, then"
+                " `photochrom retry`"
+            ) from error
+        raise
+    return Delivered(outbox / name, digest, result)
+
+
+def _put(target: Path, write: Callable[[BinaryIO], T]) -> tuple[str, T]:
+    """Write a file in one step; return its digest, as read back, and what `write` returned."""
     part = part_path(target.parent)
     try:
         with part.open("x+b") as file:
@@ -98,7 +120,7 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
         part.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
-    return Delivered(target, digest, result)
+    return digest, result
 
 
 def _digest_on_disk(path: Path) -> str:

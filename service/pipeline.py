@@ -24,7 +24,7 @@ from service.delivery import Source, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
-from service.originals import Originals, find_original, still_there
+from service.originals import Originals, open_scan, still_there
 from service.outbox import Delivered
 from worker import scan
 from worker.provenance import Origin, Record
@@ -66,11 +66,11 @@ class Pipeline:
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
         moved: told of each original that left the inbox.
+        tally: counts what becomes of photos.
 
     Attributes:
         colorist: the generator that colors the next batch.
         batch_done: told of each batch, in photos and the device's seconds, from its thread.
-        tally: what happened since the start.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Pipeline:
         colorist: Colorist,
         wake: Callable[[], None],
         moved: Callable[[Path], None] = lambda _path: None,
+        tally: Tally | None = None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
         self._config = config
@@ -95,7 +96,7 @@ class Pipeline:
         self._coloring: deque[_Batch] = deque()
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
         self.originals = Originals(config, moved, ledger.moved)
         self._faults = Faults(config.retry, ledger, self.originals, self.tally)
@@ -203,15 +204,15 @@ class Pipeline:
         return sum(photo.size for photo in (*ready, *coloring, *writing))
 
     def _read(self, job: Job) -> Scan:
-        if job.recolor:
-            path, looks = find_original(job, self._config)
-        else:
-            path, looks = self._config.inbox / job.path, job.snapshot
-        if not still_there(path, looks):
-            raise Changed
-        photo = scan.read(path, self._config.read_settings)
-        if not still_there(path, looks):
-            raise Changed
+        try:
+            file, looks = open_scan(job, self._config)
+        except FileNotFoundError as error:
+            raise Changed from error
+        with file:
+            path = Path(str(file.name))
+            photo = scan.read(path, self._config.read_settings, file)
+            if not still_there(path, looks):
+                raise Changed
         return photo
 
     def _collect_read(self, now: float, wall: float) -> None:

@@ -30,22 +30,16 @@ class Pulse:
     """Looks at the parts of a daemon and tells how they do.
 
     Args:
-        config: how long things may take, and who is told.
         notifier: tells systemd.
-        watcher: when was the last rescan?
-        pipeline: does the work move?
         ledger: how much is left?
     """
 
-    def __init__(
-        self,
-        config: Config,
-        notifier: Notifier,
-        watcher: Watcher,
-        pipeline: Pipeline,
-        ledger: Ledger,
-    ) -> None:
-        """Nothing was told yet."""
+    _config: Config
+    _watcher: Watcher
+    _pipeline: Pipeline
+
+    def __init__(self, notifier: Notifier, ledger: Ledger) -> None:
+        """Nothing is told before it has parts to look at."""
         self._notifier = notifier
         self._ledger = ledger
         self._metrics = Metrics()
@@ -55,22 +49,28 @@ class Pulse:
         self._idle_since: float | None = None
         self._beat: Heartbeat | None = None
         self._unwritten = ""
-        self.look_at(config, watcher, pipeline)
 
     def look_at(self, config: Config, watcher: Watcher, pipeline: Pipeline) -> None:
-        """Look at other parts from now on, as after a reload."""
+        """Look at these parts from now on; after a reload they are others.
+
+        Args:
+            config: how long things may take, and who is told.
+            watcher: when was the last rescan?
+            pipeline: does the work move?
+        """
         self._config = config
         self._watcher = watcher
         self._pipeline = pipeline
         self._metrics.move(config.metrics)
         pipeline.batch_done = self._metrics.batch_done
 
-    def step(self, now: float, held_up: str = "") -> None:
+    def step(self, now: float, held_up: str = "", refused_config: str = "") -> None:
         """Tell how it goes, if it is time to, or at once when a fault begins or ends.
 
         Args:
             now: monotonic seconds.
             held_up: the machine's fault that kept the loop from its work just now, or "".
+            refused_config: why a changed configuration is not used, or "".
         """
         tried_again = self._pipeline.tried_again(now)
         troubled = bool(held_up or tried_again or not self._watcher.sees_inbox)
@@ -79,7 +79,7 @@ class Pulse:
             return
         self._held_up = troubled
         self._metrics.serve()
-        health, beat = self._look(now, held_up)
+        health, beat = self._look(now, held_up, refused_config)
         was_stuck = self._beat is not None and self._beat.health == "stuck"
         if health.level == "stuck" and not was_stuck:
             log.error("daemon.stuck", reason="; ".join(health.reasons))
@@ -89,7 +89,7 @@ class Pulse:
         """Tell that a long step goes on, if it is long: one more file was found or taken."""
         if now < self._told_at + 2 * self._notifier.beat:
             return
-        beat = self._beat or self._look(now, "")[1]
+        beat = self._beat or self._look(now, "", "")[1]
         looking = {"time": time.time(), "reasons": ("looking through the inbox",)}
         self._tell(beat.model_copy(update=looking), now)
 
@@ -112,7 +112,7 @@ class Pulse:
                 log.info("heartbeat.written")
             self._unwritten = ""
 
-    def _look(self, now: float, held_up: str) -> tuple[Health, Heartbeat]:
+    def _look(self, now: float, held_up: str, refused_config: str) -> tuple[Health, Heartbeat]:
         wall = time.time()
         jobs, oldest = None, None
         try:
@@ -127,7 +127,7 @@ class Pulse:
         elif self._idle_since is None:
             self._idle_since = now
         started = (jobs or {}).get(JobStatus.STARTED, 0)
-        health = judge(self._signs(now, held_up, orphans=0 if in_hand else started))
+        health = judge(self._signs(now, held_up, refused_config, 0 if in_hand else started))
         tally, colorist = self._pipeline.tally, self._pipeline.colorist
         return health, Heartbeat(
             time=wall,
@@ -149,9 +149,12 @@ class Pulse:
             rejected=tally.rejected,
             megapixels=tally.pixels / 1e6,
             device_memory=colorist.device_memory(),
+            refused_config=refused_config,
         )
 
-    def _signs(self, now: float, held_up: str, *, orphans: int) -> Signs:
+    def _signs(self, now: float, held_up: str, refused_config: str, orphans: int) -> Signs:
+        refused = f"the changed config.yaml is not used: {refused_config}" if refused_config else ""
+        remarks = (self._watcher.unannounced, refused, *self._metrics.faults)
         return Signs(
             rescan_age=now - self._watcher.rescan_moved_at,
             rescan_every=self._config.watch.rescan,
@@ -163,5 +166,5 @@ class Pulse:
             tried_again=self._pipeline.tried_again(now),
             idle=0.0 if self._idle_since is None else now - self._idle_since,
             orphans=orphans,
-            remarks=tuple(filter(None, (self._watcher.unannounced, *self._metrics.faults))),
+            remarks=tuple(remark for remark in remarks if remark),
         )

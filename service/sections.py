@@ -224,3 +224,7 @@ class Training(Section):
     )
     validation_share: Share = _TRAIN.validation_share
     reference: Folder | None = Field(default=None, description="the path of a folder, or null")
+    collections: Annotated[
+        list[Folder], Field(description="a list of paths of folders, such as [/srv/color]")
+    ] = []
+    minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0

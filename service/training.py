@@ -1,15 +1,15 @@
 """The command `photochrom train`: where things lie, what is told, how it is stopped."""
 
-import signal
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
-from service.config import Config, ConfigError, missing_reference
+from service.config import Config, ConfigError, missing_photographs
 from service.lock import StateLock
 from service.progress import Report
+from service.signals import Signals
+from service.wish import Wish
 from worker.device import Device
 from worker.models import ModelStore, ModelVersion
 from worker.training.course import Listener
@@ -28,16 +28,8 @@ SAID = {  # what the bar shows of the last thing that happened; the log has all 
 log = structlog.get_logger()
 
 
-class Wish(NamedTuple):
-    """What a person wants trained; see `worker.training.plan.Plan`."""
-
-    folders: tuple[Path, ...]
-    start: str
-    minutes: float | None = None
-    steps: int | None = None
-    until_plateau: bool = False
-    name: str | None = None
-    reference: Path | None = None
+class StoppedEarlyError(Exception):
+    """Asked to stop before there was anything to save."""
 
 
 class Teller:
@@ -87,14 +79,24 @@ class Teller:
                 self._report(0.0, 0.0, self._happened)
 
 
-def run_training(config: Config, device: Device, wish: Wish | None, report: Report) -> None:
-    """Train and publish; SIGTERM and SIGINT save a checkpoint and end it.
+def run_training(
+    config: Config,
+    device: Device,
+    wish: Wish | None,
+    report: Report,
+    signals: Signals | None = None,
+) -> ModelVersion | None:
+    """Train and publish; SIGTERM and SIGINT save a checkpoint and end it. SIGHUP changes nothing.
 
     Args:
         config: the recipe and the state folder.
         device: what it runs on, already set up.
         wish: what to train; None resumes the training that was ended.
         report: moved after each step.
+        signals: what was asked of the process before.
+
+    Returns:
+        The new version, or None where it was ended before.
 
     Raises:
         ConfigError: the reference set is not there.
@@ -102,25 +104,35 @@ def run_training(config: Config, device: Device, wish: Wish | None, report: Repo
         OSError: the disk fails.
     """
     plan = _plan(config, wish) if wish else None
-    stop_asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: stop_asked.append(number))
+    signals = signals or Signals()
+    signals.listen()
     home = config.state / "training"
     home.mkdir(parents=True, exist_ok=True)
     tell = Teller(config.training.batch, report)
+
+    def preparing(done: int, of: int) -> None:
+        tell.preparing(done, of)
+        if signals.stop:
+            raise StoppedEarlyError
+
     with StateLock(home):
         log.info("training.started", resumed=wish is None, device=device.name, journal=home)
-        version = train(
-            plan,
-            ModelStore(config.models_folder),
-            home,
-            home / "photographs",
-            Listener(tell.preparing, tell.progress, tell.notice, lambda: bool(stop_asked)),
-        )
+        try:
+            version = train(
+                plan,
+                ModelStore(config.models_folder),
+                home,
+                home / "photographs",
+                Listener(preparing, tell.progress, tell.notice, lambda: signals.stop),
+            )
+        except StoppedEarlyError:
+            log.info("training.stopped", checkpoint=None, go_on_with="the same command")
+            return None
     if version is None:
         log.info("training.stopped", checkpoint=home, go_on_with="photochrom train --resume")
     else:
         _tell_end(version)
+    return version
 
 
 def _tell_end(version: ModelVersion) -> None:
@@ -137,7 +149,8 @@ def _tell_end(version: ModelVersion) -> None:
 
 def _plan(config: Config, wish: Wish) -> Plan:
     reference = wish.reference or config.training.reference
-    if not wish.reference and (text := missing_reference(config)):
+    missing = dict(missing_photographs(config))
+    if not wish.reference and (text := missing.get("training.reference")):
         raise ConfigError([f"training.reference: {text}"])
     return Plan(
         tuple(folder.absolute() for folder in wish.folders),

@@ -8,16 +8,19 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from service.config import Config
 from worker.errors import DeviceError
 
 UNIT = Path("etc/systemd/system/photochrom.service")
 GPU = Path("etc/systemd/system/photochrom.service.d/gpu.conf")
+TRAIN = Path("etc/systemd/system/photochrom-train.service")
+TRAIN_GPU = Path("etc/systemd/system/photochrom-train.service.d/gpu.conf")
+TIMER = Path("etc/systemd/system/photochrom-train.timer")
 USERS = Path("etc/sysusers.d/photochrom.conf")
 FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
-FILES = (UNIT, GPU, USERS, FOLDERS)  # below the root
+FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, USERS, FOLDERS)  # below the root
 
 STOP_MARGIN = 60.0  # seconds from the end of the stop time to the kill
 WATCHDOG = 300.0  # seconds without a sign of life, beside the stop time; a large file takes some
@@ -26,6 +29,23 @@ HOMES = ("/home", "/root", "/run/user")
 SHARED = {
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc", "/root"),
     *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp"),  # noqa: S108
+}
+
+Network = Literal["none", "this machine", "any"]
+_NETWORKS: dict[Network, dict[str, str]] = {
+    "none": {"no_network": "yes", "ip_deny": "any", "ip_allow": "", "families": "AF_UNIX"},
+    "this machine": {
+        "no_network": "no",
+        "ip_deny": "any",
+        "ip_allow": "localhost",
+        "families": "AF_UNIX AF_INET AF_INET6",
+    },
+    "any": {
+        "no_network": "no",
+        "ip_deny": "",
+        "ip_allow": "",
+        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",  # the last to find out addresses
+    },
 }
 
 _TEMPLATES = Path(__file__).with_name("systemd")
@@ -59,33 +79,72 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
     Raises:
         DeviceError: a path has control characters, or is not UTF-8.
     """
-    writable = writable_paths(config)
-    protected = (program.config, *program.parts, *_credentials(config))
-    used = (*config.folders.values(), *_textfiles(config), *protected)
-    network = config.credentials.timestamp is not None
-    listens = config.metrics.listen is not None
-    command = [quoted(program.command), "run", "--config", quoted(program.config)]
-    values = {
-        "config": quoted(program.config),
-        "command": " ".join(command).replace("$", "$$"),
-        "mounts": _listed(used),
-        "writable": _listed(writable),
-        "readonly": _listed(path for path in protected if _below(path, writable)),
-        "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
-        "no_network": "no" if network or listens else "yes",
-        "ip_deny": "" if network else "any",
-        "ip_allow": "localhost" if listens and not network else "",
-        "families": _families(network=network, listens=listens),
-        "watchdog": f"{config.stop.within + WATCHDOG:.0f}",
-        "stop": f"{config.stop.within + STOP_MARGIN:.0f}",
-    }
     lines = [f"d {quoted(one)} :2770 :photochrom :photochrom\n" for one in config.folders.values()]
     files = {
-        UNIT: Template(_template("photochrom.service")).substitute(values),
+        UNIT: _service(config, program),
+        TRAIN: _training(config, program),
+        TIMER: _template("photochrom-train.timer"),
         USERS: _template("sysusers.conf"),
         FOLDERS: _template("tmpfiles.conf") + "".join(lines),
     }
-    return {**files, GPU: _template("gpu.conf")} if gpu else files
+    card = _template("gpu.conf")
+    return {**files, GPU: card, TRAIN_GPU: card} if gpu else files
+
+
+def _service(config: Config, program: Program) -> str:
+    protected = (program.config, *program.parts, *_credentials(config))
+    used = (*config.folders.values(), *_textfiles(config), *protected)
+    values = {
+        "config": quoted(program.config),
+        "command": _command(program, "run"),
+        "mounts": _listed(used),
+        "watchdog": f"{config.stop.within + WATCHDOG:.0f}",
+        "stop": f"{config.stop.within + STOP_MARGIN:.0f}",
+        "sandbox": _sandbox(
+            used,
+            writable_paths(config),
+            protected,
+            network=_network(config),
+        ),
+    }
+    return Template(_template("photochrom.service")).substitute(values)
+
+
+def _training(config: Config, program: Program) -> str:
+    protected = (program.config, *program.parts, *_photographs(config))
+    used = (config.state, *protected)
+    values = {
+        "config": quoted(program.config),
+        "command": _command(program, "train", "--scheduled"),
+        "mounts": _listed(used),
+        "sandbox": _sandbox(used, [config.state], protected, network="none"),
+    }
+    return Template(_template("photochrom-train.service")).substitute(values)
+
+
+def _sandbox(
+    used: Iterable[Path], writable: list[Path], protected: Iterable[Path], *, network: Network
+) -> str:
+    """Write the lines that both services have: who they are, and what they may touch.
+
+    Args:
+        used: all paths it needs.
+        writable: those it may write.
+        protected: those it may not, though they may lie in one of these.
+        network: what it may use of it.
+    """
+    values = {
+        "writable": _listed(writable),
+        "readonly": _listed(path for path in protected if _below(path, writable)),
+        "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
+        **_NETWORKS[network],
+    }
+    return Template(_template("sandbox.conf")).substitute(values).rstrip()
+
+
+def _command(program: Program, *words: str) -> str:
+    line = [quoted(program.command), *words, "--config", quoted(program.config)]
+    return " ".join(line).replace("$", "$$")
 
 
 def writable_paths(config: Config) -> list[Path]:
@@ -139,16 +198,22 @@ def quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def _families(*, network: bool, listens: bool) -> str:
-    """List the kinds of sockets: those for systemd and the log, and what else is set."""
-    if network:
-        return "AF_UNIX AF_INET AF_INET6 AF_NETLINK"  # the last to find out addresses
-    return "AF_UNIX AF_INET AF_INET6" if listens else "AF_UNIX"
+def _network(config: Config) -> Network:
+    """Say what the daemon needs of the network: nothing, unless it is set otherwise."""
+    if config.credentials.timestamp is not None:
+        return "any"
+    return "this machine" if config.metrics.listen is not None else "none"
 
 
 def _textfiles(config: Config) -> list[Path]:
     """Return the folder that metrics are written to, if they are."""
     return [] if config.metrics.textfile is None else [config.metrics.textfile.parent]
+
+
+def _photographs(config: Config) -> list[Path]:
+    """List what a training reads."""
+    reference = config.training.reference
+    return [*config.training.collections, *([reference] if reference else [])]
 
 
 def _credentials(config: Config) -> list[Path]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from service.inbox import eligible, find, has_writer, snapshot
+from service.beneath import has_writer, snapshot
+from service.inbox import eligible, find
 from service.observer import Hints
 from service.stability import Snapshot, StabilityTracker
 from service.supervisor import Polling, Supervisor
@@ -212,4 +213,6 @@ class Watcher:
             self._told[path] = looks
 
     def _has_writer(self, path: Path, looks: Snapshot) -> bool:
-        return self._supervisor.asks_writers_on(looks.device) and has_writer(path)
+        if not self._supervisor.asks_writers_on(looks.device):
+            return False
+        return has_writer(self._inbox, path.relative_to(self._inbox))

@@ -1,8 +1,9 @@
 """The real daemon with a fake device, life after life, each in a process of its own to be killed.
 
 `python -m tests.daemon_with_fake` loads everything once, then forks a life for each line of JSON
-that it reads, and answers with a line: the life's exit code, negative for the signal that ended it.
-TensorFlow is not loaded. It is Linux's fork and strace that make 500 lives a matter of two minutes.
+that it reads. It answers with two lines: the life's process number when it begins, and when it
+ended its exit code, negative for the signal that ended it. TensorFlow is not loaded. It is Linux's
+fork and strace that make 500 lives a matter of two minutes.
 """
 
 import errno
@@ -25,6 +26,7 @@ from service.sections import Batching, Originals, Retry, Stop, Watch
 from tests.fakes import FakeColorist
 
 ROOT = Path(__file__).parents[1]
+LOG_FILE = "daemon.log"  # in its home, of a life that goes on until it is asked to stop
 EXIT_HELD_UP = 75
 FAULT_BEFORE = {  # what leads to a change of the ledger that there is not in every life
     "wait": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
@@ -41,7 +43,7 @@ def config_of(home: Path, elsewhere: Path | None = None) -> Config:
     """
     away = elsewhere or home
     return Config(
-        watch=Watch(settle=0.0),
+        watch=Watch(settle=0.0, rescan=5.0),
         batch=Batching(longest_wait=0.0),
         retry=Retry(attempts=20, first_wait=0.05, longest_wait=0.1),
         stop=Stop(within=20.0),
@@ -50,22 +52,22 @@ def config_of(home: Path, elsewhere: Path | None = None) -> Config:
     ).beside(home)
 
 
-def live(config: Config, fault: Exception | None = None) -> int:
-    """Do all that waits, as `photochrom run --once` does; return the exit code.
+def live(config: Config, fault: Exception | None = None, *, once: bool = True) -> int:
+    """Do what `photochrom run` does, or `photochrom run --once`; return the exit code.
 
     Args:
         config: as `config_of` gives it.
         fault: of the first photo that is painted; or None.
+        once: end when nothing waits; else go on until asked to stop.
     """
-    set_up_logging("error", "json")
     make_folders(config.folders.values())
     with StateLock(config.state):
         colorist = FakeColorist(batch_size=4)
         if fault:
             colorist.paint_faults.append(fault)
-        daemon = Daemon(config, colorist, once=True)
+        daemon = Daemon(config, colorist, once=once)
         daemon.run()
-    return EXIT_HELD_UP if daemon.held_up else 0
+    return EXIT_HELD_UP if once and daemon.held_up else 0
 
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:
@@ -92,7 +94,7 @@ def born(order: dict[str, Any]) -> int:
     Args:
         order: `home`; `elsewhere`, or None; `links`, whether files may be linked; `strace`, whose
             options have this process watched or killed at a system call, or None; `transition`, the
-            arguments of `kill_at`, or None.
+            arguments of `kill_at`, or None; `once`, as for `live`.
     """
     if order["strace"]:
         os.kill(os.getpid(), signal.SIGSTOP)  # until it is traced
@@ -103,8 +105,14 @@ def born(order: dict[str, Any]) -> int:
         transition, when, after = order["transition"]
         kill_at(transition, when, after=after)
         fault = FAULT_BEFORE.get(transition)
-    elsewhere = order["elsewhere"]
-    return live(config_of(Path(order["home"]), elsewhere and Path(elsewhere)), fault)
+    home, elsewhere = Path(order["home"]), order["elsewhere"]
+    config = config_of(home, elsewhere and Path(elsewhere))
+    if order["once"]:
+        set_up_logging("error", "json")
+        return live(config, fault)
+    with (home / LOG_FILE).open("a") as file:
+        set_up_logging("info", "json", file)
+        return live(config, fault, once=False)
 
 
 def _refused_link(*_: object, **__: object) -> None:
@@ -123,10 +131,16 @@ def give_birth(order: dict[str, Any]) -> int:
             traceback.print_exc()
         finally:
             os._exit(code)
+    answer(child)
     if order["strace"]:
         os.waitpid(child, os.WUNTRACED)
         _trace(child, order["strace"])
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def answer(number: int) -> None:
+    """Write a line of an answer."""
+    print(number, flush=True)  # noqa: T201 - the answer
 
 
 def _trace(child: int, options: list[str]) -> None:
@@ -147,6 +161,7 @@ class Lives:
 
     def __init__(self) -> None:
         """Start it."""
+        self._life: int | None = None  # the number of one that has not ended
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.daemon_with_fake"],
             cwd=ROOT,
@@ -157,10 +172,12 @@ class Lives:
         )
 
     def close(self) -> None:
-        """End it."""
+        """End it, and a life that has not ended."""
+        if self._life is not None:
+            os.kill(self._life, signal.SIGKILL)
         self._process.communicate()
 
-    def live(
+    def begin(
         self,
         home: Path,
         elsewhere: Path | None = None,
@@ -168,21 +185,38 @@ class Lives:
         links: bool = True,
         strace: list[str] | None = None,
         transition: tuple[str, int, bool] | None = None,
+        once: bool = True,
     ) -> int:
-        """Live once; for the arguments see `config_of` and `born`. Return the exit code."""
+        """Begin a life; for the arguments see `config_of` and `born`. Return its process number."""
         order = {
             "home": str(home),
             "elsewhere": elsewhere and str(elsewhere),
             "links": links,
             "strace": strace,
             "transition": transition,
+            "once": once,
         }
         assert self._process.stdin
-        assert self._process.stdout
         print(json.dumps(order), file=self._process.stdin, flush=True)
+        self._life = self._answer()
+        return self._life
+
+    def end(self) -> int:
+        """Wait for the end of the life that was begun; return its exit code."""
+        code = self._answer()
+        self._life = None
+        return code
+
+    def live(self, home: Path, elsewhere: Path | None = None, **order: Any) -> int:
+        """Begin a life, with the arguments of `begin`, and wait for its end."""
+        self.begin(home, elsewhere, **order)
+        return self.end()
+
+    def _answer(self) -> int:
+        assert self._process.stdout
         return int(self._process.stdout.readline())
 
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(give_birth(json.loads(line)), flush=True)  # noqa: T201 - the answer
+        answer(give_birth(json.loads(line)))

@@ -5,6 +5,7 @@ control group that limits memory, whose process the kernel then kills, or "" whe
 be had; then the decoder does itself what the kernel would do. The exit code is the life's.
 """
 
+import io
 import os
 import signal
 import sys
@@ -21,10 +22,10 @@ PIECE = 1 << 24  # bytes that are eaten at a time
 ATTEMPTS = 3
 
 
-def eat(path: Path, settings: ReadSettings) -> Scan:
+def eat(path: Path, settings: ReadSettings, file: io.FileIO) -> Scan:
     """Read a photo, or be killed over it."""
     if not path.name.startswith(HUNGRY):
-        return read(path, settings)
+        return read(path, settings, file)
     eaten = []
     while sys.argv[2]:
         eaten.append(b"x" * PIECE)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from service import inbox
+from service import beneath, inbox
 from service.config import Config
 from service.folders import make_folders
 from service.jobs import Job
@@ -31,10 +31,10 @@ def queue(config: Config, name: str) -> Job:
     scan = config.inbox / path
     scan.parent.mkdir(parents=True, exist_ok=True)
     scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
-    snapshot = inbox.snapshot(scan)
+    snapshot = beneath.snapshot(scan)
     assert snapshot
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        return ledger.enqueue(path, inbox.digest(scan), snapshot, path, 0.0)[0]
+        return ledger.enqueue(path, beneath.digest(scan), snapshot, path, 0.0)[0]
 
 
 def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = True) -> Job:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from service.ledger import Serving
 from worker import encoding
 from worker.color import Floats
 from worker.errors import ScanError
@@ -85,6 +86,8 @@ class FakeLoader:
         faults: by version, why it cannot be loaded.
         gate: while it is closed, loading waits.
         loaded: what was asked for, in order.
+        first: what colors at the start.
+        next: what the next `start` gives, as a reload asks for it; an exception is raised instead.
     """
 
     def __init__(self, version: str = "builtin") -> None:
@@ -94,6 +97,17 @@ class FakeLoader:
         self.gate = threading.Event()
         self.gate.set()
         self.loaded: list[str] = []
+        self.first = FakeColorist()
+        self.next: FakeColorist | Exception = self.first
+
+    def start(self) -> tuple[FakeColorist, Serving]:
+        """Give the next colorist, or its fault."""
+        if isinstance(self.next, Exception):
+            raise self.next
+        return self.next, Serving(self.next.model)
+
+    def tell(self, colorist: FakeColorist, serving: Serving) -> None:
+        """Keep it to itself."""
 
     def promoted(self) -> str:
         """Name what is promoted."""

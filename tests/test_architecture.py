@@ -94,6 +94,7 @@ TOP_LEVEL = {
 STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.pipeline",
     "service.daemon",
+    "service.intake",
     "service.watcher",
     "service.supervisor",
     "service.cli",
@@ -118,6 +119,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.model_watch",
     "service.pipeline",
     "service.pulse",
+    "service.reload",
     "service.serving",
     "service.training",
 }

@@ -85,8 +85,15 @@ DECODER_ERRORS = (
 
 
 @contextmanager
-def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Picture]]]:
+def opened(
+    path: Path, settings: ReadSettings, file: io.FileIO | None = None
+) -> Iterator[tuple[Kind, list[Picture]]]:
     """Open an image file; its pictures can be read as long as it is open.
+
+    Args:
+        path: of the file.
+        settings: the limit.
+        file: the file, if it is open already: what lies at its path then does not matter.
 
     Yields:
         its kind, and its pictures, one or more. Their `bands` raise ScanError too.
@@ -104,13 +111,13 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
             f"{path.suffix or 'a name without suffix'} is not a kind of image photochrom reads"
         )
     try:
-        disk = _Disk(path)
+        disk = _Disk(path, opener=None if file is None else _again(file))
     except PermissionError as error:
         raise ScanError("the file may not be read: its permissions refuse it") from error
-    with _Buffered(disk) as file:
-        _check_content(file, kind)
+    with _Buffered(disk) as image:
+        _check_content(image, kind)
         with _damage_is_the_files_fault(SAMPLES_OF_A_HEADER):
-            pictures = READERS[kind](file, settings)
+            pictures = READERS[kind](image, settings)
         yield (
             kind,
             [
@@ -118,6 +125,16 @@ def opened(path: Path, settings: ReadSettings) -> Iterator[tuple[Kind, list[Pict
                 for one in pictures
             ],
         )
+
+
+def _again(file: io.FileIO) -> Callable[[str, int], int]:
+    """Return what `open` calls to get a file that is open already, from its beginning."""
+
+    def opener(_path: str, _flags: int) -> int:
+        file.seek(0)
+        return os.dup(file.fileno())
+
+    return opener
 
 
 def _check_content(file: BinaryIO, kind: Kind) -> None:

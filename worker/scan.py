@@ -3,6 +3,7 @@
 Refuses, with a reason for the archivist, what is in color already, and all that `formats` refuses.
 """
 
+import io
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -92,8 +93,13 @@ class Scan:
         return sum(page.gray.size for page in self.pages)
 
 
-def read(path: Path, settings: ReadSettings) -> Scan:
+def read(path: Path, settings: ReadSettings, file: io.FileIO | None = None) -> Scan:
     """Read black-and-white photographs; also gray stored as RGB, and toned prints, untoned.
+
+    Args:
+        path: of the file.
+        settings: what is read.
+        file: the file, if it is open already: what lies at its path then does not matter.
 
     Raises:
         ScanError: with the reason, when the file is no such photograph or one of its pages is none.
@@ -102,7 +108,7 @@ def read(path: Path, settings: ReadSettings) -> Scan:
         FileNotFoundError: when it is gone.
         OSError: when the disk fails before.
     """
-    with opened(path, settings) as (kind, pictures):
+    with opened(path, settings, file) as (kind, pictures):
         size = sum(picture.height * picture.width for picture in pictures)
         try:
             with _ONE_LARGE if size > LARGE else nullcontext():

@@ -47,6 +47,7 @@ from worker.training import collection, dataset, evaluate, gan
 from worker.training.dataset import Batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN, GeneratorTask
+from worker.training.listing import find_photos
 from worker.training.sheet import contact_sheet
 
 SETTINGS = TrainSettings()
@@ -282,7 +283,7 @@ def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict
     """Score all rows on photographs that none has seen, and lay some side by side."""
     order = [TEXTBOOK, *ROWS, DEEP]
     shown = sorted(wish.validation.glob(wish.shown))[:SHOWN]
-    paths = [*shown, *(set(collection.find_photos([wish.validation])) - set(shown))]
+    paths = [*shown, *(set(find_photos([wish.validation])) - set(shown))]
     rows: list[Sequence[Pixels]] = []
 
     def watch(one: evaluate.Colored) -> None:

@@ -1,6 +1,7 @@
 """Promises of service.daemon, with real folders and a real ledger, and a fake device."""
 
 import contextlib
+import io
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import inbox, observer
+from service import beneath, inbox, observer
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
@@ -108,7 +109,8 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """Make the folders; afterwards end what a test left running, and give the signals back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     made = Place(tmp_path)
     yield made
     made.colorist.gate.set()
@@ -223,9 +225,9 @@ class TestTake:
         path = place.drop("a.png")
         daemon = place.daemon()
         for _ in range(2):
-            looks = inbox.snapshot(path)
+            looks = beneath.snapshot(path)
             assert looks is not None
-            daemon.take(path, looks)
+            daemon.intake.take(path, looks)
             path.touch()
 
         assert 1 == sum(daemon.ledger.counts().values())
@@ -267,7 +269,7 @@ class TestTake:
         place.drop("a.png", gray_scene(24, 32))
         place.run_once()
         first = (place.config.outbox / "a.png").read_bytes()
-        digest = inbox.digest(place.drop("a.png", gray_scene(48, 64)))
+        digest = beneath.digest(place.drop("a.png", gray_scene(48, 64)))
         place.run_once()
 
         assert ["a.png", f"a.{digest[:8]}.png"] == sorted(place.files()["outbox"], key=len)
@@ -277,7 +279,7 @@ class TestTake:
     def test_a_strangers_file_in_the_outbox_is_not_overwritten(self, place: Place) -> None:
         """Not even when the ledger knows nothing of it."""
         (place.config.outbox / "a.png").write_text("not ours")
-        digest = inbox.digest(place.drop("a.png"))
+        digest = beneath.digest(place.drop("a.png"))
         place.run_once()
 
         assert "not ours" == (place.config.outbox / "a.png").read_text()
@@ -309,11 +311,11 @@ class TestTake:
     def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
         """Nor a fault."""
         path = place.drop("a.png")
-        looks = inbox.snapshot(path)
+        looks = beneath.snapshot(path)
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
-        daemon.take(path, looks)
+        daemon.intake.take(path, looks)
 
         assert 0 == sum(daemon.ledger.counts().values())
 
@@ -322,14 +324,14 @@ class TestTake:
     ) -> None:
         """A fault of the disk ends neither the daemon nor the photo."""
         faults: list[OSError] = [OSError(5, "Input/output error")]
-        digest = inbox.digest
+        digest_of = beneath.digest_of
 
-        def failing(path: Path) -> str:
+        def failing(file: io.FileIO) -> str:
             if faults:
                 raise faults.pop()
-            return digest(path)
+            return digest_of(file)
 
-        monkeypatch.setattr(inbox, "digest", failing)
+        monkeypatch.setattr("service.intake.digest_of", failing)
         place.drop("a.png")
         with capture_logs() as logs:
             place.run_once()
@@ -433,9 +435,9 @@ class TestAfterACrash:
         place.drop("a.png")
         daemon = place.daemon()
         path = place.config.inbox / "a.png"
-        looks = inbox.snapshot(path)
+        looks = beneath.snapshot(path)
         assert looks is not None
-        daemon.take(path, looks)
+        daemon.intake.take(path, looks)
         for _ in range(place.config.retry.attempts):
             daemon.ledger.claim(1, time.time(), in_flight=0)
             daemon.ledger.recover()
@@ -463,7 +465,7 @@ class TestStopping:
 
         def paint(*args: Any) -> Record:
             record = painted(*args)
-            if not daemon._stop_asked:
+            if not daemon.signals.stop:
                 signal.raise_signal(number)
             return record
 

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import socket
-import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,11 @@ from structlog.testing import capture_logs
 from service import inbox as subject
 from service.inbox import (
     archive,
-    digest,
     eligible,
     find,
     find_left_alone,
-    has_writer,
     reject,
-    snapshot,
 )
-from service.stability import Snapshot
 
 TAKEN = ["a.jpg", "b.JPEG", "c.Png", "d.tif", "e.TIFF", "f.webp", "g h.jpg", "sub/deep/i.tif"]
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
@@ -150,60 +146,6 @@ class TestWhichFilesCount:
 
         assert ["c/3.jpg"] == found
         assert ["inbox.unreadable"] == [line["event"] for line in logs]
-
-
-class TestLookingAtAFile:
-    """Without disturbing whoever works with it."""
-
-    def test_a_snapshot_is_of_the_file_itself(self, inbox: Path) -> None:
-        """None of what is no plain file."""
-        path = put(inbox, "a.jpg", "12345")
-        (inbox / "link.jpg").symlink_to(path)
-        status = path.stat()
-
-        assert Snapshot(5, status.st_mtime_ns, status.st_ino, status.st_dev) == snapshot(path)
-        assert snapshot(inbox / "link.jpg") is None
-        assert snapshot(inbox) is None
-        assert snapshot(path / "below") is None
-
-    def test_a_file_open_for_writing_has_a_writer_until_it_is_closed(self, inbox: Path) -> None:
-        """However long nothing is written."""
-        path = put(inbox, "a.jpg")
-
-        assert not has_writer(path)
-        with path.open("ab"):
-            assert has_writer(path)
-        with path.open("rb"):
-            assert not has_writer(path)
-        assert not has_writer(inbox / "gone.jpg")
-
-    def test_asking_for_writers_survives_one_that_comes_meanwhile(self, inbox: Path) -> None:
-        """The kernel's signal for a broken lease does not end the process."""
-        path = put(inbox, "a.jpg")
-        done = threading.Event()
-
-        def write() -> None:
-            while not done.is_set():
-                path.open("ab").close()
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
-            for _ in range(2000):
-                has_writer(path)
-        finally:
-            done.set()
-            writer.join()
-
-        assert not has_writer(path)
-
-    def test_a_digest_is_the_sha256_of_the_content(self, inbox: Path) -> None:
-        """Never of what a symlink leads to."""
-        (inbox / "link.jpg").symlink_to(put(inbox, "a.jpg", "abc"))
-
-        assert digest(inbox / "a.jpg").startswith("ba7816bf8f01cfea")
-        with pytest.raises(OSError, match="symbolic links"):
-            digest(inbox / "link.jpg")
 
 
 @pytest.fixture(params=["same disk", "no hard links", "other disk"])
@@ -388,3 +330,46 @@ def test_a_move_across_disks_that_was_cut_off_after_the_copy_makes_no_second_one
     assert "photo" == moved.read_text()
     assert not path.exists()
     assert (1 if move == "archive" else 2) == len(list(moved.parent.iterdir()))
+
+
+class TestSymlinksOnTheWay:
+    """Put there between the look and the move."""
+
+    @pytest.mark.parametrize("move", ["archive", "reject"])
+    @pytest.mark.parametrize("side", ["inbox", "target"])
+    def test_no_original_is_moved_through_one(
+        self, inbox: Path, tmp_path: Path, move: str, side: str
+    ) -> None:
+        """Neither one from elsewhere nor one to elsewhere; nothing is made there."""
+        path = put(inbox, "sub/a.jpg")
+        stranger = put(tmp_path, "elsewhere/a.jpg", "a stranger's")
+        away = tmp_path / "away"
+        away.mkdir()
+        if side == "inbox":
+            (inbox / "sub").rename(inbox / "aside")
+            path = inbox / "aside/a.jpg"
+        link = (inbox if side == "inbox" else away) / "sub"
+        link.symlink_to(stranger.parent)
+        act = archive if move == "archive" else partial(reject, reason="no photo")
+        with pytest.raises(OSError, match="a symlink or a file is in the place of a folder"):
+            act(inbox / "sub/a.jpg", inbox, away)
+
+        assert ["a.jpg"] == [one.name for one in stranger.parent.iterdir()]
+        assert "a stranger's" == stranger.read_text()
+        assert "photo" == path.read_text()
+
+    @pytest.mark.usefixtures("disk")
+    @pytest.mark.parametrize("swap", ["symlink", "FIFO"])
+    def test_what_took_the_place_of_an_original_is_not_moved(
+        self, inbox: Path, tmp_path: Path, swap: str
+    ) -> None:
+        """It is none."""
+        if swap == "FIFO":
+            os.mkfifo(inbox / "a.jpg")
+        else:
+            (inbox / "a.jpg").symlink_to(put(tmp_path, "secret.jpg"))
+        with pytest.raises(FileNotFoundError):
+            archive(inbox / "a.jpg", inbox, tmp_path / "originals")
+
+        assert [] == list((tmp_path / "originals").iterdir())
+        assert os.path.lexists(inbox / "a.jpg")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from service import install
 from service.cli import app
 from service.config import load_config
-from service.units import FILES, GPU, UNIT, Program
+from service.units import FILES, GPU, TIMER, TRAIN_GPU, UNIT, Program
 from tests.folders import files
 from worker.errors import DeviceError
 
@@ -70,7 +70,22 @@ def test_installing_again_takes_away_what_is_no_longer_wanted(config: Path, root
     told = photochrom("install", "--config", config, "--prefix", root).stdout
 
     assert f"removed {root / GPU}\n" in told
-    assert sorted(str(name) for name in FILES if name != GPU) == files(root)
+    assert f"removed {root / TRAIN_GPU}\n" in told
+    assert sorted(str(name) for name in FILES if name not in {GPU, TRAIN_GPU}) == files(root)
+
+
+def test_the_timer_is_to_be_enabled_only_with_photographs_to_learn_from(
+    config: Path, root: Path
+) -> None:
+    """What is printed says so, and why not."""
+    without = photochrom("install", "--config", config, "--prefix", root).stdout
+    config.write_text("training: {collections: [/srv/color]}\n")
+    with_photographs = photochrom("install", "--config", config, "--prefix", root).stdout
+    words = "note: photochrom-train.timer is not to be enabled: training.collections names no"
+
+    assert words in without
+    assert words not in with_photographs
+    assert (root / TIMER).exists()
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])

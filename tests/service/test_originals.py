@@ -4,12 +4,13 @@ That originals are moved, and moved later where the disk refuses, is promised in
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from unittest.mock import Mock
 
 import pytest
 
-from service import inbox
+from service import beneath
 from service.config import Config
 from service.folders import make_folders
 from service.jobs import Job, JobStatus
@@ -34,7 +35,7 @@ def config(tmp_path: Path) -> Config:
 def job(tmp_path: Path) -> Job:
     """Make a job of CONTENT that was finished and is to be colored again."""
     (tmp_path / "content").write_bytes(CONTENT)
-    return make_job(inbox.digest(tmp_path / "content"))
+    return make_job(beneath.digest(tmp_path / "content"))
 
 
 def make_job(digest: str, original: str | None = None, looks: Snapshot = UNKNOWN) -> Job:
@@ -53,14 +54,21 @@ def put(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
+def place_of(job: Job, config: Config) -> Path:
+    """Find an original and return its path."""
+    with find_original(job, config) as found:
+        return Path(str(found.name))
+
+
 def test_it_is_where_it_was_moved_to(config: Config, job: Job) -> None:
     """As noted, though another scan has its name by now; with its looks."""
     put(config.originals.folder, "sub/a.tif", OTHER)
     here = put(config.originals.folder, "sub/a (7).tif", CONTENT)
 
-    assert (here, inbox.snapshot(here)) == find_original(
-        make_job(job.digest, "sub/a (7).tif"), config
-    )
+    with find_original(make_job(job.digest, "sub/a (7).tif"), config) as found:
+        assert str(here) == found.name
+        assert beneath.snapshot(here) == beneath.snapshot_of(found)
+        assert CONTENT == found.read()
 
 
 @pytest.mark.parametrize("name", ["sub/a.tif", "sub/a (2).tif", "sub/a (3).tif"])
@@ -72,7 +80,7 @@ def test_one_that_was_not_noted_is_found_by_the_names_it_may_have(
         put(config.originals.folder, f"sub/a{number}.tif", OTHER)
     here = put(config.originals.folder, name, CONTENT)
 
-    assert here == find_original(job, config)[0]
+    assert here == place_of(job, config)
 
 
 @pytest.mark.parametrize("noted", [None, "sub/a.tif"])
@@ -82,7 +90,7 @@ def test_one_that_stayed_or_came_back_is_found_in_the_inbox(
     """With `after: keep`, and where somebody put it back."""
     here = put(config.inbox, "sub/a.tif", CONTENT)
 
-    assert here == find_original(make_job(job.digest, noted), config)[0]
+    assert here == place_of(make_job(job.digest, noted), config)
 
 
 def test_one_that_is_gone_is_said_to_be(config: Config, job: Job) -> None:
@@ -121,28 +129,21 @@ def test_one_that_may_not_be_read_is_said_to_be(
 ) -> None:
     """Waiting would not help; another fault of the disk is not taken for it."""
     put(config.originals.folder, "sub/a.tif", CONTENT)
-    monkeypatch.setattr(inbox, "digest", failing(PermissionError(13, "Permission denied")))
+    denied = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(beneath, "open_beneath", Mock(side_effect=denied))
     with pytest.raises(ScanError, match="may not be read"):
         find_original(job, config)
-    monkeypatch.setattr(inbox, "digest", failing(OSError(5, "Input/output error")))
+    monkeypatch.undo()
+    monkeypatch.setattr(beneath, "digest_of", Mock(side_effect=OSError(5, "Input/output error")))
 
     with pytest.raises(OSError, match="Input/output error"):
         find_original(job, config)
 
 
-def failing(error: OSError) -> Callable[[Path], str]:
-    """Make a function that raises."""
-
-    def fail(_path: Path) -> str:
-        raise error
-
-    return fail
-
-
 def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job: Job) -> None:
     """A ledger that cannot be written now is told again, once, at the next step."""
     path = put(config.inbox, "sub/a.tif", CONTENT)
-    looks = inbox.snapshot(path)
+    looks = beneath.snapshot(path)
     assert looks is not None
     put(config.originals.folder, "sub/a.tif", OTHER)
     noted: list[tuple[int, PurePosixPath]] = []

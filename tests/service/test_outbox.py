@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pytest
 
 from service.outbox import alternative_name, deliver, output_name, sweep
+from worker.errors import ScanError
 from worker.settings import OutputFormat
 
 NAME = PurePosixPath("sub/deep/photo.jpg")
@@ -197,3 +198,57 @@ def test_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path: Path) -> Non
 def test_sweep_of_a_folder_that_is_not_there_finds_nothing(tmp_path: Path) -> None:
     """A first start has no outbox yet."""
     assert 0 == sweep(tmp_path / "none")
+
+
+class TestNoPlace:
+    """What stands in the way is for a person to remove; it is said, and nothing is written."""
+
+    def test_nothing_is_written_through_a_symlink(self, tmp_path: Path) -> None:
+        """Whoever may write into the outbox could have photos written anywhere else."""
+        (tmp_path / "outbox").mkdir()
+        (tmp_path / "elsewhere/deep").mkdir(parents=True)
+        (tmp_path / "outbox/sub").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ScanError, match="a symlink or a file is in the place") as fault:
+            deliver(tmp_path / "outbox", NAME, photo)
+
+        assert str(tmp_path / "outbox" / NAME) in str(fault.value)
+        assert f"({tmp_path / 'outbox/sub'})" in str(fault.value)
+        assert [] == list((tmp_path / "elsewhere/deep").iterdir())
+
+    @pytest.mark.parametrize("what", ["file", "folder", "long name"])
+    def test_other_things_in_the_way_are_told_too(self, tmp_path: Path, what: str) -> None:
+        """The machine will not mend them, so waiting would be for ever."""
+        name = NAME.with_name("n" * 256) if what == "long name" else NAME
+        if what == "file":
+            (tmp_path / "sub").touch()
+        elif what == "folder":
+            (tmp_path / NAME).mkdir(parents=True)
+        with pytest.raises(ScanError, match="there is no place for its result"):
+            deliver(tmp_path, name, photo)
+
+        assert [] == leftovers(tmp_path)
+
+    def test_a_symlink_of_the_photos_own_name_is_replaced_and_not_followed(
+        self, tmp_path: Path
+    ) -> None:
+        """What it leads to stays as it is."""
+        victim = tmp_path / "victim"
+        victim.write_bytes(b"precious")
+        (tmp_path / "sub/deep").mkdir(parents=True)
+        (tmp_path / NAME).symlink_to(victim)
+        deliver(tmp_path, NAME, photo)
+
+        assert b"precious" == victim.read_bytes()
+        assert not (tmp_path / NAME).is_symlink()
+        assert b"color" == (tmp_path / NAME).read_bytes()
+
+    def test_an_outbox_that_is_itself_a_symlink_works(self, tmp_path: Path) -> None:
+        """It is the operator's; and one that is a file is the machine's trouble."""
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "outbox").symlink_to(tmp_path / "disk")
+        deliver(tmp_path / "outbox", NAME, photo)
+        (tmp_path / "file").touch()
+        with pytest.raises(OSError, match="Not a directory"):
+            deliver(tmp_path / "file", NAME, photo)
+
+        assert b"color" == (tmp_path / "disk" / NAME).read_bytes()

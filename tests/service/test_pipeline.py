@@ -1,6 +1,8 @@
 """Promises of service.pipeline: real files and ledger, a fake device, and the test's own clock."""
 
 import errno
+import io
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import inbox, outbox, pipeline
+from service import beneath, inbox, outbox, pipeline
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
@@ -52,10 +54,10 @@ class Line:
     def queue(self, name: str) -> Job:
         """Queue what is in the inbox under a name."""
         path = self.config.inbox / name
-        looks = inbox.snapshot(path)
+        looks = beneath.snapshot(path)
         assert looks is not None
         relative = PurePosixPath(name)
-        return self.ledger.enqueue(relative, inbox.digest(path), looks, relative, self.now)[0]
+        return self.ledger.enqueue(relative, beneath.digest(path), looks, relative, self.now)[0]
 
     def step(self) -> None:
         """Do one step at the time of the clock."""
@@ -199,7 +201,7 @@ class TestMemory:
         reads: list[str] = []
         read = scan.read
         monkeypatch.setattr(
-            scan, "read", lambda path, settings: (reads.append(path.name), read(path, settings))[1]
+            scan, "read", lambda path, *rest: (reads.append(path.name), read(path, *rest))[1]
         )
         for n in range(THREADS + 4):
             line.drop(f"{n}.png", gray_scene(24, 32, seed=n))
@@ -268,8 +270,8 @@ class TestThePhotosFault:
         """What was read may be half of each, so it is thrown away."""
         read = scan.read
 
-        def read_slowly(path: Path, settings: ReadSettings) -> scan.Scan:
-            photo = read(path, settings)
+        def read_slowly(path: Path, settings: ReadSettings, file: io.FileIO) -> scan.Scan:
+            photo = read(path, settings, file)
             save(path, gray_scene(48, 64))
             return photo
 
@@ -278,6 +280,23 @@ class TestThePhotosFault:
         line.run()
 
         assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
+
+    @pytest.mark.parametrize("pixels", [gray_scene(24, 32), color_scene(24, 32)])
+    def test_a_scan_that_is_dropped_again_while_it_is_in_work_is_done(
+        self, line: Line, pixels: Array
+    ) -> None:
+        """Nobody tells of the second copy again; colored or rejected, it leaves the inbox."""
+        job = line.drop("a.png", pixels)
+        line.step()  # its reader has it, as it looked then
+        again = line.config.inbox / "again.png"
+        shutil.copy(line.config.inbox / job.path, again)
+        again.rename(line.config.inbox / job.path)
+        line.queue("a.png")
+        line.run()
+
+        assert [] == line.files()["inbox"]
+        assert line.job(job.id).status in {JobStatus.FINISHED, JobStatus.FAILED}
+        assert 1 == line.pipeline.tally.finished + line.pipeline.tally.rejected
 
     def test_a_file_that_was_taken_away_is_forgotten(self, line: Line) -> None:
         """Its owner changed their mind; there is nothing to reject."""
@@ -545,10 +564,10 @@ def _hungry(line: Line, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Let a photo of 48 x 40 not fit into memory where it is read, predicted or painted."""
     read, predict, paint = scan.read, line.colorist.predict, line.colorist.paint
 
-    def hungry_read(path: Path, settings: ReadSettings) -> scan.Scan:
+    def hungry_read(path: Path, settings: ReadSettings, file: io.FileIO) -> scan.Scan:
         if path.name == "big.png":
             raise MemoryError("2.5 megapixels")
-        return read(path, settings)
+        return read(path, settings, file)
 
     def hungry_predict(pages: Any) -> Any:
         line.colorist.batches.append(len(pages))
@@ -714,7 +733,7 @@ class TestColoringAgain:
     def test_it_replaces_its_own_result_and_the_original_stays(self, line: Line, done: Job) -> None:
         """Byte for byte where it was."""
         original = line.config.originals.folder / "sub/a.png"
-        before = original.read_bytes(), inbox.snapshot(original)
+        before = original.read_bytes(), beneath.snapshot(original)
 
         assert PurePosixPath("sub/a.png") == done.original
 
@@ -725,7 +744,7 @@ class TestColoringAgain:
         assert (24, 32, 3) == scan.read_color(
             line.config.outbox / "sub/a.png", ReadSettings()
         ).shape
-        assert before == (original.read_bytes(), inbox.snapshot(original))
+        assert before == (original.read_bytes(), beneath.snapshot(original))
         assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
         assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
 

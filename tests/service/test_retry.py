@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import inbox
+from service import beneath, inbox
 from service.config import Config
 from service.daemon import Daemon
 from service.jobs import Job, JobStatus
@@ -80,8 +80,8 @@ class TestRejected:
         back = config.inbox / "1931/a.tif"
 
         assert [True] == [answer.done for answer in answers]
-        assert scan.snapshot == inbox.snapshot(back)
-        assert scan.digest == inbox.digest(back)
+        assert scan.snapshot == beneath.snapshot(back)
+        assert scan.digest == beneath.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
 
@@ -90,11 +90,11 @@ class TestRejected:
     ) -> None:
         """With its attempts counted anew."""
         save(config.inbox / "a.png", gray_scene(24, 32))
-        snapshot = inbox.snapshot(config.inbox / "a.png")
+        snapshot = beneath.snapshot(config.inbox / "a.png")
         assert snapshot
         path = PurePosixPath("a.png")
         with Ledger(config.state / LEDGER_FILE) as ledger:
-            digest = inbox.digest(config.inbox / path)
+            digest = beneath.digest(config.inbox / path)
             first, _ = ledger.enqueue(path, digest, snapshot, path, 0.0)
             ledger.fail(first.id, REASON, 1.0)
         inbox.reject(config.inbox / path, config.inbox, config.rejected, REASON)
@@ -133,11 +133,11 @@ class TestRejected:
         first = reject(config, "a.tif")
         other = config.inbox / "a.tif"
         other.write_bytes(b"gray A.tif")  # as long as the first
-        looks = inbox.snapshot(other)
+        looks = beneath.snapshot(other)
         assert looks
         with Ledger(config.state / LEDGER_FILE) as ledger:
             path = PurePosixPath("a.tif")
-            second, _ = ledger.enqueue(path, inbox.digest(other), looks, path, 0.0)
+            second, _ = ledger.enqueue(path, beneath.digest(other), looks, path, 0.0)
             ledger.fail(second.id, REASON, 1.0)
         inbox.reject(other, config.inbox, config.rejected, REASON)
         retry(config, [first.id])
@@ -186,7 +186,7 @@ class TestRejected:
         (config.inbox / "1931").symlink_to(tmp_path / "elsewhere")
         [answer] = retry(config, [scan.id])
 
-        assert "a symlink leads out of the inbox" in answer.words
+        assert "a symlink or a file is in the place of a folder" in answer.words
         assert [] == files(tmp_path / "elsewhere")
         assert ["1931/a.tif", "1931/a.tif.reason.txt"] == files(config.rejected)
 
@@ -221,7 +221,7 @@ class TestRejected:
         assert "No space left on device" in failed.words
         assert ([], ["a.tif", "a.tif.reason.txt"]) == between
         assert f"{REASON}\n" == reason
-        assert scan.digest == inbox.digest(config.inbox / "a.tif")
+        assert scan.digest == beneath.digest(config.inbox / "a.tif")
         assert [] == files(config.rejected)
 
 
@@ -241,8 +241,8 @@ def killed_at(call: int, config: Config) -> bool:
         return change
 
     for owner, name in (
-        *((Path, name) for name in ("mkdir", "rename", "unlink", "open")),
-        *((os, name) for name in ("fsync", "link")),
+        *((Path, name) for name in ("rename", "unlink", "open")),
+        *((os, name) for name in ("fsync", "link", "mkdir")),
         (inbox, "renamed_at_once"),
     ):
         setattr(owner, name, counted(getattr(owner, name)))
@@ -283,7 +283,7 @@ def whole(folder: Path, scan: Job) -> list[Path]:
     return [
         path.relative_to(folder)
         for path in folder.rglob("[!.]*.tif")
-        if inbox.digest(path) == scan.digest
+        if beneath.digest(path) == scan.digest
     ]
 
 
@@ -293,7 +293,9 @@ def test_a_scan_that_a_daemon_is_moving_just_now_is_not_touched(config: Config) 
     os.link(config.rejected / "a.tif", config.inbox / "a.tif")
     [answer] = retry(config, [scan.id])
     with pytest.raises(FileExistsError):
-        inbox.take_back(config.rejected / "a.tif", config.inbox / "a.tif", config.inbox)
+        inbox.take_back(
+            config.rejected / "a.tif", config.rejected, config.inbox / "a.tif", config.inbox
+        )
     (config.inbox / "a.tif").unlink()
 
     assert not answer.done

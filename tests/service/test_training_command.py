@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from service.config import Config, ConfigError
 from service.lock import StateLock
 from service.sections import Training
-from service.training import Wish, run_training
+from service.training import run_training
+from service.wish import Wish
 from worker.device import Device
 from worker.errors import DeviceError
 from worker.training.course import Listener
@@ -32,7 +33,8 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture(autouse=True)
 def _signals_left_as_found() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -49,6 +51,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def train(plan: Any, _store: Any, run: Path, cache: Path, listener: Listener) -> Any:
         asked.update(plan=plan, run=run, cache=cache)
+        if asked.get("interrupt_reading"):
+            signal.raise_signal(signal.SIGTERM)
         listener.preparing(1, 2)
         for word, facts in asked.get("notices", []):
             listener.notice(word, facts)
@@ -195,3 +199,24 @@ def test_two_trainings_at_once_are_refused(asked: dict[str, Any], config: Config
         run(config, ONE_MINUTE)
 
     assert {} == asked
+
+
+def test_asked_to_stop_while_photographs_are_read_it_stops(
+    asked: dict[str, Any], config: Config
+) -> None:
+    """There is no checkpoint yet; the same command begins again, and what was read is kept."""
+    asked["interrupt_reading"] = True
+    logs, _ = run(config, ONE_MINUTE)
+
+    assert ("training.stopped", None, "the same command") == (
+        *(logs[-1]["event"], logs[-1]["checkpoint"]),
+        logs[-1]["go_on_with"],
+    )
+
+
+def test_sighup_changes_nothing(asked: dict[str, Any], config: Config) -> None:
+    """Its recipe is settled; a reload is for the daemon."""
+    asked["interrupt"] = signal.SIGHUP
+    logs, _ = run(config, ONE_MINUTE)
+
+    assert "training.published" == logs[-1]["event"]

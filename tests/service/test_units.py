@@ -7,11 +7,26 @@ from typing import Any
 
 import pytest
 
+from service import units
 from service.config import Config
-from service.sections import Credentials, Metrics, Originals, Stop
-from service.units import FOLDERS, GPU, UNIT, USERS, Program, notes, quoted, render, writable_paths
+from service.sections import Credentials, Metrics, Originals, Stop, Training
+from service.units import (
+    FOLDERS,
+    GPU,
+    TIMER,
+    TRAIN,
+    TRAIN_GPU,
+    UNIT,
+    USERS,
+    Program,
+    notes,
+    quoted,
+    render,
+    writable_paths,
+)
 from worker.errors import DeviceError
 
+TEMPLATES = Path(units.__file__).with_name("systemd")
 PROGRAM = Program(
     Path("/opt/photochrom/bin/photochrom"),
     (Path("/opt/photochrom"), Path("/usr")),
@@ -34,9 +49,9 @@ def settings(text: str) -> dict[str, list[str]]:
     return found
 
 
-def unit(config: Config, program: Program = PROGRAM) -> dict[str, list[str]]:
-    """Give the values of the rendered unit."""
-    return settings(render(config, program, gpu=False)[UNIT])
+def unit(config: Config, program: Program = PROGRAM, name: Path = UNIT) -> dict[str, list[str]]:
+    """Give the values of a rendered unit."""
+    return settings(render(config, program, gpu=False)[name])
 
 
 def installed(root: Path, config: Config, program: Program = PROGRAM, *, gpu: bool = False) -> Path:
@@ -206,14 +221,20 @@ class TestService:
 
     def test_the_card_is_let_in_only_when_asked_for(self) -> None:
         """By a file of its own."""
-        assert GPU not in render(configured(), PROGRAM, gpu=False)
-        assert ["char-nvidia* rw"] == settings(render(configured(), PROGRAM, gpu=True)[GPU])[
-            "DeviceAllow"
-        ]
+        without, with_card = (render(configured(), PROGRAM, gpu=gpu) for gpu in (False, True))
 
-    def test_every_block_says_why(self) -> None:
+        for name in (GPU, TRAIN_GPU):
+            assert name not in without
+            assert ["char-nvidia* rw"] == settings(with_card[name])["DeviceAllow"]
+
+    def test_a_reload_is_a_signal_to_the_daemon(self) -> None:
+        """Systemd, not photochrom's template, puts its process in."""
+        assert ["/bin/kill -HUP $MAINPID"] == unit(configured())["ExecReload"]
+
+    @pytest.mark.parametrize("name", [UNIT, TRAIN])
+    def test_every_block_says_why(self, name: Path) -> None:
         """A unit is read by those who must trust it."""
-        text = render(configured(), PROGRAM, gpu=False)[UNIT]
+        text = render(configured(), PROGRAM, gpu=False)[name]
         service = text.partition("[Service]")[2].partition("[Install]")[0]
         blocks = [block for block in service.split("\n\n") if block.strip()]
 
@@ -221,16 +242,81 @@ class TestService:
         assert all("#" in block for block in blocks)
 
 
+class TestTraining:
+    """What the service that trains may do, and when."""
+
+    CONFIG = configured(training=Training(collections=[Path("/srv/color"), Path("/home/anna/x")]))
+
+    def test_it_may_write_the_state_folder_only(self) -> None:
+        """Not the photographs it learns from, nor scans, results or originals."""
+        values = unit(self.CONFIG, name=TRAIN)
+
+        assert ['"/srv/photos/state"'] == values["ReadWritePaths"]
+        assert (["strict"], ["read-only"]) == (values["ProtectSystem"], values["ProtectHome"])
+
+    def test_collections_on_shares_are_waited_for(self) -> None:
+        """And those on which it is measured, too."""
+        config = configured(
+            training=Training(collections=[Path("/srv/color")], reference=Path("/srv/kept"))
+        )
+        (mounts,) = unit(config, name=TRAIN)["RequiresMountsFor"]
+
+        assert {'"/srv/color"', '"/srv/kept"', '"/srv/photos/state"'} <= set(mounts.split())
+        assert '"/srv/photos/inbox"' not in mounts
+        assert '"/srv/color"' not in unit(config)["RequiresMountsFor"][0]
+
+    def test_its_sandbox_is_the_daemons(self) -> None:
+        """But for what may be written; it never needs the network."""
+        config = configured(credentials=Credentials(timestamp="https://stamp.example"))
+        ours, daemons = unit(config, name=TRAIN), unit(config)
+        of_the_sandbox = {
+            line.partition("=")[0]
+            for line in (TEMPLATES / "sandbox.conf").read_text().splitlines()
+            if line and not line.startswith("#")
+        }
+        differing = {key for key in of_the_sandbox if ours[key] != daemons[key]}
+
+        assert len(of_the_sandbox) >= 30
+        assert {"ReadWritePaths", "PrivateNetwork", "IPAddressDeny", "RestrictAddressFamilies"} == (
+            differing
+        )
+        assert ["yes"] == ours["PrivateNetwork"]
+
+    def test_it_takes_only_what_nobody_else_wants(self) -> None:
+        """Of the processor, the disk and the memory."""
+        values = unit(self.CONFIG, name=TRAIN)
+
+        assert (["19"], ["idle"], ["idle"]) == (
+            *(values["Nice"], values["CPUSchedulingPolicy"]),
+            values["IOSchedulingClass"],
+        )
+        assert ["75%"] == values["MemoryMax"]
+
+    def test_the_timer_starts_it_each_month(self) -> None:
+        """A month in which the machine was off is made up for."""
+        text = render(configured(), PROGRAM, gpu=False)[TIMER]
+
+        assert (["monthly"], ["true"]) == (
+            settings(text)["OnCalendar"],
+            settings(text)["Persistent"],
+        )
+        assert (
+            '"/opt/photochrom/bin/photochrom" train --scheduled --config'
+            in (unit(self.CONFIG, name=TRAIN)["ExecStart"][0])
+        )
+
+
 class TestSystemd:
     """What systemd's own tools say."""
 
+    @pytest.mark.parametrize("name", [UNIT, TRAIN, TIMER])
     @pytest.mark.parametrize("gpu", [False, True])
-    def test_the_unit_is_right(self, tmp_path: Path, *, gpu: bool) -> None:
+    def test_the_unit_is_right(self, tmp_path: Path, name: Path, *, gpu: bool) -> None:
         """`systemd-analyze verify` finds nothing, whatever the paths are like."""
         program = PROGRAM._replace(command=Path(shutil.which("true") or "/bin/true"))
         base = r'/srv/my "best" photos/100%/$x/\n'
         root = installed(tmp_path, configured(base), program, gpu=gpu)
-        verified = ask("systemd-analyze", "verify", "--man=no", root / UNIT)
+        verified = ask("systemd-analyze", "verify", "--man=no", root / name)
 
         assert ("", "", 0) == (verified.stdout, verified.stderr, verified.returncode)
 
@@ -243,17 +329,18 @@ class TestSystemd:
 
         assert "Unknown key" in verified.stderr
 
+    @pytest.mark.parametrize("name", [UNIT, TRAIN])
     @pytest.mark.parametrize(
         ("gpu", "listen", "most"),
         [(False, None, 8), (True, None, 15), (False, "127.0.0.1:9183", 15)],
     )
     def test_little_is_exposed(
-        self, tmp_path: Path, *, gpu: bool, listen: str | None, most: int
+        self, tmp_path: Path, name: Path, *, gpu: bool, listen: str | None, most: int
     ) -> None:
         """At most 0.8 of 10 on the processor, 1.5 with a card or with metrics served."""
         root = installed(tmp_path, configured(metrics=Metrics(listen=listen)), gpu=gpu)
         judged = ask(
-            *("systemd-analyze", "security", "--offline=true", f"--threshold={most}", root / UNIT)
+            *("systemd-analyze", "security", "--offline=true", f"--threshold={most}", root / name)
         )
 
         assert 0 == judged.returncode, judged.stdout

@@ -11,9 +11,9 @@ from unittest.mock import Mock
 import pytest
 from rich.console import Console
 
+from service.beneath import digest_of
 from service.config import Config
 from service.fixity import Finding, check_photo
-from service.inbox import digest
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import StateLock
@@ -129,17 +129,17 @@ def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(
     broken = OSError(5, "Input/output error")
     bad = {"original": config.originals.folder, "output": config.outbox}
 
-    def failing(path: Path) -> str:
-        if path == bad.get(kind, path) / "1931/a.tif":
+    def failing(file: io.FileIO) -> str:
+        if kind in bad and file.name == str(bad[kind] / "1931/a.tif"):
             raise broken
-        return digest(path)
+        return digest_of(file)
 
     def failing_too(path: Path) -> Sidecar:
         if kind == "sidecar" and path.name == "a.tif.json":
             raise broken
         return read_sidecar(path)
 
-    monkeypatch.setattr("service.inbox.digest", failing)
+    monkeypatch.setattr("service.beneath.digest_of", failing)
     monkeypatch.setattr("service.fixity.read_sidecar", failing_too)
     flip(config.outbox / "c.tif")
     result = check(config)
@@ -335,7 +335,7 @@ class TestRepair:
     ) -> None:
         """It may be the wrong user who verifies, and then it would be all photos."""
         denied = PermissionError(13, "Permission denied")
-        monkeypatch.setattr("service.fixity.inbox.digest", Mock(side_effect=denied))
+        monkeypatch.setattr("service.fixity.digest", Mock(side_effect=denied))
         monkeypatch.setattr("service.fixity.find_original", Mock())
         result = check(config, repair=True)
 

@@ -125,7 +125,7 @@ def test_denied_permission_is_the_files_fault(
 ) -> None:
     """A file that may not be read is refused with that reason; root's tests need a shim for it."""
 
-    def deny(_path: Path) -> io.FileIO:
+    def deny(_path: Path, **_: object) -> io.FileIO:
         raise PermissionError(13, "Permission denied")
 
     path = stored(tmp_path, FILES[".png"], "a.png")

@@ -15,7 +15,6 @@ from worker.settings import ReadSettings, TrainSettings
 from worker.training.gan import ColorizationGAN
 from worker.training.plan import Budget, Check, Plan, Progress
 
-CHECKPOINT = "checkpoint.npz"  # the last good one
 BEST = "best.npz"  # the one that did best on validation in the first stage
 
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from worker import scan
 from worker.color import Pixels
 from worker.errors import ScanError
-from worker.kinds import KIND_OF_SUFFIX
 from worker.settings import ReadSettings
 from worker.training import manifest
 from worker.training.duplicates import KEPT, divide, perceptual_hash
 from worker.training.fitness import unfit
 from worker.training.licenses import Terms, read_terms
+from worker.training.listing import find_photos
 from worker.training.manifest import Kept, LeftOut, Side
 from worker.training.squares import SIDE, Facts, Squares
 
@@ -67,20 +67,6 @@ class _Look(NamedTuple):
     facts: Facts | None = None
     square: Pixels | None = None
     fault: str = ""
-
-
-def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """List every file under `folders` whose name says that photochrom can read it, sorted."""
-    return sorted(
-        {
-            path
-            for folder in folders
-            for path in folder.rglob("*")
-            if path.suffix.lower() in KIND_OF_SUFFIX
-            and not path.name.startswith(".")
-            and path.is_file()
-        }
-    )
 
 
 def prepare(

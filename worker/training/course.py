@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from worker.errors import ModelError
 from worker.training import checkpoint, dataset, health, schedule
-from worker.training.checkpoint import BEST, CHECKPOINT, NotFiniteError
+from worker.training.checkpoint import BEST, NotFiniteError
 from worker.training.collection import Collection
 from worker.training.gan import ColorizationGAN
 from worker.training.journal import Journal
-from worker.training.plan import Plan, Progress
+from worker.training.plan import CHECKPOINT, Plan, Progress
 from worker.training.schedule import Schedule
 from worker.training.validation import Validation
 

@@ -9,8 +9,8 @@ from worker import scan
 from worker.color import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
-from worker.training.collection import find_photos
 from worker.training.fitness import unfit
+from worker.training.listing import find_photos
 
 
 def in_fixed_order(folder: Path) -> list[Path]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from worker.models import VersionName
 from worker.settings import ReadSettings, TrainSettings
 
+CHECKPOINT = "checkpoint.npz"  # a training that was ended has left it in its folder
+
 
 @dataclass(frozen=True)
 class Budget:

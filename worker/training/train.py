@@ -20,11 +20,11 @@ from worker.generator import build_generator, load_imagenet_encoder, without_dec
 from worker.generator_file import in_precision, load_generator
 from worker.models import ModelStore, ModelVersion, version_name
 from worker.training import checkpoint, collection, dataset
-from worker.training.checkpoint import BEST, CHECKPOINT
+from worker.training.checkpoint import BEST
 from worker.training.course import Course, Listener
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
-from worker.training.plan import Plan, Progress
+from worker.training.plan import CHECKPOINT, Plan, Progress
 from worker.training.publish import Trained, publish
 
 SCRATCH = "scratch"

@@ -10,8 +10,8 @@ import pytest
 from worker.errors import ModelError
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import checkpoint
-from worker.training.checkpoint import CHECKPOINT, Checkpoint, NotFiniteError
-from worker.training.plan import Budget, Check, Plan, Progress
+from worker.training.checkpoint import Checkpoint, NotFiniteError
+from worker.training.plan import CHECKPOINT, Budget, Check, Plan, Progress
 
 PLAN = Plan((Path("/photos"), Path("/more")), "scratch", Budget(steps=4), TrainSettings(crop=32))
 

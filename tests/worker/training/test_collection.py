@@ -15,7 +15,8 @@ from worker import scan
 from worker.errors import ScanError
 from worker.settings import ReadSettings
 from worker.training import collection as module
-from worker.training.collection import Collection, find_photos, prepare
+from worker.training.collection import Collection, prepare
+from worker.training.listing import find_photos
 from worker.training.squares import SQUARE_BYTES
 
 READ = ReadSettings()

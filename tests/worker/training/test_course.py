@@ -19,11 +19,10 @@ from tests.images import color_scene
 from worker.errors import ModelError
 from worker.settings import TrainSettings
 from worker.training import checkpoint, course, health, schedule
-from worker.training.checkpoint import CHECKPOINT
 from worker.training.collection import Collection
 from worker.training.course import Course, Listener
 from worker.training.dataset import Batch
-from worker.training.plan import Budget, Check, Plan, Progress
+from worker.training.plan import CHECKPOINT, Budget, Check, Plan, Progress
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.25)
 PRIOR = np.zeros(224, np.float32)

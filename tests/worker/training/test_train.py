@@ -22,10 +22,9 @@ from worker.generator_file import load_generator
 from worker.models import ModelStore, ModelVersion
 from worker.settings import TrainSettings
 from worker.training import checkpoint, course, train
-from worker.training.checkpoint import CHECKPOINT
 from worker.training.course import Listener
 from worker.training.journal import LOG
-from worker.training.plan import Budget, Plan, Progress
+from worker.training.plan import CHECKPOINT, Budget, Plan, Progress
 from worker.training.publish import Trained
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.5, validation_share=0.3)

@@ -1,0 +1,137 @@
+"""config.yaml, read again while the daemon runs: what it goes on with, or every reason why not."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from service.colorist import Colorist
+from service.config import Config, ConfigError, check_config
+from service.folders import make_folders
+from service.ledger import Serving
+from service.log import set_up_logging
+from service.model_watch import Loads, ModelWatch
+from worker.errors import PhotochromError
+
+log = structlog.get_logger()
+
+
+class Starts(Loads, Protocol):
+    """What is needed of `service.serving.Loader`; tests bring their own."""
+
+    def start(self) -> tuple[Colorist, Serving]:
+        """Load what colors first; raises a PhotochromError when nothing can."""
+
+    def tell(self, colorist: Colorist, serving: Serving) -> None:
+        """Log what `start` gave."""
+
+
+class Parts(NamedTuple):
+    """What a daemon works with, until the next reload.
+
+    Attributes:
+        config: folders and habits.
+        colorist: the loaded generator.
+        models: brings the promoted version; None stays with the colorist.
+        serving: which version the colorist is, and which was refused for it.
+    """
+
+    config: Config
+    colorist: Colorist
+    models: ModelWatch | None
+    serving: Serving
+
+
+class Reloader:
+    """Reads a configuration again.
+
+    Args:
+        path: its file.
+        loader: what loaded the generator that colors now.
+        make_loader: makes one for another configuration.
+
+    Attributes:
+        refused: what was wrong with it when it was last read; "" where it was taken up.
+    """
+
+    def __init__(self, path: Path, loader: Starts, make_loader: Callable[[Config], Starts]) -> None:
+        """Nothing was read yet."""
+        self.refused = ""
+        self._path = path
+        self._loader = loader
+        self._make_loader = make_loader
+
+    def read(self, now: Parts) -> Parts | None:
+        """Read it, and load another generator if what it is made from has changed.
+
+        Args:
+            now: what the daemon works with.
+
+        Returns:
+            What it shall work with, or None where something is wrong with it: that is logged then,
+            and nothing was changed.
+        """
+        problems: list[str] = []
+        parts = None
+        try:
+            parts = self._read(now)
+        except ConfigError as error:
+            problems = error.problems
+        except (PhotochromError, OSError) as error:
+            problems = [str(error)]
+        self.refused = "\n".join(problems)
+        if problems:
+            log.error("config.refused", file=self._path, problems=problems)
+        return parts
+
+    def take_up(self, old: Config, new: Config) -> None:
+        """Say what has changed, now that the daemon works with it."""
+        if new.log != old.log:
+            set_up_logging(new.log.level, new.log.format)
+        log.info("config.reloaded", file=self._path, changed=changed_keys(old, new))
+
+    def _read(self, now: Parts) -> Parts:
+        config = check_config(self._path)
+        if config.state != now.config.state:
+            text = f"cannot change while photochrom runs ({now.config.state}); restart it"
+            raise ConfigError([f"{self._path}: state: {text}"])
+        make_folders(config.folders.values())
+        colorist, serving = now.colorist, now.serving
+        # With credentials, it also tries to sign: the certificate may be another one by now.
+        if _made_from(config) != _made_from(now.config) or config.credential_settings:
+            loader = self._make_loader(config)
+            colorist, serving = loader.start()
+            loader.tell(colorist, serving)
+            self._loader = loader
+        return Parts(config, colorist, watch_models(config, self._loader, serving), serving)
+
+
+def watch_models(config: Config, loader: Loads, serving: Serving) -> ModelWatch | None:
+    """Give what brings promoted versions, where the configuration wants them."""
+    if config.model.version != "promoted":
+        return None
+    return ModelWatch(config.models_folder, loader, serving)
+
+
+def changed_keys(old: Config, new: Config) -> list[str]:
+    """List the keys whose values differ, as `section.key`."""
+    before = dict(_flat(old))
+    return [key for key, value in _flat(new) if before[key] != value]
+
+
+def _flat(config: Config) -> Iterator[tuple[str, Any]]:
+    for name, value in config.model_dump().items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            yield name, value
+
+
+def _made_from(config: Config) -> tuple[object, ...]:
+    return (
+        config.model.version,
+        config.color_settings,
+        config.write_settings,
+        config.credential_settings,
+    )

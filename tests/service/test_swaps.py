@@ -1,0 +1,188 @@
+"""A file that is swapped between two looks at it is left alone: never read, never moved, no hang.
+
+Each test swaps at the worst moment, which a real attacker would only meet by luck.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from service import pipeline
+from service.config import Config
+from service.daemon import Daemon
+from service.folders import make_folders
+from service.jobs import Job, JobStatus
+from service.sections import Batching, Originals, Watch
+from service.stability import Snapshot
+from tests.fakes import FakeColorist
+from tests.folders import files
+from tests.images import gray_scene, save
+from tests.service.test_pipeline import Line
+from worker import scan
+from worker.settings import ReadSettings
+
+pytestmark = pytest.mark.timeout(60)
+
+OURS, SECRET = gray_scene(24, 32, seed=1), gray_scene(24, 32, seed=2)
+
+
+def swapped_for(what: str, path: Path) -> None:
+    """Put something else in the place of a scan, `sub/a.png` in the inbox."""
+    elsewhere = path.parents[2] / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    save(elsewhere / "a.png", SECRET)
+    if what == "folder's symlink":
+        path.parent.rename(path.parents[1] / "aside")
+        path.parent.symlink_to(elsewhere)
+        return
+    path.unlink()
+    if what == "symlink":
+        path.symlink_to(elsewhere / "a.png")
+    elif what == "FIFO":
+        os.mkfifo(path)
+    elif what == "device":
+        os.mknod(path, 0o20666, os.makedev(1, 5))  # /dev/zero, which never ends
+    elif what == "another file":
+        (elsewhere / "a.png").rename(path)
+
+
+SWAPS = ["symlink", "FIFO", "device", "another file", "folder's symlink"]
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    """Make a pipeline."""
+    made = Line(tmp_path)
+    yield made
+    made.pipeline.close()
+    made.ledger.close()
+
+
+@pytest.mark.parametrize("what", SWAPS)
+def test_a_scan_swapped_before_it_is_read_is_left_alone(
+    line: Line, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it was queued; the decoder never sees what took its place."""
+    reads: list[Path] = []
+    monkeypatch.setattr(scan, "read", lambda path, *_: reads.append(path))
+    job = line.drop("sub/a.png", OURS)
+    swapped_for(what, line.config.inbox / "sub/a.png")
+    with capture_logs() as logs:
+        line.run()
+
+    assert [] == reads
+    assert ["photo.changed"] == [entry["event"] for entry in logs]
+    assert JobStatus.FAILED == line.job(job.id).status
+    assert [] == [*files(line.config.outbox), *files(line.config.rejected)]
+
+
+@pytest.mark.parametrize("what", SWAPS)
+def test_a_scan_swapped_once_it_is_open_is_not_read_from_its_new_place(
+    line: Line, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All bytes come from the file that was opened; and that is given up, since it left."""
+    seen: list[np.ndarray] = []
+    read, open_scan = scan.read, pipeline.open_scan
+
+    def open_and_swap(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
+        opened = open_scan(job, config)
+        swapped_for(what, config.inbox / job.path)
+        return opened
+
+    def read_and_tell(path: Path, settings: ReadSettings, file: io.FileIO) -> scan.Scan:
+        photo = read(path, settings, file)
+        seen.append(photo.pages[0].gray)
+        return photo
+
+    monkeypatch.setattr(pipeline, "open_scan", open_and_swap)
+    monkeypatch.setattr(scan, "read", read_and_tell)
+    line.drop("sub/a.png", OURS)
+    with capture_logs() as logs:
+        line.run()
+
+    assert [OURS.tolist()] == [gray.tolist() for gray in seen]
+    assert ["photo.changed"] == [entry["event"] for entry in logs]
+    assert [] == [*files(line.config.outbox), *files(line.config.rejected)]
+
+
+@pytest.mark.parametrize("what", SWAPS)
+def test_an_original_swapped_after_it_was_colored_is_not_archived(
+    line: Line, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is delivered; what took the original's place stays where it is."""
+    paint = line.colorist.paint
+
+    def swap_and_paint(*arguments: object) -> object:
+        swapped_for(what, line.config.inbox / "sub/a.png")
+        return paint(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(line.colorist, "paint", swap_and_paint)
+    line.drop("sub/a.png", OURS)
+    line.run()
+
+    assert ["sub/a.png"] == files(line.config.outbox)
+    assert [] == files(line.config.originals.folder)
+    assert os.path.lexists(line.config.inbox / "sub/a.png")
+
+
+@pytest.mark.parametrize("what", SWAPS)
+def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: str) -> None:
+    """Between the watcher's last look and the digest; no job is made of what took its place."""
+    config = Config(watch=Watch(settle=0.0), batch=Batching(longest_wait=0.0)).beside(tmp_path)
+    make_folders(config.folders.values())
+    path = config.inbox / "sub/a.png"
+    path.parent.mkdir()
+    save(path, OURS)
+    daemon = Daemon(config, FakeColorist(), once=True)
+    tell = daemon.watcher._on_stable
+    told: list[Path] = []
+
+    def swap_and_tell(path: Path, looks: Snapshot) -> None:
+        if not told:
+            swapped_for(what, path)
+        told.append(path)
+        tell(path, looks)
+        if len(told) == 1:
+            assert daemon.ledger.counts()[JobStatus.QUEUED] == 0
+
+    daemon.watcher._on_stable = swap_and_tell
+    daemon.run()
+    Daemon(config, FakeColorist(), once=True).run()
+
+    # What can be colored where it lies now is found there later, as what it is.
+    expected = {"another file": ["sub/a.png"], "folder's symlink": ["aside/a.png"]}
+    assert expected.get(what, []) == files(config.outbox)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Line]:
+    """Make a pipeline that leaves originals in the inbox."""
+    made = Line(tmp_path, originals=Originals(after="keep"))
+    yield made
+    made.pipeline.close()
+    made.ledger.close()
+
+
+@pytest.mark.parametrize("what", SWAPS)
+def test_an_original_swapped_before_it_is_colored_again_is_not_read(
+    kept: Line, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as gone or changed; the earlier result stays."""
+    job = kept.drop("sub/a.png", OURS)
+    kept.run()
+    before = (kept.config.outbox / "sub/a.png").read_bytes()
+    swapped_for(what, kept.config.inbox / "sub/a.png")
+    reads: list[Path] = []
+    monkeypatch.setattr(scan, "read", lambda path, *_: reads.append(path))
+    kept.ledger.recolor([job.id], kept.now)
+    with capture_logs() as logs:
+        kept.run()
+
+    assert [] == reads
+    assert ["photo.not_recolored"] == [entry["event"] for entry in logs]
+    assert before == (kept.config.outbox / "sub/a.png").read_bytes()
