@@ -108,7 +108,7 @@ class Faults:
                 reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
                 self.reject(job, reason, now, wall)
             else:
-                self._ledger.again(job.id, repr(error), wall + self._retry.first_wait)
+                self._ledger.again(job.id, repr(error), wall + self._retry.wait_after(0))
 
     def hold_up(self, now: float, wall: float) -> bool:
         """Tell whether everything waits now; no longer, once `photochrom retry` made it due.
@@ -116,7 +116,9 @@ class Faults:
         Raises:
             DeviceError: the ledger cannot be read now.
         """
-        if now < self.trouble.until and not self._ledger.waiting(wall, limit=1):
+        if now < self.trouble.until and not self._ledger.waiting(
+            wall, limit=1, longest_wait=self._retry.longest_wait
+        ):
             self.trouble.until = now  # the count of faults stays: it may not have been mended
         return now < self.trouble.until
 
@@ -142,6 +144,7 @@ class Faults:
             return
         self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
         log.info("photo.changed", job=job.id, path=job.path)
+        self._originals.look_anew(job)
 
     def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back for want of memory; its attempt counts, so that it comes alone next.

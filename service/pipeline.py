@@ -65,7 +65,7 @@ class Pipeline:
         ledger: where jobs come from and go to.
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
-        moved: told of each original that left the inbox.
+        moved: told of each original that left the inbox, or may have meanwhile.
         tally: counts what becomes of photos.
 
     Attributes:
@@ -184,7 +184,10 @@ class Pipeline:
         batch = self.colorist.batch_size
         room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
         if not self._claimed and room > 0:
-            self._claimed.extend(self._ledger.claim(room, wall, in_flight=self._in_flight))
+            longest = self._config.retry.longest_wait
+            self._claimed.extend(
+                self._ledger.claim(room, wall, in_flight=self._in_flight, longest_wait=longest)
+            )
 
     def _start_reading(self) -> None:
         while (
@@ -304,7 +307,7 @@ class Pipeline:
             job=job.id,
             path=job.path,
             output=job.output,
-            seconds=round(wall - (job.started_at or wall), 3),
+            seconds=round(max(0.0, wall - (job.started_at or wall)), 3),
             model=job.model,
         )
 
