@@ -374,7 +374,6 @@ def test_a_million_jobs_are_asked_by_an_index(used: Config, question: str) -> No
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
 
     assert " INDEX jobs_by_" in plan[0]
-    assert not [step for step in plan if step.startswith("SCAN jobs")]
 
 
 def test_an_inbox_that_cannot_be_read_hides_nothing_else(
