@@ -139,6 +139,7 @@ class Faults:
             return
         self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
         log.info("photo.changed", job=job.id, path=job.path)
+        self._originals.look_anew(job)
 
     def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back for want of memory; its attempt counts, so that it comes alone next.

@@ -72,7 +72,7 @@ class Pipeline:
         ledger: where jobs come from and go to.
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
-        moved: told of each original that left the inbox.
+        moved: told of each original that left the inbox, or may have meanwhile.
         tally: counts what becomes of photos.
     """
 
