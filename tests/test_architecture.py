@@ -330,11 +330,8 @@ def test_data_is_never_run(name: str) -> None:
     nodes = list(ast.walk(TREES[name]))
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     called = {ast.unparse(call.func) for call in calls}
-    yaml = {
-        node.attr
-        for node in nodes
-        if ast.unparse(node).startswith("yaml.") and hasattr(node, "attr")
-    }
+    attributes = [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)]
+    yaml = {one.removeprefix("yaml.") for one in attributes if one.startswith("yaml.")}
     loads = [call for call in calls if ast.unparse(call.func) in {"np.load", "numpy.load"}]
     models = [call for call in calls if ast.unparse(call.func).endswith("load_model")]
 
