@@ -16,6 +16,7 @@ from service.credential_files import check_credentials, half_set
 from service.folders import check_folders
 from service.sections import (
     Batching,
+    Bookkeeping,
     Credentials,
     Folder,
     Limits,
@@ -66,6 +67,7 @@ class Config(Section):
     credentials: Credentials = Credentials()
     limits: Limits = Limits()
     retry: Retry = Retry()
+    ledger: Bookkeeping = Bookkeeping()
     stop: Stop = Stop()
     log: Log = Log()
     training: Training = Training()

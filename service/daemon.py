@@ -29,6 +29,7 @@ from service.pipeline import Colorist, Pipeline
 from service.progress import Report
 from service.pulse import Pulse
 from service.reload import Parts, Reloader
+from service.retention import Retention
 from service.signals import Signals
 from service.stability import Snapshot
 from service.watcher import Watcher
@@ -99,6 +100,7 @@ class Daemon:
         )
         self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
         self._pulse = Pulse(config, self._notifier, self.watcher, self.pipeline, self.ledger)
+        self._retention = Retention(config, self.ledger)
         self.watcher.found_one = self._found_one
 
     def run(self) -> bool:
@@ -131,6 +133,7 @@ class Daemon:
             swept=swept,
             resumed=len(interrupted),
         )
+        self._retention.start()
         self._note_serving()
         for job in self.ledger.exhausted(self.config.retry.attempts):
             self.pipeline.reject(job, ended_the_process(job), now, wall)
@@ -169,6 +172,7 @@ class Daemon:
         self.watcher.step(now)
         self._take_up(now)
         self.pipeline.step(now, wall)
+        self._retention.step(now, wall)
         if self._report:
             counts = self.ledger.counts()
             done = self.tally.finished + self.tally.rejected

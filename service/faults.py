@@ -105,7 +105,7 @@ class Faults:
                 reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
                 self.reject(job, reason, now, wall)
             else:
-                self._ledger.again(job.id, repr(error), wall + self._retry.first_wait)
+                self._ledger.again(job.id, repr(error), wall + self._retry.wait_after(0))
 
     def hold_up(self, now: float, wall: float) -> bool:
         """Tell whether everything waits now; no longer, once `photochrom retry` made it due.
@@ -113,7 +113,9 @@ class Faults:
         Raises:
             DeviceError: the ledger cannot be read now.
         """
-        if now < self.trouble.until and not self._ledger.waiting(wall, limit=1):
+        if now < self.trouble.until and not self._ledger.waiting(
+            wall, limit=1, longest_wait=self._retry.longest_wait
+        ):
             self.trouble.until = now  # the count of faults stays: it may not have been mended
         return now < self.trouble.until
 

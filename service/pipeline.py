@@ -176,7 +176,10 @@ class Pipeline:
         batch = self._colorist.batch_size
         room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
         if not self._claimed and room > 0:
-            self._claimed.extend(self._ledger.claim(room, wall, in_flight=self._in_flight))
+            longest = self._config.retry.longest_wait
+            self._claimed.extend(
+                self._ledger.claim(room, wall, in_flight=self._in_flight, longest_wait=longest)
+            )
 
     def _start_reading(self) -> None:
         while (
@@ -289,7 +292,7 @@ class Pipeline:
             job=job.id,
             path=job.path,
             output=job.output,
-            seconds=round(wall - (job.started_at or wall), 3),
+            seconds=round(max(0.0, wall - (job.started_at or wall)), 3),
             model=job.model,
         )
 

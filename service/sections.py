@@ -156,6 +156,12 @@ class Retry(Section):
         return min(self.longest_wait, self.first_wait * 2.0 ** min(faults, 32))
 
 
+class Bookkeeping(Section):
+    """How long the ledger remembers; time in days."""
+
+    forget_after: Annotated[float, Field(ge=0, description="a number of days, 0 for never")] = 0.0
+
+
 class Stop(Section):
     """How the daemon ends; time in seconds."""
 

@@ -105,6 +105,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.recolor",
     "service.retry",
     "service.questions",
+    "service.retention",
     "service.verify",
     "service.fixity",
 }
@@ -118,6 +119,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.model_watch",
     "service.pipeline",
     "service.pulse",
+    "service.retention",
     "service.reload",
     "service.serving",
     "service.training",
