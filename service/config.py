@@ -23,6 +23,7 @@ from service.sections import (
     Limits,
     Log,
     Mark,
+    Metrics,
     Model,
     Originals,
     Output,
@@ -71,6 +72,7 @@ class Config(Section):
     ledger: Bookkeeping = Bookkeeping()
     stop: Stop = Stop()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     training: Training = Training()
 
     def beside(self, folder: Path) -> Self:
@@ -89,7 +91,10 @@ class Config(Section):
         credentials = self.credentials.model_copy(
             update={name: path and base / path for name, path in files.items()}
         )
+        textfile = self.metrics.textfile
+        metrics = self.metrics.model_copy(update={"textfile": textfile and base / textfile})
         sections = {"originals": originals, "training": training, "credentials": credentials}
+        sections["metrics"] = metrics
         return self.model_copy(update={**moved, **sections})
 
     @property

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from service import outbox
+from service.colorist import Colorist
 from service.config import Config
 from service.faults import Tally, ended_the_process
 from service.hold_up import HoldUp
@@ -26,7 +27,7 @@ from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
 from service.notify import Notifier
-from service.pipeline import Colorist, Pipeline
+from service.pipeline import Pipeline
 from service.progress import Report
 from service.pulse import Pulse
 from service.reload import Parts, Reloader
@@ -83,6 +84,7 @@ class Daemon:
         self.ledger = Ledger(config.state / LEDGER_FILE)
         self._noted: Serving | None = None  # what the ledger knows to serve
         self.tally = Tally()
+        self._pulse = Pulse(self._notifier, self.ledger)
         serving = models.serving if models else Serving(colorist.model)
         self._make(Parts(config, colorist, models, serving))
 
@@ -103,7 +105,7 @@ class Daemon:
         )
         self.places = self.pipeline.places
         self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
-        self._pulse = Pulse(config, self._notifier, self.watcher, self.pipeline, self.ledger)
+        self._pulse.look_at(config, self.watcher, self.pipeline)
         self._retention = Retention(config, self.ledger)
         self.watcher.found_one = self._found_one
 
@@ -141,6 +143,7 @@ class Daemon:
             self.pipeline.reject(job, ended_the_process(job), now, wall)
         self.watcher.start(now)
         self._notifier.ready()
+        self._pulse.step(time.monotonic())
 
     def main_loop(self) -> None:
         """Step and sleep until it is time to end."""
@@ -157,7 +160,7 @@ class Daemon:
             except DeviceError as error:  # nothing was changed; the next step tries again
                 self._hold_up.note(str(error), time.monotonic())
                 self._woken.clear()
-            self._pulse.step(time.monotonic(), self.held_up_by)
+            self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
             self._woken.wait(self._seconds_to_sleep(time.monotonic()))
 
     def step(self, now: float, wall: float) -> None:
@@ -195,6 +198,7 @@ class Daemon:
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
         self._finish(lambda: time.monotonic() >= deadline)
+        self._pulse.close()
         done = not self.pipeline.busy
         if done:
             self.pipeline.close()

@@ -25,6 +25,7 @@ class Tally:
 
     finished: int = 0
     rejected: int = 0
+    pixels: int = 0  # of those that were finished
 
 
 class Trouble:

@@ -10,27 +10,28 @@ Each `step`, without waiting for any of the threads that do the work:
 """
 
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from service.colorist import Colorist
 from service.config import Config
-from service.delivery import Painter, Source, Target, deliver
-from service.faults import Changed, Faults, Tally
+from service.delivery import Source, Target, deliver
+from service.faults import Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
-from service.originals import Originals, open_scan, still_there
+from service.originals import Originals
 from service.outbox import Delivered
 from service.places import Places
-from worker import scan
-from worker.errors import ScanError
+from service.reading import read_scan
 from worker.provenance import Origin, Record
-from worker.scan import Page, Scan, predict_scans
+from worker.scan import Scan, predict_scans
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
 PIXELS_IN_MEMORY = 256_000_000  # from reader to outbox; one larger photo goes alone
@@ -40,15 +41,6 @@ BATCHES_ON_DEVICE = 2  # one at work, and the next waiting, so that the device n
 T = TypeVar("T")
 Delivery = tuple[Delivered[Record], Origin]
 log = structlog.get_logger()
-
-
-class Colorist(Painter, Protocol):
-    """What the pipeline needs of `worker.colorizer.Colorizer`; tests bring their own."""
-
-    batch_size: int
-
-    def predict(self, pages: Sequence[Page]) -> list[Any]:
-        """Give chroma, or a ScanError, for each page."""
 
 
 class _Batch(NamedTuple):
@@ -80,7 +72,10 @@ class Pipeline:
         tally: counts what becomes of photos.
 
     Attributes:
+        colorist: the generator that colors the next batch.
+        batch_done: told of each batch, in photos and the device's seconds, from its thread.
         held_up_by: why no new work begins, or "".
+        places: the folders.
     """
 
     def __init__(
@@ -95,7 +90,7 @@ class Pipeline:
         """Start the threads; no job is claimed yet."""
         self._config = config
         self._ledger = ledger
-        self._colorist = colorist
+        self.colorist = colorist
         self._wake = wake
         self._readers = ThreadPoolExecutor(THREADS, "reader")
         self._device = ThreadPoolExecutor(1, "device")
@@ -107,6 +102,7 @@ class Pipeline:
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
         self.tally = tally or Tally()
+        self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
         self.held_up_by = ""
         self.places = Places(config.folders, config.limits.free_space)
         self.originals = Originals(config, self.places, moved, ledger.moved)
@@ -119,14 +115,24 @@ class Pipeline:
 
     @property
     def _in_flight(self) -> int:
-        coloring = sum(len(batch.photos) for batch in self._coloring)
-        holding = (self._claimed, self._reading, self._ready, self._writing)
-        return coloring + sum(len(jobs) for jobs in holding)
+        return len(self.in_hand())
+
+    def in_hand(self) -> list[Job]:
+        """List the jobs of the photos in hand."""
+        coloring = (job for batch in self._coloring for job, _photo in batch.photos)
+        ready = (job for job, _photo, _since in self._ready)
+        writing = (one.job for one in self._writing.values())
+        return [*self._claimed, *self._reading.values(), *ready, *coloring, *writing]
 
     @property
     def faults(self) -> int:
         """How many faults of the machine came in a row, without a photo delivered in between."""
         return self._faults.trouble.faults
+
+    def tried_again(self, now: float) -> str:
+        """Name the fault of the machine that photos did not get past yet, or ""."""
+        trouble = self._faults.trouble
+        return trouble.reason if self.busy or now < trouble.until else ""
 
     def still(self, now: float) -> float:
         """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
@@ -134,7 +140,7 @@ class Pipeline:
 
     def take_up(self, colorist: Colorist) -> None:
         """Color with another generator from the next batch on; what the old one has, it ends."""
-        self._colorist = colorist
+        self.colorist = colorist
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued job up; see `Faults.reject`."""
@@ -183,7 +189,7 @@ class Pipeline:
     # The steps, in a photo's order
 
     def _claim(self, wall: float) -> None:
-        batch = self._colorist.batch_size
+        batch = self.colorist.batch_size
         room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
         if not self._claimed and room > 0:
             longest = self._config.retry.longest_wait
@@ -198,7 +204,7 @@ class Pipeline:
             and self._pixels_in_memory() < PIXELS_IN_MEMORY
         ):
             job = self._claimed.popleft()
-            future = self._readers.submit(self._read, job)
+            future = self._readers.submit(read_scan, job, self._config, self.places)
             self._reading[future] = job
             future.add_done_callback(lambda _future: self._wake())
 
@@ -207,25 +213,6 @@ class Pipeline:
         coloring = [photo for batch in self._coloring for _job, photo in batch.photos]
         writing = [writing.photo for writing in self._writing.values()]
         return sum(photo.size for photo in (*ready, *coloring, *writing))
-
-    def _read(self, job: Job) -> Scan:
-        try:
-            return self._read_scan(job)
-        except (Changed, ScanError):  # what is away was neither changed nor taken away
-            self.places.check("inbox", "originals.folder", to_write=False)
-            raise
-
-    def _read_scan(self, job: Job) -> Scan:
-        try:
-            file, looks = open_scan(job, self._config)
-        except FileNotFoundError as error:
-            raise Changed from error
-        with file:
-            path = Path(str(file.name))
-            photo = scan.read(path, self._config.read_settings, file)
-            if not still_there(path, looks):
-                raise Changed
-        return photo
 
     def _collect_read(self, now: float, wall: float) -> None:
         for future in [future for future in self._reading if future.done()]:
@@ -238,15 +225,21 @@ class Pipeline:
 
     def _start_coloring(self, now: float) -> None:
         while len(self._coloring) < BATCHES_ON_DEVICE and self._batch_is_due(now):
-            count = min(len(self._ready), self._colorist.batch_size)
+            count = min(len(self._ready), self.colorist.batch_size)
             batch = deque(self._ready.popleft()[:2] for _ in range(count))
             scans = [photo for _job, photo in batch]
-            future = self._device.submit(predict_scans, self._colorist.predict, scans)
-            self._coloring.append(_Batch(future, batch, self._colorist))
+            future = self._device.submit(self._predict, self.colorist, scans)
+            self._coloring.append(_Batch(future, batch, self.colorist))
             future.add_done_callback(lambda _future: self._wake())
 
+    def _predict(self, colorist: Colorist, scans: list[Scan]) -> list[Any]:
+        began = time.monotonic()
+        results: list[Any] = predict_scans(colorist.predict, scans)
+        self.batch_done(len(scans), time.monotonic() - began)
+        return results
+
     def _batch_is_due(self, now: float) -> bool:
-        if len(self._ready) >= self._colorist.batch_size:
+        if len(self._ready) >= self.colorist.batch_size:
             return True
         if not self._ready or self._coloring:  # a batch may fill while the device is busy
             return False
@@ -282,7 +275,7 @@ class Pipeline:
 
     def _collect_written(self, now: float, wall: float) -> None:
         for future in [future for future in self._writing if future.done()]:
-            job, _photo, model = self._writing[future]
+            job, photo, model = self._writing[future]
             outcome = self._outcome(job, future, now, wall)
             if outcome is not None:
                 delivered, origin = outcome
@@ -296,6 +289,7 @@ class Pipeline:
                 )
                 self._faults.trouble.end()
                 self.tally.finished += 1
+                self.tally.pixels += photo.size
                 self._log_delivery(finished, delivered.result, wall)
                 self.originals.archive(finished, now)
             del self._writing[future]

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from service.colorist import Colorist
 from service.config import Config, ConfigError, check_config
 from service.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
-from service.pipeline import Colorist
 from service.places import make_new_folders
 from worker.errors import PhotochromError
 
