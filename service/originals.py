@@ -39,7 +39,7 @@ class Originals:
 
     Args:
         config: the folders, and how long to wait after a fault.
-        moved: told of each path that left the inbox.
+        moved: told of each path that left the inbox, or may have meanwhile.
         note: told, by number of their jobs, where originals lie now in the originals' folder; may
             raise DeviceError, and is told again then.
     """
@@ -85,6 +85,13 @@ class Originals:
         move = partial(inbox.reject, inbox=self._config.inbox, rejected=folder, reason=reason)
         self._waiting.append(_Move(job, move, now))
 
+    def look_anew(self, job: Job) -> None:
+        """Have a job's scan found again: it was not what was queued when it was needed.
+
+        By now it may be again, as when it was away for a moment, and then nothing else would tell.
+        """
+        self._moved(self._config.inbox / job.path)
+
     def step(self, now: float) -> None:
         """Move what is due, and have it noted.
 
@@ -95,6 +102,7 @@ class Originals:
             self._waiting.remove(move)
             job, path = move.job, self._config.inbox / move.job.path
             if not still_there(path, job.snapshot):  # it was taken away, or is another by now
+                self.look_anew(job)
                 continue
             try:
                 target = move.move(path)
