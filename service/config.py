@@ -16,11 +16,13 @@ from service.credential_files import check_credentials, half_set
 from service.folders import check_folders
 from service.sections import (
     Batching,
+    Bookkeeping,
     Credentials,
     Folder,
     Limits,
     Log,
     Mark,
+    Metrics,
     Model,
     Originals,
     Output,
@@ -66,8 +68,10 @@ class Config(Section):
     credentials: Credentials = Credentials()
     limits: Limits = Limits()
     retry: Retry = Retry()
+    ledger: Bookkeeping = Bookkeeping()
     stop: Stop = Stop()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     training: Training = Training()
 
     def beside(self, folder: Path) -> Self:
@@ -86,7 +90,10 @@ class Config(Section):
         credentials = self.credentials.model_copy(
             update={name: path and base / path for name, path in files.items()}
         )
+        textfile = self.metrics.textfile
+        metrics = self.metrics.model_copy(update={"textfile": textfile and base / textfile})
         sections = {"originals": originals, "training": training, "credentials": credentials}
+        sections["metrics"] = metrics
         return self.model_copy(update={**moved, **sections})
 
     @property

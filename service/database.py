@@ -1,4 +1,4 @@
-"""The ledger's file: opened, brought to the newest form, changed whole or not at all.
+"""The ledger's file: opened, brought to the newest form, changed whole or not at all, kept small.
 
 Whatever SQLite says becomes a fault of the machine or of the file.
 """
@@ -15,12 +15,21 @@ from service.schema import MIGRATIONS
 from worker.errors import DeviceError, PhotochromError
 
 LONGEST_LOCK_WAIT = 10.0  # seconds, for another process that holds the ledger
+LONGEST_JOURNAL = 1 << 23  # bytes of the write-ahead log that are kept when it is begun anew
+INCREMENTAL = 2  # as SQLite says auto_vacuum
+SETTINGS = (  # in this order: the first has no effect once there is anything in the file
+    "auto_vacuum = INCREMENTAL",
+    "journal_mode = WAL",
+    f"journal_size_limit = {LONGEST_JOURNAL}",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+)
 
 Row = dict[str, Any]
 
 
 class LedgerError(PhotochromError):
-    """The ledger is damaged, or was written by a newer photochrom; a person must look at it."""
+    """The ledger is damaged, taken away, or of a newer photochrom; a person must look at it."""
 
 
 class Database:
@@ -28,19 +37,20 @@ class Database:
 
     Every method raises DeviceError when the disk is full or the file is locked or cannot be
     written: nothing was changed then, and it may be tried again. It raises LedgerError when the
-    file is damaged.
+    file is damaged, or is no longer the one that was opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
+    ) -> None:
         """Open a file; one to write is made when missing, and an older one brought up to date."""
         self._path = path
         uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rwc'}"
         with self._faults():
-            self._connection = sqlite3.connect(
-                uri, uri=True, timeout=LONGEST_LOCK_WAIT, isolation_level=None
-            )
+            self._connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)
         try:
             self._prepare(read_only=read_only)
+            self._identity = self._files()
         except BaseException:  # whatever ended it, the file must not stay open; it goes on up
             self._connection.close()
             raise
@@ -63,6 +73,12 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Have all statements inside take effect, and last, or none."""
+        if self._files() != self._identity:
+            raise LedgerError(
+                f"the ledger {self._path} was deleted, moved or replaced while photochrom worked"
+                " with it; nothing more is written to it. Put it back if that was a mistake, and"
+                " start photochrom again: it begins with what is there"
+            )
         with self._faults():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -72,6 +88,59 @@ class Database:
                 if self._connection.in_transaction:  # a full disk may have ended it
                     self._connection.execute("ROLLBACK")
                 raise
+
+    # Kept small
+
+    @property
+    def journal_size(self) -> int:
+        """Bytes of the write-ahead log; it grows as long as one reader holds on to an old state."""
+        try:
+            return self._journal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether free pages can be given back: not in a file of an earlier photochrom."""
+        return int(self.rows("PRAGMA auto_vacuum")[0]["auto_vacuum"]) == INCREMENTAL
+
+    def rewrite(self) -> None:
+        """Write the file anew, once, so that it shrinks from then on.
+
+        It takes twice its size in temporary files and log, and half a minute for a million photos.
+        """
+        self.rows("VACUUM")
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def give_back(self, pages: int) -> bool:
+        """Give up to so many free pages of 4 kB back to the disk; tell whether there are more."""
+        before = self._free_pages()
+        with self._faults():
+            # A page is a row without columns, of which Python's `execute` takes but the first.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+        return 0 < self._free_pages() < before
+
+    def _free_pages(self) -> int:
+        return int(self.rows("PRAGMA freelist_count")[0]["freelist_count"])
+
+    @property
+    def _journal(self) -> Path:
+        return self._path.with_name(f"{self._path.name}-wal")
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        """Tell which files are there under the names of ledger and log: device and inode."""
+        found: list[tuple[int, int] | None] = []
+        for path in (self._path, self._journal):
+            try:
+                status = path.stat()
+                found.append((status.st_dev, status.st_ino))
+            except FileNotFoundError:
+                found.append(None)
+            except OSError as error:
+                raise DeviceError(
+                    f"the ledger {self._path} cannot be used now: {error.strerror}"
+                ) from error
+        return found
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -97,13 +166,24 @@ class Database:
             )
         if read_only:
             return
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for setting in SETTINGS:
             self.rows(f"PRAGMA {setting}")
+        self._identity = self._files()
         with self.transaction():  # another process may have done it by now: ask again
             for migration in MIGRATIONS[self._version() :]:
-                for statement in migration.split(";"):
+                for statement in _statements(migration):
                     self.rows(statement)
             self.rows(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script; those inside a trigger belong to it."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _by_column(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:

@@ -15,7 +15,7 @@ import worker
 from service.config import Config, load_config
 from service.disk import make_folder, part_path, sync_folder
 from service.starting import DEFAULT_CONFIG, ConfigFile
-from service.units import FILES, Program, notes, render
+from service.units import FILES, TIMER, UNIT, Program, notes, render
 from worker.errors import DeviceError
 
 OURS = "Written by `photochrom install"  # in each of the files, and so what may be replaced
@@ -61,6 +61,8 @@ def install(
 def uninstall(dry_run: DryRun = False, prefix: Prefix = Path("/")) -> None:
     """Remove the files that `install` wrote; photographs, the ledger and the user stay."""
     _refuse_strangers(prefix)
+    units = prefix / UNIT.parent
+    enabled = [name for name in BOOTED if any(units.glob(f"*.wants/{name}"))]
     found = [path for path in (prefix / name for name in FILES) if path.exists()]
     for path in found:
         print(f"{'would remove' if dry_run else 'removed'} {path}")
@@ -69,7 +71,9 @@ def uninstall(dry_run: DryRun = False, prefix: Prefix = Path("/")) -> None:
     if not found:
         print(f"nothing of photochrom is installed below {prefix}")
     elif not dry_run and prefix == Path("/"):
-        print("\nNow, as root:", *AFTER_UNINSTALL, sep="\n  ")
+        disable = [" ".join(("systemctl disable", *enabled))] if enabled else []
+        left = ("systemctl stop 'photochrom*'", *disable, "systemctl daemon-reload")
+        print("\nNow, as root:", *left, sep="\n  ")
 
 
 AFTER_INSTALL = (
@@ -82,11 +86,7 @@ ENABLE_TIMER = "systemctl enable --now photochrom-train.timer"
 NO_COLLECTIONS = (
     "photochrom-train.timer is not to be enabled: training.collections names no photographs"
 )
-AFTER_UNINSTALL = (
-    "systemctl disable --now photochrom photochrom-train.timer",
-    "systemctl stop photochrom-train",
-    "systemctl daemon-reload",
-)
+BOOTED = (UNIT.name, TIMER.name)  # what `systemctl enable` may have linked to
 
 
 def this_program(config: Path) -> Program:

@@ -11,35 +11,22 @@ Each change is on disk before its call returns. Times are seconds since 1970, gi
 A ledger that is damaged or of a newer photochrom is refused, and never deleted.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from service.database import Database, LedgerError
-from service.jobs import Job, JobStatus
+from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
+from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
-from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK
+from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK, WAITS
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
 
 LEDGER_FILE = "ledger.sqlite3"
-
-
-class Serving(NamedTuple):
-    """Which generator the daemon uses.
-
-    Attributes:
-        model: the version that colors.
-        refused: the promoted version that it does not use, or None.
-        refused_because: why, or None.
-    """
-
-    model: str
-    refused: str | None = None
-    refused_because: str | None = None
 
 
 class Ledger(Questions):
@@ -50,14 +37,19 @@ class Ledger(Questions):
     ledger is damaged, and ValueError for a job that is not where the drawing above has it.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the ledger; one to write is made when missing, in a folder that exists."""
-        super().__init__(Database(path, read_only=read_only))
+    def __init__(
+        self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
+    ) -> None:
+        """Open the ledger; one to write is made when missing, in a folder that exists.
+
+        `wait` is for how many seconds it waits for another process that holds it.
+        """
+        super().__init__(Database(path, read_only=read_only, wait=wait))
 
     @classmethod
-    def open_read_only(cls, path: Path) -> Self:
+    def open_read_only(cls, path: Path, wait: float = LONGEST_LOCK_WAIT) -> Self:
         """Open a ledger that exists, to look at it while a daemon works with it."""
-        return cls(path, read_only=True)
+        return cls(path, read_only=True, wait=wait)
 
     @property
     def outdated(self) -> bool:
@@ -165,15 +157,30 @@ class Ledger(Questions):
             The job as it was; its number is never given to another.
         """
         with self._database.transaction():
-            self._database.rows(UNLINK, job_id)
-            forgotten = self._all(FORGET, job_id)
-            if not forgotten:
+            forgotten = self._forget(job_id)
+            if forgotten is None:
                 raise ValueError(f"job {job_id} is not finished or failed")
-            return forgotten[0]
+        return forgotten
+
+    def forget_finished(self, job_ids: Iterable[int]) -> int:
+        """Remove the rows of those jobs that are still finished; return how many."""
+        with self._database.transaction():
+            still = "id = ? AND status = 'finished'"
+            return sum(
+                self._one(still, number) is not None and self._forget(number) is not None
+                for number in job_ids
+            )
+
+    def _forget(self, job_id: int) -> Job | None:
+        self._database.rows(UNLINK, job_id)
+        forgotten = self._all(FORGET, job_id)
+        return forgotten[0] if forgotten else None
 
     # Through the work
 
-    def claim(self, limit: int, now: float, *, in_flight: int) -> list[Job]:
+    def claim(
+        self, limit: int, now: float, *, in_flight: int, longest_wait: float = math.inf
+    ) -> list[Job]:
         """Start the jobs that have waited longest, and count the attempt before any work.
 
         Those that are colored again come after all others, which have no photo yet. A job whose
@@ -184,6 +191,8 @@ class Ledger(Questions):
             limit: how many at most.
             now: seconds since 1970.
             in_flight: how many claimed jobs are still in work.
+            longest_wait: seconds; a job that is due later still is due now, for the clock was put
+                back since it was told to wait.
 
         Returns:
             The jobs, in that order; none when there is none, or when one must be alone.
@@ -191,8 +200,9 @@ class Ledger(Questions):
         with self._database.transaction():
             if self._one("status = 'started' AND attempts > 1"):
                 return []
-            where = "status = 'queued' AND not_before <= ? ORDER BY recolor, id LIMIT ?"
-            due = self._all(f"SELECT * FROM jobs WHERE {where}", now, limit)  # noqa: S608
+            where = f"status = 'queued' AND NOT {WAITS} ORDER BY recolor, id LIMIT ?"
+            sql = f"SELECT * FROM jobs WHERE {where}"  # noqa: S608 - of constants
+            due = self._all(sql, now, now + longest_wait, limit)
             if due and due[0].attempts:
                 due = [] if in_flight else due[:1]
             else:
@@ -250,9 +260,32 @@ class Ledger(Questions):
         Their attempts count. What waited for the machine waits no longer: it may have been mended.
         """
         with self._database.transaction():
-            self._all("UPDATE jobs SET not_before = 0 WHERE status = 'queued' RETURNING *")
+            due = (
+                "UPDATE jobs SET not_before = 0 WHERE status = 'queued' AND not_before > queued_at"
+            )
+            self._database.rows(due)
             sql = "UPDATE jobs SET status = 'queued' WHERE status = 'started' RETURNING *"
             return sorted(self._all(sql), key=lambda job: job.id)
+
+    # Kept small
+
+    @property
+    def journal_size(self) -> int:
+        """Bytes of its write-ahead log."""
+        return self._database.journal_size
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether what is forgotten can be given back to the disk."""
+        return self._database.shrinks
+
+    def rewrite(self) -> None:
+        """Write it anew, so that it shrinks from then on; see `Database.rewrite`."""
+        self._database.rewrite()
+
+    def give_back(self, pages: int) -> bool:
+        """Give free pages back to the disk; tell whether there are more."""
+        return self._database.give_back(pages)
 
     # Which generator serves
 

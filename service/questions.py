@@ -1,12 +1,13 @@
 """What is asked of the ledger: which jobs there are and how far each is; it changes nothing."""
 
+import math
 import os
 from pathlib import PurePosixPath
 from typing import Any
 
 from service.database import Database, Row
 from service.jobs import Job, JobStatus
-from service.schema import OWNS_OUTPUT
+from service.schema import OWNS_OUTPUT, WAITS
 from service.stability import Snapshot
 
 
@@ -20,17 +21,28 @@ class Questions:
     def exhausted(self, attempts: int) -> list[Job]:
         """List queued jobs with that many attempts or more; after `recover`, each ended one."""
         return self._all(
-            "SELECT * FROM jobs WHERE status = 'queued' AND attempts >= ? ORDER BY id", attempts
+            "SELECT * FROM jobs WHERE status = 'queued' AND attempts >= ? ORDER BY recolor, id",
+            attempts,
         )
 
     def counts(self) -> dict[JobStatus, int]:
         """Count the jobs of each status."""
-        rows = self._database.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")
+        sql = "SELECT status, jobs AS n FROM counts"
+        if self._database.outdated:
+            sql = "SELECT status, count(*) AS n FROM jobs GROUP BY status"
+        rows = self._database.rows(sql)
         return dict.fromkeys(JobStatus, 0) | {JobStatus(row["status"]): row["n"] for row in rows}
 
     def oldest_waiting(self) -> Job | None:
         """Return the queued job that has waited longest, or None."""
-        return self._one("status = 'queued' ORDER BY queued_at, id")
+        # Left to itself, SQLite sorts all that wait.
+        index = "" if self._database.outdated else "INDEXED BY jobs_by_wait"
+        sql = f"SELECT * FROM jobs {index} WHERE status = 'queued' ORDER BY queued_at, id LIMIT 1"  # noqa: S608
+        return next(iter(self._all(sql)), None)
+
+    def any_due(self, now: float) -> bool:
+        """Tell whether a queued job may be claimed."""
+        return self._one("status = 'queued' AND not_before <= ?", now) is not None
 
     def recent_failures(self, limit: int) -> list[Job]:
         """List the last jobs that failed, newest first."""
@@ -44,6 +56,16 @@ class Questions:
         sql = "SELECT count(*) AS n FROM jobs WHERE status = 'finished' AND finished_at >= ?"
         return int(self._database.rows(sql, moment)[0]["n"])
 
+    def done_since(self, moment: float) -> int:
+        """Count the jobs finished or failed at or after a moment, in seconds since 1970."""
+        where = "status IN ('finished', 'failed') AND finished_at >= ?"
+        sql = f"SELECT count(*) AS n FROM jobs WHERE {where}"  # noqa: S608
+        return int(self._database.rows(sql, moment)[0]["n"])
+
+    def started(self) -> list[Job]:
+        """List the jobs in work, those begun first first."""
+        return self._all("SELECT * FROM jobs WHERE status = 'started' ORDER BY started_at, id")
+
     def colored(self) -> list[Job]:
         """List the jobs whose photos are in the outbox, or were put there once."""
         return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
@@ -56,10 +78,30 @@ class Questions:
         """List the jobs that failed, to be colored again or for the first time."""
         return self._all("SELECT * FROM jobs WHERE status = 'failed' ORDER BY id")
 
-    def waiting(self, now: float, limit: int = -1) -> list[Job]:
-        """List queued jobs that may not be claimed yet after a fault; `limit` -1: all of them."""
-        where = "status = 'queued' AND not_before > ? ORDER BY id LIMIT ?"
-        return self._all(f"SELECT * FROM jobs WHERE {where}", now, limit)  # noqa: S608
+    def waiting(self, now: float, limit: int = -1, *, longest_wait: float = math.inf) -> list[Job]:
+        """List queued jobs that may not be claimed yet after a fault.
+
+        Args:
+            now: seconds since 1970.
+            limit: how many at most; -1: all.
+            longest_wait: seconds; as for `Ledger.claim`.
+        """
+        where = f"status = 'queued' AND {WAITS} ORDER BY recolor, id LIMIT ?"
+        sql = f"SELECT * FROM jobs WHERE {where}"  # noqa: S608 - of constants
+        return self._all(sql, now, now + longest_wait, limit)
+
+    def finished_before(self, moment: float, after: Job | None, limit: int) -> list[Job]:
+        """List photos that were finished before a moment, the oldest first.
+
+        Args:
+            moment: seconds since 1970.
+            after: the last one of the list before, or None; those up to it are left out.
+            limit: how many at most.
+        """
+        where = "status = 'finished' AND finished_at < ? AND (finished_at, id) > (?, ?)"
+        place = (-math.inf, 0) if after is None else (after.finished_at, after.id)
+        sql = f"SELECT * FROM jobs WHERE {where} ORDER BY finished_at, id LIMIT ?"  # noqa: S608
+        return self._all(sql, moment, *place, limit)
 
     def job(self, job_id: int) -> Job | None:
         """Return a job as it is now, or None."""

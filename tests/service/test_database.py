@@ -9,11 +9,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.database import Database
+from service.database import LONGEST_JOURNAL, Database, LedgerError
 from service.jobs import JobStatus
 from service.ledger import Ledger, Serving
 from service.schema import MIGRATIONS
 from service.stability import Snapshot
+from worker.errors import DeviceError
 
 # As photochrom 0.1.0 made it; this text is history and never changes.
 FIRST = """
@@ -178,3 +179,152 @@ def test_the_next_jobs_are_found_by_an_index(path: Path) -> None:
         )
 
     assert ["SEARCH jobs USING INDEX jobs_by_turn (status=?)"] == [row["detail"] for row in plan]
+
+
+OF_THE_WAITING = "SCAN jobs USING INDEX jobs_by_wait"  # which has no others
+
+
+def test_no_question_of_the_daemon_looks_at_all_photos(path: Path) -> None:
+    """Each is answered by an index, and none by sorting, however many photos are finished."""
+    asked: list[str] = []
+    with Ledger(path) as ledger:
+        ledger._database._connection.set_trace_callback(asked.append)
+        ledger.counts()
+        ledger.oldest_waiting()
+        ledger.recent_failures(9)
+        ledger.finished_since(1.0)
+        ledger.last_model()
+        ledger.exhausted(3)
+        ledger.waiting(1.0, limit=1)
+        ledger.finished_before(9.0, ledger.job(1), 9)
+        ledger.output_taken(PurePosixPath("a.png"))
+        ledger.find(PurePosixPath("a.png"), Snapshot(5, 6, 7, 8))
+        ledger.recover()
+        ledger.claim(8, 9.0, in_flight=0)
+        ledger.forget(1)
+        ledger._database._connection.set_trace_callback(None)
+        plans = {
+            sql: [row["detail"] for row in ledger._database.rows(f"EXPLAIN QUERY PLAN {sql}")]
+            for sql in (sql.replace("Inf", "9e999") for sql in asked)
+            if sql.split()[0] in {"SELECT", "UPDATE", "DELETE"} and "FROM counts" not in sql
+        }
+    slow = {
+        sql: plan
+        for sql, plan in plans.items()
+        if any("SCAN" in step.replace(OF_THE_WAITING, "") or "B-TREE" in step for step in plan)
+    }
+
+    assert 14 <= len(plans)
+    assert {} == slow
+
+
+def test_a_ledger_that_was_deleted_or_replaced_is_no_longer_written_to(path: Path) -> None:
+    """Else months of work would go into a file that nobody can find."""
+    other = path.with_name("other.sqlite3")
+    for harm in (
+        path.unlink,
+        lambda: path.with_name(f"{path.name}-wal").unlink(),
+        lambda: other.rename(path),
+    ):
+        with Ledger(path) as ledger:
+            Ledger(other).close()
+            before = ledger.counts()
+            harm()
+            with pytest.raises(LedgerError, match="was deleted, moved or replaced while photo"):
+                ledger.serve(Serving("2"))
+
+            assert before == ledger.counts()
+        for left in path.parent.iterdir():
+            left.unlink()
+        Ledger(path).close()
+
+
+def test_a_folder_that_cannot_be_looked_at_is_the_machines_fault(path: Path) -> None:
+    """Such as on a disk that fails: it is tried again, and the ledger is not given up."""
+    with Ledger(path) as ledger:
+        away = path.parent.rename(path.parent.with_name("away"))
+        path.parent.write_bytes(b"no folder")
+        with pytest.raises(DeviceError, match="cannot be used now: Not a directory"):
+            ledger.serve(Serving("2"))
+        path.parent.unlink()
+        away.rename(path.parent)
+        ledger.serve(Serving("2"))
+
+        assert Serving("2") == ledger.serving()
+
+
+class TestSize:
+    """Over a year of jobs that come and go."""
+
+    def test_room_of_forgotten_photos_is_given_back(self, tmp_path: Path) -> None:
+        """In portions; a new ledger needs nothing for it."""
+        database = Database(tmp_path / "new.sqlite3")
+        _fill(database, 2000)
+        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        full = _size(tmp_path / "new.sqlite3")
+        database.rows("DELETE FROM jobs")
+        portions = 1
+        while database.give_back(20):
+            portions += 1
+        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+
+        assert 5 < portions < 15
+        assert full > 700_000
+        assert _size(tmp_path / "new.sqlite3") < 150_000
+
+    def test_an_earlier_ledger_shrinks_after_it_was_written_anew(self, path: Path) -> None:
+        """Once, with all that is in it; until then it is used as it is."""
+        database = Database(path)
+        _fill(database, 2000)
+
+        assert not database.shrinks
+
+        database.rows("DELETE FROM jobs WHERE id > 9")
+
+        assert not database.give_back(100)
+
+        database.rewrite()
+        database.close()
+        with Ledger(path) as ledger:
+            assert ledger.shrinks
+            assert 9 == sum(ledger.counts().values())
+        assert _size(path) < 150_000
+
+    def test_the_log_shrinks_when_a_reader_lets_go(self, tmp_path: Path) -> None:
+        """It grows while one holds on to an old state, and is no larger than its limit later."""
+        path = tmp_path / "new.sqlite3"
+        database = Database(path)
+        database.rows("PRAGMA synchronous = OFF")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        for start in range(20):
+            _fill(database, 2000, start)
+        held = database.journal_size
+        reader.execute("COMMIT")
+        reader.close()
+        for start in range(20, 23):
+            _fill(database, 2000, start)
+        let_go = database.journal_size
+        database.close()
+
+        assert held > 1.5 * LONGEST_JOURNAL
+        assert 0 < let_go <= LONGEST_JOURNAL
+
+
+def _fill(database: Database, count: int, start: int = 0) -> None:
+    """Put rows into a ledger, as if photos had come."""
+    with database.transaction():
+        for number in range(start * count, (start + 1) * count):
+            database.rows(
+                "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
+                " not_before, queued_at) VALUES (?, ?, ?, 5, 6, '7', '8', 'finished', 0, 1)",
+                b"filled %d" % number,
+                f"{number:_>64}",
+                b"out %d" % number,
+            )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

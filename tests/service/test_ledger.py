@@ -2,9 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.ledger import Job, JobStatus, Ledger, LedgerError, Serving
 from service.stability import Snapshot
@@ -12,6 +16,7 @@ from worker.errors import DeviceError
 
 LOOKS = Snapshot(size=5, mtime_ns=10**18, inode=2**64 - 1, device=2**63)
 A, B = "a" * 64, "b" * 64
+DAY = 86_400.0
 
 
 @pytest.fixture
@@ -220,6 +225,33 @@ class TestClaiming:
 
         assert [1] == ids(ledger.claim(9, 0.0, in_flight=0))
         assert [] == ledger.claim(9, 0.0, in_flight=1)
+
+
+class TestAClockThatJumps:
+    """Waits are kept in seconds since 1970; nobody waits longer for that."""
+
+    @pytest.mark.parametrize("jump", [-DAY, -365 * DAY, DAY, 3650 * DAY])
+    def test_a_job_that_waits_is_claimed_within_the_longest_wait(
+        self, ledger: Ledger, jump: float
+    ) -> None:
+        """Though the clock was put back or forth by a day or by years after it failed."""
+        queue(ledger, "a", now=10 * DAY)
+        (job,) = ledger.claim(1, 10 * DAY, in_flight=0)
+        ledger.wait(job.id, "No space left on device", 10 * DAY + 600.0)
+
+        assert [] == ledger.claim(1, 10 * DAY + 1, in_flight=0, longest_wait=600.0)
+        assert [job.id] == ids(ledger.waiting(10 * DAY + 1, longest_wait=600.0))
+
+        now = 10 * DAY + jump
+
+        assert [] == ledger.waiting(now, longest_wait=600.0)
+        assert [job.id] == ids(ledger.claim(1, now, in_flight=0, longest_wait=600.0))
+
+    def test_jobs_are_claimed_in_the_order_they_came(self, ledger: Ledger) -> None:
+        """And not by their times, when later ones have earlier ones."""
+        jobs = [queue(ledger, f"{n}", now=now) for n, now in enumerate((5 * DAY, 4 * DAY, 9 * DAY))]
+
+        assert ids(jobs) == ids(ledger.claim(9, 4 * DAY, in_flight=0, longest_wait=600.0))
 
 
 class TestTheEndOfAnAttempt:
@@ -632,6 +664,70 @@ class TestForgetting:
 
         assert [first.id, first.id] == [job and job.same_content_as for job in before]
         assert [None, second.id] == [job and job.same_content_as for job in after]
+
+    def test_of_many_only_the_finished_ones_are_forgotten(self, ledger: Ledger) -> None:
+        """What was queued again meanwhile stays; a copy no longer names what is gone."""
+        jobs = [queue(ledger, name, A if name in "bc" else None) for name in "abcd"]
+        for job in ledger.claim(4, 0.0, in_flight=0):
+            ledger.finish(job.id, model="1", now=1.0)
+        ledger.recolor([jobs[0].id], 2.0)
+
+        assert 2 == ledger.forget_finished([jobs[0].id, jobs[1].id, jobs[3].id, 99])
+        left = [ledger.job(job.id) for job in jobs]
+        assert [True, False, True, False] == [job is not None for job in left]
+        assert left[2]
+        assert left[2].same_content_as is None
+
+    def test_the_oldest_photos_come_first_and_portions_follow_each_other(
+        self, ledger: Ledger
+    ) -> None:
+        """None twice and none left out, also of those finished in the same second."""
+        jobs = [queue(ledger, f"{n}") for n in range(7)]
+        ledger.claim(7, 0.0, in_flight=0)
+        for job, finished in zip(jobs[:6], (5.0, 1.0, 3.0, 3.0, 3.0, 9.0), strict=True):
+            ledger.finish(job.id, model="1", now=finished)
+        found: list[Job] = []
+        while portion := ledger.finished_before(9.0, found[-1] if found else None, 2):
+            found += portion
+
+        assert [2, 3, 4, 5, 1] == ids(found)
+
+
+@given(
+    deeds=st.lists(
+        st.tuples(
+            st.sampled_from(["queue", "claim", "finish", "fail", "wait", "recolor", "forget"]),
+            st.integers(1, 6),
+        ),
+        max_size=40,
+    )
+)
+def test_the_counts_are_those_of_the_rows(deeds: list[tuple[str, int]]) -> None:
+    """Whatever was done, in whatever order; what is refused changes nothing."""
+    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite3") as ledger:
+        ledger._database.rows("PRAGMA synchronous = OFF")
+        for now, (deed, number) in enumerate(deeds):
+            with suppress(ValueError):
+                match deed:
+                    case "queue":
+                        queue(ledger, f"{number}", now=now)
+                    case "claim":
+                        ledger.claim(number, now, in_flight=0)
+                    case "finish":
+                        ledger.finish(number, model="1", now=now)
+                    case "fail":
+                        ledger.fail(number, "cut short", now)
+                    case "wait":
+                        ledger.wait(number, "full", now)
+                    case "recolor":
+                        ledger.recolor([number], now)
+                    case "forget":
+                        ledger.forget(number)
+        rows = ledger._database.rows("SELECT status, count(*) AS n FROM jobs GROUP BY status")
+
+        assert {row["status"]: row["n"] for row in rows} == {
+            status: count for status, count in ledger.counts().items() if count
+        }
 
 
 def test_which_generator_serves_is_told_beside_the_daemon(ledger: Ledger, path: Path) -> None:
