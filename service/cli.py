@@ -159,7 +159,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Tell how the work stands: what waits, what is done, what was rejected and why."""
-    from service.status import print_status, read_status
+    from service.status import read_status
+    from service.status_page import print_status
 
     now = read_status(load_config(config))
     if as_json:

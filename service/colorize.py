@@ -11,10 +11,11 @@ import structlog
 
 from service import outbox
 from service.beneath import digest, snapshot
+from service.colorist import Colorist
 from service.config import Config
 from service.delivery import Source, deliver
 from service.disk import fitting_name
-from service.pipeline import THREADS, Colorist
+from service.pipeline import THREADS
 from service.progress import Report
 from service.sidecar import sidecar_name
 from worker import scan

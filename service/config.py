@@ -22,6 +22,7 @@ from service.sections import (
     Limits,
     Log,
     Mark,
+    Metrics,
     Model,
     Originals,
     Output,
@@ -70,6 +71,7 @@ class Config(Section):
     ledger: Bookkeeping = Bookkeeping()
     stop: Stop = Stop()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     training: Training = Training()
 
     def beside(self, folder: Path) -> Self:
@@ -88,7 +90,10 @@ class Config(Section):
         credentials = self.credentials.model_copy(
             update={name: path and base / path for name, path in files.items()}
         )
+        textfile = self.metrics.textfile
+        metrics = self.metrics.model_copy(update={"textfile": textfile and base / textfile})
         sections = {"originals": originals, "training": training, "credentials": credentials}
+        sections["metrics"] = metrics
         return self.model_copy(update={**moved, **sections})
 
     @property

@@ -40,14 +40,14 @@ class Database:
     file is damaged, or is no longer the one that was opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
+    ) -> None:
         """Open a file; one to write is made when missing, and an older one brought up to date."""
         self._path = path
         uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rwc'}"
         with self._faults():
-            self._connection = sqlite3.connect(
-                uri, uri=True, timeout=LONGEST_LOCK_WAIT, isolation_level=None
-            )
+            self._connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)
         try:
             self._prepare(read_only=read_only)
             self._identity = self._files()

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from service import outbox
+from service.colorist import Painter
 from service.outbox import Delivered
 from service.sidecar import deliver_sidecar, describe
 from service.stability import Snapshot
@@ -16,21 +17,6 @@ from worker.provenance import Origin, Record
 from worker.scan import Scan
 
 SOFTWARE = f"photochrom {version('photochrom')}"
-
-
-class Painter(Protocol):
-    """What a delivery needs of `worker.colorizer.Colorizer`."""
-
-    @property
-    def model(self) -> str:
-        """Name of the model version that colors."""
-
-    @property
-    def weights_sha256(self) -> str:
-        """SHA-256 of its generator's file, hexadecimal."""
-
-    def paint(self, photo: Scan, chroma: Any, origin: Origin, file: Any) -> Record:
-        """Write the colored photo into an open file."""
 
 
 @dataclass(frozen=True)

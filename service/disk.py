@@ -7,6 +7,7 @@ import filecmp
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 PART_PREFIX = ".photochrom-"
@@ -55,6 +56,19 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def free_bytes(folders: Mapping[str, Path]) -> dict[str, int]:
+    """Return how many bytes a user may still write to the disk of each folder.
+
+    A folder that is missing, or whose disk does not answer, is left out.
+    """
+    free = {}
+    for name, folder in folders.items():
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(folder)
+            free[name] = disk.f_bavail * disk.f_frsize
+    return free
 
 
 def make_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ class Tally:
 
     finished: int = 0
     rejected: int = 0
+    pixels: int = 0  # of those that were finished
 
 
 class Trouble:
@@ -34,9 +35,11 @@ class Trouble:
         self._retry = retry
         self.faults = 0
         self.until = 0.0
+        self.reason = ""
 
-    def begin(self, now: float) -> float:
+    def begin(self, now: float, reason: str) -> float:
         """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
+        self.reason = reason
         if now >= self.until:
             self.until = now + self._retry.wait_after(self.faults)
             self.faults += 1
@@ -44,7 +47,7 @@ class Trouble:
 
     def end(self) -> None:
         """Something works again."""
-        self.faults, self.until = 0, 0.0
+        self.faults, self.until, self.reason = 0, 0.0, ""
 
 
 def ended_the_process(job: Job) -> str:
@@ -159,15 +162,15 @@ class Faults:
             )
             self.reject(job, reason, now, wall)
             return
-        seconds = self.trouble.begin(now)
         reason = f"too little memory for a photo of {size}"
+        seconds = self.trouble.begin(now, reason)
         self._ledger.again(job.id, reason, wall + seconds)
         self._say_waits(job, reason, seconds)
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so everything waits a while."""
-        seconds = self.trouble.begin(now)
         reason = str(error) or repr(error)
+        seconds = self.trouble.begin(now, reason)
         self._ledger.wait(job.id, reason, wall + seconds)
         self._say_waits(job, reason, seconds)
 

@@ -1,8 +1,12 @@
-"""A photo to color, or colored, as a value; the ledger alone makes and changes them."""
+"""What the ledger holds, as values: photos to color or colored, and which generator serves.
+
+The ledger alone makes and changes jobs.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from service.stability import Snapshot
 
@@ -64,3 +68,17 @@ class Job:
     recolor: bool = False
     output_digest: str | None = None
     event: str | None = None
+
+
+class Serving(NamedTuple):
+    """Which generator the daemon uses.
+
+    Attributes:
+        model: the version that colors.
+        refused: the promoted version that it does not use, or None.
+        refused_because: why, or None.
+    """
+
+    model: str
+    refused: str | None = None
+    refused_because: str | None = None

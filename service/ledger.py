@@ -16,10 +16,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from service.database import Database, LedgerError
-from service.jobs import Job, JobStatus
+from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
+from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
 from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK, WAITS
 from service.stability import Snapshot
@@ -27,20 +27,6 @@ from service.stability import Snapshot
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
 
 LEDGER_FILE = "ledger.sqlite3"
-
-
-class Serving(NamedTuple):
-    """Which generator the daemon uses.
-
-    Attributes:
-        model: the version that colors.
-        refused: the promoted version that it does not use, or None.
-        refused_because: why, or None.
-    """
-
-    model: str
-    refused: str | None = None
-    refused_because: str | None = None
 
 
 class Ledger(Questions):
@@ -51,14 +37,19 @@ class Ledger(Questions):
     ledger is damaged, and ValueError for a job that is not where the drawing above has it.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the ledger; one to write is made when missing, in a folder that exists."""
-        super().__init__(Database(path, read_only=read_only))
+    def __init__(
+        self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
+    ) -> None:
+        """Open the ledger; one to write is made when missing, in a folder that exists.
+
+        `wait` is for how many seconds it waits for another process that holds it.
+        """
+        super().__init__(Database(path, read_only=read_only, wait=wait))
 
     @classmethod
-    def open_read_only(cls, path: Path) -> Self:
+    def open_read_only(cls, path: Path, wait: float = LONGEST_LOCK_WAIT) -> Self:
         """Open a ledger that exists, to look at it while a daemon works with it."""
-        return cls(path, read_only=True)
+        return cls(path, read_only=True, wait=wait)
 
     @property
     def outdated(self) -> bool:

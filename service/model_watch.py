@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple, Protocol
 import structlog
 
 from service.beneath import snapshot
+from service.colorist import Colorist
 from service.ledger import Serving
-from service.pipeline import Colorist
 from service.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.promotions import PROMOTIONS_FILE

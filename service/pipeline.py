@@ -9,16 +9,18 @@ Each `step`, without waiting for any of the threads that do the work:
 """
 
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from service.colorist import Colorist
 from service.config import Config
-from service.delivery import Painter, Source, deliver
+from service.delivery import Source, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
@@ -26,7 +28,7 @@ from service.originals import Originals, open_scan, still_there
 from service.outbox import Delivered
 from worker import scan
 from worker.provenance import Origin, Record
-from worker.scan import Page, Scan, predict_scans
+from worker.scan import Scan, predict_scans
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
 PIXELS_IN_MEMORY = 256_000_000  # from reader to outbox; one larger photo goes alone
@@ -36,15 +38,6 @@ BATCHES_ON_DEVICE = 2  # one at work, and the next waiting, so that the device n
 T = TypeVar("T")
 Delivery = tuple[Delivered[Record], Origin]
 log = structlog.get_logger()
-
-
-class Colorist(Painter, Protocol):
-    """What the pipeline needs of `worker.colorizer.Colorizer`; tests bring their own."""
-
-    batch_size: int
-
-    def predict(self, pages: Sequence[Page]) -> list[Any]:
-        """Give chroma, or a ScanError, for each page."""
 
 
 class _Batch(NamedTuple):
@@ -74,6 +67,10 @@ class Pipeline:
         wake: called from other threads when there is something to step for.
         moved: told of each original that left the inbox, or may have meanwhile.
         tally: counts what becomes of photos.
+
+    Attributes:
+        colorist: the generator that colors the next batch.
+        batch_done: told of each batch, in photos and the device's seconds, from its thread.
     """
 
     def __init__(
@@ -88,7 +85,7 @@ class Pipeline:
         """Start the threads; no job is claimed yet."""
         self._config = config
         self._ledger = ledger
-        self._colorist = colorist
+        self.colorist = colorist
         self._wake = wake
         self._readers = ThreadPoolExecutor(THREADS, "reader")
         self._device = ThreadPoolExecutor(1, "device")
@@ -100,6 +97,7 @@ class Pipeline:
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
         self.tally = tally or Tally()
+        self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
         self.originals = Originals(config, moved, ledger.moved)
         self._faults = Faults(config.retry, ledger, self.originals, self.tally)
 
@@ -110,14 +108,24 @@ class Pipeline:
 
     @property
     def _in_flight(self) -> int:
-        coloring = sum(len(batch.photos) for batch in self._coloring)
-        holding = (self._claimed, self._reading, self._ready, self._writing)
-        return coloring + sum(len(jobs) for jobs in holding)
+        return len(self.in_hand())
+
+    def in_hand(self) -> list[Job]:
+        """List the jobs of the photos in hand."""
+        coloring = (job for batch in self._coloring for job, _photo in batch.photos)
+        ready = (job for job, _photo, _since in self._ready)
+        writing = (one.job for one in self._writing.values())
+        return [*self._claimed, *self._reading.values(), *ready, *coloring, *writing]
 
     @property
     def faults(self) -> int:
         """How many faults of the machine came in a row, without a photo delivered in between."""
         return self._faults.trouble.faults
+
+    def tried_again(self, now: float) -> str:
+        """Name the fault of the machine that photos did not get past yet, or ""."""
+        trouble = self._faults.trouble
+        return trouble.reason if self.busy or now < trouble.until else ""
 
     def still(self, now: float) -> float:
         """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
@@ -125,7 +133,7 @@ class Pipeline:
 
     def take_up(self, colorist: Colorist) -> None:
         """Color with another generator from the next batch on; what the old one has, it ends."""
-        self._colorist = colorist
+        self.colorist = colorist
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued job up; see `Faults.reject`."""
@@ -173,7 +181,7 @@ class Pipeline:
     # The steps, in a photo's order
 
     def _claim(self, wall: float) -> None:
-        batch = self._colorist.batch_size
+        batch = self.colorist.batch_size
         room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
         if not self._claimed and room > 0:
             longest = self._config.retry.longest_wait
@@ -221,15 +229,21 @@ class Pipeline:
 
     def _start_coloring(self, now: float) -> None:
         while len(self._coloring) < BATCHES_ON_DEVICE and self._batch_is_due(now):
-            count = min(len(self._ready), self._colorist.batch_size)
+            count = min(len(self._ready), self.colorist.batch_size)
             batch = deque(self._ready.popleft()[:2] for _ in range(count))
             scans = [photo for _job, photo in batch]
-            future = self._device.submit(predict_scans, self._colorist.predict, scans)
-            self._coloring.append(_Batch(future, batch, self._colorist))
+            future = self._device.submit(self._predict, self.colorist, scans)
+            self._coloring.append(_Batch(future, batch, self.colorist))
             future.add_done_callback(lambda _future: self._wake())
 
+    def _predict(self, colorist: Colorist, scans: list[Scan]) -> list[Any]:
+        began = time.monotonic()
+        results: list[Any] = predict_scans(colorist.predict, scans)
+        self.batch_done(len(scans), time.monotonic() - began)
+        return results
+
     def _batch_is_due(self, now: float) -> bool:
-        if len(self._ready) >= self._colorist.batch_size:
+        if len(self._ready) >= self.colorist.batch_size:
             return True
         if not self._ready or self._coloring:  # a batch may fill while the device is busy
             return False
@@ -265,7 +279,7 @@ class Pipeline:
 
     def _collect_written(self, now: float, wall: float) -> None:
         for future in [future for future in self._writing if future.done()]:
-            job, _photo, model = self._writing[future]
+            job, photo, model = self._writing[future]
             outcome = self._outcome(job, future, now, wall)
             if outcome is not None:
                 delivered, origin = outcome
@@ -279,6 +293,7 @@ class Pipeline:
                 )
                 self._faults.trouble.end()
                 self.tally.finished += 1
+                self.tally.pixels += photo.size
                 self._log_delivery(finished, delivered.result, wall)
                 self.originals.archive(finished, now)
             del self._writing[future]

@@ -1,92 +1,170 @@
-"""The daemon's sign of life to systemd: given now and then, and only while its work goes on.
+"""The daemon's sign of life: to systemd, to `photochrom status` and to Prometheus.
 
 It comes from the loop that does the work, not from a thread of its own, which would go on beating
-in a daemon that hangs.
+in a daemon that hangs. systemd's watchdog is fed only while the work goes on.
 """
+
+import os
+import time
 
 import structlog
 
 from service.config import Config
-from service.health import Signs, stuck, troubles
+from service.disk import free_bytes
+from service.health import Health, Signs, judge
+from service.heartbeat import Heartbeat, longest_first, write_heartbeat
 from service.jobs import JobStatus
 from service.ledger import Ledger
+from service.metrics import Metrics
 from service.notify import Notifier
 from service.pipeline import Pipeline
 from service.watcher import Watcher
 from worker.errors import DeviceError
 
+QUICKEST = 1.0  # seconds between two signs of life, however often the health changes
+
 log = structlog.get_logger()
 
 
 class Pulse:
-    """Looks at the parts of a daemon and tells systemd how they do.
+    """Looks at the parts of a daemon and tells how they do.
 
     Args:
-        config: how long things may take.
-        notifier: who tells systemd; where nobody listens, nothing is looked at.
-        watcher: when was the last rescan?
-        pipeline: does the work move?
+        notifier: tells systemd.
         ledger: how much is left?
     """
 
-    def __init__(
-        self,
-        config: Config,
-        notifier: Notifier,
-        watcher: Watcher,
-        pipeline: Pipeline,
-        ledger: Ledger,
-    ) -> None:
-        """Nothing was told yet."""
-        self._config = config
+    _config: Config
+    _watcher: Watcher
+    _pipeline: Pipeline
+
+    def __init__(self, notifier: Notifier, ledger: Ledger) -> None:
+        """Nothing is told before it has parts to look at."""
         self._notifier = notifier
+        self._ledger = ledger
+        self._metrics = Metrics()
+        self._started = time.time()
+        self._told_at = float("-inf")
+        self._held_up = False
+        self._idle_since: float | None = None
+        self._beat: Heartbeat | None = None
+        self._unwritten = ""
+
+    def look_at(self, config: Config, watcher: Watcher, pipeline: Pipeline) -> None:
+        """Look at these parts from now on; after a reload they are others.
+
+        Args:
+            config: how long things may take, and who is told.
+            watcher: when was the last rescan?
+            pipeline: does the work move?
+        """
+        self._config = config
         self._watcher = watcher
         self._pipeline = pipeline
-        self._ledger = ledger
-        self._due = float("-inf")
-        self._stuck = False
+        self._metrics.move(config.metrics)
+        pipeline.batch_done = self._metrics.batch_done
 
-    def step(self, now: float, held_up: str = "") -> None:
-        """Tell how it goes, if it is time to.
+    def step(self, now: float, held_up: str = "", refused_config: str = "") -> None:
+        """Tell how it goes, if it is time to, or at once when a fault begins or ends.
 
         Args:
             now: monotonic seconds.
             held_up: the machine's fault that kept the loop from its work just now, or "".
+            refused_config: why a changed configuration is not used, or "".
         """
-        if not self._is_time(now, late=0.0):
+        tried_again = self._pipeline.tried_again(now)
+        troubled = bool(held_up or tried_again or not self._watcher.sees_inbox)
+        pause = QUICKEST if troubled != self._held_up else self._notifier.beat
+        if now < self._told_at + pause:
             return
-        counts: dict[JobStatus, int] = {}
-        try:
-            counts = self._ledger.counts()
-        except DeviceError as error:
-            held_up = str(error)
-        signs = self._signs(now, held_up, counts.get(JobStatus.STARTED, 0))
-        reason = stuck(signs)
-        if reason and not self._stuck:
-            log.error("daemon.stuck", reason=reason)
-        self._stuck = bool(reason)
-        work = [f"{count} {status}" for status, count in counts.items()]
-        self._notifier.alive("; ".join([*troubles(signs), ", ".join(work)]), well=not reason)
+        self._held_up = troubled
+        self._metrics.serve()
+        health, beat = self._look(now, held_up, refused_config)
+        was_stuck = self._beat is not None and self._beat.health == "stuck"
+        if health.level == "stuck" and not was_stuck:
+            log.error("daemon.stuck", reason="; ".join(health.reasons))
+        self._tell(beat, now)
 
     def goes_on(self, now: float) -> None:
         """Tell that a long step goes on, if it is long: one more file was found or taken."""
-        if self._is_time(now, late=self._notifier.beat):
-            self._notifier.alive("looking through the inbox", well=not self._stuck)
+        if now < self._told_at + 2 * self._notifier.beat:
+            return
+        beat = self._beat or self._look(now, "", "")[1]
+        looking = {"time": time.time(), "reasons": ("looking through the inbox",)}
+        self._tell(beat.model_copy(update=looking), now)
 
-    def _is_time(self, now: float, *, late: float) -> bool:
-        if not self._notifier.wanted or now < self._due + late:
-            return False
-        self._due = now + self._notifier.beat
-        return True
+    def close(self) -> None:
+        """Tell no more."""
+        self._metrics.close()
 
-    def _signs(self, now: float, held_up: str, started: int) -> Signs:
+    def _tell(self, beat: Heartbeat, now: float) -> None:
+        self._told_at, self._beat = now, beat
+        self._notifier.alive(beat.line, well=beat.health != "stuck")
+        self._metrics.show(beat)
+        try:
+            write_heartbeat(self._config.state, beat)
+        except OSError as error:  # no reason to stop; `photochrom status` sees that it is old
+            if not self._unwritten:
+                log.warning("heartbeat.not_written", reason=error.strerror)
+            self._unwritten = error.strerror or str(error)
+        else:
+            if self._unwritten:
+                log.info("heartbeat.written")
+            self._unwritten = ""
+
+    def _look(self, now: float, held_up: str, refused_config: str) -> tuple[Health, Heartbeat]:
+        wall = time.time()
+        jobs, oldest = None, None
+        try:
+            jobs = self._ledger.counts()
+            oldest = self._ledger.oldest_waiting()
+            due = self._ledger.any_due(wall)
+        except DeviceError as error:
+            held_up, due = str(error), False
+        in_hand = self._pipeline.in_hand()
+        if in_hand or not due:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        started = (jobs or {}).get(JobStatus.STARTED, 0)
+        health = judge(self._signs(now, held_up, refused_config, 0 if in_hand else started))
+        tally, colorist = self._pipeline.tally, self._pipeline.colorist
+        return health, Heartbeat(
+            time=wall,
+            pid=os.getpid(),
+            started=self._started,
+            health=health.level,
+            reasons=health.reasons,
+            model=colorist.model,
+            batch_size=colorist.batch_size,
+            jobs=jobs,
+            oldest_waiting=oldest.queued_at if oldest else None,
+            in_work=longest_first(in_hand, wall),
+            rescanned=wall - (now - self._watcher.rescanned_at),
+            rescan_seconds=self._watcher.rescan_seconds,
+            overflows=self._watcher.overflows,
+            rebuilt=self._watcher.rebuilt,
+            free=free_bytes(self._config.folders),
+            finished=tally.finished,
+            rejected=tally.rejected,
+            megapixels=tally.pixels / 1e6,
+            device_memory=colorist.device_memory(),
+            refused_config=refused_config,
+        )
+
+    def _signs(self, now: float, held_up: str, refused_config: str, orphans: int) -> Signs:
+        refused = f"the changed config.yaml is not used: {refused_config}" if refused_config else ""
+        remarks = (self._watcher.unannounced, refused, *self._metrics.faults)
         return Signs(
-            rescan_age=now - self._watcher.rescanned_at,
+            rescan_age=now - self._watcher.rescan_moved_at,
             rescan_every=self._config.watch.rescan,
             still=self._pipeline.still(now),
             longest_wait=self._config.batch.longest_wait,
             hints=self._watcher.emitters_alive(),
             inbox=self._watcher.sees_inbox,
             held_up=held_up,
-            orphans=0 if self._pipeline.busy else started,
+            tried_again=self._pipeline.tried_again(now),
+            idle=0.0 if self._idle_since is None else now - self._idle_since,
+            orphans=orphans,
+            remarks=tuple(remark for remark in remarks if remark),
         )

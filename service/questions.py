@@ -40,6 +40,10 @@ class Questions:
         sql = f"SELECT * FROM jobs {index} WHERE status = 'queued' ORDER BY queued_at, id LIMIT 1"  # noqa: S608
         return next(iter(self._all(sql)), None)
 
+    def any_due(self, now: float) -> bool:
+        """Tell whether a queued job may be claimed."""
+        return self._one("status = 'queued' AND not_before <= ?", now) is not None
+
     def recent_failures(self, limit: int) -> list[Job]:
         """List the last jobs that failed, newest first."""
         return self._all(
@@ -51,6 +55,16 @@ class Questions:
         """Count the jobs finished at or after a moment, in seconds since 1970."""
         sql = "SELECT count(*) AS n FROM jobs WHERE status = 'finished' AND finished_at >= ?"
         return int(self._database.rows(sql, moment)[0]["n"])
+
+    def done_since(self, moment: float) -> int:
+        """Count the jobs finished or failed at or after a moment, in seconds since 1970."""
+        where = "status IN ('finished', 'failed') AND finished_at >= ?"
+        sql = f"SELECT count(*) AS n FROM jobs WHERE {where}"  # noqa: S608
+        return int(self._database.rows(sql, moment)[0]["n"])
+
+    def started(self) -> list[Job]:
+        """List the jobs in work, those begun first first."""
+        return self._all("SELECT * FROM jobs WHERE status = 'started' ORDER BY started_at, id")
 
     def colored(self) -> list[Job]:
         """List the jobs whose photos are in the outbox, or were put there once."""

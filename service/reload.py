@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from service.colorist import Colorist
 from service.config import Config, ConfigError, check_config
 from service.folders import make_folders
 from service.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
-from service.pipeline import Colorist
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()

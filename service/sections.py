@@ -4,6 +4,7 @@ Every knob has a description in plain words: what a person reads who gave it a w
 Refuses unknown knobs, infinity, and values of another type, such as a number in quotes.
 """
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,6 +49,7 @@ Folder = Annotated[
 File = Annotated[
     Path, Field(strict=False, description="the path of a file"), AfterValidator(_expanded)
 ]
+
 Seconds = Annotated[float, Field(ge=0, description="a number of seconds")]
 Switch = Annotated[bool, Field(description="true or false")]
 Rate = Annotated[float, Field(gt=0, description="a number above 0")]
@@ -173,6 +175,43 @@ class Log(Section):
 
     level: LogLevel = Field(default="info", description="debug, info, warning or error")
     format: LogFormat = Field(default="auto", description="auto, json or console")
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return host and port of such as "127.0.0.1:9183" or "[::1]:9183".
+
+    Raises:
+        ValueError: it is none of this machine's own, which others cannot reach.
+    """
+    host, _, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    ours = ipaddress.ip_address(host).is_loopback
+    if not (ours and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError
+    return host, int(port)
+
+
+def _of_this_machine(text: str) -> str:
+    address(text)
+    return text
+
+
+def _named_prom(path: Path) -> Path:
+    # node_exporter reads no others.
+    if path.suffix != ".prom":
+        raise ValueError
+    return path
+
+
+class Metrics(Section):
+    """Where Prometheus finds its numbers."""
+
+    listen: Annotated[str, AfterValidator(_of_this_machine)] | None = Field(
+        default=None, description="a loopback address and a port such as 127.0.0.1:9183, or null"
+    )
+    textfile: Annotated[File, AfterValidator(_named_prom)] | None = Field(
+        default=None, description="the path of a file whose name ends in .prom, or null"
+    )
 
 
 class Training(Section):

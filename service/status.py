@@ -1,63 +1,130 @@
-"""How the work stands, read from the ledger beside a running daemon; for people and as JSON."""
+"""How the work stands, read from ledger and heartbeat beside a running daemon; or without one.
+
+What cannot be read is said, and the rest is told; nothing is ever changed or waited for.
+"""
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from service.config import Config
+from service.disk import free_bytes
+from service.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.inbox import find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import owner_of
-from worker.errors import ModelError
+from worker.errors import DeviceError, ModelError
 from worker.promotions import read_promotions, standing
 
 REJECTED_SHOWN = 10
 DAY = 86_400.0  # seconds
+RATE_OVER = 600.0  # seconds
+LONGEST_WAIT = 0.3  # seconds, for a ledger that is locked
+LEFT = (JobStatus.QUEUED, JobStatus.STARTED)
+SILENT_AFTER = 60.0  # seconds without a heartbeat, of which there is one every ten
 
 
 def read_status(config: Config) -> dict[str, Any]:
-    """Collect what is known of the work.
+    """Collect what is known of the work; docs/operations.md lists the keys.
 
-    Returns:
-        running (owner or None), counts by job status, finished in the last 24 hours, oldest waiting
-        (ISO time or None), waiting for (the machine's fault that holds up a job, or None), model,
-        rejected (newest first) with job, path, reason and time, and files that stay in the inbox
-        because they are no photos. Times are UTC. The model has three keys: the version serving (of
-        a running daemon, else of the last photo; or None), the version promoted (None where the
-        history is damaged), and refused_because: why the daemon does not use that one, or None.
+    Times are ISO 8601 in UTC. What nobody knows is None: a rate without a daemon, say, or what only
+    the ledger knows where that cannot be read now (`ledger_fault` says why).
 
     Raises:
-        DeviceError: the ledger cannot be read.
+        LedgerError: the ledger is damaged.
     """
+    now = time.time()
     running = owner_of(config.state)
-    status: dict[str, Any] = {
+    beat = read_heartbeat(config.state) if running else None
+    if beat and not str(running).startswith(f"process {beat.pid} "):
+        beat = None  # of the daemon before; this one is starting
+    since = max(now - RATE_OVER, beat.started) if beat else None
+    known = _of_heartbeat(beat)
+    try:
+        known |= _of_ledger(config, now, since)
+    except DeviceError as error:
+        known["ledger_fault"] = str(error)
+    noted, last = known.pop("noted"), known.pop("last_model")
+    health = _health(running, beat, now)
+    return {
         "running": running,
+        "health": health,
         "inbox": str(config.inbox),
         "outbox": str(config.outbox),
-        "jobs": dict.fromkeys(JobStatus, 0),
-        "finished_last_24h": 0,
-        "oldest_waiting": None,
-        "waiting_for": None,
-        "model": _model(config, None, None),
-        "rejected": [],
-        "left_alone": sorted(str(path) for path in find_left_alone(config.inbox))
-        if config.inbox.is_dir()
-        else [],
+        "free": free_bytes(config.folders),
+        "left_alone": _left_alone(config.inbox),
+        "model": _model(config, noted, None if running else last),
+        **known,
+        "eta_seconds": _eta(known) if health["level"] == "well" else None,
     }
+
+
+def _health(running: str | None, beat: Heartbeat | None, now: float) -> dict[str, Any]:
+    """Tell how the daemon does, as its heartbeat has it; or that there is none."""
+    if running is None:
+        level, reasons = "not running", []
+    elif beat is None:
+        level, reasons = "starting", ["it loads the model, or is of another version of photochrom"]
+    elif now - beat.time > SILENT_AFTER:
+        minutes = max(1, round((now - beat.time) / 60))
+        silent = f"no sign of life for {minutes} minute{'s' * (minutes > 1)}"
+        level, reasons = "silent", [silent, *beat.reasons]
+    else:
+        level, reasons = beat.health, list(beat.reasons)
+    return {
+        "level": level,
+        "reasons": reasons,
+        "at": beat and _utc(beat.time),
+        "started": beat and _utc(beat.started),
+        "batch_size": beat and beat.batch_size,
+        "refused_config": (beat and beat.refused_config) or None,
+    }
+
+
+def _of_heartbeat(beat: Heartbeat | None) -> dict[str, Any]:
+    """Give what the ledger is to tell, as far as the heartbeat knows it."""
+    return {
+        "jobs": beat and beat.jobs,
+        "in_work": [one.model_dump() for one in beat.in_work] if beat else [],
+        "finished_today": None,
+        "finished_last_24h": None,
+        "oldest_waiting": _utc(beat.oldest_waiting) if beat else None,
+        "waiting_for": None,
+        "rejected": [],
+        "rate_per_hour": None,
+        "ledger_fault": None,
+        "noted": beat and Serving(beat.model),
+        "last_model": None,
+    }
+
+
+def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any]:
+    """Ask the ledger; one that is not made yet has nothing.
+
+    Args:
+        config: where it is.
+        now: seconds since 1970.
+        since: the start of what the rate is told of, for which a daemon was at work; None: none is.
+
+    Raises:
+        DeviceError: it cannot be read now.
+        LedgerError: it is damaged.
+    """
     if not (config.state / LEDGER_FILE).exists():
-        return status
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
+        return {"jobs": dict.fromkeys(JobStatus, 0), "finished_today": 0, "finished_last_24h": 0}
+    with Ledger.open_read_only(config.state / LEDGER_FILE, wait=LONGEST_WAIT) as ledger:
         oldest = ledger.oldest_waiting()
-        status |= {
+        in_work = () if since is None else longest_first(ledger.started(), now)
+        rate = since and ledger.done_since(since) / max(1.0, now - since) * 3600
+        return {
             "jobs": ledger.counts(),
-            "finished_last_24h": ledger.finished_since(time.time() - DAY),
+            "in_work": [one.model_dump() for one in in_work],
+            "finished_today": ledger.finished_since(_midnight(now)),
+            "finished_last_24h": ledger.finished_since(now - DAY),
             "oldest_waiting": oldest and _utc(oldest.queued_at),
             "waiting_for": (oldest and oldest.waits and oldest.reason) or None,
-            "model": _model(config, ledger.serving(), None if running else ledger.last_model()),
             "rejected": [
                 {
                     "job": job.id,
@@ -67,11 +134,34 @@ def read_status(config: Config) -> dict[str, Any]:
                 }
                 for job in ledger.recent_failures(REJECTED_SHOWN)
             ],
+            "rate_per_hour": None if rate is None else round(rate, 1),
+            "noted": ledger.serving(),
+            "last_model": ledger.last_model(),
         }
-    return status
+
+
+def _eta(known: dict[str, Any]) -> int | None:
+    """Return in how many seconds all is done at this rate; None where it makes no progress."""
+    left = sum(known["jobs"][status] for status in LEFT) if known["jobs"] else 0
+    return round(left / known["rate_per_hour"] * 3600) if left and known["rate_per_hour"] else None
+
+
+def _midnight(now: float) -> float:
+    """Return when today began, where this machine is; also on days that have 23 or 25 hours."""
+    day = time.localtime(now)
+    return time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
+
+
+def _left_alone(inbox: Path) -> list[str] | None:
+    """List what stays in the inbox because it is no photo; None where it cannot be read."""
+    try:
+        return sorted(str(path) for path in find_left_alone(inbox)) if inbox.is_dir() else []
+    except OSError:
+        return None
 
 
 def _model(config: Config, noted: Serving | None, last: str | None) -> dict[str, str | None]:
+    """Tell which version serves (or colored last), which is promoted, and why it does not serve."""
     promoted, damage = None, None
     try:
         promoted = standing(read_promotions(config.models_folder))[-1]
@@ -91,51 +181,3 @@ def _utc(seconds: float | None) -> str | None:
         if seconds is None
         else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     )
-
-
-def _model_in_words(model: dict[str, str | None]) -> str:
-    serving, promoted, because = model["serving"], model["promoted"], model["refused_because"]
-    words = serving or "none yet"
-    if promoted and promoted != serving:
-        words += f"; {promoted} is promoted"
-    return f"{words}; refused: {because}" if because else words
-
-
-def print_status(status: dict[str, Any], console: Console) -> None:
-    """Show to a person what `read_status` found."""
-    running = status["running"]
-    console.print(
-        f"photochrom is running ({running})" if running else "photochrom is not running",
-        highlight=False,
-    )
-    table = Table(box=None, show_header=False, pad_edge=False)
-    jobs = status["jobs"]
-    for label, value in (
-        ("waiting", jobs["queued"]),
-        ("in work", jobs["started"]),
-        ("finished", f"{jobs['finished']}  ({status['finished_last_24h']} in the last 24 hours)"),
-        ("rejected", jobs["failed"]),
-        ("oldest waiting", status["oldest_waiting"]),
-        ("held up by", status["waiting_for"]),
-        ("model", _model_in_words(status["model"])),
-        ("inbox", status["inbox"]),
-        ("outbox", status["outbox"]),
-    ):
-        if value is not None:
-            table.add_row(label, str(value))
-    console.print(table)
-    for title, lines in (
-        (
-            "Rejected, newest first:",
-            [f"job {one['job']}, {one['path']}: {one['reason']}" for one in status["rejected"]],
-        ),
-        ("Left alone in the inbox (no photos):", status["left_alone"]),
-    ):
-        if lines:
-            console.print(
-                f"\n{title}",
-                *(f"  {line}" for line in lines),
-                sep="\n",
-                highlight=False,
-                markup=False,
-            )

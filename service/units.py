@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from service.config import Config
 from worker.errors import DeviceError
@@ -29,6 +29,23 @@ HOMES = ("/home", "/root", "/run/user")
 SHARED = {
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc", "/root"),
     *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp"),  # noqa: S108
+}
+
+Network = Literal["none", "this machine", "any"]
+_NETWORKS: dict[Network, dict[str, str]] = {
+    "none": {"no_network": "yes", "ip_deny": "any", "ip_allow": "", "families": "AF_UNIX"},
+    "this machine": {
+        "no_network": "no",
+        "ip_deny": "any",
+        "ip_allow": "localhost",
+        "families": "AF_UNIX AF_INET AF_INET6",
+    },
+    "any": {
+        "no_network": "no",
+        "ip_deny": "",
+        "ip_allow": "",
+        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",  # the last to find out addresses
+    },
 }
 
 _TEMPLATES = Path(__file__).with_name("systemd")
@@ -76,7 +93,7 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
 
 def _service(config: Config, program: Program) -> str:
     protected = (program.config, *program.parts, *_credentials(config))
-    used = (*config.folders.values(), *protected)
+    used = (*config.folders.values(), *_textfiles(config), *protected)
     values = {
         "config": quoted(program.config),
         "command": _command(program, "run"),
@@ -87,7 +104,7 @@ def _service(config: Config, program: Program) -> str:
             used,
             writable_paths(config),
             protected,
-            network=config.credentials.timestamp is not None,
+            network=_network(config),
         ),
     }
     return Template(_template("photochrom.service")).substitute(values)
@@ -100,13 +117,13 @@ def _training(config: Config, program: Program) -> str:
         "config": quoted(program.config),
         "command": _command(program, "train", "--scheduled"),
         "mounts": _listed(used),
-        "sandbox": _sandbox(used, [config.state], protected, network=False),
+        "sandbox": _sandbox(used, [config.state], protected, network="none"),
     }
     return Template(_template("photochrom-train.service")).substitute(values)
 
 
 def _sandbox(
-    used: Iterable[Path], writable: list[Path], protected: Iterable[Path], *, network: bool
+    used: Iterable[Path], writable: list[Path], protected: Iterable[Path], *, network: Network
 ) -> str:
     """Write the lines that both services have: who they are, and what they may touch.
 
@@ -114,15 +131,13 @@ def _sandbox(
         used: all paths it needs.
         writable: those it may write.
         protected: those it may not, though they may lie in one of these.
-        network: whether it may use the network.
+        network: what it may use of it.
     """
     values = {
         "writable": _listed(writable),
         "readonly": _listed(path for path in protected if _below(path, writable)),
         "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
-        "no_network": "no" if network else "yes",
-        "ip_deny": "" if network else "any",
-        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK" if network else "AF_UNIX",
+        **_NETWORKS[network],
     }
     return Template(_template("sandbox.conf")).substitute(values).rstrip()
 
@@ -140,6 +155,7 @@ def writable_paths(config: Config) -> list[Path]:
     holds little else.
     """
     paths = [path for key, path in config.folders.items() if key != "inbox"]
+    paths += _textfiles(config)
     if config.originals.after == "move":
         paths.append(config.inbox)
         if home := home_of_moves(config):
@@ -157,7 +173,7 @@ def home_of_moves(config: Config) -> Path | None:
 
 def notes(config: Config, program: Program) -> Iterator[str]:
     """Yield, in words for people, what of a configuration does not suit a service."""
-    used = (*config.folders.values(), program.config, *program.parts)
+    used = (*config.folders.values(), *_textfiles(config), program.config, *program.parts)
     for path in dict.fromkeys(used):
         if _below(path, ("/tmp", "/var/tmp")):  # noqa: S108
             yield f"{path} is in a folder for temporary files, of which the service has its own"
@@ -180,6 +196,18 @@ def quoted(path: Path) -> str:
     for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(sign, written)
     return f'"{text}"'
+
+
+def _network(config: Config) -> Network:
+    """Say what the daemon needs of the network: nothing, unless it is set otherwise."""
+    if config.credentials.timestamp is not None:
+        return "any"
+    return "this machine" if config.metrics.listen is not None else "none"
+
+
+def _textfiles(config: Config) -> list[Path]:
+    """Return the folder that metrics are written to, if they are."""
+    return [] if config.metrics.textfile is None else [config.metrics.textfile.parent]
 
 
 def _photographs(config: Config) -> list[Path]:

@@ -44,6 +44,7 @@ class Watcher:
     Attributes:
         found_one: called for each file that a rescan finds, since a rescan may take long.
         rescanned_at: when the last rescan ended, even one that could not read the inbox.
+        rescan_moved_at: when a rescan last found a file, or ended.
         rescan_seconds: how long the last one took that read all of it.
         sees_inbox: whether the inbox could be read when it was last looked at.
     """
@@ -72,14 +73,14 @@ class Watcher:
         self._walk: Iterator[Path] | None = None  # of the rescan that goes on
         self._seen: set[Path] = set()  # by it
         self._walked = 0.0  # seconds it took so far
-        self.rescanned_at = 0.0
+        self.rescanned_at = self.rescan_moved_at = 0.0
         self.rescan_seconds = 0.0
         self.sees_inbox = True
         self._unreadable = False  # and that was told
 
     def start(self, now: float) -> None:
         """Begin to watch; the first `step` scans what is there already."""
-        self._rescan_at = self.rescanned_at = now
+        self._rescan_at = self.rescanned_at = self.rescan_moved_at = now
         self._supervisor.keep(now)
 
     def step(self, now: float) -> None:
@@ -164,6 +165,7 @@ class Watcher:
             self._end_rescan(now, sees_inbox=False)
             return
         self._walked += time.perf_counter() - began
+        self.rescan_moved_at = now
         if count < MOST_LOOKED_AT_IN_A_STEP:
             for path in (self._told.keys() | self._tracker.paths) - self._seen:
                 self._look_at(path, now)
@@ -171,7 +173,8 @@ class Watcher:
             self._end_rescan(now, sees_inbox=True)
 
     def _end_rescan(self, now: float, *, sees_inbox: bool) -> None:
-        self.rescanned_at, self.sees_inbox = now, sees_inbox
+        self.rescanned_at = self.rescan_moved_at = now
+        self.sees_inbox = sees_inbox
         self._walk, self._seen = None, set()
 
     def _follow(self, hint: Path, now: float) -> None:

@@ -73,6 +73,10 @@ class FakeColorist:
             self.painted += 1
         return record
 
+    def device_memory(self) -> int | None:
+        """Have none, as a processor."""
+        return None
+
 
 class FakeLoader:
     """Stands for `service.serving.Loader`: it knows what a test promotes, and loads fakes.

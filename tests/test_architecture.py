@@ -60,11 +60,13 @@ HOMES = {
         "service.starting",
     },
     "bagit": {"service.bag"},
+    "prometheus_client": {"service.metrics"},
     "lxml": {"worker.xmp", "worker.containers.long_xmp"},
     "c2pa": {"worker.credentials"},
     "PIL": {"worker.containers", "worker.formats", "worker.mark", "worker.profiles"},
     "tifffile": {"worker.containers"},
     "imagecodecs": {"worker.containers", "worker.profiles"},
+    "h5py": {"worker.keras_archive"},
     "ray": {"worker.engine"},
     "matplotlib": {"worker.training.curves"},
     "tensorboard": {"worker.training.journal"},
@@ -110,6 +112,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
 }
 HEAVY = {"tensorflow", "keras", "cv2", "PIL", "numpy"}
 AT_WORK = {  # rule 2: what the command line imports only where it colors or trains
+    "service.colorist",
     "service.colorize",
     "service.daemon",
     "service.delivery",
@@ -320,6 +323,32 @@ def test_the_networks_run_on_every_backend(name: str) -> None:
     assert set() == backends & libraries(set(imported(TREES[name])))
     assert set() == backends & by_way_of
     assert not {other for other in imported(TREES[name]) if other.startswith("keras.src")}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_data_is_never_run(name: str) -> None:
+    """Rule 8: nothing in config, ledger, cards, models or checkpoints is evaluated or unpickled."""
+    runs = {"eval", "exec", "compile", "__import__"}
+    unpickling = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code"}
+    loose_yaml = {"load", "load_all", "full_load", "unsafe_load", "FullLoader", "UnsafeLoader"}
+    nodes = list(ast.walk(TREES[name]))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    called = {ast.unparse(call.func) for call in calls}
+    attributes = [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)]
+    yaml = {one.removeprefix("yaml.") for one in attributes if one.startswith("yaml.")}
+    loads = [call for call in calls if ast.unparse(call.func) in {"np.load", "numpy.load"}]
+    models = [call for call in calls if ast.unparse(call.func).endswith("load_model")]
+
+    assert set() == runs & called
+    assert set() == unpickling & libraries(set(imported(TREES[name])))
+    assert set() == loose_yaml & yaml
+    assert ["allow_pickle=False"] * len(loads) == [_said(call, "allow_pickle") for call in loads]
+    assert ["safe_mode=True"] * len(models) == [_said(call, "safe_mode") for call in models]
+
+
+def _said(call: ast.Call, keyword: str) -> str:
+    """Return how a call gives a keyword argument."""
+    return next((ast.unparse(one) for one in call.keywords if one.arg == keyword), "")
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from worker import batches, encoding
 from worker.color import Floats
 from worker.credentials import CredentialSettings
-from worker.device import Device
+from worker.device import Device, memory_in_use
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import SIZE_MULTIPLE, decode
 from worker.generator_file import load_generator
@@ -120,6 +120,10 @@ class Colorizer:
             else ScanError("the generator found no finite color for this photograph")
             for ab in batches.unfit(chroma, len(pages))
         ]
+
+    def device_memory(self) -> int | None:
+        """Return the bytes in use of the device's own memory; None where it has none."""
+        return memory_in_use()
 
     def paint(
         self, scan: Scan, chromas: Sequence[Floats], origin: Origin, file: BinaryIO

@@ -40,6 +40,17 @@ def set_up_device() -> Device:
     return Device("GPU", 32) if gpus else Device(f"CPU ({os.cpu_count()} cores)", 8)
 
 
+def memory_in_use() -> int | None:
+    """Return the bytes that TensorFlow uses of the first GPU's memory; None without a GPU."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    return int(tf.config.experimental.get_memory_info("GPU:0")["current"])
+
+
 def training_precision() -> str:
     """Return the Keras policy that trains fastest here: bfloat16 where the hardware has it."""
     if keras.backend.backend() == "tensorflow":

@@ -1,4 +1,4 @@
-"""A generator as a file: saved with float16 weights, loaded in safe mode, in any precision."""
+"""A generator as a file: float16 weights; looked through, then loaded, in any precision."""
 
 from pathlib import Path
 
@@ -6,7 +6,11 @@ import keras
 
 from worker.errors import ModelError
 from worker.generator import DECODING, LOGITS
+from worker.keras_archive import check_archive
 from worker.models import GENERATOR_FILE, ModelVersion
+
+# What Keras raises where layers and weights, though known and plain, do not fit together.
+_UNLOADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
 
 def save_generator(generator: keras.Model, path: Path) -> None:
@@ -30,13 +34,14 @@ def load_generator(version: ModelVersion, precision: str = "float32") -> keras.M
         precision: Keras precision policy to compute in.
 
     Raises:
-        ModelError: when the file is missing, altered, or not a plain Keras model.
+        ModelError: when the file is missing, altered, or not a plain Keras model of known layers.
     """
     version.check_digest()
     path = version.folder / GENERATOR_FILE
     try:
+        check_archive(path)
         return in_precision(keras.models.load_model(path, compile=False, safe_mode=True), precision)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except _UNLOADABLE as error:
         raise ModelError(f"{path} cannot be loaded as a generator: {error}") from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.pipeline import Colorist
+from service.colorist import Colorist
 from tests.fakes import FakeColorist
 from tests.images import as_rgb, gray_scene, one_page, origin, save
 from worker import color, scan

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from service.config import Config, ConfigError, check_config, load_config
+from service.sections import Metrics
 from worker.credentials import CredentialSettings
 from worker.settings import (
     ColorSettings,
@@ -155,6 +156,26 @@ log: 7
         ),
         ("1: inbox: must be the path of a folder, not 'a list or section'", "inbox: [a]"),
         ("1: inbox: must be the path of a folder, not '~nobody-here/a'", "inbox: ~nobody-here/a"),
+        *(
+            (
+                (
+                    "1: metrics.listen: must be a loopback address and a port such as"
+                    f" 127.0.0.1:9183, or null, not '{wrong}'"
+                ),
+                f"metrics: {{listen: '{wrong}'}}",
+            )
+            for wrong in (
+                *("0.0.0.0:9183", "192.168.1.2:9183", "[::]:9183", ":9183", "9183", "localhost:1"),
+                *("127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:+1", "[127.0.0.1"),
+            )
+        ),
+        (
+            (
+                "1: metrics.textfile: must be the path of a file whose name ends in .prom, or"
+                " null, not 'a.txt'"
+            ),
+            "metrics: {textfile: a.txt}",
+        ),
         ("1: 5: is not a key", "5: inbox"),
         ("1: zzz: is not a key", "zzz: 1"),
         ("1: must be lines of `key: value`", "- inbox"),
@@ -289,6 +310,14 @@ def test_the_signer_is_beside_the_file(file: Path) -> None:
         CredentialSettings(file.parent / "a.pem", Path("/b.key"), "ps256", "http://time.example/")
         == load_config(file).credential_settings
     )
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9183", "127.9.9.9:1", "[::1]:65535"])
+def test_metrics_are_for_this_machine(file: Path, listen: str) -> None:
+    """On any of its own addresses; the file is beside the configuration."""
+    file.write_text(f"metrics: {{listen: '{listen}', textfile: a.prom}}")
+
+    assert Metrics(listen=listen, textfile=file.parent / "a.prom") == load_config(file).metrics
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -13,8 +13,9 @@ from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
 from service.health import PATIENCE
+from service.heartbeat import HEARTBEAT_FILE, read_heartbeat
 from service.notify import Notifier
-from service.sections import Batching, Stop, Watch
+from service.sections import Batching, Retry, Stop, Watch
 from tests.fakes import FakeColorist
 from tests.images import gray_scene, save
 from tests.waiting import wait_until
@@ -26,7 +27,10 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         """Make the folders, the socket and the daemon."""
         config = Config(
-            watch=Watch(settle=0.0), batch=Batching(longest_wait=0.0), stop=Stop(within=20.0)
+            watch=Watch(settle=0.0),
+            batch=Batching(longest_wait=0.0),
+            stop=Stop(within=20.0),
+            retry=Retry(first_wait=60.0),
         )
         self.config = config.beside(folder)
         make_folders(self.config.folders.values())
@@ -80,7 +84,7 @@ def test_ready_is_said_when_the_start_is_over(watched: Watched) -> None:
     """Time for the start is asked for before."""
     watched.daemon.startup()
 
-    assert ["EXTEND_TIMEOUT_USEC=600000000", "READY=1"] == watched.heard()
+    assert ["EXTEND_TIMEOUT_USEC=600000000", "READY=1"] == watched.heard()[:2]
 
 
 def test_the_watchdog_is_fed_with_the_counts_now_and_then(watched: Watched) -> None:
@@ -88,7 +92,7 @@ def test_the_watchdog_is_fed_with_the_counts_now_and_then(watched: Watched) -> N
     watched.daemon.startup()
     watched.heard()
     now = time.monotonic()
-    for later in (0.0, 1.0, 9.9, 10.0, 15.0):
+    for later in (0.0, 1.0, 9.0, 10.0, 15.0, 19.9, 20.0):
         watched.daemon._pulse.step(now + later)
 
     assert ["STATUS=0 queued, 0 started, 0 finished, 0 failed\nWATCHDOG=1"] * 2 == watched.heard()
@@ -105,7 +109,7 @@ def test_a_device_that_hangs_starves_the_watchdog(watched: Watched) -> None:
     with capture_logs() as logs:
         watched.daemon._pulse.step(now + 20.0)
         for later in (PATIENCE + 10, PATIENCE + 30):
-            watched.daemon.watcher.rescanned_at = now + later
+            watched.daemon.watcher.rescan_moved_at = now + later
             watched.daemon._pulse.step(now + later)
     fed, *starved = watched.heard()
 
@@ -157,7 +161,7 @@ def test_an_inbox_that_is_away_is_said_and_the_watchdog_fed(watched: Watched) ->
     watched.config.inbox.rename(watched.config.inbox.with_name("away"))
     watched.daemon.step(time.monotonic(), time.time())
     watched.heard()
-    watched.daemon._pulse.step(time.monotonic())
+    watched.daemon._pulse.step(time.monotonic() + 1.0)
     (said,) = watched.heard()
 
     assert said.startswith("STATUS=the inbox cannot be read; ")
@@ -178,11 +182,16 @@ def test_a_long_look_through_the_inbox_feeds_the_watchdog(
     watched.daemon.startup()
     watched.heard()
     clock = iter(range(1_000_000, 2_000_000))
+    watched.daemon.watcher.rescan_moved_at = 1e6
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     watched.daemon.watcher.step(1e6)
     monkeypatch.undo()
 
-    assert ["STATUS=looking through the inbox\nWATCHDOG=1"] * 2 <= watched.heard()
+    heard = watched.heard()
+
+    assert 2 <= len(heard)
+    assert all(said.startswith("STATUS=looking through the inbox; ") for said in heard)
+    assert all(said.endswith("\nWATCHDOG=1") for said in heard)
 
 
 def test_the_end_is_said_with_the_time_it_may_take(watched: Watched) -> None:
@@ -192,3 +201,125 @@ def test_the_end_is_said_with_the_time_it_may_take(watched: Watched) -> None:
     watched.daemon.shutdown()
 
     assert ["STOPPING=1\nEXTEND_TIMEOUT_USEC=50000000"] == watched.heard()
+
+
+def test_a_heartbeat_is_left_where_nobody_listens(watched: Watched) -> None:
+    """`photochrom status` reads it, under systemd or not."""
+    watched.daemon._notifier.wanted = False
+    watched.drop("a.png")
+    watched.colorist.device_gate.clear()
+    watched.daemon.startup()
+    now = time.monotonic()
+    watched.step_until_busy(now)
+    watched.daemon._pulse.step(now + 10.0)
+    beat = read_heartbeat(watched.config.state)
+
+    assert beat
+    assert ("well", (), "fake", 2) == (beat.health, beat.reasons, beat.model, beat.batch_size)
+    assert ["a.png"] == [one.path for one in beat.in_work]
+    assert {"queued": 0, "started": 1, "finished": 0, "failed": 0} == beat.jobs
+    assert set(watched.config.folders) == set(beat.free)
+    assert [] == watched.heard()[2:]
+
+
+def test_what_was_done_is_counted(watched: Watched) -> None:
+    """In photos and in megapixels."""
+    watched.drop("a.png")
+    watched.daemon.startup()
+
+    def done() -> bool:
+        watched.daemon.step(time.monotonic(), time.time())
+        return watched.daemon.pipeline.tally.finished == 1
+
+    wait_until(done)
+    watched.daemon._pulse.step(time.monotonic() + 10.0)
+    beat = read_heartbeat(watched.config.state)
+
+    assert beat
+    assert (1, 0, 24 * 32 / 1e6) == (beat.finished, beat.rejected, beat.megapixels)
+
+
+def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched) -> None:
+    """Not with the next beat only, and not more often than once a second."""
+    watched.colorist.faults.append(OSError(28, "No space left on device"))
+    watched.drop("a.png")
+    watched.daemon.startup()
+    now = time.monotonic() + 10.0
+    watched.daemon._pulse.step(now)
+
+    def held_up() -> bool:
+        watched.daemon.step(now, time.time())
+        return bool(watched.daemon.pipeline.tried_again(now))
+
+    wait_until(held_up)
+    said = []
+    for later in (0.5, 1.5, 2.5):
+        watched.daemon._pulse.step(now + later)
+        beat = read_heartbeat(watched.config.state)
+        assert beat
+        said.append((beat.health, *beat.reasons))
+    watched.daemon.pipeline._faults.trouble.end()
+    watched.daemon._pulse.step(now + 3.0)
+    after = read_heartbeat(watched.config.state)
+
+    words = "held up: [Errno 28] No space left on device"
+    assert [("well",), ("held up", words), ("held up", words)] == said
+    assert after
+    assert "well" == after.health
+
+
+def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Watched) -> None:
+    """Nothing is in hand and nothing holds it up, and yet the queue stands still."""
+    watched.daemon.startup()
+    watched.drop("a.png")
+
+    def queued() -> bool:
+        watched.daemon.watcher.step(time.monotonic())
+        return sum(watched.daemon.ledger.counts().values()) == 1
+
+    wait_until(queued)
+    now = time.monotonic() + 10.0
+    watched.heard()
+    for later in (0.0, PATIENCE, PATIENCE + 10.0):
+        watched.daemon.watcher.rescan_moved_at = now + later
+        watched.daemon._pulse.step(now + later)
+    fed, still_fed, starved = watched.heard()
+
+    assert "WATCHDOG=1" in fed
+    assert "WATCHDOG=1" in still_fed
+    assert starved.startswith("STATUS=photos wait, and none was taken up for 910 seconds; ")
+    assert "WATCHDOG=1" not in starved
+
+
+def test_a_heartbeat_that_cannot_be_written_is_said_once(watched: Watched) -> None:
+    """And that it can be again; systemd hears all the while."""
+    watched.daemon.startup()
+    watched.heard()
+    now = time.monotonic() + 10.0
+    away = watched.config.state.with_name("away")
+    with capture_logs() as logs:
+        watched.config.state.rename(away)
+        for later in (0.0, 10.0, 20.0):
+            watched.daemon._pulse.step(now + later)
+        away.rename(watched.config.state)
+        watched.daemon._pulse.step(now + 30.0)
+
+    assert ["heartbeat.not_written", "heartbeat.written"] == [entry["event"] for entry in logs]
+    assert 4 == len(watched.heard())
+    assert (watched.config.state / HEARTBEAT_FILE).exists()
+
+
+def test_the_heartbeat_stays_readable_while_a_rescan_goes_on(watched: Watched) -> None:
+    """One that takes minutes is no silence."""
+    watched.daemon.startup()
+    now = time.monotonic() + 10.0
+    watched.daemon._pulse.step(now)
+    (watched.config.state / HEARTBEAT_FILE).unlink()
+    watched.daemon._pulse.goes_on(now + 19.0)
+    early = read_heartbeat(watched.config.state)
+    watched.daemon._pulse.goes_on(now + 20.0)
+    late = read_heartbeat(watched.config.state)
+
+    assert early is None
+    assert late
+    assert ("looking through the inbox",) == late.reasons

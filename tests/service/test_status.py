@@ -1,21 +1,28 @@
 """Promises of service.status: what the ledger knows, told without disturbing a daemon."""
 
-import io
 import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from rich.console import Console
 
 from service.config import Config
 from service.folders import make_folders
+from service.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import StateLock
 from service.stability import Snapshot
-from service.status import DAY, print_status, read_status
+from service.status import DAY, LONGEST_WAIT, read_status
 from worker.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
+NEEDS_ONE = {"finished_since", "done_since", "recent_failures", "any_due"}  # argument
 
 
 @pytest.fixture
@@ -141,14 +148,6 @@ class TestTheModel:
         assert "does not tell which version serves" in status["model"]["refused_because"]
         assert 3 == status["jobs"]["finished"]
 
-    def test_a_person_reads_it_in_a_line(self, used: Config) -> None:
-        """With the reason."""
-        page = io.StringIO()
-        with StateLock(used.state):
-            print_status(read_status(used), Console(file=page, width=120))
-
-        assert "3; 4 is promoted; refused: all probes are nearly gray" in page.getvalue()
-
 
 def test_files_that_are_no_photos_are_named(config: Config) -> None:
     """So that nobody waits for them."""
@@ -158,15 +157,232 @@ def test_files_that_are_no_photos_are_named(config: Config) -> None:
     assert [str(config.inbox / "notes.txt")] == read_status(config)["left_alone"]
 
 
-def test_a_person_reads_the_same(used: Config) -> None:
-    """In words, and brackets in names are no markup."""
-    (used.inbox / "[red]notes[bold].txt").touch()
-    page = io.StringIO()
-    print_status(read_status(used), Console(file=page, width=120))
-    text = page.getvalue()
+def beat(**values: Any) -> Heartbeat:
+    """Give the heartbeat of a daemon in this process that started 300 seconds ago."""
+    known = {"time": NOON, "pid": os.getpid(), "started": NOON - 300, "health": "well"}
+    return Heartbeat(**{**known, "model": "3", "batch_size": 8, "rescanned": NOON - 5, **values})
 
-    assert "photochrom is not running" in text
-    assert "3  (2 in the last 24 hours)" in text
-    assert "No space left on device" in text
-    assert "job 4, album/3.png: the file is empty (0 bytes)" in text
-    assert "[red]notes[bold].txt" in text
+
+class TestHealth:
+    """What the daemon says of itself, and what it means that it says nothing."""
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Stand still."""
+        monkeypatch.setattr("time.time", lambda: NOON)
+
+    def test_without_a_daemon_it_is_not_running(self, config: Config) -> None:
+        """Whatever the last one said."""
+        write_heartbeat(config.state, beat())
+
+        assert "not running" == read_status(config)["health"]["level"]
+
+    def test_a_daemon_says_how_it_does_and_why(self, config: Config) -> None:
+        """With its heartbeat."""
+        with StateLock(config.state):
+            write_heartbeat(config.state, beat(health="held up", reasons=("held up: disk full",)))
+            health = read_status(config)["health"]
+
+        assert {
+            "level": "held up",
+            "reasons": ["held up: disk full"],
+            "at": "2027-01-15T08:00:00+00:00",
+            "started": "2027-01-15T07:55:00+00:00",
+            "batch_size": 8,
+            "refused_config": None,
+        } == health
+
+    @pytest.mark.parametrize("pid", [None, 1])
+    def test_before_its_first_heartbeat_a_daemon_starts(
+        self, config: Config, pid: int | None
+    ) -> None:
+        """The one before may have left its own."""
+        with StateLock(config.state):
+            if pid:
+                write_heartbeat(config.state, beat(pid=pid))
+            level = read_status(config)["health"]["level"]
+
+        assert "starting" == level
+
+    @pytest.mark.parametrize(
+        ("age", "words"),
+        [(61, "no sign of life for 1 minute"), (720, "no sign of life for 12 minutes")],
+    )
+    def test_an_old_heartbeat_is_no_sign_of_life(
+        self, config: Config, age: float, words: str
+    ) -> None:
+        """However well the daemon was then; what was wrong may be why."""
+        with StateLock(config.state):
+            write_heartbeat(config.state, beat(time=NOON - age, reasons=("disk full",)))
+            health = read_status(config)["health"]
+
+        assert ("silent", [words, "disk full"]) == (health["level"], health["reasons"])
+
+    @pytest.mark.parametrize("age", [60, -86_400])
+    def test_a_late_beat_or_a_clock_that_was_set_back_is_no_silence(
+        self, config: Config, age: float
+    ) -> None:
+        """A ledger that is locked takes it some time."""
+        with StateLock(config.state):
+            write_heartbeat(config.state, beat(time=NOON - age))
+            level = read_status(config)["health"]["level"]
+
+        assert "well" == level
+
+
+class TestRate:
+    """How fast it goes, and when all is done."""
+
+    def asked(self, used: Config, **values: Any) -> dict[str, Any]:
+        """Ask beside a daemon."""
+        with StateLock(used.state):
+            write_heartbeat(used.state, beat(**values))
+            return read_status(used)
+
+    def test_it_is_of_the_time_since_the_start(self, used: Config) -> None:
+        """Three were done with in the last five minutes, one of them rejected; two are left."""
+        status = self.asked(used)
+
+        assert (36.0, 200) == (status["rate_per_hour"], status["eta_seconds"])
+
+    def test_it_is_of_ten_minutes_at_most(self, used: Config) -> None:
+        """What was slow yesterday says nothing of today."""
+        status = self.asked(used, started=NOON - 10 * DAY)
+
+        assert (18.0, 400) == (status["rate_per_hour"], status["eta_seconds"])
+
+    @pytest.mark.parametrize(
+        "values", [{"health": "held up"}, {"health": "stuck"}, {"time": NOON - 100}]
+    )
+    def test_nobody_knows_when_it_is_done_while_it_does_not_go_on(
+        self, used: Config, values: dict[str, Any]
+    ) -> None:
+        """However fast it was just now."""
+        assert self.asked(used, **values)["eta_seconds"] is None
+
+    def test_where_nothing_is_done_nobody_knows_either(self, used: Config) -> None:
+        """The start was a second ago."""
+        status = self.asked(used, started=NOON - 1)
+
+        assert (0.0, None) == (status["rate_per_hour"], status["eta_seconds"])
+
+    def test_without_a_daemon_there_is_none(self, used: Config) -> None:
+        """Nobody works."""
+        status = read_status(used)
+
+        assert (None, None) == (status["rate_per_hour"], status["eta_seconds"])
+
+
+def test_what_is_in_work_is_told_with_its_time(
+    used: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the ledger has it at this moment."""
+    with Ledger(used.state / LEDGER_FILE) as ledger:
+        ledger.claim(1, NOON, in_flight=0)
+    monkeypatch.setattr("time.time", lambda: NOON + 30)
+    with StateLock(used.state):
+        write_heartbeat(used.state, beat())
+        told = read_status(used)["in_work"]
+    alone = read_status(used)["in_work"]
+
+    assert [{"job": 6, "path": "album/5.png", "seconds": 30.0}] == told
+    assert [] == alone  # what a daemon that was killed had in hand is in nobody's now
+
+
+@pytest.fixture
+def zone() -> Iterator[None]:
+    """Be in Berlin, where a Sunday in March has 23 hours."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Europe/Berlin"
+    time.tzset()
+    yield
+    os.environ.pop("TZ")
+    if before:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+def test_today_began_at_midnight_where_this_machine_is(
+    used: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a day without an hour: 2027-03-28 began at 23:00 UTC, and ends at 22:00."""
+    midnight, noon = 1_806_188_400.0, 1_806_188_400.0 + 11 * 3600
+    with Ledger(used.state / LEDGER_FILE) as ledger:
+        for moment in (midnight - 1, midnight):
+            path = PurePosixPath(f"{moment}.png")
+            job, _new = ledger.enqueue(path, "a", Snapshot(1, 1, 1, 1), path, NOON)
+            while not any(one.id == job.id for one in ledger.claim(9, noon, in_flight=0)):
+                pass
+            ledger.finish(job.id, model="2", now=moment)
+    monkeypatch.setattr("time.time", lambda: noon)
+
+    assert 1 == read_status(used)["finished_today"]
+
+
+class TestLedgerFault:
+    """A ledger that cannot be read now."""
+
+    def test_a_ledger_that_is_locked_is_said_and_not_waited_for(self, used: Config) -> None:
+        """The heartbeat tells what it can."""
+        told = beat(
+            jobs={"queued": 2, "started": 1},
+            oldest_waiting=NOON - 100,
+            in_work=(InWork(job=6, path="album/5.png", seconds=3.0),),
+        )
+        with StateLock(used.state), closing(sqlite3.connect(used.state / LEDGER_FILE)) as other:
+            write_heartbeat(used.state, told)
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            began = time.perf_counter()
+            status = read_status(used)
+            seconds = time.perf_counter() - began
+
+        assert status["ledger_fault"].endswith("cannot be used now: database is locked")
+        assert {"queued": 2, "started": 1} == status["jobs"]
+        assert "2027-01-15T07:58:20+00:00" == status["oldest_waiting"]
+        assert ["album/5.png"] == [one["path"] for one in status["in_work"]]
+        assert "3" == status["model"]["serving"]
+        assert status["finished_today"] is None
+        assert seconds < LONGEST_WAIT + 1.0
+
+    def test_without_a_heartbeat_nothing_is_known(self, used: Config) -> None:
+        """And nothing is made up."""
+        with closing(sqlite3.connect(used.state / LEDGER_FILE)) as other:
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            status = read_status(used)
+
+        assert (None, None) == (status["jobs"], status["oldest_waiting"])
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("finished_since", "done_since", "recent_failures", "last_model"),
+        *("oldest_waiting", "started", "any_due"),
+    ],
+)
+def test_a_million_jobs_are_asked_by_an_index(used: Config, question: str) -> None:
+    """None looks at all of them; nor does that for the counts, which the ledger keeps."""
+    asked: list[str] = []
+    with Ledger.open_read_only(used.state / LEDGER_FILE) as ledger:
+        connection = ledger._database._connection
+        connection.set_trace_callback(asked.append)
+        getattr(ledger, question)(*([1] if question in NEEDS_ONE else []))
+        connection.set_trace_callback(None)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+
+    assert " INDEX jobs_by_" in plan[0]
+
+
+def test_an_inbox_that_cannot_be_read_hides_nothing_else(
+    used: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left alone in it is not known then."""
+    fault = OSError(5, "Input/output error")
+    monkeypatch.setattr("service.status.find_left_alone", Mock(side_effect=fault))
+    status = read_status(used)
+
+    assert status["left_alone"] is None
+    assert 3 == status["jobs"]["finished"]

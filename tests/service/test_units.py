@@ -9,7 +9,7 @@ import pytest
 
 from service import units
 from service.config import Config
-from service.sections import Credentials, Originals, Stop, Training
+from service.sections import Credentials, Metrics, Originals, Stop, Training
 from service.units import (
     FOLDERS,
     GPU,
@@ -94,6 +94,14 @@ class TestPaths:
         assert ["originals will be moved by copying them"] == [
             note.split(",")[0] for note in notes(config, PROGRAM)
         ]
+
+    def test_the_folder_of_the_metrics_can_be_written(self) -> None:
+        """The folder and not the file alone, which is replaced in one step."""
+        config = configured(metrics=Metrics(textfile=Path("/var/lib/numbers/photochrom.prom")))
+        values = unit(config)
+
+        assert ['"/srv/photos" "/var/lib/numbers"'] == values["ReadWritePaths"]
+        assert '"/var/lib/numbers"' in values["RequiresMountsFor"][0].split()
 
     def test_kept_originals_cannot_be_written_at_all(self) -> None:
         """With `after: keep` the kernel itself keeps the inbox as it is."""
@@ -185,6 +193,31 @@ class TestService:
             *(signed["PrivateNetwork"], signed["IPAddressDeny"]),
             signed["RestrictAddressFamilies"],
         )
+
+    def test_only_this_machine_may_ask_for_metrics(self) -> None:
+        """All other addresses stay forbidden."""
+        values = unit(configured(metrics=Metrics(listen="127.0.0.1:9183")))
+        keys = (
+            *("PrivateNetwork", "IPAddressDeny", "IPAddressAllow"),
+            "RestrictAddressFamilies",
+        )
+
+        assert [["no"], ["any"], ["localhost"], ["AF_UNIX AF_INET AF_INET6"]] == [
+            values[key] for key in keys
+        ]
+        assert [""] == unit(configured())["IPAddressAllow"]
+
+    def test_metrics_and_a_timestamp_server_go_together(self) -> None:
+        """What is open to the server is not closed by the metrics."""
+        both = unit(
+            configured(
+                metrics=Metrics(listen="127.0.0.1:9183"),
+                credentials=Credentials(timestamp="https://stamp.example"),
+            )
+        )
+        signed = unit(configured(credentials=Credentials(timestamp="https://stamp.example")))
+
+        assert signed == both
 
     def test_the_card_is_let_in_only_when_asked_for(self) -> None:
         """By a file of its own."""
@@ -297,10 +330,15 @@ class TestSystemd:
         assert "Unknown key" in verified.stderr
 
     @pytest.mark.parametrize("name", [UNIT, TRAIN])
-    @pytest.mark.parametrize(("gpu", "most"), [(False, 8), (True, 15)])
-    def test_little_is_exposed(self, tmp_path: Path, name: Path, *, gpu: bool, most: int) -> None:
-        """At most 0.8 of 10 on the processor, 1.5 with a card."""
-        root = installed(tmp_path, configured(), gpu=gpu)
+    @pytest.mark.parametrize(
+        ("gpu", "listen", "most"),
+        [(False, None, 8), (True, None, 15), (False, "127.0.0.1:9183", 15)],
+    )
+    def test_little_is_exposed(
+        self, tmp_path: Path, name: Path, *, gpu: bool, listen: str | None, most: int
+    ) -> None:
+        """At most 0.8 of 10 on the processor, 1.5 with a card or with metrics served."""
+        root = installed(tmp_path, configured(metrics=Metrics(listen=listen)), gpu=gpu)
         judged = ask(
             *("systemd-analyze", "security", "--offline=true", f"--threshold={most}", root / name)
         )

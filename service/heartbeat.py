@@ -1,0 +1,139 @@
+"""What a running daemon tells of itself: one value, for systemd, for metrics, and as a small file.
+
+The file is replaced in one step, so that whoever reads it beside the daemon finds it whole. It is
+not synced to the disk: it is of no use after a power cut.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.health import Level
+from service.jobs import Job, JobStatus
+
+HEARTBEAT_FILE = "heartbeat.json"
+_PART = ".part"  # ending of the name under which a file is written; one writer has each
+
+
+class InWork(BaseModel):
+    """A photo in work: its job, the path of its scan in the inbox, and since how many seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: int
+    path: str
+    seconds: float
+
+    @classmethod
+    def of(cls, job: Job, wall: float) -> Self:
+        """Tell of a started job; what is not UTF-8 in its path is written out."""
+        path = str(job.path).encode("utf-8", "backslashreplace").decode()
+        since = wall if job.started_at is None else job.started_at
+        return cls(job=job.id, path=path, seconds=round(max(0.0, wall - since), 1))
+
+
+class Heartbeat(BaseModel):
+    """How a daemon stands; times are seconds since 1970, sizes bytes.
+
+    Attributes:
+        time: when this was so.
+        pid: the number of its process.
+        started: when it started.
+        health: well, held up or stuck.
+        reasons: what is wrong, in words, the worst first.
+        model: the version that colors.
+        batch_size: how many photos it colors in one go.
+        jobs: how many there are of each status; None where the ledger could not be asked.
+        oldest_waiting: when the photo was queued that has waited longest; None where none waits, or
+            the ledger could not be asked.
+        in_work: the photos in work, those begun first first.
+        rescanned: when the last full look through the inbox was over.
+        rescan_seconds: how long it took.
+        overflows: how often announcements of new files were lost since the start.
+        rebuilt: how often what takes them had died and was built again.
+        free: bytes that are free for each folder that could be asked, by its key in config.yaml.
+        finished: photos delivered since the start.
+        rejected: photos given up since the start.
+        megapixels: of the photos delivered since the start.
+        device_memory: bytes in use of the device's own memory; None where it has none.
+        refused_config: why a changed config.yaml is not used, or "".
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    time: float
+    pid: int
+    started: float
+    health: Level
+    reasons: tuple[str, ...] = ()
+    model: str
+    batch_size: int
+    jobs: dict[JobStatus, int] | None = None
+    oldest_waiting: float | None = None
+    in_work: tuple[InWork, ...] = ()
+    rescanned: float
+    rescan_seconds: float = 0.0
+    overflows: int = 0
+    rebuilt: int = 0
+    free: dict[str, int] = Field(default_factory=dict)
+    finished: int = 0
+    rejected: int = 0
+    megapixels: float = 0.0
+    device_memory: int | None = None
+    refused_config: str = ""
+
+    @property
+    def line(self) -> str:
+        """The same in a line for people."""
+        counts = (f"{count} {status}" for status, count in (self.jobs or {}).items())
+        return "; ".join(filter(None, [*self.reasons, ", ".join(counts)]))
+
+
+def write_heartbeat(state: Path, beat: Heartbeat) -> None:
+    """Leave a heartbeat in the state folder, in place of the one before.
+
+    Raises:
+        OSError: the disk does not let it; the one before stays.
+    """
+    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n", mode=0o640)
+
+
+def read_heartbeat(state: Path) -> Heartbeat | None:
+    """Return what the daemon of a state folder told last; None where it is missing or no sense."""
+    try:
+        return Heartbeat.model_validate_json((state / HEARTBEAT_FILE).read_bytes())
+    except (OSError, ValidationError):  # of another photochrom, say; it is news, not truth
+        return None
+
+
+def put(path: Path, data: bytes, *, mode: int) -> None:
+    """Replace a file in one step, without syncing; nobody else may write it.
+
+    Args:
+        path: the file; its folder must exist.
+        data: all it is to hold.
+        mode: its permissions, whatever the process's umask is.
+
+    Raises:
+        OSError: the disk does not let it; the file is as it was.
+    """
+    part = path.with_name(path.name + _PART)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(part, flags, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()  # half of it
+        raise
+
+
+def longest_first(jobs: Iterable[Job], wall: float) -> tuple[InWork, ...]:
+    """Tell of started jobs, those begun first first."""
+    return tuple(sorted((InWork.of(job, wall) for job in jobs), key=lambda one: -one.seconds))

@@ -1,0 +1,143 @@
+"""What `service.status` found, as a page for people; in a narrow terminal, too."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+IN_WORK_SHOWN = 5
+SIZES = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def print_status(status: dict[str, Any], console: Console) -> None:
+    """Print it."""
+    _line(console, *_headline(status))
+    for reason in status["health"]["reasons"]:
+        _line(console, f"  {reason}")
+    if status["ledger_fault"]:
+        _line(console, f"  {status['ledger_fault']}")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in _rows(status):
+        table.add_row(label, Text(printable(value)))
+    console.print(table)
+    for title, lines in (
+        ("In work, longest first:", list(_in_work(status))),
+        ("Rejected, newest first:", list(_rejected(status))),
+        ("Left alone in the inbox (no photos):", status["left_alone"] or []),
+    ):
+        if lines:
+            _line(console, f"\n{title}")
+            for line in lines:
+                _line(console, f"  {printable(line)}")
+
+
+def printable(text: str) -> str:
+    """Write out what a terminal would not show as it is: control characters, no UTF-8."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def in_words(seconds: float) -> str:
+    """Say how long that is, such as "3 minutes"; rounded down, but never to nothing."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        count = int(seconds // size)
+        if count >= 2 or size == 1 or (count and size == 60):
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    raise AssertionError  # there is no unit below a second
+
+
+def _headline(status: dict[str, Any]) -> tuple[str, str]:
+    level = status["health"]["level"]
+    if level == "not running":
+        return "photochrom is not running", "yellow"
+    color = "green" if level == "well" else "yellow" if level == "starting" else "red"
+    words = {"well": "all is well", "silent": "but gives no sign of life"}.get(level, level)
+    return f"photochrom is running ({status['running']}): {words}", color
+
+
+def _rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is known, each with its label."""
+    jobs = status["jobs"]
+    if jobs:
+        yield "waiting", f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}"
+        if status["waiting_for"]:
+            yield "held up by", status["waiting_for"]
+        yield "in work", str(jobs["started"])
+        yield "finished", f"{jobs['finished']}{_lately(status)}"
+        yield "rejected", str(jobs["failed"])
+    if status["rate_per_hour"]:
+        yield "rate", f"{status['rate_per_hour']:.0f} photos an hour"
+    if status["eta_seconds"]:
+        yield "done in about", in_words(status["eta_seconds"])
+    yield "model", _model(status["model"])
+    for folder in ("inbox", "outbox"):
+        yield folder, status[folder]
+    if status["free"]:
+        yield "free space", _free(status["free"])
+
+
+def _free(free: dict[str, int]) -> str:
+    """Tell it of each disk once, with the folders on it."""
+    folders: dict[str, list[str]] = {}
+    for key, size in free.items():
+        folders.setdefault(_size(size), []).append(key)
+    if len(folders) == 1:
+        return next(iter(folders))
+    return ", ".join(f"{size} ({', '.join(keys)})" for size, keys in folders.items())
+
+
+def _since(moment: str | None, waiting: int) -> str:
+    if not moment or not waiting:
+        return ""
+    local = datetime.fromisoformat(moment).astimezone()
+    return f", the oldest since {local:%Y-%m-%d %H:%M}"
+
+
+def _lately(status: dict[str, Any]) -> str:
+    if status["finished_today"] is None:
+        return ""
+    last_day = status["finished_last_24h"]
+    return f", {status['finished_today']} of them today, {last_day} in the last 24 hours"
+
+
+def _in_work(status: dict[str, Any]) -> Iterator[str]:
+    for one in status["in_work"][:IN_WORK_SHOWN]:
+        yield f"job {one['job']}, {one['path']}: for {in_words(one['seconds'])}"
+    more = len(status["in_work"]) - IN_WORK_SHOWN
+    if more > 0:
+        yield f"and {more} more"
+
+
+def _rejected(status: dict[str, Any]) -> Iterator[str]:
+    for one in status["rejected"]:
+        yield f"job {one['job']}, {one['path']}: {one['reason']}"
+    more = (status["jobs"] or {"failed": 0})["failed"] - len(status["rejected"])
+    if status["rejected"] and more > 0:
+        yield f"and {more} more"
+
+
+def _model(model: dict[str, str | None]) -> str:
+    serving, promoted, because = model["serving"], model["promoted"], model["refused_because"]
+    words = serving or "none yet"
+    if promoted and promoted != serving:
+        words += f"; {promoted} is promoted"
+    return f"{words}; refused: {because}" if because else words
+
+
+def _size(size: float) -> str:
+    for unit in SIZES:
+        if size < 1000 or unit == SIZES[-1]:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError  # the last unit takes all
+
+
+def _line(console: Console, text: str, color: str = "") -> None:
+    """Print a line as it is: brackets in it are no markup."""
+    console.print(Text(text, style=color), highlight=False)
