@@ -17,14 +17,14 @@ from pathlib import Path
 
 import structlog
 
-from service import outbox
 from service.colorist import Colorist
 from service.config import Config
 from service.faults import Tally, ended_the_process
 from service.hold_up import HoldUp
 from service.intake import Intake
 from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
+from service.leftovers import Leftovers
 from service.model_watch import ModelWatch
 from service.notify import Notifier
 from service.pipeline import Pipeline
@@ -80,7 +80,7 @@ class Daemon:
         self._woken = threading.Event()
         self.held_up = False  # whether photos were left at the end
         self._hold_up = HoldUp()
-        self._unswept = {*config.folders, "originals.folder"} - {"state"}
+        self._leftovers = Leftovers()
         self.ledger = Ledger(config.state / LEDGER_FILE)
         self._noted: Serving | None = None  # what the ledger knows to serve
         self.tally = Tally()
@@ -115,12 +115,20 @@ class Daemon:
         Returns:
             False when the stop time was over before everything in hand was done; nothing is lost by
             that, but threads are still at work.
+
+        Raises:
+            LedgerError: the ledger is damaged or was taken away, so that nothing more can be noted;
+                what was in hand is done anew after the next start.
         """
         self.startup()
         try:
-            self.main_loop()
-        finally:
-            done = self.shutdown()
+            try:
+                self.main_loop()
+            finally:
+                done = self.shutdown()
+        except LedgerError:
+            self.pipeline.abandon()
+            raise
         return done
 
     def startup(self) -> None:
@@ -128,7 +136,7 @@ class Daemon:
         self.signals.listen()
         self._notifier.starting()
         now, wall = time.monotonic(), time.time()
-        swept = self._sweep()
+        swept = self._leftovers.remove(self.config, self.places)
         interrupted = self.ledger.recover()
         log.info(
             "daemon.started",
@@ -149,6 +157,7 @@ class Daemon:
         """Step and sleep until it is time to end."""
         while not self.signals.stop:
             self._woken.clear()
+            failed = False
             try:
                 if self.signals.take_reload() and self.reloader:
                     self._reload(self.reloader)
@@ -158,10 +167,13 @@ class Daemon:
                 if self._once and self._nothing_left(now):
                     return
             except DeviceError as error:  # nothing was changed; the next step tries again
+                failed = True
                 self._hold_up.note(str(error), time.monotonic())
                 self._woken.clear()
             self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
-            self._woken.wait(self._seconds_to_sleep(time.monotonic()))
+            # What holds the work up is not gone at once, though there is work that is due.
+            sleep = LONGEST_SLEEP if failed else self._seconds_to_sleep(time.monotonic())
+            self._woken.wait(sleep)
 
     def step(self, now: float, wall: float) -> None:
         """Do all that can be done now.
@@ -173,9 +185,9 @@ class Daemon:
         Raises:
             DeviceError: the ledger cannot be used now; the next step goes on where this one ended.
         """
-        self._unswept |= self.places.away - {"state"}  # what was being written is still there
-        if self._unswept and not self.pipeline.busy:
-            self._sweep(self._found_one)
+        self._leftovers.note(self.places.away)
+        if not self.pipeline.busy:
+            self._leftovers.remove(self.config, self.places, self._found_one)
         # Without the outbox it is not known which names are taken there.
         away = self.places.unusable("inbox") or self.places.unusable("outbox")
         self.watcher.step(now, tell=not away)
@@ -256,24 +268,10 @@ class Daemon:
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
             except DeviceError as error:
                 self._hold_up.note(str(error), time.monotonic())
+            self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
             self._pulse.step(time.monotonic())
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
-
-    def _sweep(self, report: Callable[[], None] = lambda: None) -> int:
-        """Remove what a crash left in the folders that are there; return how many files."""
-        swept = 0
-        folders = {"originals.folder": self.config.originals.folder, **self.config.folders}
-        for key in sorted(self._unswept):
-            if self.places.unusable(key):
-                continue
-            try:
-                swept += outbox.sweep(folders[key], report)
-            except OSError as error:
-                message = f"cannot remove what a crash left in {folders[key]}: {error.strerror}"
-                raise DeviceError(message) from error
-            self._unswept.remove(key)
-        return swept
 
     def _take(self, path: Path, snapshot: Snapshot) -> None:
         self.intake.take(path, snapshot)
@@ -311,7 +309,10 @@ class Daemon:
         return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
     def _jobs_left(self) -> bool:
-        counts = self.ledger.counts()
+        try:
+            counts = self.ledger.counts()
+        except DeviceError:  # the next step, or the next start, says why
+            return True
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
 
     def _seconds_to_sleep(self, now: float) -> float:
