@@ -244,6 +244,7 @@ class Daemon:
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
             except DeviceError as error:
                 log.warning("daemon.held_up", reason=str(error))
+            self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
             self._pulse.step(time.monotonic())
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
