@@ -26,6 +26,7 @@ from service.delivery import Source, Target, deliver
 from service.faults import Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
+from service.naming import well_named
 from service.originals import Originals
 from service.outbox import Delivered
 from service.places import Places
@@ -208,7 +209,8 @@ class Pipeline:
             and len(self._reading) < THREADS
             and self._pixels_in_memory() < PIXELS_IN_MEMORY
         ):
-            job = self._claimed.popleft()
+            job = well_named(self._claimed[0], self._config, self._ledger)
+            self._claimed.popleft()
             future = self._readers.submit(read_scan, job, self._config, self.places)
             self._reading[future] = job
             future.add_done_callback(lambda _future: self._wake())
