@@ -133,7 +133,23 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
             target.unlink()
             raise
         return
-    source.unlink()
+    unlink_unless_replaced(source, os.lstat(target))
+
+
+def unlink_unless_replaced(path: Path, moved: os.stat_result) -> None:
+    """Remove the old name of a file that has a new one, but never another file.
+
+    Somebody may save a scan anew while it is moved; what they saved stays.
+
+    Args:
+        path: the old name; it may be gone.
+        moved: how the file looked that has the new name, or whose copy has it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        now = os.lstat(path)
+        as_it_was = (now.st_size, now.st_mtime_ns) == (moved.st_size, moved.st_mtime_ns)
+        if os.path.samestat(now, moved) and as_it_was:
+            path.unlink()
 
 
 def renamed_at_once(source: Path, target: Path) -> bool:

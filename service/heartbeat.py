@@ -8,15 +8,20 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from service.health import Level
 from service.jobs import Job, JobStatus
+from service.printable import printable
 
 HEARTBEAT_FILE = "heartbeat.json"
 _PART = ".part"  # ending of the name under which a file is written; one writer has each
+
+
+# Names in it are written out where they are not UTF-8, or a terminal would obey them.
+Shown = Annotated[str, AfterValidator(printable)]
 
 
 class InWork(BaseModel):
@@ -25,15 +30,14 @@ class InWork(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     job: int
-    path: str
+    path: Shown
     seconds: float
 
     @classmethod
     def of(cls, job: Job, wall: float) -> Self:
-        """Tell of a started job; what is not UTF-8 in its path is written out."""
-        path = str(job.path).encode("utf-8", "backslashreplace").decode()
+        """Tell of a started job."""
         since = wall if job.started_at is None else job.started_at
-        return cls(job=job.id, path=path, seconds=round(max(0.0, wall - since), 1))
+        return cls(job=job.id, path=str(job.path), seconds=round(max(0.0, wall - since), 1))
 
 
 class Heartbeat(BaseModel):
@@ -69,7 +73,7 @@ class Heartbeat(BaseModel):
     pid: int
     started: float
     health: Level
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Shown, ...] = ()
     model: str
     batch_size: int
     jobs: dict[JobStatus, int] | None = None
@@ -84,7 +88,7 @@ class Heartbeat(BaseModel):
     rejected: int = 0
     megapixels: float = 0.0
     device_memory: int | None = None
-    refused_config: str = ""
+    refused_config: Shown = ""
 
     @property
     def line(self) -> str:
@@ -99,24 +103,28 @@ def write_heartbeat(state: Path, beat: Heartbeat) -> None:
     Raises:
         OSError: the disk does not let it; the one before stays.
     """
-    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n", mode=0o640)
+    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n")
 
 
 def read_heartbeat(state: Path) -> Heartbeat | None:
-    """Return what the daemon of a state folder told last; None where it is missing or no sense."""
+    """Return what the daemon of a state folder told last; None where it is missing or no sense.
+
+    Raises:
+        OSError: it may not be read, or the disk failed.
+    """
     try:
         return Heartbeat.model_validate_json((state / HEARTBEAT_FILE).read_bytes())
-    except (OSError, ValidationError):  # of another photochrom, say; it is news, not truth
+    except (FileNotFoundError, ValidationError):  # none yet, or of another photochrom
         return None
 
 
-def put(path: Path, data: bytes, *, mode: int) -> None:
+def put(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Replace a file in one step, without syncing; nobody else may write it.
 
     Args:
         path: the file; its folder must exist.
         data: all it is to hold.
-        mode: its permissions, whatever the process's umask is.
+        mode: its permissions; None: as the process's umask has them.
 
     Raises:
         OSError: the disk does not let it; the file is as it was.
@@ -124,8 +132,9 @@ def put(path: Path, data: bytes, *, mode: int) -> None:
     part = path.with_name(path.name + _PART)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        with os.fdopen(os.open(part, flags, mode), "wb") as file:
-            os.fchmod(file.fileno(), mode)
+        with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
         part.replace(path)
     except OSError:

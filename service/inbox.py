@@ -23,6 +23,7 @@ from service.disk import (
     rename_without_overwriting,
     renamed_at_once,
     sync_folder,
+    unlink_unless_replaced,
 )
 from service.printable import printable
 from worker.kinds import KIND_OF_SUFFIX
@@ -195,8 +196,7 @@ def _take_back(path: Path, target: Path) -> None:
         note.rename(hidden)
     try:
         if not renamed_at_once(path, target):
-            _copy(path, target)
-            path.unlink()
+            unlink_unless_replaced(path, _copy(path, target))
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             hidden.rename(note)
@@ -246,26 +246,28 @@ def _move(path: Path, target: Path) -> None:
     """Move a plain file; the folders of both are held."""
     if snapshot(path) is None:  # gone, or a symlink in its place
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+    looks = path.lstat()
     try:
         rename_without_overwriting(path, target)
     except FileExistsError:
         if not is_copy(path, target):
             raise
         sync_folder(target.parent)  # an earlier call was cut off when it had copied the file
-        path.unlink()
+        unlink_unless_replaced(path, looks)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy(path, target)
-        path.unlink()
+        unlink_unless_replaced(path, _copy(path, target))
     sync_folder(target.parent)
     sync_folder(path.parent)
 
 
-def _copy(path: Path, target: Path) -> None:
+def _copy(path: Path, target: Path) -> os.stat_result:
+    """Copy a file to a free name; return how it looked, for it may be another by now."""
     part = part_path(target.parent)
     try:
         with open_plain(path) as source:
+            looks = os.fstat(source.fileno())
             with part.open("xb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
                 copy.flush()
@@ -277,6 +279,7 @@ def _copy(path: Path, target: Path) -> None:
         sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
+    return looks
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from watchdog.events import (
@@ -98,11 +99,12 @@ class Hints(FileSystemEventHandler):
         """Whether there is a hint, or one was lost."""
         return bool(self._paths) or self.overflowed
 
-    def take(self) -> list[Path]:
-        """Return the hints and forget them."""
+    def take(self, most: int = MOST_HINTS) -> list[Path]:
+        """Return so many hints and forget them."""
         with self._lock:
-            paths, self._paths = self._paths, set()
-        return sorted(paths)
+            paths = sorted(islice(self._paths, most))
+            self._paths.difference_update(paths)
+        return paths
 
 
 class Observer:

@@ -178,6 +178,11 @@ class Pipeline:
         self._device.shutdown()
         self._writers.shutdown()
 
+    def abandon(self) -> None:
+        """End the threads, and begin none of what waits for them: it could not be noted."""
+        for threads in (self._readers, self._device, self._writers):
+            threads.shutdown(wait=False, cancel_futures=True)
+
     # The steps, in a photo's order
 
     def _claim(self, wall: float) -> None:

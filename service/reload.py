@@ -73,16 +73,18 @@ class Reloader:
             and nothing was changed.
         """
         problems: list[str] = []
-        parts = None
+        unforeseen = parts = None
         try:
             parts = self._read(now)
         except ConfigError as error:
             problems = error.problems
         except (PhotochromError, OSError) as error:
             problems = [str(error)]
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one goes on
+            problems, unforeseen = [repr(error)], error
         self.refused = "\n".join(problems)
         if problems:
-            log.error("config.refused", file=self._path, problems=problems)
+            log.error("config.refused", file=self._path, problems=problems, exc_info=unforeseen)
         return parts
 
     def take_up(self, old: Config, new: Config) -> None:

@@ -47,16 +47,22 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def wrong_after_a_kill(config: Config, scans: dict[str, str]) -> list[str]:
-    """Say what a daemon must not leave behind, however it was ended."""
-    wrong = []
+def lost_or_torn(config: Config, scans: dict[str, str]) -> list[str]:
+    """Say what may never be: an original that is gone, a photo or sidecar that is not whole."""
     inbox, moved = digests(config.inbox), shown(digests(config.originals.folder))
     kept = inbox.items() | moved.items() | digests(config.rejected).items()
-    wrong += [f"lost: {name}" for name, _digest in scans.items() - kept]
+    wrong = [f"lost: {name}" for name, _digest in scans.items() - kept]
     wrong += [f"no original: {name}" for name, _digest in moved.items() - scans.items()]
     for name in shown(digests(config.outbox)):
         wrong += _torn(config.outbox / name)
-    for name in moved.keys() - inbox.keys():
+    return wrong
+
+
+def wrong_after_a_kill(config: Config, scans: dict[str, str]) -> list[str]:
+    """Say what a daemon must not leave behind, however it was ended."""
+    wrong = lost_or_torn(config, scans)
+    moved = shown(digests(config.originals.folder)).keys()
+    for name in moved - digests(config.inbox).keys():
         if not tells_of_its_photo(config.outbox / sidecar_name(PurePosixPath(name))):
             wrong.append(f"moved before it was delivered: {name}")
     return wrong

@@ -13,15 +13,21 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service import pipeline
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
+from service.jobs import Job
 from service.ledger import Ledger
 from service.lock import StateLock
 from service.log import set_up_logging
+from service.recolor import queue_again
+from service.retry import forget, retry
 from service.sections import Batching, Originals, Retry, Stop, Watch
 from tests.fakes import FakeColorist
 
@@ -32,6 +38,28 @@ FAULT_BEFORE = {  # what leads to a change of the ledger that there is not in ev
     "wait": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "again": ValueError("nobody foresaw it"),
 }
+COMMANDS: dict[str, Callable[[Config], object]] = {
+    "recolor": queue_again,
+    "retry": lambda config: retry(config, rejected=True),
+    "forget": lambda config: forget(config, range(1, 100)),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a life is to end: before, or after, the n-th call of a thread, or of the ledger."""
+
+    call: str
+    when: int
+    after: bool = False
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """The arguments of `Lives.live` that end it there."""
+        if hasattr(Ledger, self.call):
+            return {"transition": (self.call, self.when, self.after)}
+        inject = f"inject={self.call}:signal=KILL:when={self.when}"
+        return {"strace": ["-o", "/dev/null", "-e", f"trace={self.call}", "-e", inject]}
 
 
 def config_of(home: Path, elsewhere: Path | None = None) -> Config:
@@ -52,17 +80,20 @@ def config_of(home: Path, elsewhere: Path | None = None) -> Config:
     ).beside(home)
 
 
-def live(config: Config, fault: Exception | None = None, *, once: bool = True) -> int:
+def live(
+    config: Config, fault: Exception | None = None, *, once: bool = True, model: str = "fake"
+) -> int:
     """Do what `photochrom run` does, or `photochrom run --once`; return the exit code.
 
     Args:
         config: as `config_of` gives it.
         fault: of the first photo that is painted; or None.
         once: end when nothing waits; else go on until asked to stop.
+        model: the version that colors.
     """
     make_folders(config.folders.values())
     with StateLock(config.state):
-        colorist = FakeColorist(batch_size=4)
+        colorist = FakeColorist(batch_size=4, model=model)
         if fault:
             colorist.paint_faults.append(fault)
         daemon = Daemon(config, colorist, once=once)
@@ -88,13 +119,28 @@ def kill_at(transition: str, when: int, *, after: bool) -> None:
     setattr(Ledger, transition, counted)
 
 
+def stop_with_some_claimed() -> None:
+    """Have this process asked to stop while two jobs are claimed that no reader has begun."""
+    pipeline.THREADS = 1
+    claim = Ledger.claim
+
+    def claimed(*args: Any, **kwargs: Any) -> list[Job]:
+        jobs = claim(*args, **kwargs)
+        if len(jobs) > 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return jobs
+
+    Ledger.claim = claimed
+
+
 def born(order: dict[str, Any]) -> int:
     """Live as ordered; called in a process of its own.
 
     Args:
         order: `home`; `elsewhere`, or None; `links`, whether files may be linked; `strace`, whose
             options have this process watched or killed at a system call, or None; `transition`, the
-            arguments of `kill_at`, or None; `once`, as for `live`.
+            arguments of `kill_at`, or None; `once` and `model`, as for `live`;
+            `command`, which to run in place of the daemon, or None.
     """
     if order["strace"]:
         os.kill(os.getpid(), signal.SIGSTOP)  # until it is traced
@@ -105,11 +151,16 @@ def born(order: dict[str, Any]) -> int:
         transition, when, after = order["transition"]
         kill_at(transition, when, after=after)
         fault = FAULT_BEFORE.get(transition)
+        if transition == "release":
+            stop_with_some_claimed()
     home, elsewhere = Path(order["home"]), order["elsewhere"]
     config = config_of(home, elsewhere and Path(elsewhere))
     if order["once"]:
         set_up_logging("error", "json")
-        return live(config, fault)
+        if order["command"]:
+            COMMANDS[order["command"]](config)
+            return 0
+        return live(config, fault, model=order["model"])
     with (home / LOG_FILE).open("a") as file:
         set_up_logging("info", "json", file)
         return live(config, fault, once=False)
@@ -156,6 +207,15 @@ def _trace(child: int, options: list[str]) -> None:
     tracer.communicate()
 
 
+def may_trace() -> bool:
+    """Tell whether strace may be put on a process that it did not start."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        command = ["timeout", "1", "strace", "-p", str(other.pid)]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        other.kill()
+    return "attached" in said
+
+
 class Lives:
     """The process that forks lives."""
 
@@ -186,6 +246,8 @@ class Lives:
         strace: list[str] | None = None,
         transition: tuple[str, int, bool] | None = None,
         once: bool = True,
+        model: str = "fake",
+        command: str | None = None,
     ) -> int:
         """Begin a life; for the arguments see `config_of` and `born`. Return its process number."""
         order = {
@@ -195,6 +257,8 @@ class Lives:
             "strace": strace,
             "transition": transition,
             "once": once,
+            "model": model,
+            "command": command,
         }
         assert self._process.stdin
         print(json.dumps(order), file=self._process.stdin, flush=True)

@@ -22,6 +22,7 @@ from service.beneath import digest_of, held, open_plain
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
+from service.heartbeat import read_heartbeat
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
@@ -33,6 +34,7 @@ from service.verify import print_verification, verify
 from tests.daemon_with_fake import config_of
 from tests.fakes import FakeColorist
 from tests.images import encoded, gray_scene
+from worker.errors import DeviceError
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,6 +59,7 @@ NAMES = [
     str(DEEP / ("z" * 251 + ".png")),
 ]
 BAD = ["bad\x1b[2J.png", "bad\n.png", "bad-\udce9.png", "b" * 251 + ".png", str(DEEP / "bad.png")]
+ODD = "odd\x1b[2J-\udce9.png"
 HIDDEN = [
     "..png",
     "...png",
@@ -293,3 +296,29 @@ def test_a_path_too_long_for_the_other_folders_holds_up_nothing(tmp_path: Path) 
     assert {"a.png", "a.png.json", str(name), f"{name}.json"} == digests_of(config.outbox).keys()
     assert {"a.png", str(name)} == digests_of(config.originals.folder).keys()
     assert {} == digests_of(config.inbox)
+
+
+def test_a_fault_that_names_a_hostile_file_stops_no_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes into the log, the heartbeat, the status; JSON and the terminal can take it."""
+    config = config_of(tmp_path)
+    make_folders(config.folders.values())
+    put(config.inbox, ODD, encoded("PNG", gray_scene(8, 9)))
+    told: list[str] = []
+
+    def failing(file: io.FileIO) -> str:
+        beat = read_heartbeat(config.state)
+        if beat is None or not beat.reasons:
+            raise DeviceError(f"{file.name} cannot be read now: Input/output error")
+        told.extend(beat.reasons)
+        return digest_of(file)
+
+    monkeypatch.setattr("service.intake.digest_of", failing)
+    terminal = Terminal()
+    set_up_logging("info", "console", terminal)
+    Daemon(config, FakeColorist(), once=True).run()
+
+    assert [ODD, f"{ODD}.json"] == sorted(digests_of(config.outbox))
+    assert r"odd\x1b[2J-\udce9.png cannot be read now" in " ".join(told)
+    assert "daemon.held_up" in on_terminal(terminal.getvalue())

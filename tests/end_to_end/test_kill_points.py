@@ -13,7 +13,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.accounts import PHOTOS, collection, wrong_after_a_kill, wrong_in_the_end
-from tests.daemon_with_fake import Lives, config_of
+from tests.daemon_with_fake import Lives, Point, config_of, may_trace
 
 LANES = 2  # lives at a time
 ANOTHER_DISK = Path("/dev/shm")  # noqa: S108 - a file system that is not that of the other folders
@@ -54,6 +53,7 @@ TRANSITIONS = {
     "wait": 1,
     "again": 1,
     "moved": 6,
+    "release": 2,
 }
 RENAMES = ("rename", "renameat2")  # of an original that cannot be linked
 MOVES = ("linkat", "unlink", "fsync")  # of an original that goes to another disk
@@ -62,15 +62,6 @@ ROWS = 6
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if ALL else 600), needs_strace]
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where a life is to end: before, or after, the n-th call of a thread, or of the ledger."""
-
-    call: str
-    when: int
-    after: bool = False
 
 
 @dataclass
@@ -121,7 +112,7 @@ class Kills:
                 config = config_of(home, elsewhere)
                 for point in death.points:
                     death.codes.append(
-                        lives.live(home, elsewhere, links=death.links, **_order(point))
+                        lives.live(home, elsewhere, links=death.links, **point.order)
                     )
                     death.after_a_kill += wrong_after_a_kill(config, self.scans)
                 death.codes.append(lives.live(home, elsewhere, links=death.links))
@@ -144,30 +135,14 @@ class Kills:
         return most
 
 
-def _order(point: Point) -> dict[str, object]:
-    if point.call not in TRANSITIONS:
-        inject = f"inject={point.call}:signal=KILL:when={point.when}"
-        return {"strace": ["-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject]}
-    return {"transition": (point.call, point.when, point.after)}
-
-
 @pytest.fixture(scope="module")
 def kills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kills]:
     """Make the homes' folder and the processes."""
-    if not _may_trace():
+    if not may_trace():
         pytest.skip("strace may not trace here")
     made = Kills(tmp_path_factory.mktemp("kills"))
     yield made
     made.close()
-
-
-def _may_trace() -> bool:
-    """Tell whether strace may be put on a process that it did not start."""
-    with subprocess.Popen(["sleep", "60"]) as other:
-        command = ["timeout", "1", "strace", "-p", str(other.pid)]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-        other.kill()
-    return "attached" in said
 
 
 def killed(kills: Kills, deaths: Sequence[Death]) -> list[Death]:

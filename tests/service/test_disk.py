@@ -14,6 +14,7 @@ from service.disk import (
     rename_without_overwriting,
     renamed_at_once,
     sync_folder,
+    unlink_unless_replaced,
 )
 
 
@@ -99,6 +100,47 @@ def test_a_rename_that_was_cut_off_is_completed(tmp_path: Path) -> None:
 
     assert target.read_text() == "photo"
     assert not source.exists()
+
+
+def test_a_file_that_is_saved_anew_while_it_is_renamed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its two names; the new one has what there was before."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("old")
+    link = os.link
+
+    def save_anew(one: Path, other: Path, **options: bool) -> None:
+        link(one, other, **options)
+        (tmp_path / "new").write_text("new")
+        (tmp_path / "new").rename(source)
+
+    monkeypatch.setattr(os, "link", save_anew)
+    rename_without_overwriting(source, target)
+
+    assert source.read_text() == "new"
+    assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize("change", ["replaced", "written to", "gone"])
+def test_the_old_name_of_a_file_is_removed_only_while_it_is_that_file(
+    tmp_path: Path, change: str
+) -> None:
+    """Another file of that name stays, and so does the same one with more in it."""
+    path, other = tmp_path / "path", tmp_path / "other"
+    path.write_text("old")
+    moved = path.lstat()
+    if change == "replaced":
+        other.write_text("new")
+        other.rename(path)
+    elif change == "written to":
+        path.write_text("older")
+    else:
+        path.unlink()
+    left = list(tmp_path.iterdir())
+    unlink_unless_replaced(path, moved)
+
+    assert left == list(tmp_path.iterdir())
 
 
 def test_a_rename_that_fails_leaves_no_empty_file(

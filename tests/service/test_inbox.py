@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import inbox as subject
+from service.disk import rename_without_overwriting
 from service.inbox import (
     archive,
     eligible,
@@ -311,6 +312,26 @@ def test_a_copy_across_disks_that_fails_leaves_the_original_alone(
 
     assert path.read_text() == "photo"
     assert list((tmp_path / "originals").iterdir()) == []
+
+
+@pytest.mark.usefixtures("disk")
+@pytest.mark.parametrize("disk", ["other disk"], indirect=True)
+def test_a_scan_that_is_saved_anew_while_it_is_copied_stays_in_the_inbox(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes long; what is moved is what was there before."""
+    path, new = put(inbox, "a.jpg"), tmp_path / "new"
+
+    def save_anew(part: Path, target: Path) -> None:
+        rename_without_overwriting(part, target)
+        new.write_text("saved anew")
+        new.rename(path)
+
+    monkeypatch.setattr(subject, "rename_without_overwriting", save_anew)
+    moved = archive(path, inbox, tmp_path / "originals")
+
+    assert "photo" == moved.read_text()
+    assert "saved anew" == path.read_text()
 
 
 @pytest.mark.parametrize("move", ["archive", "reject"])

@@ -1,5 +1,6 @@
 """Promises of reloading: a real daemon with a fake device gets real signals while it works."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -348,20 +349,28 @@ class TestTheGenerator:
         with Ledger.open_read_only(life.folder / "state" / LEDGER_FILE) as ledger:
             assert Serving("another") == ledger.serving()
 
-    def test_one_that_cannot_be_loaded_refuses_the_file(self, life: Life) -> None:
-        """A version that there is not; the old one colors on."""
+    @pytest.mark.parametrize(
+        ("fault", "words"),
+        [
+            (ModelError("there is no model version 7"), "there is no model version 7"),
+            (ValueError("nobody foresaw it"), "ValueError('nobody foresaw it')"),
+            (MemoryError(), "MemoryError()"),
+        ],
+    )
+    def test_one_that_cannot_be_loaded_refuses_the_file(
+        self, life: Life, fault: Exception, words: str
+    ) -> None:
+        """A version that there is not, or whatever is wrong; the old one colors on."""
 
         def story() -> None:
-            life.loader.next = ModelError("there is no model version 7")
+            life.loader.next = fault
             life.configure(STOP + "model: {version: 7}\n")
             life.reload()
             life.drop("a.png")
             life.until("photo.moved")
 
         life.live(story)
-        assert [["there is no model version 7"]] == [
-            entry["problems"] for entry in life.events("config.refused")
-        ]
+        assert [[words]] == [entry["problems"] for entry in life.events("config.refused")]
         assert "fake" == life.events("photo.delivered")[0]["model"]
 
     def test_a_version_promoted_later_is_still_taken_up(self, life: Life) -> None:
@@ -415,6 +424,42 @@ class TestTheEnd:
         life.colorist.gate.set()
         assert life.daemon
         life.daemon.pipeline.close()
+
+
+def test_a_reload_that_waits_long_is_not_taken_for_a_hang(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inbox is not looked through meanwhile, and need not be."""
+    monkeypatch.setattr("service.health.PATIENCE", 1.5)  # seconds beyond watch.rescan
+    text = HASTY.replace("settle: 0.0", "settle: 0.0, rescan: 1.0")
+    life.file.write_text(text.replace("longest_wait: 0.0", "longest_wait: 600.0"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(life.folder / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "100000")
+
+    def story() -> None:
+        life.colorist.gate.clear()
+        life.drop("a.png")
+        life.until_writing(1)
+        life.hang_up()
+        wait_until(lambda: life.read == 1)
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() - begun > 3.5)
+        life.colorist.gate.set()
+        life.until("config.reloaded")
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(life.folder / "notify"))
+        threading.Thread(target=_drain, args=(listener,), daemon=True).start()
+        life.live(story)
+
+    assert [] == life.events("daemon.stuck")
+
+
+def _drain(listener: socket.socket) -> None:
+    """Take what is said until the end of the listener."""
+    with contextlib.suppress(OSError):
+        while True:
+            listener.recv(4096)
 
 
 def test_systemd_hears_of_each_reload(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,11 +313,12 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
     whole_copy = inbox._copy
     refused: list[str] = []
 
-    def meanwhile(source: Path, target: Path) -> None:
-        whole_copy(source, target)
+    def meanwhile(source: Path, target: Path) -> os.stat_result:
+        looks = whole_copy(source, target)
         with pytest.raises(DeviceError, match="locked") as error:
             queue(config, "another.tif")
         refused.append(str(error.value))
+        return looks
 
     monkeypatch.setattr(inbox, "_copy", meanwhile)
     [answer] = retry(config, rejected=True)

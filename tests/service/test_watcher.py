@@ -193,7 +193,7 @@ class TestWithoutHints:
         deaf.step(SETTLE)
 
         assert ["c.jpg"] == deaf.told
-        assert {deaf.inbox / "c.jpg"} == deaf.watcher._told.keys()
+        assert {str(deaf.inbox / "c.jpg")} == deaf.watcher._told.keys()
         (deaf.inbox / "c.jpg").unlink()
         deaf.step(RESCAN)
         assert not deaf.watcher._told
@@ -245,6 +245,30 @@ class TestWithoutHints:
         assert 0.0 < deaf.watcher.rescan_seconds < 10.0
         deaf.step(SETTLE)
         assert 7 == len(deaf.told)
+
+    def test_many_hints_and_a_full_folder_are_followed_in_portions(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No step takes long, and the next is due at once."""
+        monkeypatch.setattr(watcher, "MOST_LOOKED_AT_IN_A_STEP", 3)
+        deaf.start()
+        for number in range(5):
+            deaf.watcher._hints.dispatch(FileCreatedEvent(str(deaf.put(f"{number}.jpg"))))
+        deaf.step()
+        assert 3 == deaf.watcher._tracker.waiting
+        assert 0.0 == deaf.watcher.next_due(deaf.now)
+        deaf.step()
+        assert 5 == deaf.watcher._tracker.waiting
+        for number in range(7):
+            deaf.put(f"full/{number}.jpg")
+        deaf.watcher._hints.dispatch(DirMovedEvent("", str(deaf.inbox / "full")))
+        deaf.step()
+        assert 5 == deaf.watcher._tracker.waiting
+        for _ in range(4):
+            assert 0.0 == deaf.watcher.next_due(deaf.now)
+            deaf.step(0.1)
+
+        assert 12 == deaf.watcher._tracker.waiting
 
     def test_what_was_lost_while_a_rescan_went_on_brings_another(
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
