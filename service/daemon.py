@@ -23,7 +23,7 @@ from service.config import Config
 from service.faults import Tally, ended_the_process
 from service.intake import Intake
 from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.model_watch import ModelWatch
 from service.notify import Notifier
 from service.pipeline import Pipeline
@@ -111,12 +111,20 @@ class Daemon:
         Returns:
             False when the stop time was over before everything in hand was done; nothing is lost by
             that, but threads are still at work.
+
+        Raises:
+            LedgerError: the ledger is damaged or was taken away, so that nothing more can be noted;
+                what was in hand is done anew after the next start.
         """
         self.startup()
         try:
-            self.main_loop()
-        finally:
-            done = self.shutdown()
+            try:
+                self.main_loop()
+            finally:
+                done = self.shutdown()
+        except LedgerError:
+            self.pipeline.abandon()
+            raise
         return done
 
     def startup(self) -> None:
@@ -160,7 +168,9 @@ class Daemon:
                 log.warning("daemon.held_up", reason=held_up)
                 self._woken.clear()
             self._pulse.step(time.monotonic(), held_up, self.refused_config)
-            self._woken.wait(self._seconds_to_sleep(time.monotonic()))
+            # What holds the work up is not gone at once, though there is work that is due.
+            sleep = LONGEST_SLEEP if held_up else self._seconds_to_sleep(time.monotonic())
+            self._woken.wait(sleep)
 
     def step(self, now: float, wall: float) -> None:
         """Do all that can be done now.
@@ -281,7 +291,10 @@ class Daemon:
         return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
     def _jobs_left(self) -> bool:
-        counts = self.ledger.counts()
+        try:
+            counts = self.ledger.counts()
+        except DeviceError:  # the next step, or the next start, says why
+            return True
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
 
     def _seconds_to_sleep(self, now: float) -> float:

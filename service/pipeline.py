@@ -24,6 +24,7 @@ from service.delivery import Source, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
+from service.naming import well_named
 from service.originals import Originals, open_scan, still_there
 from service.outbox import Delivered
 from worker import scan
@@ -178,6 +179,11 @@ class Pipeline:
         self._device.shutdown()
         self._writers.shutdown()
 
+    def abandon(self) -> None:
+        """End the threads, and begin none of what waits for them: it could not be noted."""
+        for threads in (self._readers, self._device, self._writers):
+            threads.shutdown(wait=False, cancel_futures=True)
+
     # The steps, in a photo's order
 
     def _claim(self, wall: float) -> None:
@@ -195,7 +201,8 @@ class Pipeline:
             and len(self._reading) < THREADS
             and self._pixels_in_memory() < PIXELS_IN_MEMORY
         ):
-            job = self._claimed.popleft()
+            job = well_named(self._claimed[0], self._config, self._ledger)
+            self._claimed.popleft()
             future = self._readers.submit(self._read, job)
             self._reading[future] = job
             future.add_done_callback(lambda _future: self._wake())

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -307,6 +308,17 @@ class TestTake:
 
         assert [1, 0] == finished
         assert ["a.png"] == place.files()["inbox"]
+
+    @pytest.mark.parametrize("year", [1970, 2099])
+    def test_a_file_from_another_time_is_taken_like_any_other(
+        self, place: Place, year: int
+    ) -> None:
+        """Cameras, scanners and copies have clocks of their own."""
+        path = place.drop("a.png")
+        os.utime(path, ((year - 1970) * 365.25 * 86_400,) * 2)
+        place.run_once()
+
+        assert ["a.png"] == place.files()["outbox"] == place.files()["originals"]
 
     def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
         """Nor a fault."""

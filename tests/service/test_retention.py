@@ -292,3 +292,29 @@ def test_a_reader_that_never_lets_go_is_told(
 
     assert ["ledger.held"] == [entry["event"] for entry in logs]
     assert logs[0]["bytes"] > 1000
+
+
+@pytest.mark.slow
+def test_jobs_that_come_and_go_for_years_leave_the_ledger_flat(
+    archive: Callable[..., Archive],
+) -> None:
+    """Rows, file and log are after 6,000 photos in 60 months no larger than after 12."""
+    flat = archive(days=30.0)
+    path = flat.config.state / LEDGER_FILE
+    sizes: list[tuple[int, int, int]] = []
+    for month in range(60):
+        for number in range(100):
+            flat.finish(f"{month}/{number:_>100}.tif", age=0, digest=f"{month} {number // 2}")
+        flat.wall += 25 * DAY  # a jump of the clock to this retention, which is one hour late
+        flat.round()
+        flat.wall += 5 * DAY
+        flat.round()
+        rows = sum(flat.ledger.counts().values())
+        sizes.append((rows, path.stat().st_size, flat.ledger.journal_size))
+    first_year, all_years = sizes[6:12], sizes[12:]
+
+    for first, later in zip(
+        zip(*first_year, strict=True), zip(*all_years, strict=True), strict=True
+    ):
+        assert max(later) <= 1.05 * max(first)
+    assert 200 >= max(rows for rows, _file, _log in sizes)
