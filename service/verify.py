@@ -21,6 +21,7 @@ from service.inbox import LITTER
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.places import Places
+from service.printable import printable
 from service.progress import Report
 from service.sidecar import SUFFIX, sidecar_name
 from worker.errors import DeviceError
@@ -107,7 +108,7 @@ def print_verification(found: Verification, console: Console) -> None:
     if found.queued or found.not_queued:
         lines.append(f"queued to be colored again: {found.queued}")
     lines += [f"not queued: {count}, {reason}" for reason, count in found.not_queued.items()]
-    console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _in_work(job: Job) -> bool:
