@@ -84,6 +84,7 @@ class Pulse:
         was_stuck = self._beat is not None and self._beat.health == "stuck"
         if health.level == "stuck" and not was_stuck:
             log.error("daemon.stuck", reason="; ".join(health.reasons))
+        self._beat = beat
         self._tell(beat, now)
 
     def goes_on(self, now: float) -> None:
@@ -91,7 +92,8 @@ class Pulse:
         if now < self._told_at + 2 * self._notifier.beat:
             return
         beat = self._beat or self._look(now, "", "")[1]
-        looking = {"time": time.time(), "reasons": ("looking through the inbox",)}
+        reasons = ("looking through the inbox", *beat.reasons)
+        looking = {"time": time.time(), "reasons": reasons}
         self._tell(beat.model_copy(update=looking), now)
 
     def close(self) -> None:
@@ -99,7 +101,7 @@ class Pulse:
         self._metrics.close()
 
     def _tell(self, beat: Heartbeat, now: float) -> None:
-        self._told_at, self._beat = now, beat
+        self._told_at = now
         self._notifier.alive(beat.line, well=beat.health != "stuck")
         self._metrics.show(beat)
         try:
