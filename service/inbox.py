@@ -25,6 +25,7 @@ from service.disk import (
     sync_folder,
     unlink_unless_replaced,
 )
+from service.printable import printable
 from worker.kinds import KIND_OF_SUFFIX
 
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
@@ -155,7 +156,7 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
                 if is_another and not is_copy(source, target):
                     continue
                 note = target.with_name(target.name + REASON_SUFFIX)
-                _write(note, f"{reason}\n")
+                _write(note, f"{printable(reason)}\n")
                 try:
                     _move(source, target)
                 except FileExistsError:

@@ -32,11 +32,13 @@ class Delivered(NamedTuple, Generic[T]):
     Attributes:
         path: the file.
         sha256: of what lies on the disk, hexadecimal.
+        size: of what was written, in bytes.
         result: what the function returned that wrote it.
     """
 
     path: Path
     sha256: str
+    size: int
     result: T
 
 
@@ -94,7 +96,7 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
     make_folder(outbox)
     try:
         with held(outbox, name.parent, make=True) as folder:
-            digest, result = _put(folder / name.name, write)
+            digest, size, result = _put(folder / name.name, write)
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
             raise ScanError(
@@ -103,24 +105,25 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
                 " `photochrom retry`"
             ) from error
         raise
-    return Delivered(outbox / name, digest, result)
+    return Delivered(outbox / name, digest, size, result)
 
 
-def _put(target: Path, write: Callable[[BinaryIO], T]) -> tuple[str, T]:
-    """Write a file in one step; return its digest, as read back, and what `write` returned."""
+def _put(target: Path, write: Callable[[BinaryIO], T]) -> tuple[str, int, T]:
+    """Write a file in one step; return its digest as read back, size, and what `write` gave."""
     part = part_path(target.parent)
     try:
         with part.open("x+b") as file:
             result = write(file)
             file.flush()
             os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
         digest = _digest_on_disk(part)
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
     except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
         part.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
-    return digest, result
+    return digest, size, result
 
 
 def _digest_on_disk(path: Path) -> str:

@@ -188,7 +188,9 @@ class Pipeline:
 
     def _claim(self, wall: float) -> None:
         batch = self.colorist.batch_size
-        room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
+        # After a fault of the machine one photo goes first, to see whether it works again.
+        most = 1 if self._faults.trouble.faults else BATCHES_IN_MEMORY * batch
+        room = min(batch, most - self._in_flight)
         if not self._claimed and room > 0:
             longest = self._config.retry.longest_wait
             self._claimed.extend(

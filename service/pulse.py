@@ -121,7 +121,7 @@ class Pulse:
         try:
             jobs = self._ledger.counts()
             oldest = self._ledger.oldest_waiting()
-            due = self._ledger.any_due(wall)
+            due = self._ledger.any_due(wall, longest_wait=self._config.retry.longest_wait)
         except DeviceError as error:
             held_up, due = str(error), False
         in_hand = self._pipeline.in_hand()

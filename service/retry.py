@@ -20,6 +20,7 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.originals import by_size, find_rejected
+from service.printable import printable
 from service.recolor import refuse_an_older_daemon
 from worker.errors import DeviceError
 
@@ -110,8 +111,8 @@ def print_answers(answers: Sequence[Answer], console: Console, *, dry_run: bool 
     for answer in answers:
         name = f"job {answer.job}" + ("" if answer.path is None else f", {answer.path}")
         would = "would be " if dry_run and answer.done else ""
-        printable = f"{name}: {would}{answer.words}".encode("utf-8", "backslashreplace").decode()
-        console.print(printable, highlight=False, markup=False, soft_wrap=True)
+        line = printable(f"{name}: {would}{answer.words}")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not answers:
         console.print("nothing to try again")
 

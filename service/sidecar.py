@@ -164,9 +164,6 @@ def describe(
         snapshot: how the scan looked when it was read.
         output: the photo's path in the outbox.
         read: when work on the scan began; UTC.
-
-    Raises:
-        OSError: the photo cannot be looked at.
     """
     record = delivered.result
     return Sidecar(
@@ -181,7 +178,7 @@ def describe(
         output=Output(
             **_path(output),
             sha256=delivered.sha256,
-            size=delivered.path.stat().st_size,
+            size=delivered.size,
             kind=record.kind,
         ),
         pages=tuple(Page(**asdict(page)) for page in record.pages),
@@ -209,9 +206,19 @@ def deliver_sidecar(folder: Path, sidecar: Sidecar) -> Path:
 def sealed(sidecar: Sidecar) -> bytes:
     """Write a sidecar out, with the digest of its own text in it."""
     blank = sidecar.model_copy(update={"own_sha256": ZEROS})
-    text = blank.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+    text = _shown(blank.model_dump_json(by_alias=True, indent=2)).encode() + b"\n"
     at = text.rindex(ZEROS.encode())  # its own is the last of the fields
     return text[:at] + hashlib.sha256(text).hexdigest().encode() + text[at + len(ZEROS) :]
+
+
+def _shown(text: str) -> str:
+    r"""Write JSON's `\u001b` for what a terminal would obey; to readers of JSON it is the same."""
+    return "".join(
+        one
+        if one.isprintable() or one == "\n"
+        else re.sub("(....)", r"\\u\1", one.encode("utf-16-be").hex())
+        for one in text
+    )
 
 
 def read_sidecar(path: Path) -> Sidecar:

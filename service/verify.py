@@ -20,6 +20,7 @@ from service.fixity import Finding, as_text, at_rest, check_photo
 from service.inbox import LITTER
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.printable import printable
 from service.progress import Report
 from service.sidecar import SUFFIX, sidecar_name
 from worker.errors import DeviceError
@@ -106,7 +107,7 @@ def print_verification(found: Verification, console: Console) -> None:
     if found.queued or found.not_queued:
         lines.append(f"queued to be colored again: {found.queued}")
     lines += [f"not queued: {count}, {reason}" for reason, count in found.not_queued.items()]
-    console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _in_work(job: Job) -> bool:

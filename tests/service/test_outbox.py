@@ -81,7 +81,7 @@ def test_what_was_delivered_is_told_with_its_digest(tmp_path: Path) -> None:
     delivered = deliver(tmp_path, NAME, tiff)
     expected = hashlib.sha256(b"Header" + bytes(3 << 20)).hexdigest()
 
-    assert (tmp_path / NAME, expected, "two pages") == delivered
+    assert (tmp_path / NAME, expected, len("header") + (3 << 20), "two pages") == delivered
 
 
 def test_the_digest_is_of_what_the_disk_kept(

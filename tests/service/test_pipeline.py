@@ -410,6 +410,25 @@ class TestTheMachinesFault:
         assert {1010.0} == {line.job(job.id).not_before for job in jobs}
         assert 1 == line.pipeline.faults
 
+    def test_after_a_fault_one_photo_goes_first(self, line: Line) -> None:
+        """A disk that is full for a year gives one line of log for each try, not one a photo."""
+        line.colorist.paint_faults.extend([FULL] * 9)
+        jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
+        wait_until(lambda: (line.step(), line.pipeline.faults == 1 and not line.pipeline.busy)[1])
+        line.colorist.paint_faults.clear()
+        line.colorist.paint_faults.append(FULL)
+        line.now += 10.0
+        with capture_logs() as logs:
+            line.run()
+
+        assert 1 == sum(entry["event"] == "photo.waits" for entry in logs)
+        assert [] == line.files()["outbox"]
+
+        line.now += 35.0
+        line.run()
+
+        assert len(jobs) == len(line.files()["outbox"])
+
     def test_a_full_disk_makes_photos_wait_and_leaves_nothing_behind(self, line: Line) -> None:
         """No half-written photo in the outbox; when there is space again it is delivered."""
         line.colorist.paint_faults.append(FULL)
