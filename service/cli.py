@@ -93,14 +93,14 @@ def run(
     """
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time
-    settings = check_config(config)
+    settings = check_config(config, for_run=True)
     from service.daemon import Daemon
-    from service.folders import make_folders
     from service.lock import StateLock
     from service.notify import Notifier
+    from service.places import make_new_folders
     from service.reload import Reloader, watch_models
 
-    make_folders(settings.folders.values())
+    make_new_folders(settings.folders)
     if sys.stderr.isatty():
         print(f"Drop black-and-white photographs into  {settings.inbox}", file=sys.stderr)
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)

@@ -18,7 +18,6 @@ from service.beneath import digest, digest_of, held, open_plain, snapshot
 from service.disk import (
     fitting_name,
     is_copy,
-    make_folder,
     part_path,
     rename_without_overwriting,
     renamed_at_once,
@@ -113,7 +112,6 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
-    make_folder(originals)
     with (
         held(inbox, inside.parent) as home,
         held(originals, inside.parent, make=True) as folder,
@@ -148,7 +146,6 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
     with held(inbox, inside.parent) as home:
         source = home / inside.name
         identity = source.lstat()
-        make_folder(rejected)
         with held(rejected, inside.parent, make=True) as folder:
             for target in numbered_names(folder / inside.name, REASON_SUFFIX):
                 taken = os.path.lexists(target)

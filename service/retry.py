@@ -20,9 +20,9 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.originals import by_size, find_rejected
+from service.places import Places
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
-from worker.errors import DeviceError
 
 
 class Answer(NamedTuple):
@@ -62,10 +62,9 @@ def retry(
         An answer for each job, those that wait last.
 
     Raises:
-        DeviceError: the inbox is not there, or the ledger cannot be used now.
+        DeviceError: a folder is away, or the ledger cannot be used now.
     """
-    if not config.inbox.is_dir():  # it may be a share that is away: nothing is made in its place
-        raise DeviceError(f"the inbox {config.inbox} is not there; make or mount it first")
+    Places(config.folders).check("inbox", "rejected")  # nothing is made in the place of a share
     listing = cache(by_size)
     with _opened(config) as ledger:
         if ledger is None:

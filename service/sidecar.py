@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -192,15 +193,17 @@ def describe(
     )
 
 
-def deliver_sidecar(folder: Path, sidecar: Sidecar) -> Path:
-    """Put a sidecar beside its photo in the outbox, in one step.
+def deliver_sidecar(
+    folder: Path, sidecar: Sidecar, check: Callable[[], None] = lambda: None
+) -> Path:
+    """Put a sidecar beside its photo in the outbox, in one step; `check` as for `outbox.deliver`.
 
     Raises:
         OSError: the disk is full, cannot be written or read, or failed.
     """
     text = sealed(sidecar)
     name = sidecar_name(sidecar.output.name)
-    return outbox.deliver(folder, name, lambda file: file.write(text)).path
+    return outbox.deliver(folder, name, lambda file: file.write(text), check).path
 
 
 def sealed(sidecar: Sidecar) -> bytes:

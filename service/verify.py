@@ -20,6 +20,7 @@ from service.fixity import Finding, as_text, at_rest, check_photo
 from service.inbox import LITTER
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.places import Places
 from service.printable import printable
 from service.progress import Report
 from service.sidecar import SUFFIX, sidecar_name
@@ -116,12 +117,11 @@ def _in_work(job: Job) -> bool:
 
 def _refuse_missing_folders(photos: Sequence[Job], config: Config) -> None:
     """Raise where a share is not mounted: not all photos are lost then, nor to be made again."""
-    folders = [config.outbox] if photos else []
+    keys = ["outbox"] if photos else []
     if any(job.original for job in photos):
-        folders.append(config.originals.folder)
-    for folder in folders:
-        if not folder.is_dir():
-            raise DeviceError(f"the folder {folder} is not there; is a share not mounted?")
+        keys.append("originals.folder")
+    folders = {**config.folders, "originals.folder": config.originals.folder}
+    Places(folders).check(*keys, to_write=False)
 
 
 def _checks(photos: Sequence[Job], config: Config) -> Iterator[tuple[Job, list[Finding], bool]]:
