@@ -3,6 +3,8 @@
 import base64
 import importlib.util
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
