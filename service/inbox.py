@@ -18,13 +18,13 @@ from service.beneath import digest, digest_of, held, open_plain, snapshot
 from service.disk import (
     fitting_name,
     is_copy,
-    make_folder,
     part_path,
     rename_without_overwriting,
     renamed_at_once,
     sync_folder,
     unlink_unless_replaced,
 )
+from service.printable import printable
 from worker.kinds import KIND_OF_SUFFIX
 
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
@@ -112,7 +112,6 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
-    make_folder(originals)
     with (
         held(inbox, inside.parent) as home,
         held(originals, inside.parent, make=True) as folder,
@@ -147,7 +146,6 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
     with held(inbox, inside.parent) as home:
         source = home / inside.name
         identity = source.lstat()
-        make_folder(rejected)
         with held(rejected, inside.parent, make=True) as folder:
             for target in numbered_names(folder / inside.name, REASON_SUFFIX):
                 taken = os.path.lexists(target)
@@ -155,7 +153,7 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
                 if is_another and not is_copy(source, target):
                     continue
                 note = target.with_name(target.name + REASON_SUFFIX)
-                _write(note, f"{reason}\n")
+                _write(note, f"{printable(reason)}\n")
                 try:
                     _move(source, target)
                 except FileExistsError:
