@@ -9,7 +9,7 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -59,13 +59,19 @@ def eligible(path: Path, inbox: Path) -> bool:
     return snapshot(path) is not None
 
 
-def find(folder: Path) -> Iterator[Path]:
+def say_unreadable(folder: str, reason: str) -> None:
+    """Log that a sub-folder cannot be read, and why."""
+    log.warning("inbox.unreadable", folder=folder, reason=reason)
+
+
+def find(folder: Path, unreadable: Callable[[str, str], None] = say_unreadable) -> Iterator[Path]:
     """Walk a folder and those in it for eligible files, in the order of their names.
 
-    Sub-folders that vanish meanwhile are skipped; those that cannot be read are logged and skipped.
+    Sub-folders that vanish meanwhile are skipped, and so are those that cannot be read.
 
     Args:
         folder: the inbox, or a folder in it that is not left alone.
+        unreadable: told of each sub-folder that cannot be read, and the system's reason.
 
     Yields:
         The folder's path joined with that of each file.
@@ -73,7 +79,7 @@ def find(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder itself cannot be read, so nothing can be said about its files.
     """
-    for entry in _walk(folder):
+    for entry in _walk(folder, unreadable):
         plain = entry.is_file(follow_symlinks=False)
         if plain and Path(entry.name).suffix.lower() in KIND_OF_SUFFIX:
             yield Path(entry.path)
@@ -91,7 +97,7 @@ def find_left_alone(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder itself cannot be read.
     """
-    for entry in _walk(folder):
+    for entry in _walk(folder, say_unreadable):
         plain = entry.is_file(follow_symlinks=False)
         if not plain or Path(entry.name).suffix.lower() not in KIND_OF_SUFFIX:
             yield Path(entry.path)
@@ -205,7 +211,7 @@ def _take_back(path: Path, target: Path) -> None:
     sync_folder(path.parent)
 
 
-def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: Path, unreadable: Callable[[str, str], None]) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder and its sub-folders, except what is left alone without a word."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -215,11 +221,11 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
         elif not _ignored_folder(entry.name):
             try:
-                yield from _walk(Path(entry.path))
+                yield from _walk(Path(entry.path), unreadable)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                log.warning("inbox.unreadable", folder=entry.path, reason=error.strerror)
+                unreadable(entry.path, str(error.strerror))
 
 
 def _ignored_file(name: str) -> bool:
