@@ -45,7 +45,8 @@ class Database:
     ) -> None:
         """Open a file; one to write is made when missing, and an older one brought up to date."""
         self._path = path
-        uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rwc'}"
+        mode = "rwc" if not read_only else "ro&immutable=1" if self._rests() else "ro"
+        uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
         with self._faults():
             self._connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)
         try:
@@ -126,6 +127,13 @@ class Database:
     @property
     def _journal(self) -> Path:
         return self._path.with_name(f"{self._path.name}-wal")
+
+    def _rests(self) -> bool:
+        """Tell whether nobody works on the file, in a folder in which SQLite could make no log.
+
+        It would refuse to open the file then, unless it is told that it does not change.
+        """
+        return not (os.access(self._path.parent, os.W_OK) or self._journal.exists())
 
     def _files(self) -> list[tuple[int, int] | None]:
         """Tell which files are there under the names of ledger and log: device and inode."""

@@ -62,6 +62,8 @@ def judge(signs: Signs) -> Health:
 def _stuck(signs: Signs) -> list[str]:
     """Say why only a restart can help, or nothing."""
     waits = bool(signs.held_up)
+    # What fails on its way is put back; what is in hand must move, or wait for the ledger, say.
+    may_rest = waits and signs.held_up != signs.tried_again
     return [
         words
         for wrong, words in (
@@ -71,7 +73,7 @@ def _stuck(signs: Signs) -> list[str]:
             ),
             (signs.orphans, f"{signs.orphans} photos are in work for the ledger only"),
             (
-                signs.still > signs.longest_wait + PATIENCE and not waits,
+                signs.still > signs.longest_wait + PATIENCE and not may_rest,
                 f"nothing in work has moved for {signs.still:.0f} seconds",
             ),
             (

@@ -99,24 +99,28 @@ def write_heartbeat(state: Path, beat: Heartbeat) -> None:
     Raises:
         OSError: the disk does not let it; the one before stays.
     """
-    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n", mode=0o640)
+    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n")
 
 
 def read_heartbeat(state: Path) -> Heartbeat | None:
-    """Return what the daemon of a state folder told last; None where it is missing or no sense."""
+    """Return what the daemon of a state folder told last; None where it is missing or no sense.
+
+    Raises:
+        OSError: it may not be read, or the disk failed.
+    """
     try:
         return Heartbeat.model_validate_json((state / HEARTBEAT_FILE).read_bytes())
-    except (OSError, ValidationError):  # of another photochrom, say; it is news, not truth
+    except (FileNotFoundError, ValidationError):  # none yet, or of another photochrom
         return None
 
 
-def put(path: Path, data: bytes, *, mode: int) -> None:
+def put(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Replace a file in one step, without syncing; nobody else may write it.
 
     Args:
         path: the file; its folder must exist.
         data: all it is to hold.
-        mode: its permissions, whatever the process's umask is.
+        mode: its permissions; None: as the process's umask has them.
 
     Raises:
         OSError: the disk does not let it; the file is as it was.
@@ -124,8 +128,9 @@ def put(path: Path, data: bytes, *, mode: int) -> None:
     part = path.with_name(path.name + _PART)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        with os.fdopen(os.open(part, flags, mode), "wb") as file:
-            os.fchmod(file.fileno(), mode)
+        with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
         part.replace(path)
     except OSError:

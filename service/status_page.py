@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,10 +16,9 @@ SIZES = ("bytes", "kB", "MB", "GB", "TB")
 def print_status(status: dict[str, Any], console: Console) -> None:
     """Print it."""
     _line(console, *_headline(status))
-    for reason in status["health"]["reasons"]:
-        _line(console, f"  {reason}")
-    if status["ledger_fault"]:
-        _line(console, f"  {status['ledger_fault']}")
+    for reason in (*status["health"]["reasons"], status["ledger_fault"]):
+        if reason:
+            _inner_line(console, reason)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -33,7 +33,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
         if lines:
             _line(console, f"\n{title}")
             for line in lines:
-                _line(console, f"  {printable(line)}")
+                _inner_line(console, line)
 
 
 def printable(text: str) -> str:
@@ -141,3 +141,9 @@ def _size(size: float) -> str:
 def _line(console: Console, text: str, color: str = "") -> None:
     """Print a line as it is: brackets in it are no markup."""
     console.print(Text(text, style=color), highlight=False)
+
+
+def _inner_line(console: Console, text: str) -> None:
+    """Print a line that belongs to the one above, also where it does not fit into one."""
+    line = Text(printable(text), overflow="fold")
+    console.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)

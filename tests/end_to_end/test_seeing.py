@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.heartbeat import HEARTBEAT_FILE
 from tests.end_to_end.command import HASTY, PHOTOCHROM, Command, Home
-from tests.namespaces import WITH_FAKE
+from tests.namespaces import WITH_FAKE, Namespace, can_mount
 from tests.waiting import wait_until
 
 
@@ -114,6 +114,27 @@ def test_a_port_that_is_in_use_keeps_nobody_from_work(home: Home, port: int) -> 
     assert ("well", [words]) == (told["health"]["level"], told["health"]["reasons"])
     assert [words] == [entry["reason"] for entry in daemon.events("metrics.silent")]
     assert (home.outbox / "a.png").exists()
+
+
+@pytest.mark.skipif(not can_mount(), reason="no namespaces may be made here")
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_state_folder_that_is_read_only_tells_all_the_same(home: Home, *, runs: bool) -> None:
+    """Beside a daemon and without one, as to a user who may not write there."""
+    state = home.folder / "state"
+    with home.start("run", program=WITH_FAKE) as daemon, Namespace() as reader:
+        home.drop("a.png")
+        daemon.wait_for("photo.moved")
+        if not runs:
+            daemon.process.terminate()
+            daemon.process.wait()
+        reader.bind(state, state)
+        reader.run("mount", "-o", "remount,ro,bind", state)
+        with home.start("status", "--json", prefix=reader.prefix) as command:
+            assert 0 == command.process.wait(60), command.said
+            told = json.loads(command.printed)
+
+    assert runs == (told["running"] is not None)
+    assert (None, 1) == (told["ledger_fault"], told["jobs"]["finished"])
 
 
 def test_without_a_daemon_status_says_that_it_is_not_running(home: Home) -> None:

@@ -79,9 +79,10 @@ def test_what_does_not_hinder_the_work_is_no_trouble(
     assert ("well", (reason,)) == judge(WELL._replace(**change))
 
 
-def test_a_fault_that_was_met_before_excuses_no_device_that_hangs() -> None:
-    """Photos that are tried again must move, too."""
-    signs = WELL._replace(tried_again="out of memory", still=2 * PATIENCE)
+@pytest.mark.parametrize("held_up", ["", "out of memory"])
+def test_a_fault_that_was_met_before_excuses_no_device_that_hangs(held_up: str) -> None:
+    """Photos that are tried again must move, too; what waits for another try is not in hand."""
+    signs = WELL._replace(tried_again="out of memory", held_up=held_up, still=2 * PATIENCE)
 
     assert "stuck" == judge(signs).level
 
