@@ -16,6 +16,7 @@ import structlog
 
 from service.beneath import digest, digest_of, held, open_plain, snapshot
 from service.disk import (
+    ReplacedError,
     fitting_name,
     is_copy,
     make_folder,
@@ -24,7 +25,9 @@ from service.disk import (
     renamed_at_once,
     sync_folder,
     unlink_unless_replaced,
+    write_text,
 )
+from service.stability import Snapshot
 from worker.kinds import KIND_OF_SUFFIX
 
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
@@ -103,18 +106,20 @@ def find_left_alone(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def archive(path: Path, inbox: Path, originals: Path) -> Path:
+def archive(path: Path, inbox: Path, originals: Path, expected: Snapshot | None = None) -> Path:
     """Move an original that is done to the same sub-folder of the originals.
 
     Args:
         path: the original, in the inbox.
         inbox: the inbox's folder.
         originals: the folder it goes to, on any file system.
+        expected: how the file to be moved looks; None moves whatever is there.
 
     Returns:
         Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
 
     Raises:
+        ReplacedError: it is another file by now.
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
@@ -125,12 +130,14 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
     ):
         for target in numbered_names(folder / inside.name):
             with contextlib.suppress(FileExistsError):
-                _move(home / inside.name, target)
+                _move(home / inside.name, target, expected)
                 return originals / inside.with_name(target.name)
     raise AssertionError  # the names never end
 
 
-def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
+def reject(
+    path: Path, inbox: Path, rejected: Path, reason: str, expected: Snapshot | None = None
+) -> Path:
     """Move an original that cannot be colored to the same sub-folder of the rejected ones.
 
     The reason is written first, as `NAME.reason.txt` in UTF-8, so that no crash leaves a rejected
@@ -142,11 +149,13 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
         inbox: the inbox's folder.
         rejected: the folder it goes to, on any file system.
         reason: plain words for the archivist.
+        expected: how the file to be moved looks; None moves whatever is there.
 
     Returns:
         Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
 
     Raises:
+        ReplacedError: it is another file by now.
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
@@ -161,11 +170,14 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
                 if is_another and not is_copy(source, target):
                     continue
                 note = target.with_name(target.name + REASON_SUFFIX)
-                _write(note, f"{reason}\n")
+                write_text(note, f"{reason}\n")
                 try:
-                    _move(source, target)
+                    _move(source, target, expected)
                 except FileExistsError:
                     note.unlink(missing_ok=True)
+                except ReplacedError:
+                    note.unlink(missing_ok=True)
+                    raise
                 else:
                     return rejected / inside.with_name(target.name)
     raise AssertionError  # the names never end
@@ -247,8 +259,11 @@ def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
         yield target.with_name(name.removesuffix(room))
 
 
-def _move(path: Path, target: Path) -> None:
-    """Move a plain file; the folders of both are held."""
+def _move(path: Path, target: Path, expected: Snapshot | None) -> None:
+    """Move a plain file; the folders of both are held.
+
+    Whether it is the expected one is asked of what has arrived: before, it may still be replaced.
+    """
     if snapshot(path) is None:  # gone, or a symlink in its place
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     looks = path.lstat()
@@ -262,9 +277,34 @@ def _move(path: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        unlink_unless_replaced(path, _copy(path, target))
+        copied = _copy(path, target)
+        if not _is(copied, expected):
+            target.unlink()
+            raise _replaced(path) from None
+        unlink_unless_replaced(path, copied)
+    else:
+        if not _is(target.lstat(), expected):
+            _put_back(target, path)
+            raise _replaced(path)
     sync_folder(target.parent)
     sync_folder(path.parent)
+
+
+def _is(looks: os.stat_result, expected: Snapshot | None) -> bool:
+    now = Snapshot(looks.st_size, looks.st_mtime_ns, looks.st_ino, looks.st_dev)
+    return expected is None or now.same_as(expected)
+
+
+def _replaced(path: Path) -> ReplacedError:
+    return ReplacedError(errno.ESTALE, "another file was saved under this name", os.fspath(path))
+
+
+def _put_back(target: Path, path: Path) -> None:
+    """Move a file back; beside the one that may have been saved under its name meanwhile."""
+    for free in numbered_names(path):
+        with contextlib.suppress(FileExistsError):
+            rename_without_overwriting(target, free)
+            return
 
 
 def _copy(path: Path, target: Path) -> os.stat_result:
@@ -285,16 +325,3 @@ def _copy(path: Path, target: Path) -> os.stat_result:
     finally:
         part.unlink(missing_ok=True)
     return looks
-
-
-def _write(path: Path, text: str) -> None:
-    part = part_path(path.parent)
-    try:
-        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
