@@ -1,18 +1,16 @@
 """A stable file becomes a job, or is moved away when its work was done before."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service import outbox
 from service.beneath import digest_of, open_beneath, snapshot_of
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import Ledger
-from service.sidecar import sidecar_name
+from service.naming import free_name
 from service.stability import Snapshot
 from worker.errors import DeviceError
 
@@ -62,12 +60,7 @@ class Intake:
             self._archive(job, time.monotonic())
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
-        name = outbox.output_name(relative, self._config.output.format)
-        taken = any(
-            os.path.lexists(self._config.outbox / one) for one in (name, sidecar_name(name))
-        )
-        if taken or self._ledger.output_taken(name):
-            name = outbox.alternative_name(name, digest)
+        name = free_name(relative, digest, self._config, self._ledger)
         job, is_new = self._ledger.enqueue(relative, digest, snapshot, name, time.time())
         if is_new:
             log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)

@@ -243,6 +243,10 @@ class Ledger(Questions):
         change = "status = 'queued', reason = ?, not_before = ?"
         return self._change(job_id, change, _storable(reason), not_before)
 
+    def name_output(self, job_id: int, output: PurePosixPath) -> Job:
+        """Give a started job's result another name."""
+        return self._change(job_id, "output = ?", os.fsencode(output))
+
     def release(self, job_id: int, now: float) -> Job:
         """Put a started job back that nobody has begun to work on, as if never claimed."""
         change = "status = 'queued', attempts = attempts - 1, started_at = NULL, not_before = ?"

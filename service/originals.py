@@ -19,6 +19,7 @@ from service import beneath, inbox
 from service.config import Config
 from service.disk import ReplacedError
 from service.jobs import Job
+from service.naming import fits, misfit
 from service.stability import Snapshot
 from worker.errors import ScanError
 
@@ -156,10 +157,13 @@ def open_scan(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
 
     Raises:
         FileNotFoundError: it is gone, or is no longer the file that was queued.
-        ScanError: it may not be read; or, of a job that was finished, as `find_original`.
+        ScanError: it may not be read; or, of a job that was finished, as `find_original`, or
+            its result is of another format than `output.format` gives by now.
         OSError: the disk failed.
     """
     if job.recolor:
+        if not fits(job, config.output.format):
+            raise ScanError(misfit(job))
         file = find_original(job, config)
         return file, beneath.snapshot_of(file)
     try:

@@ -24,6 +24,7 @@ from service.delivery import Source, deliver
 from service.faults import Changed, Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
+from service.naming import well_named
 from service.originals import Originals, open_scan, still_there
 from service.outbox import Delivered
 from worker import scan
@@ -200,7 +201,8 @@ class Pipeline:
             and len(self._reading) < THREADS
             and self._pixels_in_memory() < PIXELS_IN_MEMORY
         ):
-            job = self._claimed.popleft()
+            job = well_named(self._claimed[0], self._config, self._ledger)
+            self._claimed.popleft()
             future = self._readers.submit(self._read, job)
             self._reading[future] = job
             future.add_done_callback(lambda _future: self._wake())

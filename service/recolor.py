@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service import outbox
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import owner_of
+from service.naming import fits, misfit
 from worker.errors import DeviceError
 from worker.promotions import BUILT_IN, read_promotions, standing
 
@@ -131,7 +131,6 @@ def _reason_to_skip(job: Job, config: Config, serving: str, limit: str | None) -
         return f"colored by version {serving}, which serves"
     if limit is not None and age(job.model) >= age(limit):
         return f"colored by version {limit} or a later one"
-    now = outbox.output_name(job.path, config.output.format).suffix.lower()
-    if now != job.output.suffix.lower():
-        return f"delivered as {job.output.suffix}, which output.format no longer gives"
+    if not fits(job, config.output.format):
+        return misfit(job)
     return ""

@@ -16,7 +16,7 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
-from service.sections import Batching, Originals, Retry
+from service.sections import Batching, Originals, Output, Retry
 from tests.fakes import FakeColorist
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
@@ -114,6 +114,45 @@ def make_line(tmp_path: Path) -> Iterator[Callable[..., Line]]:
 def line(make_line: Callable[..., Line]) -> Line:
     """Make a line with the usual settings."""
     return make_line()
+
+
+class TestAnotherFormat:
+    """`output.format` became another one while photos waited."""
+
+    def test_a_photo_that_waited_comes_out_under_a_name_that_fits(
+        self, make_line: Callable[..., Line]
+    ) -> None:
+        """Its name tells what is inside; another scan's result is not overwritten."""
+        line = make_line(output=Output(format="jpeg"))
+        line.drop("a.png")
+        line.drop("b.png", gray_scene(24, 32, seed=1))
+        (line.config.outbox / "b.png.jpg").touch()
+        line.run()
+        found = line.files()["outbox"]
+
+        assert "a.png.jpg" in found
+        assert [name for name in found if name.startswith("b.png.")] != ["b.png.jpg"]
+        assert b"" == (line.config.outbox / "b.png.jpg").read_bytes()
+        assert [] == [name for name in found if name.endswith(".png")]
+        assert PurePosixPath("a.png.jpg") == line.job(1).output
+
+    def test_a_photo_to_be_colored_again_keeps_its_result(
+        self, make_line: Callable[..., Line], tmp_path: Path
+    ) -> None:
+        """It has one of the former format, which would be replaced by another kind of file."""
+        line = make_line()
+        job = line.drop("a.png")
+        line.run()
+        before = (line.config.outbox / "a.png").read_bytes()
+        line.ledger.recolor([job.id], line.now)
+        line.pipeline.close()
+        jpeg = line.config.model_copy(update={"output": Output(format="jpeg")})
+        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set)
+        line.run()
+
+        assert before == (line.config.outbox / "a.png").read_bytes()
+        assert ["a.png"] == files(tmp_path / "outbox")
+        assert "delivered as .png, which output.format no longer gives" == line.job(job.id).reason
 
 
 class TestTheUsualWay:

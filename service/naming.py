@@ -1,0 +1,56 @@
+"""How the result of a scan is named in the outbox: after the scan, and so that none is overwritten.
+
+A job keeps its name. Only where `output.format` became another one before it was begun is it given
+a new name, for a name must tell the truth about what is inside.
+"""
+
+import os
+from pathlib import PurePosixPath
+
+from service import outbox
+from service.config import Config
+from service.jobs import Job
+from service.ledger import Ledger
+from service.sidecar import sidecar_name
+from worker.settings import OutputFormat
+
+
+def free_name(path: PurePosixPath, digest: str, config: Config, ledger: Ledger) -> PurePosixPath:
+    """Name the result of a scan; with a part of its digest where another has that name.
+
+    Args:
+        path: of the scan in the inbox.
+        digest: SHA-256 of its content, hexadecimal.
+        config: the outbox, and the results' format.
+        ledger: knows the names that are given.
+
+    Raises:
+        DeviceError: the ledger cannot be read now.
+    """
+    name = outbox.output_name(path, config.output.format)
+    taken = any(os.path.lexists(config.outbox / one) for one in (name, sidecar_name(name)))
+    if taken or ledger.output_taken(name):
+        return outbox.alternative_name(name, digest)
+    return name
+
+
+def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
+    """Have a started job that has no result yet come out under a name that fits `output.format`.
+
+    Raises:
+        DeviceError: the ledger cannot be read or written now.
+    """
+    if job.recolor or fits(job, config.output.format):
+        return job
+    return ledger.name_output(job.id, free_name(job.path, job.digest, config, ledger))
+
+
+def fits(job: Job, output_format: OutputFormat) -> bool:
+    """Tell whether a job's result is named as this format names it."""
+    wanted = outbox.output_name(job.path, output_format)
+    return wanted.suffix.lower() == job.output.suffix.lower()
+
+
+def misfit(job: Job) -> str:
+    """Say why a photo that has a result of another format is not colored again."""
+    return f"delivered as {job.output.suffix}, which output.format no longer gives"
