@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from service import supervisor
+from service import inbox, supervisor
 from tests.folders import files
 from tests.tossed import CONTENTS, PHOTOGRAPHS, RESCAN, SETTLE, World
 
@@ -162,3 +162,27 @@ def test_an_original_that_was_away_when_it_was_to_be_moved_is_moved(world: World
     assert [] == world.faults
     assert ["a.png"] == files(world.config.originals.folder)
     assert 1 == world.colorist.painted
+
+
+def test_a_scan_saved_just_when_the_earlier_one_is_moved_is_colored_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither archived in place of that one nor forgotten."""
+    rename = inbox.rename_without_overwriting
+    saved: list[bytes] = [CONTENTS[1]]
+
+    def save_first(source: Path, target: Path) -> None:
+        if saved:
+            world.replace("a.png", saved.pop())
+        rename(source, target)
+
+    monkeypatch.setattr(inbox, "rename_without_overwriting", save_first)
+    world.write("a.png", CONTENTS[0])
+    world.settle()
+    assert CONTENTS[1] == (world.inbox / "a.png").read_bytes()
+    world.faults.clear()  # at rest, but somebody saved another meanwhile
+    world.settle()
+
+    assert [] == world.faults
+    assert 2 == world.colorist.painted
+    assert CONTENTS[1] == (world.config.originals.folder / "a.png").read_bytes()
