@@ -20,6 +20,7 @@ from service.disk import make_folder, part_path, sync_folder
 from service.fixity import as_text, at_rest, check_sidecar
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger
+from service.printable import printable
 from service.progress import Report
 from service.sidecar import sidecar_name
 from worker.errors import DeviceError
@@ -106,7 +107,12 @@ def print_bagging(made: Bagging, console: Console) -> None:
     ):
         if count:
             lines.append(f"{count} {words}")
-    console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
+
+
+def _in_bag(name: PurePosixPath) -> str:
+    """Name a file in a bag: in UTF-8, without what readers of bags take for the end of a line."""
+    return printable(str(name))
 
 
 def _refuse_folder(folder: Path, config: Config) -> None:
@@ -139,9 +145,9 @@ def _copy_photo(job: Job, config: Config, part: Path) -> tuple[dict[str, str], b
     if wrong:
         raise DeviceError(f"{wrong.path}: {wrong.words}; `photochrom verify --repair` may help")
     names = [job.output, sidecar_name(job.output)] if sidecar else [job.output]
-    digests = {as_text(name): _copy(config.outbox / name, part / as_text(name)) for name in names}
+    digests = {_in_bag(name): _copy(config.outbox / name, part / _in_bag(name)) for name in names}
     expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
-    if expected not in {None, digests[as_text(job.output)]}:
+    if expected not in {None, digests[_in_bag(job.output)]}:
         raise DeviceError(
             f"{as_text(job.output)} is not what was delivered; `photochrom verify --repair` may"
             " help"

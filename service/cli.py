@@ -20,6 +20,7 @@ from service.install import install_app
 from service.learning import learning_app
 from service.log import set_up_logging
 from service.models import models_app
+from service.printable import printable
 from service.progress import progress_bar
 from service.signals import Signals
 from service.starting import (
@@ -55,10 +56,10 @@ def main() -> None:
         app()
     except ConfigError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(printable(problem, keep="\n"), file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     except (PhotochromError, OSError) as error:  # the latter where there is no queue to wait in
-        print(f"photochrom: {error}", file=sys.stderr)
+        print("photochrom:", printable(str(error), keep="\n"), file=sys.stderr)
         sys.exit(EXIT_FAULT)
 
 
@@ -92,14 +93,14 @@ def run(
     """
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time
-    settings = check_config(config)
+    settings = check_config(config, for_run=True)
     from service.daemon import Daemon
-    from service.folders import make_folders
     from service.lock import StateLock
     from service.notify import Notifier
+    from service.places import make_new_folders
     from service.reload import Reloader, watch_models
 
-    make_folders(settings.folders.values())
+    make_new_folders(settings.folders)
     if sys.stderr.isatty():
         print(f"Drop black-and-white photographs into  {settings.inbox}", file=sys.stderr)
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)

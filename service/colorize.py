@@ -13,8 +13,8 @@ from service import outbox
 from service.beneath import digest, snapshot
 from service.colorist import Colorist
 from service.config import Config
-from service.delivery import Source, deliver
-from service.disk import fitting_name
+from service.delivery import Source, Target, deliver
+from service.disk import fitting_name, make_folder
 from service.pipeline import THREADS
 from service.progress import Report
 from service.sidecar import sidecar_name
@@ -46,6 +46,7 @@ def colorize_files(
         OSError: a file or the folder cannot be read or written.
     """
     refused = 0
+    make_folder(out)
     with ThreadPoolExecutor(THREADS) as threads:
         for start in range(0, len(files), colorist.batch_size):
             some = files[start : start + colorist.batch_size]
@@ -60,7 +61,7 @@ def colorize_files(
                     continue
                 name = _free_name(path, out, config)
                 delivered, _origin = deliver(
-                    out, name, photo, result, colorist, _source(path), time.time()
+                    Target(out, name), photo, result, colorist, _source(path), time.time()
                 )
                 log.info("photo.delivered", path=path, output=delivered.path)
             report(start + len(some), len(files), "")

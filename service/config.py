@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from service.credential_files import check_credentials, half_set
 from service.folders import check_folders
+from service.places import noted
 from service.sections import (
     Batching,
     Bookkeeping,
@@ -177,21 +178,25 @@ def load_config(path: Path) -> Config:
     return config
 
 
-def check_config(path: Path, *, for_training: bool = False) -> Config:
+def check_config(path: Path, *, for_training: bool = False, for_run: bool = False) -> Config:
     """Read a configuration and try its folders too (see `check_folders`).
 
     Args:
         path: the file.
         for_training: also try what only a training needs: it must not keep the daemon from work.
+        for_run: let off the folders that were used before, which the daemon waits for, and the
+            state folder, without which nobody knows them.
 
     Raises:
+        DeviceError: it is not known which folders were used before.
         ConfigError: mistakes in the file, or folders that cannot do; all of them at once.
     """
     config, problems, keys = _read(path)
     wrong = {problem.key for problem in problems}
     if "" not in wrong:  # else nothing is known of the folders
         right = {key: folder for key, folder in config.folders.items() if key not in wrong}
-        for key, text in check_folders(right):
+        let_off = {*noted(config.state), config.state} if for_run else set()
+        for key, text in check_folders(right, let_off):
             problems.append(_Problem(_line(key, keys), key, text))
         for key, text in check_credentials(config.credentials):
             problems.append(_Problem(_line(key, keys), key, text))

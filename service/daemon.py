@@ -1,7 +1,7 @@
 """The daemon: startup, main_loop, step(now), reload, shutdown.
 
-startup   make the folders, lock the state, sweep what a crash left, queue again what it
-          interrupted, start to watch
+startup   sweep what a crash left, queue again what it interrupted, start to watch; a folder that
+          is away is waited for, and swept when it is back
 main_loop step, then sleep until something happens or is due
 step      the watcher finds stable files, the intake queues them, the pipeline carries them on; a
           version that was promoted is taken up between two batches
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import structlog
 
-from service import outbox
 from service.colorist import Colorist
 from service.config import Config
 from service.faults import Tally, ended_the_process
+from service.hold_up import HoldUp
 from service.intake import Intake
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
+from service.leftovers import Leftovers
 from service.model_watch import ModelWatch
 from service.notify import Notifier
 from service.pipeline import Pipeline
@@ -78,6 +79,8 @@ class Daemon:
         self.reloader: Reloader | None = None
         self._woken = threading.Event()
         self.held_up = False  # whether photos were left at the end
+        self._hold_up = HoldUp()
+        self._leftovers = Leftovers()
         self.ledger = Ledger(config.state / LEDGER_FILE)
         self._noted: Serving | None = None  # what the ledger knows to serve
         self.tally = Tally()
@@ -100,6 +103,7 @@ class Daemon:
         self.pipeline = Pipeline(
             config, self.ledger, parts.colorist, self._woken.set, self.watcher.forget, self.tally
         )
+        self.places = self.pipeline.places
         self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
         self._pulse.look_at(config, self.watcher, self.pipeline)
         self._retention = Retention(config, self.ledger)
@@ -132,9 +136,7 @@ class Daemon:
         self.signals.listen()
         self._notifier.starting()
         now, wall = time.monotonic(), time.time()
-        folders = {*self.config.folders.values(), self.config.originals.folder}
-        folders -= {self.config.state}
-        swept = sum(outbox.sweep(folder) for folder in folders)
+        swept = self._leftovers.remove(self.config, self.places)
         interrupted = self.ledger.recover()
         log.info(
             "daemon.started",
@@ -155,21 +157,22 @@ class Daemon:
         """Step and sleep until it is time to end."""
         while not self.signals.stop:
             self._woken.clear()
-            held_up = ""
+            failed = False
             try:
                 if self.signals.take_reload() and self.reloader:
                     self._reload(self.reloader)
                 now = time.monotonic()
                 self.step(now, time.time())
+                self._hold_up.note(self.pipeline.held_up_by, now, over=not self.pipeline.faults)
                 if self._once and self._nothing_left(now):
                     return
             except DeviceError as error:  # nothing was changed; the next step tries again
-                held_up = str(error)
-                log.warning("daemon.held_up", reason=held_up)
+                failed = True
+                self._hold_up.note(str(error), time.monotonic())
                 self._woken.clear()
-            self._pulse.step(time.monotonic(), held_up, self.refused_config)
+            self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
             # What holds the work up is not gone at once, though there is work that is due.
-            sleep = LONGEST_SLEEP if held_up else self._seconds_to_sleep(time.monotonic())
+            sleep = LONGEST_SLEEP if failed else self._seconds_to_sleep(time.monotonic())
             self._woken.wait(sleep)
 
     def step(self, now: float, wall: float) -> None:
@@ -182,7 +185,12 @@ class Daemon:
         Raises:
             DeviceError: the ledger cannot be used now; the next step goes on where this one ended.
         """
-        self.watcher.step(now)
+        self._leftovers.note(self.places.away)
+        if not self.pipeline.busy:
+            self._leftovers.remove(self.config, self.places, self._found_one)
+        # Without the outbox it is not known which names are taken there.
+        away = self.places.unusable("inbox") or self.places.unusable("outbox")
+        self.watcher.step(now, tell=not away)
         self._take_up(now)
         self.pipeline.step(now, wall)
         self._retention.step(now, wall)
@@ -208,13 +216,19 @@ class Daemon:
             self.pipeline.close()
         if self._parts.models:
             done = self._parts.models.end(deadline) and done
-        self.held_up = self._jobs_left() or self.pipeline.originals.waiting()
+        waiting = self._jobs_left() or self.pipeline.originals.waiting()
+        self.held_up = waiting or bool(self.places.trouble)
         self.ledger.close()
         tally = self.tally
         log.info(
             "daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done
         )
         return done
+
+    @property
+    def held_up_by(self) -> str:
+        """The fault of the machine that keeps new work from beginning now, or ""."""
+        return self._hold_up.reason
 
     @property
     def refused_config(self) -> str:
@@ -253,7 +267,7 @@ class Daemon:
                 self.pipeline.release(time.time())
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
             except DeviceError as error:
-                log.warning("daemon.held_up", reason=str(error))
+                self._hold_up.note(str(error), time.monotonic())
             self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
             self._pulse.step(time.monotonic())
             if self.pipeline.busy:
@@ -283,10 +297,14 @@ class Daemon:
             self._noted = self._parts.serving
 
     def _nothing_left(self, now: float) -> bool:
-        if not self.watcher.settled(now) or self.pipeline.busy:
+        if self.pipeline.busy:
+            return False
+        if self.places.trouble:  # this will not heal by itself
+            return True
+        if not self.watcher.settled(now):
             return False
         attempts = self.config.retry.attempts
-        if self.pipeline.faults >= attempts:  # this will not heal by itself
+        if self.pipeline.faults >= attempts:  # nor will this
             return True
         return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
@@ -298,5 +316,7 @@ class Daemon:
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
 
     def _seconds_to_sleep(self, now: float) -> float:
+        if self.places.trouble:  # files are due that are not told of, and moves
+            return LONGEST_SLEEP
         dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)
         return min(due for due in dues if due is not None)

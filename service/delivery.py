@@ -1,11 +1,12 @@
 """A colored photo put in a folder, and its sidecar beside it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from service import outbox
@@ -36,9 +37,22 @@ class Source:
     read: float
 
 
+class Target(NamedTuple):
+    """Where a photo goes.
+
+    Attributes:
+        folder: the outbox.
+        name: the photo's path in it.
+        check: raises where the folder is away; see `outbox.deliver`.
+    """
+
+    folder: Path
+    name: PurePosixPath
+    check: Callable[[], None] = lambda: None
+
+
 def deliver(
-    folder: Path,
-    name: PurePosixPath,
+    target: Target,
     photo: Scan,
     chroma: Any,
     painter: Painter,
@@ -48,8 +62,7 @@ def deliver(
     """Write a colored photo, then its sidecar; each whole or not at all.
 
     Args:
-        folder: the outbox.
-        name: the photo's path in it.
+        target: where it goes.
         photo: the scan.
         chroma: as the painter predicted it.
         painter: the colorizer.
@@ -73,14 +86,15 @@ def deliver(
         event=str(uuid4()),
         when=datetime.fromtimestamp(int(now), UTC),
     )
-    delivered = outbox.deliver(folder, name, partial(painter.paint, photo, chroma, origin))
+    write = partial(painter.paint, photo, chroma, origin)
+    delivered = outbox.deliver(target.folder, target.name, write, target.check)
     sidecar = describe(
         origin,
         delivered,
         source=source.path,
         snapshot=source.snapshot,
-        output=name,
+        output=target.name,
         read=datetime.fromtimestamp(source.read, UTC),
     )
-    deliver_sidecar(folder, sidecar)
+    deliver_sidecar(target.folder, sidecar, target.check)
     return delivered, origin

@@ -54,12 +54,18 @@ def sync_folder(folder: Path) -> None:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync_opened(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_opened(folder: int) -> None:
+    """Do the same for a folder that is open; for the error see `sync_folder`."""
+    try:
+        os.fsync(folder)
     except OSError as error:
         if error.errno not in _NO_SYNC_FOR_FOLDERS:
             raise
-    finally:
-        os.close(descriptor)
 
 
 def free_bytes(folders: Mapping[str, Path]) -> dict[str, int]:

@@ -7,6 +7,7 @@ import structlog
 from service.jobs import Job
 from service.ledger import Ledger
 from service.originals import Originals
+from service.places import Places
 from service.sections import Retry
 from worker.errors import DeviceError, ScanError
 from worker.memory import is_short
@@ -39,10 +40,10 @@ class Trouble:
 
     def begin(self, now: float, reason: str) -> float:
         """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
-        self.reason = reason
         if now >= self.until:
             self.until = now + self._retry.wait_after(self.faults)
             self.faults += 1
+            self.reason = reason
         return self.until - now
 
     def end(self) -> None:
@@ -66,14 +67,19 @@ class Faults:
     Args:
         retry: how often and when to try again.
         ledger: where the jobs are.
+        places: tells whether the folders are there, and have room.
         originals: moves what is rejected.
         tally: counts it.
     """
 
-    def __init__(self, retry: Retry, ledger: Ledger, originals: Originals, tally: Tally) -> None:
+    def __init__(
+        self, retry: Retry, ledger: Ledger, places: Places, originals: Originals, tally: Tally
+    ) -> None:
         """Nothing went wrong yet."""
         self._retry = retry
         self._ledger = ledger
+        self._places = places
+        self._was_away = False
         self._originals = originals
         self._tally = tally
         self.trouble = Trouble(retry)
@@ -110,17 +116,26 @@ class Faults:
             else:
                 self._ledger.again(job.id, repr(error), wall + self._retry.wait_after(0))
 
-    def hold_up(self, now: float, wall: float) -> bool:
-        """Tell whether everything waits now; no longer, once `photochrom retry` made it due.
+    def hold_up(self, now: float, wall: float) -> str:
+        """Say why no new work may begin now, or nothing.
+
+        When the folders are as they should be again, all that waited is due at once. So it is when
+        `photochrom retry` made it due.
 
         Raises:
-            DeviceError: the ledger cannot be read now.
+            DeviceError: the ledger cannot be used now, or a folder not be marked.
         """
+        away = self._places.look()
+        if self._was_away and not away:
+            self._ledger.hasten(wall)
+            self._originals.hasten(now)
+            self.trouble.end()
+        self._was_away = bool(away)
         if now < self.trouble.until and not self._ledger.waiting(
             wall, limit=1, longest_wait=self._retry.longest_wait
         ):
             self.trouble.until = now  # the count of faults stays: it may not have been mended
-        return now < self.trouble.until
+        return away or (self.trouble.reason if now < self.trouble.until else "")
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued or started job up; arguments as for `settle`.

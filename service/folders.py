@@ -3,7 +3,7 @@
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from service.disk import make_folder
@@ -11,18 +11,23 @@ from service.mounts import file_system_type, is_network_file_system
 from worker.errors import DeviceError
 
 
-def check_folders(folders: Mapping[str, Path]) -> list[tuple[str, str]]:
+def check_folders(
+    folders: Mapping[str, Path], let_off: Container[Path] = ()
+) -> list[tuple[str, str]]:
     """Try the folders of a configuration; none is made, and nothing stays in them.
 
     Args:
         folders: by their key in config.yaml (`Config.folders`); without an "originals.folder" the
             inbox is only read.
+        let_off: folders that need not be usable now.
 
     Returns:
         Key and plain words of everything wrong.
     """
     problems = _overlaps(folders)
     for key, folder in folders.items():
+        if folder in let_off:
+            continue
         only_read = key == "inbox" and "originals.folder" not in folders
         trouble = _trouble(folder, write=not only_read)
         if trouble:

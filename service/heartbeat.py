@@ -8,15 +8,20 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from service.health import Level
 from service.jobs import Job, JobStatus
+from service.printable import printable
 
 HEARTBEAT_FILE = "heartbeat.json"
 _PART = ".part"  # ending of the name under which a file is written; one writer has each
+
+
+# Names in it are written out where they are not UTF-8, or a terminal would obey them.
+Shown = Annotated[str, AfterValidator(printable)]
 
 
 class InWork(BaseModel):
@@ -25,15 +30,14 @@ class InWork(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     job: int
-    path: str
+    path: Shown
     seconds: float
 
     @classmethod
     def of(cls, job: Job, wall: float) -> Self:
-        """Tell of a started job; what is not UTF-8 in its path is written out."""
-        path = str(job.path).encode("utf-8", "backslashreplace").decode()
+        """Tell of a started job."""
         since = wall if job.started_at is None else job.started_at
-        return cls(job=job.id, path=path, seconds=round(max(0.0, wall - since), 1))
+        return cls(job=job.id, path=str(job.path), seconds=round(max(0.0, wall - since), 1))
 
 
 class Heartbeat(BaseModel):
@@ -69,7 +73,7 @@ class Heartbeat(BaseModel):
     pid: int
     started: float
     health: Level
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Shown, ...] = ()
     model: str
     batch_size: int
     jobs: dict[JobStatus, int] | None = None
@@ -84,7 +88,7 @@ class Heartbeat(BaseModel):
     rejected: int = 0
     megapixels: float = 0.0
     device_memory: int | None = None
-    refused_config: str = ""
+    refused_config: Shown = ""
 
     @property
     def line(self) -> str:

@@ -19,7 +19,6 @@ from service.disk import (
     ReplacedError,
     fitting_name,
     is_copy,
-    make_folder,
     part_path,
     rename_without_overwriting,
     renamed_at_once,
@@ -27,6 +26,7 @@ from service.disk import (
     unlink_unless_replaced,
     write_text,
 )
+from service.printable import printable
 from service.stability import Snapshot
 from worker.kinds import KIND_OF_SUFFIX
 
@@ -123,7 +123,6 @@ def archive(path: Path, inbox: Path, originals: Path, expected: Snapshot | None 
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
-    make_folder(originals)
     with (
         held(inbox, inside.parent) as home,
         held(originals, inside.parent, make=True) as folder,
@@ -162,7 +161,6 @@ def reject(
     with held(inbox, inside.parent) as home:
         source = home / inside.name
         identity = source.lstat()
-        make_folder(rejected)
         with held(rejected, inside.parent, make=True) as folder:
             for target in numbered_names(folder / inside.name, REASON_SUFFIX):
                 taken = os.path.lexists(target)
@@ -170,7 +168,7 @@ def reject(
                 if is_another and not is_copy(source, target):
                     continue
                 note = target.with_name(target.name + REASON_SUFFIX)
-                write_text(note, f"{reason}\n")
+                write_text(note, f"{printable(reason)}\n")
                 try:
                     _move(source, target, expected)
                 except FileExistsError:

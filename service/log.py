@@ -2,12 +2,15 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from pathlib import PurePath
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.typing import Processor, WrappedLogger
+from structlog.typing import ExcInfo, Processor, WrappedLogger
+
+from service.printable import printable
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
@@ -29,15 +32,15 @@ def set_up_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if log_format == "console" or (log_format == "auto" and stream.isatty()):
-        plain = structlog.dev.plain_traceback
         renderer: Processor = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=plain
+            colors=stream.isatty(), exception_formatter=_traceback
         )
+        processors.append(_shown)
     else:
         processors.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[*processors, _printable, renderer],
+        processors=[*processors, _as_text, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
@@ -60,7 +63,23 @@ class _LibraryHandler(logging.Handler):
             self.handleError(record)
 
 
-def _printable(
+def _shown(
+    _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Write out what a terminal would obey: no name paints it, or fakes a line of this log."""
+    for key, value in event.items():
+        if not isinstance(value, bool | int | float | None) and key != "exc_info":
+            event[key] = printable(str(value))
+    return event
+
+
+def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback, indented: what it quotes cannot be taken for lines of this log."""
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    stream.write("".join(f"\n  {printable(line)}" for line in text.split("\n")))
+
+
+def _as_text(
     _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     r"""Turn paths into text, and bytes in them that are not UTF-8 into `\udcff` and the like."""

@@ -20,6 +20,7 @@ from service.config import Config
 from service.disk import ReplacedError
 from service.jobs import Job
 from service.naming import fits, misfit
+from service.places import Places
 from service.stability import Snapshot
 from worker.errors import ScanError
 
@@ -40,6 +41,7 @@ class Originals:
 
     Args:
         config: the folders, and how long to wait after a fault.
+        places: tells whether the folders are there.
         moved: told of each path that left the inbox, or may have meanwhile.
         note: told, by number of their jobs, where originals lie now in the originals' folder; may
             raise DeviceError, and is told again then.
@@ -48,11 +50,13 @@ class Originals:
     def __init__(
         self,
         config: Config,
+        places: Places,
         moved: Callable[[Path], None],
         note: Callable[[Sequence[tuple[int, PurePosixPath]]], None],
     ) -> None:
         """Nothing waits to be moved."""
         self._config = config
+        self._places = places
         self._moved = moved
         self._note = note
         self._waiting: list[_Move] = []
@@ -101,17 +105,26 @@ class Originals:
         """
         self._moved(self._config.inbox / job.path)
 
+    def hasten(self, now: float) -> None:
+        """Have all that waits moved at the next step: what hindered it is mended."""
+        self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
+
     def step(self, now: float) -> None:
-        """Move what is due, and have it noted.
+        """Move what is due, and have it noted; nothing while a folder is away.
 
         Raises:
             DeviceError: where originals lie cannot be noted now; the next step tries again.
         """
         for move in [move for move in self._waiting if now >= move.due]:
+            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+                break
             self._waiting.remove(move)
             job, path = move.job, self._config.inbox / move.job.path
             if not still_there(path, job.snapshot):  # it was taken away, or is another by now
-                self.look_anew(job)
+                if self._places.unusable("inbox"):
+                    self._waiting.append(move)
+                else:
+                    self.look_anew(job)
                 continue
             try:
                 target = move.move(path)

@@ -12,7 +12,6 @@ from service.disk import (
     PART_PREFIX,
     PART_SUFFIX,
     fitting_name,
-    make_folder,
     part_path,
     sync_folder,
 )
@@ -32,11 +31,13 @@ class Delivered(NamedTuple, Generic[T]):
     Attributes:
         path: the file.
         sha256: of what lies on the disk, hexadecimal.
+        size: of what was written, in bytes.
         result: what the function returned that wrote it.
     """
 
     path: Path
     sha256: str
+    size: int
     result: T
 
 
@@ -72,15 +73,22 @@ def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
     return name.with_name(fitting_name(name.stem, f".{digest[:8]}{name.suffix}"))
 
 
-def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -> Delivered[T]:
+def deliver(
+    outbox: Path,
+    name: PurePosixPath,
+    write: Callable[[BinaryIO], T],
+    check: Callable[[], None] = lambda: None,
+) -> Delivered[T]:
     """Put a photo in the outbox in one step, and make it survive a power cut.
 
     What bore the name before stays until the new photo is complete.
 
     Args:
-        outbox: the outbox's folder.
+        outbox: the outbox's folder, which exists.
         name: path in it; missing sub-folders are made.
         write: is called once with the open file, empty and also readable, and writes the photo.
+        check: raises where the outbox is away; called just before anything is made there, and just
+            before the photo gets its name.
 
     Returns:
         The delivered file, with its digest as read back from the disk, and what `write` returned.
@@ -91,10 +99,10 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
             than the disk takes.
         OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
     """
-    make_folder(outbox)
+    check()
     try:
         with held(outbox, name.parent, make=True) as folder:
-            digest, result = _put(folder / name.name, write)
+            digest, size, result = _put(folder / name.name, write, check)
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
             raise ScanError(
@@ -103,24 +111,28 @@ def deliver(outbox: Path, name: PurePosixPath, write: Callable[[BinaryIO], T]) -
                 " `photochrom retry`"
             ) from error
         raise
-    return Delivered(outbox / name, digest, result)
+    return Delivered(outbox / name, digest, size, result)
 
 
-def _put(target: Path, write: Callable[[BinaryIO], T]) -> tuple[str, T]:
-    """Write a file in one step; return its digest, as read back, and what `write` returned."""
+def _put(
+    target: Path, write: Callable[[BinaryIO], T], check: Callable[[], None]
+) -> tuple[str, int, T]:
+    """Write a file in one step; return its digest as read back, size, and what `write` gave."""
     part = part_path(target.parent)
     try:
         with part.open("x+b") as file:
             result = write(file)
             file.flush()
             os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
         digest = _digest_on_disk(part)
+        check()
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
     except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
         part.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
-    return digest, result
+    return digest, size, result
 
 
 def _digest_on_disk(path: Path) -> str:
@@ -134,10 +146,14 @@ def _digest_on_disk(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sweep(folder: Path) -> int:
+def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
     """Remove the unfinished files a crash left in a folder and its sub-folders.
 
-    Call it before any work starts: the unfinished file of a running delivery looks the same.
+    Call it while no work is in hand: the unfinished file of a running delivery looks the same.
+
+    Args:
+        folder: may be missing.
+        report: called for each folder that was looked through.
 
     Returns:
         How many were removed.
@@ -151,4 +167,5 @@ def sweep(folder: Path) -> int:
             if name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX):
                 Path(parent, name).unlink(missing_ok=True)
                 removed += 1
+        report()
     return removed

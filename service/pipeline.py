@@ -4,7 +4,8 @@ Each `step`, without waiting for any of the threads that do the work:
 1. take the results of writers: finish the job, then archive the original
 2. take the results of the device: hand each photo and its chroma to a writer
 3. take the results of readers: a scan is ready for the device, or its job is rejected or waits
-4. claim jobs and hand them to readers, as far as memory allows
+4. claim jobs and hand them to readers, as far as memory allows; none while a folder is away, a
+   disk is nearly full, or a fault of the machine is waited for
 5. when a batch is full or has waited long enough, hand it to the device
 """
 
@@ -13,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,14 +22,15 @@ import structlog
 
 from service.colorist import Colorist
 from service.config import Config
-from service.delivery import Source, deliver
-from service.faults import Changed, Faults, Tally
+from service.delivery import Source, Target, deliver
+from service.faults import Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
 from service.naming import well_named
-from service.originals import Originals, open_scan, still_there
+from service.originals import Originals
 from service.outbox import Delivered
-from worker import scan
+from service.places import Places
+from service.reading import read_scan
 from worker.provenance import Origin, Record
 from worker.scan import Scan, predict_scans
 
@@ -72,6 +75,8 @@ class Pipeline:
     Attributes:
         colorist: the generator that colors the next batch.
         batch_done: told of each batch, in photos and the device's seconds, from its thread.
+        held_up_by: why no new work begins, or "".
+        places: the folders.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class Pipeline:
         self._moved_at = 0.0
         self.tally = tally or Tally()
         self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
-        self.originals = Originals(config, moved, ledger.moved)
-        self._faults = Faults(config.retry, ledger, self.originals, self.tally)
+        self.held_up_by = ""
+        self.places = Places(config.folders, config.limits.free_space)
+        self.originals = Originals(config, self.places, moved, ledger.moved)
+        self._faults = Faults(config.retry, ledger, self.places, self.originals, self.tally)
 
     @property
     def busy(self) -> bool:
@@ -153,8 +160,9 @@ class Pipeline:
         self._collect_written(now, wall)
         self._collect_colored(now, wall)
         self._collect_read(now, wall)
+        self.held_up_by = self._faults.hold_up(now, wall)
         self.originals.step(now)
-        if claim and not self._faults.hold_up(now, wall):
+        if claim and not self.held_up_by:
             self._claim(wall)
         self._start_reading()
         self._start_coloring(now)
@@ -188,7 +196,9 @@ class Pipeline:
 
     def _claim(self, wall: float) -> None:
         batch = self.colorist.batch_size
-        room = min(batch, BATCHES_IN_MEMORY * batch - self._in_flight)
+        # After a fault of the machine one photo goes first, to see whether it works again.
+        most = 1 if self._faults.trouble.faults else BATCHES_IN_MEMORY * batch
+        room = min(batch, most - self._in_flight)
         if not self._claimed and room > 0:
             longest = self._config.retry.longest_wait
             self._claimed.extend(
@@ -203,7 +213,7 @@ class Pipeline:
         ):
             job = well_named(self._claimed[0], self._config, self._ledger)
             self._claimed.popleft()
-            future = self._readers.submit(self._read, job)
+            future = self._readers.submit(read_scan, job, self._config, self.places)
             self._reading[future] = job
             future.add_done_callback(lambda _future: self._wake())
 
@@ -212,18 +222,6 @@ class Pipeline:
         coloring = [photo for batch in self._coloring for _job, photo in batch.photos]
         writing = [writing.photo for writing in self._writing.values()]
         return sum(photo.size for photo in (*ready, *coloring, *writing))
-
-    def _read(self, job: Job) -> Scan:
-        try:
-            file, looks = open_scan(job, self._config)
-        except FileNotFoundError as error:
-            raise Changed from error
-        with file:
-            path = Path(str(file.name))
-            photo = scan.read(path, self._config.read_settings, file)
-            if not still_there(path, looks):
-                raise Changed
-        return photo
 
     def _collect_read(self, now: float, wall: float) -> None:
         for future in [future for future in self._reading if future.done()]:
@@ -278,9 +276,9 @@ class Pipeline:
         self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
     ) -> None:
         source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
-        future = self._writers.submit(
-            deliver, self._config.outbox, job.output, photo, chroma, colorist, source, wall
-        )
+        check = partial(self.places.check, "outbox")
+        target = Target(self._config.outbox, job.output, check)
+        future = self._writers.submit(deliver, target, photo, chroma, colorist, source, wall)
         self._writing[future] = _Writing(job, photo, colorist.model)
         future.add_done_callback(lambda _future: self._wake())
 

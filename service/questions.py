@@ -40,9 +40,10 @@ class Questions:
         sql = f"SELECT * FROM jobs {index} WHERE status = 'queued' ORDER BY queued_at, id LIMIT 1"  # noqa: S608
         return next(iter(self._all(sql)), None)
 
-    def any_due(self, now: float) -> bool:
-        """Tell whether a queued job may be claimed."""
-        return self._one("status = 'queued' AND not_before <= ?", now) is not None
+    def any_due(self, now: float, *, longest_wait: float = math.inf) -> bool:
+        """Tell whether a queued job may be claimed; for the arguments see `Ledger.claim`."""
+        where = f"status = 'queued' AND NOT {WAITS}"
+        return self._one(where, now, now + longest_wait) is not None
 
     def recent_failures(self, limit: int) -> list[Job]:
         """List the last jobs that failed, newest first."""

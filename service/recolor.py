@@ -15,6 +15,7 @@ from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import owner_of
 from service.naming import fits, misfit
+from service.printable import printable
 from worker.errors import DeviceError
 from worker.promotions import BUILT_IN, read_promotions, standing
 
@@ -84,7 +85,7 @@ def print_recoloring(found: Recoloring, console: Console, *, dry_run: bool) -> N
     """Tell a person what was, or with `dry_run` would be, queued, and what was skipped."""
     lines = [f"{'would be queued' if dry_run else 'queued'}: {found.queued}"]
     lines += [f"skipped: {count}, {reason}" for reason, count in sorted(found.skipped.items())]
-    console.print(*lines, sep="\n", highlight=False, markup=False)
+    console.print(*map(printable, lines), sep="\n", highlight=False, markup=False)
 
 
 def inside_inbox(folder: Path, config: Config) -> PurePosixPath:

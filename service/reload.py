@@ -8,10 +8,10 @@ import structlog
 
 from service.colorist import Colorist
 from service.config import Config, ConfigError, check_config
-from service.folders import make_folders
 from service.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
+from service.places import make_new_folders
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()
@@ -94,11 +94,11 @@ class Reloader:
         log.info("config.reloaded", file=self._path, changed=changed_keys(old, new))
 
     def _read(self, now: Parts) -> Parts:
-        config = check_config(self._path)
+        config = check_config(self._path, for_run=True)
         if config.state != now.config.state:
             text = f"cannot change while photochrom runs ({now.config.state}); restart it"
             raise ConfigError([f"{self._path}: state: {text}"])
-        make_folders(config.folders.values())
+        make_new_folders(config.folders)
         colorist, serving = now.colorist, now.serving
         # With credentials, it also tries to sign: the certificate may be another one by now.
         if _made_from(config) != _made_from(now.config) or config.credential_settings:

@@ -20,8 +20,9 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.originals import by_size, find_rejected
+from service.places import Places
+from service.printable import printable
 from service.recolor import refuse_an_older_daemon
-from worker.errors import DeviceError
 
 
 class Answer(NamedTuple):
@@ -61,10 +62,9 @@ def retry(
         An answer for each job, those that wait last.
 
     Raises:
-        DeviceError: the inbox is not there, or the ledger cannot be used now.
+        DeviceError: a folder is away, or the ledger cannot be used now.
     """
-    if not config.inbox.is_dir():  # it may be a share that is away: nothing is made in its place
-        raise DeviceError(f"the inbox {config.inbox} is not there; make or mount it first")
+    Places(config.folders).check("inbox", "rejected")  # nothing is made in the place of a share
     listing = cache(by_size)
     with _opened(config) as ledger:
         if ledger is None:
@@ -110,8 +110,8 @@ def print_answers(answers: Sequence[Answer], console: Console, *, dry_run: bool 
     for answer in answers:
         name = f"job {answer.job}" + ("" if answer.path is None else f", {answer.path}")
         would = "would be " if dry_run and answer.done else ""
-        printable = f"{name}: {would}{answer.words}".encode("utf-8", "backslashreplace").decode()
-        console.print(printable, highlight=False, markup=False, soft_wrap=True)
+        line = printable(f"{name}: {would}{answer.words}")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not answers:
         console.print("nothing to try again")
 

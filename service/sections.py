@@ -139,10 +139,13 @@ class Credentials(Section):
 
 
 class Limits(Section):
-    """What a scan may be."""
+    """What a scan may be, and what stays free on the disks."""
 
     megapixels: Annotated[float, Field(gt=0, description="a number of megapixels above 0")] = (
         ReadSettings.megapixels
+    )
+    free_space: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
+        default="auto", description="auto or a number of gigabytes, 0 or more"
     )
 
 

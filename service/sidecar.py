@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -164,9 +165,6 @@ def describe(
         snapshot: how the scan looked when it was read.
         output: the photo's path in the outbox.
         read: when work on the scan began; UTC.
-
-    Raises:
-        OSError: the photo cannot be looked at.
     """
     record = delivered.result
     return Sidecar(
@@ -181,7 +179,7 @@ def describe(
         output=Output(
             **_path(output),
             sha256=delivered.sha256,
-            size=delivered.path.stat().st_size,
+            size=delivered.size,
             kind=record.kind,
         ),
         pages=tuple(Page(**asdict(page)) for page in record.pages),
@@ -195,23 +193,35 @@ def describe(
     )
 
 
-def deliver_sidecar(folder: Path, sidecar: Sidecar) -> Path:
-    """Put a sidecar beside its photo in the outbox, in one step.
+def deliver_sidecar(
+    folder: Path, sidecar: Sidecar, check: Callable[[], None] = lambda: None
+) -> Path:
+    """Put a sidecar beside its photo in the outbox, in one step; `check` as for `outbox.deliver`.
 
     Raises:
         OSError: the disk is full, cannot be written or read, or failed.
     """
     text = sealed(sidecar)
     name = sidecar_name(sidecar.output.name)
-    return outbox.deliver(folder, name, lambda file: file.write(text)).path
+    return outbox.deliver(folder, name, lambda file: file.write(text), check).path
 
 
 def sealed(sidecar: Sidecar) -> bytes:
     """Write a sidecar out, with the digest of its own text in it."""
     blank = sidecar.model_copy(update={"own_sha256": ZEROS})
-    text = blank.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+    text = _shown(blank.model_dump_json(by_alias=True, indent=2)).encode() + b"\n"
     at = text.rindex(ZEROS.encode())  # its own is the last of the fields
     return text[:at] + hashlib.sha256(text).hexdigest().encode() + text[at + len(ZEROS) :]
+
+
+def _shown(text: str) -> str:
+    r"""Write JSON's `\u001b` for what a terminal would obey; to readers of JSON it is the same."""
+    return "".join(
+        one
+        if one.isprintable() or one == "\n"
+        else re.sub("(....)", r"\\u\1", one.encode("utf-16-be").hex())
+        for one in text
+    )
 
 
 def read_sidecar(path: Path) -> Sidecar:

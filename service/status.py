@@ -124,7 +124,7 @@ def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any
             "finished_today": ledger.finished_since(_midnight(now)),
             "finished_last_24h": ledger.finished_since(now - DAY),
             "oldest_waiting": oldest and _utc(oldest.queued_at),
-            "waiting_for": (oldest and oldest.waits and oldest.reason) or None,
+            "waiting_for": (oldest and oldest.reason) or None,
             "rejected": [
                 {
                     "job": job.id,

@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from service.printable import printable
+
 IN_WORK_SHOWN = 5
 SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -34,13 +36,6 @@ def print_status(status: dict[str, Any], console: Console) -> None:
             _line(console, f"\n{title}")
             for line in lines:
                 _inner_line(console, line)
-
-
-def printable(text: str) -> str:
-    """Write out what a terminal would not show as it is: control characters, no UTF-8."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
 
 
 def in_words(seconds: float) -> str:
@@ -140,7 +135,7 @@ def _size(size: float) -> str:
 
 def _line(console: Console, text: str, color: str = "") -> None:
     """Print a line as it is: brackets in it are no markup."""
-    console.print(Text(text, style=color), highlight=False)
+    console.print(Text(printable(text, keep="\n"), style=color), highlight=False)
 
 
 def _inner_line(console: Console, text: str) -> None:

@@ -20,6 +20,8 @@ from service.fixity import Finding, as_text, at_rest, check_photo
 from service.inbox import LITTER
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.places import Places
+from service.printable import printable
 from service.progress import Report
 from service.sidecar import SUFFIX, sidecar_name
 from worker.errors import DeviceError
@@ -106,7 +108,7 @@ def print_verification(found: Verification, console: Console) -> None:
     if found.queued or found.not_queued:
         lines.append(f"queued to be colored again: {found.queued}")
     lines += [f"not queued: {count}, {reason}" for reason, count in found.not_queued.items()]
-    console.print(*lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _in_work(job: Job) -> bool:
@@ -115,12 +117,11 @@ def _in_work(job: Job) -> bool:
 
 def _refuse_missing_folders(photos: Sequence[Job], config: Config) -> None:
     """Raise where a share is not mounted: not all photos are lost then, nor to be made again."""
-    folders = [config.outbox] if photos else []
+    keys = ["outbox"] if photos else []
     if any(job.original for job in photos):
-        folders.append(config.originals.folder)
-    for folder in folders:
-        if not folder.is_dir():
-            raise DeviceError(f"the folder {folder} is not there; is a share not mounted?")
+        keys.append("originals.folder")
+    folders = {**config.folders, "originals.folder": config.originals.folder}
+    Places(folders).check(*keys, to_write=False)
 
 
 def _checks(photos: Sequence[Job], config: Config) -> Iterator[tuple[Job, list[Finding], bool]]:

@@ -87,8 +87,12 @@ class Watcher:
         self._rescan_at = self.rescanned_at = self.rescan_moved_at = now
         self._supervisor.keep(now)
 
-    def step(self, now: float) -> None:
+    def step(self, now: float, *, tell: bool = True) -> None:
         """Do what is to do now.
+
+        Args:
+            now: seconds.
+            tell: False to only look; what is stable is told of by a later step.
 
         Raises:
             Exception: whatever `on_stable` raises.
@@ -102,7 +106,8 @@ class Watcher:
             self._go_on(self._walk, now)
         for path in self._hints.take(MOST_LOOKED_AT_IN_A_STEP):
             self._follow(path, now)
-        self._tell(now)
+        if tell:
+            self._tell(now)
 
     def next_due(self, now: float) -> float:
         """Seconds until a step is useful though nothing wakes the daemon; 0 when it is now."""

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from service.config import Config
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.places import MARKER
 from service.sidecar import SidecarError, read_sidecar, sidecar_name
 from service.verify import verify
 from tests.folders import files, tells_of_its_photo
@@ -39,11 +40,11 @@ def collection(folder: Path) -> dict[str, str]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Take the SHA-256 of each file, hidden ones too."""
+    """Take the SHA-256 of each file, hidden ones too, but not of the folder's marker."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path != folder / MARKER
     }
 
 

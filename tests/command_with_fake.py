@@ -1,8 +1,11 @@
 """The command `photochrom` with a fake device: `python -m tests.command_with_fake run` and so on.
 
-All is real but the generator, so that TensorFlow need not be loaded.
+All is real but the generator, so that TensorFlow need not be loaded. With GATE=device or GATE=paint
+in its environment, photos wait there until it gets SIGUSR1, and few are in hand at once.
 """
 
+import os
+import signal
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +19,13 @@ MODEL = "fake"
 
 def load_fake(_settings: Config) -> tuple[Any, Any, Any]:
     """Stand for what loads the generator."""
-    return FakeLoader(MODEL), FakeColorist(batch_size=4, model=MODEL), Serving(MODEL)
+    gate = os.environ.get("GATE")
+    colorist = FakeColorist(batch_size=1 if gate else 4, model=MODEL)
+    if gate:
+        closed = {"device": colorist.device_gate, "paint": colorist.gate}[gate]
+        closed.clear()
+        signal.signal(signal.SIGUSR1, lambda *_: closed.set())
+    return FakeLoader(MODEL), colorist, Serving(MODEL)
 
 
 if __name__ == "__main__":

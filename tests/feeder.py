@@ -168,8 +168,10 @@ class Feeder:
 
 
 def left(inbox: Path) -> int:
-    """Count the files in an inbox."""
-    return sum(len(names) for _parent, _folders, names in os.walk(inbox))
+    """Count the photos in an inbox."""
+    return sum(
+        name.endswith(SUFFIXES) for _parent, _folders, names in os.walk(inbox) for name in names
+    )
 
 
 def _scan(name: str, content: bytes) -> Scan:

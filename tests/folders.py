@@ -3,11 +3,12 @@
 import hashlib
 from pathlib import Path
 
+from service.places import MARKER
 from service.sidecar import SUFFIX, SidecarError, read_sidecar
 
 
 def files(folder: Path) -> list[str]:
-    """List all files of a folder and its sub-folders, hidden ones too.
+    """List all files of a folder and its sub-folders, hidden ones too, but not the folder's marker.
 
     A sidecar is left out that is whole and tells of the very photo it lies beside; so one that is
     listed is wrong.
@@ -15,7 +16,7 @@ def files(folder: Path) -> list[str]:
     return sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and not tells_of_its_photo(path)
+        if path.is_file() and path != folder / MARKER and not tells_of_its_photo(path)
     )
 
 

@@ -62,10 +62,10 @@ class Namespace:
 
     def unmount(self, folder: Path) -> None:
         """Take away what is mounted on a folder, as soon as nobody is just looking into it."""
-        wait_until(lambda: not self._busy(folder))
-
-    def _busy(self, folder: Path) -> bool:
-        return subprocess.run([*self.prefix, "umount", folder], capture_output=True).returncode != 0  # noqa: PLW1510
+        command = [*self.prefix, "umount", folder]
+        wait_until(
+            lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0
+        )
 
 
 @cache

@@ -94,6 +94,7 @@ TOP_LEVEL = {
 }
 STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.pipeline",
+    "service.reading",
     "service.daemon",
     "service.intake",
     "service.watcher",
@@ -121,6 +122,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.model_watch",
     "service.pipeline",
     "service.pulse",
+    "service.reading",
     "service.retention",
     "service.reload",
     "service.serving",

@@ -40,7 +40,7 @@ from tests.daemon_with_fake import Lives, Point, config_of, may_trace
 LANES = 2  # lives at a time
 ALL = os.environ.get("PHOTOCHROM_KILL_POINTS") == "all"
 NEW = "builtin"  # the version that colors again; `recolor` leaves its photos alone
-ENOUGH = 6  # points of each system call, without ALL
+ENOUGH = 5  # points of each system call, without ALL
 SYSTEM_CALLS = ("pwrite64", "fdatasync", "fsync", "write", "rename", "renameat2", "unlink")
 OF_COMMANDS = {"recolor": ["recolor"], "retry": ["held"], "forget": ["forget"]}
 OF_COLORING = ["recover", "serve", "claim", "finish"]

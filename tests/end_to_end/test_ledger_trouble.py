@@ -149,7 +149,8 @@ needs_mounts = pytest.mark.skipif(not can_mount(), reason="no namespaces may be 
 
 @needs_mounts
 def test_a_full_disk_under_the_ledger_is_waited_for(home: Home) -> None:
-    """It is said in SQLite's words; when there is room again, every photo comes out once."""
+    """It is said in SQLite's words, where no room is kept free; then every photo comes out once."""
+    (home.folder / "config.yaml").write_text(f"{HASTY}limits: {{free_space: 0}}\n")
     state = home.folder / "state"
     state.mkdir()
     with Namespace() as namespace:

@@ -1,16 +1,21 @@
 """Disks that fill up, shares that vanish: the real daemon waits, says so, and goes on by itself.
 
-Each in a mount namespace, with a fake device.
+Each in a mount namespace, with a fake device. What fails is next tried after ten minutes, so only a
+daemon that notices by itself that all is well again passes.
 """
 
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.config import load_config
+from service.pipeline import BATCHES_IN_MEMORY
+from service.places import MARKER
+from service.status import read_status
 from tests.accounts import PHOTOS, collection, wrong_in_the_end
 from tests.end_to_end.command import Command, Home
 from tests.namespaces import WITH_FAKE, Namespace, can_mount
@@ -20,28 +25,93 @@ pytestmark = [
     pytest.mark.skipif(not can_mount(), reason="no namespaces may be made here"),
 ]
 
-HASTY = """
+PATIENT = """
 watch: {settle: 0.1, rescan: 1.0}
 batch: {longest_wait: 0.1}
-retry: {first_wait: 0.2, longest_wait: 0.4}
+retry: {first_wait: 600, longest_wait: 600}
 """
+HELD_UP = {"daemon.held_up", "daemon.goes_on"}
+
+
+class Archive(Home):
+    """A home whose folders may be shares."""
+
+    def __init__(self, folder: Path, namespace: Namespace, config: str = PATIENT) -> None:
+        """Make its folders, and a disk beside it for what is to be shared."""
+        super().__init__(folder, config)
+        self.namespace = namespace
+        for each in (self.outbox, self.originals, self.rejected):
+            each.mkdir()
+        self.disk = folder / "disk"
+        self.disk.mkdir()
+        namespace.mount(self.disk)
+
+    def share(self, folder: Path) -> None:
+        """Have a folder of the disk mounted on one of the home's, as often as it was unmounted."""
+        inside = self.disk / folder.name
+        self.namespace.see(inside).mkdir(exist_ok=True)
+        self.namespace.bind(inside, folder)
+
+    def run(self, gate: str = "") -> Command:
+        """Start a daemon, with photos waiting at a gate of the fake device, if one is named."""
+        prefix = (*self.namespace.prefix, "env", f"GATE={gate}")
+        return self.start("run", prefix=prefix, program=WITH_FAKE)
+
+    def see(self, folder: Path) -> Path:
+        """Return the path by which this process sees a folder as the daemon does."""
+        return self.namespace.see(folder)
+
+    def shared_collection(self) -> dict[str, str]:
+        """Put photos into the inbox where that is a share; return their digests by name."""
+        made = self.folder / "scans"
+        scans = collection(made)
+        self.namespace.run("cp", "--archive", f"{made}/.", self.inbox)
+        return scans
+
+    def wrong(self, scans: dict[str, str]) -> list[str]:
+        """Say what is not as if nothing had ever happened."""
+        return wrong_in_the_end(load_config(self.see(self.folder / "config.yaml")), scans)
+
+    def photos(self) -> dict[str, int]:
+        """Count the photos by how far they are."""
+        return {status: count for status, count in self.status()["jobs"].items() if count}
+
+    def status(self) -> dict[str, Any]:
+        """Return what `photochrom status` says."""
+        return read_status(load_config(self.folder / "config.yaml"))
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    """Make a namespace."""
-    with Namespace() as made:
-        yield made
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    """Make one in a namespace of its own."""
+    with Namespace() as namespace:
+        yield Archive(tmp_path, namespace)
 
 
-def run(home: Home, namespace: Namespace) -> Command:
-    """Start a daemon in a namespace."""
-    return home.start("run", prefix=namespace.prefix, program=WITH_FAKE)
+def in_hand(archive: Archive, daemon: Command) -> None:
+    """Return when as many photos are in work as may be, and the others wait."""
+    daemon.wait_for("photo.queued", times=PHOTOS + 1)
+    daemon.wait_until(lambda: archive.photos().get("started") == BATCHES_IN_MEMORY)
 
 
-def wrong(home: Home, namespace: Namespace, scans: dict[str, str]) -> list[str]:
-    """Say what is not as if nothing had ever happened, as the namespace sees it."""
-    return wrong_in_the_end(load_config(namespace.see(home.folder / "config.yaml")), scans)
+def end(daemon: Command) -> list[str]:
+    """Have all photos finished and the daemon stopped; return why it had been held up."""
+    daemon.wait_for("photo.moved", times=PHOTOS + 1)
+    daemon.signal(signal.SIGTERM)
+
+    assert 0 == daemon.exit_code()
+    assert PHOTOS == len(daemon.events("photo.delivered"))
+    events = [entry["event"] for entry in daemon.events()]
+    assert "daemon.goes_on" == [one for one in events if one in HELD_UP][-1]
+    return [entry["reason"] for entry in daemon.events("daemon.held_up")]
+
+
+def away(key: str, folder: Path) -> str:
+    """Say what is said of a folder whose share is not mounted."""
+    return (
+        f"{key}: {folder} is not what it was: it is on another disk and has no file .photochrom;"
+        " mount it, or if this is the right folder, make that file in it"
+    )
 
 
 def fill_up(folder: Path) -> Path:
@@ -53,23 +123,155 @@ def fill_up(folder: Path) -> Path:
     return filler
 
 
-def test_a_disk_that_fills_up_holds_photos_up_until_it_is_freed(
-    tmp_path: Path, namespace: Namespace
-) -> None:
-    """The log has the system's words; then each photo comes out once."""
-    home = Home(tmp_path, HASTY)
-    home.outbox.mkdir()
-    namespace.mount(home.outbox, megabytes=8)
-    filler = fill_up(namespace.see(home.outbox))
-    scans = collection(home.inbox)
-    with run(home, namespace) as daemon:
-        daemon.wait_for("photo.waits")
+def test_nothing_is_begun_on_a_disk_that_is_nearly_full(archive: Archive) -> None:
+    """Until there is room again: `limits.free_space`, here 1 % of 8 MB."""
+    archive.namespace.mount(archive.outbox, megabytes=8)
+    outbox = archive.see(archive.outbox)
+    with archive.run() as daemon:
+        daemon.wait_until((outbox / MARKER).exists)
+        filler = fill_up(outbox)
+        daemon.wait_for("daemon.held_up")
+        scans = collection(archive.inbox)
+        daemon.wait_for("photo.queued", times=PHOTOS + 1)
         filler.unlink()
-        daemon.wait_for("photo.moved", times=PHOTOS + 1)
+        said = end(daemon)
+
+        assert [] == daemon.events("photo.waits")
+    expected = f"outbox: the disk of {archive.outbox} has less than 0.1 MB free (limits.free_space)"
+    assert [f"{expected}; free some"] == said
+    assert [] == archive.wrong(scans)
+
+
+def test_photos_that_meet_a_full_disk_wait(tmp_path: Path) -> None:
+    """With the system's words; where no space is kept free, they try again now and then."""
+    hasty = "limits: {free_space: 0}\nretry: {first_wait: 0.2, longest_wait: 0.4}\n"
+    with Namespace() as namespace:
+        archive = Archive(tmp_path, namespace, hasty)
+        namespace.mount(archive.outbox, megabytes=8)
+        outbox = archive.see(archive.outbox)
+        scans = collection(archive.inbox)
+        with archive.run("device") as daemon:
+            in_hand(archive, daemon)
+            filler = fill_up(outbox)
+            daemon.signal(signal.SIGUSR1)
+            daemon.wait_for("daemon.held_up")
+            filler.unlink()
+            said = end(daemon)
+
+        assert ["[Errno 28] No space left on device"] == said
+        assert [] == archive.wrong(scans)
+
+
+def test_a_read_only_outbox_is_waited_for(archive: Archive) -> None:
+    """As an ext4 disk becomes after an error."""
+    archive.share(archive.outbox)
+    scans = collection(archive.inbox)
+    with archive.run("device") as daemon:
+        in_hand(archive, daemon)
+        archive.namespace.run("mount", "-o", "remount,bind,ro", archive.outbox)
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_for("photo.waits", times=BATCHES_IN_MEMORY)
+
+        assert {"queued": PHOTOS + 1} == archive.photos()
+
+        archive.namespace.run("mount", "-o", "remount,bind,rw", archive.outbox)
+        said = end(daemon)
+
+    assert [
+        f"outbox: {archive.outbox} is on a disk that is read-only; mount it for writing"
+    ] == said
+    assert [] == archive.wrong(scans)
+
+
+@pytest.mark.parametrize("gate", ["device", "paint"])
+def test_nothing_is_written_below_an_outbox_that_is_unmounted(archive: Archive, gate: str) -> None:
+    """Neither photos that were not begun to be written, nor those that were half written."""
+    archive.share(archive.outbox)
+    scans = collection(archive.inbox)
+    with archive.run(gate) as daemon:
+        in_hand(archive, daemon)
+        archive.namespace.run("umount", "--lazy", archive.outbox)
+        daemon.wait_for("daemon.held_up")
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_for("photo.waits", times=BATCHES_IN_MEMORY)
+
+        assert {"queued": PHOTOS + 1} == archive.photos()
+        assert [] == list(archive.outbox.iterdir())
+
+        archive.share(archive.outbox)
+        said = end(daemon)
+
+    assert [away("outbox", archive.outbox)] == said
+    assert [] == list(archive.outbox.iterdir())
+    assert [] == archive.wrong(scans)
+
+
+def test_an_inbox_that_is_unmounted_took_nothing_away(archive: Archive) -> None:
+    """Its photos wait; what was read is delivered, and moved when the inbox is back."""
+    archive.share(archive.inbox)
+    scans = archive.shared_collection()
+    with archive.run("device") as daemon:
+        in_hand(archive, daemon)
+        archive.namespace.unmount(archive.inbox)
+        daemon.wait_for("daemon.held_up")
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_for("photo.delivered", times=BATCHES_IN_MEMORY)
+
+        left = PHOTOS + 1 - BATCHES_IN_MEMORY
+        assert {"queued": left, "finished": BATCHES_IN_MEMORY} == archive.photos()
+
+        archive.share(archive.inbox)
+        said = end(daemon)
+
+        assert [] == daemon.events("photo.changed")
+    assert [away("inbox", archive.inbox)] == said
+    assert [] == archive.wrong(scans)
+
+
+def test_originals_wait_in_the_inbox_for_a_folder_that_is_away(archive: Archive) -> None:
+    """Nothing is moved below the place of the share."""
+    archive.share(archive.originals)
+    scans = collection(archive.inbox)
+    with archive.run("device") as daemon:
+        in_hand(archive, daemon)
+        archive.namespace.unmount(archive.originals)
+        daemon.wait_for("daemon.held_up")
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_for("photo.delivered", times=BATCHES_IN_MEMORY)
+
+        assert [] == list(archive.originals.iterdir())
+
+        archive.share(archive.originals)
+        said = end(daemon)
+
+        assert [] == daemon.events("photo.not_moved")
+    assert [away("originals.folder", archive.originals)] == said
+    assert [] == archive.wrong(scans)
+
+
+def test_a_daemon_starts_without_its_shares_and_waits_for_them(archive: Archive) -> None:
+    """Once they were used; and what a crash left in them is removed when they are back."""
+    shares = (archive.inbox, archive.outbox, archive.originals)
+    for folder in shares:
+        archive.share(folder)
+    with archive.run() as daemon:
+        daemon.wait_until((archive.see(archive.outbox) / MARKER).exists)
         daemon.signal(signal.SIGTERM)
-
         assert 0 == daemon.exit_code()
-        said = daemon.events("photo.waits")
+    scans = archive.shared_collection()
+    left = archive.see(archive.outbox) / ".photochrom-1-0.part"
+    left.touch()
+    for folder in shares:
+        archive.namespace.unmount(folder)
+    with archive.run() as daemon:
+        daemon.wait_for("daemon.held_up")
 
-    assert all("[Errno 28] No space left on device" in entry["reason"] for entry in said)
-    assert [] == wrong(home, namespace, scans)
+        assert [[]] * 3 == [list(folder.iterdir()) for folder in shares]
+
+        for folder in reversed(shares):
+            archive.share(folder)
+        said = end(daemon)
+
+    assert [away("inbox", archive.inbox)] == said
+    assert not left.exists()
+    assert [] == archive.wrong(scans)

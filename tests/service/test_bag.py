@@ -138,12 +138,21 @@ def test_odd_names_are_packed(config: Config, folder: Path, name: str) -> None:
     assert (folder / "data" / name).exists()
 
 
-@pytest.mark.parametrize("name", ["line\u2028s.tif", "%0A.tif"])
-def test_a_name_that_no_manifest_can_hold_is_refused(
+@pytest.mark.parametrize("name", ["line\u2028s.tif", "new\nline.tif", "\x1b[2J.tif", "\x85.tif"])
+def test_a_name_that_would_be_two_lines_is_written_out(
     config: Config, folder: Path, name: str
 ) -> None:
-    """In words, and not by a bag that does not validate."""
+    """A manifest has a line for each; and no name paints the terminal that shows it."""
     color(config, name)
+    pack(config, folder)
+
+    assert bagit.Bag(str(folder)).validate()
+    assert (folder / "data" / ascii(name)[1:-1]).exists()
+
+
+def test_a_name_that_no_manifest_can_hold_is_refused(config: Config, folder: Path) -> None:
+    """In words, and not by a bag that does not validate."""
+    color(config, "%0A.tif")
 
     with pytest.raises(DeviceError, match="name cannot stand in a bag"):
         pack(config, folder)

@@ -280,11 +280,19 @@ class TestRefusals:
 
     def test_folders_that_cannot_be_made_are_no_riddle(self, home: Path) -> None:
         """Found with the mistakes of the configuration."""
-        (home / "state").write_text("a file")
+        (home / "outbox").write_text("a file")
         done = photochrom(home, "run")
 
         assert 78 == done.returncode
         assert "is not a folder" in done.stderr
+
+    def test_without_its_state_a_service_is_to_be_tried_again(self, home: Path) -> None:
+        """Exit code 1, on which systemd restarts: only the state knows which folders were used."""
+        (home / "state").write_text("a file")
+        done = photochrom(home, "run")
+
+        assert 1 == done.returncode
+        assert "cannot make the folder" in done.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "code", "words"),

@@ -1,6 +1,8 @@
 """config.yaml is read whole, and every mistake in it is told at once with its line."""
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from service.config import Config, ConfigError, check_config, load_config
+from service.places import NOTED
 from service.sections import Metrics
 from worker.credentials import CredentialSettings
 from worker.settings import (
@@ -215,6 +218,25 @@ def test_check_config_tells_wrong_values_and_wrong_folders_together(file: Path) 
         f"{file}:4: state: must be the path of a folder, not '5'",
         f"{file}:5: rejected: is the same folder as inbox ({file.parent / 'a'})",
     ] == caught.value.problems
+
+
+def test_a_start_lets_off_folders_that_were_used_before(file: Path) -> None:
+    """The daemon waits for them; other mistakes, and folders never used, are told as ever."""
+    file.write_text("rejected: file\nlog: {level: loud}")
+    for name in ("outbox", "file"):
+        (file.parent / name).touch()
+    (file.parent / "state").mkdir()
+    (file.parent / "state" / NOTED).write_text(json.dumps({str(file.parent / "outbox"): 7}))
+
+    with pytest.raises(ConfigError) as caught:
+        check_config(file, for_run=True)
+
+    assert [
+        "config.yaml:1: rejected: ",
+        "config.yaml:2: log.level: ",
+    ] == [re.sub(r"^.*/(config.yaml:\d: [a-z.]+: ).*", r"\1", one) for one in caught.value.problems]
+    with pytest.raises(ConfigError, match=r"outbox: .* is not a folder"):
+        check_config(file)
 
 
 def test_check_config_of_a_missing_file_says_only_that(file: Path) -> None:

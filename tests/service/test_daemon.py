@@ -1,9 +1,11 @@
 """Promises of service.daemon, with real folders and a real ledger, and a fake device."""
 
 import contextlib
+import errno
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -387,7 +389,7 @@ class TestWatching:
     def test_a_ledger_that_cannot_be_written_holds_the_daemon_up_and_no_more(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """When it can be written again everything goes on."""
+        """It is said once, and once that everything goes on."""
         place.drop("a.png")
         daemon = place.daemon(once=True)
         faults = [DeviceError("database or disk is full") for _ in range(2)]
@@ -402,8 +404,51 @@ class TestWatching:
         with capture_logs() as logs:
             daemon.run()
 
-        assert 2 == sum("daemon.held_up" == entry["event"] for entry in logs)
+        said = [entry["event"] for entry in logs if entry["event"].startswith("daemon.")]
+        assert ["daemon.started", "daemon.held_up", "daemon.goes_on", "daemon.stopped"] == said
         assert ["a.png"] == place.files()["outbox"]
+
+
+def test_a_fault_that_lasts_does_not_have_the_daemon_spin(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though files are due all the time: it looks twice a second."""
+    daemon = place.daemon()
+    steps = 0
+
+    def failing(_now: float, _wall: float) -> None:
+        nonlocal steps
+        steps += 1
+        raise DeviceError("database or disk is full")
+
+    monkeypatch.setattr(daemon, "step", failing)
+    monkeypatch.setattr(daemon.watcher, "next_due", lambda _now: 0.0)
+    stop = threading.Timer(1.2, lambda: setattr(daemon.signals, "stop", True))
+    stop.start()
+    daemon.main_loop()
+    stop.join()
+
+    assert 1 <= steps <= 4
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0, 3650 * 86_400.0])
+def test_a_clock_that_jumps_delays_no_photo(place: Place, jump: float) -> None:
+    """By a day back or forth while photos wait for a full disk: they come out as if it had not."""
+    place.colorist.paint_faults.append(OSError(errno.ENOSPC, "No space left on device"))
+    place.drop("a.png")
+    daemon = place.daemon()
+    daemon.startup()
+    stepping(daemon, lambda: [1] == [job.waits for job in daemon.ledger.owning()])
+    place.drop("b.png", gray_scene(24, 32, seed=2))
+
+    def done() -> bool:
+        daemon.step(time.monotonic(), time.time() + jump)
+        return ["a.png", "b.png"] == place.files()["originals"]
+
+    wait_until(done)
+
+    assert ["a.png", "b.png"] == place.files()["outbox"]
+    assert 2 == daemon.ledger.counts()[JobStatus.FINISHED]
 
 
 class TestAfterACrash:

@@ -33,10 +33,10 @@ LEFT_ALONE = ["notes.txt", "sub/film.mp4", "jpg"]
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Path:
-    """Make an empty inbox."""
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
+    """Make an empty inbox, and the folders that originals go to."""
+    for name in ("inbox", "originals", "rejected"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "inbox"
 
 
 def put(folder: Path, name: str, content: str = "photo") -> Path:
@@ -263,7 +263,7 @@ class TestMovingAnOriginal:
         with pytest.raises(FileNotFoundError):
             reject(inbox / "gone.jpg", inbox, tmp_path / "rejected", "too dark")
 
-        assert not (tmp_path / "rejected").exists()
+        assert [] == list((tmp_path / "rejected").iterdir())
 
     @pytest.mark.parametrize("text", ["the name is caf\udce9", "zero \0"])
     def test_any_reason_can_be_written(self, inbox: Path, tmp_path: Path, text: str) -> None:
@@ -271,6 +271,20 @@ class TestMovingAnOriginal:
         moved = reject(put(inbox, "a.jpg"), inbox, tmp_path / "rejected", text)
 
         assert moved.with_name("a.jpg.reason.txt").stat().st_size
+
+
+def test_a_folder_of_originals_that_is_missing_is_not_made(inbox: Path, tmp_path: Path) -> None:
+    """It is a share that is away; the original stays in the inbox."""
+    path = put(inbox, "sub/a.jpg")
+    for folder in ("originals", "rejected"):
+        (tmp_path / folder).rmdir()
+    with pytest.raises(FileNotFoundError):
+        archive(path, inbox, tmp_path / "originals")
+    with pytest.raises(FileNotFoundError):
+        reject(path, inbox, tmp_path / "rejected", "too dark")
+
+    assert [inbox] == list(tmp_path.iterdir())
+    assert path.exists()
 
 
 def test_an_original_the_disk_refuses_stays_in_the_inbox(

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -99,3 +100,48 @@ def test_warnings_of_libraries_come_through_the_same_way() -> None:
     assert "watchdog" == line["library"]
     assert "queue overflowed" == line["message"]
     assert "warning" == line["level"]
+
+
+NASTY = "a\x1b[2J\n2026-01-01 [info     ] photo.delivered \u202e\x9b31m\r"
+
+
+class TestNamesThatWouldPaint:
+    """A file's name may hold what a terminal obeys; the log only shows it."""
+
+    def shown(self, **values: object) -> list[str]:
+        """Log a warning to a terminal, without the colors of the log's own."""
+        stream = Terminal()
+        set_up_logging("info", "auto", stream)
+        structlog.get_logger().warning("photo.rejected", **values)
+        return re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+
+    @pytest.mark.parametrize("value", [NASTY, Path(NASTY), (NASTY,), {"name": NASTY}])
+    def test_a_value_paints_nothing_and_fakes_no_line(self, value: object) -> None:
+        """Wherever in the value it stands."""
+        lines = self.shown(path=value, count=3, lost=None)
+
+        assert 1 == len(lines)
+        assert lines[0].isprintable()
+        assert r"\x1b[2J" in lines[0]
+        assert "count=3" in lines[0]
+
+    def test_a_traceback_paints_nothing_and_fakes_no_line(self) -> None:
+        """Its lines are indented, those of the message too."""
+        try:
+            int(NASTY)
+        except ValueError as error:
+            error.args = (NASTY,)
+            first, *others = self.shown(exc_info=True)
+
+        assert first.isprintable()
+        assert any("ValueError" in line for line in others)
+        assert all(line.startswith("  ") and line.isprintable() for line in others)
+
+    def test_json_paints_nothing_either(self) -> None:
+        """And says the name as it is."""
+        stream = io.StringIO()
+        set_up_logging("info", "json", stream)
+        structlog.get_logger().warning("photo.rejected", path=Path(NASTY))
+
+        assert stream.getvalue().rstrip("\n").isprintable()
+        assert NASTY == json.loads(stream.getvalue())["path"]

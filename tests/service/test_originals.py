@@ -15,6 +15,7 @@ from service.config import Config
 from service.folders import make_folders
 from service.jobs import Job, JobStatus
 from service.originals import Originals, find_original
+from service.places import Places
 from service.stability import Snapshot
 from worker.errors import DeviceError, ScanError
 
@@ -154,7 +155,7 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
             raise faults.pop()
         noted.extend(places)
 
-    originals = Originals(config, lambda _path: None, note)
+    originals = Originals(config, Places(config.folders), lambda _path: None, note)
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     with pytest.raises(DeviceError):
         originals.step(0.0)

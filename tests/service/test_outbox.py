@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pytest
 
 from service.outbox import alternative_name, deliver, output_name, sweep
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 from worker.settings import OutputFormat
 
 NAME = PurePosixPath("sub/deep/photo.jpg")
@@ -61,9 +61,9 @@ def test_names_of_any_length_become_names_that_fit() -> None:
 
 def test_a_photo_is_delivered_into_sub_folders_that_are_made(tmp_path: Path) -> None:
     """And nothing else is left there."""
-    path = deliver(tmp_path / "outbox", NAME, photo).path
+    path = deliver(tmp_path, NAME, photo).path
 
-    assert path == tmp_path / "outbox" / NAME
+    assert path == tmp_path / NAME
     assert path.read_bytes() == b"color"
     assert [path] == list(path.parent.iterdir())
 
@@ -81,7 +81,7 @@ def test_what_was_delivered_is_told_with_its_digest(tmp_path: Path) -> None:
     delivered = deliver(tmp_path, NAME, tiff)
     expected = hashlib.sha256(b"Header" + bytes(3 << 20)).hexdigest()
 
-    assert (tmp_path / NAME, expected, "two pages") == delivered
+    assert (tmp_path / NAME, expected, len("header") + (3 << 20), "two pages") == delivered
 
 
 def test_the_digest_is_of_what_the_disk_kept(
@@ -129,6 +129,30 @@ def test_a_name_of_255_bytes_is_delivered(tmp_path: Path) -> None:
     name = PurePosixPath("a" * 251 + ".jpg")
 
     assert deliver(tmp_path, name, photo).path.exists()
+
+
+def test_an_outbox_that_is_missing_is_not_made(tmp_path: Path) -> None:
+    """It is a share that is away; what was put in its place would be lost under it."""
+    with pytest.raises(FileNotFoundError):
+        deliver(tmp_path / "outbox", NAME, photo)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("healthy", [0, 1])
+def test_nothing_is_left_in_an_outbox_that_goes_away(tmp_path: Path, healthy: int) -> None:
+    """Be it before the photo is written or just before it gets its name."""
+    checks = iter([None] * healthy)
+
+    def check() -> None:
+        if next(checks, "away"):
+            raise DeviceError("the outbox is away")
+
+    with pytest.raises(DeviceError, match="away"):
+        deliver(tmp_path, NAME, photo, check)
+
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert bool(healthy) == (tmp_path / NAME).parent.exists()
 
 
 def test_delivering_again_replaces_the_photo(tmp_path: Path) -> None:

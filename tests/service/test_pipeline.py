@@ -6,12 +6,13 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, inbox, outbox, pipeline
+from service import beneath, inbox, originals, outbox, pipeline
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
@@ -410,6 +411,25 @@ class TestTheMachinesFault:
         assert {1010.0} == {line.job(job.id).not_before for job in jobs}
         assert 1 == line.pipeline.faults
 
+    def test_after_a_fault_one_photo_goes_first(self, line: Line) -> None:
+        """A disk that is full for a year gives one line of log for each try, not one a photo."""
+        line.colorist.paint_faults.extend([FULL] * 9)
+        jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
+        wait_until(lambda: (line.step(), line.pipeline.faults == 1 and not line.pipeline.busy)[1])
+        line.colorist.paint_faults.clear()
+        line.colorist.paint_faults.append(FULL)
+        line.now += 10.0
+        with capture_logs() as logs:
+            line.run()
+
+        assert 1 == sum(entry["event"] == "photo.waits" for entry in logs)
+        assert [] == line.files()["outbox"]
+
+        line.now += 35.0
+        line.run()
+
+        assert len(jobs) == len(line.files()["outbox"])
+
     def test_a_full_disk_makes_photos_wait_and_leaves_nothing_behind(self, line: Line) -> None:
         """No half-written photo in the outbox; when there is space again it is delivered."""
         line.colorist.paint_faults.append(FULL)
@@ -625,6 +645,113 @@ def _hungry(line: Line, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
         monkeypatch.setattr(line.colorist, "predict", hungry_predict)
     else:
         monkeypatch.setattr(line.colorist, "paint", hungry_paint)
+
+
+class TestFoldersThatAreAway:
+    """What is not there was neither taken away nor deleted."""
+
+    def test_nothing_is_begun_while_a_folder_is_away(self, line: Line) -> None:
+        """It is said which; when it is back, what waited goes on at once."""
+        job = line.drop("a.png")
+        elsewhere = line.config.rejected.rename(line.config.rejected.with_name("elsewhere"))
+        line.run()
+
+        assert f"rejected: {line.config.rejected} is not there; mount it, or make it" == (
+            line.pipeline.held_up_by
+        )
+        assert JobStatus.QUEUED == line.job(job.id).status
+
+        elsewhere.rename(line.config.rejected)
+        line.run()
+
+        assert "" == line.pipeline.held_up_by
+        assert ["a.png"] == line.files()["outbox"]
+
+    def test_a_scan_that_is_away_with_its_inbox_was_not_taken_away(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Though its job was claimed just before; the attempt does not count."""
+        job = line.drop("a.png")
+        looks = line.pipeline.places.look
+        monkeypatch.setattr(line.pipeline.places, "look", lambda: "")
+        elsewhere = line.config.inbox.rename(line.config.inbox.with_name("elsewhere"))
+        line.run()
+        waiting = line.job(job.id)
+
+        assert (JobStatus.QUEUED, 0, 1) == (waiting.status, waiting.attempts, waiting.waits)
+        assert f"inbox: {line.config.inbox} is not there; mount it, or make it" == waiting.reason
+
+        monkeypatch.setattr(line.pipeline.places, "look", looks)
+        line.step()
+        elsewhere.rename(line.config.inbox)
+        line.run()  # no time passed: the wait of ten seconds ended with the hold-up
+
+        assert {"inbox": [], "outbox": ["a.png"], "originals": ["a.png"], "rejected": []} == (
+            line.files()
+        )
+
+    def test_an_original_that_is_away_with_its_folder_is_not_gone(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is colored again when the folder is back."""
+        job = line.drop("a.png")
+        line.run()
+        line.ledger.recolor([job.id], line.now)
+        monkeypatch.setattr(line.pipeline.places, "look", lambda: "")
+        folder = line.config.originals.folder
+        folder.rename(folder.with_name("elsewhere"))
+        line.run()
+
+        assert JobStatus.QUEUED == line.job(job.id).status
+        assert 0 == line.pipeline.tally.rejected
+
+        folder.with_name("elsewhere").rename(folder)
+        line.now += 10.0
+        line.run()
+
+        assert JobStatus.FINISHED == line.job(job.id).status
+        assert 2 == line.colorist.painted
+
+    def test_an_original_is_moved_when_its_folder_is_back(self, line: Line) -> None:
+        """Not after the wait of a move that failed; and nothing is made in its place."""
+        line.colorist.gate.clear()
+        line.drop("a.png")
+        wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
+        folder = line.config.originals.folder
+        folder.rename(folder.with_name("elsewhere"))
+        line.colorist.gate.set()
+        line.run()
+
+        assert ["a.png"] == line.files()["inbox"]
+        assert not folder.exists()
+        assert line.pipeline.originals.waiting()
+
+        folder.with_name("elsewhere").rename(folder)
+        line.run()
+
+        assert ["a.png"] == line.files()["originals"]
+        assert [] == line.files()["inbox"]
+
+    def test_a_move_is_not_forgotten_because_the_inbox_vanished_just_then(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the look at the folders and the look at the file."""
+        line.colorist.gate.clear()
+        line.drop("a.png")
+        wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
+        away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
+        places = SimpleNamespace(unusable=lambda _key: next(away))
+        monkeypatch.setattr(line.pipeline.originals, "_places", places)
+        monkeypatch.setattr(originals, "still_there", lambda *_: False)
+        line.colorist.gate.set()
+        line.run()
+        monkeypatch.undo()
+
+        assert line.pipeline.originals.waiting()
+
+        line.run()
+
+        assert ["a.png"] == line.files()["originals"]
 
 
 class TestFaultsNobodyForesaw:

@@ -195,7 +195,7 @@ class TestRejected:
         reject(config, "a.tif")
         config.inbox.rmdir()
 
-        with pytest.raises(DeviceError, match="is not there; make or mount it first"):
+        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
             retry(config, rejected=True)
         assert not config.inbox.exists()
 

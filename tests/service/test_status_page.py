@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from rich.console import Console
 
-from service.status_page import IN_WORK_SHOWN, in_words, print_status, printable
+from service.printable import printable
+from service.status_page import IN_WORK_SHOWN, in_words, print_status
 
 STATUS: dict[str, Any] = {
     "running": "process 12 on archive",

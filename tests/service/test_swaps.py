@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from service import pipeline
+from service import reading
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
@@ -87,7 +87,7 @@ def test_a_scan_swapped_once_it_is_open_is_not_read_from_its_new_place(
 ) -> None:
     """All bytes come from the file that was opened; and that is given up, since it left."""
     seen: list[np.ndarray] = []
-    read, open_scan = scan.read, pipeline.open_scan
+    read, open_scan = scan.read, reading.open_scan
 
     def open_and_swap(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
         opened = open_scan(job, config)
@@ -99,7 +99,7 @@ def test_a_scan_swapped_once_it_is_open_is_not_read_from_its_new_place(
         seen.append(photo.pages[0].gray)
         return photo
 
-    monkeypatch.setattr(pipeline, "open_scan", open_and_swap)
+    monkeypatch.setattr(reading, "open_scan", open_and_swap)
     monkeypatch.setattr(scan, "read", read_and_tell)
     line.drop("sub/a.png", OURS)
     with capture_logs() as logs:

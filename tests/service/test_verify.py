@@ -17,6 +17,7 @@ from service.fixity import Finding, check_photo
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import StateLock
+from service.places import MARKER, NOTED, Places
 from service.sections import Originals, Output
 from service.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from service.verify import Verification, print_verification, verify
@@ -368,7 +369,19 @@ def test_a_folder_that_is_not_there_is_no_loss_of_all_photos(config: Config, key
     """A share that is not mounted must not have everything colored again."""
     (config.outbox.parent / key).rename(config.outbox.parent / "away")
 
-    with pytest.raises(DeviceError, match=f"{key} is not there; is a share not mounted"):
+    with pytest.raises(DeviceError, match=f"{key} is not there; mount it"):
+        check(config, repair=True)
+    assert [] == queued(config)
+
+
+def test_an_empty_folder_in_place_of_a_share_is_no_loss_either(config: Config) -> None:
+    """It has no marker, and is on another disk than what was noted."""
+    Places(config.folders).look()
+    (config.outbox / MARKER).unlink()
+    text = (config.state / NOTED).read_text()
+    (config.state / NOTED).write_text(text.replace(str(config.outbox.stat().st_dev), "1"))
+
+    with pytest.raises(DeviceError, match="outbox is not what it was"):
         check(config, repair=True)
     assert [] == queued(config)
 

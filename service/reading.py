@@ -1,0 +1,50 @@
+"""The scan of a job, read: the very file that was queued, or nothing."""
+
+from pathlib import Path
+
+from service.config import Config
+from service.faults import Changed
+from service.jobs import Job
+from service.originals import open_scan, still_there
+from service.places import Places
+from worker import scan
+from worker.errors import ScanError
+from worker.scan import Scan
+
+
+def read_scan(job: Job, config: Config, places: Places) -> Scan:
+    """Read the scan of a job, in a thread of its own.
+
+    Args:
+        job: to be colored, or colored again.
+        config: the folders, and what a scan may be.
+        places: tells whether the folders are there.
+
+    Returns:
+        The scan, upright, at its own depth.
+
+    Raises:
+        Changed: it is gone, or was changed since it was queued or while it was read.
+        ScanError: it cannot be colored; or, to be colored again, its original is gone.
+        DeviceError: its folder is away.
+        MemoryError: it does not fit.
+        OSError: the disk failed.
+    """
+    try:
+        return _read(job, config)
+    except (Changed, ScanError):  # what is away was neither changed nor taken away
+        places.check("inbox", "originals.folder", to_write=False)
+        raise
+
+
+def _read(job: Job, config: Config) -> Scan:
+    try:
+        file, looks = open_scan(job, config)
+    except FileNotFoundError as error:
+        raise Changed from error
+    with file:
+        path = Path(str(file.name))
+        photo = scan.read(path, config.read_settings, file)
+        if not still_there(path, looks):
+            raise Changed
+    return photo
