@@ -359,6 +359,7 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
     looks = beneath.snapshot(path)
     real = subject.rename_without_overwriting
     saved: list[str] = ["second", "third"]
+    away.mkdir()
 
     def save_around(source: Path, target: Path) -> None:
         if saved:

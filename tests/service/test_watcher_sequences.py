@@ -16,7 +16,7 @@ from service import inbox, supervisor
 from tests.folders import files
 from tests.tossed import CONTENTS, PHOTOGRAPHS, RESCAN, SETTLE, World
 
-SEQUENCES = 400  # for each of two ends of originals
+SEQUENCES = 300  # for each of two ends of originals
 
 # Few, so that much happens to each; among them one that the alternative name of another's result
 # would have, and some that are not for the daemon.
@@ -85,6 +85,8 @@ def _nothing_but_what_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         signal.signal(number, handler)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("after", ["move", "keep"])
 @settings(
     max_examples=SEQUENCES,
