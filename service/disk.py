@@ -7,7 +7,6 @@ import filecmp
 import os
 import secrets
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 PART_PREFIX = ".photochrom-"
@@ -66,19 +65,6 @@ def sync_opened(folder: int) -> None:
     except OSError as error:
         if error.errno not in _NO_SYNC_FOR_FOLDERS:
             raise
-
-
-def free_bytes(folders: Mapping[str, Path]) -> dict[str, int]:
-    """Return how many bytes a user may still write to the disk of each folder.
-
-    A folder that is missing, or whose disk does not answer, is left out.
-    """
-    free = {}
-    for name, folder in folders.items():
-        with contextlib.suppress(OSError):
-            disk = os.statvfs(folder)
-            free[name] = disk.f_bavail * disk.f_frsize
-    return free
 
 
 def make_folder(folder: Path) -> None:
