@@ -139,9 +139,10 @@ class Originals:
                 wait = self._config.retry.wait_after(move.faults)
                 self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
                 reason = str(error)
-                log.warning(
-                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                )
+                if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+                    log.warning(
+                        "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
+                    )
 
         if self._unnoted:
             self._note(self._unnoted)
