@@ -10,7 +10,6 @@ import time
 import structlog
 
 from service.config import Config
-from service.disk import free_bytes
 from service.health import Health, Signs, judge
 from service.heartbeat import Heartbeat, longest_first, write_heartbeat
 from service.jobs import JobStatus
@@ -45,7 +44,7 @@ class Pulse:
         self._metrics = Metrics()
         self._started = time.time()
         self._told_at = float("-inf")
-        self._held_up = False
+        self._known = (False, "")
         self._idle_since: float | None = None
         self._beat: Heartbeat | None = None
         self._unwritten = ""
@@ -65,7 +64,7 @@ class Pulse:
         pipeline.batch_done = self._metrics.batch_done
 
     def step(self, now: float, held_up: str = "", refused_config: str = "") -> None:
-        """Tell how it goes, if it is time to, or at once when a fault begins or ends.
+        """Tell how it goes, if it is time to, or at once when there is news.
 
         Args:
             now: monotonic seconds.
@@ -74,15 +73,17 @@ class Pulse:
         """
         tried_again = self._pipeline.tried_again(now)
         troubled = bool(held_up or tried_again or not self._watcher.sees_inbox)
-        pause = QUICKEST if troubled != self._held_up else self._notifier.beat
+        news = (troubled, refused_config) != self._known
+        pause = QUICKEST if news else self._notifier.beat
         if now < self._told_at + pause:
             return
-        self._held_up = troubled
+        self._known = (troubled, refused_config)
         self._metrics.serve()
         health, beat = self._look(now, held_up, refused_config)
         was_stuck = self._beat is not None and self._beat.health == "stuck"
         if health.level == "stuck" and not was_stuck:
             log.error("daemon.stuck", reason="; ".join(health.reasons))
+        self._beat = beat
         self._tell(beat, now)
 
     def goes_on(self, now: float) -> None:
@@ -90,7 +91,8 @@ class Pulse:
         if now < self._told_at + 2 * self._notifier.beat:
             return
         beat = self._beat or self._look(now, "", "")[1]
-        looking = {"time": time.time(), "reasons": ("looking through the inbox",)}
+        reasons = ("looking through the inbox", *beat.reasons)
+        looking = {"time": time.time(), "reasons": reasons}
         self._tell(beat.model_copy(update=looking), now)
 
     def close(self) -> None:
@@ -98,7 +100,7 @@ class Pulse:
         self._metrics.close()
 
     def _tell(self, beat: Heartbeat, now: float) -> None:
-        self._told_at, self._beat = now, beat
+        self._told_at = now
         self._notifier.alive(beat.line, well=beat.health != "stuck")
         self._metrics.show(beat)
         try:
@@ -144,7 +146,7 @@ class Pulse:
             rescan_seconds=self._watcher.rescan_seconds,
             overflows=self._watcher.overflows,
             rebuilt=self._watcher.rebuilt,
-            free=free_bytes(self._config.folders),
+            free=self._pipeline.places.free(),
             finished=tally.finished,
             rejected=tally.rejected,
             megapixels=tally.pixels / 1e6,
@@ -153,7 +155,8 @@ class Pulse:
         )
 
     def _signs(self, now: float, held_up: str, refused_config: str, orphans: int) -> Signs:
-        refused = f"the changed config.yaml is not used: {refused_config}" if refused_config else ""
+        mistakes = "; ".join(refused_config.splitlines())
+        refused = f"the changed config.yaml is not used: {mistakes}" if mistakes else ""
         remarks = (self._watcher.unannounced, refused, *self._metrics.faults)
         return Signs(
             rescan_age=now - self._watcher.rescan_moved_at,

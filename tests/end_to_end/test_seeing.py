@@ -102,6 +102,21 @@ def test_a_daemon_that_stands_still_gives_no_sign_of_life(home: Home, daemon: Co
     )
 
 
+def test_a_changed_config_that_is_refused_is_told(home: Home, daemon: Command) -> None:
+    """By status and to Prometheus, as long as the file has its mistakes."""
+    config = home.folder / "config.yaml"
+    config.write_text(config.read_text() + "outbox: inbox/colored\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config.refused")
+    wait_until(lambda: bool(status(home)["health"]["refused_config"]), 30)
+    told = status(home)["health"]
+
+    mistake = f"{config}:7: outbox: is inside the inbox ({home.inbox / 'colored'})"
+    assert ("well", mistake) == (told["level"], told["refused_config"])
+    assert [f"the changed config.yaml is not used: {mistake}"] == told["reasons"]
+    assert 1 == numbers((home.folder / "photochrom.prom").read_text())["photochrom_config_refused"]
+
+
 def test_a_port_that_is_in_use_keeps_nobody_from_work(home: Home, port: int) -> None:
     """It is said in the log and in the status, and a photograph is colored all the same."""
     with socket.create_server(("127.0.0.1", port)), home.start("run", program=WITH_FAKE) as daemon:

@@ -164,6 +164,15 @@ def test_every_name_is_documented(metrics: Metrics, tmp_path: Path) -> None:
     assert documented - {"photochrom_process_"} == families
 
 
+def test_the_alerts_ask_for_what_there_is(metrics: Metrics, tmp_path: Path) -> None:
+    """A name that nobody tells would never alert."""
+    names = {name for name, _labels in told(metrics, tmp_path)}
+    (alerts,) = re.findall(r"<!-- alerts.yml -->\n```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+
+    assert 5 == alerts.count("alert:")
+    assert names > set(re.findall(r"photochrom_\w+", alerts))
+
+
 def test_a_file_has_no_name_of_node_exporters_own(metrics: Metrics, tmp_path: Path) -> None:
     """It would refuse to tell anything at all then."""
     assert all(name.startswith("photochrom_") for name, _labels in told(metrics, tmp_path))

@@ -223,7 +223,9 @@ def test_a_heartbeat_is_left_where_nobody_listens(watched: Watched) -> None:
 
 
 def test_what_was_done_is_counted(watched: Watched) -> None:
-    """In photos and in megapixels."""
+    """In photos, in megapixels and in batches."""
+    batches: list[tuple[int, float]] = []
+    watched.daemon.pipeline.batch_done = lambda photos, seconds: batches.append((photos, seconds))
     watched.drop("a.png")
     watched.daemon.startup()
 
@@ -237,6 +239,8 @@ def test_what_was_done_is_counted(watched: Watched) -> None:
 
     assert beat
     assert (1, 0, 24 * 32 / 1e6) == (beat.finished, beat.rejected, beat.megapixels)
+    assert [1] == [photos for photos, _seconds in batches]
+    assert 0 < batches[0][1] < 10
 
 
 def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched) -> None:
@@ -318,6 +322,7 @@ def test_the_heartbeat_stays_readable_while_a_rescan_goes_on(watched: Watched) -
     watched.daemon._pulse.goes_on(now + 19.0)
     early = read_heartbeat(watched.config.state)
     watched.daemon._pulse.goes_on(now + 20.0)
+    watched.daemon._pulse.goes_on(now + 40.0)
     late = read_heartbeat(watched.config.state)
 
     assert early is None

@@ -24,7 +24,7 @@ from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files
 from tests.images import color_scene, gray_scene, save
 from tests.waiting import wait_until
-from worker.errors import ModelError
+from worker.errors import DeviceError, ModelError
 from worker.promotions import Promotion, write_promotions
 
 HASTY = """
@@ -248,6 +248,30 @@ class TestAGoodFile:
 
         assert life.live(story)
         assert ([], ["a.png"]) == (life.files("outbox"), life.files("results"))
+
+    def test_a_ledger_that_cannot_be_written_now_does_not_end_it(
+        self, life: Life, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The new file is in use; the work goes on when the ledger is back."""
+        faults = [DeviceError("the ledger is locked")]
+        hasten = Ledger.hasten
+
+        def locked(ledger: Ledger, now: float) -> Any:
+            if faults:
+                raise faults.pop()
+            return hasten(ledger, now)
+
+        monkeypatch.setattr(Ledger, "hasten", locked)
+
+        def story() -> None:
+            life.configure(STOP + "outbox: results\n")
+            life.reload()
+            life.until("daemon.held_up")
+            life.drop("a.png")
+            life.until("photo.moved")
+
+        assert life.live(story)
+        assert ["a.png"] == life.files("results")
 
     def test_counts_go_on_over_a_reload(self, life: Life) -> None:
         """So that `--once` still knows of a rejected photo at its end."""
