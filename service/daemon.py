@@ -193,7 +193,8 @@ class Daemon:
         self.watcher.step(now, tell=not away)
         self._take_up(now)
         self.pipeline.step(now, wall)
-        self._retention.step(now, wall)
+        if not away:  # nor what lies in the inbox
+            self._retention.step(now, wall)
         if self._report:
             counts = self.ledger.counts()
             done = self.tally.finished + self.tally.rejected

@@ -7,7 +7,6 @@ import filecmp
 import os
 import secrets
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 PART_PREFIX = ".photochrom-"
@@ -28,6 +27,10 @@ _NO_HARD_LINKS = {
 _NOT_AT_ONCE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _FROM_WORKING_FOLDER = -100  # AT_FDCWD of <fcntl.h>
 _NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
+
+
+class ReplacedError(OSError):
+    """Another file was saved under a name just before the move; it is still there."""
 
 
 def part_path(folder: Path) -> Path:
@@ -62,19 +65,6 @@ def sync_opened(folder: int) -> None:
     except OSError as error:
         if error.errno not in _NO_SYNC_FOR_FOLDERS:
             raise
-
-
-def free_bytes(folders: Mapping[str, Path]) -> dict[str, int]:
-    """Return how many bytes a user may still write to the disk of each folder.
-
-    A folder that is missing, or whose disk does not answer, is left out.
-    """
-    free = {}
-    for name, folder in folders.items():
-        with contextlib.suppress(OSError):
-            disk = os.statvfs(folder)
-            free[name] = disk.f_bavail * disk.f_frsize
-    return free
 
 
 def make_folder(folder: Path) -> None:
@@ -156,6 +146,24 @@ def unlink_unless_replaced(path: Path, moved: os.stat_result) -> None:
         as_it_was = (now.st_size, now.st_mtime_ns) == (moved.st_size, moved.st_mtime_ns)
         if os.path.samestat(now, moved) and as_it_was:
             path.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8, whole or not at all, in place of what has the name.
+
+    Raises:
+        OSError: the disk refuses; nothing unfinished is left.
+    """
+    part = part_path(path.parent)
+    try:
+        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def renamed_at_once(source: Path, target: Path) -> bool:

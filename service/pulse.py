@@ -10,7 +10,6 @@ import time
 import structlog
 
 from service.config import Config
-from service.disk import free_bytes
 from service.health import Health, Signs, judge
 from service.heartbeat import Heartbeat, longest_first, write_heartbeat
 from service.jobs import JobStatus
@@ -147,7 +146,7 @@ class Pulse:
             rescan_seconds=self._watcher.rescan_seconds,
             overflows=self._watcher.overflows,
             rebuilt=self._watcher.rebuilt,
-            free=free_bytes(self._config.folders),
+            free=self._pipeline.places.free(),
             finished=tally.finished,
             rejected=tally.rejected,
             megapixels=tally.pixels / 1e6,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from service.config import Config
-from service.disk import free_bytes
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.inbox import find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import owner_of
+from service.places import Places
 from worker.errors import DeviceError, ModelError
 from worker.promotions import read_promotions, standing
 
@@ -53,7 +53,7 @@ def read_status(config: Config) -> dict[str, Any]:
         "health": health,
         "inbox": str(config.inbox),
         "outbox": str(config.outbox),
-        "free": free_bytes(config.folders),
+        "free": _free(config),
         "left_alone": _left_alone(config.inbox),
         "model": _model(config, noted, None if running else last),
         **known,
@@ -150,6 +150,14 @@ def _midnight(now: float) -> float:
     """Return when today began, where this machine is; also on days that have 23 or 25 hours."""
     day = time.localtime(now)
     return time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
+
+
+def _free(config: Config) -> dict[str, int]:
+    """Return the bytes that are free for each folder that is there; a mere mount point is not."""
+    try:
+        return Places(config.folders).free()
+    except DeviceError:  # what was noted of them cannot be read; a daemon says so itself
+        return {}
 
 
 def _left_alone(inbox: Path) -> list[str] | None:

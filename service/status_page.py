@@ -61,7 +61,8 @@ def _rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     jobs = status["jobs"]
     if jobs:
         yield "waiting", f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}"
-        if status["waiting_for"]:
+        told = any(str(status["waiting_for"]) in reason for reason in status["health"]["reasons"])
+        if status["waiting_for"] and not told:
             yield "held up by", status["waiting_for"]
         yield "in work", str(jobs["started"])
         yield "finished", f"{jobs['finished']}{_lately(status)}"

@@ -4,8 +4,12 @@ It names the scan it came from and says that a model made the color; who changes
 signature. Nothing is fetched from a network, unless a timestamp server is set.
 """
 
+import errno
+import hashlib
 import io
 import json
+import os
+import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,10 +146,10 @@ def sign(
     Raises:
         CredentialError: the set-up cannot sign.
         PhotochromError: the set-up signs, but not this photo.
-        OSError: a file cannot be read or written.
+        OSError: a file cannot be read or written, or the scan is another by now.
     """
     c2pa = _c2pa()
-    with scan.open("rb") as source, _one_at_a_time:
+    with _opened(scan, origin.sha256) as source, _one_at_a_time:
         streams = _Watched(unsigned), _Watched(signed), _Watched(source)
         try:
             return _sign(streams, scan_kind, origin, record, settings)
@@ -155,6 +159,18 @@ def sign(
                     raise stream.error from error
             try_to_sign(settings)
             raise PhotochromError(f"content credentials failed on this photo: {error}") from error
+
+
+def _opened(scan: Path, sha256: str) -> io.FileIO:
+    """Open the scan once more, which may have been swapped since: for a symlink, or a FIFO."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    file = io.FileIO(os.open(scan, flags))
+    plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    if not plain or hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+        file.close()
+        raise OSError(errno.ESTALE, "it is no longer the scan that was colored", str(scan))
+    file.seek(0)
+    return file
 
 
 def try_to_sign(settings: CredentialSettings) -> None:

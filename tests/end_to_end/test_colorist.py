@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from service.colorist import Colorist
@@ -14,7 +15,7 @@ from tests.images import as_rgb, gray_scene, one_page, origin, save
 from worker import color, scan
 from worker.colorizer import Colorizer
 from worker.device import set_up_device
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 from worker.models import built_in
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, ReadSettings, WriteSettings
@@ -59,6 +60,27 @@ class TestEveryColorist:
             assert not isinstance(result, ScanError)
             assert np.array_equal(result, other)
         assert [] == colorist.predict([])
+
+    def test_what_the_device_cannot_do_raises_and_is_never_given_as_gray(
+        self, colorist: Colorist, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also when only the last batch fails; the next call is whole again."""
+        if isinstance(colorist, FakeColorist):
+            colorist.faults.append(DeviceError("the device failed"))
+        else:
+            run, calls = colorist._run, iter((True, False))  # type: ignore[attr-defined]
+
+            def failing(squares: tf.Tensor) -> Any:
+                if next(calls, True):
+                    return run(squares)
+                raise tf.errors.InternalError(None, None, "the card fell off the bus")
+
+            monkeypatch.setattr(colorist, "_run", failing)
+        with pytest.raises(DeviceError, match="the device failed"):
+            colorist.predict(pages(2 * BATCH))
+        for chroma in colorist.predict(pages(2 * BATCH)):
+            assert isinstance(chroma, np.ndarray)
+            assert np.hypot(*np.moveaxis(chroma, -1, 0)).max() > 1
 
     @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
     def test_painting_writes_a_readable_file_of_the_same_size(

@@ -26,6 +26,7 @@ from service.heartbeat import read_heartbeat
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
+from service.places import MARKER
 from service.retry import print_answers, retry
 from service.sidecar import read_sidecar, sidecar_name
 from service.status import read_status
@@ -108,12 +109,16 @@ def put(folder: Path, name: str, content: bytes) -> str:
 
 
 def digests_of(folder: Path) -> dict[str, str]:
-    """Return the digest of each file in a folder, by its name there, however long its path."""
+    """Return the digest of each file in a folder, by its name there, however long its path.
+
+    The one is left out by which photochrom knows the folder again.
+    """
     digests = {}
     for parent, _folders, names, descriptor in os.fwalk(folder):
         for name in names:
             with open_plain(Path(f"/proc/self/fd/{descriptor}", name)) as file:
                 digests[str(PurePath(parent, name).relative_to(folder))] = digest_of(file)
+    digests.pop(MARKER, None)
     return digests
 
 
@@ -218,7 +223,7 @@ def test_what_is_no_plain_file_is_left_alone(done: Done) -> None:
     """Where it was, as it was; and what it led to."""
     there = [one for one in done.config.inbox.iterdir() if one.is_symlink() or not one.is_dir()]
 
-    assert sorted([*LEFT_ALONE, *HIDDEN]) == sorted(path.name for path in there)
+    assert sorted([*LEFT_ALONE, *HIDDEN, MARKER]) == sorted(path.name for path in there)
     assert (done.config.inbox.parent / "elsewhere/secret.png").exists()
 
 

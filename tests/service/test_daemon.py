@@ -409,6 +409,21 @@ class TestWatching:
         assert ["a.png"] == place.files()["outbox"]
 
 
+@pytest.mark.parametrize("away", ["", "the inbox is away"])
+def test_nothing_is_forgotten_while_the_inbox_is_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    """Whether a scan lies there cannot be known."""
+    daemon = place.daemon()
+    looked: list[float] = []
+    monkeypatch.setattr(daemon._retention, "step", lambda _now, wall: looked.append(wall))
+    monkeypatch.setattr(daemon.places, "unusable", lambda key: away if key == "inbox" else "")
+    daemon.startup()
+    daemon.step(time.monotonic(), 7.0)
+
+    assert ([] if away else [7.0]) == looked
+
+
 def test_a_fault_that_lasts_does_not_have_the_daemon_spin(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

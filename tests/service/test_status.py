@@ -149,6 +149,15 @@ class TestTheModel:
         assert 3 == status["jobs"]["finished"]
 
 
+def test_room_is_told_of_folders_that_are_there(config: Config) -> None:
+    """The disk under a folder that is away has nothing to say."""
+    config.outbox.rmdir()
+    free = read_status(config)["free"]
+
+    assert set(config.folders) - {"outbox"} == set(free)
+    assert all(0 < size for size in free.values())
+
+
 def test_files_that_are_no_photos_are_named(config: Config) -> None:
     """So that nobody waits for them."""
     (config.inbox / "notes.txt").touch()

@@ -89,8 +89,12 @@ def test_what_is_not_known_is_not_told() -> None:
 
 
 def test_what_holds_photos_up_is_told() -> None:
-    """In the words of the system."""
-    assert "held up by     No space left on device" in page(waiting_for="No space left on device")
+    """In the words of the system, and once."""
+    fault = "No space left on device"
+    health = {"level": "held up", "reasons": [f"held up: [Errno 28] {fault}"]}
+
+    assert f"held up by     {fault}" in page(waiting_for=fault)
+    assert 1 == page(waiting_for=fault, health=health).count(fault)
 
 
 def test_many_in_work_are_counted() -> None:

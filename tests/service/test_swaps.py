@@ -17,6 +17,7 @@ from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
 from service.jobs import Job, JobStatus
+from service.retry import retry
 from service.sections import Batching, Originals, Watch
 from service.stability import Snapshot
 from tests.fakes import FakeColorist
@@ -186,3 +187,56 @@ def test_an_original_swapped_before_it_is_colored_again_is_not_read(
     assert [] == reads
     assert ["photo.not_recolored"] == [entry["event"] for entry in logs]
     assert before == (kept.config.outbox / "sub/a.png").read_bytes()
+
+
+def test_a_symlink_planted_in_the_outbox_holds_up_only_what_is_meant_for_it(line: Line) -> None:
+    """That photo is rejected and says why; without the symlink, it is colored at the next try."""
+    elsewhere = line.config.inbox.parent / "elsewhere"
+    elsewhere.mkdir()
+    (line.config.outbox / "sub").symlink_to(elsewhere)
+    job = line.drop("sub/a.png", OURS)
+    line.drop("b.png", SECRET)
+    line.run()
+
+    assert [] == files(elsewhere)
+    assert ["b.png"] == files(line.config.outbox)
+    assert ["sub/a.png", "sub/a.png.reason.txt"] == files(line.config.rejected)
+    reason = (line.config.rejected / "sub/a.png.reason.txt").read_text()
+    assert (
+        f"a symlink or a file is in the place of a folder ({line.config.outbox / 'sub'})" in reason
+    )
+
+    (line.config.outbox / "sub").unlink()
+    assert [True] == [answer.done for answer in retry(line.config, [job.id])]
+    line.queue("sub/a.png")
+    line.run()
+
+    assert ["b.png", "sub/a.png"] == files(line.config.outbox)
+
+
+@pytest.mark.parametrize("folder", ["originals", "rejected"])
+def test_a_symlink_planted_among_the_originals_moves_nothing_through_it(
+    line: Line, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original stays in the inbox until the symlink is gone; nothing else waits for it."""
+    elsewhere = line.config.inbox.parent / "elsewhere"
+    elsewhere.mkdir()
+    (line.config.inbox.parent / folder / "sub").symlink_to(elsewhere)
+    monkeypatch.setattr(line.colorist, "refuses", lambda _page: folder == "rejected")
+    line.drop("sub/a.png", OURS)
+    with capture_logs() as logs:
+        line.run()
+
+    assert [] == files(elsewhere)
+    assert ["sub/a.png"] == files(line.config.inbox)
+    assert ["photo.not_moved"] == [
+        entry["event"] for entry in logs if "a symlink or a file" in str(entry.get("reason"))
+    ]
+
+    (line.config.inbox.parent / folder / "sub").unlink()
+    line.now += 100
+    line.drop("b.png", SECRET)
+    line.run()
+
+    assert [] == files(line.config.inbox)
+    assert "sub/a.png" in files(line.config.inbox.parent / folder)

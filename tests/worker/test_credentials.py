@@ -1,11 +1,14 @@
 """Content credentials, signed with a certificate made here and read by C2PA's own reader."""
 
 import errno
+import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -133,12 +136,18 @@ def record(kind: str) -> Record:
     return Record(kind, (), {}, SOURCE_TYPE)
 
 
+def origin_of(scan: Path) -> Origin:
+    """Tell of a scan as it is now."""
+    content = scan.read_bytes() if scan.is_file() else b""
+    return replace(ORIGIN, sha256=hashlib.sha256(content).hexdigest())
+
+
 def signed(
     data: bytes, scan: Path, settings: CredentialSettings, kind: str = "tiff", of: str = "tiff"
 ) -> bytes:
     """Sign a photo in memory."""
     out = io.BytesIO()
-    sign(io.BytesIO(data), out, scan, of, ORIGIN, record(kind), settings)
+    sign(io.BytesIO(data), out, scan, of, origin_of(scan), record(kind), settings)
     return out.getvalue()
 
 
@@ -186,7 +195,7 @@ def test_credentials_say_that_a_model_colored_the_scan(
     assert ("parentOf", "scan.tif", "image/tiff") == tuple(
         parent[key] for key in ("relationship", "title", "format")
     )
-    assert f"SHA-256 {ORIGIN.sha256}" == parent["description"]
+    assert f"SHA-256 {origin_of(scan).sha256}" == parent["description"]
     assert "c2pa.opened" == opened["action"]
     assert parent["label"] in opened["parameters"]["ingredients"][0]["url"]
     assert "c2pa.adjustedColor" == colored["action"]
@@ -196,7 +205,7 @@ def test_credentials_say_that_a_model_colored_the_scan(
     assert {
         "photochrom.model": "builtin",
         "photochrom.weights_sha256": ORIGIN.weights_sha256,
-        "photochrom.scan_sha256": ORIGIN.sha256,
+        "photochrom.scan_sha256": origin_of(scan).sha256,
         "photochrom.event": ORIGIN.event,
     } == colored["parameters"]
 
@@ -253,7 +262,7 @@ def test_a_scan_that_c2pa_cannot_read_is_still_named_as_the_parent(
     """And that its own credentials stay behind is said."""
     scan.write_bytes(b"II*\0 damaged beyond the picture")
     out = io.BytesIO()
-    lost = sign(io.BytesIO(tiff()), out, scan, "tiff", ORIGIN, record("tiff"), settings)
+    lost = sign(io.BytesIO(tiff()), out, scan, "tiff", origin_of(scan), record("tiff"), settings)
     (parent,) = read(out.getvalue(), signer).manifest["ingredients"]
 
     assert ("scan.tif", "image/tiff") == (parent["title"], parent["format"])
@@ -424,7 +433,7 @@ def test_a_full_disk_is_told_as_such(scan: Path, settings: CredentialSettings) -
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left") as caught:
-        sign(io.BytesIO(tiff()), Full(), scan, "tiff", ORIGIN, record("tiff"), settings)
+        sign(io.BytesIO(tiff()), Full(), scan, "tiff", origin_of(scan), record("tiff"), settings)
 
     assert errno.ENOSPC == caught.value.errno
 
@@ -440,7 +449,7 @@ def test_a_name_that_is_no_text_is_written_readably(
     scan: Path, signer: Signer, settings: CredentialSettings
 ) -> None:
     """Names of old disks are bytes."""
-    origin = Origin(**{**vars(ORIGIN), "name": "b\udce4r.tif"})
+    origin = replace(origin_of(scan), name="b\udce4r.tif")
     out = io.BytesIO()
     sign(io.BytesIO(tiff()), out, scan, "tiff", origin, record("tiff"), settings)
 
@@ -491,3 +500,24 @@ def test_without_the_extra_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "c2pa", None)
     with pytest.raises(CredentialError, match=r"pip install 'photochrom\[c2pa\]'"):
         try_to_sign(settings)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("swap", ["symlink", "FIFO", "another file"])
+def test_a_scan_that_was_swapped_since_is_not_signed_for(
+    scan: Path, settings: CredentialSettings, swap: str
+) -> None:
+    """The credentials would name, and carry, what nobody dropped; the photo is done again."""
+    origin = origin_of(scan)
+    aside = scan.rename(scan.with_name("aside.tif"))
+    if swap == "symlink":
+        scan.symlink_to(aside)
+    elif swap == "FIFO":
+        os.mkfifo(scan)
+    else:
+        scan.write_bytes(b"another")
+    out = io.BytesIO()
+    with pytest.raises(OSError, match=r"symbolic links|no longer the scan"):
+        sign(io.BytesIO(tiff()), out, scan, "tiff", origin, record("tiff"), settings)
+
+    assert b"" == out.getvalue()

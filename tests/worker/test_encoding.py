@@ -39,7 +39,7 @@ from worker.containers.picture import Coding, Metadata
 from worker.credentials import MIME_TYPES, CredentialSettings
 from worker.errors import DeviceError, ScanError
 from worker.kinds import RESULT_SUFFIXES, Kind
-from worker.provenance import Record
+from worker.provenance import Origin, Record
 from worker.scan import Scan
 from worker.settings import (
     MarkSettings,
@@ -67,6 +67,13 @@ WEIGHTS = {
 }
 
 
+def origin_of(source: Scan) -> Origin:
+    """Tell of a scan's file, if it has one."""
+    if source.path is None:
+        return origin()
+    return replace(origin(), sha256=hashlib.sha256(source.path.read_bytes()).hexdigest())
+
+
 def chroma(seed: int = 0, reach: float = 30) -> Array:
     """Make up smooth chroma (6, 6, 2)."""
     return np.random.default_rng(seed).uniform(-reach, reach, (6, 6, 2)).astype(np.float32)
@@ -76,7 +83,7 @@ def write(source: Scan, how: WriteSettings = SAME, **options: Any) -> tuple[byte
     """Color a scan with made-up chroma, or `chromas`; return the file's bytes and the record."""
     chromas: Sequence[Array] = options.get("chromas", [chroma(n) for n in range(len(source.pages))])
     file = io.BytesIO()
-    record = encoding.write(source, chromas, origin(), how, file)
+    record = encoding.write(source, chromas, origin_of(source), how, file)
     return file.getvalue(), record
 
 
@@ -621,7 +628,7 @@ class TestCredentials:
         folder.mkdir()
         chromas = [chroma(n) for n in range(len(source.pages))]
         with (folder / "photo").open("w+b") as file:
-            record = encoding.write(source, chromas, origin(), how, file, signer)
+            record = encoding.write(source, chromas, origin_of(source), how, file, signer)
         return (folder / "photo").read_bytes(), record
 
     @pytest.mark.parametrize("output", ["same", "png", "jpeg"])

@@ -28,9 +28,15 @@ def header_of(image: Any, count: int) -> dict[str, Any]:
     }
 
 
+def limit() -> None:
+    """Give up what decoding needs not: a core dump, and writing to any file (pipes go on)."""
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(kind, (0, 0))
+
+
 def main() -> None:
     """Answer on standard output: JSON, or samples row by row."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit()
     opened = pi_heif.open_heif(sys.stdin.buffer.read(), convert_hdr_to_8bit=False)
     image = opened[opened.primary_index]
     if sys.argv[1] == "header":

@@ -3,6 +3,8 @@
 import base64
 import importlib.util
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +146,17 @@ def test_hdr_is_refused_in_words(transfer: int) -> None:
     """Light of PQ or HLG is no photograph's lightness."""
     with pytest.raises(ScanError, match="HDR"):
         heic._profile({"transfer_characteristics": transfer})
+
+
+def test_the_decoders_process_cannot_write_a_file(tmp_path: Path) -> None:
+    """Whatever a hostile HEIC makes of it; its answer goes through a pipe."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import heic_process; heic_process.limit();"
+        "print('answer', flush=True); open(sys.argv[2], 'wb', buffering=0).write(b'evil')"
+    )
+    command = [sys.executable, "-c", program, str(heic.DECODER.parent), str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert "answer\n" == done.stdout
+    assert "File too large" in done.stderr
+    assert b"" == (tmp_path / "a").read_bytes()
