@@ -29,6 +29,10 @@ _FROM_WORKING_FOLDER = -100  # AT_FDCWD of <fcntl.h>
 _NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
 
 
+class ReplacedError(OSError):
+    """Another file was saved under a name just before the move; it is still there."""
+
+
 def part_path(folder: Path) -> Path:
     """Name a hidden temporary file in a folder, unlike any other and short whatever it is for."""
     return folder / f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}"
@@ -142,6 +146,24 @@ def unlink_unless_replaced(path: Path, moved: os.stat_result) -> None:
         as_it_was = (now.st_size, now.st_mtime_ns) == (moved.st_size, moved.st_mtime_ns)
         if os.path.samestat(now, moved) and as_it_was:
             path.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8, whole or not at all, in place of what has the name.
+
+    Raises:
+        OSError: the disk refuses; nothing unfinished is left.
+    """
+    part = part_path(path.parent)
+    try:
+        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def renamed_at_once(source: Path, target: Path) -> bool:

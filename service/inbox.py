@@ -9,13 +9,14 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
 
 from service.beneath import digest, digest_of, held, open_plain, snapshot
 from service.disk import (
+    ReplacedError,
     fitting_name,
     is_copy,
     part_path,
@@ -23,8 +24,10 @@ from service.disk import (
     renamed_at_once,
     sync_folder,
     unlink_unless_replaced,
+    write_text,
 )
 from service.printable import printable
+from service.stability import Snapshot
 from worker.kinds import KIND_OF_SUFFIX
 
 UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
@@ -59,13 +62,19 @@ def eligible(path: Path, inbox: Path) -> bool:
     return snapshot(path) is not None
 
 
-def find(folder: Path) -> Iterator[Path]:
+def say_unreadable(folder: str, reason: str) -> None:
+    """Log that a sub-folder cannot be read, and why."""
+    log.warning("inbox.unreadable", folder=folder, reason=reason)
+
+
+def find(folder: Path, unreadable: Callable[[str, str], None] = say_unreadable) -> Iterator[Path]:
     """Walk a folder and those in it for eligible files, in the order of their names.
 
-    Sub-folders that vanish meanwhile are skipped; those that cannot be read are logged and skipped.
+    Sub-folders that vanish meanwhile are skipped, and so are those that cannot be read.
 
     Args:
         folder: the inbox, or a folder in it that is not left alone.
+        unreadable: told of each sub-folder that cannot be read, and the system's reason.
 
     Yields:
         The folder's path joined with that of each file.
@@ -73,7 +82,7 @@ def find(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder itself cannot be read, so nothing can be said about its files.
     """
-    for entry in _walk(folder):
+    for entry in _walk(folder, unreadable):
         plain = entry.is_file(follow_symlinks=False)
         if plain and Path(entry.name).suffix.lower() in KIND_OF_SUFFIX:
             yield Path(entry.path)
@@ -91,24 +100,26 @@ def find_left_alone(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder itself cannot be read.
     """
-    for entry in _walk(folder):
+    for entry in _walk(folder, say_unreadable):
         plain = entry.is_file(follow_symlinks=False)
         if not plain or Path(entry.name).suffix.lower() not in KIND_OF_SUFFIX:
             yield Path(entry.path)
 
 
-def archive(path: Path, inbox: Path, originals: Path) -> Path:
+def archive(path: Path, inbox: Path, originals: Path, expected: Snapshot | None = None) -> Path:
     """Move an original that is done to the same sub-folder of the originals.
 
     Args:
         path: the original, in the inbox.
         inbox: the inbox's folder.
         originals: the folder it goes to, on any file system.
+        expected: how the file to be moved looks; None moves whatever is there.
 
     Returns:
         Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
 
     Raises:
+        ReplacedError: it is another file by now.
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
@@ -118,12 +129,14 @@ def archive(path: Path, inbox: Path, originals: Path) -> Path:
     ):
         for target in numbered_names(folder / inside.name):
             with contextlib.suppress(FileExistsError):
-                _move(home / inside.name, target)
+                _move(home / inside.name, target, expected)
                 return originals / inside.with_name(target.name)
     raise AssertionError  # the names never end
 
 
-def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
+def reject(
+    path: Path, inbox: Path, rejected: Path, reason: str, expected: Snapshot | None = None
+) -> Path:
     """Move an original that cannot be colored to the same sub-folder of the rejected ones.
 
     The reason is written first, as `NAME.reason.txt` in UTF-8, so that no crash leaves a rejected
@@ -135,11 +148,13 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
         inbox: the inbox's folder.
         rejected: the folder it goes to, on any file system.
         reason: plain words for the archivist.
+        expected: how the file to be moved looks; None moves whatever is there.
 
     Returns:
         Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
 
     Raises:
+        ReplacedError: it is another file by now.
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
@@ -153,11 +168,14 @@ def reject(path: Path, inbox: Path, rejected: Path, reason: str) -> Path:
                 if is_another and not is_copy(source, target):
                     continue
                 note = target.with_name(target.name + REASON_SUFFIX)
-                _write(note, f"{printable(reason)}\n")
+                write_text(note, f"{printable(reason)}\n")
                 try:
-                    _move(source, target)
+                    _move(source, target, expected)
                 except FileExistsError:
                     note.unlink(missing_ok=True)
+                except ReplacedError:
+                    note.unlink(missing_ok=True)
+                    raise
                 else:
                     return rejected / inside.with_name(target.name)
     raise AssertionError  # the names never end
@@ -203,7 +221,7 @@ def _take_back(path: Path, target: Path) -> None:
     sync_folder(path.parent)
 
 
-def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: Path, unreadable: Callable[[str, str], None]) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder and its sub-folders, except what is left alone without a word."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -213,11 +231,11 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
         elif not _ignored_folder(entry.name):
             try:
-                yield from _walk(Path(entry.path))
+                yield from _walk(Path(entry.path), unreadable)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                log.warning("inbox.unreadable", folder=entry.path, reason=error.strerror)
+                unreadable(entry.path, str(error.strerror))
 
 
 def _ignored_file(name: str) -> bool:
@@ -239,8 +257,11 @@ def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
         yield target.with_name(name.removesuffix(room))
 
 
-def _move(path: Path, target: Path) -> None:
-    """Move a plain file; the folders of both are held."""
+def _move(path: Path, target: Path, expected: Snapshot | None) -> None:
+    """Move a plain file; the folders of both are held.
+
+    Whether it is the expected one is asked of what has arrived: before, it may still be replaced.
+    """
     if snapshot(path) is None:  # gone, or a symlink in its place
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     looks = path.lstat()
@@ -254,9 +275,34 @@ def _move(path: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        unlink_unless_replaced(path, _copy(path, target))
+        copied = _copy(path, target)
+        if not _is(copied, expected):
+            target.unlink()
+            raise _replaced(path) from None
+        unlink_unless_replaced(path, copied)
+    else:
+        if not _is(target.lstat(), expected):
+            _put_back(target, path)
+            raise _replaced(path)
     sync_folder(target.parent)
     sync_folder(path.parent)
+
+
+def _is(looks: os.stat_result, expected: Snapshot | None) -> bool:
+    now = Snapshot(looks.st_size, looks.st_mtime_ns, looks.st_ino, looks.st_dev)
+    return expected is None or now.same_as(expected)
+
+
+def _replaced(path: Path) -> ReplacedError:
+    return ReplacedError(errno.ESTALE, "another file was saved under this name", os.fspath(path))
+
+
+def _put_back(target: Path, path: Path) -> None:
+    """Move a file back; beside the one that may have been saved under its name meanwhile."""
+    for free in numbered_names(path):
+        with contextlib.suppress(FileExistsError):
+            rename_without_overwriting(target, free)
+            return
 
 
 def _copy(path: Path, target: Path) -> os.stat_result:
@@ -277,16 +323,3 @@ def _copy(path: Path, target: Path) -> os.stat_result:
     finally:
         part.unlink(missing_ok=True)
     return looks
-
-
-def _write(path: Path, text: str) -> None:
-    part = part_path(path.parent)
-    try:
-        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
@@ -18,6 +17,7 @@ import structlog
 
 from service import beneath, inbox
 from service.config import Config
+from service.disk import ReplacedError
 from service.jobs import Job
 from service.naming import fits, misfit
 from service.places import Places
@@ -75,7 +75,9 @@ class Originals:
         """
         if self._config.originals.after == "move":
             folder = self._config.originals.folder
-            move = partial(inbox.archive, inbox=self._config.inbox, originals=folder)
+            move = partial(
+                inbox.archive, inbox=self._config.inbox, originals=folder, expected=job.snapshot
+            )
             self._waiting.append(_Move(job, move, now))
 
     def reject(self, job: Job, reason: str, now: float) -> None:
@@ -87,7 +89,13 @@ class Originals:
             now: monotonic seconds.
         """
         folder = self._config.rejected
-        move = partial(inbox.reject, inbox=self._config.inbox, rejected=folder, reason=reason)
+        move = partial(
+            inbox.reject,
+            inbox=self._config.inbox,
+            rejected=folder,
+            reason=reason,
+            expected=job.snapshot,
+        )
         self._waiting.append(_Move(job, move, now))
 
     def look_anew(self, job: Job) -> None:
@@ -125,13 +133,16 @@ class Originals:
                 if target.is_relative_to(self._config.originals.folder):
                     place = target.relative_to(self._config.originals.folder)
                     self._unnoted.append((job.id, PurePosixPath(place)))
+            except ReplacedError:  # just now; the new one stays
+                self.look_anew(job)
             except OSError as error:
                 wait = self._config.retry.wait_after(move.faults)
                 self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
                 reason = str(error)
-                log.warning(
-                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                )
+                if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+                    log.warning(
+                        "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
+                    )
 
         if self._unnoted:
             self._note(self._unnoted)
@@ -145,12 +156,7 @@ class Originals:
 def still_there(path: Path, snapshot: Snapshot) -> bool:
     """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
     now = beneath.snapshot(path)
-    return now is not None and looks_same(now, snapshot)
-
-
-def looks_same(one: Snapshot, other: Snapshot) -> bool:
-    """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
-    return replace(one, device=other.device) == other
+    return now is not None and now.same_as(snapshot)
 
 
 def open_scan(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
@@ -178,7 +184,7 @@ def open_scan(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
         file = beneath.open_beneath(config.inbox, job.path)
     except PermissionError as error:
         raise ScanError("the file may not be read: its permissions refuse it") from error
-    if not looks_same(beneath.snapshot_of(file), job.snapshot):
+    if not beneath.snapshot_of(file).same_as(job.snapshot):
         file.close()
         raise FileNotFoundError(errno.ENOENT, "it is another file by now", file.name)
     return file, job.snapshot

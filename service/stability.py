@@ -4,7 +4,7 @@ A file is stable when it has looked the same for the settle time. A file that ch
 and comes back, starts again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -23,6 +23,10 @@ class Snapshot:
     mtime_ns: int
     inode: int
     device: int
+
+    def same_as(self, other: "Snapshot") -> bool:
+        """Tell whether it is the same file, unchanged; a reboot may have renumbered the device."""
+        return replace(self, device=other.device) == other
 
 
 class StabilityTracker:

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from service.beneath import has_writer, snapshot
-from service.inbox import eligible, find
+from service.inbox import eligible, find, say_unreadable
 from service.observer import Hints
 from service.stability import Snapshot, StabilityTracker
 from service.supervisor import Polling, Supervisor
@@ -79,6 +79,8 @@ class Watcher:
         self.rescan_seconds = 0.0
         self.sees_inbox = True
         self._unreadable = False  # and that was told
+        self._closed: set[str] = set()  # sub-folders that cannot be read, and that was told
+        self._closed_now: set[str] = set()  # of them, those that the rescan came to
 
     def start(self, now: float) -> None:
         """Begin to watch; the first `step` scans what is there already."""
@@ -153,7 +155,7 @@ class Watcher:
         self._supervisor.watch_the_rest(now)
         self._hints.overflowed = False  # from here on, one brings another rescan
         self._hints.take()  # this one sees what they were about
-        self._walk, self._seen, self._walked = find(self._inbox), set(), 0.0
+        self._walk, self._seen, self._walked = find(self._inbox, self._note_closed), set(), 0.0
 
     def _go_on(self, walk: Iterator[Path], now: float) -> None:
         """Look at some more files; with the last one, also at those that were not found again."""
@@ -178,19 +180,27 @@ class Watcher:
             for name in known - self._seen:
                 self._look_at(Path(name), now)
             self.rescan_seconds, self._unreadable = self._walked, False
+            for folder in self._closed - self._closed_now:
+                log.info("inbox.readable", folder=folder)
+            self._closed = self._closed_now
             self._end_rescan(now, sees_inbox=True)
+
+    def _note_closed(self, folder: str, reason: str) -> None:
+        if folder not in self._closed | self._closed_now:
+            say_unreadable(folder, reason)
+        self._closed_now.add(folder)
 
     def _end_rescan(self, now: float, *, sees_inbox: bool) -> None:
         self.rescanned_at = self.rescan_moved_at = now
         self.sees_inbox = sees_inbox
-        self._walk, self._seen = None, set()
+        self._walk, self._seen, self._closed_now = None, set(), set()
 
     def _follow(self, hint: Path, now: float) -> None:
         """Look at what a hint is about: a file, or all in a folder; a rescan, if they are many."""
         paths = [hint]
         if os.path.isdir(hint) and not os.path.islink(hint):  # noqa: PTH112, PTH114 - never raise
             try:
-                paths = list(islice(find(hint), MOST_LOOKED_AT_IN_A_STEP))
+                paths = list(islice(find(hint, lambda *_: None), MOST_LOOKED_AT_IN_A_STEP))
             except OSError:  # gone again
                 return
             if len(paths) == MOST_LOOKED_AT_IN_A_STEP:

@@ -35,6 +35,7 @@ from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
 from service.jobs import Job, JobStatus
+from service.places import MARKER
 from service.sections import Batching, Originals, Retry, Watch
 from service.sidecar import read_sidecar, sidecar_name
 from service.stability import Snapshot
@@ -321,7 +322,7 @@ class World:
             (inbox.digest(path), path.stat().st_mtime_ns)
             for folder in (self.config.originals.folder, self.config.rejected)
             for path in folder.rglob("*")
-            if path.is_file() and not path.name.endswith(inbox.REASON_SUFFIX)
+            if path.is_file() and not path.name.endswith((inbox.REASON_SUFFIX, MARKER))
         }
         if kept != self.moved_by_daemon:
             faults.append("what was moved is not what lies among originals and rejected")

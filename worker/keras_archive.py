@@ -1,7 +1,7 @@
 """Is a `.keras` file a plain archive of layers that photochrom's generators are made of?
 
-Asked before Keras sees it: to Keras a file may name classes of any of its modules, and its readers
-of zip and HDF5 have been fooled before (CVE-2025-1550, CVE-2025-8747, CVE-2026-0897). Whatever is
+Asked before Keras sees it: to Keras a file may name classes of any of its modules; its safe mode
+and its readers have been fooled before (CVE-2025-1550, CVE-2025-8747, CVE-2026-0897). Whatever is
 not in the tables here is refused, known to be harmful or not.
 """
 

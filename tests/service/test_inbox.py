@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from service import beneath
 from service import inbox as subject
-from service.disk import rename_without_overwriting
+from service.disk import ReplacedError, rename_without_overwriting
 from service.inbox import (
     archive,
     eligible,
@@ -346,6 +347,41 @@ def test_a_scan_that_is_saved_anew_while_it_is_copied_stays_in_the_inbox(
 
     assert "photo" == moved.read_text()
     assert "saved anew" == path.read_text()
+
+
+@pytest.mark.usefixtures("disk")
+@pytest.mark.parametrize("move", ["archive", "reject"])
+def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_done(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: str
+) -> None:
+    """It stays in the inbox, to be colored; and so does a third one."""
+    path, new, away = put(inbox, "sub/a.jpg"), tmp_path / "new", tmp_path / "away"
+    looks = beneath.snapshot(path)
+    real = subject.rename_without_overwriting
+    saved: list[str] = ["second", "third"]
+    away.mkdir()
+
+    def save_around(source: Path, target: Path) -> None:
+        if saved:
+            save(saved.pop(0))
+        real(source, target)
+        if saved:
+            save(saved.pop(0))
+
+    def save(content: str) -> None:
+        new.write_text(content)
+        new.rename(path)
+
+    monkeypatch.setattr(subject, "rename_without_overwriting", save_around)
+    moved = partial(archive, path, inbox, away)
+    if move == "reject":
+        moved = partial(reject, path, inbox, away, "no photo")
+    with pytest.raises(ReplacedError, match="another file was saved under this name"):
+        moved(looks)
+
+    assert [] == [one for one in away.rglob("*") if one.is_file()]
+    left = {one.name: one.read_text() for one in path.parent.iterdir()}
+    assert left in ({"a.jpg": "third", "a (2).jpg": "second"}, {"a.jpg": "third"})
 
 
 @pytest.mark.parametrize("move", ["archive", "reject"])

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from service import beneath
 from service.config import Config
@@ -164,4 +165,28 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
 
     assert [(1, PurePosixPath("sub/a (2).tif"))] == noted
     assert CONTENT == (config.originals.folder / "sub/a (2).tif").read_bytes()
+    assert not originals.waiting()
+
+
+def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, job: Job) -> None:
+    """It is tried every ten minutes, and told less and less often; then it works at once."""
+    path = put(config.inbox, "sub/a.tif", CONTENT)
+    looks = beneath.snapshot(path)
+    assert looks is not None
+    obstacle = config.originals.folder / "sub"
+    obstacle.touch()
+    originals = Originals(config, Places(config.folders), lambda _path: None, lambda _places: None)
+    originals.archive(make_job(job.digest, looks=looks), 0.0)
+    now = 0.0
+    with capture_logs() as logs:
+        for _ in range(500):
+            originals.step(now)
+            now += originals.next_due(now) or 0.0
+
+    assert now > 3 * 24 * 3600
+    assert ["photo.not_moved"] * 9 == [entry["event"] for entry in logs]
+
+    obstacle.unlink()
+    originals.step(now)
+
     assert not originals.waiting()

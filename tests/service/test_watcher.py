@@ -357,6 +357,34 @@ class TestWithoutHints:
         assert ["watch.unreadable"] == [line["event"] for line in logs]
         assert ["a.jpg"] == deaf.told
 
+    def test_a_sub_folder_that_cannot_be_read_is_told_of_once(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When it begins and when it ends, not at every rescan; the others are looked through."""
+        deaf.put("closed/a.jpg")
+        deaf.put("open/b.jpg")
+        real = os.scandir
+
+        def refuse(folder: Path) -> object:
+            if folder.name == "closed":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real(folder)
+
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr(os, "scandir", refuse)
+            deaf.start()
+            for _ in range(3):
+                deaf.step(RESCAN)
+            told = list(deaf.told)
+        with capture_logs() as later:
+            deaf.step(RESCAN)
+            deaf.step(RESCAN)
+
+        assert 1 == [line["event"] for line in logs].count("inbox.unreadable")
+        assert ["inbox.readable"] == [line["event"] for line in later]
+        assert ["open/b.jpg"] == told
+        assert ["open/b.jpg", "closed/a.jpg"] == deaf.told
+
 
 class TestHints:
     """What the system announces makes it quicker."""

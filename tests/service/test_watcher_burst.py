@@ -109,6 +109,7 @@ def test_a_file_whose_announcement_the_kernel_dropped_is_found_at_once(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_forty_thousand_files_at_once_are_each_told_of_once(
     told: Told, tmp_path: Path, reader: threading.Event
 ) -> None:

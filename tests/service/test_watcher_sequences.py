@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from service import supervisor
+from service import inbox, supervisor
 from tests.folders import files
 from tests.tossed import CONTENTS, PHOTOGRAPHS, RESCAN, SETTLE, World
 
-SEQUENCES = 400  # for each of two ends of originals
+SEQUENCES = 300  # for each of two ends of originals
 
 # Few, so that much happens to each; among them one that the alternative name of another's result
 # would have, and some that are not for the daemon.
@@ -85,6 +85,8 @@ def _nothing_but_what_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         signal.signal(number, handler)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("after", ["move", "keep"])
 @settings(
     max_examples=SEQUENCES,
@@ -162,3 +164,27 @@ def test_an_original_that_was_away_when_it_was_to_be_moved_is_moved(world: World
     assert [] == world.faults
     assert ["a.png"] == files(world.config.originals.folder)
     assert 1 == world.colorist.painted
+
+
+def test_a_scan_saved_just_when_the_earlier_one_is_moved_is_colored_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither archived in place of that one nor forgotten."""
+    rename = inbox.rename_without_overwriting
+    saved: list[bytes] = [CONTENTS[1]]
+
+    def save_first(source: Path, target: Path) -> None:
+        if saved:
+            world.replace("a.png", saved.pop())
+        rename(source, target)
+
+    monkeypatch.setattr(inbox, "rename_without_overwriting", save_first)
+    world.write("a.png", CONTENTS[0])
+    world.settle()
+    assert CONTENTS[1] == (world.inbox / "a.png").read_bytes()
+    world.faults.clear()  # at rest, but somebody saved another meanwhile
+    world.settle()
+
+    assert [] == world.faults
+    assert 2 == world.colorist.painted
+    assert CONTENTS[1] == (world.config.originals.folder / "a.png").read_bytes()
