@@ -114,6 +114,12 @@ def away(key: str, folder: Path) -> str:
     )
 
 
+def status_says(archive: Archive, daemon: Command, reason: str) -> None:
+    """Return when `photochrom status` says that the daemon is held up, and by what."""
+    daemon.wait_until(lambda: f"held up: {reason}" in archive.status()["health"]["reasons"])
+    assert "held up" == archive.status()["health"]["level"]
+
+
 def fill_up(folder: Path) -> Path:
     """Write to a disk until it is full."""
     filler = folder / "somebody's"
@@ -131,14 +137,16 @@ def test_nothing_is_begun_on_a_disk_that_is_nearly_full(archive: Archive) -> Non
         daemon.wait_until((outbox / MARKER).exists)
         filler = fill_up(outbox)
         daemon.wait_for("daemon.held_up")
+        expected = f"outbox: the disk of {archive.outbox} has less than 0.1 MB free"
+        expected += " (limits.free_space); free some"
+        status_says(archive, daemon, expected)
         scans = collection(archive.inbox)
         daemon.wait_for("photo.queued", times=PHOTOS + 1)
         filler.unlink()
         said = end(daemon)
 
         assert [] == daemon.events("photo.waits")
-    expected = f"outbox: the disk of {archive.outbox} has less than 0.1 MB free (limits.free_space)"
-    assert [f"{expected}; free some"] == said
+    assert [expected] == said
     assert [] == archive.wrong(scans)
 
 
@@ -197,6 +205,7 @@ def test_nothing_is_written_below_an_outbox_that_is_unmounted(archive: Archive, 
 
         assert {"queued": PHOTOS + 1} == archive.photos()
         assert [] == list(archive.outbox.iterdir())
+        status_says(archive, daemon, away("outbox", archive.outbox))
 
         archive.share(archive.outbox)
         said = end(daemon)

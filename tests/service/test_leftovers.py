@@ -1,0 +1,58 @@
+"""What a crash left in the folders is removed: at the start, or when the folder is back."""
+
+from pathlib import Path
+
+import pytest
+
+from service.config import Config
+from service.folders import make_folders
+from service.leftovers import Leftovers
+from service.places import Places
+
+PART = ".photochrom-1-0.part"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Make the folders, with a leftover in two of them."""
+    config = Config().beside(tmp_path)
+    make_folders(config.folders.values())
+    for folder in (config.outbox, config.originals.folder):
+        (folder / PART).touch()
+    return config
+
+
+def test_all_folders_are_swept_once(config: Config) -> None:
+    """Later ones may be of work in hand, or of another program."""
+    leftovers, places = Leftovers(), Places(config.folders)
+
+    assert 2 == leftovers.remove(config, places)
+
+    (config.outbox / PART).touch()
+
+    assert 0 == leftovers.remove(config, places)
+    assert (config.outbox / PART).exists()
+
+
+def test_a_folder_that_is_away_is_swept_when_it_is_back(config: Config) -> None:
+    """The others need not wait for it, and it is not made."""
+    leftovers, places = Leftovers(), Places(config.folders)
+    away = config.outbox.rename(config.outbox.with_name("away"))
+
+    assert 1 == leftovers.remove(config, places)
+    assert not config.outbox.exists()
+
+    away.rename(config.outbox)
+
+    assert 1 == leftovers.remove(config, places)
+
+
+def test_a_folder_that_was_away_is_swept_again(config: Config) -> None:
+    """What was being written when its disk became read-only could not be removed then."""
+    leftovers, places = Leftovers(), Places(config.folders)
+    leftovers.remove(config, places)
+    (config.outbox / PART).touch()
+    leftovers.note({"outbox", "state"})
+
+    assert 1 == leftovers.remove(config, places)
+    assert not (config.outbox / PART).exists()
