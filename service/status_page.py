@@ -12,6 +12,7 @@ from rich.text import Text
 from service.printable import printable
 
 IN_WORK_SHOWN = 5
+LEFT_ALONE_SHOWN = 20
 SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -30,7 +31,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
     for title, lines in (
         ("In work, longest first:", list(_in_work(status))),
         ("Rejected, newest first:", list(_rejected(status))),
-        ("Left alone in the inbox (no photos):", status["left_alone"] or []),
+        ("Left alone in the inbox (no photos):", list(_left_alone(status))),
     ):
         if lines:
             _line(console, f"\n{title}")
@@ -108,6 +109,13 @@ def _in_work(status: dict[str, Any]) -> Iterator[str]:
     more = len(status["in_work"]) - IN_WORK_SHOWN
     if more > 0:
         yield f"and {more} more"
+
+
+def _left_alone(status: dict[str, Any]) -> Iterator[str]:
+    paths = status["left_alone"] or []
+    yield from paths[:LEFT_ALONE_SHOWN]
+    if len(paths) > LEFT_ALONE_SHOWN:
+        yield f"and {len(paths) - LEFT_ALONE_SHOWN} more"
 
 
 def _rejected(status: dict[str, Any]) -> Iterator[str]:

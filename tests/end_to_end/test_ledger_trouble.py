@@ -29,7 +29,7 @@ batch: {longest_wait: 0.1}
 retry: {first_wait: 0.2, longest_wait: 0.4}
 stop: {within: 3.0}
 """
-LATE = 2.0  # seconds that a busy machine may take for nothing
+LATE = 5.0  # seconds that a busy machine may take for nothing
 
 
 @pytest.fixture

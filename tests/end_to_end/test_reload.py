@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, Home
+from tests.end_to_end.command import HASTY, ROOT, Home
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -35,6 +35,23 @@ def test_a_signal_while_tensorflow_loads_is_waited_with(
     reloaded = ["config.reloaded"] if number == signal.SIGHUP else []
     assert 0 == code
     assert ["model.loaded", "daemon.started", *reloaded, "daemon.stopped"] == events
+
+
+def test_another_format_is_taken_up_by_the_generator(tmp_path: Path) -> None:
+    """It is loaded anew in the same process, and what it gives is what the name says."""
+    home = Home(tmp_path)
+    with home.start("run") as command:
+        command.wait_for("daemon.started")
+        (tmp_path / "config.yaml").write_text(f"{HASTY}output: {{format: jpeg}}\n")
+        command.signal(signal.SIGHUP)
+        command.wait_for("config.reloaded", changed=["output.format"])
+        home.drop("a.png")
+        command.wait_for("photo.delivered")
+        command.signal(signal.SIGTERM)
+        code = command.exit_code()
+
+    assert 0 == code
+    assert b"\xff\xd8\xff" == (home.outbox / "a.png.jpg").read_bytes()[:3]
 
 
 class Terminal:

@@ -32,7 +32,7 @@ Environment="PYTHONPATH={SOURCE}" PYTHONDONTWRITEBYTECODE=1
 """
 IN_HASTE = f"""
 {FROM_HERE}
-WatchdogSec=8
+WatchdogSec=15
 RestartSec=1
 """
 WITH_OTHERS = f"""
@@ -58,7 +58,8 @@ ExecStart=/bin/bash /var/story.sh
 ExecStopPost=/bin/sh -c "systemctl --no-block poweroff 2>/dev/null"
 """
 STORY = r"""
-until_() { for _ in $(seq 600); do "$@" && return; sleep 0.1; done; echo "in vain: $*"; exit 1; }
+in_vain() { echo "in vain: $*"; journalctl -u "photochrom*" -o cat | tail -n 8; exit 1; }
+until_() { for _ in $(seq 600); do "$@" && return; sleep 0.1; done; in_vain "$@"; }
 shown() { systemctl show -P "$1" photochrom; }
 active() { [ "$(shown ActiveState)" = active ]; }
 restarted() { [ "$(shown NRestarts)" = "$1" ] && active; }
@@ -81,14 +82,14 @@ main=$(shown MainPID)
 echo 'nonsense: 1' >> /etc/photochrom/config.yaml
 systemctl reload photochrom
 until_ told photochrom config.refused
-sed -i 's/^nonsense.*/output: {format: png}/' /etc/photochrom/config.yaml
+sed -i 's/^nonsense.*/log: {level: debug}/' /etc/photochrom/config.yaml
 systemctl reload photochrom
-until_ told photochrom config.reloaded
+until_ told photochrom 'log.level.*config.reloaded'
 cp /var/a.tif /srv/photos/inbox/.b && mv /srv/photos/inbox/.b /srv/photos/inbox/b.tif
-until_ test -e /srv/photos/outbox/b.tif.png.json
+until_ test -e /srv/photos/outbox/b.tif.json
 echo "reloaded, the same process: $([ $main = $(shown MainPID) ] && active && echo yes)"
 
-sleep 10  # longer than the watchdog waits
+sleep 17  # longer than the watchdog waits
 echo "restarts while it works: $(shown NRestarts)"
 kill -STOP $(shown MainPID)
 until_ restarted 1

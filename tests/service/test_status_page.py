@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from rich.console import Console
 
 from service.printable import printable
-from service.status_page import IN_WORK_SHOWN, in_words, print_status
+from service.status_page import IN_WORK_SHOWN, LEFT_ALONE_SHOWN, in_words, print_status
 
 STATUS: dict[str, Any] = {
     "running": "process 12 on archive",
@@ -104,6 +104,14 @@ def test_many_in_work_are_counted() -> None:
 
     assert IN_WORK_SHOWN == len([line for line in lines if line.endswith(": for 1 second")])
     assert f"  and {9 - IN_WORK_SHOWN} more" in lines
+
+
+def test_many_that_are_left_alone_are_counted() -> None:
+    """A hundred thousand lines would hide all the rest."""
+    lines = page(left_alone=[f"/srv/{n}.txt" for n in range(100_000)]).splitlines()
+
+    assert LEFT_ALONE_SHOWN == len([line for line in lines if line.startswith("  /srv/")])
+    assert f"  and {100_000 - LEFT_ALONE_SHOWN} more" in lines
 
 
 def test_a_person_reads_which_model_serves_and_why_not_another() -> None:

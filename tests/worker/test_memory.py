@@ -58,6 +58,7 @@ def stored(folder: Path, suffix: str, gray: np.ndarray) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".jp2", ".jxl"])
 def test_a_sound_file_is_never_called_damaged_for_want_of_memory(
     tmp_path: Path, suffix: str
