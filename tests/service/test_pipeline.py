@@ -720,8 +720,10 @@ class TestFoldersThatAreAway:
         folder = line.config.originals.folder
         folder.rename(folder.with_name("elsewhere"))
         line.colorist.gate.set()
-        line.run()
+        with capture_logs() as logs:
+            line.run()
 
+        assert "photo.not_moved" not in {entry["event"] for entry in logs}
         assert ["a.png"] == line.files()["inbox"]
         assert not folder.exists()
         assert line.pipeline.originals.waiting()
@@ -731,6 +733,37 @@ class TestFoldersThatAreAway:
 
         assert ["a.png"] == line.files()["originals"]
         assert [] == line.files()["inbox"]
+
+    def test_what_failed_before_is_tried_at_once_when_all_is_well(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Moves too, and the next wait is a short one again: it may have been the same fault."""
+        archive, refusals = inbox.archive, [OSError(errno.EIO, "Input/output error")]
+
+        def refusing_once(*args: Any, **kwargs: Any) -> Path:
+            if refusals:
+                raise refusals.pop()
+            return archive(*args, **kwargs)
+
+        monkeypatch.setattr(inbox, "archive", refusing_once)
+        line.drop("a.png")
+        line.run()
+        line.colorist.faults.append(DeviceError("the card fell off the bus"))
+        line.drop("b.png")
+        line.run()
+
+        assert 1 == line.pipeline.faults
+
+        elsewhere = line.config.rejected.rename(line.config.rejected.with_name("elsewhere"))
+        line.step()
+        elsewhere.rename(line.config.rejected)
+        line.step()
+
+        assert 0 == line.pipeline.faults
+
+        line.run()
+
+        assert ["a.png", "b.png"] == line.files()["originals"]
 
     def test_a_move_is_not_forgotten_because_the_inbox_vanished_just_then(
         self, line: Line, monkeypatch: pytest.MonkeyPatch
