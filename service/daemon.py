@@ -270,7 +270,7 @@ class Daemon:
             except DeviceError as error:
                 self._hold_up.note(str(error), time.monotonic())
             self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
-            self._pulse.step(time.monotonic())
+            self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
 

@@ -5,10 +5,12 @@ a new name, for a name must tell the truth about what is inside.
 """
 
 import os
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from service import outbox
 from service.config import Config
+from service.inbox import numbered_names
 from service.jobs import Job
 from service.ledger import Ledger
 from service.sidecar import sidecar_name
@@ -24,14 +26,24 @@ def free_name(path: PurePosixPath, digest: str, config: Config, ledger: Ledger) 
         config: the outbox, and the results' format.
         ledger: knows the names that are given.
 
+    Returns:
+        `NAME.ext`, else `NAME.<first 8 digits>.ext`, else that with a number: the first one that no
+        other job has, and under which nothing lies in the outbox.
+
     Raises:
         DeviceError: the ledger cannot be read now.
     """
-    name = outbox.output_name(path, config.output.format)
-    taken = any(os.path.lexists(config.outbox / one) for one in (name, sidecar_name(name)))
-    if taken or ledger.output_taken(name):
-        return outbox.alternative_name(name, digest)
-    return name
+    own = outbox.output_name(path, config.output.format)
+    for name in _names(own, digest):
+        there = any(os.path.lexists(config.outbox / one) for one in (name, sidecar_name(name)))
+        if not there and not ledger.output_taken(name):
+            return name
+    raise AssertionError  # the names never end
+
+
+def _names(own: PurePosixPath, digest: str) -> Iterator[PurePosixPath]:
+    yield own
+    yield from map(PurePosixPath, numbered_names(Path(outbox.alternative_name(own, digest))))
 
 
 def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
