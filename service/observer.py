@@ -153,11 +153,6 @@ class Observer:
         return bool(self._observer.emitters) and all(one.is_alive() for one in self.threads)
 
     @property
-    def polls(self) -> bool:
-        """Whether it looks by itself, and waits for no announcements."""
-        return self._kernel is None
-
-    @property
     def refused(self) -> int:
         """How many folders the kernel did not let it watch, for want of watches."""
         return 0 if self._kernel is None else len(self._kernel.refused)
