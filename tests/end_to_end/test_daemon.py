@@ -132,22 +132,27 @@ def test_the_status_can_be_asked_meanwhile(home: Home, daemon: Command) -> None:
     assert "builtin" == answer["model"]["serving"]
 
 
-def test_an_outbox_that_cannot_be_written_heals_by_itself(home: Home, daemon: Command) -> None:
-    """The photo waits, longer each time, nothing is lost, and no restart is needed."""
+def test_a_photo_whose_place_is_taken_is_rejected_and_can_be_tried_again(
+    home: Home, daemon: Command
+) -> None:
+    """Told where and why, it holds up nothing; with the place cleared, `retry` delivers it."""
     obstacle = home.outbox / "blocked"
     obstacle.write_text("a file where a folder should be")
     home.drop("blocked/a.png", gray_scene(64, 80, seed=30))
-    daemon.wait_for("photo.waits", times=2, path="blocked/a.png")
-
-    assert "blocked/a.png" in files(home.inbox)
-    assert "blocked" in status(home)["waiting_for"]
-
-    obstacle.unlink()
     daemon.wait_for("photo.moved", path="blocked/a.png")
 
+    assert ["blocked/a.png", "blocked/a.png.reason.txt"] == files(home.rejected)
+    reason = status(home)["rejected"][0]["reason"]
+    assert f"there is no place for its result {obstacle / 'a.png'}" in reason
+    assert reason in (home.rejected / "blocked/a.png.reason.txt").read_text()
+
+    obstacle.unlink()
+    with home.start("retry", "--rejected") as retry:
+        assert 0 == retry.exit_code()
+    daemon.wait_for("photo.moved", times=2, path="blocked/a.png")
+
     assert "blocked/a.png" in files(home.outbox)
-    waits = [entry["seconds"] for entry in daemon.events("photo.waits")]
-    assert pytest.approx([0.2, 0.4], abs=0.01) == waits[:2]
+    assert [] == files(home.rejected)
 
 
 def test_a_full_disk_heals_by_itself(home: Home, daemon: Command) -> None:
@@ -158,7 +163,9 @@ def test_a_full_disk_heals_by_itself(home: Home, daemon: Command) -> None:
     home.drop("small/large.png", gray_scene(200, 300))
     daemon.wait_for("photo.waits", times=2, path="small/large.png")
 
-    assert "No space left" in daemon.events("photo.waits", path="small/large.png")[0]["reason"]
+    waits = daemon.events("photo.waits", path="small/large.png")
+    assert "No space left" in waits[0]["reason"]
+    assert pytest.approx([0.2, 0.4], abs=0.01) == [entry["seconds"] for entry in waits[:2]]
     assert "small/large.png" in files(home.inbox)
     assert "small/large.png" not in files(seen)
 

@@ -16,6 +16,9 @@ from tests.end_to_end.command import PHOTOCHROM
 from tests.images import color_scene, gray_scene, save
 
 SOURCE = Path(__file__).resolve().parents[2]
+PARTS = {SOURCE, Path(sys.prefix), Path(sys.base_prefix)}
+# The service has an empty /tmp of its own; a clone that is tested there has to be let in.
+LET_IN = " ".join(str(part) for part in PARTS if {"/tmp", "/var/tmp"} & {*map(str, part.parents)})  # noqa: S108
 CONFIG = """
 inbox: /srv/photos/inbox
 outbox: /srv/photos/outbox
@@ -29,6 +32,7 @@ training: {crop: 32, batch: 2, validation_share: 0.3, minutes: 30.0, collections
 FROM_HERE = f"""
 [Service]
 Environment="PYTHONPATH={SOURCE}" PYTHONDONTWRITEBYTECODE=1
+BindReadOnlyPaths={LET_IN}
 """
 IN_HASTE = f"""
 {FROM_HERE}
@@ -149,8 +153,7 @@ def test_the_service_lives_in_its_sandbox(tmp_path: Path) -> None:
         pytest.skip("a container may not boot a system within it")
     root = tmp_path / "root"
     machine(root)
-    parts = {SOURCE, Path(sys.prefix), Path(sys.base_prefix)}
-    binds = [part for part in parts if not part.is_relative_to("/usr")]
+    binds = [part for part in PARTS if not part.is_relative_to("/usr")]
     for part in binds:
         (root / part.relative_to("/")).mkdir(parents=True, exist_ok=True)
     booted = subprocess.run(
