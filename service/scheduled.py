@@ -5,12 +5,12 @@ counts once the training has come to its end.
 """
 
 import json
-import os
 from typing import Literal, NamedTuple
 
 from service.config import Config, ConfigError, missing_photographs
 from service.disk import make_folder, sync_folder
 from service.wish import Wish
+from worker.durable import replace_text
 from worker.models import ModelVersion
 from worker.training.listing import looks
 from worker.training.plan import CHECKPOINT
@@ -82,9 +82,4 @@ def _noted(config: Config) -> set[str]:
 def _note(config: Config, found: set[str]) -> None:
     home = config.state / "training"
     make_folder(home)
-    part = (home / LEARNING).with_suffix(".part")
-    with part.open("w") as file:
-        json.dump(sorted(found), file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(home / LEARNING)
+    replace_text(home / LEARNING, json.dumps(sorted(found)))
