@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.jobs import Job
+from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
 from service.originals import Originals
 from service.places import Places
@@ -157,7 +157,7 @@ class Faults:
         if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
             self._ledger.release(job.id, wall)
             return
-        self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
+        self._ledger.fail(job.id, TAKEN_AWAY, wall)
         log.info("photo.changed", job=job.id, path=job.path)
         self._originals.look_anew(job)
 

@@ -14,6 +14,8 @@ from service.naming import free_name
 from service.stability import Snapshot
 from worker.errors import DeviceError
 
+UNREADABLE = "unreadable "  # begins what stands for the digest of a file that may not be read
+
 log = structlog.get_logger()
 
 
@@ -42,6 +44,11 @@ class Intake:
         """
         relative = PurePosixPath(path.relative_to(self._config.inbox))
         job = self._ledger.find(relative, snapshot)
+        rejected = None
+        if job is None and self._config.originals.after == "keep":  # it was to stay where it is
+            rejected = self._ledger.given_up(relative, snapshot)
+            if rejected and not rejected.digest.startswith(UNREADABLE):
+                return
         if job is None:
             try:
                 with open_beneath(self._config.inbox, relative) as file:
@@ -51,8 +58,10 @@ class Intake:
             except FileNotFoundError:
                 return  # taken away again
             except PermissionError:
+                if rejected:
+                    return
                 # The pipeline rejects it, with this reason; another unreadable file is another job.
-                digest = f"unreadable {snapshot.inode} {snapshot.mtime_ns}"
+                digest = f"{UNREADABLE}{snapshot.inode} {snapshot.mtime_ns}"
             except OSError as error:  # the watcher will tell of it again
                 raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
             job = self._enqueue(relative, digest, snapshot)

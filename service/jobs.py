@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from service.stability import Snapshot
 
+TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
+
 
 class JobStatus(StrEnum):
     """How far a job is."""

@@ -83,11 +83,15 @@ class Originals:
     def reject(self, job: Job, reason: str, now: float) -> None:
         """Have the original of a failed job moved to the rejected ones, with the reason.
 
+        Where originals are kept it stays in the inbox too; the ledger has the reason.
+
         Args:
             job: whose original it is.
             reason: plain words for the archivist.
             now: monotonic seconds.
         """
+        if self._config.originals.after == "keep":
+            return
         folder = self._config.rejected
         move = partial(
             inbox.reject,
