@@ -74,11 +74,17 @@ CREATE INDEX jobs_by_wait ON jobs (queued_at, id) WHERE status = 'queued';
 CREATE INDEX jobs_by_first ON jobs (same_content_as) WHERE same_content_as IS NOT NULL;
 """
 
+# The smallest scans that wait: a disk may have room for them, and for no larger one.
+VERSION_5 = """
+CREATE INDEX jobs_by_size ON jobs (size, id) WHERE status = 'queued';
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
     VERSION_3,
     VERSION_4,
+    VERSION_5,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"
