@@ -21,7 +21,7 @@ from typing import Any, Self
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
-from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK, WAITS
+from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
@@ -180,7 +180,13 @@ class Ledger(Questions):
     # Through the work
 
     def claim(
-        self, limit: int, now: float, *, in_flight: int, longest_wait: float = math.inf
+        self,
+        limit: int,
+        now: float,
+        *,
+        in_flight: int,
+        longest_wait: float = math.inf,
+        below: int | None = None,
     ) -> list[Job]:
         """Start the jobs that have waited longest, and count the attempt before any work.
 
@@ -194,6 +200,7 @@ class Ledger(Questions):
             in_flight: how many claimed jobs are still in work.
             longest_wait: seconds; a job that is due later still is due now, for the clock was put
                 back since it was told to wait.
+            below: bytes; only scans of fewer, the smallest first. None: of any size.
 
         Returns:
             The jobs, in that order; none when there is none, or when one must be alone.
@@ -201,9 +208,7 @@ class Ledger(Questions):
         with self._database.transaction():
             if self._one("status = 'started' AND attempts > 1"):
                 return []
-            where = f"status = 'queued' AND NOT {WAITS} ORDER BY recolor, id LIMIT ?"
-            sql = f"SELECT * FROM jobs WHERE {where}"  # noqa: S608 - of constants
-            due = self._all(sql, now, now + longest_wait, limit)
+            due = self._due(limit, now, longest_wait, below)
             if due and due[0].attempts:
                 due = [] if in_flight else due[:1]
             else:

@@ -79,12 +79,18 @@ VERSION_5 = """
 ALTER TABLE jobs ADD COLUMN repair INTEGER NOT NULL DEFAULT 0;
 """
 
+# The smallest scans that wait: a disk may have room for them, and for no larger one.
+VERSION_6 = """
+CREATE INDEX jobs_by_size ON jobs (size, id) WHERE status = 'queued';
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
     VERSION_3,
     VERSION_4,
     VERSION_5,
+    VERSION_6,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"
