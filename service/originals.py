@@ -16,14 +16,17 @@ from typing import NamedTuple
 import structlog
 
 from service import beneath, inbox
+from service.access import unwritable
 from service.config import Config
 from service.disk import ReplacedError
 from service.jobs import Job
 from service.naming import fits, misfit
 from service.places import Places
 from service.stability import Snapshot
+from service.unmoved import Unmoved
 from worker.errors import ScanError
 
+_REFUSED = {errno.EACCES, errno.EPERM}
 _NUMBER = re.compile(r" \(\d+\)$")  # of `inbox.numbered_names`
 
 log = structlog.get_logger()
@@ -32,6 +35,7 @@ log = structlog.get_logger()
 class _Move(NamedTuple):
     job: Job
     move: Callable[[Path], Path]
+    root: Path  # of the folder it goes to
     due: float
     faults: int = 0
 
@@ -45,6 +49,9 @@ class Originals:
         moved: told of each path that left the inbox, or may have meanwhile.
         note: told, by number of their jobs, where originals lie now in the originals' folder; may
             raise DeviceError, and is told again then.
+
+    Attributes:
+        unmoved: what permissions keep in the inbox.
     """
 
     def __init__(
@@ -60,11 +67,16 @@ class Originals:
         self._moved = moved
         self._note = note
         self._waiting: list[_Move] = []
+        self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
         self._unnoted: list[tuple[int, PurePosixPath]] = []
 
     def waiting(self, faults: int = sys.maxsize) -> bool:
-        """Tell whether a move waits that was refused fewer times than `faults`."""
-        return any(move.faults < faults for move in self._waiting)
+        """Tell whether a move waits that was refused fewer times than `faults`.
+
+        What permissions keep in the inbox counts as refused for ever: only a person helps there.
+        """
+        kept = faults == sys.maxsize and len(self.unmoved) > 0
+        return kept or any(move.faults < faults for move in self._waiting)
 
     def archive(self, job: Job, now: float) -> None:
         """Have the original of a finished job moved to the originals, if they are to be moved.
@@ -78,7 +90,7 @@ class Originals:
             move = partial(
                 inbox.archive, inbox=self._config.inbox, originals=folder, expected=job.snapshot
             )
-            self._waiting.append(_Move(job, move, now))
+            self._waiting.append(_Move(job, move, folder, now))
 
     def reject(self, job: Job, reason: str, now: float) -> None:
         """Have the original of a failed job moved to the rejected ones, with the reason.
@@ -100,7 +112,7 @@ class Originals:
             reason=reason,
             expected=job.snapshot,
         )
-        self._waiting.append(_Move(job, move, now))
+        self._waiting.append(_Move(job, move, folder, now))
 
     def look_anew(self, job: Job) -> None:
         """Have a job's scan found again: it was not what was queued when it was needed.
@@ -112,6 +124,7 @@ class Originals:
     def hasten(self, now: float) -> None:
         """Have all that waits moved at the next step: what hindered it is mended."""
         self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
+        self.unmoved.hasten(now)
 
     def step(self, now: float) -> None:
         """Move what is due, and have it noted; nothing while a folder is away.
@@ -119,42 +132,55 @@ class Originals:
         Raises:
             DeviceError: where originals lie cannot be noted now; the next step tries again.
         """
+        self._waiting += self.unmoved.probes(now)
         for move in [move for move in self._waiting if now >= move.due]:
             if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
                 break
             self._waiting.remove(move)
             job, path = move.job, self._config.inbox / move.job.path
+            goal = move.root / job.path.parent
             if not still_there(path, job.snapshot):  # it was taken away, or is another by now
                 if self._places.unusable("inbox"):
                     self._waiting.append(move)
                 else:
                     self.look_anew(job)
                 continue
-            try:
-                target = move.move(path)
-                log.info("photo.moved", job=job.id, path=job.path, to=target)
-                self._moved(path)
-                if target.is_relative_to(self._config.originals.folder):
-                    place = target.relative_to(self._config.originals.folder)
-                    self._unnoted.append((job.id, PurePosixPath(place)))
-            except ReplacedError:  # just now; the new one stays
-                self.look_anew(job)
-            except OSError as error:
-                wait = self._config.retry.wait_after(move.faults)
-                self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
-                reason = str(error)
-                if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
-                    log.warning(
-                        "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                    )
-
+            if folder := unwritable(path, goal):
+                self.unmoved.add(folder, move, now, leaves=folder == path.parent)
+            else:
+                self._move(move, path, now)
         if self._unnoted:
             self._note(self._unnoted)
             self._unnoted = []
 
+    def _move(self, move: _Move, path: Path, now: float) -> None:
+        job, goal = move.job, move.root / move.job.path.parent
+        try:
+            target = move.move(path)
+        except ReplacedError:  # just now; the new one stays
+            self.look_anew(job)
+        except OSError as error:
+            if error.errno in _REFUSED:
+                self.unmoved.add(path.parent, move, now, leaves=True)
+                return
+            wait = self._config.retry.wait_after(move.faults)
+            self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
+            if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+                log.warning(
+                    "photo.not_moved", job=job.id, path=job.path, reason=str(error), seconds=wait
+                )
+        else:
+            log.info("photo.moved", job=job.id, path=job.path, to=target)
+            self._moved(path)
+            self._waiting += self.unmoved.opened(path.parent, goal, *goal.parents)
+            if target.is_relative_to(self._config.originals.folder):
+                place = target.relative_to(self._config.originals.folder)
+                self._unnoted.append((job.id, PurePosixPath(place)))
+
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or None."""
-        return max(0.0, min(move.due for move in self._waiting) - now) if self._waiting else None
+        dues = [*(move.due for move in self._waiting), *self.unmoved.dues()]
+        return max(0.0, min(dues) - now) if dues else None
 
 
 def still_there(path: Path, snapshot: Snapshot) -> bool:
