@@ -22,7 +22,7 @@ from service.config import Config
 from service.faults import Tally, ended_the_process
 from service.hold_up import HoldUp
 from service.intake import Intake
-from service.jobs import JobStatus
+from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.leftovers import Leftovers
 from service.model_watch import ModelWatch
@@ -34,7 +34,7 @@ from service.reload import Parts, Reloader
 from service.retention import Retention
 from service.signals import Signals
 from service.stability import Snapshot
-from service.watcher import Watcher
+from service.watcher import Rest, Watcher
 from worker.errors import DeviceError
 
 LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed
@@ -95,6 +95,8 @@ class Daemon:
         self.watcher = Watcher(
             config.inbox,
             settle=config.watch.settle,
+            settle_shared=config.watch.settle_shared,
+            arriving=config.watch.arriving,
             rescan=config.watch.rescan,
             polling=config.watch.polling,
             on_stable=self._take,
@@ -274,9 +276,18 @@ class Daemon:
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
 
-    def _take(self, path: Path, snapshot: Snapshot) -> None:
-        self.intake.take(path, snapshot)
+    def _take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
+        reason = self.intake.take(path, snapshot, rest)
         self._found_one()
+        return reason
+
+    def _hold(self, job: Job, reason: str, now: float) -> bool:
+        """Wait for the rest of a file that is not whole; False when that was done long enough."""
+        if not self.config.watch.arriving or job.id in self.intake.waited_for:
+            self.intake.waited_for.discard(job.id)
+            return False
+        self.watcher.hold(self.config.inbox / job.path, reason, now)
+        return True
 
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())

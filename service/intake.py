@@ -1,5 +1,11 @@
-"""A stable file becomes a job, or is moved away when its work was done before."""
+"""A stable file becomes a job, or is moved away when its work was done before.
 
+A file that is not whole is no job yet: its rest may still come. Only when it has been at rest for
+`watch.arriving` is it taken for what it is.
+"""
+
+import io
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -12,7 +18,10 @@ from service.jobs import Job, JobStatus
 from service.ledger import Ledger
 from service.naming import free_name
 from service.stability import Snapshot
+from service.watcher import Rest
 from worker.errors import DeviceError
+
+TAIL = 64  # bytes; of a file whose size was set first and that is still filled, they are zeros
 
 log = structlog.get_logger()
 
@@ -24,6 +33,10 @@ class Intake:
         config: folders and the results' format.
         ledger: where jobs go to.
         archive: moves the original of a job that was finished before.
+
+    Attributes:
+        waited_for: numbers of jobs whose files were waited for long enough: if they are not whole,
+            they will never be.
     """
 
     def __init__(
@@ -33,31 +46,50 @@ class Intake:
         self._config = config
         self._ledger = ledger
         self._archive = archive
+        self.waited_for: set[int] = set()
 
-    def take(self, path: Path, snapshot: Snapshot) -> None:
+    def take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
         """Queue a stable file, or move it away when its work was done before.
+
+        Args:
+            path: the file, in the inbox.
+            snapshot: how it looks.
+            rest: how long it has looked like this.
+
+        Returns:
+            Why it is not queued yet, though it is there and was not changed; or "".
 
         Raises:
             DeviceError: the file or the ledger cannot be read now.
         """
         relative = PurePosixPath(path.relative_to(self._config.inbox))
+        young = rest.seconds < self._config.watch.arriving
         job = self._ledger.find(relative, snapshot)
         if job is None:
+            if young and not snapshot.size:
+                return "it is empty"
             try:
                 with open_beneath(self._config.inbox, relative) as file:
+                    if young and not rest.closed and _ends_in_zeros(file):
+                        return "its end holds nothing but zeros, as of a file that is being filled"
                     digest = digest_of(file)
                     if snapshot_of(file) != snapshot:
-                        return  # it was changed meanwhile: the watcher will tell of it again
+                        return ""  # it was changed meanwhile: the watcher will tell of it again
             except FileNotFoundError:
-                return  # taken away again
+                return ""  # taken away again
             except PermissionError:
+                if young:
+                    return "it may not be read: its permissions refuse it"
                 # The pipeline rejects it, with this reason; another unreadable file is another job.
                 digest = f"unreadable {snapshot.inode} {snapshot.mtime_ns}"
             except OSError as error:  # the watcher will tell of it again
                 raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
             job = self._enqueue(relative, digest, snapshot)
+            if not young:
+                self.waited_for.add(job.id)
         if job.status is JobStatus.FINISHED:
             self._archive(job, time.monotonic())
+        return ""
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = free_name(relative, digest, self._config, self._ledger)
@@ -65,3 +97,9 @@ class Intake:
         if is_new:
             log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)
         return job
+
+
+def _ends_in_zeros(file: io.FileIO) -> bool:
+    size = os.fstat(file.fileno()).st_size
+    tail = os.pread(file.fileno(), TAIL, max(0, size - TAIL))
+    return not any(tail)
