@@ -2,6 +2,7 @@
 
 PhotochromError
 ├── ScanError    this file: it goes to rejected/ with the reason, the line goes on
+│   └── IncompleteError  the same, unless the file is young: it may still be being written
 ├── DeviceError  this machine (disk, memory, GPU): the job waits and is tried again
 └── ModelError   this generator: it is not used; the one before it stays
 """
@@ -13,6 +14,10 @@ class PhotochromError(Exception):
 
 class ScanError(PhotochromError):
     """The file cannot or should not be colored; its text is the reason for the archivist."""
+
+
+class IncompleteError(ScanError):
+    """The file is empty, cut short or damaged in a way that a file still being written is."""
 
 
 class DeviceError(PhotochromError):

@@ -20,7 +20,7 @@ from PIL import Image
 from worker.color import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
 from worker.containers.picture import Bands, Metadata, Picture
-from worker.errors import DeviceError, ScanError
+from worker.errors import DeviceError, IncompleteError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, Kind
 from worker.memory import is_short, suffices_for
 from worker.settings import ReadSettings
@@ -62,6 +62,8 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
     (0, b"%PDF", "pdf"),
     (0, b"BM", "bmp"),
 ]
+HEAD = 32  # bytes; no signature ends behind them
+TELLING = 12  # bytes by which each of these kinds is known
 ADDRESS = re.compile(r" ?<[^>]*>")  # of a Python object
 LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24}  # bytes
 MOST_LOST = 100  # things that stay behind and are named, of a page
@@ -99,6 +101,7 @@ def opened(
         its kind, and its pictures, one or more. Their `bands` raise ScanError too.
 
     Raises:
+        IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
         ScanError: with the reason, when the file is not such an image.
         DeviceError: when the disk fails while it is read.
         MemoryError: when there is too little memory to tell whether it can be decoded.
@@ -113,7 +116,7 @@ def opened(
     try:
         disk = _Disk(path, opener=None if file is None else _again(file))
     except PermissionError as error:
-        raise ScanError("the file may not be read: its permissions refuse it") from error
+        raise IncompleteError("the file may not be read: its permissions refuse it") from error
     with _Buffered(disk) as image:
         _check_content(image, kind)
         with _damage_is_the_files_fault(SAMPLES_OF_A_HEADER):
@@ -138,13 +141,18 @@ def _again(file: io.FileIO) -> Callable[[str, int], int]:
 
 
 def _check_content(file: BinaryIO, kind: Kind) -> None:
-    head = file.read(32)
+    head = file.read(HEAD)
     file.seek(0)
     if not head:
-        raise ScanError("the file is empty (0 bytes)")
+        raise IncompleteError("the file is empty (0 bytes)")
+    if not head.strip(b"\0"):  # as where a writer sets the size first and fills it afterwards
+        raise IncompleteError(
+            "the file begins with nothing but zeros: it is damaged, or was not written to its end"
+        )
     found = next((name for at, sign, name in _SIGNATURES if head[at:].startswith(sign)), None)
     if found is None:
-        raise ScanError(
+        # Of a few bytes nobody can tell what they are going to be.
+        raise (ScanError if len(head.rstrip(b"\0")) >= TELLING else IncompleteError)(
             f"this is not an image: its content is not {kind.upper()} nor any kind known"
         )
     if found != kind:
@@ -187,7 +195,7 @@ def _damage_is_the_files_fault(samples: int) -> Iterator[None]:
             raise MemoryError from error
         if "start new thread" in str(error):
             raise DeviceError(f"the image cannot be decoded now: {error}") from error
-        raise ScanError(
+        raise IncompleteError(
             f"the image is damaged or cut short and cannot be decoded{_words(error)}"
         ) from error
 

@@ -102,6 +102,7 @@ def read(path: Path, settings: ReadSettings, file: io.FileIO | None = None) -> S
         file: the file, if it is open already: what lies at its path then does not matter.
 
     Raises:
+        IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
         ScanError: with the reason, when the file is no such photograph or one of its pages is none.
         DeviceError: when the disk fails while pixels are read.
         MemoryError: when it does not fit into memory now; the text tells how large it is.
@@ -163,7 +164,7 @@ def _page(pictures: Sequence[Picture], number: int) -> Page:
     except ScanError as error:
         if len(pictures) == 1:
             raise
-        raise ScanError(f"page {number + 1} of {len(pictures)}: {error}") from error
+        raise type(error)(f"page {number + 1} of {len(pictures)}: {error}") from error
     metadata = replace(picture.metadata, lost=picture.metadata.lost + plane.lost)
     page = Page(
         np.ascontiguousarray(_upright(plane.gray, picture.orientation)),

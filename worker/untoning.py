@@ -12,7 +12,7 @@ import numpy as np
 from worker import color, profiles
 from worker.color import Floats, Pixels, Tone
 from worker.containers.picture import Picture
-from worker.errors import ScanError
+from worker.errors import IncompleteError, ScanError
 
 TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
 LOOK_SIDE = 128  # pixels of the long side at which a photo's colors are looked at
@@ -43,7 +43,8 @@ def untoned(picture: Picture) -> Plane:
     """Decode a picture to gray.
 
     Raises:
-        ScanError: it is in color, or cut short, or cannot be decoded.
+        IncompleteError: it is cut short, or cannot be decoded.
+        ScanError: it is in color.
     """
     profile, lost = usable_profile(picture)
     digest = hashlib.sha256()
@@ -62,7 +63,9 @@ def untoned(picture: Picture) -> Plane:
             alpha[rows] = band[..., -1]
         plane.take(band[..., : picture.samples], rows)
     if plane is None or top != picture.height:
-        raise ScanError(f"the image is cut short: {top} of {picture.height} rows can be decoded")
+        raise IncompleteError(
+            f"the image is cut short: {top} of {picture.height} rows can be decoded"
+        )
     plane.check_colors()
     name = profiles.describe(profile) if profile else ""
     return Plane(plane.gray, plane.tone, alpha, name, lost, digest.hexdigest())

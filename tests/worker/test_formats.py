@@ -17,7 +17,7 @@ from tests.tiffs import gray_fields, plain
 from worker import formats
 from worker.color import Pixels
 from worker.containers.picture import Picture
-from worker.errors import DeviceError, ScanError
+from worker.errors import DeviceError, IncompleteError, ScanError
 from worker.formats import opened
 from worker.kinds import KIND_OF_SUFFIX
 from worker.settings import ReadSettings
@@ -66,8 +66,41 @@ def test_an_empty_file_is_called_empty(tmp_path: Path, suffix: str) -> None:
     """Zero bytes are refused as that, whatever the name."""
     path = stored(tmp_path, b"", f"a{suffix}")
 
-    with pytest.raises(ScanError, match="empty"), opened(path, SETTINGS):
+    with pytest.raises(IncompleteError, match="empty"), opened(path, SETTINGS):
         pass
+
+
+@pytest.mark.parametrize("suffix", FILES)
+def test_a_file_that_is_still_being_written_is_incomplete(tmp_path: Path, suffix: str) -> None:
+    """Cut anywhere, or with its size set first and zeros where its end will be: never refused."""
+    whole = FILES[suffix]
+    ends = [len(whole) * part // 16 for part in range(1, 16)]
+    for end, size in [(1, 1), (7, 7), *zip(ends, ends), *((end, len(whole)) for end in ends)]:
+        path = stored(tmp_path, whole[:end].ljust(size, b"\0"), f"a{suffix}")
+        try:
+            found = read_all(path)
+        except IncompleteError:
+            continue
+
+        assert [len(GRAY)] == [len(one) for one in found], end
+    path = stored(tmp_path, bytes(len(whole)), f"a{suffix}")
+
+    with pytest.raises(IncompleteError, match="nothing but zeros"):
+        read_all(path)
+
+
+def test_a_sound_file_that_is_refused_is_not_incomplete(tmp_path: Path) -> None:
+    """Waiting would not help: another kind, text, or more pixels than allowed."""
+    for data, name in ((FILES[".png"], "a.tif"), (b"Dear archivist,\n" * 9, "a.png")):
+        with pytest.raises(ScanError) as caught:
+            read_all(stored(tmp_path, data, name))
+
+        assert type(caught.value) is ScanError
+    path = stored(tmp_path, FILES[".tif"], "large.tif")
+    with pytest.raises(ScanError) as caught, opened(path, ReadSettings(megapixels=0.001)):
+        pass
+
+    assert type(caught.value) is ScanError
 
 
 @pytest.mark.parametrize("suffix", KIND_OF_SUFFIX)
@@ -134,7 +167,7 @@ def test_denied_permission_is_the_files_fault(
     else:
         path.chmod(0)
 
-    with pytest.raises(ScanError, match="permissions"):
+    with pytest.raises(IncompleteError, match="permissions"):
         read_all(path)
 
 
@@ -220,7 +253,7 @@ def test_whatever_decoders_raise_is_damage(
     monkeypatch.setitem(formats.READERS, "png", read)
     path = stored(tmp_path, FILES[".png"], "a.png")
 
-    with pytest.raises(ScanError, match=r"damaged or cut short.*of no use"):
+    with pytest.raises(IncompleteError, match=r"damaged or cut short.*of no use"):
         read_all(path)
 
 

@@ -17,7 +17,7 @@ from worker import profiles
 from worker.containers import tiff_directory, tiff_metadata, tiff_pixels, tiff_samples
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.tiff_directory import Form, Page
-from worker.errors import ScanError
+from worker.errors import IncompleteError, ScanError
 from worker.settings import ReadSettings
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, ORIENTATION = 254, 255, 256, 257, 274
@@ -43,6 +43,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         settings: the limits.
 
     Raises:
+        IncompleteError: it is cut short or damaged.
         ScanError: with the reason, when it is refused.
         OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
     """
@@ -57,7 +58,9 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     for page in _photographs(file, form, chain):
         loaded = tiff.pages[page.number]
         if not isinstance(loaded, TiffPage) or loaded.offset != page.at:
-            raise ScanError(f"the TIFF's page {page.number + 1} cannot be read; it is damaged")
+            raise IncompleteError(
+                f"the TIFF's page {page.number + 1} cannot be read; it is damaged"
+            )
         check_size(loaded.imagewidth, loaded.imagelength, settings, pixels)
         picture = _picture(loaded, file, form, page, lock)
         pixels += picture.width * picture.height
@@ -72,7 +75,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 def _photographs(file: BinaryIO, form: Form, chain: list[Page]) -> Iterator[Page]:
     """Choose the directories that are pages: neither smaller copies nor masks nor thumbnails."""
     if not chain:
-        raise ScanError("the TIFF has no page")
+        raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
     flags: dict[int, int] = {}
     for page in chain:
         flag = tiff_directory.whole_number(file, page.fields.get(SUBFILE), form) or 0
@@ -91,7 +94,7 @@ def _check_tags(page: Page) -> None:
         field = page.fields.get(tag)
         if field and (field.kind not in WHOLE or (field.values != 1 and tag in SINGLE)):
             expected = "one whole number" if tag in SINGLE else "whole numbers"
-            raise ScanError(
+            raise IncompleteError(
                 f"the TIFF's tag {tag} is not {expected} but {field.values:,} of type "
                 f"{field.kind}; the file is damaged"
             )

@@ -7,7 +7,7 @@ Source: TIFF 6.0 section 2; BigTIFF as in libtiff's specification.
 import struct
 from typing import BinaryIO, Literal, NamedTuple
 
-from worker.errors import ScanError
+from worker.errors import IncompleteError, ScanError
 from worker.exif import SIZES, Directory
 
 MOST_PAGES = 10_000
@@ -74,7 +74,8 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
     """Read a TIFF's main chain of directories, without their values.
 
     Raises:
-        ScanError: what is found would hang or fill the memory, or is no directory.
+        IncompleteError: there is no whole directory where one should be, or they form a circle.
+        ScanError: what is found would fill the memory.
     """
     file.seek(0)
     header = file.read(16)
@@ -86,7 +87,7 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
     fields = values = 0
     while at:
         if at in seen:
-            raise ScanError(
+            raise IncompleteError(
                 f"the TIFF's pages are linked in a circle after page {len(pages)}; "
                 "the file is damaged"
             )
@@ -112,20 +113,20 @@ def read(file: BinaryIO, at: int, form: Form) -> tuple[dict[int, Field], int]:
     """Read one directory: its fields by tag, and the place of the one that follows (0 for none).
 
     Raises:
-        ScanError: there is no whole directory at that place.
+        IncompleteError: there is no whole directory at that place.
     """
     file.seek(at)
     head = file.read(struct.calcsize(form.tags))
     width = struct.calcsize(form.row) + form.inline
     count = struct.unpack(form.tags, head)[0] if len(head) == struct.calcsize(form.tags) else 0
     if not 0 < count <= 4096:  # tifffile's limit
-        raise ScanError(
+        raise IncompleteError(
             f"the TIFF has no directory at byte {at:,}: the file is damaged or cut short"
         )
     table = file.read(count * width)
     following = file.read(form.inline)
     if len(following) < form.inline:
-        raise ScanError(f"the TIFF's directory at byte {at:,} is cut short")
+        raise IncompleteError(f"the TIFF's directory at byte {at:,} is cut short")
     fields: dict[int, Field] = {}
     first = at + struct.calcsize(form.tags)
     for row in range(0, len(table), width):

@@ -18,7 +18,7 @@ from tifffile import COMPRESSION, PLANARCONFIG, TiffPage
 from worker.color import Pixels
 from worker.containers import fax, jpeg, tiff_samples
 from worker.containers.ahead import WORKERS, ahead
-from worker.errors import ScanError
+from worker.errors import IncompleteError, ScanError
 
 BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
 AHEAD_SAMPLES = 1 << 24  # of the bands that are read ahead, together
@@ -51,7 +51,8 @@ def check(page: TiffPage, size: int) -> None:
         size: of the file, in bytes.
 
     Raises:
-        ScanError: in words.
+        IncompleteError: in words.
+        ScanError: its tiles are larger than the page.
     """
     tall, wide = _segment_shape(page)
     if tall > page.imagelength + MARGIN or wide > page.imagewidth + MARGIN:
@@ -59,7 +60,7 @@ def check(page: TiffPage, size: int) -> None:
     what = "tile" if page.is_tiled else "strip"
     needed = _down(page) * _across(page) * _planes(page)
     if min(len(page.dataoffsets), len(page.databytecounts)) < needed:
-        raise ScanError(
+        raise IncompleteError(
             f"the TIFF lists {len(page.dataoffsets)} places and {len(page.databytecounts)} sizes "
             f"for its {needed} {what}s; the file is damaged"
         )
@@ -67,11 +68,11 @@ def check(page: TiffPage, size: int) -> None:
     for number in range(needed):
         start, count = page.dataoffsets[number], page.databytecounts[number]
         if start == 0 or (count == 0 and not plain):
-            raise ScanError(f"{what} {number + 1} of {needed} is missing from the TIFF")
+            raise IncompleteError(f"{what} {number + 1} of {needed} is missing from the TIFF")
         if plain:  # then its size is known, whatever is said of it
             count = length * min(tall, page.imagelength - number % down * tall)
         if start + count > size:
-            raise ScanError(
+            raise IncompleteError(
                 f"the TIFF is cut short: {what} {number + 1} of {needed} ends at byte "
                 f"{start + count:,} and the file has {size:,}"
             )
@@ -87,7 +88,8 @@ def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> 
         profile: of CMYK, if the page is that.
 
     Raises:
-        ScanError: a strip is cut short or does not fit; the samples cannot be colors.
+        IncompleteError: a strip is cut short or does not fit.
+        ScanError: the samples cannot be colors.
         OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
     """
     # tifffile shares decoders by this, which says nothing of CCITT's options.
@@ -202,7 +204,7 @@ def _stored(file: BinaryIO, lock: Lock, at: int, count: int) -> bytes:
         file.seek(at)
         data = file.read(count)
     if len(data) < count:
-        raise ScanError(f"the TIFF is cut short at byte {at + len(data):,}")
+        raise IncompleteError(f"the TIFF is cut short at byte {at + len(data):,}")
     return data
 
 
@@ -238,7 +240,7 @@ def _segment_rows(page: TiffPage, block: _Block) -> Pixels:
             data, number, jpegtables=page.jpegtables
         )
         if decoded is None:
-            raise ScanError(f"strip or tile {number + 1} is missing from the TIFF")
+            raise IncompleteError(f"strip or tile {number + 1} is missing from the TIFF")
         piece = decoded[0, : page.imagelength - top, : page.imagewidth - left]
         if piece.shape == rows.shape:
             return np.asarray(piece)  # the usual strip: nothing to put together
@@ -255,20 +257,20 @@ def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
     if not fax.is_whole(
         data, rows, page.compression, lambda codes: page.decode(codes, number)[0], reverse=reverse
     ):
-        raise ScanError(f"strip or tile {number + 1} of the TIFF's fax codes is cut short")
+        raise IncompleteError(f"strip or tile {number + 1} of the TIFF's fax codes is cut short")
 
 
 def _check_picture(page: TiffPage, data: bytes) -> None:
     """Refuse a picture inside a picture that is larger than its strip or tile, or cut short."""
     if page.compression in JPEGS and b"\xff\xd9" not in data[-64:]:  # its end; libjpeg goes on
-        raise ScanError("a JPEG strip or tile of the TIFF is cut short")
+        raise IncompleteError("a JPEG strip or tile of the TIFF is cut short")
     if page.compression in JPEGS:
         jpeg.check_scans(data)
     with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
         width, height = picture.size
     tall, wide = _segment_shape(page)
     if width > wide or height > tall + 16:
-        raise ScanError(
+        raise IncompleteError(
             f"a strip or tile of the TIFF has place for {wide} x {tall} pixels and holds "
             f"{width} x {height}; the file is damaged"
         )
