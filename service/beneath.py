@@ -111,7 +111,7 @@ def snapshot(path: Path) -> Snapshot | None:
         status = path.lstat()
     except OSError:
         return None
-    return _snapshot(status) if stat.S_ISREG(status.st_mode) else None
+    return snapshot_of_status(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def snapshot_of(file: io.FileIO) -> Snapshot:
@@ -120,7 +120,7 @@ def snapshot_of(file: io.FileIO) -> Snapshot:
     Raises:
         OSError: the disk failed.
     """
-    return _snapshot(os.fstat(file.fileno()))
+    return snapshot_of_status(os.fstat(file.fileno()))
 
 
 def digest(path: Path) -> str:
@@ -213,7 +213,8 @@ def _open_folder(name: str, above: int, *, make: bool) -> int:
     return folder
 
 
-def _snapshot(status: os.stat_result) -> Snapshot:
+def snapshot_of_status(status: os.stat_result) -> Snapshot:
+    """Give how a file looked from what `stat` told of it."""
     return Snapshot(
         status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns
     )

@@ -22,7 +22,7 @@ from service.config import Config
 from service.faults import Tally, ended_the_process
 from service.hold_up import HoldUp
 from service.intake import Intake
-from service.jobs import Job, JobStatus
+from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.leftovers import Leftovers
 from service.model_watch import ModelWatch
@@ -94,16 +94,12 @@ class Daemon:
         self._parts = parts
         self.watcher = Watcher(
             config.inbox,
-            settle=config.watch.settle,
-            settle_shared=config.watch.settle_shared,
-            arriving=config.watch.arriving,
-            rescan=config.watch.rescan,
-            polling=config.watch.polling,
+            config.watch,
             on_stable=self._take,
             wake=self._woken.set,
         )
         self.pipeline = Pipeline(
-            config, self.ledger, parts.colorist, self._woken.set, self.watcher.forget, self.tally
+            config, self.ledger, parts.colorist, self._woken.set, self.watcher, self.tally
         )
         self.places = self.pipeline.places
         self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
@@ -280,14 +276,6 @@ class Daemon:
         reason = self.intake.take(path, snapshot, rest)
         self._found_one()
         return reason
-
-    def _hold(self, job: Job, reason: str, now: float) -> bool:
-        """Wait for the rest of a file that is not whole; False when that was done long enough."""
-        if not self.config.watch.arriving or job.id in self.intake.waited_for:
-            self.intake.waited_for.discard(job.id)
-            return False
-        self.watcher.hold(self.config.inbox / job.path, reason, now)
-        return True
 
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())

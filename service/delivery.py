@@ -44,11 +44,13 @@ class Target(NamedTuple):
         folder: the outbox.
         name: the photo's path in it.
         check: raises where the folder is away; see `outbox.deliver`.
+        confirm: raises where the photo is not wanted after all.
     """
 
     folder: Path
     name: PurePosixPath
     check: Callable[[], None] = lambda: None
+    confirm: Callable[[], None] = lambda: None
 
 
 def deliver(
@@ -87,7 +89,7 @@ def deliver(
         when=datetime.fromtimestamp(int(now), UTC),
     )
     write = partial(painter.paint, photo, chroma, origin)
-    delivered = outbox.deliver(target.folder, target.name, write, target.check)
+    delivered = outbox.deliver(target.folder, target.name, write, target.check, target.confirm)
     sidecar = describe(
         origin,
         delivered,

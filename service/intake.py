@@ -17,6 +17,7 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import Ledger
 from service.naming import free_name
+from service.originals import UNREADABLE
 from service.stability import Snapshot
 from service.watcher import Rest
 from worker.errors import DeviceError
@@ -33,10 +34,6 @@ class Intake:
         config: folders and the results' format.
         ledger: where jobs go to.
         archive: moves the original of a job that was finished before.
-
-    Attributes:
-        waited_for: numbers of jobs whose files were waited for long enough: if they are not whole,
-            they will never be.
     """
 
     def __init__(
@@ -46,7 +43,6 @@ class Intake:
         self._config = config
         self._ledger = ledger
         self._archive = archive
-        self.waited_for: set[int] = set()
 
     def take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
         """Queue a stable file, or move it away when its work was done before.
@@ -81,12 +77,10 @@ class Intake:
                 if young:
                     return "it may not be read: its permissions refuse it"
                 # The pipeline rejects it, with this reason; another unreadable file is another job.
-                digest = f"unreadable {snapshot.inode} {snapshot.mtime_ns}"
+                digest = f"{UNREADABLE}{snapshot.inode} {snapshot.mtime_ns}"
             except OSError as error:  # the watcher will tell of it again
                 raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
             job = self._enqueue(relative, digest, snapshot)
-            if not young:
-                self.waited_for.add(job.id)
         if job.status is JobStatus.FINISHED:
             self._archive(job, time.monotonic())
         return ""

@@ -3,7 +3,7 @@
     enqueue -> queued -- claim --> started -- finish --> finished
                  ^                    |
                  +- wait, release, ---+-- fail --> failed -- enqueue --> queued
-                    again, recover
+                    again, recover    +-- unqueue --> no job
 
 `recolor` puts a finished job back to queued; so it does a failed one that was finished before.
 `forget` removes the row of a finished or failed job. What only asks is in `service.questions`.
@@ -21,7 +21,17 @@ from typing import Any, Self
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
-from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK, WAITS
+from service.schema import (
+    ENQUEUE,
+    FORGET,
+    HASTEN,
+    OWNS_OUTPUT,
+    RECOLOR,
+    SERVE,
+    UNLINK,
+    UNQUEUE,
+    WAITS,
+)
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
@@ -246,6 +256,13 @@ class Ledger(Questions):
     def name_output(self, job_id: int, output: PurePosixPath) -> Job:
         """Give a started job's result another name."""
         return self._change(job_id, "output = ?", os.fsencode(output))
+
+    def unqueue(self, job_id: int) -> None:
+        """Remove the row of a started job whose file is not whole yet: it is no job."""
+        with self._database.transaction():
+            self._database.rows(UNLINK, job_id)
+            if not self._all(UNQUEUE, job_id):
+                raise ValueError(f"job {job_id} is not started")
 
     def release(self, job_id: int, now: float) -> Job:
         """Put a started job back that nobody has begun to work on, as if never claimed."""

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from service import outbox
 from service.config import Config
-from service.inbox import numbered_names
 from service.jobs import Job
 from service.ledger import Ledger
+from service.moves import numbered_names
 from service.sidecar import sidecar_name
 from worker.settings import OutputFormat
 

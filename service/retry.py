@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service import inbox
+from service import moves
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
@@ -163,7 +163,7 @@ def _bring_back(
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
             with ledger.held():  # or a daemon could reject the new copy for this one, which goes
-                inbox.take_back(place, config.rejected, target, config.inbox)
+                moves.take_back(place, config.rejected, target, config.inbox)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
     return _done(job, f"moved back into the inbox from {place}")

@@ -118,6 +118,7 @@ UPDATE jobs SET same_content_as = (
 ) WHERE same_content_as = ?
 """
 FORGET = "DELETE FROM jobs WHERE id = ? AND status IN ('finished', 'failed') RETURNING *"
+UNQUEUE = "DELETE FROM jobs WHERE id = ? AND status = 'started' AND NOT recolor RETURNING *"
 
 SERVE = """
 INSERT INTO serving (only, model, refused, refused_because) VALUES (1, ?, ?, ?)

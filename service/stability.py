@@ -75,7 +75,7 @@ class StabilityTracker:
         before = self._watched.get(path)
         if before is None or before.snapshot != snapshot:
             self.restart(path, snapshot, now)
-        return now - self._watched[path].since >= self._settle
+        return now >= self._watched[path].since + self._settle
 
     def restart(self, path: Path, snapshot: Snapshot, now: float) -> None:
         """Count the settle time of a file from now, whatever was seen before."""

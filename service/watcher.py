@@ -17,8 +17,9 @@ import structlog
 from service.beneath import has_writer, snapshot
 from service.inbox import eligible, find, say_unreadable
 from service.observer import Hints, Writer
+from service.sections import Watch
 from service.stability import Snapshot, StabilityTracker
-from service.supervisor import Polling, Supervisor
+from service.supervisor import Supervisor
 
 MOST_LOOKED_AT_IN_A_STEP = 1_000  # so that a full inbox does not keep the daemon
 MOST_TOLD_IN_A_STEP = 16  # from its other work
@@ -54,17 +55,13 @@ class Watcher:
 
     Args:
         inbox: the folder; it may be missing for a while.
-        settle: seconds a file must stay unchanged, once it is known that its writer closed it.
-        settle_shared: the same where the system does not tell of writers, as on a share.
-        arriving: seconds that a file of which `on_stable` says that it is not whole is waited for.
-        rescan: seconds between full looks through the inbox.
-        polling: regular looks in place of the system's announcements; "auto" for network shares.
-        on_stable: told of each file at rest, in `step`; again only when the file changes. It returns
+        habits: when a file counts as at rest, and how it is looked for.
+        on_stable: told of each file at rest, in `step`; again only when the file changes. Returns
             "", or why the file is not whole; then it is told again when the file has been at rest
-            for `arriving`. When it raises, the error leaves `step`, and it is told again after
-            another settle time.
+            for `habits.arriving`. When it raises, the error leaves `step`, and it is told again
+            after another settle time.
         wake: called from other threads when a step is useful; must not raise.
-        poll: seconds between the looks of `polling`.
+        poll: seconds between the looks of `habits.polling`.
 
     Attributes:
         found_one: called for each file that a rescan finds, since a rescan may take long.
@@ -77,27 +74,25 @@ class Watcher:
     def __init__(
         self,
         inbox: Path,
+        habits: Watch,
         *,
-        settle: float,
-        settle_shared: float,
-        arriving: float,
-        rescan: float,
-        polling: Polling,
         on_stable: Callable[[Path, Snapshot, Rest], str],
         wake: Callable[[], None],
         poll: float = POLL_EVERY,
     ) -> None:
         """Nothing is watched before `start`."""
         self._inbox = inbox
-        self._settle, self._settle_shared = settle, max(settle, settle_shared)
-        self._patience = arriving
-        self._rescan_every = rescan
+        self._settle = habits.settle
+        self._settle_shared = max(habits.settle, habits.settle_shared)
+        self._patience = habits.arriving
+        self._rescan_every = habits.rescan
         self._on_stable = on_stable
         self.found_one: Callable[[], None] = lambda: None
         self._hints = Hints(wake)
-        self._supervisor = Supervisor(inbox, self._hints, polling, poll)
-        self._tracker = StabilityTracker(settle)
+        self._supervisor = Supervisor(inbox, self._hints, habits.polling, poll)
+        self._tracker = StabilityTracker(habits.settle)
         self._incomplete: dict[Path, str] = {}  # why each is waited for
+        self._waited_for: set[Path] = set()  # and told of, though they may not be whole
         self._written: dict[Path, float] = {}  # since when a writer was seen to hold each open
         # How each file that is still there looked when it was told of. With `originals.after: keep`
         # that may be half a million: 83 MB; with Path and Snapshot it would be 286.
@@ -206,20 +201,26 @@ class Watcher:
         self.forget(path)
         self._hints.add(path)
 
-    def hold(self, path: Path, reason: str, now: float) -> None:
+    def hold(self, path: Path, reason: str, now: float) -> bool:
         """Wait for the rest of a file that was told of and is not whole.
 
         Args:
             path: the file.
             reason: what of it is missing.
             now: seconds.
+
+        Returns:
+            False when it was waited for already.
         """
+        if path in self._waited_for or not self._patience:
+            self._waited_for.discard(path)
+            return False
         self._told.pop(os.fspath(path), None)
         looks = snapshot(path)
-        if looks is None or self._tracker.since(path) is not None:
-            return  # it is gone, or was seen to change since
-        self._tracker.restart(path, looks, now)
-        self._put_off(path, reason, now)
+        if looks is not None and self._tracker.since(path) is None:  # else it was seen to change
+            self._tracker.restart(path, looks, now)
+            self._put_off(path, reason, now)
+        return True
 
     def _begin_rescan(self, now: float) -> None:
         self._rescan_at = now + self._rescan_every
@@ -296,6 +297,7 @@ class Watcher:
                 self._tracker.observe(path, looks, now)
             if self._tracker.since(path) == now:
                 self._incomplete.pop(path, None)
+                self._waited_for.discard(path)
 
     def _tell(self, now: float) -> None:
         for path in self._tracker.due(now, MOST_TOLD_IN_A_STEP):
@@ -311,7 +313,7 @@ class Watcher:
                 continue
             self._written.pop(path, None)
             closed = writer is Writer.DONE
-            if not closed and now - since < self._settle_shared:
+            if not closed and now < since + self._settle_shared:
                 self._tracker.postpone(path, since + self._settle_shared)
                 continue
             self._tracker.postpone(path, now + self._settle)  # for an error
@@ -321,6 +323,8 @@ class Watcher:
                 continue
             self._tracker.forget(path)
             self._no_longer_arriving(path)
+            if now >= since + self._patience:
+                self._waited_for.add(path)
             self._hints.forget_writer(path)
             self._told[os.fspath(path)] = hash(looks)
 
@@ -331,6 +335,7 @@ class Watcher:
 
     def _no_longer_arriving(self, path: Path) -> None:
         self._incomplete.pop(path, None)
+        self._waited_for.discard(path)
         self._written.pop(path, None)
 
     def _writer(self, path: Path, looks: Snapshot) -> Writer:

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -127,3 +128,23 @@ class FakeLoader:
 def _wait(gate: threading.Event) -> None:
     if not gate.wait(LONGEST_WAIT):
         raise AssertionError("the test left the gate closed")
+
+
+class FakeInbox:
+    """Stands for the watched inbox: notes what it is told, and waits for nothing."""
+
+    def __init__(self) -> None:
+        """Nothing was told."""
+        self.revisited: list[Path] = []
+
+    def revisit(self, path: Path) -> None:
+        """Note a path that is to be looked at anew."""
+        self.revisited.append(path)
+
+    def settle_of(self, _path: Path) -> float:
+        """Return the seconds a file must stay unchanged: a few."""
+        return 2.0
+
+    def hold(self, _path: Path, _reason: str, _now: float) -> bool:
+        """Refuse to wait for the rest of a file."""
+        return False

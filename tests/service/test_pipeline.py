@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, inbox, originals, outbox, pipeline
+from service import beneath, moves, originals, outbox, pipeline
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.moves import Departure
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
 from service.sections import Batching, Originals, Output, Retry
-from tests.fakes import FakeColorist
+from tests.fakes import FakeColorist, FakeInbox
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
@@ -43,7 +44,10 @@ class Line:
         self.colorist = FakeColorist()
         self.now = 1000.0  # monotonic seconds and seconds since 1970 are one clock here
         self.woken = threading.Event()
-        self.pipeline = Pipeline(self.config, self.ledger, self.colorist, self.woken.set)
+        self.inbox = FakeInbox()
+        self.pipeline = Pipeline(
+            self.config, self.ledger, self.colorist, self.woken.set, self.inbox
+        )
 
     def drop(self, name: str, pixels: Array | None = None) -> Job:
         """Put a scan in the inbox and queue it, as the daemon does."""
@@ -148,7 +152,7 @@ class TestAnotherFormat:
         line.ledger.recolor([job.id], line.now)
         line.pipeline.close()
         jpeg = line.config.model_copy(update={"output": Output(format="jpeg")})
-        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set)
+        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set, line.inbox)
         line.run()
 
         assert before == (line.config.outbox / "a.png").read_bytes()
@@ -482,16 +486,16 @@ class TestTheMachinesFault:
         """The photo is done by then; only the move is tried again, after the wait."""
         name = {"archived": "archive", "rejected": "reject"}[fate]
         faults: list[OSError] = [OSError(errno.EROFS, "Read-only file system")]
-        move = getattr(inbox, name)
+        move = getattr(moves, name)
 
-        def failing(*args: Any, **kwargs: Any) -> Path:
+        def failing(*args: Any, **kwargs: Any) -> Departure:
             if faults:
                 raise faults.pop()
             moved = move(*args, **kwargs)
-            assert isinstance(moved, Path)
+            assert isinstance(moved, Departure)
             return moved
 
-        monkeypatch.setattr(inbox, name, failing)
+        monkeypatch.setattr(moves, name, failing)
         line.drop("a.png", color_scene(64, 64) if fate == "rejected" else None)
         with capture_logs() as logs:
             line.run()
@@ -738,14 +742,14 @@ class TestFoldersThatAreAway:
         self, line: Line, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Moves too, and the next wait is a short one again: it may have been the same fault."""
-        archive, refusals = inbox.archive, [OSError(errno.EIO, "Input/output error")]
+        archive, refusals = moves.archive, [OSError(errno.EIO, "Input/output error")]
 
-        def refusing_once(*args: Any, **kwargs: Any) -> Path:
+        def refusing_once(*args: Any, **kwargs: Any) -> Departure:
             if refusals:
                 raise refusals.pop()
             return archive(*args, **kwargs)
 
-        monkeypatch.setattr(inbox, "archive", refusing_once)
+        monkeypatch.setattr(moves, "archive", refusing_once)
         line.drop("a.png")
         line.run()
         line.colorist.faults.append(DeviceError("the card fell off the bus"))

@@ -19,8 +19,9 @@ from watchdog.observers.api import EventEmitter
 
 from service import observer, supervisor, watcher
 from service.observer import Hints, Observer
+from service.sections import Watch
 from service.stability import Snapshot
-from service.watcher import Watcher
+from service.watcher import Rest, Watcher
 from tests.waiting import wait_until
 
 SETTLE, RESCAN = 2.0, 60.0
@@ -36,20 +37,24 @@ class Scene:
         self.told: list[str] = []
         self.woken = threading.Event()
         self.fault: Exception | None = None
+        self.missing = ""  # why no file is whole
+        self.rests: list[Rest] = []
         self.watcher = Watcher(
             inbox,
-            settle=SETTLE,
-            rescan=RESCAN,
-            polling=polling,  # type: ignore[arg-type]
+            Watch(settle=SETTLE, rescan=RESCAN, polling=polling),  # type: ignore[arg-type]
             on_stable=self._on_stable,
             wake=self.woken.set,
             poll=0.05,
         )
 
-    def _on_stable(self, path: Path, _snapshot: Snapshot) -> None:
+    def _on_stable(self, path: Path, _snapshot: Snapshot, rest: Rest) -> str:
         if self.fault:
             raise self.fault
+        self.rests.append(rest)
+        if self.missing and rest.seconds < Watch().arriving:
+            return self.missing
         self.told.append(str(path.relative_to(self.inbox)))
+        return ""
 
     def start(self) -> None:
         """Start, and scan what is there."""
