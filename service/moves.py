@@ -9,6 +9,7 @@ import contextlib
 import errno
 import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -198,8 +199,9 @@ def restore_hidden(inbox: Path) -> int:
         for name in names:
             if name.startswith(HIDDEN_PREFIX):
                 inside = PurePath(os.path.relpath(parent, inbox))
+                own = name.removeprefix(HIDDEN_PREFIX).partition("-")[2]
                 with held(inbox, inside) as home:
-                    _put_back(home / name, home / name.removeprefix(HIDDEN_PREFIX))
+                    _put_back(home / name, home / own)
                 restored += 1
     return restored
 
@@ -307,7 +309,7 @@ def _copy_hidden(
 
 def _hide(path: Path) -> str:
     """Give a file a hidden name in its folder; one whose name would be too long keeps its own."""
-    hidden = path.with_name(HIDDEN_PREFIX + path.name)
+    hidden = path.with_name(f"{HIDDEN_PREFIX}{secrets.token_hex(4)}-{path.name}")
     if len(os.fsencode(hidden.name)) > LONGEST_NAME:
         return path.name
     rename_without_overwriting(path, hidden)

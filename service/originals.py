@@ -187,7 +187,7 @@ class Originals:
             log.info("photo.moved", job=job.id, path=job.path, to=departure.place)
             self._watched.revisit(path)
             self._departed.append(_Departed(job, departure, now + settle))
-            if job.status is JobStatus.FINISHED:
+            if departure.place.is_relative_to(self._config.originals.folder):
                 place = departure.place.relative_to(self._config.originals.folder)
                 self._unnoted.append((job.id, PurePosixPath(place)))
 

@@ -610,6 +610,8 @@ class TestTheObserver:
         with (tmp_path / "a.jpg").open("w"):
             scene.step(RESCAN)
             scene.step(SETTLE)
+            assert [] == scene.told
+            scene.step(Watch().settle_shared)
             assert (["a.jpg"] if network else []) == scene.told
         scene.watcher.stop()
 
