@@ -105,7 +105,7 @@ class Daemon:
         self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
         self._pulse.look_at(config, self.watcher, self.pipeline)
         self._retention = Retention(config, self.ledger)
-        self.watcher.found_one = self._found_one
+        self.watcher.found_one, self.watcher.ignore = self._found_one, config.watch.ignored
 
     def run(self) -> bool:
         """Run until asked to stop, or with `once` until nothing waits.

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from service.jobs import Job
+from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
 from service.originals import Originals
 from service.places import Places
@@ -174,7 +174,7 @@ class Faults:
         if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
             self._ledger.release(job.id, wall)
             return
-        self._ledger.fail(job.id, "the file was changed or taken away before it was read", wall)
+        self._ledger.fail(job.id, TAKEN_AWAY, wall)
         log.info("photo.changed", job=job.id, path=job.path)
         self._originals.look_anew(job)
 

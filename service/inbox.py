@@ -11,22 +11,19 @@ from pathlib import Path
 import structlog
 
 from service.beneath import snapshot
+from service.ignored import Ignored, ignored
 from worker.kinds import KIND_OF_SUFFIX
-
-UNFINISHED_SUFFIXES = frozenset({".part", ".tmp", ".crdownload"})
-LITTER = frozenset({"thumbs.db", "desktop.ini"})
-LITTER_FOLDERS = frozenset({"@eadir", "__macosx"})  # .stfolder and the like start with a dot
-
 
 log = structlog.get_logger()
 
 
-def eligible(path: Path, inbox: Path) -> bool:
+def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
     """Tell whether a file is one to color, by its name and kind; its content is not looked at.
 
     Args:
         path: a path below the inbox, from anywhere.
         inbox: the inbox's folder; it may itself be a symlink.
+        ignore: which names are ignored; None: those of the table in `service.ignored`.
 
     Returns:
         True for a plain file with a photo's suffix that is really inside the inbox: not a symlink,
@@ -34,10 +31,10 @@ def eligible(path: Path, inbox: Path) -> bool:
     """
     if not path.is_relative_to(inbox):
         return False
-    relative = path.relative_to(inbox)
-    if not relative.parts or any(_ignored_folder(part) for part in relative.parts[:-1]):
+    relative, ignore = path.relative_to(inbox), ignore or ignored()
+    if not relative.parts or any(ignore.folder(part) for part in relative.parts[:-1]):
         return False
-    if _ignored_file(path.name) or path.suffix.lower() not in KIND_OF_SUFFIX:
+    if ignore.file(path.name) or path.suffix.lower() not in KIND_OF_SUFFIX:
         return False
     # Without a symlink on the way, the real path is the inbox's own plus the same names.
     if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
@@ -50,7 +47,11 @@ def say_unreadable(folder: str, reason: str) -> None:
     log.warning("inbox.unreadable", folder=folder, reason=reason)
 
 
-def find(folder: Path, unreadable: Callable[[str, str], None] = say_unreadable) -> Iterator[Path]:
+def find(
+    folder: Path,
+    unreadable: Callable[[str, str], None] = say_unreadable,
+    ignore: Ignored | None = None,
+) -> Iterator[Path]:
     """Walk a folder and those in it for eligible files, in the order of their names.
 
     Sub-folders that vanish meanwhile are skipped, and so are those that cannot be read.
@@ -58,6 +59,7 @@ def find(folder: Path, unreadable: Callable[[str, str], None] = say_unreadable) 
     Args:
         folder: the inbox, or a folder in it that is not left alone.
         unreadable: told of each sub-folder that cannot be read, and the system's reason.
+        ignore: which names are ignored; None: those of the table in `service.ignored`.
 
     Yields:
         The folder's path joined with that of each file.
@@ -65,17 +67,18 @@ def find(folder: Path, unreadable: Callable[[str, str], None] = say_unreadable) 
     Raises:
         OSError: the folder itself cannot be read, so nothing can be said about its files.
     """
-    for entry in _walk(folder, unreadable):
+    for entry in _walk(folder, unreadable, ignore or ignored()):
         plain = entry.is_file(follow_symlinks=False)
         if plain and Path(entry.name).suffix.lower() in KIND_OF_SUFFIX:
             yield Path(entry.path)
 
 
-def find_left_alone(folder: Path) -> Iterator[Path]:
+def find_left_alone(folder: Path, ignore: Ignored | None = None) -> Iterator[Path]:
     """Walk a folder for what stays in the inbox because it is no photo, such as notes.txt.
 
     Args:
         folder: the inbox.
+        ignore: which names are ignored; None: those of the table in `service.ignored`.
 
     Yields:
         Files of unknown suffix, symlinks, and FIFOs and the like; not hidden or unfinished files.
@@ -83,35 +86,26 @@ def find_left_alone(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder itself cannot be read.
     """
-    for entry in _walk(folder, say_unreadable):
+    for entry in _walk(folder, say_unreadable, ignore or ignored()):
         plain = entry.is_file(follow_symlinks=False)
         if not plain or Path(entry.name).suffix.lower() not in KIND_OF_SUFFIX:
             yield Path(entry.path)
 
 
-def _walk(folder: Path, unreadable: Callable[[str, str], None]) -> Iterator[os.DirEntry[str]]:
+def _walk(
+    folder: Path, unreadable: Callable[[str, str], None], ignore: Ignored
+) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder and its sub-folders, except what is left alone without a word."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         if not entry.is_dir(follow_symlinks=False):
-            if not _ignored_file(entry.name):
+            if not ignore.file(entry.name):
                 yield entry
-        elif not _ignored_folder(entry.name):
+        elif not ignore.folder(entry.name):
             try:
-                yield from _walk(Path(entry.path), unreadable)
+                yield from _walk(Path(entry.path), unreadable, ignore)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 unreadable(entry.path, str(error.strerror))
-
-
-def _ignored_file(name: str) -> bool:
-    lower = name.lower()
-    return (
-        lower.startswith((".", "~")) or Path(lower).suffix in UNFINISHED_SUFFIXES or lower in LITTER
-    )
-
-
-def _ignored_folder(name: str) -> bool:
-    return name.startswith(".") or name.lower() in LITTER_FOLDERS

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from service.stability import Snapshot
 
+UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
+TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
+
 
 class JobStatus(StrEnum):
     """How far a job is."""

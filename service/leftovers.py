@@ -41,6 +41,8 @@ class Leftovers:
         folders = {"originals.folder": config.originals.folder, **config.folders}
         removed = 0
         for key in sorted(self._unswept):
+            if key == "inbox" and config.originals.after == "keep":  # nothing is written there
+                continue
             if places.unusable(key):
                 continue
             try:

@@ -19,7 +19,7 @@ import structlog
 from service import beneath, moves
 from service.config import Config
 from service.disk import ReplacedError
-from service.jobs import Job, JobStatus
+from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.moves import Departure
 from service.naming import fits, misfit
@@ -30,8 +30,6 @@ from service.stability import Snapshot
 from worker.errors import ScanError
 
 _NUMBER = re.compile(r" \(\d+\)$")  # of `moves.numbered_names`
-
-UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
 
 log = structlog.get_logger()
 
@@ -107,11 +105,15 @@ class Originals:
     def reject(self, job: Job, reason: str, now: float) -> None:
         """Have the original of a failed job moved to the rejected ones, with the reason.
 
+        Where originals are kept it stays in the inbox too; the ledger has the reason.
+
         Args:
             job: whose original it is.
             reason: plain words for the archivist.
             now: monotonic seconds.
         """
+        if self._config.originals.after == "keep":
+            return
         folder = self._config.rejected
         readable = not job.digest.startswith(UNREADABLE)
         move = partial(

@@ -6,7 +6,6 @@ where a share is not mounted: nothing is read there, nothing written, and nothin
 The file outlives a reboot, which may renumber devices; the device outlives tidy people.
 """
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,6 @@ AUTO_SHARE, AUTO_MOST = 0.01, 1e9  # of a disk, and bytes; what `limits.free_spa
 GIGABYTE = 1e9
 
 _TEXT = b"By this file photochrom sees that the right disk is mounted here. Leave it in place.\n"
-_MAY_NOT = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class Places:
@@ -33,7 +31,7 @@ class Places:
 
     Args:
         folders: by their key in config.yaml (`Config.folders`), "state" among them; without an
-            "originals.folder" the inbox is only read.
+            "originals.folder" the inbox is only read, and not even marked.
         free_space: gigabytes that stay free on each disk that is written to; "auto": 1 % of the
             disk, at most 1 GB.
 
@@ -154,15 +152,14 @@ class Places:
         if key == "state":  # where it is noted; nobody could say what it was before
             return
         marked = _marked(descriptor)
-        if not marked:
+        if not marked and key not in self._only_read:
             try:
                 _mark(descriptor)
                 marked = True
             except OSError as error:
-                if key not in self._only_read or error.errno not in _MAY_NOT:
-                    raise DeviceError(
-                        f"{key}: cannot make the file {folder / MARKER}: {error.strerror}"
-                    ) from error
+                raise DeviceError(
+                    f"{key}: cannot make the file {folder / MARKER}: {error.strerror}"
+                ) from error
         self._noted[folder] = device if marked else None
 
     def _note(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from service.database import Database, Row
-from service.jobs import Job, JobStatus
+from service.jobs import TAKEN_AWAY, Job, JobStatus
 from service.schema import OWNS_OUTPUT, WAITS
 from service.stability import Snapshot
 
@@ -107,6 +107,13 @@ class Questions:
     def job(self, job_id: int) -> Job | None:
         """Return a job as it is now, or None."""
         return self._one("id = ?", job_id)
+
+    def given_up(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
+        """Return the job that was rejected of a file that still looks as it did then, or None."""
+        looks = (snapshot.size, snapshot.mtime_ns, str(snapshot.inode))
+        where = "path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND status = 'failed'"
+        where += " AND NOT recolor AND reason != ?"
+        return self._one(where, os.fsencode(path), *looks, TAKEN_AWAY)
 
     def last_model(self) -> str | None:
         """Return the version that colored the last finished photo, or None."""

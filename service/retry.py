@@ -16,10 +16,12 @@ from typing import NamedTuple
 from rich.console import Console
 
 from service import moves
+from service.beneath import digest_of, open_beneath
 from service.config import Config
-from service.jobs import Job, JobStatus
+from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
-from service.originals import by_size, find_rejected
+from service.naming import free_name
+from service.originals import by_size, find_rejected, still_there
 from service.places import Places
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
@@ -155,7 +157,10 @@ def _bring_back(
     dry_run: bool,
 ) -> Answer:
     target = config.inbox / job.path
+    kept = config.originals.after == "keep" and still_there(target, job.snapshot)
     try:
+        if kept:
+            return _queue_kept(job, config, ledger, dry_run=dry_run)
         if os.path.lexists(target):
             return _not_done(job, "the inbox has a file of its name, which the daemon takes first")
         place = find_rejected(job, config, listing)
@@ -167,6 +172,18 @@ def _bring_back(
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
     return _done(job, f"moved back into the inbox from {place}")
+
+
+def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> Answer:
+    """Queue a rejected scan that was kept in the inbox, where no daemon takes it up by itself."""
+    digest = job.digest
+    if digest.startswith(UNREADABLE):
+        with open_beneath(config.inbox, job.path) as file:  # else its permissions still refuse it
+            digest = digest_of(file)
+    if not dry_run:
+        name = free_name(job.path, digest, config, ledger)
+        ledger.enqueue(job.path, digest, job.snapshot, name, time.time())
+    return _done(job, "queued again, from the inbox, where it was kept")
 
 
 def _forget(number: int, config: Config, ledger: Ledger) -> Answer:

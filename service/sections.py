@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
 from worker.credentials import SigningAlgorithm
 from worker.settings import (
@@ -67,6 +68,12 @@ class Originals(Section):
     after: Literal["move", "keep"] = Field(default="move", description="move or keep")
 
 
+def _pattern_of_names(text: str) -> str:
+    if not text.strip("/") or "/" in text.removesuffix("/"):
+        raise ValueError
+    return text
+
+
 class Watch(Section):
     """How new scans are noticed; times in seconds."""
 
@@ -77,6 +84,18 @@ class Watch(Section):
     polling: Literal["auto", "always", "never"] = Field(
         default="auto", description="auto, always or never"
     )
+    ignore: Annotated[
+        list[Annotated[str, AfterValidator(_pattern_of_names)]],
+        Field(
+            description='a list of names with * and ?, such as ["*_preview.tif", "drafts/"]; only'
+            " those of folders end in a slash, and none has another"
+        ),
+    ] = []
+
+    @property
+    def ignored(self) -> Ignored:
+        """Which names in the inbox are no scans."""
+        return ignored(tuple(self.ignore))
 
 
 class Batching(Section):

@@ -5,7 +5,6 @@ What cannot be read is said, and the rest is told; nothing is ever changed or wa
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from service.config import Config
@@ -54,7 +53,7 @@ def read_status(config: Config) -> dict[str, Any]:
         "inbox": str(config.inbox),
         "outbox": str(config.outbox),
         "free": _free(config),
-        "left_alone": _left_alone(config.inbox),
+        "left_alone": _left_alone(config),
         "model": _model(config, noted, None if running else last),
         **known,
         "eta_seconds": _eta(known) if health["level"] == "well" else None,
@@ -160,10 +159,11 @@ def _free(config: Config) -> dict[str, int]:
         return {}
 
 
-def _left_alone(inbox: Path) -> list[str] | None:
+def _left_alone(config: Config) -> list[str] | None:
     """List what stays in the inbox because it is no photo; None where it cannot be read."""
     try:
-        return sorted(str(path) for path in find_left_alone(inbox)) if inbox.is_dir() else []
+        found = find_left_alone(config.inbox, config.watch.ignored)
+        return sorted(map(str, found)) if config.inbox.is_dir() else []
     except OSError:
         return None
 

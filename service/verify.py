@@ -17,7 +17,7 @@ from rich.console import Console
 from service import outbox
 from service.config import Config
 from service.fixity import Finding, as_text, at_rest, check_photo
-from service.inbox import LITTER
+from service.ignored import ignored
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.places import Places
@@ -142,9 +142,9 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
     if not folder.is_dir():
         return
     for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not ignored().folder(name))
         for name in sorted(names):
-            if not name.startswith(".") and name.lower() not in LITTER:
+            if not ignored().file(name):
                 yield PurePosixPath(Path(parent, name).relative_to(folder))
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from service.beneath import has_writer, snapshot
+from service.ignored import Ignored, ignored
 from service.inbox import eligible, find, say_unreadable
 from service.observer import Hints, Writer
 from service.sections import Watch
@@ -64,6 +65,7 @@ class Watcher:
         poll: seconds between the looks of `habits.polling`.
 
     Attributes:
+        ignore: which names are no scans; set it before `start`.
         found_one: called for each file that a rescan finds, since a rescan may take long.
         rescanned_at: when the last rescan ended, even one that could not read the inbox.
         rescan_moved_at: when a rescan last found a file, or ended.
@@ -87,6 +89,7 @@ class Watcher:
         self._patience = habits.arriving
         self._rescan_every = habits.rescan
         self._on_stable = on_stable
+        self.ignore: Ignored = ignored()
         self.found_one: Callable[[], None] = lambda: None
         self._hints = Hints(wake)
         self._supervisor = Supervisor(inbox, self._hints, habits.polling, poll)
@@ -227,7 +230,11 @@ class Watcher:
         self._supervisor.watch_the_rest(now)
         self._hints.overflowed = False  # from here on, one brings another rescan
         self._hints.take()  # this one sees what they were about
-        self._walk, self._seen, self._walked = find(self._inbox, self._note_closed), set(), 0.0
+        self._walk, self._seen, self._walked = (
+            find(self._inbox, self._note_closed, self.ignore),
+            set(),
+            0.0,
+        )
 
     def _go_on(self, walk: Iterator[Path], now: float) -> None:
         """Look at some more files; with the last one, also at those that were not found again."""
@@ -272,14 +279,16 @@ class Watcher:
         paths = [hint]
         if os.path.isdir(hint) and not os.path.islink(hint):  # noqa: PTH112, PTH114 - never raise
             try:
-                paths = list(islice(find(hint, lambda *_: None), MOST_LOOKED_AT_IN_A_STEP))
+                paths = list(
+                    islice(find(hint, lambda *_: None, self.ignore), MOST_LOOKED_AT_IN_A_STEP)
+                )
             except OSError:  # gone again
                 return
             if len(paths) == MOST_LOOKED_AT_IN_A_STEP:
                 self._rescan_at = now
                 return
         for path in paths:
-            if eligible(path, self._inbox):
+            if eligible(path, self._inbox, self.ignore):
                 self._look_at(path, now, announced=True)
             else:
                 self.forget(path)

@@ -88,6 +88,12 @@ class ByHand:
         """End; nothing runs by itself."""
 
 
+def rightly_rejected(job: Job) -> bool:
+    """Tell whether a job failed whose scan cannot be colored, or ended the process."""
+    killer = (job.reason or "").startswith("photochrom was ended")
+    return job.status is JobStatus.FAILED and (job.digest not in PHOTOGRAPHS or killer)
+
+
 class World:
     """One inbox, a daemon that may be ended and started again, and the truth about the files.
 
@@ -304,7 +310,9 @@ class World:
             job = jobs.get((str(path.relative_to(self.inbox)), digest))
             if self.config.originals.after == "move" or not job:
                 faults.append(f"{path.name} was left in the inbox; its job: {job}")
-            elif job.status is not JobStatus.FINISHED or job.snapshot != looks:
+            elif job.snapshot != looks or not (
+                job.status is JobStatus.FINISHED or rightly_rejected(job)
+            ):
                 faults.append(f"{path.name} is not done: {job}")
         counts = self.daemon.ledger.counts()
         if counts[JobStatus.QUEUED] or counts[JobStatus.STARTED]:
@@ -340,9 +348,8 @@ class World:
         if job is None or job.status not in {JobStatus.FINISHED, JobStatus.FAILED}:
             self.faults.append(f"{name} was moved away before it was done: {job}")
             return
-        is_photograph = digest in PHOTOGRAPHS
-        killer = (job.reason or "").startswith("photochrom was ended")
-        if is_photograph != (job.status is JobStatus.FINISHED) and not killer:
+        finished = job.status is JobStatus.FINISHED and digest in PHOTOGRAPHS
+        if not finished and not rightly_rejected(job):
             self.faults.append(f"{name} is {job.status}: {job.reason}")
 
     def _check_stable(self, path: Path, looks: Snapshot) -> None:

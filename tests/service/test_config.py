@@ -21,6 +21,10 @@ from worker.settings import (
     WriteSettings,
 )
 
+NAMES = (
+    'a list of names with * and ?, such as ["*_preview.tif", "drafts/"]; only those of folders end'
+    " in a slash, and none has another"
+)
 PROJECT = Path(__file__).parents[2]
 
 
@@ -136,6 +140,13 @@ log: 7
     ("expected", "text"),
     [
         ("1: watch.polling: must be auto, always or never, not 'no'", "watch: {polling: no}"),
+        *(
+            (
+                f"1: watch.ignore: must be {NAMES}, not 'a list or section'",
+                f"watch: {{ignore: {x}}}",
+            )
+            for x in ("[a/b]", "[/]", "['']", "[7]")
+        ),
         ("1: watch.settle: must be a number of seconds, not '2'", "watch: {settle: '2'}"),
         ("1: watch.settle: must be a number of seconds, not 'yes'", "watch: {settle: yes}"),
         ("1: watch.settle: must be a number of seconds, not '.inf'", "watch: {settle: .inf}"),

@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, inbox, observer
+from service import beneath, moves, observer
 from service.config import Config
 from service.daemon import Daemon
+from service.faults import Changed
 from service.folders import make_folders
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
@@ -184,10 +186,10 @@ class TestOnce:
     ) -> None:
         """The photo is delivered, but the inbox is not empty, and the caller learns it."""
 
-        def refuse(*_: Any, **__: Any) -> Path:
+        def refuse(*_: Any, **__: Any) -> Departure:
             raise OSError(30, "Read-only file system")
 
-        monkeypatch.setattr(inbox, "archive", refuse)
+        monkeypatch.setattr(moves, "archive", refuse)
         place.drop("a.png")
         daemon = place.run_once()
 
@@ -230,7 +232,7 @@ class TestTake:
         for _ in range(2):
             looks = beneath.snapshot(path)
             assert looks is not None
-            daemon.intake.take(path, looks)
+            daemon.intake.take(path, looks, AT_REST)
             path.touch()
 
         assert 1 == sum(daemon.ledger.counts().values())
@@ -311,6 +313,37 @@ class TestTake:
         assert [1, 0] == finished
         assert ["a.png"] == place.files()["inbox"]
 
+    def test_a_kept_scan_that_was_rejected_is_tried_again_when_it_changes(
+        self, place: Place
+    ) -> None:
+        """Not at each start, nor when another program has only looked at it."""
+        place.config = place.configured(originals=Originals(after="keep"))
+        path = place.drop("color.png", color_scene(24, 32))
+        place.drop("gray.png")
+        tallies = [place.run_once().pipeline.tally for _ in range(2)]
+
+        assert [(1, 1), (0, 0)] == [(tally.finished, tally.rejected) for tally in tallies]
+
+        save(path, gray_scene(24, 32, seed=3))
+        os.utime(path, (1.5e9, 1.5e9))
+
+        assert 1 == place.run_once().pipeline.tally.finished
+        assert ["color.png", "gray.png"] == place.files()["inbox"] == place.files()["outbox"]
+        assert [] == place.files()["rejected"]
+
+    def test_a_kept_scan_that_was_away_for_a_moment_is_not_taken_for_rejected(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its job failed, but nobody judged the scan."""
+        place.config = place.configured(originals=Originals(after="keep"))
+        place.drop("a.png")
+        gone = FileNotFoundError(errno.ENOENT, "gone")
+        monkeypatch.setattr("service.pipeline.read_scan", Mock(side_effect=Changed(gone)))
+        place.run_once()
+        monkeypatch.undo()
+
+        assert 1 == place.run_once().pipeline.tally.finished
+
     @pytest.mark.parametrize("year", [1970, 2099])
     def test_a_file_from_another_time_is_taken_like_any_other(
         self, place: Place, year: int
@@ -329,7 +362,7 @@ class TestTake:
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
-        daemon.intake.take(path, looks)
+        daemon.intake.take(path, looks, AT_REST)
 
         assert 0 == sum(daemon.ledger.counts().values())
 
@@ -509,7 +542,7 @@ class TestAfterACrash:
         path = place.config.inbox / "a.png"
         looks = beneath.snapshot(path)
         assert looks is not None
-        daemon.intake.take(path, looks)
+        daemon.intake.take(path, looks, AT_REST)
         for _ in range(place.config.retry.attempts):
             daemon.ledger.claim(1, time.time(), in_flight=0)
             daemon.ledger.recover()

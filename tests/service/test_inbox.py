@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from service.ignored import Ignored
 from service.inbox import eligible, find, find_left_alone
 
 TAKEN = ["a.jpg", "b.JPEG", "c.Png", "d.tif", "e.TIFF", "f.webp", "g h.jpg", "sub/deep/i.tif"]
@@ -16,6 +17,10 @@ LITTER = [
     *(".hidden.jpg", "._a.jpg", "~a.jpg", "a.jpg.part", "b.tmp", "c.jpg.crdownload"),
     *(".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir/a.jpg", "sub/@eaDir/a.jpg"),
     *(".stfolder/a.jpg", "__MACOSX/a.jpg", ".Trash/deep/a.jpg"),
+    *("#recycle/a.jpg", "sub/@Recycle/deep/a.jpg", "$RECYCLE.BIN/S-1-5/a.jpg"),
+    *("#snapshot/a.jpg", "~snapshot/hourly/a.jpg", "@Recently-Snapshot/a.jpg", ".snapshots/a.jpg"),
+    *("System Volume Information/a.jpg", "lost+found/#12.jpg", "Network Trash Folder/a.jpg"),
+    *("Temporary Items/a.jpg", "a.jpg.download/a.jpg"),
 ]
 LEFT_ALONE = ["notes.txt", "sub/film.mp4", "jpg"]
 
@@ -60,6 +65,27 @@ class TestWhichFilesCount:
         assert list(find(inbox)) == []
         assert list(find_left_alone(inbox)) == []
         assert not eligible(inbox / name, inbox)
+
+    def test_a_name_that_only_resembles_a_recycle_bins_is_no_litter(self, inbox: Path) -> None:
+        """A box called "recycle" holds scans."""
+        for name in ("recycle/a.jpg", "snapshots/b.jpg", "#recycle.jpg", "lost+found.tif"):
+            put(inbox, name)
+
+        assert ["#recycle.jpg", "lost+found.tif", "recycle/a.jpg", "snapshots/b.jpg"] == names(
+            find(inbox), inbox
+        )
+
+    def test_names_can_be_ignored_that_the_table_lacks(self, inbox: Path) -> None:
+        """Files and folders apart, whatever their case; what the table ignores stays ignored."""
+        for name in ("a_Preview.tif", "Drafts/a.tif", "drafts.tif", "b.tif", ".c.tif"):
+            put(inbox, name)
+        ignore = Ignored(["*_preview.tif", "drafts/"])
+
+        assert ["b.tif", "drafts.tif"] == names(find(inbox, ignore=ignore), inbox)
+        assert not eligible(inbox / "a_Preview.tif", inbox, ignore)
+        assert not eligible(inbox / "Drafts/a.tif", inbox, ignore)
+        assert eligible(inbox / "Drafts/a.tif", inbox)
+        assert [] == list(find_left_alone(inbox, ignore))
 
     def test_what_is_no_photo_is_left_alone_and_can_be_listed(self, inbox: Path) -> None:
         """So that status can say why nothing happens to it."""

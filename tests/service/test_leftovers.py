@@ -34,6 +34,16 @@ def test_all_folders_are_swept_once(config: Config) -> None:
     assert (config.outbox / PART).exists()
 
 
+def test_an_inbox_that_others_manage_is_let_alone(config: Config) -> None:
+    """Nothing is written there with `after: keep`, so nothing of ours can be left."""
+    originals = config.originals.model_copy(update={"after": "keep"})
+    kept = config.model_copy(update={"originals": originals})
+    (kept.inbox / PART).touch()
+
+    assert 2 == Leftovers().remove(kept, Places(kept.folders))
+    assert (kept.inbox / PART).exists()
+
+
 def test_a_folder_that_is_away_is_swept_when_it_is_back(config: Config) -> None:
     """The others need not wait for it, and it is not made."""
     leftovers, places = Leftovers(), Places(config.folders)

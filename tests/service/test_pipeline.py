@@ -200,6 +200,20 @@ class TestTheUsualWay:
         assert ["a.png"] == line.files()["outbox"]
         assert not line.config.originals.folder.exists()
 
+    def test_a_rejected_scan_that_is_kept_stays_in_the_inbox(
+        self, make_line: Callable[..., Line]
+    ) -> None:
+        """With `after: keep` its reason is in the ledger, and nothing is written beside it."""
+        line = make_line(originals=Originals(after="keep"))
+        job = line.drop("sub/color.png", color_scene(24, 32))
+        line.run()
+
+        assert JobStatus.FAILED == line.job(job.id).status
+        assert "color" in str(line.job(job.id).reason)
+        assert ["sub/color.png"] == line.files()["inbox"]
+        assert [] == line.files()["rejected"]
+        assert [] == list(line.config.inbox.glob(".*"))
+
     def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
         """Together, and the last ones do not wait for company that will not come."""
         line = make_line(batch=Batching(longest_wait=3600.0))

@@ -139,10 +139,10 @@ def test_a_folder_that_is_missing_or_none_is_named(folders: dict[str, Path]) -> 
     assert f"outbox: {folders['outbox']} is not a folder" == places.look()
 
 
-def test_a_read_only_disk_will_do_for_an_inbox_whose_originals_stay(
+def test_an_inbox_whose_originals_stay_is_not_even_marked(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is left unmarked and still known; everywhere else it is a hindrance."""
+    """It is another's collection, and may be read-only; everywhere else that is a hindrance."""
     refused = OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     def refuse(_folder: int) -> None:
@@ -154,22 +154,17 @@ def test_a_read_only_disk_will_do_for_an_inbox_whose_originals_stay(
 
     monkeypatch.undo()
     del folders["originals.folder"]
-    Places({key: folder for key, folder in folders.items() if key != "inbox"}).look()
-    monkeypatch.setattr(subject, "_mark", refuse)
     places = Places(folders)
 
     assert "" == places.look()
+    assert [] == list(folders["inbox"].iterdir())
     assert noted(folders["state"])[folders["inbox"]] is None
 
 
 def test_an_unmarked_inbox_is_away_where_nothing_is_mounted(
-    folders: dict[str, Path], other_disk: Path, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path], other_disk: Path
 ) -> None:
     """It is compared with what this process saw; a share of another number is still a share."""
-    monkeypatch.setattr(subject, "_MAY_NOT", {errno.EEXIST})
-    monkeypatch.setattr(subject, "_marked", lambda _folder: False)
-    for folder in folders.values():
-        (folder / MARKER).touch()
     del folders["originals.folder"], folders["outbox"], folders["rejected"]
     places = Places(folders)
 

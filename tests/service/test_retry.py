@@ -20,7 +20,7 @@ from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import StateLock
 from service.retry import Answer, forget, print_answers, retry
-from service.sections import Batching, Watch
+from service.sections import Batching, Originals, Watch
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files
@@ -80,10 +80,29 @@ class TestRejected:
         back = config.inbox / "1931/a.tif"
 
         assert [True] == [answer.done for answer in answers]
-        assert scan.snapshot == beneath.snapshot(back)
+        looks = beneath.snapshot(back)
+        assert looks and scan.snapshot.same_as(looks)
         assert scan.digest == beneath.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
+
+    def test_a_rejected_scan_that_was_kept_in_the_inbox_is_queued_from_there(
+        self, config: Config
+    ) -> None:
+        """As the same job; without `retry` no daemon takes it up while it is unchanged."""
+        config = config.model_copy(update={"originals": Originals(after="keep")})
+        scan = queue(config, "a.tif")
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            ledger.fail(scan.id, REASON, 1.0)
+        would = retry(config, [scan.id], dry_run=True)
+
+        assert JobStatus.FAILED is job(config, scan.id).status
+
+        answers = retry(config, [scan.id])
+
+        assert [True, True] == [answer.done for answer in (*would, *answers)]
+        assert JobStatus.QUEUED is job(config, scan.id).status
+        assert ["a.tif"] == files(config.inbox)
 
     def test_the_daemon_colors_what_came_back_once_and_as_the_same_job(
         self, config: Config
