@@ -75,12 +75,7 @@ def test_a_file_that_is_still_being_written_is_incomplete(tmp_path: Path, suffix
     """Cut anywhere, or with its size set first and zeros where its end will be: never refused."""
     whole = FILES[suffix]
     ends = [len(whole) * part // 16 for part in range(1, 16)]
-    for end, size in [
-        (1, 1),
-        (7, 7),
-        *zip(ends, ends, strict=True),
-        *((end, len(whole)) for end in ends),
-    ]:
+    for end, size in [(1, 1), (7, 7), *((n, n) for n in ends), *((n, len(whole)) for n in ends)]:
         path = stored(tmp_path, whole[:end].ljust(size, b"\0"), f"a{suffix}")
         try:
             found = read_all(path)
