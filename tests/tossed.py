@@ -106,7 +106,7 @@ class World:
     def __init__(self, folder: Path, after: str, logs: list[Any]) -> None:
         """Start the first daemon."""
         self.config = Config(
-            watch=Watch(settle=SETTLE, rescan=RESCAN),
+            watch=Watch(settle=SETTLE, rescan=RESCAN, arriving=0.0),
             batch=Batching(longest_wait=0.0),
             retry=Retry(attempts=3, first_wait=1.0, longest_wait=1.0),
             originals=Originals(after=after),  # type: ignore[arg-type]

@@ -23,8 +23,10 @@ from service.folders import make_folders
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
+from service.moves import Departure
 from service.recolor import queue_again
 from service.sections import Batching, Originals, Retry, Stop, Watch
+from service.watcher import Rest
 from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
@@ -34,11 +36,14 @@ from worker.promotions import Promotion, write_promotions
 from worker.provenance import Record
 
 HASTE = {
-    "watch": Watch(settle=0.0),
+    "watch": Watch(settle=0.0, arriving=0.0),
     "batch": Batching(longest_wait=0.0),
     "retry": Retry(attempts=2, first_wait=0.05, longest_wait=0.1),
     "stop": Stop(within=10.0),
 }
+
+
+AT_REST = Rest(60.0, closed=True)
 
 
 class Place:

@@ -65,7 +65,7 @@ def hold_up(config: Config, name: str) -> Job:
 
 def run_daemon(config: Config) -> None:
     """Have a daemon with a fake device do all that waits."""
-    hasty = {"watch": Watch(settle=0.0), "batch": Batching(longest_wait=0.0)}
+    hasty = {"watch": Watch(settle=0.0, arriving=0.0), "batch": Batching(longest_wait=0.0)}
     with StateLock(config.state):
         assert Daemon(config.model_copy(update=hasty), FakeColorist(), once=True).run()
 
@@ -81,7 +81,8 @@ class TestRejected:
 
         assert [True] == [answer.done for answer in answers]
         looks = beneath.snapshot(back)
-        assert looks and scan.snapshot.same_as(looks)
+        assert looks is not None
+        assert scan.snapshot.same_as(looks)
         assert scan.digest == beneath.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
