@@ -11,15 +11,16 @@ import structlog
 
 from service.config import Config
 from service.health import Health, Signs, judge
-from service.heartbeat import Heartbeat, longest_first, write_heartbeat
+from service.heartbeat import ArrivingFile, Heartbeat, longest_first, write_heartbeat
 from service.jobs import JobStatus
 from service.ledger import Ledger
 from service.metrics import Metrics
 from service.notify import Notifier
 from service.pipeline import Pipeline
-from service.watcher import Watcher
+from service.watcher import Arriving, Watcher
 from worker.errors import DeviceError
 
+ARRIVING_SHOWN = 20  # files
 QUICKEST = 1.0  # seconds between two signs of life, however often the health changes
 
 log = structlog.get_logger()
@@ -129,6 +130,7 @@ class Pulse:
         elif self._idle_since is None:
             self._idle_since = now
         started = (jobs or {}).get(JobStatus.STARTED, 0)
+        arriving = self._watcher.arriving
         health = judge(self._signs(now, held_up, refused_config, 0 if in_hand else started))
         tally, colorist = self._pipeline.tally, self._pipeline.colorist
         return health, Heartbeat(
@@ -142,6 +144,8 @@ class Pulse:
             jobs=jobs,
             oldest_waiting=oldest.queued_at if oldest else None,
             in_work=longest_first(in_hand, wall),
+            arriving=len(arriving),
+            arriving_files=self._longest_at_rest(arriving, now),
             rescanned=wall - (now - self._watcher.rescanned_at),
             rescan_seconds=self._watcher.rescan_seconds,
             overflows=self._watcher.overflows,
@@ -152,6 +156,17 @@ class Pulse:
             megapixels=tally.pixels / 1e6,
             device_memory=colorist.device_memory(),
             refused_config=refused_config,
+        )
+
+    def _longest_at_rest(self, arriving: list[Arriving], now: float) -> tuple[ArrivingFile, ...]:
+        longest = sorted(arriving, key=lambda one: one.since)[:ARRIVING_SHOWN]
+        return tuple(
+            ArrivingFile(
+                path=str(one.path.relative_to(self._config.inbox)),
+                reason=one.reason,
+                seconds=round(now - one.since, 1),
+            )
+            for one in longest
         )
 
     def _signs(self, now: float, held_up: str, refused_config: str, orphans: int) -> Signs:

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, moves, observer
+from service import beneath, moves, observer, pipeline
 from service.config import Config
 from service.daemon import Daemon
 from service.faults import Changed
@@ -343,9 +342,14 @@ class TestTake:
         place.config = place.configured(originals=Originals(after="keep"))
         place.drop("a.png")
         gone = FileNotFoundError(errno.ENOENT, "gone")
-        monkeypatch.setattr("service.pipeline.read_scan", Mock(side_effect=Changed(gone)))
-        place.run_once()
-        monkeypatch.undo()
+        read, faults = pipeline.read_scan, [Changed(gone)]
+
+        def away_at_first(*arguments: Any) -> Any:
+            if faults:
+                raise faults.pop()
+            return read(*arguments)
+
+        monkeypatch.setattr(pipeline, "read_scan", away_at_first)
 
         assert 1 == place.run_once().pipeline.tally.finished
 
