@@ -22,7 +22,7 @@ from service.disk import ReplacedError
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.moves import Departure
-from service.naming import fits, misfit
+from service.naming import fits, misfit, original_name
 from service.outbox import withdraw
 from service.places import Places
 from service.sidecar import sidecar_name
@@ -99,6 +99,7 @@ class Originals:
                 originals=self._config.originals.folder,
                 expected=job.snapshot,
                 digest=job.digest,
+                name=original_name(job),
             )
             self._waiting.append(_Move(job, move, now, verified))
 
@@ -383,7 +384,8 @@ def _places(job: Job, config: Config) -> Iterator[tuple[Path, PurePath]]:
     if job.original is not None:
         yield folder, job.original
     yield config.inbox, job.path
-    for path in moves.numbered_names(folder / job.path):
-        yield folder, path.relative_to(folder)
-        if beneath.snapshot(path) is None:
-            return
+    for name in dict.fromkeys((original_name(job), job.path.name)):
+        for path in moves.numbered_names(folder / job.path.with_name(name)):
+            yield folder, path.relative_to(folder)
+            if beneath.snapshot(path) is None:
+                break

@@ -45,7 +45,7 @@ class Pulse:
         self._metrics = Metrics()
         self._started = time.time()
         self._told_at = float("-inf")
-        self._known = (False, "")
+        self._known = (False, "", 0)
         self._idle_since: float | None = None
         self._beat: Heartbeat | None = None
         self._unwritten = ""
@@ -74,11 +74,12 @@ class Pulse:
         """
         tried_again = self._pipeline.tried_again(now)
         troubled = bool(held_up or tried_again or not self._watcher.sees_inbox)
-        news = (troubled, refused_config) != self._known
+        known = (troubled, refused_config, len(self._watcher.arriving))
+        news = known != self._known
         pause = QUICKEST if news else self._notifier.beat
         if now < self._told_at + pause:
             return
-        self._known = (troubled, refused_config)
+        self._known = known
         self._metrics.serve()
         health, beat = self._look(now, held_up, refused_config)
         was_stuck = self._beat is not None and self._beat.health == "stuck"
