@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
 from service.faults import Tally, ended_the_process
@@ -136,6 +137,7 @@ class Daemon:
         now, wall = time.monotonic(), time.time()
         swept = self._leftovers.remove(self.config, self.places)
         interrupted = self.ledger.recover()
+        deliveries.forget_all_but_open(self.config.state, self.ledger.job)
         log.info(
             "daemon.started",
             inbox=self.config.inbox,

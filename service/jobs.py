@@ -50,6 +50,8 @@ class Job:
         output_digest: SHA-256 of the photo in the outbox, hexadecimal; None: there is none yet, or
             it was delivered by a photochrom that did not note it.
         event: UUID of the coloring that the photo's sidecar tells of; None: there is no sidecar.
+        repair: whether the new result may replace whatever has its name in the outbox, for somebody
+            saw that it was altered (`verify --repair`).
     """
 
     id: int
@@ -71,6 +73,7 @@ class Job:
     recolor: bool = False
     output_digest: str | None = None
     event: str | None = None
+    repair: bool = False
 
 
 class Serving(NamedTuple):

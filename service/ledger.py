@@ -134,7 +134,7 @@ class Ledger(Questions):
         """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
         return self._one(f"output = ? AND {OWNS_OUTPUT}", os.fsencode(output)) is not None
 
-    def recolor(self, job_ids: Iterable[int], now: float) -> int:
+    def recolor(self, job_ids: Iterable[int], now: float, *, repair: bool = False) -> int:
         """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
 
         Their attempts start afresh; model and output stay what they were until they are finished.
@@ -142,12 +142,13 @@ class Ledger(Questions):
         Args:
             job_ids: which; those that are not finished, nor failed to be colored again, are left.
             now: seconds since 1970.
+            repair: the new results may replace what has their names, though it was altered.
 
         Returns:
             How many are queued now.
         """
         with self._database.transaction():
-            return sum(len(self._all(RECOLOR, now, now, job_id)) for job_id in job_ids)
+            return sum(len(self._all(RECOLOR, repair, now, now, job_id)) for job_id in job_ids)
 
     def hasten(self, now: float) -> list[Job]:
         """Make the queued jobs due that wait after a fault, and return them."""
@@ -232,8 +233,8 @@ class Ledger(Questions):
         event: str | None = None,
     ) -> Job:
         """Note that a started job's photo is in the outbox; for the arguments see `Job`."""
-        change = "status = 'finished', recolor = 0, model = ?, reason = NULL, finished_at = ?"
-        change += ", output_digest = ?, event = ?"
+        change = "status = 'finished', recolor = 0, repair = 0, model = ?, reason = NULL"
+        change += ", finished_at = ?, output_digest = ?, event = ?"
         return self._change(job_id, change, model, now, output_digest, event)
 
     def moved(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:

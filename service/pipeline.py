@@ -20,15 +20,17 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
+from service.deliveries import Own
 from service.delivery import Source, Target, deliver
 from service.faults import Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
-from service.naming import well_named
+from service.naming import free_name, well_named
 from service.originals import Originals, Watched
-from service.outbox import Delivered
+from service.outbox import Delivered, TakenError
 from service.places import Places
 from service.reading import confirm, read_scan
 from worker.provenance import Origin, Record
@@ -291,7 +293,7 @@ class Pipeline:
     ) -> None:
         source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
         check = partial(self.places.check, "outbox")
-        target = Target(self._config.outbox, job.output, check)
+        target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
         if not job.recolor:  # else it was found by its content
             target = target._replace(confirm=partial(confirm, job, self._config, self.places))
         future = self._writers.submit(deliver, target, photo, chroma, colorist, source, wall)
@@ -312,6 +314,7 @@ class Pipeline:
                     output_digest=delivered.sha256,
                     event=origin.event,
                 )
+                deliveries.forget(self._config.state, job.id)
                 self._faults.trouble.end()
                 self.tally.finished += 1
                 self.tally.pixels += photo.size
@@ -332,11 +335,21 @@ class Pipeline:
             model=job.model,
         )
 
+    def _name_otherwise(self, job: Job, error: TakenError, wall: float) -> None:
+        """Have a photo come out under a free name: another file has the one it was to get."""
+        name = free_name(job.path, job.digest, self._config, self._ledger)
+        self._ledger.name_output(job.id, name)
+        self._ledger.release(job.id, wall)
+        log.warning("photo.name_taken", job=job.id, path=job.path, reason=str(error), output=name)
+
     def _outcome(self, job: Job, future: Future[T], now: float, wall: float) -> T | None:
         """Return what a thread made of a job, or settle the job and return None."""
         self._moved_at = now
         try:
             return future.result()
+        except TakenError as error:  # since the job was queued
+            self._name_otherwise(job, error, wall)
+            return None
         except Exception as error:  # noqa: BLE001 - `Faults.settle` decides, and logs
             self._faults.settle(job, error, now, wall)
             return None

@@ -141,5 +141,6 @@ def _job(row: Row) -> Job:
         snapshot=Snapshot(*(int(number) for number in looks)),
         original=None if original is None else PurePosixPath(os.fsdecode(original)),
         recolor=bool(row.pop("recolor", 0)),
+        repair=bool(row.pop("repair", 0)),
         **row,
     )

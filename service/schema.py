@@ -74,11 +74,17 @@ CREATE INDEX jobs_by_wait ON jobs (queued_at, id) WHERE status = 'queued';
 CREATE INDEX jobs_by_first ON jobs (same_content_as) WHERE same_content_as IS NOT NULL;
 """
 
+# Whether what lies under a photo's name in the outbox may be replaced though it was altered.
+VERSION_5 = """
+ALTER TABLE jobs ADD COLUMN repair INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
     VERSION_3,
     VERSION_4,
+    VERSION_5,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"
@@ -97,7 +103,7 @@ RETURNING *
 """
 
 RECOLOR = """
-UPDATE jobs SET status = 'queued', recolor = 1, not_before = ?, queued_at = ?,
+UPDATE jobs SET status = 'queued', recolor = 1, repair = ?, not_before = ?, queued_at = ?,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
 WHERE id = ? AND (status = 'finished' OR status = 'failed' AND recolor)
 RETURNING *

@@ -214,6 +214,22 @@ class TestTheUsualWay:
         assert [] == line.files()["rejected"]
         assert [] == list(line.config.inbox.glob(".*"))
 
+    @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
+    def test_a_name_that_is_taken_while_a_photo_is_in_work_stays_its_takers(
+        self, line: Line, name: str
+    ) -> None:
+        """As by a second daemon on the same outbox; the photo comes out under another name."""
+        job = line.drop("a.png")
+        (line.config.outbox / name).write_bytes(b"theirs")
+        line.run()
+        done = line.job(job.id)
+
+        assert b"theirs" == (line.config.outbox / name).read_bytes()
+        assert (JobStatus.FINISHED, 1) == (done.status, done.attempts)
+        assert PurePosixPath(f"a.{job.digest[:8]}.png") == done.output
+        assert done.output_digest == beneath.digest(line.config.outbox / done.output)
+        assert ["a.png"] == line.files()["originals"]
+
     def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
         """Together, and the last ones do not wait for company that will not come."""
         line = make_line(batch=Batching(longest_wait=3600.0))
@@ -939,13 +955,13 @@ class TestColoringAgain:
         job = line.drop("sub/a.png")
         line.run()
         line.pipeline.take_up(FakeColorist(model="new"))
-        (line.config.outbox / "sub/a.png").write_bytes(b"the earlier result")
+        self.result = (line.config.outbox / "sub/a.png").read_bytes()
         line.ledger.recolor([job.id], line.now)
         return line.job(job.id)
 
     def earlier(self, line: Line) -> bool:
         """Tell whether the earlier result is still in the outbox."""
-        return (line.config.outbox / "sub/a.png").read_bytes() == b"the earlier result"
+        return (line.config.outbox / "sub/a.png").read_bytes() == self.result
 
     def test_it_replaces_its_own_result_and_the_original_stays(self, line: Line, done: Job) -> None:
         """Byte for byte where it was."""
@@ -965,6 +981,30 @@ class TestColoringAgain:
         assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
         assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
 
+    def test_a_result_that_others_changed_is_never_replaced(self, line: Line, done: Job) -> None:
+        """Somebody may have retouched it: the new one gets another name, and that is told."""
+        mine = line.config.outbox / "sub/a.png"
+        mine.write_bytes(b"retouched by hand")
+        with capture_logs() as logs:
+            line.run()
+        again = line.job(done.id)
+
+        assert b"retouched by hand" == mine.read_bytes()
+        assert PurePosixPath(f"sub/a.{done.digest[:8]}.png") == again.output
+        assert ("new", JobStatus.FINISHED) == (again.model, again.status)
+        (told,) = [entry for entry in logs if entry["event"] == "photo.name_taken"]
+        assert (done.id, again.output) == (told["job"], told["output"])
+
+    def test_a_sidecar_that_others_wrote_is_never_replaced(self, line: Line, done: Job) -> None:
+        """Then the photo gets another name, too: they belong together."""
+        theirs = line.config.outbox / "sub/a.png.json"
+        theirs.write_text("{}")
+        line.run()
+
+        assert "{}" == theirs.read_text()
+        assert self.earlier(line)
+        assert PurePosixPath(f"sub/a.{done.digest[:8]}.png") == line.job(done.id).output
+
     def test_until_it_is_done_the_earlier_result_stays(self, line: Line, done: Job) -> None:
         """Also when painting fails halfway."""
         slow = FakeColorist(model="new")
@@ -973,7 +1013,7 @@ class TestColoringAgain:
         line.run()
 
         assert self.earlier(line)
-        assert ["sub/a.png", "sub/a.png.json"] == line.files()["outbox"]
+        assert ["sub/a.png"] == line.files()["outbox"]
 
         line.now += 10.0
         line.run()
