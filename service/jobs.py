@@ -52,6 +52,8 @@ class Job:
         event: UUID of the coloring that the photo's sidecar tells of; None: there is no sidecar.
         repair: whether the new result may replace whatever has its name in the outbox, for somebody
             saw that it was altered (`verify --repair`).
+        superseded_by: id of the job that took over its name in the outbox, since its scan got more
+            pages; or None.
     """
 
     id: int
@@ -74,6 +76,7 @@ class Job:
     output_digest: str | None = None
     event: str | None = None
     repair: bool = False
+    superseded_by: int | None = None
 
 
 class Serving(NamedTuple):

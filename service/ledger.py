@@ -28,6 +28,9 @@ from service.schema import (
     OWNS_OUTPUT,
     RECOLOR,
     SERVE,
+    STAND_AGAIN,
+    SUPERSEDE,
+    TAKE_OVER,
     UNLINK,
     UNQUEUE,
     WAITS,
@@ -132,7 +135,12 @@ class Ledger(Questions):
 
     def output_taken(self, output: PurePosixPath) -> bool:
         """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
-        return self._one(f"output = ? AND {OWNS_OUTPUT}", os.fsencode(output)) is not None
+        return (
+            self._one(
+                f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL", os.fsencode(output)
+            )
+            is not None
+        )
 
     def recolor(self, job_ids: Iterable[int], now: float, *, repair: bool = False) -> int:
         """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
@@ -254,6 +262,21 @@ class Ledger(Questions):
         change = "status = 'queued', reason = ?, not_before = ?"
         return self._change(job_id, change, _storable(reason), not_before)
 
+    def supersede(self, job_id: int, earlier: Job) -> Job:
+        """Let a started job take over the name of a finished one, whose scan it is with more pages.
+
+        Raises:
+            ValueError: one of them is by now what it must not be.
+        """
+        with self._database.transaction():
+            result = (os.fsencode(earlier.output), earlier.output_digest, earlier.event)
+            if not self._all(SUPERSEDE, job_id, earlier.id):
+                raise ValueError(f"job {earlier.id} is not finished, or is superseded")
+            changed = self._all(TAKE_OVER, *result, job_id)
+            if not changed:
+                raise ValueError(f"job {job_id} is not started")
+        return changed[0]
+
     def name_output(self, job_id: int, output: PurePosixPath) -> Job:
         """Give a started job's result another name."""
         return self._change(job_id, "output = ?", os.fsencode(output))
@@ -274,7 +297,7 @@ class Ledger(Questions):
         """Note that a started or queued job's scan cannot be colored, and why."""
         change = "status = 'failed', reason = ?, finished_at = ?"
         before = ("started", "queued")
-        return self._change(job_id, change, _storable(reason), now, before=before)
+        return self._change(job_id, change, _storable(reason), now, before=before, then=STAND_AGAIN)
 
     def recover(self) -> list[Job]:
         """Put back all started jobs at start-up: the process that worked on them is gone.
@@ -324,12 +347,19 @@ class Ledger(Questions):
         return Serving(**rows[0]) if rows else None
 
     def _change(
-        self, job_id: int, change: str, *values: Any, before: Sequence[str] = ("started",)
+        self,
+        job_id: int,
+        change: str,
+        *values: Any,
+        before: Sequence[str] = ("started",),
+        then: str | None = None,
     ) -> Job:
         marks = ", ".join("?" * len(before))
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND status IN ({marks}) RETURNING *"  # noqa: S608
         with self._database.transaction():
             changed = self._all(sql, *values, job_id, *before)
+            if changed and then:
+                self._database.rows(then, job_id)
         if not changed:
             raise ValueError(f"job {job_id} is not {' or '.join(before)}")
         return changed[0]

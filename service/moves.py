@@ -186,6 +186,29 @@ def settle(departure: Departure, inbox: Path) -> bool:
     return False
 
 
+def rename(root: Path, inside: PurePath, name: str) -> PurePath:
+    """Give a file another name in its folder, or that with a number where it is taken.
+
+    Args:
+        root: a folder.
+        inside: the file's path in it.
+        name: the name it gets.
+
+    Returns:
+        Its new path in `root`.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    with held(root, inside.parent) as folder:
+        for target in numbered_names(folder / name):
+            with contextlib.suppress(FileExistsError):
+                rename_without_overwriting(folder / inside.name, target)
+                sync_folder(folder)
+                return inside.with_name(target.name)
+    raise AssertionError  # the names never end
+
+
 def restore_hidden(inbox: Path) -> int:
     """Give the files whose move a crash cut off their names again; return how many.
 

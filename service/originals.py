@@ -23,7 +23,7 @@ from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.moves import Departure
 from service.naming import fits, misfit, original_name
-from service.outbox import withdraw
+from service.outbox import alternative_name, withdraw
 from service.places import Places
 from service.sidecar import sidecar_name
 from service.stability import Snapshot
@@ -174,6 +174,7 @@ class Originals:
             if not move.verified and not _is_content(path, job.digest):
                 self._take_back(job)
                 return
+            self._set_shorter_aside(job)
             settle = self._watched.settle_of(path)
             departure = move.move(path)
         except ReplacedError:  # just now; the new one stays
@@ -193,6 +194,23 @@ class Originals:
             if departure.place.is_relative_to(self._config.originals.folder):
                 place = departure.place.relative_to(self._config.originals.folder)
                 self._unnoted.append((job.id, PurePosixPath(place)))
+
+    def _set_shorter_aside(self, job: Job) -> None:
+        """Give the original of a superseded job another name, if it has the one of this job.
+
+        Raises:
+            OSError: it cannot be renamed.
+            DeviceError: where it lies cannot be noted now; it is found by its content then.
+        """
+        folder = self._config.originals.folder
+        name = job.path.with_name(original_name(job))
+        if job.status is not JobStatus.FINISHED or beneath.snapshot(folder / name) is None:
+            return
+        earlier = self._ledger.superseded_by(job.id)
+        if earlier and earlier.original == name:
+            wanted = alternative_name(name, earlier.digest).name
+            place = moves.rename(folder, name, wanted)
+            self._ledger.moved([(earlier.id, PurePosixPath(place))])
 
     def _settle(self, one: _Departed, now: float) -> None:
         """End a move; where a writer had the file open, its job is taken back with its result."""
@@ -384,7 +402,8 @@ def _places(job: Job, config: Config) -> Iterator[tuple[Path, PurePath]]:
     if job.original is not None:
         yield folder, job.original
     yield config.inbox, job.path
-    for name in dict.fromkeys((original_name(job), job.path.name)):
+    other = alternative_name(job.path, job.digest).name  # a longer one superseded it
+    for name in dict.fromkeys((original_name(job), job.path.name, other)):
         for path in moves.numbered_names(folder / job.path.with_name(name)):
             yield folder, path.relative_to(folder)
             if beneath.snapshot(path) is None:

@@ -26,6 +26,7 @@ from service.config import Config
 from service.deliveries import Own
 from service.delivery import Source, Target, deliver
 from service.faults import Faults, Tally
+from service.growth import supersede_shorter
 from service.jobs import Job
 from service.ledger import Ledger
 from service.naming import free_name, well_named
@@ -244,6 +245,7 @@ class Pipeline:
             job = self._reading[future]
             photo = self._outcome(job, future, now, wall)
             if photo is not None:
+                job = supersede_shorter(job, photo, self._config, self._ledger)
                 self._ready.append((job, photo, now))
             # Last: if the ledger cannot be written now, the next step tries again.
             del self._reading[future]

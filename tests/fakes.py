@@ -131,11 +131,13 @@ def _wait(gate: threading.Event) -> None:
 
 
 class FakeInbox:
-    """Stands for the watched inbox: notes what it is told, and waits for nothing."""
+    """Stands for the watched inbox: notes what it is told, and waits for nothing unless told to."""
 
     def __init__(self) -> None:
         """Nothing was told."""
         self.revisited: list[Path] = []
+        self.held: list[tuple[Path, str]] = []
+        self.waits = False  # for the rest of what is not whole
 
     def revisit(self, path: Path) -> None:
         """Note a path that is to be looked at anew."""
@@ -145,6 +147,7 @@ class FakeInbox:
         """Return the seconds a file must stay unchanged: a few."""
         return 2.0
 
-    def hold(self, _path: Path, _reason: str, _now: float) -> bool:
-        """Refuse to wait for the rest of a file."""
-        return False
+    def hold(self, path: Path, reason: str, _now: float) -> bool:
+        """Note that the rest of a file is to be waited for."""
+        self.held.append((path, reason))
+        return self.waits

@@ -310,7 +310,7 @@ class World:
             job = jobs.get((str(path.relative_to(self.inbox)), digest))
             if self.config.originals.after == "move" or not job:
                 faults.append(f"{path.name} was left in the inbox; its job: {job}")
-            elif job.snapshot != looks or not (
+            elif not job.snapshot.same_as(looks) or not (
                 job.status is JobStatus.FINISHED or rightly_rejected(job)
             ):
                 faults.append(f"{path.name} is not done: {job}")
