@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.health import Level
+from service.health import HELD_UP, WELL, Level
 from service.jobs import Job, JobStatus
 from service.printable import printable
 
@@ -106,10 +106,14 @@ class Heartbeat(BaseModel):
 
     @property
     def line(self) -> str:
-        """The same in a line for people."""
-        counts = [f"{count} {status}" for status, count in (self.jobs or {}).items()]
-        counts += [f"{self.arriving} arriving"] if self.arriving else []
-        return "; ".join(filter(None, [*self.reasons, ", ".join(counts)]))
+        """The same in a line for people, in the words of `photochrom status`."""
+        each = [f"{count} {status.words}" for status, count in (self.jobs or {}).items()]
+        each += [f"{self.arriving} arriving"] if self.arriving else []
+        counts = ", ".join(each)
+        reasons = "; ".join(reason.removeprefix(HELD_UP) for reason in self.reasons)
+        if self.health != "well":
+            return "; ".join(filter(None, [f"{self.health}: {reasons}", counts]))
+        return "; ".join(filter(None, [WELL, reasons, counts]))
 
 
 def write_heartbeat(state: Path, beat: Heartbeat) -> None:

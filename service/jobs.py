@@ -22,6 +22,11 @@ class JobStatus(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
 
+    @property
+    def words(self) -> str:
+        """The same for people, wherever it is told."""
+        return {"queued": "waiting", "started": "in work", "failed": "rejected"}.get(self, self)
+
 
 @dataclass(frozen=True)
 class Job:

@@ -33,7 +33,6 @@ from service.schema import (
     TAKE_OVER,
     UNLINK,
     UNQUEUE,
-    WAITS,
 )
 from service.stability import Snapshot
 
@@ -198,7 +197,13 @@ class Ledger(Questions):
     # Through the work
 
     def claim(
-        self, limit: int, now: float, *, in_flight: int, longest_wait: float = math.inf
+        self,
+        limit: int,
+        now: float,
+        *,
+        in_flight: int,
+        longest_wait: float = math.inf,
+        below: int | None = None,
     ) -> list[Job]:
         """Start the jobs that have waited longest, and count the attempt before any work.
 
@@ -212,6 +217,7 @@ class Ledger(Questions):
             in_flight: how many claimed jobs are still in work.
             longest_wait: seconds; a job that is due later still is due now, for the clock was put
                 back since it was told to wait.
+            below: bytes; only scans of fewer, the smallest first. None: of any size.
 
         Returns:
             The jobs, in that order; none when there is none, or when one must be alone.
@@ -219,9 +225,7 @@ class Ledger(Questions):
         with self._database.transaction():
             if self._one("status = 'started' AND attempts > 1"):
                 return []
-            where = f"status = 'queued' AND NOT {WAITS} ORDER BY recolor, id LIMIT ?"
-            sql = f"SELECT * FROM jobs WHERE {where}"  # noqa: S608 - of constants
-            due = self._all(sql, now, now + longest_wait, limit)
+            due = self._due(limit, now, longest_wait, below)
             if due and due[0].attempts:
                 due = [] if in_flight else due[:1]
             else:

@@ -134,6 +134,7 @@ def deliver(
                 f" ({error.filename2 or error.filename}); make room for it there, then"
                 " `photochrom retry`"
             ) from error
+        error.filename = error.filename or str(outbox / name)  # a full disk names no file
         raise
     return Delivered(outbox / name, digest, size, result)
 

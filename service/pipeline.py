@@ -145,12 +145,11 @@ class Pipeline:
     @property
     def faults(self) -> int:
         """How many faults of the machine came in a row, without a photo delivered in between."""
-        return self._faults.trouble.faults
+        return self._faults.in_a_row
 
     def tried_again(self, now: float) -> str:
         """Name the fault of the machine that photos did not get past yet, or ""."""
-        trouble = self._faults.trouble
-        return trouble.reason if self.busy or now < trouble.until else ""
+        return self._faults.met(now, busy=self.busy)
 
     def still(self, now: float) -> float:
         """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
@@ -180,7 +179,7 @@ class Pipeline:
         self.held_up_by = self._faults.hold_up(now, wall)
         self.originals.step(now)
         if claim and not self.held_up_by:
-            self._claim(wall)
+            self._claim(now, wall)
         self._start_reading()
         self._start_coloring(now)
 
@@ -211,15 +210,21 @@ class Pipeline:
 
     # The steps, in a photo's order
 
-    def _claim(self, wall: float) -> None:
+    def _claim(self, now: float, wall: float) -> None:
         batch = self.colorist.batch_size
         # After a fault of the machine one photo goes first, to see whether it works again.
-        most = 1 if self._faults.trouble.faults else BATCHES_IN_MEMORY * batch
+        most = 1 if self.faults else BATCHES_IN_MEMORY * batch
         room = min(batch, most - self._in_flight)
         if not self._claimed and room > 0:
             longest = self._config.retry.longest_wait
             self._claimed.extend(
-                self._ledger.claim(room, wall, in_flight=self._in_flight, longest_wait=longest)
+                self._ledger.claim(
+                    room,
+                    wall,
+                    in_flight=self._in_flight,
+                    longest_wait=longest,
+                    below=self._faults.shortage.below(now),
+                )
             )
 
     def _start_reading(self) -> None:
@@ -316,8 +321,8 @@ class Pipeline:
                     output_digest=delivered.sha256,
                     event=origin.event,
                 )
+                self._faults.delivered(finished, now)
                 deliveries.forget(self._config.state, job.id)
-                self._faults.trouble.end()
                 self.tally.finished += 1
                 self.tally.pixels += photo.size
                 self._log_delivery(finished, delivered.result, wall)

@@ -6,6 +6,7 @@ where a share is not mounted: nothing is read there, nothing written, and nothin
 The file outlives a reboot, which may renumber devices; the device outlives tidy people.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,15 @@ NOTED = "places.json"  # in the state folder
 AUTO_SHARE, AUTO_MOST = 0.01, 1e9  # of a disk, and bytes; what `limits.free_space: auto` keeps free
 GIGABYTE = 1e9
 
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or raise the quota",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "let photochrom's user read and write it",
+    errno.EPERM: "let photochrom's user read and write it",
+    errno.EIO: "look after the disk (dmesg says more)",
+    errno.ESTALE: "mount the share anew",
+}
 _TEXT = b"By this file photochrom sees that the right disk is mounted here. Leave it in place.\n"
 
 
@@ -122,6 +132,15 @@ class Places:
                     room = os.fstatvfs(descriptor)
                     found[key] = room.f_bavail * room.f_frsize
         return found
+
+    def in_words(self, error: OSError) -> str:
+        """Say what the disk refused, in which folder, and what to do; the same for every photo."""
+        for key, folder in self._folders.items():
+            if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(folder):
+                remedy = _REMEDIES.get(error.errno or 0, "")
+                said = f"{key}: {folder}: {error.strerror}"
+                return f"{said}; {remedy}" if remedy else said
+        return str(error) or repr(error)
 
     def _wrong(self, key: str, descriptor: int, *, to_write: bool = True) -> str:
         """Say why an open folder is not the one it should be, or cannot be written; or nothing."""

@@ -40,10 +40,21 @@ class Questions:
         sql = f"SELECT * FROM jobs {index} WHERE status = 'queued' ORDER BY queued_at, id LIMIT 1"  # noqa: S608
         return next(iter(self._all(sql)), None)
 
-    def any_due(self, now: float, *, longest_wait: float = math.inf) -> bool:
+    def any_due(
+        self, now: float, *, longest_wait: float = math.inf, below: int | None = None
+    ) -> bool:
         """Tell whether a queued job may be claimed; for the arguments see `Ledger.claim`."""
+        return bool(self._due(1, now, longest_wait, below))
+
+    def _due(self, limit: int, now: float, longest_wait: float, below: int | None) -> list[Job]:
+        """List what `Ledger.claim` may start, in its order."""
+        table, order, values = "jobs", "recolor, id", [now, now + longest_wait]
         where = f"status = 'queued' AND NOT {WAITS}"
-        return self._one(where, now, now + longest_wait) is not None
+        if below is not None:
+            table, order, values = "jobs INDEXED BY jobs_by_size", "size, id", [*values, below]
+            where += " AND size < ?"
+        sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+        return self._all(sql, *values, limit)
 
     def recent_failures(self, limit: int) -> list[Job]:
         """List the last jobs that failed, newest first."""

@@ -79,9 +79,14 @@ VERSION_5 = """
 ALTER TABLE jobs ADD COLUMN repair INTEGER NOT NULL DEFAULT 0;
 """
 
+# The smallest scans that wait: a disk may have room for them, and for no larger one.
+VERSION_6 = """
+CREATE INDEX jobs_by_size ON jobs (size, id) WHERE status = 'queued';
+"""
+
 # A scan that got more pages after its result was delivered is a job of its own, which takes over
 # the name of the result; the earlier job names it.
-VERSION_6 = """
+VERSION_7 = """
 ALTER TABLE jobs ADD COLUMN superseded_by INTEGER;
 DROP INDEX jobs_by_output;
 CREATE UNIQUE INDEX jobs_by_output ON jobs (output)
@@ -96,6 +101,7 @@ MIGRATIONS = (
     VERSION_4,
     VERSION_5,
     VERSION_6,
+    VERSION_7,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless it is superseded

@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from service.health import WELL
+from service.jobs import JobStatus
 from service.printable import printable
 
 IN_WORK_SHOWN = 5
@@ -54,7 +56,7 @@ def _headline(status: dict[str, Any]) -> tuple[str, str]:
     if level == "not running":
         return "photochrom is not running", "yellow"
     color = "green" if level == "well" else "yellow" if level == "starting" else "red"
-    words = {"well": "all is well", "silent": "but gives no sign of life"}.get(level, level)
+    words = {"well": WELL, "silent": "but gives no sign of life"}.get(level, level)
     return f"photochrom is running ({status['running']}): {words}", color
 
 
@@ -62,13 +64,16 @@ def _rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what is known, each with its label."""
     jobs = status["jobs"]
     if jobs:
-        yield "waiting", f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}"
+        yield (
+            JobStatus.QUEUED.words,
+            f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}",
+        )
         told = any(str(status["waiting_for"]) in reason for reason in status["health"]["reasons"])
         if status["waiting_for"] and not told:
             yield "held up by", status["waiting_for"]
-        yield "in work", str(jobs["started"])
-        yield "finished", f"{jobs['finished']}{_lately(status)}"
-        yield "rejected", str(jobs["failed"])
+        yield JobStatus.STARTED.words, str(jobs["started"])
+        yield JobStatus.FINISHED.words, f"{jobs['finished']}{_lately(status)}"
+        yield JobStatus.FAILED.words, str(jobs["failed"])
     if status["rate_per_hour"]:
         yield "rate", f"{status['rate_per_hour']:.0f} photos an hour"
     if status["eta_seconds"]:

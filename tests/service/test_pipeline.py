@@ -32,7 +32,16 @@ from worker.errors import DeviceError
 from worker.settings import ReadSettings
 
 RETRY = Retry(attempts=3, first_wait=10.0, longest_wait=35.0)
-FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def full() -> OSError:
+    """Give what a full disk says."""
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def failing() -> OSError:
+    """Give what a disk says that fails."""
+    return OSError(errno.EIO, "Input/output error")
 
 
 class Line:
@@ -574,7 +583,7 @@ class TestTheMachinesFault:
 
     def test_photos_that_fail_together_are_one_fault(self, line: Line) -> None:
         """They double the wait once, not once a photo."""
-        line.colorist.paint_faults.extend([FULL] * 4)
+        line.colorist.paint_faults.extend(full() for _ in range(4))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
         wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
         line.run()
@@ -583,12 +592,12 @@ class TestTheMachinesFault:
         assert 1 == line.pipeline.faults
 
     def test_after_a_fault_one_photo_goes_first(self, line: Line) -> None:
-        """A disk that is full for a year gives one line of log for each try, not one a photo."""
-        line.colorist.paint_faults.extend([FULL] * 9)
+        """A disk that fails for a year gives one line of log for each try, not one a photo."""
+        line.colorist.paint_faults.extend(failing() for _ in range(9))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
         wait_until(lambda: (line.step(), line.pipeline.faults == 1 and not line.pipeline.busy)[1])
         line.colorist.paint_faults.clear()
-        line.colorist.paint_faults.append(FULL)
+        line.colorist.paint_faults.append(failing())
         line.now += 10.0
         with capture_logs() as logs:
             line.run()
@@ -603,7 +612,7 @@ class TestTheMachinesFault:
 
     def test_a_full_disk_makes_photos_wait_and_leaves_nothing_behind(self, line: Line) -> None:
         """No half-written photo in the outbox; when there is space again it is delivered."""
-        line.colorist.paint_faults.append(FULL)
+        line.colorist.paint_faults.append(full())
         job = line.drop("sub/a.png")
         with capture_logs() as logs:
             line.run()
@@ -622,6 +631,75 @@ class TestTheMachinesFault:
 
         assert ["sub/a.png"] == line.files()["outbox"]
         assert ["sub/a.png"] == line.files()["originals"]
+
+    def test_a_small_photo_is_not_held_behind_a_large_one_that_does_not_fit(
+        self, line: Line
+    ) -> None:
+        """Those as large as that one wait with it, and are not even begun."""
+        line.colorist.paint_faults.append(full())
+        large = line.drop("large.png", gray_scene(96, 96))
+        line.run()
+        larger = line.drop("larger.png", gray_scene(120, 120))
+        line.drop("small.png")
+        held_up = line.pipeline.tried_again(line.now)
+        line.run()
+
+        assert ["small.png"] == line.files()["outbox"]
+        assert (1, 0) == (line.job(large.id).waits, line.job(larger.id).waits)
+        assert 1 == line.pipeline.faults
+        assert held_up == line.pipeline.held_up_by == line.job(large.id).reason
+        assert (
+            f"outbox: {line.config.outbox}: No space left on device; free some space;"
+            " smaller photographs go on meanwhile"
+        ) == held_up
+
+        line.now += 10.0
+        line.run()
+
+        assert ["large.png", "larger.png", "small.png"] == line.files()["outbox"]
+        assert 0 == line.pipeline.faults
+        assert not line.pipeline.held_up_by
+
+    def test_what_does_not_fit_is_tried_less_often_though_small_ones_do(self, line: Line) -> None:
+        """Each time after twice the wait; without the small ones' success it would be the same."""
+        line.colorist.paint_faults.append(full())
+        large = line.drop("large.png", gray_scene(96, 96))
+        line.run()
+        waits = []
+        for n in range(3):
+            line.drop(f"{n}.png")
+            line.run()
+            waits.append(line.job(large.id).not_before - line.now)
+            line.now += waits[-1]
+            line.colorist.paint_faults.append(full())
+            line.run()
+
+        assert [10.0, 20.0, 35.0] == waits
+        assert ["0.png", "1.png", "2.png"] == line.files()["outbox"]
+
+    def test_a_full_disk_is_told_once_and_not_for_each_photo(self, line: Line) -> None:
+        """Those that fail together are told of at the level of debugging."""
+        line.colorist.paint_faults.extend(full() for _ in range(4))
+        for n in range(4):
+            line.drop(f"{n}.png")
+        with capture_logs() as logs:
+            wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
+            line.run()
+        levels = [entry["log_level"] for entry in logs if entry["event"] == "photo.waits"]
+
+        assert ["debug"] * 3 + ["warning"] == sorted(levels)
+
+    def test_what_waits_for_room_is_begun_at_once_when_a_person_makes_it_due(
+        self, line: Line
+    ) -> None:
+        """As `photochrom retry` does, when space was freed."""
+        line.colorist.paint_faults.append(full())
+        line.drop("a.png")
+        line.run()
+        line.ledger.hasten(line.now)
+        line.run()
+
+        assert ["a.png"] == line.files()["outbox"]
 
     def test_a_disk_that_fails_to_sync_makes_photos_wait(
         self, line: Line, monkeypatch: pytest.MonkeyPatch
@@ -685,7 +763,7 @@ class TestTheMachinesFault:
         """The step ends with the fault, and the next one goes on where it ended."""
         line.colorist.refuses = lambda photo: photo.gray.shape[1] == 40
         if change == "wait":
-            line.colorist.paint_faults.append(FULL)
+            line.colorist.paint_faults.append(full())
         if change == "again":
             line.colorist.paint_faults.append(ZeroDivisionError())
         line.drop("a.png")
@@ -1011,7 +1089,7 @@ class TestStopping:
     def test_jobs_nobody_began_are_given_back_uncounted(self, line: Line) -> None:
         """A restart is no attempt."""
         jobs = [line.drop(f"{n}.png", gray_scene(8, 8, seed=n)) for n in range(8)]
-        line.pipeline._claim(line.now)
+        line.pipeline._claim(line.now, line.now)
         line.pipeline.release(line.now)
 
         assert {JobStatus.QUEUED} == {line.job(job.id).status for job in jobs}
@@ -1145,7 +1223,7 @@ class TestColoringAgain:
     def test_until_it_is_done_the_earlier_result_stays(self, line: Line, done: Job) -> None:
         """Also when painting fails halfway."""
         slow = FakeColorist(model="new")
-        slow.paint_faults.append(FULL)
+        slow.paint_faults.append(full())
         line.pipeline.take_up(slow)
         line.run()
 
