@@ -119,6 +119,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.delivery",
     "service.dry_run",
     "service.evaluate",
+    "service.growth",
     "service.model_watch",
     "service.pipeline",
     "service.pulse",
