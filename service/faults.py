@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 import structlog
 
+from service.departures import Originals
 from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
-from service.originals import Originals
 from service.places import Places
 from service.sections import Retry
 from worker.errors import DeviceError, IncompleteError, ScanError

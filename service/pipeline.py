@@ -25,12 +25,12 @@ from service.colorist import Colorist
 from service.config import Config
 from service.deliveries import Own
 from service.delivery import Source, Target, deliver
+from service.departures import Originals, Watched
 from service.faults import Faults, Tally
 from service.growth import supersede_shorter
 from service.jobs import Job
 from service.ledger import Ledger
 from service.naming import free_name, well_named
-from service.originals import Originals, Watched
 from service.outbox import Delivered, TakenError
 from service.places import Places
 from service.reading import confirm, read_scan

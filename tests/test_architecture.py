@@ -98,6 +98,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.daemon",
     "service.intake",
     "service.watcher",
+    "service.departures",
     "service.supervisor",
     "service.cli",
     "service.status",

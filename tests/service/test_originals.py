@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 
 from service import beneath
 from service.config import Config
+from service.departures import Originals
 from service.folders import make_folders
 from service.jobs import Job, JobStatus
-from service.originals import Originals, find_original
+from service.originals import find_original
 from service.places import Places
 from service.stability import Snapshot
 from tests.fakes import FakeInbox
