@@ -203,7 +203,7 @@ class Originals:
         earlier = self._ledger.superseded_by(job.id)
         if earlier and earlier.original == name:
             wanted = alternative_name(name, earlier.digest).name
-            place = moves.rename(folder, name, wanted)
+            place = moves.set_aside(folder, name, wanted)
             self._ledger.moved([(earlier.id, PurePosixPath(place))])
 
     def _settle(self, one: _Departed, now: float) -> None:

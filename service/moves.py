@@ -186,7 +186,7 @@ def settle(departure: Departure, inbox: Path) -> bool:
     return False
 
 
-def rename(root: Path, inside: PurePath, name: str) -> PurePath:
+def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
     """Give a file another name in its folder, or that with a number where it is taken.
 
     Args:
