@@ -374,7 +374,7 @@ class TestTheUsualWay:
         assert (JobStatus.FINISHED, 1) == (done.status, done.attempts)
         assert PurePosixPath(f"a.{job.digest[:8]}.png") == done.output
         assert done.output_digest == beneath.digest(line.config.outbox / done.output)
-        assert ["a.png"] == line.files()["originals"]
+        assert [str(done.output)] == line.files()["originals"]
 
     def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
         """Together, and the last ones do not wait for company that will not come."""
