@@ -24,6 +24,7 @@ from service.originals import still_there
 from service.outbox import alternative_name, withdraw
 from service.places import Places
 from service.sidecar import sidecar_name
+from worker.errors import DeviceError
 
 log = structlog.get_logger()
 
@@ -142,7 +143,11 @@ class Originals:
             if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
                 break
             self._waiting.remove(move)
-            self._move(move, now)
+            try:
+                self._move(move, now)
+            except DeviceError:
+                self._waiting.append(move)
+                raise
         if self._unnoted:
             self._ledger.moved(self._unnoted)
             self._unnoted = []

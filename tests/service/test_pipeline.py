@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from structlog.testing import capture_logs
 
-from service import beneath, moves, originals, outbox, pipeline
+from service import beneath, departures, moves, outbox, pipeline
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
@@ -1024,7 +1024,7 @@ class TestFoldersThatAreAway:
         away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
         places = SimpleNamespace(unusable=lambda _key: next(away))
         monkeypatch.setattr(line.pipeline.originals, "_places", places)
-        monkeypatch.setattr(originals, "still_there", lambda *_: False)
+        monkeypatch.setattr(departures, "still_there", lambda *_: False)
         line.colorist.gate.set()
         line.run()
         monkeypatch.undo()
