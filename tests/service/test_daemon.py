@@ -283,7 +283,7 @@ class TestTake:
 
         assert ["a.png", f"a.{digest[:8]}.png"] == sorted(place.files()["outbox"], key=len)
         assert first == (place.config.outbox / "a.png").read_bytes()
-        assert ["a (2).png", "a.png"] == place.files()["originals"]
+        assert place.files()["outbox"] == place.files()["originals"]
 
     def test_a_strangers_file_in_the_outbox_is_not_overwritten(self, place: Place) -> None:
         """Not even when the ledger knows nothing of it."""
