@@ -80,11 +80,22 @@ class Questions:
 
     def colored(self) -> list[Job]:
         """List the jobs whose photos are in the outbox, or were put there once."""
-        return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+        rows = self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+        return [job for job in rows if job.superseded_by is None]  # no column of an outdated ledger
 
     def owning(self) -> list[Job]:
         """List the jobs that own a name in the outbox, whether anything is there yet or not."""
-        return self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+        rows = self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+        return [job for job in rows if job.superseded_by is None]
+
+    def latest_of(self, path: PurePosixPath) -> Job | None:
+        """Return the last finished job of a path in the inbox that no other superseded, or None."""
+        where = "path = ? AND status = 'finished' AND superseded_by IS NULL ORDER BY id DESC"
+        return self._one(where, os.fsencode(path))
+
+    def superseded_by(self, job_id: int) -> Job | None:
+        """Return the last job that a job superseded, or None."""
+        return self._one("superseded_by = ? ORDER BY id DESC", job_id)
 
     def failed(self) -> list[Job]:
         """List the jobs that failed, to be colored again or for the first time."""
