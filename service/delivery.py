@@ -1,7 +1,7 @@
 """A colored photo put in a folder, and its sidecar beside it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -9,13 +9,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import structlog
+
 from service import outbox
 from service.colorist import Painter
 from service.outbox import Delivered
+from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import deliver_sidecar, describe
 from service.stability import Snapshot
 from worker.provenance import Origin, Record
 from worker.scan import Scan
+
+log = structlog.get_logger()
 
 SOFTWARE = f"photochrom {version('photochrom')}"
 
@@ -29,12 +34,14 @@ class Source:
         sha256: of its content, hexadecimal.
         snapshot: how it looked when it was read.
         read: when work on it began, seconds since 1970.
+        settings: how it was to be read.
     """
 
     path: PurePosixPath
     sha256: str
     snapshot: Snapshot
     read: float
+    settings: FolderSettings = AS_USUAL
 
 
 class Target(NamedTuple):
@@ -95,6 +102,20 @@ def deliver(
         snapshot=source.snapshot,
         output=target.name,
         read=datetime.fromtimestamp(source.read, UTC),
+        settings=source.settings,
     )
     deliver_sidecar(target.folder, sidecar, target.check)
     return delivered, origin
+
+
+def log_replaced_color(record: Record, **photo: Any) -> None:
+    """Log where a scan had color of its own, which its photo does not have; nothing if nowhere.
+
+    Args:
+        record: what was written.
+        photo: names the photo in the log.
+    """
+    for number, page in enumerate(record.pages, 1):
+        if page.replaced_color:
+            regions = [asdict(region) for region in page.replaced_color]
+            log.warning("photo.color_replaced", **photo, page=number, regions=regions)

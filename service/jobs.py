@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
@@ -49,6 +50,8 @@ class Job:
         output_digest: SHA-256 of the photo in the outbox, hexadecimal; None: there is none yet, or
             it was delivered by a photochrom that did not note it.
         event: UUID of the coloring that the photo's sidecar tells of; None: there is no sidecar.
+        settings: how it is to be colored: as its folder had it when it was queued, and as somebody
+            asked for this photo, which counts more.
     """
 
     id: int
@@ -70,6 +73,7 @@ class Job:
     recolor: bool = False
     output_digest: str | None = None
     event: str | None = None
+    settings: FolderSettings = AS_USUAL
 
 
 class Serving(NamedTuple):

@@ -22,7 +22,7 @@ import structlog
 
 from service.colorist import Colorist
 from service.config import Config
-from service.delivery import Source, Target, deliver
+from service.delivery import Source, Target, deliver, log_replaced_color
 from service.faults import Faults, Tally
 from service.jobs import Job
 from service.ledger import Ledger
@@ -275,7 +275,8 @@ class Pipeline:
     def _start_writing(
         self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
     ) -> None:
-        source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
+        read = job.started_at or wall
+        source = Source(job.path, job.digest, job.snapshot, read, job.settings)
         check = partial(self.places.check, "outbox")
         target = Target(self._config.outbox, job.output, check)
         future = self._writers.submit(deliver, target, photo, chroma, colorist, source, wall)
@@ -307,6 +308,7 @@ class Pipeline:
     def _log_delivery(job: Job, record: Record, wall: float) -> None:
         if record.lost:
             log.warning("photo.left_behind", job=job.id, path=job.path, what=record.lost)
+        log_replaced_color(record, job=job.id, path=job.path)
         log.info(
             "photo.delivered",
             job=job.id,

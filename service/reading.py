@@ -1,5 +1,6 @@
 """The scan of a job, read: the very file that was queued, or nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from service.config import Config
@@ -44,7 +45,8 @@ def _read(job: Job, config: Config) -> Scan:
         raise Changed from error
     with file:
         path = Path(str(file.name))
-        photo = scan.read(path, config.read_settings, file)
+        settings = replace(config.read_settings, **job.settings.model_dump())
+        photo = scan.read(path, settings, file)
         if not still_there(path, looks):
             raise Changed
     return photo

@@ -74,23 +74,32 @@ CREATE INDEX jobs_by_wait ON jobs (queued_at, id) WHERE status = 'queued';
 CREATE INDEX jobs_by_first ON jobs (same_content_as) WHERE same_content_as IS NOT NULL;
 """
 
+# How a photo is to be colored, as JSON objects of `FolderSettings`, with the keys that were given:
+# by the photochrom.yaml of its folder when it was queued, and by a person for this photo.
+VERSION_5 = """
+ALTER TABLE jobs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE jobs ADD COLUMN asked TEXT NOT NULL DEFAULT '{}';
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
     VERSION_3,
     VERSION_4,
+    VERSION_5,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"
 
 ENQUEUE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
-    not_before, queued_at, same_content_as)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,
+    settings, not_before, queued_at, same_content_as)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?,
     (SELECT min(id) FROM jobs WHERE path != ? AND digest = ?))
 ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
     output = iif(recolor, output, excluded.output), size = excluded.size,
     mtime_ns = excluded.mtime_ns, inode = excluded.inode, device = excluded.device,
+    settings = excluded.settings,
     status = excluded.status, not_before = excluded.not_before, queued_at = excluded.queued_at,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
 RETURNING *
