@@ -46,12 +46,14 @@ class Target(NamedTuple):
         folder: the outbox.
         name: the photo's path in it.
         check: raises where the folder is away; see `outbox.deliver`.
+        confirm: raises where the photo is not wanted after all.
         own: what there may be replaced; see `outbox.deliver`.
     """
 
     folder: Path
     name: PurePosixPath
     check: Callable[[], None] = lambda: None
+    confirm: Callable[[], None] = lambda: None
     own: Replaceable | None = None
 
 
@@ -93,7 +95,14 @@ def deliver(
     )
     write = partial(painter.paint, photo, chroma, origin)
     _refuse_a_taken_sidecar(target)
-    delivered = outbox.deliver(target.folder, target.name, write, target.check, target.own)
+    delivered = outbox.deliver(
+        target.folder,
+        target.name,
+        write,
+        check=target.check,
+        confirm=target.confirm,
+        own=target.own,
+    )
     sidecar = describe(
         origin,
         delivered,

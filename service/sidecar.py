@@ -207,7 +207,7 @@ def deliver_sidecar(
     """
     text = sealed(sidecar)
     name = sidecar_name(sidecar.output.name)
-    return outbox.deliver(folder, name, lambda file: file.write(text), check, own).path
+    return outbox.deliver(folder, name, lambda file: file.write(text), check=check, own=own).path
 
 
 def sealed(sidecar: Sidecar) -> bytes:

@@ -149,7 +149,7 @@ def test_nothing_is_left_in_an_outbox_that_goes_away(tmp_path: Path, healthy: in
             raise DeviceError("the outbox is away")
 
     with pytest.raises(DeviceError, match="away"):
-        deliver(tmp_path, NAME, photo, check)
+        deliver(tmp_path, NAME, photo, check=check)
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
     assert bool(healthy) == (tmp_path / NAME).parent.exists()
