@@ -110,8 +110,8 @@ def check(page: TiffPage) -> None:
         )
     if page.predictor not in PREDICTORS and page.compression not in LOSSY:
         raise ScanError(
-            f"the TIFF's predictor is number {int(page.predictor)}, which photochrom does not read; "
-            "save it without one"
+            f"the TIFF's predictor is number {int(page.predictor)}, which photochrom does not "
+            "read; save it without one"
         )
     if page.photometric not in COLORS:
         name = NAMES.get(page.photometric) or _name(PHOTOMETRIC, page.photometric)
