@@ -46,7 +46,9 @@ def digests(folder: Path) -> dict[str, str]:
     One that is on its way to another disk counts under its own name, which the next start gives it.
     """
     return {
-        str(path.relative_to(folder).with_name(own_name(path.name))): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder).with_name(own_name(path.name))): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
         for path in folder.rglob("*")
         if path.is_file() and path != folder / MARKER
     }
