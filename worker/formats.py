@@ -5,7 +5,6 @@ Refuses what is not an image, what is damaged, what its name lies about, and wha
 
 import io
 import os
-import re
 import struct
 import warnings
 import zlib
@@ -20,7 +19,7 @@ from PIL import Image
 from worker.color import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
 from worker.containers.picture import Bands, Metadata, Picture
-from worker.errors import DeviceError, IncompleteError, ScanError
+from worker.errors import DeviceError, IncompleteError, ScanError, plain
 from worker.kinds import KIND_OF_SUFFIX, Kind
 from worker.memory import is_short, suffices_for
 from worker.settings import ReadSettings
@@ -64,8 +63,7 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
 ]
 HEAD = 32  # bytes; no signature ends behind them
 TELLING = 12  # bytes by which each of these kinds is known
-ADDRESS = re.compile(r" ?<[^>]*>")  # of a Python object
-LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24}  # bytes
+LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24, "photoshop": 1 << 24}  # bytes
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
 SAMPLES_OF_A_HEADER = 1 << 20  # what reading one may need memory for, at the most
@@ -194,17 +192,12 @@ def _damage_is_the_files_fault(samples: int) -> Iterator[None]:
         if is_short(error) or not suffices_for(samples):
             raise MemoryError from error
         if "start new thread" in str(error):
-            raise DeviceError(f"the image cannot be decoded now: {error}") from error
-        raise IncompleteError(
-            f"the image is damaged or cut short and cannot be decoded{_words(error)}"
-        ) from error
-
-
-def _words(error: Exception) -> str:
-    """Return what a decoder says, in brackets; nothing where it is not for people."""
-    words = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
-    said = " ".join(ADDRESS.sub("", words).split())[:200]
-    return f" ({said})" if " " in said else ""
+            raise DeviceError(
+                "the image cannot be decoded now: the system starts no more threads"
+            ) from error
+        words = plain(error, "")  # what decoders say is not for people
+        said = f": {words}" if words else ""
+        raise IncompleteError(f"the image is damaged or cut short{said}") from error
 
 
 class _Buffered(io.BufferedReader):
