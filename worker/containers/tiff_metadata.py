@@ -12,7 +12,7 @@ from worker import exif
 from worker.containers import photoshop
 from worker.containers import tiff_directory as directory
 from worker.containers.picture import Metadata, Resolution
-from worker.containers.tiff_directory import Field, Form, Page
+from worker.containers.tiff_directory import Field, Form
 from worker.errors import ScanError
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
@@ -74,16 +74,15 @@ class _Reader(NamedTuple):
             return {}
 
 
-def read(file: BinaryIO, form: Form, page: Page) -> Metadata:
+def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
     """Read what a page carries.
 
     Args:
         file: the TIFF.
         form: how it counts.
-        page: its directory.
+        fields: of its directory.
     """
     reader = _Reader(file, form, [])
-    fields = page.fields
     block = _exif(reader, fields)
     resources = photoshop.taken(reader.value(fields, PHOTOSHOP, "Photoshop's image resources"))
     iptc = _iptc(reader, fields)
@@ -162,6 +161,6 @@ def _resolution(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Resolut
 def _rational(file: BinaryIO, form: Form, field: Field | None) -> float:
     if field is None or field.kind != exif.RATIONAL or field.values < 1:
         return 0.0
-    file.seek(field.at)
-    above, below = struct.unpack(f"{form.order}II", file.read(8))
+    directory.seek(file, field.at)
+    above, below = struct.unpack(f"{form.order}II", file.read(8).ljust(8, b"\0"))
     return float(above / below) if below else 0.0
