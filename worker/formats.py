@@ -75,6 +75,7 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
 HEAD = 32  # bytes; no signature ends behind them
 TELLING = 12  # bytes by which each of these kinds is known
 LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24, "photoshop": 1 << 24}  # bytes
+MOST_TEXTS, LARGEST_TEXTS = 100, 1 << 20  # of a page, and bytes of them together
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
 SAMPLES_OF_A_HEADER = 1 << 20  # what reading one may need memory for, at the most
@@ -179,9 +180,13 @@ def _bounded(metadata: Metadata) -> Metadata:
         if len(kept[name]) > most:
             lost.append(f"{name.upper()} of {len(kept[name]):,} bytes; the limit is {most:,}")
             kept[name] = b""
+    texts = metadata.texts[:MOST_TEXTS]
+    while sum(len(text) for _keyword, text in texts) > LARGEST_TEXTS:
+        texts = texts[:-1]
+    lost += (f"the text {keyword}, one too many" for keyword, _ in metadata.texts[len(texts) :])
     if len(lost) > MOST_LOST:
         lost[MOST_LOST:] = [f"{len(lost) - MOST_LOST} things more"]
-    return replace(metadata, **kept, lost=tuple(lost))
+    return replace(metadata, **kept, texts=texts, lost=tuple(lost))
 
 
 def _guarded(picture: Picture, kind: Kind) -> Bands:

@@ -119,7 +119,8 @@ def _answer(file: BinaryIO, question: str) -> bytes:
     if done.returncode in OUT_OF_MEMORY or b"bad_alloc" in done.stderr:
         raise MemoryError
     if done.returncode:
-        raise DamagedError("the HEIC cannot be decoded")
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(words[-1] if words else f"its decoder crashed ({-done.returncode})")
     return done.stdout
 
 

@@ -127,7 +127,7 @@ def _resources(data: bytes) -> Iterator[Resource]:
     """Cut resources apart; what stands behind the last one is padding of some writers.
 
     Raises:
-        DamagedError: one is cut short.
+        DamagedError: one is cut short, or there are too many.
     """
     at = 0
     for _ in range(MOST):
@@ -147,6 +147,7 @@ def _resources(data: bytes) -> Iterator[Resource]:
         whole = data[at:end] + bytes(length % 2)
         yield Resource(number, data[body + 4 : end], whole)
         at = end + length % 2
+    raise DamagedError(f"there are more than {MOST:,}")
 
 
 def named(number: int) -> str:
