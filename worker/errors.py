@@ -2,7 +2,8 @@
 
 PhotochromError
 ├── ScanError    this file: it goes to rejected/ with the reason, the line goes on
-│   └── IncompleteError  the same, unless the file is young: it may still be being written
+│   ├── IncompleteError  the same, unless the file is young: it may still be being written
+│   └── InColorError     the same, unless somebody wants it colored all the same
 ├── DeviceError  this machine (disk, memory, GPU): the job waits and is tried again
 └── ModelError   this generator: it is not used; the one before it stays
 
@@ -21,6 +22,10 @@ class ScanError(PhotochromError):
 
 class IncompleteError(ScanError):
     """The file is empty, cut short or damaged in a way that a file still being written is."""
+
+
+class InColorError(ScanError):
+    """The photograph has color that is no tone of its print: its own, or a stamp's beside it."""
 
 
 class DamagedError(ValueError):
