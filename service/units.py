@@ -118,6 +118,7 @@ def _service(config: Config, program: Program) -> str:
             protected,
             network=_network(config),
             group=config.permissions.group or OURS,
+            leases=True,
         ),
     }
     return Template(_template("photochrom.service")).substitute(values)
@@ -142,6 +143,7 @@ def _sandbox(
     *,
     network: Network,
     group: str = OURS,
+    leases: bool = False,
 ) -> str:
     """Write the lines that both services have: who they are, and what they may touch.
 
@@ -151,8 +153,12 @@ def _sandbox(
         protected: those it may not, though they may lie in one of these.
         network: what it may use of it.
         group: of what it makes.
+        leases: whether it may ask the kernel who has another user's file open for writing. That
+            right counts in the system's own world of users only.
     """
     values = {
+        "capabilities": "CAP_LEASE" if leases else "",
+        "private_users": "no" if leases else "yes",
         "writable": _listed(writable),
         "readonly": _listed(path for path in protected if _below(path, writable)),
         "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",

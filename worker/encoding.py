@@ -101,7 +101,7 @@ class _Result:
         height, width = scan.gray.shape
         profile = profiles.output_profile(space)
         carried = metadata.for_result(
-            scan.metadata,
+            metadata.fitting(scan.metadata, kind),
             origin=origin,
             width=width,
             height=height,
