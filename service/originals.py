@@ -5,10 +5,8 @@ A move that fails holds up nothing else; a crash before it is mended when the fi
 
 import errno
 import io
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
@@ -23,8 +21,6 @@ from service.naming import fits, misfit
 from service.places import Places
 from service.stability import Snapshot
 from worker.errors import ScanError
-
-_NUMBER = re.compile(r" \(\d+\)$")  # of `inbox.numbered_names`
 
 log = structlog.get_logger()
 
@@ -231,56 +227,6 @@ def find_original(job: Job, config: Config) -> io.FileIO:
     raise ScanError(
         f"the original is gone (looked for at {looked}); the photo in the outbox stays as it is"
     )
-
-
-def find_rejected(
-    job: Job, config: Config, by_size: Callable[[Path], dict[int, list[Path]]]
-) -> Path | None:
-    """Find the scan of a job that failed among the rejected ones, by its content.
-
-    Args:
-        job: the job.
-        config: the folders.
-        by_size: the function of that name; with many jobs, one that remembers its answers.
-
-    Returns:
-        its path, under the scan's own name where possible, or one that was numbered or shortened;
-        None where it is not there.
-
-    Raises:
-        OSError: the disk failed.
-    """
-    own = config.rejected / job.path
-    named = [
-        path
-        for path in by_size(own.parent).get(job.snapshot.size, [])
-        if path.suffix == own.suffix and own.stem.startswith(_NUMBER.sub("", path.stem))
-    ]
-    for path in sorted(named, key=lambda path: (path != own, path)):
-        # One that could never be read has no digest, but looks as it did.
-        if still_there(path, job.snapshot):
-            return path
-        with suppress(FileNotFoundError, PermissionError):
-            if beneath.digest(path) == job.digest:
-                return path
-    return None
-
-
-def by_size(folder: Path) -> dict[int, list[Path]]:
-    """List the plain files in a folder, not those in its sub-folders, by their size in bytes.
-
-    Returns:
-        An empty dict also where the folder is missing.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    found: dict[int, list[Path]] = {}
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for path in folder.iterdir():
-            if looks := beneath.snapshot(path):
-                found.setdefault(looks.size, []).append(path)
-    return found
 
 
 def _has_digest(file: io.FileIO, digest: str) -> bool:
