@@ -13,6 +13,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -24,10 +25,12 @@ from service.log import set_up_logging
 from service.models import models_app
 from service.printable import printable
 from service.progress import progress_bar
+from service.sections import FolderSettings
 from service.signals import Signals
 from service.starting import (
     DEFAULT_CONFIG,
     ConfigFile,
+    EvenIfColored,
     config_if_any,
     tensorflow_starts,
 )
@@ -87,6 +90,12 @@ def _options(
 def run(
     config: ConfigFile = DEFAULT_CONFIG,
     once: Annotated[bool, typer.Option("--once", help="Do all that waits, then exit.")] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Make inbox and outbox this one's own that belong to another."
+        ),
+    ] = False,
 ) -> None:
     """Watch the inbox and color what arrives, until stopped.
 
@@ -99,6 +108,7 @@ def run(
     from service.daemon import Daemon
     from service.lock import StateLock
     from service.notify import Notifier
+    from service.ownership import refuse_another_owner
     from service.places import make_new_folders
     from service.reload import Reloader, watch_models
 
@@ -108,6 +118,10 @@ def run(
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)
     with StateLock(settings.state), progress_bar("photos", shown=once) as report:
         set_up_logging(settings.log.level, settings.log.format)
+        for folder, owner in refuse_another_owner(settings.folders, take_over=take_over):
+            structlog.get_logger().warning(
+                "folder.taken_over", folder=folder, host=owner.host, state=owner.state
+            )
         notifier = Notifier()
         notifier.starting()
         loader, colorizer, serving = _load_colorizer(settings)
@@ -140,6 +154,7 @@ def colorize(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")
     ],
+    even_if_colored: EvenIfColored = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Color the given files, without inbox or queue; nothing is moved and nothing overwritten.
@@ -152,7 +167,8 @@ def colorize(
     with progress_bar("photos") as report:
         set_up_logging(settings.log.level, settings.log.format)
         _, colorizer, _ = _load_colorizer(settings)
-        refused = colorize_files(files, out, settings, colorizer, report)
+        how = FolderSettings(even_if_colored=even_if_colored)
+        refused = colorize_files(files, out, settings, colorizer, report, how)
     raise typer.Exit(EXIT_SOME_REJECTED if refused else 0)
 
 

@@ -1,18 +1,21 @@
 """What went wrong with a photo, whose fault it is, and so what becomes of its job."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import structlog
 
+from service.departures import Originals
 from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
-from service.originals import Originals
 from service.places import Places
 from service.sections import Retry
-from worker.errors import DeviceError, ScanError
+from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
 from worker.memory import is_short
 
+Hold = Callable[[PurePosixPath, str, float], bool]  # path in the inbox, reason, monotonic seconds
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # for this file; perhaps for a smaller one
 
 log = structlog.get_logger()
@@ -102,10 +105,18 @@ class Faults:
         places: tells whether the folders are there, and have room.
         originals: moves what is rejected.
         tally: counts it.
+        hold: has the rest of a file waited for, which is why it cannot be colored yet; False when
+            that was done long enough.
     """
 
     def __init__(
-        self, retry: Retry, ledger: Ledger, places: Places, originals: Originals, tally: Tally
+        self,
+        retry: Retry,
+        ledger: Ledger,
+        places: Places,
+        originals: Originals,
+        tally: Tally,
+        hold: Hold,
     ) -> None:
         """Nothing went wrong yet."""
         self._retry = retry
@@ -114,6 +125,7 @@ class Faults:
         self._was_away = False
         self._originals = originals
         self._tally = tally
+        self._hold = hold
         self.trouble = Trouble(retry)
         self.shortage = Shortage(retry)
 
@@ -149,8 +161,12 @@ class Faults:
         Raises:
             DeviceError: the ledger cannot be written now; nothing was changed.
         """
-        if isinstance(error, ScanError):
-            self.reject(job, str(error), now, wall)
+        arriving = isinstance(error, IncompleteError) and not job.recolor
+        if arriving and self._hold(job.path, str(error), now):
+            self._ledger.unqueue(job.id)
+            log.info("photo.arriving", job=job.id, path=job.path, reason=str(error))
+        elif isinstance(error, ScanError):
+            self.reject(job, str(error) + _way_out(job, error), now, wall)
         elif isinstance(error, Changed):
             self._let_go(job, wall)
         elif is_short(error):
@@ -274,3 +290,14 @@ class Faults:
 
 def _megabytes(job: Job) -> str:
     return f"{job.snapshot.size / 1e6:,.1f} MB as a file"
+
+
+def _way_out(job: Job, error: ScanError) -> str:
+    """Say what a person can do who knows better, such as that a stamp is the only color."""
+    if not isinstance(error, InColorError):
+        return ""
+    command = f"photochrom retry {job.id} --even-if-colored"
+    return (
+        "; if only a color target, a ruler or a stamp lies beside a gray print, color it all the"
+        f" same with `{command}`"
+    )

@@ -18,12 +18,14 @@ from service.inbox import eligible
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup
+from service.originals import places_of_original
 from service.printable import printable
 from service.rejected import Place, RejectedScans
 from service.sidecar import sidecar_name
 
 Row = dict[str, Any]
 
+LABELS = {"superseded_by": "later job"}  # for people, where the key is none of their words
 AGAIN = {
     JobStatus.QUEUED: "waiting to be colored again",
     JobStatus.STARTED: "being colored again",
@@ -99,16 +101,16 @@ def described(job: Job, config: Config, rejected: RejectedScans) -> Row:
     """
     failed = job.status is JobStatus.FAILED and not job.recolor
     colored = job.status is JobStatus.FINISHED or job.recolor
+    owns = colored and job.superseded_by is None  # else its name is that of the later result
     found = {
         "scan": _there(config.inbox / job.path),
         "original": _original(job, config) if colored else None,
-        "result": _there(config.outbox / job.output) if colored else None,
-        "sidecar": _there(config.outbox / sidecar_name(job.output)) if colored else None,
+        "result": _there(config.outbox / job.output) if owns else None,
+        "sidecar": _there(config.outbox / sidecar_name(job.output)) if owns else None,
         "rejected": None,
     }
-    expected = ["original", "result"] if colored else [] if failed else ["scan"]
-    if colored and job.event:
-        expected.append("sidecar")
+    expected = ["original"] if colored else [] if failed else ["scan"]
+    expected += ["result", *(["sidecar"] if job.event else [])] if owns else []
     place = where_rejected(job, rejected) if failed else None
     if place is not None and place.path != config.inbox / job.path:
         found["rejected"] = place.path
@@ -126,6 +128,7 @@ def described(job: Job, config: Config, rejected: RejectedScans) -> Row:
         "to_be_colored_again": job.recolor,
         "sha256": job.digest,
         "same_content_as": job.same_content_as,
+        "superseded_by": job.superseded_by,
         "queued": utc(job.queued_at),
         "started": utc(job.started_at),
         "finished": utc(job.finished_at),
@@ -151,9 +154,9 @@ def print_row(row: Row) -> None:
             _say(f"  {key:<9} {row[key]}{changed}")
         elif key in row["missing"]:
             _say(f"  {key:<9} missing")
-    for key in ("reason", "version"):
+    for key in ("reason", "version", "superseded_by"):
         if row[key]:
-            _say(f"  {key:<9} {row[key]}")
+            _say(f"  {LABELS.get(key, key):<9} {row[key]}")
     times = (f"{key} {_local(row[key])}" for key in ("queued", "started", "finished") if row[key])
     _say(f"  {'times':<9} {', '.join(times)}")
 
@@ -188,11 +191,9 @@ def _local(moment: str) -> str:
 
 
 def _original(job: Job, config: Config) -> Path | None:
-    """Return where the original lies: as noted, under its own name, or not moved."""
-    folder = config.originals.folder
-    noted = [folder / job.original] if job.original else []
-    places = (*noted, config.inbox / job.path, folder / job.path)
-    return next((path for path in places if os.path.lexists(path)), None)
+    """Return where the original lies: as noted, not moved yet, or under its own name."""
+    places = (folder / name for folder, name in places_of_original(job, config))
+    return next((path for path in places if snapshot(path)), None)
 
 
 def _there(path: Path) -> Path | None:

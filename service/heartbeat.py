@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.health import HELD_UP, WELL, Level
+from service.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
 from service.jobs import Job, JobStatus
 from service.printable import printable
 
@@ -40,6 +40,26 @@ class InWork(BaseModel):
         return cls(job=job.id, path=str(job.path), seconds=round(max(0.0, wall - since), 1))
 
 
+class UnmovedIn(BaseModel):
+    """Originals that permissions keep in the inbox: which folder, how many, and what would help."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Shown
+    photos: int
+    reason: Shown
+
+
+class ArrivingFile(BaseModel):
+    """A file in the inbox that is not taken yet: why, and since how many seconds it is at rest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Shown
+    reason: Shown
+    seconds: float
+
+
 class Heartbeat(BaseModel):
     """How a daemon stands; times are seconds since 1970, sizes bytes.
 
@@ -55,6 +75,8 @@ class Heartbeat(BaseModel):
         oldest_waiting: when the photo was queued that has waited longest; None where none waits, or
             the ledger could not be asked.
         in_work: the photos in work, those begun first first.
+        arriving: how many files in the inbox are not taken yet, since they are not whole.
+        arriving_files: some of them, those at rest for longest first.
         rescanned: when the last full look through the inbox was over.
         rescan_seconds: how long it took.
         overflows: how often announcements of new files were lost since the start.
@@ -65,6 +87,11 @@ class Heartbeat(BaseModel):
         megapixels: of the photos delivered since the start.
         device_memory: bytes in use of the device's own memory; None where it has none.
         refused_config: why a changed config.yaml is not used, or "".
+        unmoved_originals: how many originals permissions keep in the inbox.
+        unmoved: the folders that do not let them go, with the most originals first; not all, where
+            there are many.
+        unreadable_folders: how many sub-folders of the inbox may not be read.
+        unreadable: which; not all, where there are many.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +106,8 @@ class Heartbeat(BaseModel):
     jobs: dict[JobStatus, int] | None = None
     oldest_waiting: float | None = None
     in_work: tuple[InWork, ...] = ()
+    arriving: int = 0
+    arriving_files: tuple[ArrivingFile, ...] = ()
     rescanned: float
     rescan_seconds: float = 0.0
     overflows: int = 0
@@ -89,15 +118,27 @@ class Heartbeat(BaseModel):
     megapixels: float = 0.0
     device_memory: int | None = None
     refused_config: Shown = ""
+    unmoved_originals: int = 0
+    unmoved: tuple[UnmovedIn, ...] = ()
+    unreadable_folders: int = 0
+    unreadable: tuple[Shown, ...] = ()
 
     @property
     def line(self) -> str:
         """The same in a line for people, in the words of `photochrom status`."""
-        counts = ", ".join(f"{count} {status.words}" for status, count in (self.jobs or {}).items())
+        each = [f"{count} {status.words}" for status, count in (self.jobs or {}).items()]
+        each += [f"{self.arriving} arriving"] if self.arriving else []
+        counts = ", ".join(each)
         reasons = "; ".join(reason.removeprefix(HELD_UP) for reason in self.reasons)
         if self.health != "well":
             return "; ".join(filter(None, [f"{self.health}: {reasons}", counts]))
-        return "; ".join(filter(None, [WELL, reasons, counts]))
+        well = NEEDS_SOMEBODY if self.needs_somebody else WELL
+        return "; ".join(filter(None, [well, reasons, counts]))
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether its work goes on, but permissions keep some of it from being done."""
+        return self.unmoved_originals > 0 or self.unreadable_folders > 0
 
 
 def write_heartbeat(state: Path, beat: Heartbeat) -> None:

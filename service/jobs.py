@@ -8,8 +8,10 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
+UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
 
 
@@ -56,6 +58,10 @@ class Job:
         event: UUID of the coloring that the photo's sidecar tells of; None: there is no sidecar.
         repair: whether the new result may replace whatever has its name in the outbox, for somebody
             saw that it was altered (`verify --repair`).
+        superseded_by: id of the job that took over its name in the outbox, since its scan got more
+            pages; or None.
+        settings: how it is to be colored: as its folder had it when it was queued, and as somebody
+            asked for this photo, which counts more.
     """
 
     id: int
@@ -78,6 +84,8 @@ class Job:
     output_digest: str | None = None
     event: str | None = None
     repair: bool = False
+    superseded_by: int | None = None
+    settings: FolderSettings = AS_USUAL
 
 
 class Serving(NamedTuple):

@@ -3,7 +3,7 @@
     enqueue -> queued -- claim --> started -- finish --> finished
                  ^                    |
                  +- wait, release, ---+-- fail --> failed -- enqueue --> queued
-                    again, recover
+                    again, recover    +-- unqueue --> no job
 
 `recolor` puts a finished job back to queued; so it does a failed one that was finished before.
 `forget` removes the row of a finished or failed job. What only asks is in `service.questions`.
@@ -21,7 +21,20 @@ from typing import Any, Self
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
-from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK
+from service.schema import (
+    ENQUEUE,
+    FORGET,
+    HASTEN,
+    OWNS_OUTPUT,
+    RECOLOR,
+    SERVE,
+    STAND_AGAIN,
+    SUPERSEDE,
+    TAKE_OVER,
+    UNLINK,
+    UNQUEUE,
+)
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
@@ -77,6 +90,7 @@ class Ledger(Questions):
         snapshot: Snapshot,
         output: PurePosixPath,
         now: float,
+        settings: FolderSettings = AS_USUAL,
     ) -> tuple[Job, bool]:
         """Queue a scan, unless it is queued, started or finished already.
 
@@ -87,6 +101,7 @@ class Ledger(Questions):
             output: path in the outbox that no other job owns (`output_taken`); only a job that is
                 queued now gets it, unless it has an earlier photo there under its own name.
             now: seconds since 1970.
+            settings: those of its folder.
 
         Returns:
             The job of this path and content, and whether it was queued now: because it is new, or
@@ -104,7 +119,8 @@ class Ledger(Questions):
                 return self._all(f"{sql} RETURNING *", *looks, known.id)[0], False
             if not (known and known.recolor) and self.output_taken(output):
                 raise ValueError(f"another job owns {output} in the outbox")
-            values = (*key, os.fsencode(output), *looks, now, now, *key)
+            given = settings.model_dump_json(exclude_unset=True)
+            values = (*key, os.fsencode(output), *looks, given, now, now, *key)
             return self._all(ENQUEUE, *values)[0], True
 
     def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
@@ -122,7 +138,12 @@ class Ledger(Questions):
 
     def output_taken(self, output: PurePosixPath) -> bool:
         """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
-        return self._one(f"output = ? AND {OWNS_OUTPUT}", os.fsencode(output)) is not None
+        return (
+            self._one(
+                f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL", os.fsencode(output)
+            )
+            is not None
+        )
 
     def recolor(self, job_ids: Iterable[int], now: float, *, repair: bool = False) -> int:
         """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
@@ -139,6 +160,18 @@ class Ledger(Questions):
         """
         with self._database.transaction():
             return sum(len(self._all(RECOLOR, repair, now, now, job_id)) for job_id in job_ids)
+
+    def ask(self, job_id: int, settings: FolderSettings) -> None:
+        """Note what a person asks for one photo; it counts more than its folder's settings.
+
+        What was asked before and is not given now stays. It is minded when work on it next begins.
+        """
+        with self._database.transaction():
+            rows = self._database.rows("SELECT asked FROM jobs WHERE id = ?", job_id)
+            for row in rows:
+                asked = settings.over(FolderSettings.model_validate_json(row["asked"]))
+                given = asked.model_dump_json(exclude_unset=True)
+                self._database.rows("UPDATE jobs SET asked = ? WHERE id = ?", given, job_id)
 
     def hasten(self, now: float) -> list[Job]:
         """Make the queued jobs due that wait after a fault, and return them."""
@@ -249,9 +282,31 @@ class Ledger(Questions):
         change = "status = 'queued', reason = ?, not_before = ?"
         return self._change(job_id, change, _storable(reason), not_before)
 
+    def supersede(self, job_id: int, earlier: Job) -> Job:
+        """Let a started job take over the name of a finished one, whose scan it is with more pages.
+
+        Raises:
+            ValueError: one of them is by now what it must not be.
+        """
+        with self._database.transaction():
+            result = (os.fsencode(earlier.output), earlier.output_digest, earlier.event)
+            if not self._all(SUPERSEDE, job_id, earlier.id):
+                raise ValueError(f"job {earlier.id} is not finished, or is superseded")
+            changed = self._all(TAKE_OVER, *result, job_id)
+            if not changed:
+                raise ValueError(f"job {job_id} is not started")
+        return changed[0]
+
     def name_output(self, job_id: int, output: PurePosixPath) -> Job:
         """Give a started job's result another name."""
         return self._change(job_id, "output = ?", os.fsencode(output))
+
+    def unqueue(self, job_id: int) -> None:
+        """Remove the row of a started job whose file is not whole yet: it is no job."""
+        with self._database.transaction():
+            self._database.rows(UNLINK, job_id)
+            if not self._all(UNQUEUE, job_id):
+                raise ValueError(f"job {job_id} is not started")
 
     def release(self, job_id: int, now: float) -> Job:
         """Put a started job back that nobody has begun to work on, as if never claimed."""
@@ -262,7 +317,7 @@ class Ledger(Questions):
         """Note that a started or queued job's scan cannot be colored, and why."""
         change = "status = 'failed', reason = ?, finished_at = ?"
         before = ("started", "queued")
-        return self._change(job_id, change, _storable(reason), now, before=before)
+        return self._change(job_id, change, _storable(reason), now, before=before, then=STAND_AGAIN)
 
     def recover(self) -> list[Job]:
         """Put back all started jobs at start-up: the process that worked on them is gone.
@@ -312,12 +367,19 @@ class Ledger(Questions):
         return Serving(**rows[0]) if rows else None
 
     def _change(
-        self, job_id: int, change: str, *values: Any, before: Sequence[str] = ("started",)
+        self,
+        job_id: int,
+        change: str,
+        *values: Any,
+        before: Sequence[str] = ("started",),
+        then: str | None = None,
     ) -> Job:
         marks = ", ".join("?" * len(before))
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND status IN ({marks}) RETURNING *"  # noqa: S608
         with self._database.transaction():
             changed = self._all(sql, *values, job_id, *before)
+            if changed and then:
+                self._database.rows(then, job_id)
         if not changed:
             raise ValueError(f"job {job_id} is not {' or '.join(before)}")
         return changed[0]

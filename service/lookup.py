@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from service.config import Config
-from service.inbox import REASON_SUFFIX
 from service.jobs import Job
 from service.ledger import Ledger
+from service.moves import REASON_SUFFIX
 from service.rejected import RejectedScans, unnumbered
 from service.sidecar import SUFFIX, sidecar_name
 
 _LONG = 200  # bytes; only longer names may be shortened for what is added to them
+_DIGITS = re.compile(r"\.[0-9a-f]{8}$")  # of `outbox.alternative_name`
 _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # a byte that is not UTF-8, as `printable` has it
 
 
@@ -97,7 +98,9 @@ class Lookup:
         else:
             note = root == "rejected" and name.name.endswith(REASON_SUFFIX)
             name = name.with_name(name.name.removesuffix(REASON_SUFFIX)) if note else name
-            numbers = {n for one in (name, unnumbered(name)) for n in self._ledger.numbers_of(one)}
+            plain = unnumbered(name)
+            names = {name, plain, plain.with_name(_DIGITS.sub("", plain.stem) + plain.suffix)}
+            numbers = {number for one in names for number in self._ledger.numbers_of(one)}
             jobs = itertools.chain(self._ledger.some(sorted(numbers)), self._if_long(name))
             belongs = self._was_archived if root == "originals" else self._was_rejected
             yield from (job.id for job in jobs if belongs(job, name))

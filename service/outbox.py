@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
 from service.beneath import ObstructedError, held
+from service.beneath import digest as digest_of_file
 from service.disk import (
     PART_PREFIX,
     PART_SUFFIX,
@@ -17,7 +18,7 @@ from service.disk import (
     renamed_at_once,
     sync_folder,
 )
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat
 
@@ -93,7 +94,9 @@ def deliver(
     outbox: Path,
     name: PurePosixPath,
     write: Callable[[BinaryIO], T],
+    *,
     check: Callable[[], None] = lambda: None,
+    confirm: Callable[[], None] = lambda: None,
     own: Replaceable | None = None,
 ) -> Delivered[T]:
     """Put a photo in the outbox in one step, and make it survive a power cut.
@@ -106,6 +109,8 @@ def deliver(
         write: is called once with the open file, empty and also readable, and writes the photo.
         check: raises where the outbox is away; called just before anything is made there, and just
             before the photo gets its name.
+        confirm: raises where the photo is not wanted after all; called when it is complete, before
+            it gets its name.
         own: knows what may be replaced; None: nothing may.
 
     Returns:
@@ -121,7 +126,7 @@ def deliver(
     check()
     try:
         with held(outbox, name.parent, make=True) as folder:
-            digest, size, result = _put(folder / name.name, write, check, own)
+            digest, size, result = _put(folder / name.name, write, check, confirm, own)
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
             raise ScanError(
@@ -138,6 +143,7 @@ def _put(
     target: Path,
     write: Callable[[BinaryIO], T],
     check: Callable[[], None],
+    confirm: Callable[[], None],
     own: Replaceable | None,
 ) -> tuple[str, int, T]:
     """Write a file in one step; return its digest as read back, size, and what `write` gave."""
@@ -149,6 +155,7 @@ def _put(
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
         digest = _digest_on_disk(part)
+        confirm()
         check()
         if own:
             own.note(digest)
@@ -185,6 +192,31 @@ def _digest_on_disk(path: Path) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: str | None) -> None:
+    """Remove a photo and its sidecar, if the photo is still what was delivered.
+
+    Args:
+        outbox: the outbox's folder.
+        name: the photo's path in it; it may be gone.
+        sidecar: the path of its sidecar.
+        digest: SHA-256 of what was delivered, hexadecimal; None: nobody knows, and it stays.
+
+    Raises:
+        DeviceError: it cannot be removed now.
+    """
+    try:
+        with held(outbox, name.parent) as folder:
+            photo = folder / name.name
+            if digest and digest_of_file(photo) == digest:
+                photo.unlink()
+                (folder / sidecar.name).unlink(missing_ok=True)
+                sync_folder(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DeviceError(f"cannot remove {outbox / name}: {error.strerror}") from error
 
 
 def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -24,15 +24,16 @@ from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
 from service.deliveries import Own
-from service.delivery import Source, Target, deliver
+from service.delivery import Source, Target, deliver, log_replaced_color
+from service.departures import Originals, Watched
 from service.faults import Faults, Tally
+from service.growth import supersede_shorter
 from service.jobs import Job
 from service.ledger import Ledger
 from service.naming import free_name, well_named
-from service.originals import Originals
 from service.outbox import Delivered, TakenError
 from service.places import Places
-from service.reading import read_scan
+from service.reading import confirm, read_scan
 from worker.provenance import Origin, Record
 from worker.scan import Scan, predict_scans
 
@@ -44,6 +45,13 @@ BATCHES_ON_DEVICE = 2  # one at work, and the next waiting, so that the device n
 T = TypeVar("T")
 Delivery = tuple[Delivered[Record], Origin]
 log = structlog.get_logger()
+
+
+class Inbox(Watched, Protocol):
+    """The watched inbox, as the pipeline needs it."""
+
+    def hold(self, path: Path, reason: str, now: float) -> bool:
+        """Wait for the rest of a file; False when that was done long enough."""
 
 
 class _Batch(NamedTuple):
@@ -71,7 +79,7 @@ class Pipeline:
         ledger: where jobs come from and go to.
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
-        moved: told of each original that left the inbox, or may have meanwhile.
+        watched: the inbox: told of what left it, and waits for the rest of what is not whole.
         tally: counts what becomes of photos.
 
     Attributes:
@@ -87,7 +95,7 @@ class Pipeline:
         ledger: Ledger,
         colorist: Colorist,
         wake: Callable[[], None],
-        moved: Callable[[Path], None] = lambda _path: None,
+        watched: Inbox,
         tally: Tally | None = None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
@@ -108,8 +116,15 @@ class Pipeline:
         self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
         self.held_up_by = ""
         self.places = Places(config.folders, config.limits.free_space)
-        self.originals = Originals(config, self.places, moved, ledger.moved)
-        self._faults = Faults(config.retry, ledger, self.places, self.originals, self.tally)
+        self.originals = Originals(config, self.places, watched, ledger)
+        self._faults = Faults(
+            config.retry,
+            ledger,
+            self.places,
+            self.originals,
+            self.tally,
+            lambda path, reason, now: watched.hold(config.inbox / path, reason, now),
+        )
 
     @property
     def busy(self) -> bool:
@@ -235,6 +250,7 @@ class Pipeline:
             job = self._reading[future]
             photo = self._outcome(job, future, now, wall)
             if photo is not None:
+                job = supersede_shorter(job, photo, self._config, self._ledger)
                 self._ready.append((job, photo, now))
             # Last: if the ledger cannot be written now, the next step tries again.
             del self._reading[future]
@@ -282,9 +298,12 @@ class Pipeline:
     def _start_writing(
         self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
     ) -> None:
-        source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
+        read = job.started_at or wall
+        source = Source(job.path, job.digest, job.snapshot, read, job.settings)
         check = partial(self.places.check, "outbox")
-        target = Target(self._config.outbox, job.output, check, Own(self._config.state, job))
+        target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
+        if not job.recolor:  # else it was found by its content
+            target = target._replace(confirm=partial(confirm, job, self._config, self.places))
         future = self._writers.submit(deliver, target, photo, chroma, colorist, source, wall)
         self._writing[future] = _Writing(job, photo, colorist.model)
         future.add_done_callback(lambda _future: self._wake())
@@ -308,13 +327,14 @@ class Pipeline:
                 self.tally.finished += 1
                 self.tally.pixels += photo.size
                 self._log_delivery(finished, delivered.result, wall)
-                self.originals.archive(finished, now)
+                self.originals.archive(finished, now, verified=True)
             del self._writing[future]
 
     @staticmethod
     def _log_delivery(job: Job, record: Record, wall: float) -> None:
         if record.lost:
             log.warning("photo.left_behind", job=job.id, path=job.path, what=record.lost)
+        log_replaced_color(record, job=job.id, path=job.path)
         log.info(
             "photo.delivered",
             job=job.id,

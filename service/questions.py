@@ -11,6 +11,7 @@ from typing import Any
 from service.database import Database, Row, folded
 from service.jobs import TAKEN_AWAY, Job, JobStatus
 from service.schema import OWNS_OUTPUT, WAITS
+from service.sections import FolderSettings
 from service.stability import Snapshot
 
 PORTION = 500  # jobs asked for in one go
@@ -87,11 +88,22 @@ class Questions:
 
     def colored(self) -> list[Job]:
         """List the jobs whose photos are in the outbox, or were put there once."""
-        return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+        rows = self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+        return [job for job in rows if job.superseded_by is None]  # no column of an outdated ledger
 
     def owning(self) -> list[Job]:
         """List the jobs that own a name in the outbox, whether anything is there yet or not."""
-        return self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+        rows = self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+        return [job for job in rows if job.superseded_by is None]
+
+    def latest_of(self, path: PurePosixPath) -> Job | None:
+        """Return the last finished job of a path in the inbox that no other superseded, or None."""
+        where = "path = ? AND status = 'finished' AND superseded_by IS NULL ORDER BY id DESC"
+        return self._one(where, os.fsencode(path))
+
+    def superseded_by(self, job_id: int) -> Job | None:
+        """Return the last job that a job superseded, or None."""
+        return self._one("superseded_by = ? ORDER BY id DESC", job_id)
 
     def failed(self) -> list[Job]:
         """List the jobs that failed, to be colored again or for the first time."""
@@ -135,7 +147,8 @@ class Questions:
 
     def numbers_of_output(self, output: PurePosixPath) -> list[int]:
         """List the job that owns a path in the outbox, if one does."""
-        return self._numbers(f"output = ? AND {OWNS_OUTPUT}", os.fsencode(output))
+        where = f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL"
+        return self._numbers(where, os.fsencode(output))
 
     def numbers_within(self, folder: PurePosixPath) -> list[int]:
         """List the jobs of scans in a folder of the inbox and its sub-folders; `.`: all jobs."""
@@ -219,7 +232,11 @@ def _portions(numbers: Iterable[int]) -> Iterator[list[int]]:
 
 def _job(row: Row) -> Job:
     looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
-    original = row.pop("original", None)  # an older form has none of the last two
+    # An older form has not all of them.
+    original = row.pop("original", None)
+    folder, asked = (
+        FolderSettings.model_validate_json(row.pop(name, "{}")) for name in ("settings", "asked")
+    )
     return Job(
         path=PurePosixPath(os.fsdecode(row.pop("path"))),
         output=PurePosixPath(os.fsdecode(row.pop("output"))),
@@ -227,6 +244,7 @@ def _job(row: Row) -> Job:
         snapshot=Snapshot(*(int(number) for number in looks)),
         original=None if original is None else PurePosixPath(os.fsdecode(original)),
         recolor=bool(row.pop("recolor", 0)),
+        settings=asked.over(folder),
         repair=bool(row.pop("repair", 0)),
         **row,
     )

@@ -88,6 +88,9 @@ def queue_again(
             if not (job.status is JobStatus.FINISHED or job.recolor):
                 skipped["not colored yet"] += job.id in alone
                 continue
+            if job.superseded_by:
+                skipped[f"a longer scan took its place, job {job.superseded_by}"] += 1
+                continue
             any_version = job.id in alone and limit is None
             reason = _reason_to_skip(job, config, "" if any_version else serving, limit)
             if reason:

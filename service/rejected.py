@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from service import beneath
 from service.config import Config
-from service.inbox import REASON_SUFFIX, numbered_name
 from service.jobs import Job
+from service.moves import REASON_SUFFIX, numbered_name
 from service.originals import still_there
 
 _NUMBER = re.compile(r" \((\d{1,9})\)$")  # as `numbered_name` adds it

@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service import inbox
+from service import moves
 from service.beneath import digest_of, open_beneath, snapshot
 from service.config import Config
-from service.intake import UNREADABLE
-from service.jobs import Job, JobStatus
+from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup, is_number
 from service.naming import free_name
@@ -28,6 +27,7 @@ from service.places import Places
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
 from service.rejected import RejectedScans
+from service.sections import FolderSettings
 
 
 class Answer(NamedTuple):
@@ -53,6 +53,7 @@ def retry(
     rejected: bool = False,
     waiting: bool = False,
     dry_run: bool = False,
+    asked: FolderSettings | None = None,
 ) -> list[Answer]:
     """Have photos tried again that failed, or that wait after a fault.
 
@@ -63,6 +64,7 @@ def retry(
         rejected: all jobs that failed.
         waiting: all jobs that wait.
         dry_run: change nothing.
+        asked: settings for these photos, which count more than their folders'; kept from then on.
 
     Returns:
         An answer for each job, those that wait last.
@@ -80,6 +82,8 @@ def retry(
         held_up = {job.id: job for job in ledger.waiting(now)}
         jobs, strangers = _chosen(chosen, config, lookup, ledger, held_up, dry_run=dry_run)
         jobs |= {job.id: job for job in (ledger.failed() if rejected else ())}
+        if asked and not dry_run:  # before a daemon can find the scans
+            _note(asked, list(jobs.values()), ledger)
         answers = [
             _try_again(job, config, ledger, lookup.rejected, dry_run=dry_run)
             for number, job in jobs.items()
@@ -132,7 +136,7 @@ def _stranger(
     try:
         if not dry_run:
             with ledger.held():
-                inbox.take_back(place, config.rejected, target, config.inbox)
+                moves.take_back(place, config.rejected, target, config.inbox)
     except OSError as error:
         return Answer(None, name, done=False, words=f"it cannot be moved back: {error}")
     return Answer(None, name, done=True, words=f"moved back into the inbox from {place}")
@@ -180,6 +184,12 @@ def _opened(config: Config) -> Iterator[Ledger | None]:
         yield ledger
 
 
+def _note(asked: FolderSettings, jobs: Sequence[Job], ledger: Ledger) -> None:
+    for job in jobs:
+        if job.status in {JobStatus.FAILED, JobStatus.QUEUED}:
+            ledger.ask(job.id, asked)
+
+
 def _try_again(
     job: Job,
     config: Config,
@@ -219,7 +229,7 @@ def _bring_back(
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
             with ledger.held():  # or a daemon could reject the new copy for this one, which goes
-                inbox.take_back(place.path, config.rejected, target, config.inbox)
+                moves.take_back(place.path, config.rejected, target, config.inbox)
             rejected.changed(job.path)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")

@@ -78,6 +78,8 @@ class Watch(Section):
     """How new scans are noticed; times in seconds."""
 
     settle: Seconds = 2.0
+    settle_shared: Seconds = 30.0
+    arriving: Seconds = 600.0
     rescan: Annotated[float, Field(ge=1, description="a number of seconds, 1 or more")] = 60.0
     polling: Literal["auto", "always", "never"] = Field(
         default="auto", description="auto, always or never"
@@ -256,3 +258,17 @@ class Training(Section):
         list[Folder], Field(description="a list of paths of folders, such as [/srv/color]")
     ] = []
     minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0
+
+
+class FolderSettings(Section):
+    """What a file photochrom.yaml in a folder of the inbox says, for the scans in it and below."""
+
+    even_if_colored: Switch = ReadSettings.even_if_colored
+
+    def over(self, outer: "FolderSettings") -> "FolderSettings":
+        """Return these settings where they are given, else those of an outer folder."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return outer.model_copy(update=given)
+
+
+AS_USUAL = FolderSettings()  # of a folder that says nothing

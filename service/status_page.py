@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from service.health import WELL
+from service.health import NEEDS_SOMEBODY, WELL
 from service.jobs import JobStatus
 from service.printable import printable
 
@@ -32,6 +32,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
     console.print(table)
     for title, lines in (
         ("In work, longest first:", list(_in_work(status))),
+        ("Arriving (not whole yet), those at rest for longest first:", list(_arriving(status))),
         ("Rejected, newest first:", list(_rejected(status))),
         ("Left alone in the inbox (no photos):", list(_left_alone(status))),
     ):
@@ -55,7 +56,10 @@ def _headline(status: dict[str, Any]) -> tuple[str, str]:
     if level == "not running":
         return "photochrom is not running", "yellow"
     color = "green" if level == "well" else "yellow" if level == "starting" else "red"
-    words = {"well": WELL, "silent": "but gives no sign of life"}.get(level, level)
+    well = WELL
+    if level == "well" and (status["unmoved_originals"] or status["unreadable_folders"]):
+        color, well = "yellow", NEEDS_SOMEBODY
+    words = {"well": well, "silent": "but gives no sign of life"}.get(level, level)
     return f"photochrom is running ({status['running']}): {words}", color
 
 
@@ -114,6 +118,14 @@ def _in_work(status: dict[str, Any]) -> Iterator[str]:
     more = len(status["in_work"]) - IN_WORK_SHOWN
     if more > 0:
         yield f"and {more} more"
+
+
+def _arriving(status: dict[str, Any]) -> Iterator[str]:
+    arriving = status["arriving"]
+    for one in arriving["files"]:
+        yield f"{one['path']}: {one['reason']} (unchanged for {in_words(one['seconds'])})"
+    if arriving["count"] > len(arriving["files"]):
+        yield f"and {arriving['count'] - len(arriving['files'])} more"
 
 
 def _left_alone(status: dict[str, Any]) -> Iterator[str]:

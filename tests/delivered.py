@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from service import beneath, inbox
+from service import beneath, moves
 from service.config import Config
 from service.deliveries import Own
 from service.folders import make_folders
@@ -81,7 +81,7 @@ def finish(
     )
     scan = config.inbox / job.path
     if config.originals.after == "move" and scan.exists():
-        target = inbox.archive(scan, config.inbox, config.originals.folder)
+        target = moves.archive(scan, config.inbox, config.originals.folder).place
         place = PurePosixPath(target.relative_to(config.originals.folder))
         ledger.moved([(job.id, place)])
     return job

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service import inbox
+from service import moves
 from service.config import Config
 from service.find import every, find, print_json, print_line, print_row, why_unknown
 from service.jobs import Job
@@ -31,7 +31,7 @@ def reject(config: Config, name: str) -> Job:
     job = queue(config, name)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         ledger.fail(job.id, REASON, 1.0)
-    inbox.reject(config.inbox / name, config.inbox, config.rejected, REASON)
+    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
     return job
 
 

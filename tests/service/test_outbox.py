@@ -35,6 +35,13 @@ def leftovers(folder: Path) -> list[Path]:
         ("scan.jpeg", "scan.jpeg", "jpeg"),
         ("scan.jpg.png", "scan.jpg", "png"),
         ("scan.png.tif", "scan.png", "tiff"),
+        ("scan.jfif", "scan.jfif", "same"),
+        ("scan.JPE", "scan.JPE", "jpeg"),
+        ("scan.jfi", "scan.jfi", "same"),
+        ("scan.jfif.tif", "scan.jfif", "tiff"),
+        ("scan.btf", "scan.btf", "same"),
+        ("scan.mpo.jpg", "scan.mpo", "same"),
+        ("scan.j2k.jp2", "scan.j2k", "same"),
     ],
 )
 def test_a_photo_keeps_its_name_unless_its_container_changes(
@@ -149,7 +156,7 @@ def test_nothing_is_left_in_an_outbox_that_goes_away(tmp_path: Path, healthy: in
             raise DeviceError("the outbox is away")
 
     with pytest.raises(DeviceError, match="away"):
-        deliver(tmp_path, NAME, photo, check)
+        deliver(tmp_path, NAME, photo, check=check)
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
     assert bool(healthy) == (tmp_path / NAME).parent.exists()

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -10,15 +11,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tifffile
 from structlog.testing import capture_logs
 
-from service import beneath, inbox, originals, outbox, pipeline
+from service import beneath, departures, moves, outbox, pipeline
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.moves import Departure
+from service.naming import free_name
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
-from service.sections import Batching, Originals, Output, Retry
-from tests.fakes import FakeColorist
+from service.sections import Batching, FolderSettings, Originals, Output, Retry
+from service.sidecar import read_sidecar
+from tests.fakes import FakeColorist, FakeInbox
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
@@ -52,7 +57,10 @@ class Line:
         self.colorist = FakeColorist()
         self.now = 1000.0  # monotonic seconds and seconds since 1970 are one clock here
         self.woken = threading.Event()
-        self.pipeline = Pipeline(self.config, self.ledger, self.colorist, self.woken.set)
+        self.inbox = FakeInbox()
+        self.pipeline = Pipeline(
+            self.config, self.ledger, self.colorist, self.woken.set, self.inbox
+        )
 
     def drop(self, name: str, pixels: Array | None = None) -> Job:
         """Put a scan in the inbox and queue it, as the daemon does."""
@@ -126,6 +134,139 @@ def line(make_line: Callable[..., Line]) -> Line:
     return make_line()
 
 
+class TestScansThatWereNotWhole:
+    """Their writer paused for longer than anybody waits; nothing wrong is delivered or lost."""
+
+    def test_the_rest_of_one_that_is_cut_short_is_waited_for(self, line: Line) -> None:
+        """Its job is dropped until then; where that was done long enough, it is rejected."""
+        job = line.drop("a.png")
+        whole = (line.config.inbox / "a.png").read_bytes()
+        (line.config.inbox / "a.png").write_bytes(whole[:-20])
+        line.ledger.claim(1, line.now, in_flight=0)
+        line.ledger.unqueue(job.id)
+        line.queue("a.png")
+        line.inbox.waits = True
+        line.run()
+
+        [(path, reason)] = line.inbox.held
+        assert line.config.inbox / "a.png" == path
+        assert "cut short" in reason
+        assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
+        assert not line.ledger.failed()
+
+        line.inbox.waits = False
+        line.queue("a.png")
+        line.run()
+        assert ["a.png", "a.png.reason.txt"] == line.files()["rejected"]
+
+    def test_one_that_changed_while_it_was_colored_has_no_result(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also when its size and time are as they were: its SHA-256 is compared."""
+        path = line.config.inbox / "a.tif"
+        paint = line.colorist.paint
+
+        def change_and_paint(*arguments: object) -> object:
+            looks = path.stat()
+            with path.open("r+b") as file:
+                file.seek(-8, os.SEEK_END)
+                file.write(b"\x01" * 8)
+            os.utime(path, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+            return paint(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(line.colorist, "paint", change_and_paint)
+        line.drop("a.tif", gray_scene(64, 80))
+        line.run()
+
+        assert {"inbox": ["a.tif"], "outbox": [], "originals": [], "rejected": []} == line.files()
+        assert [path] == line.inbox.revisited
+
+    @pytest.mark.parametrize("fate", ["colored", "rejected"])
+    def test_what_is_written_to_after_the_move_comes_back(self, line: Line, fate: str) -> None:
+        """As itself, with its result withdrawn and its job forgotten; then it is done anew."""
+        job = line.drop("sub/a.png", color_scene(64, 64) if fate == "rejected" else None)
+        line.run()
+        moved = line.config.originals.folder if fate == "colored" else line.config.rejected
+        with (moved / "sub/a.png").open("ab") as late:
+            late.write(b"late bytes")
+        line.now += 2.0
+        with capture_logs() as logs:
+            line.step()
+
+        assert ["photo.taken_back"] == [entry["event"] for entry in logs]
+        assert {
+            "inbox": ["sub/a.png"],
+            "outbox": [],
+            "originals": [],
+            "rejected": [],
+        } == line.files()
+        assert line.ledger.job(job.id) is None
+        assert line.config.inbox / "sub/a.png" == line.inbox.revisited[-1]
+
+    def test_what_is_at_rest_after_the_move_stays_there(self, line: Line) -> None:
+        """Nothing is looked at for ever."""
+        job = line.drop("a.png")
+        line.run()
+        line.now += 2.0
+        line.step()
+
+        assert ["a.png"] == line.files()["originals"]
+        assert ["a.png"] == line.files()["outbox"]
+        assert JobStatus.FINISHED is line.job(job.id).status
+        assert line.pipeline.originals.next_due(line.now) is None
+
+
+class TestScansThatGrow:
+    """A scanner adds pages to a file whose result was delivered."""
+
+    def pages(self, line: Line, count: int) -> None:
+        """Write the first pages of a film strip in the inbox."""
+        path = line.config.inbox / "a.tif"
+        for number in range(count):
+            tifffile.imwrite(path, gray_scene(24, 32, seed=number), append=number > 0)
+
+    def queue(self, line: Line) -> Job:
+        """Queue it under a free name, as the intake does, and have it colored."""
+        path = PurePosixPath("a.tif")
+        looks = beneath.snapshot(line.config.inbox / path)
+        assert looks is not None
+        digest = beneath.digest(line.config.inbox / path)
+        name = free_name(path, digest, line.config, line.ledger)
+        job, _is_new = line.ledger.enqueue(path, digest, looks, name, line.now)
+        line.run()
+        return job
+
+    def test_the_longer_one_takes_the_place_of_the_shorter(self, line: Line) -> None:
+        """One result under the name, of all pages; both originals and both jobs stay."""
+        jobs = []
+        for count in (1, 3):
+            self.pages(line, count)
+            jobs.append(self.queue(line))
+        first, second = (line.job(job.id) for job in jobs)
+
+        assert ["a.tif"] == line.files()["outbox"]
+        assert 3 == len(read_sidecar(line.config.outbox / "a.tif.json").pages)
+        assert second.digest == beneath.digest(line.config.originals.folder / "a.tif")
+        aside = line.config.originals.folder / f"a.{first.digest[:8]}.tif"
+        assert first.digest == beneath.digest(aside)
+        assert (second.id, None) == (first.superseded_by, second.superseded_by)
+        assert PurePosixPath(aside.name) == first.original
+        assert 0 == line.ledger.recolor([first.id], line.now)
+
+    def test_another_photograph_of_the_name_is_none(self, line: Line) -> None:
+        """It has a result of its own, and its original has the name of that."""
+        self.pages(line, 1)
+        self.queue(line)
+        path = line.config.inbox / "a.tif"
+        for number in (7, 8):
+            tifffile.imwrite(path, gray_scene(24, 32, seed=number), append=number > 7)
+        name = f"a.{beneath.digest(path)[:8]}.tif"
+        self.queue(line)
+
+        assert sorted([name, "a.tif"]) == line.files()["outbox"]
+        assert sorted([name, "a.tif"]) == line.files()["originals"]
+
+
 class TestAnotherFormat:
     """`output.format` became another one while photos waited."""
 
@@ -157,7 +298,7 @@ class TestAnotherFormat:
         line.ledger.recolor([job.id], line.now)
         line.pipeline.close()
         jpeg = line.config.model_copy(update={"output": Output(format="jpeg")})
-        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set)
+        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set, line.inbox)
         line.run()
 
         assert before == (line.config.outbox / "a.png").read_bytes()
@@ -233,7 +374,7 @@ class TestTheUsualWay:
         assert (JobStatus.FINISHED, 1) == (done.status, done.attempts)
         assert PurePosixPath(f"a.{job.digest[:8]}.png") == done.output
         assert done.output_digest == beneath.digest(line.config.outbox / done.output)
-        assert ["a.png"] == line.files()["originals"]
+        assert [str(done.output)] == line.files()["originals"]
 
     def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
         """Together, and the last ones do not wait for company that will not come."""
@@ -310,8 +451,27 @@ class TestThePhotosFault:
         assert ["sub/color.png", "sub/color.png.reason.txt"] == line.files()["rejected"]
         reason = (line.config.rejected / "sub/color.png.reason.txt").read_text()
         assert "in color already" in reason
+        assert "with `photochrom retry 1 --even-if-colored`" in reason
         assert 1 == line.pipeline.tally.rejected
         assert 1 == line.pipeline.tally.finished
+
+    def test_a_photo_in_color_is_colored_when_that_was_asked_for(self, line: Line) -> None:
+        """Also again; where it had color is told in the log and the sidecar."""
+        job = line.drop("a.png", color_scene(64, 64))
+        line.ledger.ask(job.id, FolderSettings(even_if_colored=True))
+        with capture_logs() as logs:
+            line.run()
+        line.pipeline.take_up(FakeColorist(model="new"))
+        line.ledger.recolor([job.id], line.now)
+        line.run()
+        (told,) = [entry for entry in logs if entry["event"] == "photo.color_replaced"]
+        sidecar = read_sidecar(line.config.outbox / "a.png.json")
+
+        assert "new" == line.job(job.id).model
+        assert (job.id, 1) == (told["job"], told["page"])
+        regions = [region.model_dump() for region in sidecar.pages[0].replaced_color]
+        assert told["regions"] == regions != []
+        assert sidecar.settings["even_if_colored"]
 
     def test_a_photo_the_generator_refuses_is_rejected_alone(self, line: Line) -> None:
         """Its neighbors in the batch are delivered."""
@@ -590,16 +750,16 @@ class TestTheMachinesFault:
         """The photo is done by then; only the move is tried again, after the wait."""
         name = {"archived": "archive", "rejected": "reject"}[fate]
         faults: list[OSError] = [OSError(errno.EROFS, "Read-only file system")]
-        move = getattr(inbox, name)
+        move = getattr(moves, name)
 
-        def failing(*args: Any, **kwargs: Any) -> Path:
+        def failing(*args: Any, **kwargs: Any) -> Departure:
             if faults:
                 raise faults.pop()
             moved = move(*args, **kwargs)
-            assert isinstance(moved, Path)
+            assert isinstance(moved, Departure)
             return moved
 
-        monkeypatch.setattr(inbox, name, failing)
+        monkeypatch.setattr(moves, name, failing)
         line.drop("a.png", color_scene(64, 64) if fate == "rejected" else None)
         with capture_logs() as logs:
             line.run()
@@ -846,14 +1006,14 @@ class TestFoldersThatAreAway:
         self, line: Line, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Moves too, and the next wait is a short one again: it may have been the same fault."""
-        archive, refusals = inbox.archive, [OSError(errno.EIO, "Input/output error")]
+        archive, refusals = moves.archive, [OSError(errno.EIO, "Input/output error")]
 
-        def refusing_once(*args: Any, **kwargs: Any) -> Path:
+        def refusing_once(*args: Any, **kwargs: Any) -> Departure:
             if refusals:
                 raise refusals.pop()
             return archive(*args, **kwargs)
 
-        monkeypatch.setattr(inbox, "archive", refusing_once)
+        monkeypatch.setattr(moves, "archive", refusing_once)
         line.drop("a.png")
         line.run()
         line.colorist.faults.append(DeviceError("the card fell off the bus"))
@@ -883,7 +1043,7 @@ class TestFoldersThatAreAway:
         away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
         places = SimpleNamespace(unusable=lambda _key: next(away))
         monkeypatch.setattr(line.pipeline.originals, "_places", places)
-        monkeypatch.setattr(originals, "still_there", lambda *_: False)
+        monkeypatch.setattr(departures, "still_there", lambda *_: False)
         line.colorist.gate.set()
         line.run()
         monkeypatch.undo()

@@ -21,6 +21,7 @@ STATUS: dict[str, Any] = {
     "model": {"serving": "3", "promoted": "3", "refused_because": None},
     "jobs": {"queued": 1200, "started": 1, "finished": 88, "failed": 12},
     "in_work": [{"job": 6, "path": "album/5.png", "seconds": 95.0}],
+    "arriving": {"count": 0, "files": []},
     "finished_today": 7,
     "finished_last_24h": 9,
     "oldest_waiting": "2027-01-15T07:58:24+00:00",
@@ -35,6 +36,8 @@ STATUS: dict[str, Any] = {
             "to_be_colored_again": False,
         }
     ],
+    "unmoved_originals": 0,
+    "unreadable_folders": 0,
     "rate_per_hour": 480.0,
     "eta_seconds": 9000,
     "ledger_fault": None,
@@ -88,6 +91,15 @@ def test_the_first_line_says_how_it_does_and_the_next_why(level: str, words: str
     assert ["  the disk is full", "  [red]held"] == others[:2]
 
 
+@pytest.mark.parametrize("what", ["unmoved_originals", "unreadable_folders"])
+def test_what_permissions_hinder_is_not_called_well(what: str) -> None:
+    """The work goes on, but somebody has to see to it."""
+    lines = page(**{what: 12}, health={"level": "well", "reasons": ["12 originals cannot leave"]})
+
+    assert lines.splitlines()[0].endswith(": working, but permissions need to be changed")
+    assert "12 originals cannot leave" in lines
+
+
 def test_what_is_not_known_is_not_told() -> None:
     """Why the ledger cannot be read is."""
     text = page(jobs=None, rejected=[], in_work=[], rate_per_hour=None, eta_seconds=None, free={},
@@ -104,6 +116,16 @@ def test_what_holds_photos_up_is_told() -> None:
 
     assert f"held up by     {fault}" in page(waiting_for=fault)
     assert 1 == page(waiting_for=fault, health=health).count(fault)
+
+
+def test_files_that_are_not_whole_are_listed_with_the_reason() -> None:
+    """And since when nothing came."""
+    file = {"path": "album/7.tif", "reason": "it is empty", "seconds": 185.0}
+    lines = [line.strip() for line in page(arriving={"count": 31, "files": [file]}).splitlines()]
+
+    assert "Arriving (not whole yet), those at rest for longest first:" in lines
+    assert "album/7.tif: it is empty (unchanged for 3 minutes)" in lines
+    assert "and 30 more" in lines
 
 
 def test_many_in_work_are_counted() -> None:

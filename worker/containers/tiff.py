@@ -25,10 +25,11 @@ from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.tiff_colors import LABS
 from worker.containers.tiff_directory import Form, Page
 from worker.containers.tiff_pages import Photograph
+from worker.containers.tiff_samples import MOST_SAMPLES
 from worker.errors import IncompleteError, ScanError
 from worker.settings import ReadSettings
 
-ORIENTATION = 274
+ORIENTATION, SAMPLE_FORMAT = 274, 339
 # One whole number each: size, compression, color model, order of bits, samples, rows of a strip,
 # planes, predictor, tile size, number of slices, inks.
 SINGLE = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323, 32997, 32998, 332)
@@ -66,6 +67,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     for page in chain:
         for one in (page, *page.below):
             _check_tags(one)
+            _check_formats(file, one)
     chosen = tiff_pages.photographs(file, form, chain)
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
@@ -93,12 +95,26 @@ def _check_tags(page: Page) -> None:
     """Refuse fractions, texts and lists where all readers expect whole numbers, or one."""
     for tag in (*SINGLE, *SEVERAL):
         field = page.fields.get(tag)
-        if field and (field.kind not in WHOLE or (field.values != 1 and tag in SINGLE)):
+        if field is None:
+            continue
+        least, most = 1, 1 if tag in SINGLE else field.values
+        if field.kind not in WHOLE or not least <= field.values <= most:
             expected = "one whole number" if tag in SINGLE else "whole numbers"
             raise IncompleteError(
                 f"the TIFF's tag {tag} is not {expected} but {field.values:,} of type "
                 f"{field.kind}; the file is damaged"
             )
+
+
+def _check_formats(file: BinaryIO, page: Page) -> None:
+    """Refuse pixels whose samples are of several formats, which no reader knows."""
+    field = page.fields.get(SAMPLE_FORMAT)
+    if field is None or not 1 < field.values <= MOST_SAMPLES:
+        return
+    size = field.size // field.values
+    data = tiff_directory.bytes_at(file, field.at, field.size)
+    if len({data[at : at + size] for at in range(0, len(data), size)}) > 1:
+        raise ScanError("the TIFF's samples are of several formats; convert it to gray or RGB")
 
 
 def _picture(

@@ -25,7 +25,7 @@ Read = Callable[[int, int], bytes]  # from a place, so many bytes or fewer
 PROCESS, STREAM, STREAM_LENGTH, RESTART = 512, 513, 514, 515
 Q_TABLES, DC_TABLES, AC_TABLES = 519, 520, 521
 LOSSLESS = 14  # of PROCESS
-LARGEST_STREAM = 1 << 30  # bytes
+MOST_SEGMENTS = 200  # honest streams have some dozens, and a hundred with long metadata
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 # After the codes of a scan: no stuffed byte, no restart.
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -63,7 +63,9 @@ def frame(data: bytes) -> Frame:
         raise IncompleteError("a JPEG strip or tile of the TIFF does not begin as a JPEG does")
     found = Frame(0, 0, 0, 0, 0, None)
     at = 2
-    while (marker := MARKER.search(data, at)) is not None:
+    for _ in range(MOST_SEGMENTS):
+        if (marker := MARKER.search(data, at)) is None:
+            break
         at, code = marker.end(), data[marker.end() - 1]
         if code == 0xD9:
             return found._replace(end=at)
@@ -82,18 +84,18 @@ def frame(data: bytes) -> Frame:
     return found
 
 
-def whole(data: bytes) -> bytes:
-    """Return a JPEG without the padding behind its end.
+def whole(data: bytes) -> tuple[bytes, Frame]:
+    """Return a JPEG without the padding behind its end, and what it says of its picture.
 
     Raises:
         IncompleteError: it is cut short. (libjpeg would go on, in gray.)
         ScanError: it would take hours.
     """
-    end = frame(data).end
-    if end is None:
+    check_scans(data)
+    found = frame(data)
+    if found.end is None:
         raise IncompleteError("a JPEG strip or tile of the TIFF is cut short")
-    check_scans(data[:end])
-    return data[:end]
+    return data[: found.end], found
 
 
 def settle(page: TiffPage, read: Read) -> Tables | None:
@@ -116,14 +118,15 @@ def settle(page: TiffPage, read: Read) -> Tables | None:
     if page.is_tiled:
         raise ScanError(f"the TIFF is old-style JPEG in tiles, which cannot be read; {ADVICE}")
     at, length = _number(page, STREAM), _number(page, STREAM_LENGTH)
-    stream = read(at, length or LARGEST_STREAM) if at else b""
+    most = 65536 + 12 * page.imagewidth * page.imagelength  # bytes that any honest stream needs
+    stream = read(at, min(length or most, most)) if at else b""
     found = frame(stream) if stream[:2] == SOI else None
     if found and found.end and (found.width, found.height) == (page.imagewidth, page.imagelength):
         page.dataoffsets, page.databytecounts = (at,), (found.end,)
         page.rowsperstrip = page.imagelength
     else:
         first, size = (*page.dataoffsets[:1], 0)[0], (*page.databytecounts[:1], 0)[0]
-        strip = read(first, min(size, LARGEST_STREAM)) if first else b""
+        strip = read(first, min(size, most)) if first else b""
         if strip[:2] != SOI:
             tables = _tables(page, stream, read)
             _say(page, frame(tables.head).samples)
@@ -135,6 +138,8 @@ def settle(page: TiffPage, read: Read) -> Tables | None:
 
 def _say(page: TiffPage, samples: int) -> None:
     """Have a page say of its colors what its JPEG says."""
+    if not samples:
+        raise IncompleteError("the TIFF's old-style JPEG ends before its picture begins")
     page.samplesperpixel = samples
     if samples == 3:
         page.photometric = PHOTOMETRIC.YCBCR
@@ -257,13 +262,13 @@ def _check_codes(head: bytes, codes: bytes) -> None:
     noise = random.Random(0)  # noqa: S311 - the same each time
     plain = codes.rstrip(b"\xff")
     tails = (bytes(noise.randrange(255) for _ in range(4000)) for _ in range(2))
-    first, *others = (decoded(head + plain + tail + EOI) for tail in (b"", *tails))
+    samples = frame(head).samples
+    first, *others = (decoded(head + plain + tail + EOI, samples) for tail in (b"", *tails))
     if not all(np.array_equal(first, other) for other in others):
         raise IncompleteError("a strip of the TIFF's old-style JPEG is cut short")
 
 
-def decoded(data: bytes) -> Pixels:
+def decoded(data: bytes, samples: int) -> Pixels:
     """Decode an old-style JPEG to gray or RGB: (rows, W, 1 or 3) uint8."""
-    samples = frame(data).samples
     codes = imagecodecs.jpeg8_decode(data, outcolorspace="RGB" if samples == 3 else None)
     return np.asarray(codes).reshape(*codes.shape[:2], -1)

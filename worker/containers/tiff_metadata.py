@@ -18,14 +18,20 @@ from worker.errors import ScanError
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCHES = {2: 1.0, 3: 2.54}  # dots for each unit to dots for each inch
-# DocumentName, ImageDescription, Make, Model, PageName, PageNumber, Software, DateTime, Artist,
-# HostComputer, Copyright, Rating, RatingPercent, XPTitle to XPSubject.
-DESCRIPTIVE = {269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 33432, 18246, 18249}
+# DocumentName, ImageDescription, Make, Model, PageName, XPosition, YPosition, PageNumber, Software,
+# DateTime, Artist, HostComputer, Copyright, Rating, RatingPercent, XPTitle to XPSubject.
+DESCRIPTIVE = {269, 270, 271, 272, 285, 286, 287, 297, 305, 306, 315, 316, 33432, 18246, 18249}
 DESCRIPTIVE |= set(range(40091, 40096))
 # Says how pixels are stored, which a result says of its own.
-STRUCTURAL = {*range(254, 267), 273, 274, *range(277, 285), 286, 287, *range(288, 294), 296}
+STRUCTURAL = {*range(254, 267), 273, 274, *range(277, 285), *range(288, 294), 296}
 STRUCTURAL |= {301, *range(317, 349), 351, *range(512, 522), *range(529, 533), 559, 32996, 32997}
 STRUCTURAL |= {32998, 34232, 34016, 37439, 42112, 42113, 50674, 65000}
+NOT_HONORED = {
+    291: "the gray response curve (tag 291)",
+    301: "the transfer function (tag 301)",
+    318: "the white point (tag 318)",
+    319: "the primary chromaticities (tag 319)",
+}
 # So does a description that tifffile or ImageJ wrote; they would believe it of the result.
 DESCRIPTION = 270
 STRUCTURAL_DESCRIPTIONS = (b'{"shape": ', b"ImageJ=")
@@ -84,21 +90,32 @@ def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
     """
     reader = _Reader(file, form, [])
     block = _exif(reader, fields)
+    resources = photoshop.taken(reader.value(fields, PHOTOSHOP, "Photoshop's image resources"))
     iptc = _iptc(reader, fields)
+    xmp = reader.value(fields, XMP, "the XMP packet").rstrip(b"\0")
+    reader.lost.extend((*resources.lost, *resources.unused(iptc, block, xmp)))
+    iptc = iptc or resources.iptc
     known = DESCRIPTIVE | STRUCTURAL | {XMP, IPTC, PHOTOSHOP, PROFILE}
     known |= {exif.EXIF_POINTER, exif.GPS_POINTER}
     other = [TIFF.TAGS.get(tag, f"{tag}") for tag in fields if tag not in known]
+    profiled = PROFILE in fields  # a profile says the same, and better
+    reader.lost.extend(
+        f"{name}, which is not honored"
+        for tag, name in NOT_HONORED.items()
+        if tag in fields and not profiled
+    )
     if other:
         more = f" and {len(other) - 10} more" if len(other) > 10 else ""
         reader.lost.append(f"what the TIFF says in its tags {', '.join(other[:10])}{more}")
     return Metadata(
-        exif=block,
-        iptc=iptc,
-        xmp=reader.value(fields, XMP, "the XMP packet").rstrip(b"\0"),
-        profile=reader.value(fields, PROFILE, "the color profile"),
-        dpi=_resolution(file, form, fields),
+        exif=block or resources.exif,
+        iptc=iptc[: _end_of_datasets(iptc)],
+        xmp=xmp or resources.xmp,
+        profile=reader.value(fields, PROFILE, "the color profile") or resources.profile,
+        dpi=_resolution(file, form, fields) or resources.dpi,
         metric=directory.whole_number(file, fields.get(RESOLUTION_UNIT), form) == 3,
         lost=tuple(reader.lost),
+        photoshop=resources.kept,
     )
 
 
@@ -123,18 +140,12 @@ def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
 
 
 def _iptc(reader: _Reader, fields: dict[int, Field]) -> bytes:
-    """Return the IPTC datasets: from their own tag, else from Photoshop's resources."""
+    """Return the IPTC datasets of their own tag, and maybe padding."""
     data = reader.value(fields, IPTC, "the IPTC data", LARGEST_IPTC)
     # Some type it LONG, and then swap its bytes.
     if data[:1] != b"\x1c" and data[3:4] == b"\x1c" and len(data) % 4 == 0:
         data = directory.reordered(data, exif.LONG, "<", ">")
-    if not data:
-        resources = reader.value(fields, PHOTOSHOP, "Photoshop's image resources")
-        try:
-            data = photoshop.iptc_of(resources)
-        except ValueError as error:
-            reader.lost.append(f"IPTC data among Photoshop's image resources ({error})")
-    return data[: _end_of_datasets(data)]
+    return data
 
 
 def _end_of_datasets(iptc: bytes) -> int:

@@ -6,6 +6,7 @@ Source: TIFF 6.0 (NewSubfileType), Adobe's TIFF technical note 1 (SubIFDs), DNG 
 """
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -148,10 +149,11 @@ def _with_lost(pictures: list[_Picture], chosen: list[_Picture]) -> Iterator[Pho
     """Give each photograph the names of what stands with it, or behind it, and is no page."""
     behind: dict[int, list[_Picture]] = {}
     numbers = [one.outer.number for one in chosen]
+    places = {one.page.at for one in chosen}
     for one in pictures:
-        if not any(one is other for other in chosen):
-            before = [number for number in numbers if number <= one.outer.number]
-            behind.setdefault(before[-1] if before else numbers[0], []).append(one)
+        if one.page.at not in places:
+            before = bisect_right(numbers, one.outer.number) - 1
+            behind.setdefault(numbers[max(0, before)], []).append(one)
     for one in chosen:
         lost = list(_names(behind.get(one.outer.number, [])))
         if one.outer.broken:
@@ -167,8 +169,9 @@ def _names(pictures: list[_Picture]) -> Iterator[str]:
         )
         more = f" and {len(copies) - MOST_NAMED} more" if len(copies) > MOST_NAMED else ""
         yield f"smaller copies of the photograph ({sizes}{more})"
+    named = {one.page.at for one in copies}
     for one in pictures:
-        if one in copies:
+        if one.page.at in named:
             continue
         if one.kind & MASK:
             what = "a mask" if one.bits == 1 else "an infrared image or mask"

@@ -303,7 +303,8 @@ def _piece_of_old_jpeg(
     """Give the samples of a strip of old-style JPEG."""
     rows = _rows_of(page, number)
     stream = tiff_jpeg.assembled(tables, data, rows) if tables else data
-    piece = tiff_jpeg.decoded(_checked_picture(page, stream))[:rows, : page.imagewidth]
+    piece = tiff_jpeg.decoded(_checked_picture(page, stream), page.samplesperpixel)
+    piece = piece[:rows, : page.imagewidth]
     if piece.shape != (rows, page.imagewidth, page.samplesperpixel):
         raise IncompleteError(
             f"strip {number + 1} of the TIFF's old-style JPEG has not the size of its place"
@@ -339,8 +340,7 @@ def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
 def _checked_picture(page: TiffPage, data: bytes) -> bytes:
     """Return a picture inside a picture without padding; refuse one that is cut short or large."""
     if page.compression in JPEGS:
-        data = tiff_jpeg.whole(data)
-        width, height, *_ = tiff_jpeg.frame(data)
+        data, (width, height, *_) = tiff_jpeg.whole(data)
     else:
         with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
             width, height = picture.size

@@ -44,6 +44,7 @@ LOSSY = {
     COMPRESSION.APERIO_JP2000_RGB,
     COMPRESSION.WEBP,
 }
+PREDICTORS = {1, 2, 3}  # none, horizontal differences, those of floating point
 LOSSY_BITS: dict[int, set[int]] = {COMPRESSION.JPEG: {8, 12}, COMPRESSION.OJPEG: {8}}
 # Samples of a color, by photometric interpretation.
 COLORS = {
@@ -60,6 +61,17 @@ WORDS: dict[int, str] = {  # for color models that have no name but their own
     PHOTOMETRIC.CFA: "CFA: a camera's raw data, which must be developed first",
     PHOTOMETRIC.LINEAR_RAW: "LinearRaw: a camera's or scanner's raw data, developed first",
 }
+NAMES: dict[int, str] = {  # in the words of TIFF 6.0
+    PHOTOMETRIC.MINISWHITE: "gray",
+    PHOTOMETRIC.MINISBLACK: "gray",
+    PHOTOMETRIC.RGB: "RGB",
+    PHOTOMETRIC.PALETTE: "a palette",
+    PHOTOMETRIC.SEPARATED: "CMYK",
+    PHOTOMETRIC.YCBCR: "YCbCr",
+    PHOTOMETRIC.CIELAB: "CIELab",
+    PHOTOMETRIC.ICCLAB: "ICCLab",
+    PHOTOMETRIC.ITULAB: "ITULab",
+} | WORDS
 FORMATS: dict[int, str] = {
     SAMPLEFORMAT.UINT: "unsigned whole numbers",
     SAMPLEFORMAT.INT: "signed whole numbers",
@@ -96,8 +108,13 @@ def check(page: TiffPage) -> None:
             f"the TIFF's compression is {_name(COMPRESSION, page.compression)}, which photochrom "
             "does not read; save it with Deflate or LZW"
         )
+    if page.predictor not in PREDICTORS and page.compression not in LOSSY:
+        raise ScanError(
+            f"the TIFF's predictor is number {int(page.predictor)}, which photochrom does not "
+            "read; save it without one"
+        )
     if page.photometric not in COLORS:
-        name = WORDS.get(page.photometric) or _name(PHOTOMETRIC, page.photometric)
+        name = NAMES.get(page.photometric) or _name(PHOTOMETRIC, page.photometric)
         raise ScanError(f"the TIFF's color model is {name}; convert it to gray or RGB")
     plain = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6, COMPRESSION.OJPEG}
     if 262 not in page.tags and page.compression not in plain:
@@ -107,7 +124,7 @@ def check(page: TiffPage) -> None:
         each = f"{bits} bits" if isinstance(bits, int) else f"{', '.join(map(str, bits))} bits"
         raise ScanError(
             f"the TIFF's samples are {FORMATS.get(page.sampleformat, 'of an unknown format')} of "
-            f"{each} in {_name(PHOTOMETRIC, page.photometric)}; photochrom reads gray and RGB in "
+            f"{each} in {NAMES[page.photometric]}; photochrom reads gray and RGB in "
             "whole numbers of 1 to 16 and 32 bits and floating point of 16 to 64; other color "
             "models in 8 bits, some in 16"
         )
@@ -137,7 +154,7 @@ def _check_samples(page: TiffPage) -> None:
     if not needed <= page.samplesperpixel <= MOST_SAMPLES:
         raise ScanError(
             f"the TIFF has {page.samplesperpixel} samples in each pixel; "
-            f"{_name(PHOTOMETRIC, page.photometric)} has {needed}, and a few beside them"
+            f"{NAMES[page.photometric]} has {needed}, and a few beside them"
         )
     if page.compression in LOSSY and bits not in LOSSY_BITS.get(page.compression, {8, 16}):
         raise ScanError(f"the TIFF has JPEG of {bits} bits, which photochrom does not read")

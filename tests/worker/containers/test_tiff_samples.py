@@ -285,14 +285,23 @@ def test_the_ends_of_a_range_of_ycbcr_are_honored() -> None:
     ("data", "reason"),
     [
         (written(G16.astype(np.uint64)), "unsigned whole numbers of 64 bits"),
+        (
+            plain([*gray_fields(4, 4, 8, t262=8, t277=3), (339, 3, [1, 2, 2])], [bytes(48)]),
+            "several formats",
+        ),
+        (
+            plain([*gray_fields(4, 4, 8), (339, 3, b"")], [bytes(16)]),
+            "tag 339 is not whole numbers",
+        ),
+        (plain(gray_fields(4, 4, 8, t259=8, t317=9), [bytes(16)]), "predictor is number 9"),
         (written(G16.astype(np.complex64)), "complex numbers of 64 bits"),
         (plain(gray_fields(4, 4, 24), [bytes(48)]), "unsigned whole numbers of 24 bits"),
         (plain(gray_fields(4, 4, 8, t258=[5, 6, 5], t262=2, t277=3), [bytes(32)]), "5, 6, 5 bits"),
-        (plain(gray_fields(4, 4, 12, t262=5, t277=4), [bytes(96)]), "12 bits in SEPARATED"),
-        (plain(gray_fields(4, 4, 16, t262=6, t277=3), [bytes(96)]), "16 bits in YCBCR"),
+        (plain(gray_fields(4, 4, 12, t262=5, t277=4), [bytes(96)]), "12 bits in CMYK"),
+        (plain(gray_fields(4, 4, 16, t262=6, t277=3), [bytes(96)]), "16 bits in YCbCr"),
         (plain(gray_fields(4, 4, 8, t262=32803), [bytes(16)]), "camera's raw data"),
         (plain(gray_fields(4, 4, 16, t262=34892), [bytes(32)]), "raw data"),
-        (plain(gray_fields(4, 4, 8, t262=10, t277=3), [bytes(48)]), "ITULAB"),
+        (plain(gray_fields(4, 4, 8, t262=10, t277=3), [bytes(48)]), "ITULab"),
         (plain(gray_fields(4, 4, 8, t262=8, t277=3, t259=7), [bytes(48)]), "with loss"),
         (
             plain([*gray_fields(4, 4, 8, t262=6, t277=3), (530, 3, [3, 1])], [bytes(48)]),
