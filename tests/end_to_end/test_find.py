@@ -46,16 +46,18 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Color two, reject one, edit that, and ask while the daemon runs."""
+    """Color two, reject one, edit that, and ask while another daemon runs."""
     home = Home(tmp_path_factory.mktemp("find"), HASTY)
     for n, name in enumerate(("album/a.png", "b.png")):
         home.drop(name, gray_scene(64, 80, seed=n))
     (home.inbox / "broken.png").write_bytes(b"\x89PNG broken")
     (home.inbox / "notes.txt").write_bytes(b"no scan")
     said = {}
+    with home.start("run", "--once", program=WITH_FAKE) as daemon:
+        assert 3 == daemon.exit_code()
+    (home.rejected / "broken.png").write_bytes(b"mended, or so")
     with home.start("run", program=WITH_FAKE) as daemon:
-        daemon.wait_for("photo.moved", times=3)
-        (home.rejected / "broken.png").write_bytes(b"mended, or so")
+        daemon.wait_for("daemon.started")
         for command in COMMANDS:
             arguments = command.replace("/rejected", str(home.rejected)).split()
             with home.start(*arguments) as asked:
