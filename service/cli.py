@@ -105,6 +105,7 @@ def run(
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time
     settings = check_config(config, for_run=True)
+    from service import permissions
     from service.daemon import Daemon
     from service.lock import StateLock
     from service.notify import Notifier
@@ -112,7 +113,9 @@ def run(
     from service.places import make_new_folders
     from service.reload import Reloader, watch_models
 
+    permissions.adopt(settings.permissions)
     make_new_folders(settings.folders)
+    permissions.close_state(settings.state)
     if sys.stderr.isatty():
         print(f"Drop black-and-white photographs into  {settings.inbox}", file=sys.stderr)
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)
