@@ -74,6 +74,23 @@ def _pattern_of_names(text: str) -> str:
     return text
 
 
+Mode = Annotated[str, Field(pattern=r"^[02]?[0-7]{3}$")]
+
+
+class Permissions(Section):
+    """Of folders and files that are made; see `service.permissions`."""
+
+    group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]+$")] | None = Field(
+        default=None, description="the name of a group, or null"
+    )
+    folders: Mode | None = Field(
+        default=None, description='three octal digits in quotes, such as "770" or "2770", or null'
+    )
+    files: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
+        default=None, description='three octal digits in quotes, such as "660", or null'
+    )
+
+
 class Watch(Section):
     """How new scans are noticed; times in seconds."""
 

@@ -4,16 +4,19 @@ What cannot be read is said, and the rest is told; nothing is ever changed or wa
 """
 
 import time
-from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from service import folder_settings
 from service.config import Config
+from service.find import utc, where_rejected
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
-from service.inbox import find_left_alone
+from service.inbox import find, find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import owner_of
 from service.places import Places
+from service.rejected import RejectedScans
 from worker.errors import DeviceError, ModelError
 from worker.promotions import read_promotions, standing
 
@@ -47,13 +50,15 @@ def read_status(config: Config) -> dict[str, Any]:
         known["ledger_fault"] = str(error)
     noted, last = known.pop("noted"), known.pop("last_model")
     health = _health(running, beat, now)
+    left_alone, refused = _beside_scans(config)
     return {
         "running": running,
         "health": health,
         "inbox": str(config.inbox),
         "outbox": str(config.outbox),
         "free": _free(config),
-        "left_alone": _left_alone(config),
+        "left_alone": left_alone,
+        "folder_settings": refused,
         "model": _model(config, noted, None if running else last),
         **known,
         "eta_seconds": _eta(known) if health["level"] == "well" else None,
@@ -75,8 +80,8 @@ def _health(running: str | None, beat: Heartbeat | None, now: float) -> dict[str
     return {
         "level": level,
         "reasons": reasons,
-        "at": beat and _utc(beat.time),
-        "started": beat and _utc(beat.started),
+        "at": beat and utc(beat.time),
+        "started": beat and utc(beat.started),
         "batch_size": beat and beat.batch_size,
         "refused_config": (beat and beat.refused_config) or None,
     }
@@ -93,7 +98,7 @@ def _of_heartbeat(beat: Heartbeat | None) -> dict[str, Any]:
         },
         "finished_today": None,
         "finished_last_24h": None,
-        "oldest_waiting": _utc(beat.oldest_waiting) if beat else None,
+        "oldest_waiting": utc(beat.oldest_waiting) if beat else None,
         "waiting_for": None,
         "rejected": [],
         "rate_per_hour": None,
@@ -130,21 +135,32 @@ def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any
             "in_work": [one.model_dump() for one in in_work],
             "finished_today": ledger.finished_since(_midnight(now)),
             "finished_last_24h": ledger.finished_since(now - DAY),
-            "oldest_waiting": oldest and _utc(oldest.queued_at),
+            "oldest_waiting": oldest and utc(oldest.queued_at),
             "waiting_for": (oldest and oldest.reason) or None,
-            "rejected": [
-                {
-                    "job": job.id,
-                    "path": str(job.path),
-                    "reason": job.reason,
-                    "at": _utc(job.finished_at),
-                }
-                for job in ledger.recent_failures(REJECTED_SHOWN)
-            ],
+            "rejected": _rejected(ledger, config),
             "rate_per_hour": None if rate is None else round(rate, 1),
             "noted": ledger.serving(),
             "last_model": ledger.last_model(),
         }
+
+
+def _rejected(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
+    """List the last photos that were rejected, with where they lie now; None: nowhere."""
+    scans = RejectedScans(config, ledger.failed_of)
+    rows = []
+    for job in ledger.recent_failures(REJECTED_SHOWN):
+        place = None if job.recolor else where_rejected(job, scans)
+        rows.append(
+            {
+                "job": job.id,
+                "path": str(job.path),
+                "reason": job.reason,
+                "at": utc(job.finished_at),
+                "where": place and str(place.path),
+                "to_be_colored_again": job.recolor,
+            }
+        )
+    return rows
 
 
 def _eta(known: dict[str, Any]) -> int | None:
@@ -167,13 +183,34 @@ def _free(config: Config) -> dict[str, int]:
         return {}
 
 
-def _left_alone(config: Config) -> list[str] | None:
-    """List what stays in the inbox because it is no photo; None where it cannot be read."""
+def _beside_scans(config: Config) -> tuple[list[str] | None, list[dict[str, Any]]]:
+    """List what is in the inbox beside scans: what is no photo, and settings files with mistakes.
+
+    Returns:
+        The first is None where the inbox cannot be read.
+    """
+    left, refused = [], []
     try:
         found = find_left_alone(config.inbox, config.watch.ignored)
-        return sorted(map(str, found)) if config.inbox.is_dir() else []
+        for path in sorted(found) if config.inbox.is_dir() else ():
+            if path.name == folder_settings.NAME:
+                refused += _refused(config, path.parent)
+            elif path.name != folder_settings.PROBLEMS:
+                left.append(str(path))
     except OSError:
-        return None
+        return None, refused
+    return left, refused
+
+
+def _refused(config: Config, folder: Path) -> list[dict[str, Any]]:
+    """Tell why a folder's settings file cannot be used, and how many scans wait for it, if so."""
+    inside = PurePosixPath(folder.relative_to(config.inbox))
+    try:
+        folder_settings.read_settings(config.inbox, inside)
+    except folder_settings.FolderSettingsError as error:
+        scans = sum(1 for _ in find(folder, lambda *_: None, config.watch.ignored))
+        return [{"file": str(error.file), "problems": list(error.problems), "scans": scans}]
+    return []
 
 
 def _model(config: Config, noted: Serving | None, last: str | None) -> dict[str, str | None]:
@@ -189,11 +226,3 @@ def _model(config: Config, noted: Serving | None, last: str | None) -> dict[str,
         "refused_because": damage
         or (noted.refused_because if noted and noted.refused == promoted else None),
     }
-
-
-def _utc(seconds: float | None) -> str | None:
-    return (
-        None
-        if seconds is None
-        else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    )

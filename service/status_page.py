@@ -33,6 +33,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
     for title, lines in (
         ("In work, longest first:", list(_in_work(status))),
         ("Arriving (not whole yet), those at rest for longest first:", list(_arriving(status))),
+        ("Waiting until their photochrom.yaml is mended:", list(_refused_settings(status))),
         ("Rejected, newest first:", list(_rejected(status))),
         ("Left alone in the inbox (no photos):", list(_left_alone(status))),
     ):
@@ -128,6 +129,12 @@ def _arriving(status: dict[str, Any]) -> Iterator[str]:
         yield f"and {arriving['count'] - len(arriving['files'])} more"
 
 
+def _refused_settings(status: dict[str, Any]) -> Iterator[str]:
+    for one in status["folder_settings"]:
+        scans = f"{one['scans']} scan{'s' * (one['scans'] != 1)}"
+        yield f"{scans} for {one['file']}: {'; '.join(one['problems'])}"
+
+
 def _left_alone(status: dict[str, Any]) -> Iterator[str]:
     paths = status["left_alone"] or []
     yield from paths[:LEFT_ALONE_SHOWN]
@@ -137,10 +144,13 @@ def _left_alone(status: dict[str, Any]) -> Iterator[str]:
 
 def _rejected(status: dict[str, Any]) -> Iterator[str]:
     for one in status["rejected"]:
-        yield f"job {one['job']}, {one['path']}: {one['reason']}"
+        where = f"; now {one['where']}" if one["where"] else "; its scan is no longer there"
+        if one["to_be_colored_again"]:
+            where = "; the earlier result stays"
+        yield f"job {one['job']}, {one['path']}: {one['reason']}{where}"
     more = (status["jobs"] or {"failed": 0})["failed"] - len(status["rejected"])
     if status["rejected"] and more > 0:
-        yield f"and {more} more"
+        yield f"and {more} more (photochrom status --all)"
 
 
 def _model(model: dict[str, str | None]) -> str:

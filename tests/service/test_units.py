@@ -9,7 +9,7 @@ import pytest
 
 from service import units
 from service.config import Config
-from service.sections import Credentials, Metrics, Originals, Stop, Training
+from service.sections import Credentials, Metrics, Originals, Permissions, Stop, Training
 from service.units import (
     FOLDERS,
     GPU,
@@ -266,7 +266,7 @@ class TestTraining:
         assert '"/srv/color"' not in unit(config)["RequiresMountsFor"][0]
 
     def test_its_sandbox_is_the_daemons(self) -> None:
-        """But for what may be written; it never needs the network."""
+        """But for what may be written, and for leases; it never needs the network."""
         config = configured(credentials=Credentials(timestamp="https://stamp.example"))
         ours, daemons = unit(config, name=TRAIN), unit(config)
         of_the_sandbox = {
@@ -277,9 +277,11 @@ class TestTraining:
         differing = {key for key in of_the_sandbox if ours[key] != daemons[key]}
 
         assert len(of_the_sandbox) >= 30
-        assert {"ReadWritePaths", "PrivateNetwork", "IPAddressDeny", "RestrictAddressFamilies"} == (
-            differing
-        )
+        assert differing == {
+            *("ReadWritePaths", "PrivateNetwork", "IPAddressDeny", "RestrictAddressFamilies"),
+            *("CapabilityBoundingSet", "AmbientCapabilities", "PrivateUsers"),
+        }
+        assert ["CAP_LEASE"] == daemons["AmbientCapabilities"]
         assert ["yes"] == ours["PrivateNetwork"]
 
     def test_it_takes_only_what_nobody_else_wants(self) -> None:
@@ -323,7 +325,7 @@ class TestSystemd:
     def test_a_wrong_unit_would_be_found(self, tmp_path: Path) -> None:
         """The test above can fail."""
         root = installed(tmp_path, configured())
-        text = (root / UNIT).read_text().replace("PrivateUsers=yes", "PrivateUser=yes")
+        text = (root / UNIT).read_text().replace("PrivateUsers=no", "PrivateUser=no")
         (root / UNIT).write_text(text)
         verified = ask("systemd-analyze", "verify", "--man=no", root / UNIT)
 
@@ -345,6 +347,18 @@ class TestSystemd:
 
         assert 0 == judged.returncode, judged.stdout
         assert gpu == ("char-nvidia*" in judged.stdout)
+
+    def test_who_may_do_what_is_as_config_yaml_has_it(self) -> None:
+        """The state is closed, also where it is there; the group owns the rest, and drops scans."""
+        config = configured(permissions=Permissions(group="archive", folders="770"))
+        lines = render(config, PROGRAM, gpu=False)[FOLDERS].splitlines()
+
+        assert 'd "/srv/photos/state" 0700 photochrom photochrom' in lines
+        for name in ("inbox", "outbox", "originals", "rejected"):
+            assert f'd "/srv/photos/{name}" :2770 :photochrom :archive' in lines
+        assert ["archive"] == unit(config)["Group"]
+        assert ["photochrom"] == unit(config)["User"]
+        assert ["0700"] == unit(config)["StateDirectoryMode"]
 
     def test_the_user_and_the_folders_are_made(self, tmp_path: Path) -> None:
         """By systemd-sysusers and systemd-tmpfiles; a folder that is there stays as it is."""
@@ -369,9 +383,10 @@ class TestSystemd:
 
         assert (0, 0) == (users.returncode, folders.returncode)
         assert "/var/lib/photochrom" in line
-        new = (owner, "0o2770")
+        new, closed = (owner, "0o2750"), (owner, "0o700")
         assert {
             "inbox": (inbox.stat().st_uid, "0o755"),
-            **dict.fromkeys(("outbox", "originals", "rejected", "state"), new),
+            **dict.fromkeys(("outbox", "originals", "rejected"), new),
+            "state": closed,
         } == made
         assert owner != inbox.stat().st_uid
