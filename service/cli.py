@@ -3,7 +3,6 @@
 TensorFlow is imported only by the commands that color or train, so that the others answer at once.
 """
 
-import json
 import logging
 import os
 import sys
@@ -19,7 +18,7 @@ from service.config import Config, ConfigError, check_config, load_config
 from service.custody import custody_app
 from service.install import install_app
 from service.learning import learning_app
-from service.log import set_up_logging
+from service.log import log_to, set_up_logging
 from service.models import models_app
 from service.printable import printable
 from service.progress import progress_bar
@@ -30,6 +29,7 @@ from service.starting import (
     ConfigFile,
     EvenIfColored,
     config_if_any,
+    print_json,
     tensorflow_starts,
 )
 from worker.errors import PhotochromError
@@ -55,6 +55,7 @@ app.add_typer(install_app)
 def main() -> None:
     """Run the command line; a known fault ends in one plain sentence and an exit code."""
     logging.captureWarnings(capture=True)  # of libraries: into the log, or nowhere without one
+    log_to(sys.stderr)  # standard output is for answers, such as --json
     try:
         app()
     except ConfigError as error:
@@ -184,7 +185,7 @@ def status(
 
     now = read_status(load_config(config))
     if as_json:
-        print(json.dumps(now, indent=2))
+        print_json(now)
     else:
         print_status(now, Console())
 
