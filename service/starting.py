@@ -37,9 +37,14 @@ def config_if_any(path: Path) -> Config:
     return Config() if path == DEFAULT_CONFIG and not path.exists() else load_config(path)
 
 
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """Write JSON for standard output, where nothing else of a command with `--json` goes."""
+    return as_json(value, indent, sys.stdout.encoding or "utf-8")
+
+
 def print_json(value: Any) -> None:
-    """Print JSON on standard output, where nothing else of a command with `--json` goes."""
-    print(as_json(value, encoding=sys.stdout.encoding or "utf-8"))
+    """Print JSON on standard output."""
+    print(json_text(value))
 
 
 @contextmanager
