@@ -111,7 +111,7 @@ def snapshot(path: Path) -> Snapshot | None:
         status = path.lstat()
     except OSError:
         return None
-    return _snapshot(status) if stat.S_ISREG(status.st_mode) else None
+    return snapshot_of_status(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def snapshot_of(file: io.FileIO) -> Snapshot:
@@ -120,7 +120,7 @@ def snapshot_of(file: io.FileIO) -> Snapshot:
     Raises:
         OSError: the disk failed.
     """
-    return _snapshot(os.fstat(file.fileno()))
+    return snapshot_of_status(os.fstat(file.fileno()))
 
 
 def digest(path: Path) -> str:
@@ -145,7 +145,7 @@ def digest_of(file: io.FileIO) -> str:
     return found
 
 
-def has_writer(root: Path, name: PurePath) -> bool:
+def has_writer(root: Path, name: PurePath) -> bool | None:
     """Tell whether a process of this machine holds a file open for writing.
 
     The kernel refuses a read lease on such a file. The lease is given back at once.
@@ -155,13 +155,13 @@ def has_writer(root: Path, name: PurePath) -> bool:
         name: the file's path in it.
 
     Returns:
-        False also where the question cannot be asked: no permission, a file of another user,
-        a file system without leases.
+        None where the question cannot be asked: no permission, a file of another user (without
+        CAP_LEASE), a file system without leases.
     """
     try:
         file = open_beneath(root, name)
     except OSError as error:
-        return isinstance(error, BlockingIOError)
+        return True if isinstance(error, BlockingIOError) else None
     with file:
         try:
             # A writer that comes just now breaks the lease with a signal. The usual one (SIGIO)
@@ -170,7 +170,7 @@ def has_writer(root: Path, name: PurePath) -> bool:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError as error:
-            return error.errno == errno.EAGAIN
+            return True if error.errno == errno.EAGAIN else None
     return False
 
 
@@ -213,8 +213,11 @@ def _open_folder(name: str, above: int, *, make: bool) -> int:
     return folder
 
 
-def _snapshot(status: os.stat_result) -> Snapshot:
-    return Snapshot(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+def snapshot_of_status(status: os.stat_result) -> Snapshot:
+    """Give how a file looked from what `stat` told of it."""
+    return Snapshot(
+        status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns
+    )
 
 
 def _no_plain_file(path: Path) -> FileNotFoundError:

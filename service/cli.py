@@ -11,6 +11,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -85,6 +86,12 @@ def _options(
 def run(
     config: ConfigFile = DEFAULT_CONFIG,
     once: Annotated[bool, typer.Option("--once", help="Do all that waits, then exit.")] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Make inbox and outbox this one's own that belong to another."
+        ),
+    ] = False,
 ) -> None:
     """Watch the inbox and color what arrives, until stopped.
 
@@ -97,6 +104,7 @@ def run(
     from service.daemon import Daemon
     from service.lock import StateLock
     from service.notify import Notifier
+    from service.ownership import refuse_another_owner
     from service.places import make_new_folders
     from service.reload import Reloader, watch_models
 
@@ -106,6 +114,10 @@ def run(
         print(f"and find them in color in              {settings.outbox}\n", file=sys.stderr)
     with StateLock(settings.state), progress_bar("photos", shown=once) as report:
         set_up_logging(settings.log.level, settings.log.format)
+        for folder, owner in refuse_another_owner(settings.folders, take_over=take_over):
+            structlog.get_logger().warning(
+                "folder.taken_over", folder=folder, host=owner.host, state=owner.state
+            )
         notifier = Notifier()
         notifier.starting()
         loader, colorizer, serving = _load_colorizer(settings)

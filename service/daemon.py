@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
 from service.faults import Tally, ended_the_process
@@ -34,7 +35,7 @@ from service.reload import Parts, Reloader
 from service.retention import Retention
 from service.signals import Signals
 from service.stability import Snapshot
-from service.watcher import Watcher
+from service.watcher import Rest, Watcher
 from worker.errors import DeviceError
 
 LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed
@@ -94,14 +95,12 @@ class Daemon:
         self._parts = parts
         self.watcher = Watcher(
             config.inbox,
-            settle=config.watch.settle,
-            rescan=config.watch.rescan,
-            polling=config.watch.polling,
+            config.watch,
             on_stable=self._take,
             wake=self._woken.set,
         )
         self.pipeline = Pipeline(
-            config, self.ledger, parts.colorist, self._woken.set, self.watcher.forget, self.tally
+            config, self.ledger, parts.colorist, self._woken.set, self.watcher, self.tally
         )
         self.places = self.pipeline.places
         self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
@@ -138,6 +137,7 @@ class Daemon:
         now, wall = time.monotonic(), time.time()
         swept = self._leftovers.remove(self.config, self.places)
         interrupted = self.ledger.recover()
+        deliveries.forget_all_but_open(self.config.state, self.ledger.job)
         log.info(
             "daemon.started",
             inbox=self.config.inbox,
@@ -274,9 +274,10 @@ class Daemon:
             if self.pipeline.busy:
                 self._woken.wait(LONGEST_SLEEP)
 
-    def _take(self, path: Path, snapshot: Snapshot) -> None:
-        self.intake.take(path, snapshot)
+    def _take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
+        reason = self.intake.take(path, snapshot, rest)
         self._found_one()
+        return reason
 
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())

@@ -25,6 +25,13 @@ SETTINGS = (  # in this order: the first has no effect once there is anything in
     "foreign_keys = ON",
 )
 
+_REMEDIES = (  # what SQLite says, and what to do
+    ("is full", "; free some space where it lies"),
+    ("is locked", "; another process holds it (fuser names it)"),
+    ("disk I/O error", "; look after its disk (dmesg says more)"),
+    ("readonly", "; let photochrom's user write it and its folder"),
+)
+
 Row = dict[str, Any]
 
 
@@ -155,7 +162,10 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise DeviceError(f"the ledger {self._path} cannot be used now: {error}") from error
+            remedy = next((to_do for said, to_do in _REMEDIES if said in str(error)), "")
+            raise DeviceError(
+                f"the ledger {self._path} cannot be used now: {error}{remedy}"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise LedgerError(
                 f"the ledger {self._path} is damaged ({error}); put back a copy, or move it away to"

@@ -1,5 +1,7 @@
 """A colored photo put in a folder, and its sidecar beside it."""
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +13,8 @@ from uuid import uuid4
 
 from service import outbox
 from service.colorist import Painter
-from service.outbox import Delivered
-from service.sidecar import deliver_sidecar, describe
+from service.outbox import Delivered, Replaceable, TakenError
+from service.sidecar import deliver_sidecar, describe, sidecar_name
 from service.stability import Snapshot
 from worker.provenance import Origin, Record
 from worker.scan import Scan
@@ -44,11 +46,15 @@ class Target(NamedTuple):
         folder: the outbox.
         name: the photo's path in it.
         check: raises where the folder is away; see `outbox.deliver`.
+        confirm: raises where the photo is not wanted after all.
+        own: what there may be replaced; see `outbox.deliver`.
     """
 
     folder: Path
     name: PurePosixPath
     check: Callable[[], None] = lambda: None
+    confirm: Callable[[], None] = lambda: None
+    own: Replaceable | None = None
 
 
 def deliver(
@@ -74,6 +80,7 @@ def deliver(
 
     Raises:
         ScanError: the container cannot hold it.
+        TakenError: another file has the name of the photo, or of its sidecar.
         DeviceError: it cannot be signed, though that is set.
         OSError: the disk is full, cannot be written or read, or failed.
     """
@@ -87,7 +94,15 @@ def deliver(
         when=datetime.fromtimestamp(int(now), UTC),
     )
     write = partial(painter.paint, photo, chroma, origin)
-    delivered = outbox.deliver(target.folder, target.name, write, target.check)
+    _refuse_a_taken_sidecar(target)
+    delivered = outbox.deliver(
+        target.folder,
+        target.name,
+        write,
+        check=target.check,
+        confirm=target.confirm,
+        own=target.own,
+    )
     sidecar = describe(
         origin,
         delivered,
@@ -96,5 +111,12 @@ def deliver(
         output=target.name,
         read=datetime.fromtimestamp(source.read, UTC),
     )
-    deliver_sidecar(target.folder, sidecar, target.check)
+    deliver_sidecar(target.folder, sidecar, target.check, target.own)
     return delivered, origin
+
+
+def _refuse_a_taken_sidecar(target: Target) -> None:
+    """Raise before the photo is delivered, where its sidecar could not be."""
+    path = target.folder / sidecar_name(target.name)
+    if os.path.lexists(path) and not (target.own and target.own.has(path)):
+        raise TakenError(errno.EEXIST, "another file has the name of its sidecar", os.fspath(path))

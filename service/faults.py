@@ -1,16 +1,22 @@
 """What went wrong with a photo, whose fault it is, and so what becomes of its job."""
 
+import errno
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import structlog
 
+from service.departures import Originals
 from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
-from service.originals import Originals
 from service.places import Places
 from service.sections import Retry
-from worker.errors import DeviceError, ScanError
+from worker.errors import DeviceError, IncompleteError, ScanError
 from worker.memory import is_short
+
+Hold = Callable[[PurePosixPath, str, float], bool]  # path in the inbox, reason, monotonic seconds
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # for this file; perhaps for a smaller one
 
 log = structlog.get_logger()
 
@@ -51,6 +57,35 @@ class Trouble:
         self.faults, self.until, self.reason = 0, 0.0, ""
 
 
+class Shortage(Trouble):
+    """A disk without room for large photos: they wait, and smaller ones go on meanwhile.
+
+    Attributes:
+        size: bytes of the smallest scan whose result did not fit.
+    """
+
+    size = 0
+
+    def begin_with(self, job: Job, now: float, reason: str) -> float:
+        """Note that a job's result did not fit; return the seconds it waits, longer each time."""
+        size = job.snapshot.size
+        if now >= self.until:
+            self.until = now + self._retry.wait_after(job.waits)
+            self.faults += 1
+            self.reason, self.size = reason, size
+        self.size = min(size, self.size)
+        return self.until - now
+
+    def below(self, now: float) -> int | None:
+        """Return how large a scan must not be to be begun now, in bytes; None: as it likes."""
+        return self.size if now < self.until else None
+
+    def delivered(self, size: int, now: float) -> None:
+        """Note that the result of a scan of so many bytes did fit."""
+        if size >= self.size or now >= self.until:
+            self.end()
+
+
 def ended_the_process(job: Job) -> str:
     """Say, for the archivist, why a job is given up in whose work the process ended each time."""
     return (
@@ -70,10 +105,18 @@ class Faults:
         places: tells whether the folders are there, and have room.
         originals: moves what is rejected.
         tally: counts it.
+        hold: has the rest of a file waited for, which is why it cannot be colored yet; False when
+            that was done long enough.
     """
 
     def __init__(
-        self, retry: Retry, ledger: Ledger, places: Places, originals: Originals, tally: Tally
+        self,
+        retry: Retry,
+        ledger: Ledger,
+        places: Places,
+        originals: Originals,
+        tally: Tally,
+        hold: Hold,
     ) -> None:
         """Nothing went wrong yet."""
         self._retry = retry
@@ -82,7 +125,29 @@ class Faults:
         self._was_away = False
         self._originals = originals
         self._tally = tally
+        self._hold = hold
         self.trouble = Trouble(retry)
+        self.shortage = Shortage(retry)
+
+    @property
+    def in_a_row(self) -> int:
+        """How many faults of the machine came with nothing delivered in between."""
+        return max(self.trouble.faults, self.shortage.faults)
+
+    def met(self, now: float, *, busy: bool) -> str:
+        """Name the fault of the machine that photos did not get past yet, or "".
+
+        Args:
+            now: monotonic seconds.
+            busy: whether photos are in hand.
+        """
+        both = (self.trouble, self.shortage)
+        return next((one.reason for one in both if one.reason and (busy or now < one.until)), "")
+
+    def delivered(self, job: Job, now: float) -> None:
+        """Note that a job's photo is in the outbox."""
+        self.trouble.end()
+        self.shortage.delivered(job.snapshot.size, now)
 
     def settle(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Reject a started job or put it back, by whose fault it was.
@@ -96,7 +161,11 @@ class Faults:
         Raises:
             DeviceError: the ledger cannot be written now; nothing was changed.
         """
-        if isinstance(error, ScanError):
+        arriving = isinstance(error, IncompleteError) and not job.recolor
+        if arriving and self._hold(job.path, str(error), now):
+            self._ledger.unqueue(job.id)
+            log.info("photo.arriving", job=job.id, path=job.path, reason=str(error))
+        elif isinstance(error, ScanError):
             self.reject(job, str(error), now, wall)
         elif isinstance(error, Changed):
             self._let_go(job, wall)
@@ -130,12 +199,19 @@ class Faults:
             self._ledger.hasten(wall)
             self._originals.hasten(now)
             self.trouble.end()
+            self.shortage.end()
         self._was_away = bool(away)
-        if now < self.trouble.until and not self._ledger.waiting(
-            wall, limit=1, longest_wait=self._retry.longest_wait
-        ):
-            self.trouble.until = now  # the count of faults stays: it may not have been mended
-        return away or (self.trouble.reason if now < self.trouble.until else "")
+        longest = self._retry.longest_wait
+        waits = [one for one in (self.trouble, self.shortage) if now < one.until]
+        if waits and not self._ledger.waiting(wall, limit=1, longest_wait=longest):
+            for one in waits:
+                one.until = now  # the count of faults stays: it may not have been mended
+        if away or now < self.trouble.until:
+            return away or self.trouble.reason
+        below = self.shortage.below(now)
+        if below is None or self._ledger.any_due(wall, longest_wait=longest, below=below):
+            return ""
+        return self.shortage.reason
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued or started job up; arguments as for `settle`.
@@ -178,22 +254,38 @@ class Faults:
             self.reject(job, reason, now, wall)
             return
         reason = f"too little memory for a photo of {size}"
+        together = now < self.trouble.until
         seconds = self.trouble.begin(now, reason)
         self._ledger.again(job.id, reason, wall + seconds)
-        self._say_waits(job, reason, seconds)
+        self._say_waits(job, reason, seconds, self.trouble, together=together)
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
-        """Put a job back in the queue: the machine is at fault, so everything waits a while."""
+        """Put a job back in the queue: the machine is at fault, so everything waits a while.
+
+        For room on a disk only the job itself waits, and those that are larger still.
+        """
         reason = str(error) or repr(error)
-        seconds = self.trouble.begin(now, reason)
+        waits: Trouble = self.trouble
+        if isinstance(error, OSError):
+            reason = self._places.in_words(error)
+            waits = self.shortage if error.errno in NO_ROOM else waits
+        together = now < waits.until
+        if isinstance(waits, Shortage):
+            reason += "; smaller photographs go on meanwhile"
+            seconds = waits.begin_with(job, now, reason)
+        else:
+            seconds = waits.begin(now, reason)
         self._ledger.wait(job.id, reason, wall + seconds)
-        self._say_waits(job, reason, seconds)
+        self._say_waits(job, reason, seconds, waits, together=together)
 
     @staticmethod
-    def _say_waits(job: Job, reason: str, seconds: float) -> None:
-        log.warning(
-            "photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1)
-        )
+    def _say_waits(
+        job: Job, reason: str, seconds: float, trouble: Trouble, *, together: bool
+    ) -> None:
+        """Say it of the first photo of those that failed together, at the 1st, 2nd, 4th … time."""
+        again = together or trouble.faults.bit_count() != 1
+        say = log.debug if again else log.warning
+        say("photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1))
 
 
 def _megabytes(job: Job) -> str:

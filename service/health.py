@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 PATIENCE = 900.0  # seconds; the largest scan takes minutes on a slow machine
 
 Level = Literal["well", "held up", "stuck"]
+WELL = "all is well"  # for people, wherever it is told
+HELD_UP = "held up: "  # begins a reason
 
 
 class Signs(NamedTuple):
@@ -89,4 +91,4 @@ def _held_up(signs: Signs) -> list[str]:
     """Say what is waited for, or nothing."""
     reasons = dict.fromkeys(reason for reason in (signs.held_up, signs.tried_again) if reason)
     away = [] if signs.inbox else ["the inbox cannot be read"]
-    return [*away, *(f"held up: {reason}" for reason in reasons)]
+    return [*away, *(f"{HELD_UP}{reason}" for reason in reasons)]

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.health import Level
+from service.health import HELD_UP, WELL, Level
 from service.jobs import Job, JobStatus
 from service.printable import printable
 
@@ -40,6 +40,16 @@ class InWork(BaseModel):
         return cls(job=job.id, path=str(job.path), seconds=round(max(0.0, wall - since), 1))
 
 
+class ArrivingFile(BaseModel):
+    """A file in the inbox that is not taken yet: why, and since how many seconds it is at rest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Shown
+    reason: Shown
+    seconds: float
+
+
 class Heartbeat(BaseModel):
     """How a daemon stands; times are seconds since 1970, sizes bytes.
 
@@ -55,6 +65,8 @@ class Heartbeat(BaseModel):
         oldest_waiting: when the photo was queued that has waited longest; None where none waits, or
             the ledger could not be asked.
         in_work: the photos in work, those begun first first.
+        arriving: how many files in the inbox are not taken yet, since they are not whole.
+        arriving_files: some of them, those at rest for longest first.
         rescanned: when the last full look through the inbox was over.
         rescan_seconds: how long it took.
         overflows: how often announcements of new files were lost since the start.
@@ -79,6 +91,8 @@ class Heartbeat(BaseModel):
     jobs: dict[JobStatus, int] | None = None
     oldest_waiting: float | None = None
     in_work: tuple[InWork, ...] = ()
+    arriving: int = 0
+    arriving_files: tuple[ArrivingFile, ...] = ()
     rescanned: float
     rescan_seconds: float = 0.0
     overflows: int = 0
@@ -92,9 +106,14 @@ class Heartbeat(BaseModel):
 
     @property
     def line(self) -> str:
-        """The same in a line for people."""
-        counts = (f"{count} {status}" for status, count in (self.jobs or {}).items())
-        return "; ".join(filter(None, [*self.reasons, ", ".join(counts)]))
+        """The same in a line for people, in the words of `photochrom status`."""
+        each = [f"{count} {status.words}" for status, count in (self.jobs or {}).items()]
+        each += [f"{self.arriving} arriving"] if self.arriving else []
+        counts = ", ".join(each)
+        reasons = "; ".join(reason.removeprefix(HELD_UP) for reason in self.reasons)
+        if self.health != "well":
+            return "; ".join(filter(None, [f"{self.health}: {reasons}", counts]))
+        return "; ".join(filter(None, [WELL, reasons, counts]))
 
 
 def write_heartbeat(state: Path, beat: Heartbeat) -> None:

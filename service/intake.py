@@ -1,5 +1,11 @@
-"""A stable file becomes a job, or is moved away when its work was done before."""
+"""A stable file becomes a job, or is moved away when its work was done before.
 
+A file that is not whole is no job yet: its rest may still come. Only when it has been at rest for
+`watch.arriving` is it taken for what it is.
+"""
+
+import io
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -8,13 +14,14 @@ import structlog
 
 from service.beneath import digest_of, open_beneath, snapshot_of
 from service.config import Config
-from service.jobs import Job, JobStatus
+from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.naming import free_name
 from service.stability import Snapshot
+from service.watcher import Rest
 from worker.errors import DeviceError
 
-UNREADABLE = "unreadable "  # begins what stands for the digest of a file that may not be read
+TAIL = 64  # bytes; of a file whose size was set first and that is still filled, they are zeros
 
 log = structlog.get_logger()
 
@@ -36,37 +43,64 @@ class Intake:
         self._ledger = ledger
         self._archive = archive
 
-    def take(self, path: Path, snapshot: Snapshot) -> None:
+    def take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
         """Queue a stable file, or move it away when its work was done before.
+
+        Args:
+            path: the file, in the inbox.
+            snapshot: how it looks.
+            rest: how long it has looked like this.
+
+        Returns:
+            Why it is not queued yet, though it is there and was not changed; or "".
 
         Raises:
             DeviceError: the file or the ledger cannot be read now.
         """
         relative = PurePosixPath(path.relative_to(self._config.inbox))
         job = self._ledger.find(relative, snapshot)
-        rejected = None
-        if job is None and self._config.originals.after == "keep":  # it was to stay where it is
-            rejected = self._ledger.given_up(relative, snapshot)
-            if rejected and not rejected.digest.startswith(UNREADABLE):
-                return
         if job is None:
-            try:
-                with open_beneath(self._config.inbox, relative) as file:
-                    digest = digest_of(file)
-                    if snapshot_of(file) != snapshot:
-                        return  # it was changed meanwhile: the watcher will tell of it again
-            except FileNotFoundError:
-                return  # taken away again
-            except PermissionError:
-                if rejected:
-                    return
-                # The pipeline rejects it, with this reason; another unreadable file is another job.
-                digest = f"{UNREADABLE}{snapshot.inode} {snapshot.mtime_ns}"
-            except OSError as error:  # the watcher will tell of it again
-                raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
+            digest, missing = self._look_into(path, snapshot, rest)
+            if not digest or self._stays_rejected(relative, snapshot, digest):
+                return missing
             job = self._enqueue(relative, digest, snapshot)
         if job.status is JobStatus.FINISHED:
             self._archive(job, time.monotonic())
+        return ""
+
+    def _stays_rejected(self, path: PurePosixPath, snapshot: Snapshot, digest: str) -> bool:
+        """Tell whether a file was rejected before, and was to stay where it is."""
+        if self._config.originals.after != "keep":
+            return False
+        rejected = self._ledger.given_up(path, snapshot)
+        return rejected is not None and digest == rejected.digest
+
+    def _look_into(self, path: Path, snapshot: Snapshot, rest: Rest) -> tuple[str, str]:
+        """Return the digest of a file; or "", and why it is not whole, if it is there unchanged.
+
+        Raises:
+            DeviceError: it cannot be read now.
+        """
+        young = rest.seconds < self._config.watch.arriving
+        if young and not snapshot.size:
+            return "", "it is empty"
+        relative = path.relative_to(self._config.inbox)
+        try:
+            with open_beneath(self._config.inbox, relative) as file:
+                if young and not rest.closed and _ends_in_zeros(file):
+                    return "", "it ends in zeros, as a file does that is still being filled"
+                digest = digest_of(file)
+                # If it was changed meanwhile, the watcher will tell of it again.
+                return (digest if snapshot_of(file) == snapshot else ""), ""
+        except FileNotFoundError:  # taken away again
+            return "", ""
+        except PermissionError:
+            if young:
+                return "", "it may not be read: its permissions refuse it"
+            # The pipeline rejects it, with this reason; another unreadable file is another job.
+            return f"{UNREADABLE}{snapshot.inode} {snapshot.mtime_ns}", ""
+        except OSError as error:  # the watcher will tell of it again
+            raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
 
     def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
         name = free_name(relative, digest, self._config, self._ledger)
@@ -74,3 +108,9 @@ class Intake:
         if is_new:
             log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)
         return job
+
+
+def _ends_in_zeros(file: io.FileIO) -> bool:
+    size = os.fstat(file.fileno()).st_size
+    tail = os.pread(file.fileno(), TAIL, max(0, size - TAIL))
+    return not any(tail)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from service.stability import Snapshot
 
+UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
 
 
@@ -20,6 +21,11 @@ class JobStatus(StrEnum):
     STARTED = "started"
     FINISHED = "finished"
     FAILED = "failed"
+
+    @property
+    def words(self) -> str:
+        """The same for people, wherever it is told."""
+        return {"queued": "waiting", "started": "in work", "failed": "rejected"}.get(self, self)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class Job:
         output_digest: SHA-256 of the photo in the outbox, hexadecimal; None: there is none yet, or
             it was delivered by a photochrom that did not note it.
         event: UUID of the coloring that the photo's sidecar tells of; None: there is no sidecar.
+        repair: whether the new result may replace whatever has its name in the outbox, for somebody
+            saw that it was altered (`verify --repair`).
+        superseded_by: id of the job that took over its name in the outbox, since its scan got more
+            pages; or None.
     """
 
     id: int
@@ -70,6 +80,8 @@ class Job:
     recolor: bool = False
     output_digest: str | None = None
     event: str | None = None
+    repair: bool = False
+    superseded_by: int | None = None
 
 
 class Serving(NamedTuple):

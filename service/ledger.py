@@ -3,7 +3,7 @@
     enqueue -> queued -- claim --> started -- finish --> finished
                  ^                    |
                  +- wait, release, ---+-- fail --> failed -- enqueue --> queued
-                    again, recover
+                    again, recover    +-- unqueue --> no job
 
 `recolor` puts a finished job back to queued; so it does a failed one that was finished before.
 `forget` removes the row of a finished or failed job. What only asks is in `service.questions`.
@@ -21,7 +21,19 @@ from typing import Any, Self
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
-from service.schema import ENQUEUE, FORGET, HASTEN, OWNS_OUTPUT, RECOLOR, SERVE, UNLINK, WAITS
+from service.schema import (
+    ENQUEUE,
+    FORGET,
+    HASTEN,
+    OWNS_OUTPUT,
+    RECOLOR,
+    SERVE,
+    STAND_AGAIN,
+    SUPERSEDE,
+    TAKE_OVER,
+    UNLINK,
+    UNQUEUE,
+)
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
@@ -122,9 +134,14 @@ class Ledger(Questions):
 
     def output_taken(self, output: PurePosixPath) -> bool:
         """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
-        return self._one(f"output = ? AND {OWNS_OUTPUT}", os.fsencode(output)) is not None
+        return (
+            self._one(
+                f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL", os.fsencode(output)
+            )
+            is not None
+        )
 
-    def recolor(self, job_ids: Iterable[int], now: float) -> int:
+    def recolor(self, job_ids: Iterable[int], now: float, *, repair: bool = False) -> int:
         """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
 
         Their attempts start afresh; model and output stay what they were until they are finished.
@@ -132,12 +149,13 @@ class Ledger(Questions):
         Args:
             job_ids: which; those that are not finished, nor failed to be colored again, are left.
             now: seconds since 1970.
+            repair: the new results may replace what has their names, though it was altered.
 
         Returns:
             How many are queued now.
         """
         with self._database.transaction():
-            return sum(len(self._all(RECOLOR, now, now, job_id)) for job_id in job_ids)
+            return sum(len(self._all(RECOLOR, repair, now, now, job_id)) for job_id in job_ids)
 
     def hasten(self, now: float) -> list[Job]:
         """Make the queued jobs due that wait after a fault, and return them."""
@@ -179,7 +197,13 @@ class Ledger(Questions):
     # Through the work
 
     def claim(
-        self, limit: int, now: float, *, in_flight: int, longest_wait: float = math.inf
+        self,
+        limit: int,
+        now: float,
+        *,
+        in_flight: int,
+        longest_wait: float = math.inf,
+        below: int | None = None,
     ) -> list[Job]:
         """Start the jobs that have waited longest, and count the attempt before any work.
 
@@ -193,6 +217,7 @@ class Ledger(Questions):
             in_flight: how many claimed jobs are still in work.
             longest_wait: seconds; a job that is due later still is due now, for the clock was put
                 back since it was told to wait.
+            below: bytes; only scans of fewer, the smallest first. None: of any size.
 
         Returns:
             The jobs, in that order; none when there is none, or when one must be alone.
@@ -200,9 +225,7 @@ class Ledger(Questions):
         with self._database.transaction():
             if self._one("status = 'started' AND attempts > 1"):
                 return []
-            where = f"status = 'queued' AND NOT {WAITS} ORDER BY recolor, id LIMIT ?"
-            sql = f"SELECT * FROM jobs WHERE {where}"  # noqa: S608 - of constants
-            due = self._all(sql, now, now + longest_wait, limit)
+            due = self._due(limit, now, longest_wait, below)
             if due and due[0].attempts:
                 due = [] if in_flight else due[:1]
             else:
@@ -222,8 +245,8 @@ class Ledger(Questions):
         event: str | None = None,
     ) -> Job:
         """Note that a started job's photo is in the outbox; for the arguments see `Job`."""
-        change = "status = 'finished', recolor = 0, model = ?, reason = NULL, finished_at = ?"
-        change += ", output_digest = ?, event = ?"
+        change = "status = 'finished', recolor = 0, repair = 0, model = ?, reason = NULL"
+        change += ", finished_at = ?, output_digest = ?, event = ?"
         return self._change(job_id, change, model, now, output_digest, event)
 
     def moved(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
@@ -243,9 +266,31 @@ class Ledger(Questions):
         change = "status = 'queued', reason = ?, not_before = ?"
         return self._change(job_id, change, _storable(reason), not_before)
 
+    def supersede(self, job_id: int, earlier: Job) -> Job:
+        """Let a started job take over the name of a finished one, whose scan it is with more pages.
+
+        Raises:
+            ValueError: one of them is by now what it must not be.
+        """
+        with self._database.transaction():
+            result = (os.fsencode(earlier.output), earlier.output_digest, earlier.event)
+            if not self._all(SUPERSEDE, job_id, earlier.id):
+                raise ValueError(f"job {earlier.id} is not finished, or is superseded")
+            changed = self._all(TAKE_OVER, *result, job_id)
+            if not changed:
+                raise ValueError(f"job {job_id} is not started")
+        return changed[0]
+
     def name_output(self, job_id: int, output: PurePosixPath) -> Job:
         """Give a started job's result another name."""
         return self._change(job_id, "output = ?", os.fsencode(output))
+
+    def unqueue(self, job_id: int) -> None:
+        """Remove the row of a started job whose file is not whole yet: it is no job."""
+        with self._database.transaction():
+            self._database.rows(UNLINK, job_id)
+            if not self._all(UNQUEUE, job_id):
+                raise ValueError(f"job {job_id} is not started")
 
     def release(self, job_id: int, now: float) -> Job:
         """Put a started job back that nobody has begun to work on, as if never claimed."""
@@ -256,7 +301,7 @@ class Ledger(Questions):
         """Note that a started or queued job's scan cannot be colored, and why."""
         change = "status = 'failed', reason = ?, finished_at = ?"
         before = ("started", "queued")
-        return self._change(job_id, change, _storable(reason), now, before=before)
+        return self._change(job_id, change, _storable(reason), now, before=before, then=STAND_AGAIN)
 
     def recover(self) -> list[Job]:
         """Put back all started jobs at start-up: the process that worked on them is gone.
@@ -306,12 +351,19 @@ class Ledger(Questions):
         return Serving(**rows[0]) if rows else None
 
     def _change(
-        self, job_id: int, change: str, *values: Any, before: Sequence[str] = ("started",)
+        self,
+        job_id: int,
+        change: str,
+        *values: Any,
+        before: Sequence[str] = ("started",),
+        then: str | None = None,
     ) -> Job:
         marks = ", ".join("?" * len(before))
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND status IN ({marks}) RETURNING *"  # noqa: S608
         with self._database.transaction():
             changed = self._all(sql, *values, job_id, *before)
+            if changed and then:
+                self._database.rows(then, job_id)
         if not changed:
             raise ValueError(f"job {job_id} is not {' or '.join(before)}")
         return changed[0]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from service import outbox
 from service.config import Config
+from service.moves import restore_hidden
 from service.places import Places
 from worker.errors import DeviceError
 
@@ -46,6 +47,8 @@ class Leftovers:
                 continue
             try:
                 removed += outbox.sweep(folders[key], report)
+                if key == "inbox":
+                    restore_hidden(folders[key])
             except OSError as error:
                 message = f"cannot remove what a crash left in {folders[key]}: {error.strerror}"
                 raise DeviceError(message) from error

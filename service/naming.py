@@ -7,12 +7,13 @@ a new name, for a name must tell the truth about what is inside.
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 from service import outbox
 from service.config import Config
-from service.inbox import numbered_names
 from service.jobs import Job
 from service.ledger import Ledger
+from service.moves import numbered_names
 from service.sidecar import sidecar_name
 from worker.settings import OutputFormat
 
@@ -44,6 +45,19 @@ def free_name(path: PurePosixPath, digest: str, config: Config, ledger: Ledger) 
 def _names(own: PurePosixPath, digest: str) -> Iterator[PurePosixPath]:
     yield own
     yield from map(PurePosixPath, numbered_names(Path(outbox.alternative_name(own, digest))))
+
+
+def original_name(job: Job) -> str:
+    """Name the original of a finished job in the originals' folder: after its result.
+
+    Returns:
+        The scan's own name; where the result has another, because that of the scan belongs to an
+        earlier one, the same other: `0042.1a2b3c4d.tif`, in both folders.
+    """
+    own = (outbox.output_name(job.path, one) for one in get_args(OutputFormat))
+    if job.output in own:
+        return job.path.name
+    return outbox.alternative_name(job.path, job.digest).name
 
 
 def well_named(job: Job, config: Config, ledger: Ledger) -> Job:

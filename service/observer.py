@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify import InotifyFullEmitter
 from watchdog.observers.inotify_c import (
     CallbackId,
     InotifyEvent,
@@ -37,6 +38,7 @@ from watchdog.observers.inotify_c import (
 from watchdog.observers.polling import PollingObserver
 
 MOST_HINTS = 10_000  # beyond it a rescan is cheaper
+MOST_WRITERS = 200_000  # files of which it is known whether they are being written; 40 MB
 
 _EVENTS: list[type[FileSystemEvent]] = [
     *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
@@ -52,6 +54,18 @@ def _news(record: logging.LogRecord) -> bool:
 
 for _name in ("watchdog.observers.inotify", "watchdog.observers.inotify_c"):
     logging.getLogger(_name).addFilter(_news)
+
+
+class Writer(Enum):
+    """What inotify told of a file's writer since the watch began.
+
+    It tells an unprivileged watcher of each write, and of the close when the writer is done,
+    whoever owns the file (inotify(7): IN_MODIFY, IN_CLOSE_WRITE).
+    """
+
+    WRITING = "writing"  # written to, and not closed since
+    DONE = "done"  # closed, or moved here when it was whole
+    UNKNOWN = "unknown"  # nothing was told: it is older than the watch, or its events were lost
 
 
 class Hints(FileSystemEventHandler):
@@ -70,29 +84,82 @@ class Hints(FileSystemEventHandler):
         self._wake = wake
         self._lock = threading.Lock()
         self._paths: set[Path] = set()
+        self._writers: dict[str, Writer] = {}
         self.overflowed = False
         self.overflows = 0
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Note what an event is about; called from watchdog's threads."""
         moved = isinstance(event, FileMovedEvent | DirMovedEvent)
-        path = Path(os.fsdecode(event.dest_path if moved else event.src_path))
+        source = os.fsdecode(event.src_path)
+        path = (os.fsdecode(event.dest_path) if moved else "") or source
         with self._lock:
-            if len(self._paths) < MOST_HINTS:
-                self._paths.add(path)
-            elif not self.overflowed:
-                self.overflowed = True
-                self.overflows += 1
+            self._note_writer(event, source, path)
+            self._add(Path(path))
         # A file that is being written is announced a thousand times a second, and can wait.
         if not isinstance(event, FileModifiedEvent):
             self._wake()
+
+    def add(self, path: Path) -> None:
+        """Have a path looked at, as if it had been announced."""
+        with self._lock:
+            self._add(path)
+        self._wake()
+
+    def writer(self, path: Path) -> Writer:
+        """Return what is known of the writer of a file."""
+        return self._writers.get(os.fspath(path), Writer.UNKNOWN)
+
+    def forget_writer(self, path: Path) -> None:
+        """Forget what is known of the writer of a file that was taken or is gone."""
+        with self._lock:
+            self._writers.pop(os.fspath(path), None)
+
+    def forget_writers(self) -> None:
+        """Forget what is known of all writers: a close may have been missed."""
+        with self._lock:
+            self._writers.clear()
 
     def overflow(self) -> None:
         """Note that the kernel dropped events."""
         with self._lock:
             self.overflowed = True
             self.overflows += 1
+            self._writers.clear()
         self._wake()
+
+    def _add(self, path: Path) -> None:
+        if len(self._paths) < MOST_HINTS:
+            self._paths.add(path)
+        elif not self.overflowed:
+            self.overflowed = True
+            self.overflows += 1
+
+    def _note_writer(self, event: FileSystemEvent, source: str, path: str) -> None:
+        writers = self._writers
+        if len(writers) >= MOST_WRITERS:
+            writers.clear()
+        match event:
+            case FileModifiedEvent():
+                writers[path] = Writer.WRITING
+            case FileClosedEvent():
+                writers[path] = Writer.DONE
+            case FileMovedEvent():
+                known = writers.pop(source, None)
+                if not event.dest_path:  # moved out of the inbox
+                    return
+                # Who renames a file is done with it, unless the kernel told otherwise. One that was
+                # moved with its folder is what it was before.
+                if known is None and not event.is_synthetic:
+                    known = Writer.DONE
+                if known is None:
+                    writers.pop(path, None)
+                else:
+                    writers[path] = known
+            case FileCreatedEvent() if event.is_synthetic:  # moved into the inbox with its folder
+                writers[path] = Writer.DONE
+            case FileDeletedEvent():
+                writers.pop(path, None)
 
     @property
     def any(self) -> bool:
@@ -125,7 +192,7 @@ class Observer:
         if poll is None:
             self._kernel = _Inotify(hints)
             self._kernel.start()
-            self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._kernel)
+            self._observer = BaseObserver(InotifyFullEmitter, inotify_fd=self._kernel)
         else:
             self._observer = PollingObserver(timeout=poll)
         try:

@@ -1,160 +1,21 @@
-"""Originals on their way out of the inbox, archived or rejected; and found again by their content.
-
-A move that fails holds up nothing else; a crash before it is mended when the file is found again.
-"""
+"""The scans of jobs, found wherever they lie by now: by their content, or as they were queued."""
 
 import errno
 import io
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
-from pathlib import Path, PurePath, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path, PurePath
 
-import structlog
-
-from service import beneath, inbox
+from service import beneath, moves
 from service.config import Config
-from service.disk import ReplacedError
 from service.jobs import Job
-from service.naming import fits, misfit
-from service.places import Places
+from service.naming import fits, misfit, original_name
+from service.outbox import alternative_name
 from service.stability import Snapshot
 from worker.errors import ScanError
 
-_NUMBER = re.compile(r" \(\d+\)$")  # of `inbox.numbered_names`
-
-log = structlog.get_logger()
-
-
-class _Move(NamedTuple):
-    job: Job
-    move: Callable[[Path], Path]
-    due: float
-    faults: int = 0
-
-
-class Originals:
-    """Moves the originals of jobs that are done.
-
-    Args:
-        config: the folders, and how long to wait after a fault.
-        places: tells whether the folders are there.
-        moved: told of each path that left the inbox, or may have meanwhile.
-        note: told, by number of their jobs, where originals lie now in the originals' folder; may
-            raise DeviceError, and is told again then.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        places: Places,
-        moved: Callable[[Path], None],
-        note: Callable[[Sequence[tuple[int, PurePosixPath]]], None],
-    ) -> None:
-        """Nothing waits to be moved."""
-        self._config = config
-        self._places = places
-        self._moved = moved
-        self._note = note
-        self._waiting: list[_Move] = []
-        self._unnoted: list[tuple[int, PurePosixPath]] = []
-
-    def waiting(self, faults: int = sys.maxsize) -> bool:
-        """Tell whether a move waits that was refused fewer times than `faults`."""
-        return any(move.faults < faults for move in self._waiting)
-
-    def archive(self, job: Job, now: float) -> None:
-        """Have the original of a finished job moved to the originals, if they are to be moved.
-
-        Args:
-            job: whose original it is.
-            now: monotonic seconds.
-        """
-        if self._config.originals.after == "move":
-            folder = self._config.originals.folder
-            move = partial(
-                inbox.archive, inbox=self._config.inbox, originals=folder, expected=job.snapshot
-            )
-            self._waiting.append(_Move(job, move, now))
-
-    def reject(self, job: Job, reason: str, now: float) -> None:
-        """Have the original of a failed job moved to the rejected ones, with the reason.
-
-        Where originals are kept it stays in the inbox too; the ledger has the reason.
-
-        Args:
-            job: whose original it is.
-            reason: plain words for the archivist.
-            now: monotonic seconds.
-        """
-        if self._config.originals.after == "keep":
-            return
-        folder = self._config.rejected
-        move = partial(
-            inbox.reject,
-            inbox=self._config.inbox,
-            rejected=folder,
-            reason=reason,
-            expected=job.snapshot,
-        )
-        self._waiting.append(_Move(job, move, now))
-
-    def look_anew(self, job: Job) -> None:
-        """Have a job's scan found again: it was not what was queued when it was needed.
-
-        By now it may be again, as when it was away for a moment, and then nothing else would tell.
-        """
-        self._moved(self._config.inbox / job.path)
-
-    def hasten(self, now: float) -> None:
-        """Have all that waits moved at the next step: what hindered it is mended."""
-        self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
-
-    def step(self, now: float) -> None:
-        """Move what is due, and have it noted; nothing while a folder is away.
-
-        Raises:
-            DeviceError: where originals lie cannot be noted now; the next step tries again.
-        """
-        for move in [move for move in self._waiting if now >= move.due]:
-            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
-                break
-            self._waiting.remove(move)
-            job, path = move.job, self._config.inbox / move.job.path
-            if not still_there(path, job.snapshot):  # it was taken away, or is another by now
-                if self._places.unusable("inbox"):
-                    self._waiting.append(move)
-                else:
-                    self.look_anew(job)
-                continue
-            try:
-                target = move.move(path)
-                log.info("photo.moved", job=job.id, path=job.path, to=target)
-                self._moved(path)
-                if target.is_relative_to(self._config.originals.folder):
-                    place = target.relative_to(self._config.originals.folder)
-                    self._unnoted.append((job.id, PurePosixPath(place)))
-            except ReplacedError:  # just now; the new one stays
-                self.look_anew(job)
-            except OSError as error:
-                wait = self._config.retry.wait_after(move.faults)
-                self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
-                reason = str(error)
-                if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
-                    log.warning(
-                        "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                    )
-
-        if self._unnoted:
-            self._note(self._unnoted)
-            self._unnoted = []
-
-    def next_due(self, now: float) -> float | None:
-        """Return in how many seconds a move is due, or None."""
-        return max(0.0, min(move.due for move in self._waiting) - now) if self._waiting else None
+_NUMBER = re.compile(r" \(\d+\)$")  # of `moves.numbered_names`
 
 
 def still_there(path: Path, snapshot: Snapshot) -> bool:
@@ -303,7 +164,9 @@ def _places(job: Job, config: Config) -> Iterator[tuple[Path, PurePath]]:
     if job.original is not None:
         yield folder, job.original
     yield config.inbox, job.path
-    for path in inbox.numbered_names(folder / job.path):
-        yield folder, path.relative_to(folder)
-        if beneath.snapshot(path) is None:
-            return
+    other = alternative_name(job.path, job.digest).name  # a longer one superseded it
+    for name in dict.fromkeys((original_name(job), job.path.name, other)):
+        for path in moves.numbered_names(folder / job.path.with_name(name)):
+            yield folder, path.relative_to(folder)
+            if beneath.snapshot(path) is None:
+                break

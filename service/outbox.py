@@ -5,17 +5,20 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Generic, NamedTuple, TypeVar
+from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
 from service.beneath import ObstructedError, held
+from service.beneath import digest as digest_of_file
 from service.disk import (
     PART_PREFIX,
     PART_SUFFIX,
     fitting_name,
     part_path,
+    rename_without_overwriting,
+    renamed_at_once,
     sync_folder,
 )
-from worker.errors import ScanError
+from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat
 
@@ -23,6 +26,20 @@ _NO_PLACE = {errno.EISDIR, errno.ENAMETOOLONG}
 CHUNK = 1 << 20  # bytes read back at a time
 
 T = TypeVar("T")
+
+
+class TakenError(FileExistsError):
+    """Another file has the name that a photo was to get; photochrom did not write it."""
+
+
+class Replaceable(Protocol):
+    """What may lie under a name already and be replaced; see `service.deliveries.Own`."""
+
+    def note(self, sha256: str) -> None:
+        """Note a file just before it gets its name."""
+
+    def has(self, path: Path) -> bool:
+        """Tell whether a file may be replaced."""
 
 
 class Delivered(NamedTuple, Generic[T]):
@@ -77,11 +94,14 @@ def deliver(
     outbox: Path,
     name: PurePosixPath,
     write: Callable[[BinaryIO], T],
+    *,
     check: Callable[[], None] = lambda: None,
+    confirm: Callable[[], None] = lambda: None,
+    own: Replaceable | None = None,
 ) -> Delivered[T]:
     """Put a photo in the outbox in one step, and make it survive a power cut.
 
-    What bore the name before stays until the new photo is complete.
+    What bore the name before stays until the new photo is complete; for good, if others wrote it.
 
     Args:
         outbox: the outbox's folder, which exists.
@@ -89,6 +109,9 @@ def deliver(
         write: is called once with the open file, empty and also readable, and writes the photo.
         check: raises where the outbox is away; called just before anything is made there, and just
             before the photo gets its name.
+        confirm: raises where the photo is not wanted after all; called when it is complete, before
+            it gets its name.
+        own: knows what may be replaced; None: nothing may.
 
     Returns:
         The delivered file, with its digest as read back from the disk, and what `write` returned.
@@ -97,12 +120,13 @@ def deliver(
         ScanError: there is no place for it, which only a person can change: a symlink or a file
             stands where its sub-folder should be, a folder where it should, or its name is longer
             than the disk takes.
+        TakenError: a file has the name that is not to be replaced; it stays as it is.
         OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
     """
     check()
     try:
         with held(outbox, name.parent, make=True) as folder:
-            digest, size, result = _put(folder / name.name, write, check)
+            digest, size, result = _put(folder / name.name, write, check, confirm, own)
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
             raise ScanError(
@@ -110,12 +134,17 @@ def deliver(
                 f" ({error.filename2 or error.filename}); make room for it there, then"
                 " `photochrom retry`"
             ) from error
+        error.filename = error.filename or str(outbox / name)  # a full disk names no file
         raise
     return Delivered(outbox / name, digest, size, result)
 
 
 def _put(
-    target: Path, write: Callable[[BinaryIO], T], check: Callable[[], None]
+    target: Path,
+    write: Callable[[BinaryIO], T],
+    check: Callable[[], None],
+    confirm: Callable[[], None],
+    own: Replaceable | None,
 ) -> tuple[str, int, T]:
     """Write a file in one step; return its digest as read back, size, and what `write` gave."""
     part = part_path(target.parent)
@@ -126,13 +155,32 @@ def _put(
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
         digest = _digest_on_disk(part)
+        confirm()
         check()
-        os.replace(part, target)  # noqa: PTH105 - beside os.fsync
+        if own:
+            own.note(digest)
+        _name(part, target, own)
     except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
         part.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
     return digest, size, result
+
+
+def _name(part: Path, target: Path, own: Replaceable | None) -> None:
+    """Give a complete file its name, which another file may have only if it may be replaced."""
+    try:
+        if not renamed_at_once(part, target):
+            rename_without_overwriting(part, target)
+    except FileExistsError:
+        if target.is_dir() and not target.is_symlink():
+            raise IsADirectoryError(
+                errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(target)
+            ) from None
+        if own is None or not own.has(target):
+            words = "another file has this name in the outbox"
+            raise TakenError(errno.EEXIST, words, os.fspath(target)) from None
+        os.replace(part, target)  # noqa: PTH105 - beside os.fsync
 
 
 def _digest_on_disk(path: Path) -> str:
@@ -144,6 +192,31 @@ def _digest_on_disk(path: Path) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: str | None) -> None:
+    """Remove a photo and its sidecar, if the photo is still what was delivered.
+
+    Args:
+        outbox: the outbox's folder.
+        name: the photo's path in it; it may be gone.
+        sidecar: the path of its sidecar.
+        digest: SHA-256 of what was delivered, hexadecimal; None: nobody knows, and it stays.
+
+    Raises:
+        DeviceError: it cannot be removed now.
+    """
+    try:
+        with held(outbox, name.parent) as folder:
+            photo = folder / name.name
+            if digest and digest_of_file(photo) == digest:
+                photo.unlink()
+                (folder / sidecar.name).unlink(missing_ok=True)
+                sync_folder(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DeviceError(f"cannot remove {outbox / name}: {error.strerror}") from error
 
 
 def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:

@@ -16,21 +16,24 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
+from service.deliveries import Own
 from service.delivery import Source, Target, deliver
+from service.departures import Originals, Watched
 from service.faults import Faults, Tally
+from service.growth import supersede_shorter
 from service.jobs import Job
 from service.ledger import Ledger
-from service.naming import well_named
-from service.originals import Originals
-from service.outbox import Delivered
+from service.naming import free_name, well_named
+from service.outbox import Delivered, TakenError
 from service.places import Places
-from service.reading import read_scan
+from service.reading import confirm, read_scan
 from worker.provenance import Origin, Record
 from worker.scan import Scan, predict_scans
 
@@ -42,6 +45,13 @@ BATCHES_ON_DEVICE = 2  # one at work, and the next waiting, so that the device n
 T = TypeVar("T")
 Delivery = tuple[Delivered[Record], Origin]
 log = structlog.get_logger()
+
+
+class Inbox(Watched, Protocol):
+    """The watched inbox, as the pipeline needs it."""
+
+    def hold(self, path: Path, reason: str, now: float) -> bool:
+        """Wait for the rest of a file; False when that was done long enough."""
 
 
 class _Batch(NamedTuple):
@@ -69,7 +79,7 @@ class Pipeline:
         ledger: where jobs come from and go to.
         colorist: the loaded generator.
         wake: called from other threads when there is something to step for.
-        moved: told of each original that left the inbox, or may have meanwhile.
+        watched: the inbox: told of what left it, and waits for the rest of what is not whole.
         tally: counts what becomes of photos.
 
     Attributes:
@@ -85,7 +95,7 @@ class Pipeline:
         ledger: Ledger,
         colorist: Colorist,
         wake: Callable[[], None],
-        moved: Callable[[Path], None] = lambda _path: None,
+        watched: Inbox,
         tally: Tally | None = None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
@@ -106,8 +116,15 @@ class Pipeline:
         self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
         self.held_up_by = ""
         self.places = Places(config.folders, config.limits.free_space)
-        self.originals = Originals(config, self.places, moved, ledger.moved)
-        self._faults = Faults(config.retry, ledger, self.places, self.originals, self.tally)
+        self.originals = Originals(config, self.places, watched, ledger)
+        self._faults = Faults(
+            config.retry,
+            ledger,
+            self.places,
+            self.originals,
+            self.tally,
+            lambda path, reason, now: watched.hold(config.inbox / path, reason, now),
+        )
 
     @property
     def busy(self) -> bool:
@@ -128,12 +145,11 @@ class Pipeline:
     @property
     def faults(self) -> int:
         """How many faults of the machine came in a row, without a photo delivered in between."""
-        return self._faults.trouble.faults
+        return self._faults.in_a_row
 
     def tried_again(self, now: float) -> str:
         """Name the fault of the machine that photos did not get past yet, or ""."""
-        trouble = self._faults.trouble
-        return trouble.reason if self.busy or now < trouble.until else ""
+        return self._faults.met(now, busy=self.busy)
 
     def still(self, now: float) -> float:
         """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
@@ -163,7 +179,7 @@ class Pipeline:
         self.held_up_by = self._faults.hold_up(now, wall)
         self.originals.step(now)
         if claim and not self.held_up_by:
-            self._claim(wall)
+            self._claim(now, wall)
         self._start_reading()
         self._start_coloring(now)
 
@@ -194,15 +210,21 @@ class Pipeline:
 
     # The steps, in a photo's order
 
-    def _claim(self, wall: float) -> None:
+    def _claim(self, now: float, wall: float) -> None:
         batch = self.colorist.batch_size
         # After a fault of the machine one photo goes first, to see whether it works again.
-        most = 1 if self._faults.trouble.faults else BATCHES_IN_MEMORY * batch
+        most = 1 if self.faults else BATCHES_IN_MEMORY * batch
         room = min(batch, most - self._in_flight)
         if not self._claimed and room > 0:
             longest = self._config.retry.longest_wait
             self._claimed.extend(
-                self._ledger.claim(room, wall, in_flight=self._in_flight, longest_wait=longest)
+                self._ledger.claim(
+                    room,
+                    wall,
+                    in_flight=self._in_flight,
+                    longest_wait=longest,
+                    below=self._faults.shortage.below(now),
+                )
             )
 
     def _start_reading(self) -> None:
@@ -228,6 +250,7 @@ class Pipeline:
             job = self._reading[future]
             photo = self._outcome(job, future, now, wall)
             if photo is not None:
+                job = supersede_shorter(job, photo, self._config, self._ledger)
                 self._ready.append((job, photo, now))
             # Last: if the ledger cannot be written now, the next step tries again.
             del self._reading[future]
@@ -277,7 +300,9 @@ class Pipeline:
     ) -> None:
         source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
         check = partial(self.places.check, "outbox")
-        target = Target(self._config.outbox, job.output, check)
+        target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
+        if not job.recolor:  # else it was found by its content
+            target = target._replace(confirm=partial(confirm, job, self._config, self.places))
         future = self._writers.submit(deliver, target, photo, chroma, colorist, source, wall)
         self._writing[future] = _Writing(job, photo, colorist.model)
         future.add_done_callback(lambda _future: self._wake())
@@ -296,11 +321,12 @@ class Pipeline:
                     output_digest=delivered.sha256,
                     event=origin.event,
                 )
-                self._faults.trouble.end()
+                self._faults.delivered(finished, now)
+                deliveries.forget(self._config.state, job.id)
                 self.tally.finished += 1
                 self.tally.pixels += photo.size
                 self._log_delivery(finished, delivered.result, wall)
-                self.originals.archive(finished, now)
+                self.originals.archive(finished, now, verified=True)
             del self._writing[future]
 
     @staticmethod
@@ -316,11 +342,21 @@ class Pipeline:
             model=job.model,
         )
 
+    def _name_otherwise(self, job: Job, error: TakenError, wall: float) -> None:
+        """Have a photo come out under a free name: another file has the one it was to get."""
+        name = free_name(job.path, job.digest, self._config, self._ledger)
+        self._ledger.name_output(job.id, name)
+        self._ledger.release(job.id, wall)
+        log.warning("photo.name_taken", job=job.id, path=job.path, reason=str(error), output=name)
+
     def _outcome(self, job: Job, future: Future[T], now: float, wall: float) -> T | None:
         """Return what a thread made of a job, or settle the job and return None."""
         self._moved_at = now
         try:
             return future.result()
+        except TakenError as error:  # since the job was queued
+            self._name_otherwise(job, error, wall)
+            return None
         except Exception as error:  # noqa: BLE001 - `Faults.settle` decides, and logs
             self._faults.settle(job, error, now, wall)
             return None

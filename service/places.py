@@ -6,6 +6,7 @@ where a share is not mounted: nothing is read there, nothing written, and nothin
 The file outlives a reboot, which may renumber devices; the device outlives tidy people.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,14 +16,32 @@ from typing import Literal
 
 from service.disk import sync_opened
 from service.folders import make_folders
+from service.ownership import (
+    MARKER,
+    Owner,
+    another_owner,
+    known_owner,
+    new_owner,
+    owned,
+    owner_in,
+    put_marker,
+)
 from worker.durable import replace_text
 from worker.errors import DeviceError
 
-MARKER = ".photochrom"
 NOTED = "places.json"  # in the state folder
 AUTO_SHARE, AUTO_MOST = 0.01, 1e9  # of a disk, and bytes; what `limits.free_space: auto` keeps free
 GIGABYTE = 1e9
 
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or raise the quota",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "let photochrom's user read and write it",
+    errno.EPERM: "let photochrom's user read and write it",
+    errno.EIO: "look after the disk (dmesg says more)",
+    errno.ESTALE: "mount the share anew",
+}
 _TEXT = b"By this file photochrom sees that the right disk is mounted here. Leave it in place.\n"
 
 
@@ -51,6 +70,10 @@ class Places:
         self._state = folders["state"]
         self._free_space = free_space
         self._only_read = set() if "originals.folder" in folders else {"inbox"}
+        self._me = known_owner(self._state)
+        self._owned = owned(folders)
+        self._stamped: set[str] = set()  # keys of folders that were marked as one's own since then
+        self._owners: dict[str, tuple[tuple[int, int], Owner | None]] = {}  # with how markers look
         self._noted = noted(self._state)  # as it is to be in the file
         self._written = dict(self._noted)  # as it is
         self.trouble = ""
@@ -70,6 +93,7 @@ class Places:
         """
         trouble = ""
         self.away = set()
+        self._me = self._me or new_owner(self._state)
         for key, folder in self._folders.items():
             wrong = short = ""
             try:
@@ -123,18 +147,47 @@ class Places:
                     found[key] = room.f_bavail * room.f_frsize
         return found
 
+    def in_words(self, error: OSError) -> str:
+        """Say what the disk refused, in which folder, and what to do; the same for every photo."""
+        for key, folder in self._folders.items():
+            if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(folder):
+                remedy = _REMEDIES.get(error.errno or 0, "")
+                said = f"{key}: {folder}: {error.strerror}"
+                return f"{said}; {remedy}" if remedy else said
+        return str(error) or repr(error)
+
     def _wrong(self, key: str, descriptor: int, *, to_write: bool = True) -> str:
         """Say why an open folder is not the one it should be, or cannot be written; or nothing."""
         folder = self._folders[key]
-        if not _marked(descriptor) and self._is_another(key, descriptor):
+        if _marked(descriptor) is None and self._is_another(key, descriptor):
             return (
                 f"{key}: {folder} is not what it was: it is on another disk and has no file"
                 f" {MARKER}; mount it, or if this is the right folder, make that file in it"
             )
+        if key in self._owned and (owner := self._other_owner(key, descriptor)):
+            return another_owner(key, folder, owner)
         written = to_write and key not in self._only_read
         if written and os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
             return f"{key}: {folder} is on a disk that is read-only; mount it for writing"
         return ""
+
+    def _other_owner(self, key: str, descriptor: int) -> Owner | None:
+        """Return the daemon an open folder belongs to, where that is another one."""
+        looks = _marked(descriptor)
+        if looks is None or self._me is None:
+            return None
+        known = self._owners.get(key)
+        if known is None or known[0] != looks:
+            try:
+                known = self._owners[key] = looks, owner_in(descriptor)
+            except PermissionError:  # it is of another user, who may be this one's predecessor
+                return None
+        owner = known[1]
+        # Since it was marked by this process, it may have been taken over with a copy of the state.
+        is_mine = owner is None or (
+            owner == self._me if key in self._stamped else owner.is_the_one(self._me)
+        )
+        return None if is_mine else owner
 
     def _is_another(self, key: str, descriptor: int) -> bool:
         folder, device = self._folders[key], os.fstat(descriptor).st_dev
@@ -151,16 +204,29 @@ class Places:
         self._devices[folder] = device
         if key == "state":  # where it is noted; nobody could say what it was before
             return
-        marked = _marked(descriptor)
+        marked = _marked(descriptor) is not None
         if not marked and key not in self._only_read:
             try:
-                _mark(descriptor)
+                self._mark(key, descriptor)
                 marked = True
             except OSError as error:
                 raise DeviceError(
                     f"{key}: cannot make the file {folder / MARKER}: {error.strerror}"
                 ) from error
+        elif key in self._owned and key not in self._stamped:
+            # It is of an earlier photochrom, or of this one on another host. Where somebody else's
+            # file cannot be replaced, it stays as it is.
+            with suppress(OSError):
+                self._mark(key, descriptor)
         self._noted[folder] = device if marked else None
+
+    def _mark(self, key: str, descriptor: int) -> None:
+        if key not in self._owned or self._me is None:
+            _mark(descriptor)
+            return
+        if _marked(descriptor) is None or owner_in(descriptor) != self._me:
+            put_marker(descriptor, self._me)
+        self._stamped.add(key)
 
     def _note(self) -> None:
         text = json.dumps({str(path): device for path, device in self._noted.items()}, indent=2)
@@ -239,12 +305,13 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _marked(folder: int) -> bool:
+def _marked(folder: int) -> tuple[int, int] | None:
+    """Return what changes with the marker of an open folder, or None where there is none."""
     try:
-        os.lstat(MARKER, dir_fd=folder)
+        looks = os.lstat(MARKER, dir_fd=folder)
     except FileNotFoundError:
-        return False
-    return True
+        return None
+    return looks.st_ino, looks.st_mtime_ns
 
 
 def _mark(folder: int) -> None:

@@ -40,10 +40,21 @@ class Questions:
         sql = f"SELECT * FROM jobs {index} WHERE status = 'queued' ORDER BY queued_at, id LIMIT 1"  # noqa: S608
         return next(iter(self._all(sql)), None)
 
-    def any_due(self, now: float, *, longest_wait: float = math.inf) -> bool:
+    def any_due(
+        self, now: float, *, longest_wait: float = math.inf, below: int | None = None
+    ) -> bool:
         """Tell whether a queued job may be claimed; for the arguments see `Ledger.claim`."""
+        return bool(self._due(1, now, longest_wait, below))
+
+    def _due(self, limit: int, now: float, longest_wait: float, below: int | None) -> list[Job]:
+        """List what `Ledger.claim` may start, in its order."""
+        table, order, values = "jobs", "recolor, id", [now, now + longest_wait]
         where = f"status = 'queued' AND NOT {WAITS}"
-        return self._one(where, now, now + longest_wait) is not None
+        if below is not None:
+            table, order, values = "jobs INDEXED BY jobs_by_size", "size, id", [*values, below]
+            where += " AND size < ?"
+        sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+        return self._all(sql, *values, limit)
 
     def recent_failures(self, limit: int) -> list[Job]:
         """List the last jobs that failed, newest first."""
@@ -69,11 +80,22 @@ class Questions:
 
     def colored(self) -> list[Job]:
         """List the jobs whose photos are in the outbox, or were put there once."""
-        return self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+        rows = self._all("SELECT * FROM jobs WHERE status = 'finished' OR recolor ORDER BY id")
+        return [job for job in rows if job.superseded_by is None]  # no column of an outdated ledger
 
     def owning(self) -> list[Job]:
         """List the jobs that own a name in the outbox, whether anything is there yet or not."""
-        return self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+        rows = self._all(f"SELECT * FROM jobs WHERE {OWNS_OUTPUT} ORDER BY id")  # noqa: S608
+        return [job for job in rows if job.superseded_by is None]
+
+    def latest_of(self, path: PurePosixPath) -> Job | None:
+        """Return the last finished job of a path in the inbox that no other superseded, or None."""
+        where = "path = ? AND status = 'finished' AND superseded_by IS NULL ORDER BY id DESC"
+        return self._one(where, os.fsencode(path))
+
+    def superseded_by(self, job_id: int) -> Job | None:
+        """Return the last job that a job superseded, or None."""
+        return self._one("superseded_by = ? ORDER BY id DESC", job_id)
 
     def failed(self) -> list[Job]:
         """List the jobs that failed, to be colored again or for the first time."""
@@ -141,5 +163,6 @@ def _job(row: Row) -> Job:
         snapshot=Snapshot(*(int(number) for number in looks)),
         original=None if original is None else PurePosixPath(os.fsdecode(original)),
         recolor=bool(row.pop("recolor", 0)),
+        repair=bool(row.pop("repair", 0)),
         **row,
     )

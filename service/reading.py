@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from service.beneath import digest_of, snapshot_of
 from service.config import Config
 from service.faults import Changed
 from service.jobs import Job
@@ -44,7 +45,34 @@ def _read(job: Job, config: Config) -> Scan:
         raise Changed from error
     with file:
         path = Path(str(file.name))
-        photo = scan.read(path, config.read_settings, file)
+        try:
+            photo = scan.read(path, config.read_settings, file)
+        except ScanError as error:
+            if not still_there(path, looks):  # its writer was not done: nothing is wrong with it
+                raise Changed from error
+            raise
         if not still_there(path, looks):
             raise Changed
     return photo
+
+
+def confirm(job: Job, config: Config, places: Places) -> None:
+    """Make sure that a scan is still what was colored, before its result gets its name.
+
+    Args:
+        job: colored from the inbox.
+        config: the folders.
+        places: tells whether the inbox is there.
+
+    Raises:
+        Changed: it is gone, or has other content.
+        DeviceError: its folder is away.
+        OSError: the disk failed.
+    """
+    try:
+        with open_scan(job, config)[0] as file:
+            if digest_of(file) == job.digest and snapshot_of(file).same_as(job.snapshot):
+                return
+    except (FileNotFoundError, ScanError):  # it is gone, or may no longer be read
+        places.check("inbox", to_write=False)
+    raise Changed

@@ -11,6 +11,7 @@ from service.config import Config, ConfigError, check_config
 from service.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
+from service.ownership import refuse_another_owner
 from service.places import make_new_folders
 from worker.errors import PhotochromError
 
@@ -99,6 +100,7 @@ class Reloader:
             text = f"cannot change while photochrom runs ({now.config.state}); restart it"
             raise ConfigError([f"{self._path}: state: {text}"])
         make_new_folders(config.folders)
+        refuse_another_owner(config.folders)
         colorist, serving = now.colorist, now.serving
         # With credentials, it also tries to sign: the certificate may be another one by now.
         if _made_from(config) != _made_from(now.config) or config.credential_settings:

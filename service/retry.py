@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service import inbox
+from service import moves
 from service.beneath import digest_of, open_beneath
 from service.config import Config
-from service.intake import UNREADABLE
-from service.jobs import Job, JobStatus
+from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.naming import free_name
 from service.originals import by_size, find_rejected, still_there
@@ -169,7 +168,7 @@ def _bring_back(
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
             with ledger.held():  # or a daemon could reject the new copy for this one, which goes
-                inbox.take_back(place, config.rejected, target, config.inbox)
+                moves.take_back(place, config.rejected, target, config.inbox)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
     return _done(job, f"moved back into the inbox from {place}")

@@ -74,14 +74,37 @@ CREATE INDEX jobs_by_wait ON jobs (queued_at, id) WHERE status = 'queued';
 CREATE INDEX jobs_by_first ON jobs (same_content_as) WHERE same_content_as IS NOT NULL;
 """
 
+# Whether what lies under a photo's name in the outbox may be replaced though it was altered.
+VERSION_5 = """
+ALTER TABLE jobs ADD COLUMN repair INTEGER NOT NULL DEFAULT 0;
+"""
+
+# The smallest scans that wait: a disk may have room for them, and for no larger one.
+VERSION_6 = """
+CREATE INDEX jobs_by_size ON jobs (size, id) WHERE status = 'queued';
+"""
+
+# A scan that got more pages after its result was delivered is a job of its own, which takes over
+# the name of the result; the earlier job names it.
+VERSION_7 = """
+ALTER TABLE jobs ADD COLUMN superseded_by INTEGER;
+DROP INDEX jobs_by_output;
+CREATE UNIQUE INDEX jobs_by_output ON jobs (output)
+    WHERE (status != 'failed' OR recolor) AND superseded_by IS NULL;
+CREATE INDEX jobs_superseded ON jobs (superseded_by) WHERE superseded_by IS NOT NULL;
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
     VERSION_3,
     VERSION_4,
+    VERSION_5,
+    VERSION_6,
+    VERSION_7,
 )  # each leads from the version before it to its own
 
-OWNS_OUTPUT = "(status != 'failed' OR recolor)"
+OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless it is superseded
 
 ENQUEUE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
@@ -97,11 +120,21 @@ RETURNING *
 """
 
 RECOLOR = """
-UPDATE jobs SET status = 'queued', recolor = 1, not_before = ?, queued_at = ?,
+UPDATE jobs SET status = 'queued', recolor = 1, repair = ?, not_before = ?, queued_at = ?,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
-WHERE id = ? AND (status = 'finished' OR status = 'failed' AND recolor)
+WHERE id = ? AND (status = 'finished' OR status = 'failed' AND recolor) AND superseded_by IS NULL
 RETURNING *
 """
+
+SUPERSEDE = """
+UPDATE jobs SET superseded_by = ?
+WHERE id = ? AND status = 'finished' AND superseded_by IS NULL RETURNING *
+"""
+TAKE_OVER = """
+UPDATE jobs SET output = ?, output_digest = ?, event = ?
+WHERE id = ? AND status = 'started' AND NOT recolor RETURNING *
+"""
+STAND_AGAIN = "UPDATE jobs SET superseded_by = NULL WHERE superseded_by = ?"
 
 # A due date further ahead than any wait is long was set before the clock was put back: it is due.
 WAITS = "(not_before > ? AND not_before <= ?)"
@@ -118,6 +151,7 @@ UPDATE jobs SET same_content_as = (
 ) WHERE same_content_as = ?
 """
 FORGET = "DELETE FROM jobs WHERE id = ? AND status IN ('finished', 'failed') RETURNING *"
+UNQUEUE = "DELETE FROM jobs WHERE id = ? AND status = 'started' AND NOT recolor RETURNING *"
 
 SERVE = """
 INSERT INTO serving (only, model, refused, refused_because) VALUES (1, ?, ?, ?)

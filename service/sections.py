@@ -78,6 +78,8 @@ class Watch(Section):
     """How new scans are noticed; times in seconds."""
 
     settle: Seconds = 2.0
+    settle_shared: Seconds = 30.0
+    arriving: Seconds = 600.0
     rescan: Annotated[float, Field(ge=1, description="a number of seconds, 1 or more")] = 60.0
     polling: Literal["auto", "always", "never"] = Field(
         default="auto", description="auto, always or never"

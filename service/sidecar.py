@@ -194,16 +194,20 @@ def describe(
 
 
 def deliver_sidecar(
-    folder: Path, sidecar: Sidecar, check: Callable[[], None] = lambda: None
+    folder: Path,
+    sidecar: Sidecar,
+    check: Callable[[], None] = lambda: None,
+    own: outbox.Replaceable | None = None,
 ) -> Path:
-    """Put a sidecar beside its photo in the outbox, in one step; `check` as for `outbox.deliver`.
+    """Put a sidecar beside its photo in the outbox, in one step; `check` and `own` as there.
 
     Raises:
+        TakenError: another file has its name.
         OSError: the disk is full, cannot be written or read, or failed.
     """
     text = sealed(sidecar)
     name = sidecar_name(sidecar.output.name)
-    return outbox.deliver(folder, name, lambda file: file.write(text), check).path
+    return outbox.deliver(folder, name, lambda file: file.write(text), check=check, own=own).path
 
 
 def sealed(sidecar: Sidecar) -> bytes:

@@ -4,8 +4,11 @@ A file is stable when it has looked the same for the settle time. A file that ch
 and comes back, starts again.
 """
 
+import heapq
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,19 +17,32 @@ class Snapshot:
 
     Attributes:
         size: in bytes.
-        mtime_ns: time of the last change, in nanoseconds since 1970.
+        mtime_ns: time of the last change, in nanoseconds since 1970; its writer may set it.
         inode: its number in its file system; another number is another file.
         device: the number of that file system.
+        ctime_ns: time of the last change of content, name or permissions, which nobody can set; 0
+            where it was not noted.
     """
 
     size: int
     mtime_ns: int
     inode: int
     device: int
+    ctime_ns: int = 0
 
     def same_as(self, other: "Snapshot") -> bool:
-        """Tell whether it is the same file, unchanged; a reboot may have renumbered the device."""
-        return replace(self, device=other.device) == other
+        """Tell whether it is the same file with the same content, as far as this can tell.
+
+        A reboot may have renumbered the device, and a change of permissions changes no content.
+        """
+        return replace(self, device=other.device, ctime_ns=other.ctime_ns) == other
+
+
+class _Watched(NamedTuple):
+    snapshot: Snapshot
+    since: float
+    due: float
+    entry: int  # of the heap; older entries of the same file count no more
 
 
 class StabilityTracker:
@@ -38,8 +54,9 @@ class StabilityTracker:
     def __init__(self, settle: float) -> None:
         """Start with no file; `settle` is the seconds a file must stay the same."""
         self._settle = settle
-        # Longest unchanged first: a file that changes is taken out and put at the end.
-        self._since: dict[Path, tuple[Snapshot, float]] = {}
+        self._watched: dict[Path, _Watched] = {}
+        self._heap: list[tuple[float, int, Path]] = []  # by when each is due
+        self._entries = itertools.count()
 
     def observe(self, path: Path, snapshot: Snapshot | None, now: float) -> bool:
         """Note how a file looks now.
@@ -55,41 +72,64 @@ class StabilityTracker:
         if snapshot is None:
             self.forget(path)
             return False
-        before = self._since.get(path)
-        if before is None or before[0] != snapshot:
+        before = self._watched.get(path)
+        if before is None or before.snapshot != snapshot:
             self.restart(path, snapshot, now)
-        return now - self._since[path][1] >= self._settle
+        return now >= self._watched[path].since + self._settle
 
     def restart(self, path: Path, snapshot: Snapshot, now: float) -> None:
         """Count the settle time of a file from now, whatever was seen before."""
-        self.forget(path)
-        self._since[path] = (snapshot, now)
+        self._push(path, snapshot, now, now + self._settle)
+
+    def postpone(self, path: Path, due: float) -> None:
+        """Have a watched file due at another moment; since when it is unchanged stays known."""
+        watched = self._watched[path]
+        self._push(path, watched.snapshot, watched.since, due)
+
+    def since(self, path: Path) -> float | None:
+        """Return since when a file has not been seen to change; None: it is not watched."""
+        watched = self._watched.get(path)
+        return watched and watched.since
 
     def forget(self, path: Path) -> None:
         """Stop watching a file; one that is not watched is no error."""
-        self._since.pop(path, None)
+        self._watched.pop(path, None)
 
     @property
     def waiting(self) -> int:
         """How many files are watched."""
-        return len(self._since)
+        return len(self._watched)
 
     @property
     def paths(self) -> frozenset[Path]:
         """The files that are watched."""
-        return frozenset(self._since)
+        return frozenset(self._watched)
 
     def due(self, now: float, limit: int) -> list[Path]:
-        """List files not seen to change for the settle time, longest first, at most `limit`."""
-        found: list[Path] = []
-        for path, (_, since) in self._since.items():
-            if len(found) >= limit or now - since < self._settle:
-                break
-            found.append(path)
-        return found
+        """List files that are due, the longest first, at most `limit`; they stay watched."""
+        found: list[tuple[float, int, Path]] = []
+        while len(found) < limit and self._head() is not None and self._heap[0][0] <= now:
+            found.append(heapq.heappop(self._heap))
+        for entry in found:
+            heapq.heappush(self._heap, entry)
+        return [path for _due, _entry, path in found]
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until a file may be stable: 0 when one may be now, None when none is watched."""
-        for _, since in self._since.values():
-            return max(0.0, since + self._settle - now)
+        """Seconds until a file is due: 0 when one is now, None when none is watched."""
+        due = self._head()
+        return None if due is None else max(0.0, due - now)
+
+    def _push(self, path: Path, snapshot: Snapshot, since: float, due: float) -> None:
+        entry = next(self._entries)
+        self._watched[path] = _Watched(snapshot, since, due, entry)
+        heapq.heappush(self._heap, (due, entry, path))
+
+    def _head(self) -> float | None:
+        """Return when the first file is due, with what counts no more removed before it."""
+        while self._heap:
+            due, entry, path = self._heap[0]
+            watched = self._watched.get(path)
+            if watched is not None and watched.entry == entry:
+                return due
+            heapq.heappop(self._heap)
         return None

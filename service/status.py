@@ -87,6 +87,10 @@ def _of_heartbeat(beat: Heartbeat | None) -> dict[str, Any]:
     return {
         "jobs": beat and beat.jobs,
         "in_work": [one.model_dump() for one in beat.in_work] if beat else [],
+        "arriving": {
+            "count": beat.arriving if beat else 0,
+            "files": [one.model_dump() for one in beat.arriving_files] if beat else [],
+        },
         "finished_today": None,
         "finished_last_24h": None,
         "oldest_waiting": _utc(beat.oldest_waiting) if beat else None,

@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from service.health import WELL
+from service.jobs import JobStatus
 from service.printable import printable
 
 IN_WORK_SHOWN = 5
@@ -30,6 +32,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
     console.print(table)
     for title, lines in (
         ("In work, longest first:", list(_in_work(status))),
+        ("Arriving (not whole yet), those at rest for longest first:", list(_arriving(status))),
         ("Rejected, newest first:", list(_rejected(status))),
         ("Left alone in the inbox (no photos):", list(_left_alone(status))),
     ):
@@ -53,7 +56,7 @@ def _headline(status: dict[str, Any]) -> tuple[str, str]:
     if level == "not running":
         return "photochrom is not running", "yellow"
     color = "green" if level == "well" else "yellow" if level == "starting" else "red"
-    words = {"well": "all is well", "silent": "but gives no sign of life"}.get(level, level)
+    words = {"well": WELL, "silent": "but gives no sign of life"}.get(level, level)
     return f"photochrom is running ({status['running']}): {words}", color
 
 
@@ -61,13 +64,16 @@ def _rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what is known, each with its label."""
     jobs = status["jobs"]
     if jobs:
-        yield "waiting", f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}"
+        yield (
+            JobStatus.QUEUED.words,
+            f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}",
+        )
         told = any(str(status["waiting_for"]) in reason for reason in status["health"]["reasons"])
         if status["waiting_for"] and not told:
             yield "held up by", status["waiting_for"]
-        yield "in work", str(jobs["started"])
-        yield "finished", f"{jobs['finished']}{_lately(status)}"
-        yield "rejected", str(jobs["failed"])
+        yield JobStatus.STARTED.words, str(jobs["started"])
+        yield JobStatus.FINISHED.words, f"{jobs['finished']}{_lately(status)}"
+        yield JobStatus.FAILED.words, str(jobs["failed"])
     if status["rate_per_hour"]:
         yield "rate", f"{status['rate_per_hour']:.0f} photos an hour"
     if status["eta_seconds"]:
@@ -109,6 +115,14 @@ def _in_work(status: dict[str, Any]) -> Iterator[str]:
     more = len(status["in_work"]) - IN_WORK_SHOWN
     if more > 0:
         yield f"and {more} more"
+
+
+def _arriving(status: dict[str, Any]) -> Iterator[str]:
+    arriving = status["arriving"]
+    for one in arriving["files"]:
+        yield f"{one['path']}: {one['reason']} (unchanged for {in_words(one['seconds'])})"
+    if arriving["count"] > len(arriving["files"]):
+        yield f"and {arriving['count'] - len(arriving['files'])} more"
 
 
 def _left_alone(status: dict[str, Any]) -> Iterator[str]:

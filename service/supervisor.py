@@ -51,7 +51,7 @@ class Supervisor:
         self.rebuilt = 0
         self._observer: Observer | None = None
         self._watched: tuple[int, int] | None = None  # device and inode of the watched folder
-        self._asks_writers = False
+        self._local: dict[int, bool] = {}  # by device
         self._died = False
         self._refused = ""  # why there is no observer
         self._incomplete = False
@@ -73,12 +73,16 @@ class Supervisor:
         words = f"{refused} of {folders} folders are not watched; {_WHAT_TO_DO[errno.ENOSPC]}"
         return words if refused else ""
 
-    def asks_writers_on(self, device: int) -> bool:
-        """Tell whether the files of a device are on the inbox's own disk, and that disk is local.
+    def is_local(self, file: Path, device: int) -> bool:
+        """Tell whether the system knows who writes a file: not on a share, nor on FUSE.
 
-        Only there the kernel knows who writes; a share cannot tell, nor one mounted in the inbox.
+        Args:
+            file: in the inbox, perhaps on a share that is mounted there.
+            device: the number of its file system.
         """
-        return self._asks_writers and self._watched is not None and device == self._watched[0]
+        if device not in self._local:
+            self._local[device] = not is_network_file_system(file.parent)
+        return self._local[device]
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds `keep` is useful, or None while an observer is at work."""
@@ -146,7 +150,9 @@ class Supervisor:
                 log.warning("watch.unavailable", inbox=self._inbox, reason=reason)
             self._put_off_repair(now)
             return False
-        self._watched, self._asks_writers = folder, not network
+        self._watched = folder
+        self._local.clear()  # what is mounted there may be another
+        self._hints.forget_writers()  # closes may have been missed
         self._built_at = now
         if self._refused:
             log.info("watch.available", inbox=self._inbox, polling=polling)

@@ -186,5 +186,7 @@ def _repair(
             chosen.append(job.id)
     starts = range(0, len(chosen), AT_ONCE)
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        queued = sum(ledger.recolor(chosen[at : at + AT_ONCE], time.time()) for at in starts)
+        queued = sum(
+            ledger.recolor(chosen[at : at + AT_ONCE], time.time(), repair=True) for at in starts
+        )
     return queued, dict(reasons)

@@ -10,21 +10,43 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
 from service.beneath import has_writer, snapshot
 from service.ignored import Ignored, ignored
 from service.inbox import eligible, find, say_unreadable
-from service.observer import Hints
+from service.observer import Hints, Writer
+from service.sections import Watch
 from service.stability import Snapshot, StabilityTracker
-from service.supervisor import Polling, Supervisor
+from service.supervisor import Supervisor
 
 MOST_LOOKED_AT_IN_A_STEP = 1_000  # so that a full inbox does not keep the daemon
 MOST_TOLD_IN_A_STEP = 16  # from its other work
 POLL_EVERY = 5.0  # seconds
 
 log = structlog.get_logger()
+
+
+class Rest(NamedTuple):
+    """How long a file has been at rest.
+
+    Attributes:
+        seconds: since it was last seen to change.
+        closed: whether it is known that no writer has it open.
+    """
+
+    seconds: float
+    closed: bool
+
+
+class Arriving(NamedTuple):
+    """A file that is not taken yet: why, and since when it has not changed (monotonic seconds)."""
+
+    path: Path
+    reason: str
+    since: float
 
 
 class Watcher:
@@ -34,13 +56,13 @@ class Watcher:
 
     Args:
         inbox: the folder; it may be missing for a while.
-        settle: seconds a file must stay unchanged.
-        rescan: seconds between full looks through the inbox.
-        polling: regular looks in place of the system's announcements; "auto" for network shares.
-        on_stable: told of each complete file, in `step`; again only when the file changes. When it
-            raises, the error leaves `step`, and it is told again after another settle time.
+        habits: when a file counts as at rest, and how it is looked for.
+        on_stable: told of each file at rest, in `step`; again only when the file changes. Returns
+            "", or why the file is not whole; then it is told again when the file has been at rest
+            for `habits.arriving`. When it raises, the error leaves `step`, and it is told again
+            after another settle time.
         wake: called from other threads when a step is useful; must not raise.
-        poll: seconds between the looks of `polling`.
+        poll: seconds between the looks of `habits.polling`.
 
     Attributes:
         ignore: which names are no scans; set it before `start`.
@@ -54,23 +76,27 @@ class Watcher:
     def __init__(
         self,
         inbox: Path,
+        habits: Watch,
         *,
-        settle: float,
-        rescan: float,
-        polling: Polling,
-        on_stable: Callable[[Path, Snapshot], None],
+        on_stable: Callable[[Path, Snapshot, Rest], str],
         wake: Callable[[], None],
         poll: float = POLL_EVERY,
     ) -> None:
         """Nothing is watched before `start`."""
         self._inbox = inbox
-        self._rescan_every = rescan
+        self._settle = habits.settle
+        self._settle_shared = max(habits.settle, habits.settle_shared)
+        self._patience = habits.arriving
+        self._rescan_every = habits.rescan
         self._on_stable = on_stable
         self.ignore: Ignored = ignored()
         self.found_one: Callable[[], None] = lambda: None
         self._hints = Hints(wake)
-        self._supervisor = Supervisor(inbox, self._hints, polling, poll)
-        self._tracker = StabilityTracker(settle)
+        self._supervisor = Supervisor(inbox, self._hints, habits.polling, poll)
+        self._tracker = StabilityTracker(habits.settle)
+        self._incomplete: dict[Path, str] = {}  # why each is waited for
+        self._waited_for: set[Path] = set()  # and told of, though they may not be whole
+        self._written: dict[Path, float] = {}  # since when a writer was seen to hold each open
         # How each file that is still there looked when it was told of. With `originals.after: keep`
         # that may be half a million: 83 MB; with Path and Snapshot it would be 286.
         self._told: dict[str, int] = {}
@@ -121,9 +147,28 @@ class Watcher:
         return max(0.0, min(due for due in dues if due is not None))
 
     def settled(self, now: float) -> bool:
-        """Whether all that is in the inbox was looked at and no file is waiting to be stable."""
+        """Whether all that is in the inbox was looked at and no file is waiting to be stable.
+
+        Files that are not whole do not count: nobody knows when their rest comes.
+        """
         looked = self._walk is None and now < self._rescan_at
-        return looked and not self._hints.any and not self._tracker.waiting
+        waiting = self._tracker.waiting - len(self._incomplete)
+        return looked and not self._hints.any and not waiting
+
+    @property
+    def arriving(self) -> list[Arriving]:
+        """The files that are there and not taken yet: not whole, or open for writing."""
+        open_for_writing = "a program has it open for writing"
+        found = [Arriving(path, open_for_writing, since) for path, since in self._written.items()]
+        for path, reason in self._incomplete.items():
+            found.append(Arriving(path, reason, self._tracker.since(path) or 0.0))
+        return found
+
+    def settle_of(self, path: Path) -> float:
+        """Return the seconds a file must stay unchanged where it lies, if it is closed."""
+        looks = snapshot(path)
+        local = looks is not None and self._supervisor.is_local(path, looks.device)
+        return self._settle if local else self._settle_shared
 
     def emitters_alive(self) -> bool:
         """Whether hints can come; without them only rescans find files."""
@@ -151,7 +196,34 @@ class Watcher:
     def forget(self, path: Path) -> None:
         """Take a file for unknown, as when it was moved away: if it comes back, it is told of."""
         self._tracker.forget(path)
+        self._no_longer_arriving(path)
         self._told.pop(os.fspath(path), None)
+
+    def revisit(self, path: Path) -> None:
+        """Take a file for unknown, and look at it in the next step."""
+        self.forget(path)
+        self._hints.add(path)
+
+    def hold(self, path: Path, reason: str, now: float) -> bool:
+        """Wait for the rest of a file that was told of and is not whole.
+
+        Args:
+            path: the file.
+            reason: what of it is missing.
+            now: seconds.
+
+        Returns:
+            False when it was waited for already.
+        """
+        if path in self._waited_for or not self._patience:
+            self._waited_for.discard(path)
+            return False
+        self._told.pop(os.fspath(path), None)
+        looks = snapshot(path)
+        if looks is not None and self._tracker.since(path) is None:  # else it was seen to change
+            self._tracker.restart(path, looks, now)
+            self._put_off(path, reason, now)
+        return True
 
     def _begin_rescan(self, now: float) -> None:
         self._rescan_at = now + self._rescan_every
@@ -217,17 +289,24 @@ class Watcher:
                 return
         for path in paths:
             if eligible(path, self._inbox, self.ignore):
-                self._look_at(path, now)
+                self._look_at(path, now, announced=True)
             else:
                 self.forget(path)
 
-    def _look_at(self, path: Path, now: float) -> None:
+    def _look_at(self, path: Path, now: float, *, announced: bool = False) -> None:
+        """Look at a file; one of which something was announced is not at rest."""
         looks = snapshot(path)
         if looks is None:
             self.forget(path)
         elif self._told.get(os.fspath(path)) != hash(looks):
             self._told.pop(os.fspath(path), None)
-            self._tracker.observe(path, looks, now)
+            if announced:
+                self._tracker.restart(path, looks, now)
+            else:
+                self._tracker.observe(path, looks, now)
+            if self._tracker.since(path) == now:
+                self._incomplete.pop(path, None)
+                self._waited_for.discard(path)
 
     def _tell(self, now: float) -> None:
         for path in self._tracker.due(now, MOST_TOLD_IN_A_STEP):
@@ -235,14 +314,48 @@ class Watcher:
             if looks is None or not self._tracker.observe(path, looks, now):
                 self._look_at(path, now)
                 continue
-            self._tracker.restart(path, looks, now)  # for a writer, or an error
-            if self._has_writer(path, looks):
+            since = self._tracker.since(path) or now
+            writer = self._writer(path, looks)
+            if writer is Writer.WRITING:
+                self._written.setdefault(path, now)
+                self._tracker.restart(path, looks, now)  # the settle time follows the close
                 continue
-            self._on_stable(path, looks)
+            self._written.pop(path, None)
+            closed = writer is Writer.DONE
+            if not closed and now < since + self._settle_shared:
+                self._tracker.postpone(path, since + self._settle_shared)
+                continue
+            self._tracker.postpone(path, now + self._settle)  # for an error
+            reason = self._on_stable(path, looks, Rest(now - since, closed))
+            if reason:
+                self._put_off(path, reason, now)
+                continue
             self._tracker.forget(path)
+            self._no_longer_arriving(path)
+            if now >= since + self._patience:
+                self._waited_for.add(path)
+            self._hints.forget_writer(path)
             self._told[os.fspath(path)] = hash(looks)
 
-    def _has_writer(self, path: Path, looks: Snapshot) -> bool:
-        if not self._supervisor.asks_writers_on(looks.device):
-            return False
-        return has_writer(self._inbox, path.relative_to(self._inbox))
+    def _put_off(self, path: Path, reason: str, now: float) -> None:
+        since = self._tracker.since(path) or now
+        self._incomplete[path] = reason
+        self._tracker.postpone(path, max(since + self._patience, now + self._settle))
+
+    def _no_longer_arriving(self, path: Path) -> None:
+        self._incomplete.pop(path, None)
+        self._waited_for.discard(path)
+        self._written.pop(path, None)
+
+    def _writer(self, path: Path, looks: Snapshot) -> Writer:
+        """Tell whether somebody still writes a file, as far as the system knows.
+
+        A lease answers for certain, but only for one's own files; inotify for those of everybody,
+        but only since the watch began.
+        """
+        if not self._supervisor.is_local(path, looks.device):
+            return Writer.UNKNOWN
+        answer = has_writer(self._inbox, path.relative_to(self._inbox))
+        if answer is None:
+            return self._hints.writer(path)
+        return Writer.WRITING if answer else Writer.DONE

@@ -322,6 +322,35 @@ def _counting(tag: int, kind: int, count: int, at: int = 8) -> bytes:
     return bytes(data)
 
 
+def _below(number: int, *, nested: bool = False) -> bytes:
+    """Return a TIFF with so many directories below its page, side by side or each below another."""
+    data = bytearray(b"II*\0") + bytes(4) + bytes(64)
+    places: list[int] = []
+    for _ in range(number):
+        fields = {tag: (kind, value) for tag, kind, value in tiffs.gray_fields(8, 8, 8)}
+        fields |= {273: (4, 8), 279: (4, 64)}
+        if nested and places:
+            fields[330] = (4, places[-1])
+        places.append(len(data))
+        data += tiffs.directory(fields, len(data))
+    struct.pack_into("<I", data, 4, len(data))
+    fields[330] = (4, places[-1:] if nested else places)
+    return bytes(data + tiffs.directory(fields, len(data)))
+
+
+def _old_jpegs(number: int) -> bytes:
+    """Return a TIFF of so many pages that are one old-style JPEG, of very many segments."""
+    stream = b"\xff\xd8" + b"\xff\xfe\0\2" * 150 + encoded("JPEG", gray_scene(8, 8))[2:]
+    data = bytearray(b"II*\0") + struct.pack("<I", 8 + len(stream)) + stream
+    for page in range(number):
+        fields = {tag: (kind, value) for tag, kind, value in tiffs.gray_fields(8, 8, 8, t259=6)}
+        fields |= {273: (4, 8), 279: (4, len(stream)), 513: (4, 8), 514: (4, len(stream))}
+        size = len(tiffs.directory(fields, 0))
+        following = len(data) + size if page + 1 < number else 0
+        data += tiffs.directory(fields, len(data), following=following)
+    return bytes(data)
+
+
 def _tiff_structures() -> dict[str, bytes]:
     big = struct.pack("<4sHHQ", b"II+\0", 8, 0, 2**63)
     full = b"II*\0\x08\0\0\0\xff\xff" + b"\xff" * 65535 * 12
@@ -339,6 +368,9 @@ def _tiff_structures() -> dict[str, bytes]:
         "big-count.tif": struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, 2**62) + bytes(500),
         "sub-self.tif": _with(330, 4, 264),
         "sub-many.tif": _with(330, 4, [8] * 100_000),
+        "sub-pages.tif": _below(9_000),
+        "sub-sub-pages.tif": _below(9_000, nested=True),
+        "old-jpeg-pages.tif": _old_jpegs(2_000),
         "exif-self.tif": _with(34665, 4, 72),
         "gps-beyond.tif": _with(34853, 4, 0xFFFFFFF0),
         "page-two-beyond.tif": _chain(0xFFFFFFF0),

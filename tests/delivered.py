@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from service import beneath, inbox
+from service import beneath, moves
 from service.config import Config
+from service.deliveries import Own
 from service.folders import make_folders
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger
@@ -59,7 +60,8 @@ def finish(
     event = str(uuid.uuid4())
     now = datetime.now(UTC)
     origin = Origin(job.path.name, job.digest, "7", "d" * 64, "photochrom 0.1.0", event, now)
-    delivered = deliver(config.outbox, job.output, write)
+    own = Own(config.state, job)
+    delivered = deliver(config.outbox, job.output, write, own=own)
     if sidecar:
         about = describe(
             origin,
@@ -69,7 +71,7 @@ def finish(
             output=job.output,
             read=now,
         )
-        deliver_sidecar(config.outbox, about)
+        deliver_sidecar(config.outbox, about, own=own)
     job = ledger.finish(
         job.id,
         model="7",
@@ -79,7 +81,7 @@ def finish(
     )
     scan = config.inbox / job.path
     if config.originals.after == "move" and scan.exists():
-        target = inbox.archive(scan, config.inbox, config.originals.folder)
+        target = moves.archive(scan, config.inbox, config.originals.folder).place
         place = PurePosixPath(target.relative_to(config.originals.folder))
         ledger.moved([(job.id, place)])
     return job

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -127,3 +128,26 @@ class FakeLoader:
 def _wait(gate: threading.Event) -> None:
     if not gate.wait(LONGEST_WAIT):
         raise AssertionError("the test left the gate closed")
+
+
+class FakeInbox:
+    """Stands for the watched inbox: notes what it is told, and waits for nothing unless told to."""
+
+    def __init__(self) -> None:
+        """Nothing was told."""
+        self.revisited: list[Path] = []
+        self.held: list[tuple[Path, str]] = []
+        self.waits = False  # for the rest of what is not whole
+
+    def revisit(self, path: Path) -> None:
+        """Note a path that is to be looked at anew."""
+        self.revisited.append(path)
+
+    def settle_of(self, _path: Path) -> float:
+        """Return the seconds a file must stay unchanged: a few."""
+        return 2.0
+
+    def hold(self, path: Path, reason: str, _now: float) -> bool:
+        """Note that the rest of a file is to be waited for."""
+        self.held.append((path, reason))
+        return self.waits

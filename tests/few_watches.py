@@ -11,8 +11,9 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from service.sections import Watch
 from service.stability import Snapshot
-from service.watcher import Watcher
+from service.watcher import Rest, Watcher
 
 SETTLE, RESCAN = 2.0, 60.0
 LIMIT = Path("/proc/sys/user/max_inotify_watches")
@@ -25,11 +26,15 @@ def observe(inbox: Path, folders: int, limit: int) -> dict[str, Any]:
     LIMIT.write_text(str(limit))
     told: list[str] = []
 
-    def note(path: Path, _looks: Snapshot) -> None:
+    def note(path: Path, _looks: Snapshot, _rest: Rest) -> str:
         told.append(str(path.relative_to(inbox)))
+        return ""
 
     watcher = Watcher(
-        inbox, settle=SETTLE, rescan=RESCAN, polling="never", on_stable=note, wake=lambda: None
+        inbox,
+        Watch(settle=SETTLE, rescan=RESCAN, polling="never"),
+        on_stable=note,
+        wake=lambda: None,
     )
     seen: dict[str, Any] = {}
     now = 1000.0

@@ -23,7 +23,9 @@ from tests.lights import ADOBE, DOT_GAIN, GAMMA, GRAYS, PROPHOTO, RGBS, SRGB
 from tests.matrix_scenes import HEIGHT, WIDTH, Case, opacity, packed, paletted, scene
 from tests.matrix_tiffs import (
     tiff_colors,
+    tiff_depths,
     tiff_layouts,
+    tiff_models,
     tiff_samples,
     tiffs_of_each_coding,
     tiffs_of_pages,
@@ -36,8 +38,9 @@ ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (
 
 def all_cases() -> list[Case]:
     """Make all scans."""
-    makers = (tiffs_of_each_coding, tiff_layouts, tiff_samples, tiff_colors, tiffs_of_pages,
-              profiled, jpegs, pngs, jpeg2000s, webps, plain_kinds, modern_kinds)  # fmt: skip
+    makers = (tiffs_of_each_coding, tiff_layouts, tiff_samples, tiff_depths, tiff_colors,
+              tiff_models, tiffs_of_pages, profiled, jpegs, pngs, jpeg2000s, webps, plain_kinds,
+              modern_kinds)  # fmt: skip
     return [case for make in makers for case in make()]
 
 

@@ -8,13 +8,17 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
 
 from tests import tiffs
-from tests.images import Array, as_rgb, gray_scene, sepia, turned
+from tests.images import Array, as_rgb, encoded, gray_scene, sepia, turned
+from tests.lights import SRGB
 from tests.matrix_scenes import HEIGHT, WIDTH, Case, Stored, opacity, packed, paletted, scene
+from tests.worker.containers.test_tiff_jpeg import in_tags
+from tests.worker.containers.test_tiff_samples import units
 
 
 def tiffs_of_each_coding() -> Iterator[Case]:
@@ -92,6 +96,68 @@ def tiff_samples() -> Iterator[Case]:
         yield Case(f"tiff-float-{name}.tif", data, (scene(16),), real=True, stored=stored)
 
 
+def tiff_depths() -> Iterator[Case]:
+    """Make TIFFs of the depths that scanners and programs write beside 8 and 16 bits."""
+    fine = scene(16)
+    for bits in (3, 6, 10, 12, 14):
+        codes, limit = fine >> (16 - bits), 255 if bits <= 8 else 65535
+        shown = np.rint(codes / (2**bits - 1) * limit).astype(np.uint8 if bits <= 8 else np.uint16)
+        data = tiffs.plain(tiffs.gray_fields(WIDTH, HEIGHT, bits), [packed(codes, bits)])
+        yield Case(f"tiff-{bits}-bits.tif", data, (shown,))
+    wide = fine.astype(np.uint32) * 65537
+    stored = Stored("LZW", ">")
+    data = tiffs.written(wide, compression="lzw", predictor=2, byteorder=">")
+    yield Case("tiff-32-bits.tif", data, (fine,), stored=stored)
+    for kind, gray in ((np.int8, scene()), (np.int16, fine)):
+        bits = 8 * gray.itemsize
+        signed = (gray.astype(np.int32) + np.iinfo(kind).min).astype(kind)
+        yield Case(f"tiff-signed-{bits}.tif", tiffs.written(signed), (gray,))
+        top = 2 ** (bits - 1) - 1
+        half = gray >> 1
+        shown = np.rint(half / top * (2**bits - 1)).astype(gray.dtype)
+        yield Case(f"tiff-signed-half-{bits}.tif", tiffs.written(half.astype(kind)), (shown,))
+    for kind in (np.float16, np.float64):
+        light = (fine / 65535).astype(kind)
+        shown = np.rint(light.astype(np.float64) * 65535).astype(np.uint16)
+        name = f"tiff-float-{8 * light.itemsize}.tif"
+        yield Case(name, tiffs.written(light), (shown,), real=True)
+    rgb = as_rgb(fine / 65535).astype(np.float32)
+    yield Case("tiff-float-rgb.tif", tiffs.written(rgb), (as_rgb(fine),), real=True)
+
+
+def tiff_models() -> Iterator[Case]:
+    """Make TIFFs of L*a*b* and of YCbCr without JPEG, and old-style JPEG with tables in tags."""
+    for depth in (8, 16):
+        white = 2**depth - 1
+        light = np.rint(SRGB.lightness(scene(depth)) / 100 * white).astype(scene(depth).dtype)
+        lab = np.dstack([light, np.zeros_like(light), np.zeros_like(light)])
+        shown = _codes_of_lightness(light / white * 100)
+        for name, pixels, options in (
+            ("lab", lab, {"photometric": "cielab"}),
+            ("lab-lzw", lab, {"photometric": "cielab", "compression": "lzw", "predictor": 2}),
+        ):
+            data = tiffs.written(pixels, **options)
+            kept = Stored("LZW" if "compression" in options else "NONE")
+            yield Case(f"tiff-{name}-{depth}.tif", data, (shown,), exact=False, stored=kept)
+    gray = scene()
+    for steps in ((1, 1), (2, 2), (4, 2)):
+        fields = tiffs.gray_fields(WIDTH, HEIGHT, 8, t262=6, t277=3)
+        data = tiffs.plain([*fields, (530, 3, list(steps))], [units(gray, steps)])
+        yield Case(f"tiff-ycbcr-{steps[0]}{steps[1]}.tif", data, (as_rgb(gray),))
+    stream = encoded("JPEG", gray_scene(64, 80), quality=90)
+    data = in_tags([stream], 64, ended=True, gray=True)
+    pages = (imagecodecs.jpeg8_decode(stream),)
+    yield Case("tiff-old-jpeg.tif", data, pages, stored=Stored("JPEG"), lossy=True)
+
+
+def _codes_of_lightness(light: Array) -> Array:
+    """Give the 16-bit codes of sRGB nearest to some L*."""
+    all_codes = np.arange(65536, dtype=np.uint16)
+    lights = SRGB.lightness(all_codes[None])[0]
+    found = np.interp(light, lights, all_codes.astype(np.float64))
+    return np.rint(found).astype(np.uint16)
+
+
 def tiff_colors() -> Iterator[Case]:
     """Make TIFFs of gray saved as RGB, toned prints, palettes, opacity, and JPEG inside."""
     for depth in (8, 16):
@@ -135,7 +201,7 @@ def _premultiplied() -> Case:
 
 
 def tiffs_of_pages() -> Iterator[Case]:
-    """Make TIFFs of several pages: alike, of two depths and sizes, and one with a thumbnail."""
+    """Make TIFFs of several pages: alike, of two depths and sizes, and two with a thumbnail."""
     three = tuple(scene(16, seed) for seed in range(3))
     stored = Stored("ADOBE_DEFLATE")
     yield Case("pages-3.tif", _pages(three, compression="zlib"), three, stored=stored)
@@ -150,6 +216,12 @@ def tiffs_of_pages() -> Iterator[Case]:
         tiff.write(scene(16), photometric="minisblack", metadata=None)
         tiff.write(scene()[::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
     yield Case("pages-thumbnail.tif", file.getvalue(), (scene(16),))
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tiff:
+        tiff.write(as_rgb(scene()[::4, ::4]), photometric="rgb", metadata=None, subfiletype=1,
+                   subifds=1)  # fmt: skip
+        tiff.write(scene(16), photometric="minisblack", metadata=None)
+    yield Case("pages-below-thumbnail.tif", file.getvalue(), (scene(16),))
 
 
 def _pages(pages: Sequence[Array], **options: Any) -> bytes:

@@ -30,15 +30,17 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from service import daemon, inbox, intake
+from service import beneath, daemon, intake, moves
 from service.config import Config
 from service.daemon import Daemon
 from service.folders import make_folders
+from service.inbox import find
 from service.jobs import Job, JobStatus
 from service.places import MARKER
 from service.sections import Batching, Originals, Retry, Watch
 from service.sidecar import read_sidecar, sidecar_name
 from service.stability import Snapshot
+from service.watcher import Rest
 from tests.fakes import FakeColorist
 from tests.folders import files
 
@@ -104,7 +106,7 @@ class World:
     def __init__(self, folder: Path, after: str, logs: list[Any]) -> None:
         """Start the first daemon."""
         self.config = Config(
-            watch=Watch(settle=SETTLE, rescan=RESCAN),
+            watch=Watch(settle=SETTLE, rescan=RESCAN, arriving=0.0),
             batch=Batching(longest_wait=0.0),
             retry=Retry(attempts=3, first_wait=1.0, longest_wait=1.0),
             originals=Originals(after=after),  # type: ignore[arg-type]
@@ -308,7 +310,7 @@ class World:
             job = jobs.get((str(path.relative_to(self.inbox)), digest))
             if self.config.originals.after == "move" or not job:
                 faults.append(f"{path.name} was left in the inbox; its job: {job}")
-            elif job.snapshot != looks or not (
+            elif not job.snapshot.same_as(looks) or not (
                 job.status is JobStatus.FINISHED or rightly_rejected(job)
             ):
                 faults.append(f"{path.name} is not done: {job}")
@@ -327,10 +329,10 @@ class World:
             if (said.source.path, said.source.sha256) != (str(job.path), job.digest):
                 faults.append(f"{job.output} was not made from the scan of its job")
         kept = {
-            (inbox.digest(path), path.stat().st_mtime_ns)
+            (beneath.digest(path), path.stat().st_mtime_ns)
             for folder in (self.config.originals.folder, self.config.rejected)
             for path in folder.rglob("*")
-            if path.is_file() and not path.name.endswith((inbox.REASON_SUFFIX, MARKER))
+            if path.is_file() and not path.name.endswith((moves.REASON_SUFFIX, MARKER))
         }
         if kept != self.moved_by_daemon:
             faults.append("what was moved is not what lies among originals and rejected")
@@ -364,9 +366,9 @@ class World:
         pipeline._readers, pipeline._device, pipeline._writers = self.hands  # type: ignore[assignment]
         take = self.daemon.watcher._on_stable
 
-        def checked(path: Path, looks: Snapshot) -> None:
+        def checked(path: Path, looks: Snapshot, rest: Rest) -> str:
             self._check_stable(path, looks)
-            take(path, looks)
+            return take(path, looks, rest)
 
         self.daemon.watcher._on_stable = checked
         with self._clock():
@@ -378,10 +380,10 @@ class World:
 
     def _tree(self) -> dict[Path, tuple[Snapshot, str]]:
         found = {}
-        for path in inbox.find(self.inbox):
-            looks = inbox.snapshot(path)
+        for path in find(self.inbox):
+            looks = beneath.snapshot(path)
             assert looks
-            found[path] = (looks, inbox.digest(path))
+            found[path] = (looks, beneath.digest(path))
         return found
 
     def _jobs(self) -> list[Job]:

@@ -177,7 +177,7 @@ def _is_lossy(kind: Kind, scan: Coding) -> bool:
 
 
 def _bits(kind: Kind, page: ColorPage) -> int:
-    if kind == "tiff" and page.coding.bits == FLOAT_BITS:
+    if kind == "tiff" and page.coding.floating:
         return FLOAT_BITS
     return 8 if kind in _EIGHT_BITS else page.depth
 

@@ -5,7 +5,6 @@ Refuses what is not an image, what is damaged, what its name lies about, and wha
 
 import io
 import os
-import re
 import struct
 import warnings
 import zlib
@@ -43,6 +42,17 @@ READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
     "heic": heic.read,
     "jxl": jpegxl.read,
 }
+NAMES: dict[Kind, str] = {
+    "tiff": "TIFF",
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WebP",
+    "jp2": "JPEG 2000",
+    "bmp": "BMP",
+    "pnm": "PBM, PGM or PPM",
+    "heic": "HEIC",
+    "jxl": "JPEG XL",
+}
 _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
     (0, b"\xff\xd8\xff", "jpeg"),
     (0, b"\x89PNG\r\n\x1a\n", "png"),
@@ -64,7 +74,6 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
 ]
 HEAD = 32  # bytes; no signature ends behind them
 TELLING = 12  # bytes by which each of these kinds is known
-ADDRESS = re.compile(r" ?<[^>]*>")  # of a Python object
 LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24}  # bytes
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
@@ -119,12 +128,12 @@ def opened(
         raise IncompleteError("the file may not be read: its permissions refuse it") from error
     with _Buffered(disk) as image:
         _check_content(image, kind)
-        with _damage_is_the_files_fault(SAMPLES_OF_A_HEADER):
+        with _damage_is_the_files_fault(kind, SAMPLES_OF_A_HEADER):
             pictures = READERS[kind](image, settings)
         yield (
             kind,
             [
-                replace(one, bands=_guarded(one), metadata=_bounded(one.metadata))
+                replace(one, bands=_guarded(one, kind), metadata=_bounded(one.metadata))
                 for one in pictures
             ],
         )
@@ -175,36 +184,33 @@ def _bounded(metadata: Metadata) -> Metadata:
     return replace(metadata, **kept, lost=tuple(lost))
 
 
-def _guarded(picture: Picture) -> Bands:
+def _guarded(picture: Picture, kind: Kind) -> Bands:
     samples = picture.height * picture.width * (picture.samples + picture.alpha)
 
     def guarded() -> Iterator[Pixels]:
-        with _damage_is_the_files_fault(samples):
+        with _damage_is_the_files_fault(kind, samples):
             yield from picture.bands()
 
     return guarded
 
 
 @contextmanager
-def _damage_is_the_files_fault(samples: int) -> Iterator[None]:
-    """Call a decoder's complaint damage, unless it may be for want of memory or of threads."""
+def _damage_is_the_files_fault(kind: Kind, samples: int) -> Iterator[None]:
+    """Call a decoder's complaint damage, unless it may be for want of memory or of threads.
+
+    What a library or Python says is not for people: readers that know what is wrong raise
+    IncompleteError themselves, and their words stay.
+    """
     try:
         yield
     except DECODER_ERRORS as error:
         if is_short(error) or not suffices_for(samples):
             raise MemoryError from error
         if "start new thread" in str(error):
-            raise DeviceError(f"the image cannot be decoded now: {error}") from error
+            raise DeviceError("no thread could be started to decode the image") from error
         raise IncompleteError(
-            f"the image is damaged or cut short and cannot be decoded{_words(error)}"
+            f"the {NAMES[kind]} is damaged or cut short and cannot be decoded"
         ) from error
-
-
-def _words(error: Exception) -> str:
-    """Return what a decoder says, in brackets; nothing where it is not for people."""
-    words = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
-    said = " ".join(ADDRESS.sub("", words).split())[:200]
-    return f" ({said})" if " " in said else ""
 
 
 class _Buffered(io.BufferedReader):

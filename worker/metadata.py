@@ -31,6 +31,8 @@ OF_THE_FILE = {
 COMPRESSED_BITS, COMPONENTS, POSITIONING = 0x9102, 0x9101, 0x0213
 OF_PLACES = {0x9214, 0xA214}  # SubjectArea, SubjectLocation: in pixels of the scan as it lay
 
+POSITIONS = {0x011E, 0x011F}  # XPosition, YPosition: of the scan as it lay, on a larger page
+
 CREDIT, CHARSET, UTF_8 = (2, 110), (1, 90), b"\x1b%G"  # IPTC-IIM 4.2
 LONGEST_CREDIT = 32  # bytes, in IPTC-IIM
 LARGEST_DPI = 400_000.0
@@ -71,6 +73,8 @@ def for_result(
     moved = turned or block.number(block.main.get(ORIENTATION)) not in {None, 0, 1}
     if moved and xmp.has_regions(metadata.xmp):
         lost.append("the XMP packet's regions lie as the scan lay before it was made upright")
+    if moved and POSITIONS & block.main.keys():
+        lost.append("where the scan lies on its page (XPosition, YPosition): it was turned upright")
     _correct_storage(block, moved=moved)
     metric = metadata.metric or block.number(block.main.get(RESOLUTION_UNIT)) == CENTIMETER
     _correct_resolution(block, dpi, metric=metric, turned=turned)
@@ -102,7 +106,7 @@ def _read_exif(data: bytes, lost: list[str]) -> Block:
 
 def _correct_storage(block: Block, *, moved: bool) -> None:
     """Take out how the scan's samples are stored, and places that lie elsewhere now."""
-    wrong = OF_THE_FILE | {COMPRESSED_BITS} | (OF_PLACES if moved else set())
+    wrong = OF_THE_FILE | {COMPRESSED_BITS} | (OF_PLACES | POSITIONS if moved else set())
     for directory in (block.main, block.exif):
         for tag in [tag for tag in directory if tag in wrong]:
             del directory[tag]

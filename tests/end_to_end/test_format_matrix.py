@@ -28,7 +28,7 @@ from tests.pages import SOURCE_TYPE, needs_exiftool
 pytestmark = pytest.mark.slow
 
 CONFIG = """
-watch: {settle: 0.3, rescan: 1.0}
+watch: {settle: 0.3, rescan: 1.0, arriving: 0}
 batch: {size: 16, longest_wait: 0.2}
 model: {render_size: 64}
 """

@@ -86,7 +86,7 @@ def test_a_ledger_that_is_locked_is_waited_for(home: Home) -> None:
         systemd.settimeout(0)
         said = list(messages(systemd))
 
-    assert reason.endswith("/state/ledger.sqlite3 cannot be used now: database is locked")
+    assert "/state/ledger.sqlite3 cannot be used now: database is locked; another" in reason
     assert any("held up: the ledger" in one and "WATCHDOG=1" in one for one in said)
     assert all_done(home, ["first.png", "later.png"])
 
@@ -169,7 +169,7 @@ def test_a_full_disk_under_the_ledger_is_waited_for(home: Home) -> None:
             assert 0 == stopped(daemon)
             said = daemon.events("daemon.held_up")
 
-        assert said[0]["reason"].endswith("cannot be used now: database or disk is full")
+        assert "cannot be used now: database or disk is full; free some space" in said[0]["reason"]
         assert len(said) < 20
         assert all_done(home, ["first.png", *names])
 

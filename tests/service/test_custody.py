@@ -11,7 +11,7 @@ import bagit
 import pytest
 from typer.testing import CliRunner, Result
 
-from service import inbox
+from service import moves
 from service.cli import app
 from service.ledger import LEDGER_FILE, Ledger
 from tests.delivered import color, place, queue
@@ -105,7 +105,7 @@ def test_retry_says_what_it_did_and_exits_3_where_it_could_not(home: Path) -> No
     with Ledger(home / "state" / LEDGER_FILE) as ledger:
         job = queue(place(home), "c.tif")
         ledger.fail(job.id, "cut short", 1.0)
-    inbox.reject(home / "inbox/c.tif", home / "inbox", home / "rejected", "cut short")
+    moves.reject(home / "inbox/c.tif", home / "inbox", home / "rejected", "cut short")
     dry = photochrom(home, "retry", "--rejected", "--dry-run")
     finished = photochrom(home, "retry", "1", "3")
     again = photochrom(home, "retry", "--all")

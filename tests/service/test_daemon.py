@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, inbox, observer
+from service import beneath, moves, observer, pipeline
 from service.config import Config
 from service.daemon import Daemon
 from service.faults import Changed
@@ -23,8 +22,10 @@ from service.folders import make_folders
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
+from service.moves import Departure
 from service.recolor import queue_again
 from service.sections import Batching, Originals, Retry, Stop, Watch
+from service.watcher import Rest
 from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
@@ -34,11 +35,14 @@ from worker.promotions import Promotion, write_promotions
 from worker.provenance import Record
 
 HASTE = {
-    "watch": Watch(settle=0.0),
+    "watch": Watch(settle=0.0, arriving=0.0),
     "batch": Batching(longest_wait=0.0),
     "retry": Retry(attempts=2, first_wait=0.05, longest_wait=0.1),
     "stop": Stop(within=10.0),
 }
+
+
+AT_REST = Rest(60.0, closed=True)
 
 
 class Place:
@@ -186,10 +190,10 @@ class TestOnce:
     ) -> None:
         """The photo is delivered, but the inbox is not empty, and the caller learns it."""
 
-        def refuse(*_: Any, **__: Any) -> Path:
+        def refuse(*_: Any, **__: Any) -> Departure:
             raise OSError(30, "Read-only file system")
 
-        monkeypatch.setattr(inbox, "archive", refuse)
+        monkeypatch.setattr(moves, "archive", refuse)
         place.drop("a.png")
         daemon = place.run_once()
 
@@ -232,7 +236,7 @@ class TestTake:
         for _ in range(2):
             looks = beneath.snapshot(path)
             assert looks is not None
-            daemon.intake.take(path, looks)
+            daemon.intake.take(path, looks, AT_REST)
             path.touch()
 
         assert 1 == sum(daemon.ledger.counts().values())
@@ -279,7 +283,7 @@ class TestTake:
 
         assert ["a.png", f"a.{digest[:8]}.png"] == sorted(place.files()["outbox"], key=len)
         assert first == (place.config.outbox / "a.png").read_bytes()
-        assert ["a (2).png", "a.png"] == place.files()["originals"]
+        assert place.files()["outbox"] == place.files()["originals"]
 
     def test_a_strangers_file_in_the_outbox_is_not_overwritten(self, place: Place) -> None:
         """Not even when the ledger knows nothing of it."""
@@ -338,9 +342,14 @@ class TestTake:
         place.config = place.configured(originals=Originals(after="keep"))
         place.drop("a.png")
         gone = FileNotFoundError(errno.ENOENT, "gone")
-        monkeypatch.setattr("service.pipeline.read_scan", Mock(side_effect=Changed(gone)))
-        place.run_once()
-        monkeypatch.undo()
+        read, faults = pipeline.read_scan, [Changed(gone)]
+
+        def away_at_first(*arguments: Any) -> Any:
+            if faults:
+                raise faults.pop()
+            return read(*arguments)
+
+        monkeypatch.setattr(pipeline, "read_scan", away_at_first)
 
         assert 1 == place.run_once().pipeline.tally.finished
 
@@ -362,7 +371,7 @@ class TestTake:
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
-        daemon.intake.take(path, looks)
+        daemon.intake.take(path, looks, AT_REST)
 
         assert 0 == sum(daemon.ledger.counts().values())
 
@@ -542,7 +551,7 @@ class TestAfterACrash:
         path = place.config.inbox / "a.png"
         looks = beneath.snapshot(path)
         assert looks is not None
-        daemon.intake.take(path, looks)
+        daemon.intake.take(path, looks, AT_REST)
         for _ in range(place.config.retry.attempts):
             daemon.ledger.claim(1, time.time(), in_flight=0)
             daemon.ledger.recover()

@@ -161,7 +161,7 @@ def test_the_owner_of_an_output_is_found_by_an_index(path: Path) -> None:
     with Ledger(path) as ledger:
         plan = ledger._database.rows(
             "EXPLAIN QUERY PLAN SELECT * FROM jobs"
-            " WHERE output = ? AND (status != 'failed' OR recolor)",
+            " WHERE output = ? AND (status != 'failed' OR recolor) AND superseded_by IS NULL",
             b"a.png",
         )
 

@@ -100,11 +100,14 @@ def test_without_a_file_there_is_no_heartbeat(tmp_path: Path) -> None:
 
 
 def test_a_line_says_what_is_wrong_and_how_much_there_is() -> None:
-    """Without counts where the ledger could not be asked."""
+    """In the words of `status`; without counts where the ledger could not be asked."""
     reasons = ("held up: disk full", "the metrics are silent")
 
-    assert "held up: disk full; the metrics are silent" == heartbeat(reasons=reasons).line
-    assert "2 queued, 1 started" == heartbeat(jobs={"queued": 2, "started": 1}).line
+    held_up = heartbeat(health="held up", reasons=reasons)
+
+    assert "held up: disk full; the metrics are silent" == held_up.line
+    assert "all is well; 2 waiting, 1 in work" == heartbeat(jobs={"queued": 2, "started": 1}).line
+    assert "all is well; the metrics are silent" == heartbeat(reasons=reasons[1:]).line
 
 
 def test_photos_in_work_are_told_longest_first() -> None:

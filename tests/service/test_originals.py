@@ -13,11 +13,13 @@ from structlog.testing import capture_logs
 
 from service import beneath
 from service.config import Config
+from service.departures import Originals
 from service.folders import make_folders
 from service.jobs import Job, JobStatus
-from service.originals import Originals, find_original
+from service.originals import find_original
 from service.places import Places
 from service.stability import Snapshot
+from tests.fakes import FakeInbox
 from worker.errors import DeviceError, ScanError
 
 CONTENT = b"a scan"
@@ -156,7 +158,8 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
             raise faults.pop()
         noted.extend(places)
 
-    originals = Originals(config, Places(config.folders), lambda _path: None, note)
+    ledger = Mock(moved=note)
+    originals = Originals(config, Places(config.folders), FakeInbox(), ledger)
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     with pytest.raises(DeviceError):
         originals.step(0.0)
@@ -175,7 +178,7 @@ def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, j
     assert looks is not None
     obstacle = config.originals.folder / "sub"
     obstacle.touch()
-    originals = Originals(config, Places(config.folders), lambda _path: None, lambda _places: None)
+    originals = Originals(config, Places(config.folders), FakeInbox(), Mock())
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     now = 0.0
     with capture_logs() as logs:

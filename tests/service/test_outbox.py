@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from service.outbox import alternative_name, deliver, output_name, sweep
+from service.outbox import TakenError, alternative_name, deliver, output_name, sweep
 from worker.errors import DeviceError, ScanError
 from worker.settings import OutputFormat
 
@@ -149,17 +149,54 @@ def test_nothing_is_left_in_an_outbox_that_goes_away(tmp_path: Path, healthy: in
             raise DeviceError("the outbox is away")
 
     with pytest.raises(DeviceError, match="away"):
-        deliver(tmp_path, NAME, photo, check)
+        deliver(tmp_path, NAME, photo, check=check)
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
     assert bool(healthy) == (tmp_path / NAME).parent.exists()
 
 
-def test_delivering_again_replaces_the_photo(tmp_path: Path) -> None:
-    """So a delivery repeated after a crash does no harm."""
-    deliver(tmp_path, NAME, lambda file: file.write(b"first"))
+class Mine:
+    """What is replaceable: all, or nothing; with what was noted."""
 
-    assert deliver(tmp_path, NAME, photo).path.read_bytes() == b"color"
+    def __init__(self, *, has: bool = True) -> None:
+        """Nothing is noted yet."""
+        self.noted: list[str] = []
+        self._has = has
+
+    def note(self, sha256: str) -> None:
+        """Keep it."""
+        self.noted.append(sha256)
+
+    def has(self, path: Path) -> bool:
+        """Tell what was set."""
+        assert path.exists()
+        return self._has
+
+
+def test_delivering_again_replaces_the_photo(tmp_path: Path) -> None:
+    """So a delivery repeated after a crash does no harm; it was noted before the crash."""
+    mine = Mine()
+    first = deliver(tmp_path, NAME, lambda file: file.write(b"first"), own=mine)
+    second = deliver(tmp_path, NAME, photo, own=mine)
+
+    assert b"color" == second.path.read_bytes()
+    assert [first.sha256, second.sha256] == mine.noted
+
+
+@pytest.mark.parametrize("own", [None, Mine(has=False)])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_others_wrote_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: Mine | None, *, at_once: bool
+) -> None:
+    """Also on a file system that cannot rename without replacing, such as NFS."""
+    if not at_once:
+        monkeypatch.setattr("service.outbox.renamed_at_once", lambda *_: False)
+    theirs = deliver(tmp_path, NAME, lambda file: file.write(b"theirs")).path
+    with pytest.raises(TakenError, match="another file has this name"):
+        deliver(tmp_path, NAME, photo, own=own)
+
+    assert b"theirs" == theirs.read_bytes()
+    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -174,7 +211,7 @@ def test_a_full_disk_leaves_the_old_photo_and_nothing_unfinished(
 
     monkeypatch.setattr(os, call, full)
     with pytest.raises(OSError, match="No space left"):
-        deliver(tmp_path, NAME, photo)
+        deliver(tmp_path, NAME, photo, own=Mine())
 
     assert target.read_bytes() == b"old"
     assert leftovers(tmp_path) == []
@@ -252,19 +289,17 @@ class TestNoPlace:
 
         assert [] == leftovers(tmp_path)
 
-    def test_a_symlink_of_the_photos_own_name_is_replaced_and_not_followed(
-        self, tmp_path: Path
-    ) -> None:
-        """What it leads to stays as it is."""
+    def test_a_symlink_of_the_photos_own_name_is_not_followed(self, tmp_path: Path) -> None:
+        """Nor replaced; it and what it leads to stay as they are."""
         victim = tmp_path / "victim"
         victim.write_bytes(b"precious")
         (tmp_path / "sub/deep").mkdir(parents=True)
         (tmp_path / NAME).symlink_to(victim)
-        deliver(tmp_path, NAME, photo)
+        with pytest.raises(TakenError):
+            deliver(tmp_path, NAME, photo)
 
         assert b"precious" == victim.read_bytes()
-        assert not (tmp_path / NAME).is_symlink()
-        assert b"color" == (tmp_path / NAME).read_bytes()
+        assert (tmp_path / NAME).is_symlink()
 
     def test_an_outbox_that_is_itself_a_symlink_works(self, tmp_path: Path) -> None:
         """It is the operator's; and one that is a file is the machine's trouble."""

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -10,15 +11,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tifffile
 from structlog.testing import capture_logs
 
-from service import beneath, inbox, originals, outbox, pipeline
+from service import beneath, departures, moves, outbox, pipeline
 from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.moves import Departure
+from service.naming import free_name
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
 from service.sections import Batching, Originals, Output, Retry
-from tests.fakes import FakeColorist
+from service.sidecar import read_sidecar
+from tests.fakes import FakeColorist, FakeInbox
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
@@ -27,7 +32,16 @@ from worker.errors import DeviceError
 from worker.settings import ReadSettings
 
 RETRY = Retry(attempts=3, first_wait=10.0, longest_wait=35.0)
-FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def full() -> OSError:
+    """Give what a full disk says."""
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def failing() -> OSError:
+    """Give what a disk says that fails."""
+    return OSError(errno.EIO, "Input/output error")
 
 
 class Line:
@@ -43,7 +57,10 @@ class Line:
         self.colorist = FakeColorist()
         self.now = 1000.0  # monotonic seconds and seconds since 1970 are one clock here
         self.woken = threading.Event()
-        self.pipeline = Pipeline(self.config, self.ledger, self.colorist, self.woken.set)
+        self.inbox = FakeInbox()
+        self.pipeline = Pipeline(
+            self.config, self.ledger, self.colorist, self.woken.set, self.inbox
+        )
 
     def drop(self, name: str, pixels: Array | None = None) -> Job:
         """Put a scan in the inbox and queue it, as the daemon does."""
@@ -117,6 +134,139 @@ def line(make_line: Callable[..., Line]) -> Line:
     return make_line()
 
 
+class TestScansThatWereNotWhole:
+    """Their writer paused for longer than anybody waits; nothing wrong is delivered or lost."""
+
+    def test_the_rest_of_one_that_is_cut_short_is_waited_for(self, line: Line) -> None:
+        """Its job is dropped until then; where that was done long enough, it is rejected."""
+        job = line.drop("a.png")
+        whole = (line.config.inbox / "a.png").read_bytes()
+        (line.config.inbox / "a.png").write_bytes(whole[:-20])
+        line.ledger.claim(1, line.now, in_flight=0)
+        line.ledger.unqueue(job.id)
+        line.queue("a.png")
+        line.inbox.waits = True
+        line.run()
+
+        [(path, reason)] = line.inbox.held
+        assert line.config.inbox / "a.png" == path
+        assert "cut short" in reason
+        assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
+        assert not line.ledger.failed()
+
+        line.inbox.waits = False
+        line.queue("a.png")
+        line.run()
+        assert ["a.png", "a.png.reason.txt"] == line.files()["rejected"]
+
+    def test_one_that_changed_while_it_was_colored_has_no_result(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also when its size and time are as they were: its SHA-256 is compared."""
+        path = line.config.inbox / "a.tif"
+        paint = line.colorist.paint
+
+        def change_and_paint(*arguments: object) -> object:
+            looks = path.stat()
+            with path.open("r+b") as file:
+                file.seek(-8, os.SEEK_END)
+                file.write(b"\x01" * 8)
+            os.utime(path, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+            return paint(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(line.colorist, "paint", change_and_paint)
+        line.drop("a.tif", gray_scene(64, 80))
+        line.run()
+
+        assert {"inbox": ["a.tif"], "outbox": [], "originals": [], "rejected": []} == line.files()
+        assert [path] == line.inbox.revisited
+
+    @pytest.mark.parametrize("fate", ["colored", "rejected"])
+    def test_what_is_written_to_after_the_move_comes_back(self, line: Line, fate: str) -> None:
+        """As itself, with its result withdrawn and its job forgotten; then it is done anew."""
+        job = line.drop("sub/a.png", color_scene(64, 64) if fate == "rejected" else None)
+        line.run()
+        moved = line.config.originals.folder if fate == "colored" else line.config.rejected
+        with (moved / "sub/a.png").open("ab") as late:
+            late.write(b"late bytes")
+        line.now += 2.0
+        with capture_logs() as logs:
+            line.step()
+
+        assert ["photo.taken_back"] == [entry["event"] for entry in logs]
+        assert {
+            "inbox": ["sub/a.png"],
+            "outbox": [],
+            "originals": [],
+            "rejected": [],
+        } == line.files()
+        assert line.ledger.job(job.id) is None
+        assert line.config.inbox / "sub/a.png" == line.inbox.revisited[-1]
+
+    def test_what_is_at_rest_after_the_move_stays_there(self, line: Line) -> None:
+        """Nothing is looked at for ever."""
+        job = line.drop("a.png")
+        line.run()
+        line.now += 2.0
+        line.step()
+
+        assert ["a.png"] == line.files()["originals"]
+        assert ["a.png"] == line.files()["outbox"]
+        assert JobStatus.FINISHED is line.job(job.id).status
+        assert line.pipeline.originals.next_due(line.now) is None
+
+
+class TestScansThatGrow:
+    """A scanner adds pages to a file whose result was delivered."""
+
+    def pages(self, line: Line, count: int) -> None:
+        """Write the first pages of a film strip in the inbox."""
+        path = line.config.inbox / "a.tif"
+        for number in range(count):
+            tifffile.imwrite(path, gray_scene(24, 32, seed=number), append=number > 0)
+
+    def queue(self, line: Line) -> Job:
+        """Queue it under a free name, as the intake does, and have it colored."""
+        path = PurePosixPath("a.tif")
+        looks = beneath.snapshot(line.config.inbox / path)
+        assert looks is not None
+        digest = beneath.digest(line.config.inbox / path)
+        name = free_name(path, digest, line.config, line.ledger)
+        job, _is_new = line.ledger.enqueue(path, digest, looks, name, line.now)
+        line.run()
+        return job
+
+    def test_the_longer_one_takes_the_place_of_the_shorter(self, line: Line) -> None:
+        """One result under the name, of all pages; both originals and both jobs stay."""
+        jobs = []
+        for count in (1, 3):
+            self.pages(line, count)
+            jobs.append(self.queue(line))
+        first, second = (line.job(job.id) for job in jobs)
+
+        assert ["a.tif"] == line.files()["outbox"]
+        assert 3 == len(read_sidecar(line.config.outbox / "a.tif.json").pages)
+        assert second.digest == beneath.digest(line.config.originals.folder / "a.tif")
+        aside = line.config.originals.folder / f"a.{first.digest[:8]}.tif"
+        assert first.digest == beneath.digest(aside)
+        assert (second.id, None) == (first.superseded_by, second.superseded_by)
+        assert PurePosixPath(aside.name) == first.original
+        assert 0 == line.ledger.recolor([first.id], line.now)
+
+    def test_another_photograph_of_the_name_is_none(self, line: Line) -> None:
+        """It has a result of its own, and its original has the name of that."""
+        self.pages(line, 1)
+        self.queue(line)
+        path = line.config.inbox / "a.tif"
+        for number in (7, 8):
+            tifffile.imwrite(path, gray_scene(24, 32, seed=number), append=number > 7)
+        name = f"a.{beneath.digest(path)[:8]}.tif"
+        self.queue(line)
+
+        assert sorted([name, "a.tif"]) == line.files()["outbox"]
+        assert sorted([name, "a.tif"]) == line.files()["originals"]
+
+
 class TestAnotherFormat:
     """`output.format` became another one while photos waited."""
 
@@ -148,7 +298,7 @@ class TestAnotherFormat:
         line.ledger.recolor([job.id], line.now)
         line.pipeline.close()
         jpeg = line.config.model_copy(update={"output": Output(format="jpeg")})
-        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set)
+        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set, line.inbox)
         line.run()
 
         assert before == (line.config.outbox / "a.png").read_bytes()
@@ -209,6 +359,22 @@ class TestTheUsualWay:
         assert ["sub/color.png"] == line.files()["inbox"]
         assert [] == line.files()["rejected"]
         assert [] == list(line.config.inbox.glob(".*"))
+
+    @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
+    def test_a_name_that_is_taken_while_a_photo_is_in_work_stays_its_takers(
+        self, line: Line, name: str
+    ) -> None:
+        """As by a second daemon on the same outbox; the photo comes out under another name."""
+        job = line.drop("a.png")
+        (line.config.outbox / name).write_bytes(b"theirs")
+        line.run()
+        done = line.job(job.id)
+
+        assert b"theirs" == (line.config.outbox / name).read_bytes()
+        assert (JobStatus.FINISHED, 1) == (done.status, done.attempts)
+        assert PurePosixPath(f"a.{job.digest[:8]}.png") == done.output
+        assert done.output_digest == beneath.digest(line.config.outbox / done.output)
+        assert [str(done.output)] == line.files()["originals"]
 
     def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
         """Together, and the last ones do not wait for company that will not come."""
@@ -417,7 +583,7 @@ class TestTheMachinesFault:
 
     def test_photos_that_fail_together_are_one_fault(self, line: Line) -> None:
         """They double the wait once, not once a photo."""
-        line.colorist.paint_faults.extend([FULL] * 4)
+        line.colorist.paint_faults.extend(full() for _ in range(4))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
         wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
         line.run()
@@ -426,12 +592,12 @@ class TestTheMachinesFault:
         assert 1 == line.pipeline.faults
 
     def test_after_a_fault_one_photo_goes_first(self, line: Line) -> None:
-        """A disk that is full for a year gives one line of log for each try, not one a photo."""
-        line.colorist.paint_faults.extend([FULL] * 9)
+        """A disk that fails for a year gives one line of log for each try, not one a photo."""
+        line.colorist.paint_faults.extend(failing() for _ in range(9))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
         wait_until(lambda: (line.step(), line.pipeline.faults == 1 and not line.pipeline.busy)[1])
         line.colorist.paint_faults.clear()
-        line.colorist.paint_faults.append(FULL)
+        line.colorist.paint_faults.append(failing())
         line.now += 10.0
         with capture_logs() as logs:
             line.run()
@@ -446,7 +612,7 @@ class TestTheMachinesFault:
 
     def test_a_full_disk_makes_photos_wait_and_leaves_nothing_behind(self, line: Line) -> None:
         """No half-written photo in the outbox; when there is space again it is delivered."""
-        line.colorist.paint_faults.append(FULL)
+        line.colorist.paint_faults.append(full())
         job = line.drop("sub/a.png")
         with capture_logs() as logs:
             line.run()
@@ -465,6 +631,75 @@ class TestTheMachinesFault:
 
         assert ["sub/a.png"] == line.files()["outbox"]
         assert ["sub/a.png"] == line.files()["originals"]
+
+    def test_a_small_photo_is_not_held_behind_a_large_one_that_does_not_fit(
+        self, line: Line
+    ) -> None:
+        """Those as large as that one wait with it, and are not even begun."""
+        line.colorist.paint_faults.append(full())
+        large = line.drop("large.png", gray_scene(96, 96))
+        line.run()
+        larger = line.drop("larger.png", gray_scene(120, 120))
+        line.drop("small.png")
+        held_up = line.pipeline.tried_again(line.now)
+        line.run()
+
+        assert ["small.png"] == line.files()["outbox"]
+        assert (1, 0) == (line.job(large.id).waits, line.job(larger.id).waits)
+        assert 1 == line.pipeline.faults
+        assert held_up == line.pipeline.held_up_by == line.job(large.id).reason
+        assert (
+            f"outbox: {line.config.outbox}: No space left on device; free some space;"
+            " smaller photographs go on meanwhile"
+        ) == held_up
+
+        line.now += 10.0
+        line.run()
+
+        assert ["large.png", "larger.png", "small.png"] == line.files()["outbox"]
+        assert 0 == line.pipeline.faults
+        assert not line.pipeline.held_up_by
+
+    def test_what_does_not_fit_is_tried_less_often_though_small_ones_do(self, line: Line) -> None:
+        """Each time after twice the wait; without the small ones' success it would be the same."""
+        line.colorist.paint_faults.append(full())
+        large = line.drop("large.png", gray_scene(96, 96))
+        line.run()
+        waits = []
+        for n in range(3):
+            line.drop(f"{n}.png")
+            line.run()
+            waits.append(line.job(large.id).not_before - line.now)
+            line.now += waits[-1]
+            line.colorist.paint_faults.append(full())
+            line.run()
+
+        assert [10.0, 20.0, 35.0] == waits
+        assert ["0.png", "1.png", "2.png"] == line.files()["outbox"]
+
+    def test_a_full_disk_is_told_once_and_not_for_each_photo(self, line: Line) -> None:
+        """Those that fail together are told of at the level of debugging."""
+        line.colorist.paint_faults.extend(full() for _ in range(4))
+        for n in range(4):
+            line.drop(f"{n}.png")
+        with capture_logs() as logs:
+            wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
+            line.run()
+        levels = [entry["log_level"] for entry in logs if entry["event"] == "photo.waits"]
+
+        assert ["debug"] * 3 + ["warning"] == sorted(levels)
+
+    def test_what_waits_for_room_is_begun_at_once_when_a_person_makes_it_due(
+        self, line: Line
+    ) -> None:
+        """As `photochrom retry` does, when space was freed."""
+        line.colorist.paint_faults.append(full())
+        line.drop("a.png")
+        line.run()
+        line.ledger.hasten(line.now)
+        line.run()
+
+        assert ["a.png"] == line.files()["outbox"]
 
     def test_a_disk_that_fails_to_sync_makes_photos_wait(
         self, line: Line, monkeypatch: pytest.MonkeyPatch
@@ -496,16 +731,16 @@ class TestTheMachinesFault:
         """The photo is done by then; only the move is tried again, after the wait."""
         name = {"archived": "archive", "rejected": "reject"}[fate]
         faults: list[OSError] = [OSError(errno.EROFS, "Read-only file system")]
-        move = getattr(inbox, name)
+        move = getattr(moves, name)
 
-        def failing(*args: Any, **kwargs: Any) -> Path:
+        def failing(*args: Any, **kwargs: Any) -> Departure:
             if faults:
                 raise faults.pop()
             moved = move(*args, **kwargs)
-            assert isinstance(moved, Path)
+            assert isinstance(moved, Departure)
             return moved
 
-        monkeypatch.setattr(inbox, name, failing)
+        monkeypatch.setattr(moves, name, failing)
         line.drop("a.png", color_scene(64, 64) if fate == "rejected" else None)
         with capture_logs() as logs:
             line.run()
@@ -528,7 +763,7 @@ class TestTheMachinesFault:
         """The step ends with the fault, and the next one goes on where it ended."""
         line.colorist.refuses = lambda photo: photo.gray.shape[1] == 40
         if change == "wait":
-            line.colorist.paint_faults.append(FULL)
+            line.colorist.paint_faults.append(full())
         if change == "again":
             line.colorist.paint_faults.append(ZeroDivisionError())
         line.drop("a.png")
@@ -752,14 +987,14 @@ class TestFoldersThatAreAway:
         self, line: Line, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Moves too, and the next wait is a short one again: it may have been the same fault."""
-        archive, refusals = inbox.archive, [OSError(errno.EIO, "Input/output error")]
+        archive, refusals = moves.archive, [OSError(errno.EIO, "Input/output error")]
 
-        def refusing_once(*args: Any, **kwargs: Any) -> Path:
+        def refusing_once(*args: Any, **kwargs: Any) -> Departure:
             if refusals:
                 raise refusals.pop()
             return archive(*args, **kwargs)
 
-        monkeypatch.setattr(inbox, "archive", refusing_once)
+        monkeypatch.setattr(moves, "archive", refusing_once)
         line.drop("a.png")
         line.run()
         line.colorist.faults.append(DeviceError("the card fell off the bus"))
@@ -789,7 +1024,7 @@ class TestFoldersThatAreAway:
         away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
         places = SimpleNamespace(unusable=lambda _key: next(away))
         monkeypatch.setattr(line.pipeline.originals, "_places", places)
-        monkeypatch.setattr(originals, "still_there", lambda *_: False)
+        monkeypatch.setattr(departures, "still_there", lambda *_: False)
         line.colorist.gate.set()
         line.run()
         monkeypatch.undo()
@@ -854,7 +1089,7 @@ class TestStopping:
     def test_jobs_nobody_began_are_given_back_uncounted(self, line: Line) -> None:
         """A restart is no attempt."""
         jobs = [line.drop(f"{n}.png", gray_scene(8, 8, seed=n)) for n in range(8)]
-        line.pipeline._claim(line.now)
+        line.pipeline._claim(line.now, line.now)
         line.pipeline.release(line.now)
 
         assert {JobStatus.QUEUED} == {line.job(job.id).status for job in jobs}
@@ -935,13 +1170,13 @@ class TestColoringAgain:
         job = line.drop("sub/a.png")
         line.run()
         line.pipeline.take_up(FakeColorist(model="new"))
-        (line.config.outbox / "sub/a.png").write_bytes(b"the earlier result")
+        self.result = (line.config.outbox / "sub/a.png").read_bytes()
         line.ledger.recolor([job.id], line.now)
         return line.job(job.id)
 
     def earlier(self, line: Line) -> bool:
         """Tell whether the earlier result is still in the outbox."""
-        return (line.config.outbox / "sub/a.png").read_bytes() == b"the earlier result"
+        return (line.config.outbox / "sub/a.png").read_bytes() == self.result
 
     def test_it_replaces_its_own_result_and_the_original_stays(self, line: Line, done: Job) -> None:
         """Byte for byte where it was."""
@@ -961,15 +1196,39 @@ class TestColoringAgain:
         assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
         assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
 
+    def test_a_result_that_others_changed_is_never_replaced(self, line: Line, done: Job) -> None:
+        """Somebody may have retouched it: the new one gets another name, and that is told."""
+        mine = line.config.outbox / "sub/a.png"
+        mine.write_bytes(b"retouched by hand")
+        with capture_logs() as logs:
+            line.run()
+        again = line.job(done.id)
+
+        assert b"retouched by hand" == mine.read_bytes()
+        assert PurePosixPath(f"sub/a.{done.digest[:8]}.png") == again.output
+        assert ("new", JobStatus.FINISHED) == (again.model, again.status)
+        (told,) = [entry for entry in logs if entry["event"] == "photo.name_taken"]
+        assert (done.id, again.output) == (told["job"], told["output"])
+
+    def test_a_sidecar_that_others_wrote_is_never_replaced(self, line: Line, done: Job) -> None:
+        """Then the photo gets another name, too: they belong together."""
+        theirs = line.config.outbox / "sub/a.png.json"
+        theirs.write_text("{}")
+        line.run()
+
+        assert "{}" == theirs.read_text()
+        assert self.earlier(line)
+        assert PurePosixPath(f"sub/a.{done.digest[:8]}.png") == line.job(done.id).output
+
     def test_until_it_is_done_the_earlier_result_stays(self, line: Line, done: Job) -> None:
         """Also when painting fails halfway."""
         slow = FakeColorist(model="new")
-        slow.paint_faults.append(FULL)
+        slow.paint_faults.append(full())
         line.pipeline.take_up(slow)
         line.run()
 
         assert self.earlier(line)
-        assert ["sub/a.png", "sub/a.png.json"] == line.files()["outbox"]
+        assert ["sub/a.png"] == line.files()["outbox"]
 
         line.now += 10.0
         line.run()

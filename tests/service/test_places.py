@@ -149,10 +149,11 @@ def test_an_inbox_whose_originals_stay_is_not_even_marked(
         raise refused
 
     monkeypatch.setattr(subject, "_mark", refuse)
-    with pytest.raises(DeviceError, match=r"inbox: cannot make the file .*Read-only"):
+    with pytest.raises(DeviceError, match=r"originals.folder: cannot make the file .*Read-"):
         Places(folders).look()
 
     monkeypatch.undo()
+    (folders["inbox"] / MARKER).unlink()
     del folders["originals.folder"]
     places = Places(folders)
 

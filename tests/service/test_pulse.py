@@ -27,7 +27,7 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         """Make the folders, the socket and the daemon."""
         config = Config(
-            watch=Watch(settle=0.0),
+            watch=Watch(settle=0.0, arriving=0.0),
             batch=Batching(longest_wait=0.0),
             stop=Stop(within=20.0),
             retry=Retry(first_wait=60.0),
@@ -95,7 +95,9 @@ def test_the_watchdog_is_fed_with_the_counts_now_and_then(watched: Watched) -> N
     for later in (0.0, 1.0, 9.0, 10.0, 15.0, 19.9, 20.0):
         watched.daemon._pulse.step(now + later)
 
-    assert ["STATUS=0 queued, 0 started, 0 finished, 0 failed\nWATCHDOG=1"] * 2 == watched.heard()
+    assert [
+        "STATUS=all is well; 0 waiting, 0 in work, 0 finished, 0 rejected\nWATCHDOG=1"
+    ] * 2 == watched.heard()
 
 
 def test_a_device_that_hangs_starves_the_watchdog(watched: Watched) -> None:
@@ -115,7 +117,7 @@ def test_a_device_that_hangs_starves_the_watchdog(watched: Watched) -> None:
 
     assert "WATCHDOG=1" in fed
     assert [
-        f"STATUS=nothing in work has moved for {PATIENCE + n:.0f} seconds" for n in (10, 30)
+        f"STATUS=stuck: nothing in work has moved for {PATIENCE + n:.0f} seconds" for n in (10, 30)
     ] == [words.split(";")[0] for words in starved]
     assert not [words for words in starved if "WATCHDOG=1" in words]
     assert ["daemon.stuck"] == [entry["event"] for entry in logs]
@@ -137,9 +139,9 @@ def test_a_photo_that_is_lost_between_ledger_and_pipeline_starves_the_watchdog(
     watched.heard()
     watched.daemon._pulse.step(time.monotonic() + 60.0)
 
-    assert [
-        "STATUS=1 photos are in work for the ledger only; 0 queued, 1 started, 0 finished, 0 failed"
-    ] == watched.heard()
+    [said] = watched.heard()
+
+    assert said.startswith("STATUS=stuck: 1 photos are in work for the ledger only; 0 waiting")
 
 
 def test_work_that_waits_for_nothing_is_not_still(watched: Watched) -> None:
@@ -164,7 +166,7 @@ def test_an_inbox_that_is_away_is_said_and_the_watchdog_fed(watched: Watched) ->
     watched.daemon._pulse.step(time.monotonic() + 1.0)
     (said,) = watched.heard()
 
-    assert said.startswith("STATUS=the inbox cannot be read; ")
+    assert said.startswith("STATUS=held up: the inbox cannot be read; ")
     assert said.endswith("WATCHDOG=1")
 
     watched.config.inbox.with_name("away").rename(watched.config.inbox)
@@ -190,7 +192,7 @@ def test_a_long_look_through_the_inbox_feeds_the_watchdog(
     heard = watched.heard()
 
     assert 2 <= len(heard)
-    assert all(said.startswith("STATUS=looking through the inbox; ") for said in heard)
+    assert all(said.startswith("STATUS=all is well; looking through the inbox; ") for said in heard)
     assert all(said.endswith("\nWATCHDOG=1") for said in heard)
 
 
@@ -245,7 +247,7 @@ def test_what_was_done_is_counted(watched: Watched) -> None:
 
 def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched) -> None:
     """Not with the next beat only, and not more often than once a second."""
-    watched.colorist.faults.append(OSError(28, "No space left on device"))
+    watched.colorist.faults.append(OSError(5, "Input/output error"))
     watched.drop("a.png")
     watched.daemon.startup()
     now = time.monotonic() + 10.0
@@ -266,7 +268,7 @@ def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched
     watched.daemon._pulse.step(now + 3.0)
     after = read_heartbeat(watched.config.state)
 
-    words = "held up: [Errno 28] No space left on device"
+    words = "held up: [Errno 5] Input/output error"
     assert [("well",), ("held up", words), ("held up", words)] == said
     assert after
     assert "well" == after.health
@@ -291,7 +293,7 @@ def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Wa
 
     assert "WATCHDOG=1" in fed
     assert "WATCHDOG=1" in still_fed
-    assert starved.startswith("STATUS=photos wait, and none was taken up for 910 seconds; ")
+    assert starved.startswith("STATUS=stuck: photos wait, and none was taken up for 910 seconds; ")
     assert "WATCHDOG=1" not in starved
 
 

@@ -28,7 +28,7 @@ from worker.errors import DeviceError, ModelError
 from worker.promotions import Promotion, write_promotions
 
 HASTY = """
-watch: {settle: 0.0}
+watch: {settle: 0.0, arriving: 0.0}
 batch: {longest_wait: 0.0}
 retry: {first_wait: 30.0, longest_wait: 30.0}
 """

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import beneath, inbox
+from service import beneath, moves
 from service.config import Config
 from service.daemon import Daemon
 from service.jobs import Job, JobStatus
@@ -43,7 +43,7 @@ def reject(config: Config, name: str) -> Job:
     job = queue(config, name)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         ledger.fail(job.id, REASON, 1.0)
-    inbox.reject(config.inbox / name, config.inbox, config.rejected, REASON)
+    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
     return job
 
 
@@ -65,7 +65,7 @@ def hold_up(config: Config, name: str) -> Job:
 
 def run_daemon(config: Config) -> None:
     """Have a daemon with a fake device do all that waits."""
-    hasty = {"watch": Watch(settle=0.0), "batch": Batching(longest_wait=0.0)}
+    hasty = {"watch": Watch(settle=0.0, arriving=0.0), "batch": Batching(longest_wait=0.0)}
     with StateLock(config.state):
         assert Daemon(config.model_copy(update=hasty), FakeColorist(), once=True).run()
 
@@ -80,7 +80,9 @@ class TestRejected:
         back = config.inbox / "1931/a.tif"
 
         assert [True] == [answer.done for answer in answers]
-        assert scan.snapshot == beneath.snapshot(back)
+        looks = beneath.snapshot(back)
+        assert looks is not None
+        assert scan.snapshot.same_as(looks)
         assert scan.digest == beneath.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
@@ -115,7 +117,7 @@ class TestRejected:
             digest = beneath.digest(config.inbox / path)
             first, _ = ledger.enqueue(path, digest, snapshot, path, 0.0)
             ledger.fail(first.id, REASON, 1.0)
-        inbox.reject(config.inbox / path, config.inbox, config.rejected, REASON)
+        moves.reject(config.inbox / path, config.inbox, config.rejected, REASON)
         retry(config, rejected=True)
         run_daemon(config)
         again = job(config, first.id)
@@ -157,7 +159,7 @@ class TestRejected:
             path = PurePosixPath("a.tif")
             second, _ = ledger.enqueue(path, beneath.digest(other), looks, path, 0.0)
             ledger.fail(second.id, REASON, 1.0)
-        inbox.reject(other, config.inbox, config.rejected, REASON)
+        moves.reject(other, config.inbox, config.rejected, REASON)
         retry(config, [first.id])
         (config.inbox / "a.tif").unlink()
         [answer] = retry(config, [second.id])
@@ -222,17 +224,17 @@ class TestRejected:
     ) -> None:
         """Verified before it is removed; where the copy fails, all is as it was."""
         scan = reject(config, "a.tif")
-        monkeypatch.setattr(inbox, "renamed_at_once", lambda *_: False)
-        whole = inbox._copy
+        monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
+        whole = moves._copy
 
-        def full(_source: Path, _target: Path) -> None:
+        def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(inbox, "_copy", full)
+        monkeypatch.setattr(moves, "_copy", full)
         [failed] = retry(config, [scan.id])
         between = files(config.inbox), files(config.rejected)
         reason = (config.rejected / "a.tif.reason.txt").read_text()
-        monkeypatch.setattr(inbox, "_copy", whole)
+        monkeypatch.setattr(moves, "_copy", whole)
         [moved] = retry(config, [scan.id])
 
         assert (False, True) == (failed.done, moved.done)
@@ -261,7 +263,7 @@ def killed_at(call: int, config: Config) -> bool:
     for owner, name in (
         *((Path, name) for name in ("rename", "unlink", "open")),
         *((os, name) for name in ("fsync", "link", "mkdir")),
-        (inbox, "renamed_at_once"),
+        (moves, "renamed_at_once"),
     ):
         setattr(owner, name, counted(getattr(owner, name)))
     done = [answer.done for answer in retry(config, rejected=True)]
@@ -275,7 +277,7 @@ def test_after_a_kill_at_any_point_the_scan_is_there_and_can_be_tried_again(
     """Exactly once, also when a daemon ran in between; only where it is copied may one be left."""
     scan = reject(config, "1931/a.tif")
     if not on_one_disk:
-        monkeypatch.setattr(inbox, "renamed_at_once", lambda *_: False)
+        monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
     kills = 0
     while killed_at(kills, config):
         kills += 1
@@ -290,7 +292,7 @@ def test_after_a_kill_at_any_point_the_scan_is_there_and_can_be_tried_again(
         if on_one_disk:
             assert 1 == len(found)
             assert [] == files(config.rejected)
-        inbox.reject(config.inbox / scan.path, config.inbox, config.rejected, REASON)
+        moves.reject(config.inbox / scan.path, config.inbox, config.rejected, REASON)
 
     assert kills >= (5 if on_one_disk else 9)
     assert [Path("1931/a.tif")] == whole(config.inbox, scan)
@@ -311,7 +313,7 @@ def test_a_scan_that_a_daemon_is_moving_just_now_is_not_touched(config: Config) 
     os.link(config.rejected / "a.tif", config.inbox / "a.tif")
     [answer] = retry(config, [scan.id])
     with pytest.raises(FileExistsError):
-        inbox.take_back(
+        moves.take_back(
             config.rejected / "a.tif", config.rejected, config.inbox / "a.tif", config.inbox
         )
     (config.inbox / "a.tif").unlink()
@@ -327,18 +329,18 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
     """Where it is copied, it would else reject the copy, and find that it has it already."""
     reject(config, "a.tif")
     monkeypatch.setattr("service.database.LONGEST_LOCK_WAIT", 0.01)
-    monkeypatch.setattr(inbox, "renamed_at_once", lambda *_: False)
-    whole_copy = inbox._copy
+    monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
+    whole_copy = moves._copy
     refused: list[str] = []
 
-    def meanwhile(source: Path, target: Path) -> os.stat_result:
-        looks = whole_copy(source, target)
+    def meanwhile(source: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
+        looks = whole_copy(source, target, wanted, name)
         with pytest.raises(DeviceError, match="locked") as error:
             queue(config, "another.tif")
         refused.append(str(error.value))
         return looks
 
-    monkeypatch.setattr(inbox, "_copy", meanwhile)
+    monkeypatch.setattr(moves, "_copy", meanwhile)
     [answer] = retry(config, rejected=True)
 
     assert answer.done

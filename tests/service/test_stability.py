@@ -129,7 +129,7 @@ def test_due_lists_the_files_that_have_not_changed_for_the_settle_time(
         elif path not in since or since[path][0] != size:
             since.pop(path, None)
             since[path] = (size, now)
-    due = [path for path, (_, moment) in since.items() if now - moment >= SETTLE]
+    due = [path for path, (_, moment) in since.items() if now >= moment + SETTLE]
 
     assert due[:limit] == tracker.due(now, limit)
     assert len(since) == tracker.waiting

@@ -21,6 +21,7 @@ STATUS: dict[str, Any] = {
     "model": {"serving": "3", "promoted": "3", "refused_because": None},
     "jobs": {"queued": 1200, "started": 1, "finished": 88, "failed": 12},
     "in_work": [{"job": 6, "path": "album/5.png", "seconds": 95.0}],
+    "arriving": {"count": 0, "files": []},
     "finished_today": 7,
     "finished_last_24h": 9,
     "oldest_waiting": "2027-01-15T07:58:24+00:00",
@@ -95,6 +96,16 @@ def test_what_holds_photos_up_is_told() -> None:
 
     assert f"held up by     {fault}" in page(waiting_for=fault)
     assert 1 == page(waiting_for=fault, health=health).count(fault)
+
+
+def test_files_that_are_not_whole_are_listed_with_the_reason() -> None:
+    """And since when nothing came."""
+    file = {"path": "album/7.tif", "reason": "it is empty", "seconds": 185.0}
+    lines = [line.strip() for line in page(arriving={"count": 31, "files": [file]}).splitlines()]
+
+    assert "Arriving (not whole yet), those at rest for longest first:" in lines
+    assert "album/7.tif: it is empty (unchanged for 3 minutes)" in lines
+    assert "and 30 more" in lines
 
 
 def test_many_in_work_are_counted() -> None:

@@ -20,6 +20,7 @@ from service.jobs import Job, JobStatus
 from service.retry import retry
 from service.sections import Batching, Originals, Watch
 from service.stability import Snapshot
+from service.watcher import Rest
 from tests.fakes import FakeColorist
 from tests.folders import files
 from tests.images import gray_scene, save
@@ -112,10 +113,10 @@ def test_a_scan_swapped_once_it_is_open_is_not_read_from_its_new_place(
 
 
 @pytest.mark.parametrize("what", SWAPS)
-def test_an_original_swapped_after_it_was_colored_is_not_archived(
+def test_an_original_swapped_while_it_was_colored_has_no_result(
     line: Line, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The result is delivered; what took the original's place stays where it is."""
+    """It never gets its name; what took the original's place stays where it is."""
     paint = line.colorist.paint
 
     def swap_and_paint(*arguments: object) -> object:
@@ -126,7 +127,7 @@ def test_an_original_swapped_after_it_was_colored_is_not_archived(
     line.drop("sub/a.png", OURS)
     line.run()
 
-    assert ["sub/a.png"] == files(line.config.outbox)
+    assert [] == files(line.config.outbox)
     assert [] == files(line.config.originals.folder)
     assert os.path.lexists(line.config.inbox / "sub/a.png")
 
@@ -134,7 +135,9 @@ def test_an_original_swapped_after_it_was_colored_is_not_archived(
 @pytest.mark.parametrize("what", SWAPS)
 def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: str) -> None:
     """Between the watcher's last look and the digest; no job is made of what took its place."""
-    config = Config(watch=Watch(settle=0.0), batch=Batching(longest_wait=0.0)).beside(tmp_path)
+    config = Config(watch=Watch(settle=0.0, arriving=0.0), batch=Batching(longest_wait=0.0)).beside(
+        tmp_path
+    )
     make_folders(config.folders.values())
     path = config.inbox / "sub/a.png"
     path.parent.mkdir()
@@ -143,13 +146,14 @@ def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: 
     tell = daemon.watcher._on_stable
     told: list[Path] = []
 
-    def swap_and_tell(path: Path, looks: Snapshot) -> None:
+    def swap_and_tell(path: Path, looks: Snapshot, rest: Rest) -> str:
         if not told:
             swapped_for(what, path)
         told.append(path)
-        tell(path, looks)
+        reason = tell(path, looks, rest)
         if len(told) == 1:
             assert daemon.ledger.counts()[JobStatus.QUEUED] == 0
+        return reason
 
     daemon.watcher._on_stable = swap_and_tell
     daemon.run()

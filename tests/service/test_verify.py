@@ -155,6 +155,7 @@ def test_a_sidecar_of_another_coloring_is_found(config: Config) -> None:
     """As after a backup was put back: it is whole, but not the one the ledger knows."""
     of_a, of_b = (read_sidecar(config.outbox / f"1931/{name}.tif.json") for name in "ab")
     other = of_a.model_copy(update={"output": of_b.output})
+    (config.outbox / "1931/b.tif.json").unlink()
     deliver_sidecar(config.outbox, other)
     (finding,) = check(config).findings
 

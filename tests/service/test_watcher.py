@@ -18,9 +18,10 @@ from watchdog.events import (
 from watchdog.observers.api import EventEmitter
 
 from service import observer, supervisor, watcher
-from service.observer import Hints, Observer
+from service.observer import Hints, Observer, Writer
+from service.sections import Watch
 from service.stability import Snapshot
-from service.watcher import Watcher
+from service.watcher import Arriving, Rest, Watcher
 from tests.waiting import wait_until
 
 SETTLE, RESCAN = 2.0, 60.0
@@ -36,20 +37,24 @@ class Scene:
         self.told: list[str] = []
         self.woken = threading.Event()
         self.fault: Exception | None = None
+        self.missing = ""  # why no file is whole
+        self.rests: list[Rest] = []
         self.watcher = Watcher(
             inbox,
-            settle=SETTLE,
-            rescan=RESCAN,
-            polling=polling,  # type: ignore[arg-type]
+            Watch(settle=SETTLE, rescan=RESCAN, polling=polling),  # type: ignore[arg-type]
             on_stable=self._on_stable,
             wake=self.woken.set,
             poll=0.05,
         )
 
-    def _on_stable(self, path: Path, _snapshot: Snapshot) -> None:
+    def _on_stable(self, path: Path, _snapshot: Snapshot, rest: Rest) -> str:
         if self.fault:
             raise self.fault
+        self.rests.append(rest)
+        if self.missing and rest.seconds < Watch().arriving:
+            return self.missing
         self.told.append(str(path.relative_to(self.inbox)))
+        return ""
 
     def start(self) -> None:
         """Start, and scan what is there."""
@@ -605,6 +610,8 @@ class TestTheObserver:
         with (tmp_path / "a.jpg").open("w"):
             scene.step(RESCAN)
             scene.step(SETTLE)
+            assert [] == scene.told
+            scene.step(Watch().settle_shared)
             assert (["a.jpg"] if network else []) == scene.told
         scene.watcher.stop()
 
@@ -623,3 +630,174 @@ class TestTheObserver:
         with pytest.raises(FileNotFoundError):
             Observer(tmp_path / "none", Hints(lambda: None), None)
         wait_until(lambda: threading.active_count() == before)
+
+
+class TestWriters:
+    """A file of another user, of which no lease tells: inotify does, from the first write on."""
+
+    @pytest.fixture(autouse=True)
+    def strangers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let all files be another user's."""
+        monkeypatch.setattr(watcher, "has_writer", lambda *_: None)
+
+    def test_a_file_is_not_taken_before_its_writer_closes_it(self, scene: Scene) -> None:
+        """However long it pauses; then after the settle time, not a moment before."""
+        path = scene.inbox / "a.jpg"
+        with path.open("w") as writer:
+            writer.write("half of ")
+            writer.flush()
+            wait_until(lambda: scene.watcher._hints.writer(path) is Writer.WRITING)
+            for _ in range(5):
+                scene.step(Watch().arriving)
+            assert [] == scene.told
+            assert [path] == [one.path for one in scene.watcher.arriving]
+            writer.write("a photo")
+        wait_until(lambda: scene.watcher._hints.writer(path) is Writer.DONE)
+        scene.step()
+        scene.step(SETTLE - 0.1)
+        assert [] == scene.told
+        scene.step(0.1)
+
+        assert ["a.jpg"] == scene.told
+        assert [] == scene.watcher.arriving
+        assert [Rest(SETTLE, closed=True)] == scene.rests
+
+    def test_a_file_renamed_by_its_writer_is_still_being_written(self, scene: Scene) -> None:
+        """Its name is no news of its writer."""
+        hidden, path = scene.inbox / ".a.part", scene.inbox / "a.jpg"
+        with hidden.open("w") as writer:
+            writer.write("half")
+            writer.flush()
+            wait_until(lambda: scene.watcher._hints.writer(hidden) is Writer.WRITING)
+            hidden.rename(path)
+            wait_until(lambda: scene.watcher._hints.writer(path) is Writer.WRITING)
+            scene.step()
+            scene.step(RESCAN)
+            assert [] == scene.told
+        wait_until(lambda: scene.watcher._hints.writer(path) is Writer.DONE)
+        scene.step()
+        scene.step(SETTLE)
+
+        assert ["a.jpg"] == scene.told
+
+    @pytest.mark.parametrize("what", ["file", "folder"])
+    def test_what_is_moved_in_is_whole(self, scene: Scene, tmp_path: Path, what: str) -> None:
+        """Careful programs write elsewhere and rename; the settle time is enough."""
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "a.jpg").write_text("photo")
+        if what == "file":
+            (outside / "a.jpg").rename(scene.inbox / "a.jpg")
+        else:
+            outside.rename(scene.inbox / "sub")
+        wait_until(scene.waits_for(1))
+        wait_until(lambda: Writer.DONE in scene.watcher._hints._writers.values())
+        scene.step(SETTLE)
+
+        assert 1 == len(scene.told)
+
+    def test_an_unknown_writer_is_given_the_time_of_a_share(self, tmp_path: Path) -> None:
+        """A file that is older than the watch, or whose events were lost, may be half written."""
+        (tmp_path / "a.jpg").write_text("photo")
+        scene = Scene(tmp_path)
+        scene.start()
+        scene.step(Watch().settle_shared - 0.1)
+        assert [] == scene.told
+        scene.step(0.1)
+        assert [Rest(Watch().settle_shared, closed=False)] == scene.rests
+        (tmp_path / "b.jpg").write_text("photo")
+        wait_until(lambda: scene.watcher._hints.writer(tmp_path / "b.jpg") is Writer.DONE)
+        scene.watcher._hints.overflow()
+        scene.step()
+        scene.step(Watch().settle_shared - 0.1)
+        assert ["a.jpg"] == scene.told
+        scene.step(0.2)
+        scene.watcher.stop()
+
+        assert ["a.jpg", "b.jpg"] == scene.told
+
+    def test_a_lease_is_believed_before_inotify(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A close that was never announced does not keep a file for ever."""
+        path = scene.put("a.jpg")
+        wait_until(scene.waits_for(1))
+        scene.watcher._hints._writers[str(path)] = Writer.WRITING
+        monkeypatch.setattr(watcher, "has_writer", lambda *_: False)
+        scene.step(SETTLE)
+
+        assert ["a.jpg"] == scene.told
+
+
+class TestFilesThatAreNotWhole:
+    """They are waited for, and listed; a file that is no more than that is taken in the end."""
+
+    def test_one_is_told_of_again_when_it_has_been_at_rest_for_long(self, deaf: Scene) -> None:
+        """Not at each rescan; and it is listed with the reason while it waits."""
+        path = deaf.put("a.jpg")
+        deaf.missing = "it is empty"
+        deaf.start()
+        deaf.step(SETTLE)
+        for _ in range(9):
+            deaf.step(RESCAN)
+
+        assert [Arriving(path, "it is empty", 1000.0)] == deaf.watcher.arriving
+        assert 1 == len(deaf.rests)
+        assert deaf.watcher.settled(deaf.now + 1)
+        deaf.step(Watch().arriving - SETTLE - 9 * RESCAN)
+        assert ["a.jpg"] == deaf.told
+        assert [] == deaf.watcher.arriving
+
+    def test_its_rest_is_found_and_settles(self, deaf: Scene) -> None:
+        """As of any other file that changes."""
+        path = deaf.put("a.jpg", "")
+        deaf.missing = "it is empty"
+        deaf.start()
+        deaf.step(SETTLE)
+        deaf.missing = ""
+        path.write_text("photo")
+        deaf.step(RESCAN)
+        assert [] == deaf.watcher.arriving
+        deaf.step(SETTLE)
+
+        assert ["a.jpg"] == deaf.told
+
+    def test_one_that_its_reader_finds_cut_short_is_held_once(self, deaf: Scene) -> None:
+        """Then it is told of again, and not held a second time."""
+        path = deaf.put("a.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+        assert deaf.watcher.hold(path, "it is cut short", deaf.now)
+        assert ["it is cut short"] == [one.reason for one in deaf.watcher.arriving]
+        deaf.step(Watch().arriving - 0.1)
+        assert ["a.jpg"] == deaf.told
+        deaf.step(0.1)
+        assert ["a.jpg"] * 2 == deaf.told
+
+        assert not deaf.watcher.hold(path, "it is cut short", deaf.now)
+
+    def test_one_that_changed_since_is_held_again(self, deaf: Scene) -> None:
+        """Its writer is at work, if slowly."""
+        path = deaf.put("a.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+        deaf.watcher.hold(path, "it is cut short", deaf.now)
+        deaf.step(Watch().arriving)
+        path.write_text("more of the photo")
+        deaf.step(RESCAN)
+        deaf.step(SETTLE)
+        assert 3 == len(deaf.told)
+
+        assert deaf.watcher.hold(path, "it is cut short", deaf.now)
+
+    def test_a_file_is_looked_at_anew_at_once(self, deaf: Scene) -> None:
+        """Not at the next rescan."""
+        path = deaf.put("a.jpg")
+        deaf.start()
+        deaf.step(SETTLE)
+        deaf.watcher.revisit(path)
+        assert deaf.woken.is_set()
+        deaf.step()
+        deaf.step(SETTLE)
+
+        assert ["a.jpg"] * 2 == deaf.told

@@ -18,7 +18,7 @@ from service.daemon import Daemon
 from service.folders import make_folders
 from service.sections import Batching, Watch
 from service.stability import Snapshot
-from service.watcher import Watcher
+from service.watcher import Rest, Watcher
 from tests.fakes import LONGEST_WAIT, FakeColorist
 from tests.folders import files
 from tests.images import gray_scene, save
@@ -62,17 +62,16 @@ class Told:
         self.told: list[str] = []
         self.watcher = Watcher(
             inbox,
-            settle=0.5,
-            rescan=NEVER,
-            polling="never",
+            Watch(settle=0.5, rescan=NEVER, polling="never"),
             on_stable=self._note,
             wake=lambda: None,
         )
         self.watcher.start(time.monotonic())
         self.watcher.step(time.monotonic())
 
-    def _note(self, path: Path, _looks: Snapshot) -> None:
+    def _note(self, path: Path, _looks: Snapshot, _rest: Rest) -> str:
         self.told.append(path.name)
+        return ""
 
     def has_told(self, count: int) -> bool:
         """Step for a while; tell whether so many were told of, and nothing is left to do."""

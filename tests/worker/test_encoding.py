@@ -252,9 +252,9 @@ class TestDepth:
         ("kind", "depth", "coding", "output", "bits"),
         [
             ("tiff", 16, Coding(bits=16), "same", 16),
-            ("tiff", 16, Coding(bits=32), "same", 32),
-            ("tiff", 16, Coding(bits=32), "png", 16),
-            ("tiff", 16, Coding(bits=32), "jpeg", 8),
+            ("tiff", 16, Coding(bits=32, floating=True), "same", 32),
+            ("tiff", 16, Coding(bits=32, floating=True), "png", 16),
+            ("tiff", 16, Coding(bits=32, floating=True), "jpeg", 8),
             ("tiff", 8, Coding(bits=1), "same", 8),
             ("tiff", 8, Coding(lossless=False, compression="jpeg"), "same", 8),
             ("tiff", 16, Coding(bits=16, lossless=False, compression="jpeg"), "same", 16),

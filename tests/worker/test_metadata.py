@@ -360,6 +360,17 @@ def test_regions_of_a_turned_picture_are_named_as_lost() -> None:
     assert "regions" in result(Metadata(xmp=packet), turned=True).lost[0]
 
 
+def test_where_a_scan_lies_on_its_page_is_kept_unless_it_was_turned() -> None:
+    """XPosition and YPosition are places of the scan as it lay; then they are named as lost."""
+    place = {286: exif.Value(exif.RATIONAL, struct.pack("<II", 21, 10))}
+    scan = Metadata(exif=exif.write(exif.Block(order="<", main=place)))
+
+    assert place[286] == exif.read(result(scan).exif).main[286]
+    assert () == result(scan).lost
+    assert 286 not in exif.read(result(scan, turned=True).exif).main
+    assert "XPosition" in result(scan, turned=True).lost[0]
+
+
 def test_the_label_can_be_turned_off() -> None:
     """Then only the history says who made the color."""
     page = result(Metadata(), WriteSettings(label=False))

@@ -46,9 +46,10 @@ class Coding:
     """How a page is stored, as far as its result is stored alike.
 
     Attributes:
-        bits: of each sample: 1, 2, 4, 8, 16, or 32 for floating point.
+        bits: of each sample, as stored: 1 to 64.
         lossless: whether the file kept every pixel.
         compression: of a TIFF page; other formats have one way only.
+        floating: whether samples are floating point; the result's then are, of 32 bits.
         big_endian: byte order of a TIFF.
         big_tiff: whether a TIFF has 64-bit offsets.
     """
@@ -56,6 +57,7 @@ class Coding:
     bits: int = 8
     lossless: bool = True
     compression: Compression = "deflate"
+    floating: bool = False
     big_endian: bool = False
     big_tiff: bool = False
 

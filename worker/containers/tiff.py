@@ -4,25 +4,32 @@ Thumbnails, smaller copies and masks are no pages. A page that cannot be read co
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from tifffile import PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from worker import profiles
-from worker.containers import tiff_directory, tiff_metadata, tiff_pixels, tiff_samples
+from worker.containers import (
+    tiff_directory,
+    tiff_jpeg,
+    tiff_metadata,
+    tiff_pages,
+    tiff_pixels,
+    tiff_samples,
+)
 from worker.containers.picture import Coding, Metadata, Picture, check_size
+from worker.containers.tiff_colors import LABS
 from worker.containers.tiff_directory import Form, Page
+from worker.containers.tiff_pages import Photograph
+from worker.containers.tiff_samples import MOST_SAMPLES
 from worker.errors import IncompleteError, ScanError
 from worker.settings import ReadSettings
 
-SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, ORIENTATION = 254, 255, 256, 257, 274
-REDUCED, MASK = 1, 4  # bits of SUBFILE
-OLD_REDUCED = 2
+ORIENTATION, SAMPLE_FORMAT = 274, 339
 # One whole number each: size, compression, color model, order of bits, samples, rows of a strip,
 # planes, predictor, tile size, number of slices, inks.
 SINGLE = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323, 32997, 32998, 332)
@@ -33,6 +40,15 @@ WHOLE = {tiff_directory.SHORT, tiff_directory.LONG, tiff_directory.LONG8}
 
 # What it would say is raised here, in words for the archivist.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+class _Source(NamedTuple):
+    """An open TIFF, and the lock of its position, for pages may be read in several threads."""
+
+    file: BinaryIO
+    form: Form
+    tiff: TiffFile
+    lock: Lock
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
@@ -49,20 +65,23 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     """
     form, chain = tiff_directory.walk(file)
     for page in chain:
-        _check_tags(page)
+        for one in (page, *page.below):
+            _check_tags(one)
+            _check_formats(file, one)
+    chosen = tiff_pages.photographs(file, form, chain)
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
-    lock = Lock()
+    source = _Source(file, form, tiff, Lock())
     pictures: list[Picture] = []
     pixels = held = 0
-    for page in _photographs(file, form, chain):
-        loaded = tiff.pages[page.number]
-        if not isinstance(loaded, TiffPage) or loaded.offset != page.at:
-            raise IncompleteError(
-                f"the TIFF's page {page.number + 1} cannot be read; it is damaged"
-            )
-        check_size(loaded.imagewidth, loaded.imagelength, settings, pixels)
-        picture = _picture(loaded, file, form, page, lock)
+    for photograph in chosen:
+        try:
+            picture = _picture(source, photograph, settings, pixels)
+        except ScanError as error:
+            if photograph.page is photograph.outer:
+                raise
+            name = f"the photograph below page {photograph.page.number + 1} of the TIFF"
+            raise type(error)(f"{name}: {error}") from error
         pixels += picture.width * picture.height
         carried = picture.metadata
         held += len(carried.exif) + len(carried.iptc) + len(carried.xmp) + len(carried.profile)
@@ -72,27 +91,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     return pictures
 
 
-def _photographs(file: BinaryIO, form: Form, chain: list[Page]) -> Iterator[Page]:
-    """Choose the directories that are pages: neither smaller copies nor masks nor thumbnails."""
-    if not chain:
-        raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
-    flags: dict[int, int] = {}
-    for page in chain:
-        flag = tiff_directory.whole_number(file, page.fields.get(SUBFILE), form) or 0
-        old = tiff_directory.whole_number(file, page.fields.get(OLD_SUBFILE), form)
-        flags[page.number] = flag | (REDUCED if old == OLD_REDUCED else 0)
-    # A camera's thumbnail has a JPEG stream in place of a size (Exif 3.0, section 4.5.4).
-    sized = [p for p in chain if {WIDTH, HEIGHT} & p.fields.keys() or p.number == 0]
-    full = [p for p in sized if not flags[p.number] & (REDUCED | MASK)]
-    # Some scanner programs call their only page a smaller copy.
-    yield from full or [p for p in sized if not flags[p.number] & MASK] or chain[:1]
-
-
 def _check_tags(page: Page) -> None:
     """Refuse fractions, texts and lists where all readers expect whole numbers, or one."""
     for tag in (*SINGLE, *SEVERAL):
         field = page.fields.get(tag)
-        if field and (field.kind not in WHOLE or (field.values != 1 and tag in SINGLE)):
+        if field is None:
+            continue
+        least, most = 1, 1 if tag in SINGLE else field.values
+        if field.kind not in WHOLE or not least <= field.values <= most:
             expected = "one whole number" if tag in SINGLE else "whole numbers"
             raise IncompleteError(
                 f"the TIFF's tag {tag} is not {expected} but {field.values:,} of type "
@@ -100,28 +106,54 @@ def _check_tags(page: Page) -> None:
             )
 
 
-def _picture(loaded: TiffPage, file: BinaryIO, form: Form, page: Page, lock: Lock) -> Picture:
+def _check_formats(file: BinaryIO, page: Page) -> None:
+    """Refuse pixels whose samples are of several formats, which no reader knows."""
+    field = page.fields.get(SAMPLE_FORMAT)
+    if field is None or not 1 < field.values <= MOST_SAMPLES:
+        return
+    size = field.size // field.values
+    data = tiff_directory.bytes_at(file, field.at, field.size)
+    if len({data[at : at + size] for at in range(0, len(data), size)}) > 1:
+        raise ScanError("the TIFF's samples are of several formats; convert it to gray or RGB")
+
+
+def _picture(
+    source: _Source, photograph: Photograph, settings: ReadSettings, others: int
+) -> Picture:
+    file, form = source.file, source.form
+    file.seek(photograph.page.at)
+    loaded = TiffPage(source.tiff, index=photograph.page.number)
+    check_size(loaded.imagewidth, loaded.imagelength, settings, others)
+    tables = None
+    if loaded.compression == COMPRESSION.OJPEG:
+        tables = tiff_jpeg.settle(loaded, partial(tiff_directory.bytes_at, file))
     tiff_samples.check(loaded)
     tiff_pixels.check(loaded, loaded.parent.filehandle.size)
-    metadata = tiff_metadata.read(file, form, page)
+    fields = photograph.fields
+    metadata = tiff_metadata.read(file, form, fields)
     alpha = tiff_samples.alpha_sample(loaded)
-    dropped = loaded.samplesperpixel - tiff_samples.COLORS[PHOTOMETRIC(loaded.photometric)]
+    dropped = loaded.samplesperpixel - tiff_samples.colors_stored(loaded)
+    lost = photograph.lost + tiff_samples.lost(loaded)
     if dropped - (alpha is not None):
-        metadata = _without(metadata, "extra samples of each pixel that are no opacity")
+        lost = (*lost, "extra samples of each pixel that are no opacity")
+    metadata = replace(metadata, lost=metadata.lost + lost)
     inks = None
     if loaded.photometric == PHOTOMETRIC.SEPARATED:
         inks, metadata = _inks(metadata)
-    orientation = tiff_directory.whole_number(file, page.fields.get(ORIENTATION), form)
-    bits = 32 if loaded.bitspersample == 32 else tiff_samples.depth(loaded)
+    orientation = tiff_directory.whole_number(file, fields.get(ORIENTATION), form)
+    if loaded.photometric in LABS:
+        metadata = _without_profile(metadata)
+    paletted = loaded.photometric == PHOTOMETRIC.PALETTE and tiff_samples.depth(loaded) == 16
     return Picture(
         height=loaded.imagelength,
         width=loaded.imagewidth,
         samples=tiff_samples.colors(loaded),
         alpha=alpha is not None,
-        bands=partial(tiff_pixels.bands, loaded, file, lock, inks),
+        bands=partial(tiff_pixels.bands, loaded, file, source.lock, inks, tables),
         orientation=orientation if orientation and 1 <= orientation <= 8 else 1,
         coding=Coding(
-            bits=loaded.bitspersample if bits == 8 and loaded.bitspersample < 8 else bits,
+            bits=16 if paletted else loaded.bitspersample,
+            floating=tiff_samples.is_real(loaded),
             lossless=loaded.compression not in tiff_samples.LOSSY,
             compression=tiff_samples.COMPRESSIONS[loaded.compression],
             big_endian=form.order == ">",
@@ -129,6 +161,13 @@ def _picture(loaded: TiffPage, file: BinaryIO, form: Form, page: Page, lock: Loc
         ),
         metadata=metadata,
     )
+
+
+def _without_profile(metadata: Metadata) -> Metadata:
+    """Take out a profile, which says nothing of colors that are L*a*b* already."""
+    if not metadata.profile:
+        return metadata
+    return _without(replace(metadata, profile=b""), "the color profile: the colors are L*a*b*")
 
 
 def _inks(metadata: Metadata) -> tuple[bytes | None, Metadata]:

@@ -4,7 +4,11 @@ Refuses chains that bite their tail or never end, and directories that would fil
 Source: TIFF 6.0 section 2; BigTIFF as in libtiff's specification.
 """
 
+import os
 import struct
+from collections import deque
+from dataclasses import dataclass
+from dataclasses import field as a_field
 from typing import BinaryIO, Literal, NamedTuple
 
 from worker.errors import IncompleteError, ScanError
@@ -20,6 +24,8 @@ SHORT, LONG, LONG8 = 3, 4, 16
 # Tags that tifffile reads as it meets them: structure, and texts.
 STRUCTURE = {254, 255, 258, 270, 273, 277, 279, 282, 283, 305, 324, 325, 330, 338, 339, 347}
 STRUCTURE |= {513, 514, 530, 33628, 42113, 50838, 50839}
+SUB_DIRECTORIES = 330
+POINTERS = {4, 13, 16, 18}  # types of a place in the file
 
 
 class Form(NamedTuple):
@@ -62,16 +68,81 @@ class Field(NamedTuple):
         return BIG_SIZES.get(self.kind, 0) * self.values
 
 
-class Page(NamedTuple):
-    """One directory of the main chain: its number there from 0, its place, its fields by tag."""
+@dataclass(frozen=True)
+class Page:
+    """One directory of the main chain, or below one.
+
+    Attributes:
+        number: of the page in the main chain, from 0.
+        at: its place in the file.
+        fields: by tag.
+        below: directories that it points to as SubIFDs, and theirs, in order.
+        broken: places that it points to where no directory can be read.
+    """
 
     number: int
     at: int
     fields: dict[int, Field]
+    below: list["Page"] = a_field(default_factory=list)
+    broken: list[int] = a_field(default_factory=list)
+
+
+class _Walk:
+    """What has been met of a file's directories."""
+
+    def __init__(self, file: BinaryIO, form: Form) -> None:
+        self.file = file
+        self.form = form
+        self.seen: set[int] = set()
+        self._fields = self._values = 0
+
+    def take(self, at: int, number: int) -> tuple[Page, int]:
+        """Read a directory; return it and the place of the one that follows (0 for none)."""
+        if len(self.seen) == MOST_PAGES:
+            raise ScanError(
+                f"the TIFF has more than {MOST_PAGES:,} pages; split it into smaller files"
+            )
+        self.seen.add(at)
+        found, following = read(self.file, at, self.form)
+        self._fields += len(found)
+        self._values += sum(field.values for tag, field in found.items() if tag in STRUCTURE)
+        if self._fields > MOST_FIELDS or self._values > MOST_VALUES:
+            raise ScanError(
+                f"the TIFF's first {number + 1} pages have {self._fields:,} tags and "
+                f"{self._values:,} strips, tiles and other values of structure; more than any "
+                "photograph needs"
+            )
+        return Page(number, at, found), following
+
+    def take_below(self, page: Page) -> None:
+        """Add the directories below a page, level by level, each with those that follow it."""
+        waiting = deque(self._pointers(page.fields.get(SUB_DIRECTORIES)))
+        while waiting:
+            at = waiting.popleft()
+            if not at or at in self.seen:
+                continue
+            try:
+                found, following = self.take(at, page.number)
+                waiting.extend(self._pointers(found.fields.get(SUB_DIRECTORIES)))
+            except (IncompleteError, OverflowError):
+                page.broken.append(at)
+                continue
+            page.below.append(found)
+            waiting.append(following)
+
+    def _pointers(self, pointers: Field | None) -> list[int]:
+        if pointers is None or pointers.kind not in POINTERS:
+            return []
+        try:
+            data = value(self.file, pointers)
+        except ValueError as error:
+            raise IncompleteError(f"the TIFF's tag 330 cannot be read: {error}") from error
+        kind = f"{self.form.order}{pointers.values}{'Q' if BIG_SIZES[pointers.kind] == 8 else 'I'}"
+        return list(struct.unpack(kind, data))
 
 
 def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
-    """Read a TIFF's main chain of directories, without their values.
+    """Read a TIFF's main chain of directories, and those below, without their values.
 
     Raises:
         IncompleteError: there is no whole directory where one should be, or they form a circle.
@@ -80,32 +151,23 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
     file.seek(0)
     header = file.read(16)
     order: Literal["<", ">"] = "<" if header[:2] == b"II" else ">"
-    form = Form(order, struct.unpack_from(f"{order}H", header, 2)[0] == 43)
-    (at,) = struct.unpack_from(form.offset, header, 8 if form.big else 4)
+    form = Form(order, header[2:4] in {b"+\0", b"\0+"})
+    start = 8 if form.big else 4
+    if len(header) < start + form.inline:
+        raise IncompleteError("the TIFF is cut short within its header")
+    (at,) = struct.unpack_from(form.offset, header, start)
     pages: list[Page] = []
-    seen: set[int] = set()
-    fields = values = 0
+    met = _Walk(file, form)
     while at:
-        if at in seen:
+        if at in met.seen:
             raise IncompleteError(
                 f"the TIFF's pages are linked in a circle after page {len(pages)}; "
                 "the file is damaged"
             )
-        if len(pages) == MOST_PAGES:
-            raise ScanError(
-                f"the TIFF has more than {MOST_PAGES:,} pages; split it into smaller files"
-            )
-        seen.add(at)
-        found, following = read(file, at, form)
-        fields += len(found)
-        values += sum(field.values for tag, field in found.items() if tag in STRUCTURE)
-        if fields > MOST_FIELDS or values > MOST_VALUES:
-            raise ScanError(
-                f"the TIFF's first {len(pages) + 1} pages have {fields:,} tags and {values:,} "
-                "strips, tiles and other values of structure; more than any photograph needs"
-            )
-        pages.append(Page(len(pages), at, found))
-        at = following
+        page, at = met.take(at, len(pages))
+        pages.append(page)
+    for page in pages:
+        met.take_below(page)
     return form, pages
 
 
@@ -115,7 +177,7 @@ def read(file: BinaryIO, at: int, form: Form) -> tuple[dict[int, Field], int]:
     Raises:
         IncompleteError: there is no whole directory at that place.
     """
-    file.seek(at)
+    seek(file, at)
     head = file.read(struct.calcsize(form.tags))
     width = struct.calcsize(form.row) + form.inline
     count = struct.unpack(form.tags, head)[0] if len(head) == struct.calcsize(form.tags) else 0
@@ -139,6 +201,20 @@ def read(file: BinaryIO, at: int, form: Form) -> tuple[dict[int, Field], int]:
     return fields, int(struct.unpack(form.offset, following)[0])
 
 
+def seek(file: BinaryIO, at: int) -> None:
+    """Go to a place, or to the end where no file of this system can have that place."""
+    try:
+        file.seek(at)
+    except (OSError, OverflowError, ValueError):
+        file.seek(0, os.SEEK_END)
+
+
+def bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
+    """Read bytes from a place; fewer where the file ends."""
+    seek(file, at)
+    return file.read(count)
+
+
 def value(file: BinaryIO, field: Field, most: int = 1 << 24) -> bytes:
     """Read a field's bytes, in the file's byte order.
 
@@ -152,7 +228,7 @@ def value(file: BinaryIO, field: Field, most: int = 1 << 24) -> bytes:
     """
     if not 0 < field.size <= most:
         raise ValueError(f"type {field.kind} with {field.values:,} values")
-    file.seek(field.at)
+    seek(file, field.at)
     data = file.read(field.size)
     if len(data) < field.size:
         raise ValueError("it lies beyond the end of the file")
@@ -164,7 +240,7 @@ def whole_number(file: BinaryIO, field: Field | None, form: Form) -> int | None:
     if field is None or field.kind not in {1, 3, 4, 13, 16, 18} or field.values < 1:
         return None
     size = BIG_SIZES[field.kind]
-    file.seek(field.at)
+    seek(file, field.at)
     return int.from_bytes(file.read(size), "little" if form.order == "<" else "big")
 
 

@@ -12,20 +12,26 @@ from worker import exif
 from worker.containers import photoshop
 from worker.containers import tiff_directory as directory
 from worker.containers.picture import Metadata, Resolution
-from worker.containers.tiff_directory import Field, Form, Page
+from worker.containers.tiff_directory import Field, Form
 from worker.errors import ScanError
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCHES = {2: 1.0, 3: 2.54}  # dots for each unit to dots for each inch
-# DocumentName, ImageDescription, Make, Model, PageName, PageNumber, Software, DateTime, Artist,
-# HostComputer, Copyright, Rating, RatingPercent, XPTitle to XPSubject.
-DESCRIPTIVE = {269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 33432, 18246, 18249}
+# DocumentName, ImageDescription, Make, Model, PageName, XPosition, YPosition, PageNumber, Software,
+# DateTime, Artist, HostComputer, Copyright, Rating, RatingPercent, XPTitle to XPSubject.
+DESCRIPTIVE = {269, 270, 271, 272, 285, 286, 287, 297, 305, 306, 315, 316, 33432, 18246, 18249}
 DESCRIPTIVE |= set(range(40091, 40096))
 # Says how pixels are stored, which a result says of its own.
-STRUCTURAL = {*range(254, 267), 273, 274, *range(277, 285), 286, 287, *range(288, 294), 296}
+STRUCTURAL = {*range(254, 267), 273, 274, *range(277, 285), *range(288, 294), 296}
 STRUCTURAL |= {301, *range(317, 349), 351, *range(512, 522), *range(529, 533), 559, 32996, 32997}
 STRUCTURAL |= {32998, 34232, 34016, 37439, 42112, 42113, 50674, 65000}
+NOT_HONORED = {
+    291: "the gray response curve (tag 291)",
+    301: "the transfer function (tag 301)",
+    318: "the white point (tag 318)",
+    319: "the primary chromaticities (tag 319)",
+}
 # So does a description that tifffile or ImageJ wrote; they would believe it of the result.
 DESCRIPTION = 270
 STRUCTURAL_DESCRIPTIONS = (b'{"shape": ', b"ImageJ=")
@@ -74,21 +80,26 @@ class _Reader(NamedTuple):
             return {}
 
 
-def read(file: BinaryIO, form: Form, page: Page) -> Metadata:
+def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
     """Read what a page carries.
 
     Args:
         file: the TIFF.
         form: how it counts.
-        page: its directory.
+        fields: of its directory.
     """
     reader = _Reader(file, form, [])
-    fields = page.fields
     block = _exif(reader, fields)
     iptc = _iptc(reader, fields)
     known = DESCRIPTIVE | STRUCTURAL | {XMP, IPTC, PHOTOSHOP, PROFILE}
     known |= {exif.EXIF_POINTER, exif.GPS_POINTER}
     other = [TIFF.TAGS.get(tag, f"{tag}") for tag in fields if tag not in known]
+    profiled = PROFILE in fields  # a profile says the same, and better
+    reader.lost.extend(
+        f"{name}, which is not honored"
+        for tag, name in NOT_HONORED.items()
+        if tag in fields and not profiled
+    )
     if other:
         more = f" and {len(other) - 10} more" if len(other) > 10 else ""
         reader.lost.append(f"what the TIFF says in its tags {', '.join(other[:10])}{more}")
@@ -163,6 +174,6 @@ def _resolution(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Resolut
 def _rational(file: BinaryIO, form: Form, field: Field | None) -> float:
     if field is None or field.kind != exif.RATIONAL or field.values < 1:
         return 0.0
-    file.seek(field.at)
-    above, below = struct.unpack(f"{form.order}II", file.read(8))
+    directory.seek(file, field.at)
+    above, below = struct.unpack(f"{form.order}II", file.read(8).ljust(8, b"\0"))
     return float(above / below) if below else 0.0

@@ -13,22 +13,22 @@ from typing import BinaryIO, NamedTuple
 import imagecodecs
 import numpy as np
 from PIL import Image
-from tifffile import COMPRESSION, PLANARCONFIG, TiffPage
+from tifffile import COMPRESSION, PLANARCONFIG, TIFF, TiffPage
 
 from worker.color import Pixels
-from worker.containers import fax, jpeg, tiff_samples
+from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples
 from worker.containers.ahead import WORKERS, ahead
+from worker.containers.tiff_samples import JPEGS
 from worker.errors import IncompleteError, ScanError
 
 BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
 AHEAD_SAMPLES = 1 << 24  # of the bands that are read ahead, together
 MARGIN = 4096  # pixels by which a tile may be larger than its page
-JPEGS = {COMPRESSION.JPEG, COMPRESSION.OJPEG}
 FAXES = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6}
 # Compressions whose data state a size of their own, by Pillow's name.
 PICTURES: dict[int, str] = {
-    COMPRESSION.JPEG: "JPEG",
-    COMPRESSION.OJPEG: "JPEG",
+    COMPRESSION.JPEG: "",  # looked through by `tiff_jpeg`
+    COMPRESSION.OJPEG: "",
     COMPRESSION.JPEG2000: "JPEG2000",
     COMPRESSION.APERIO_JP2000_RGB: "JPEG2000",
     COMPRESSION.WEBP: "WEBP",
@@ -78,7 +78,13 @@ def check(page: TiffPage, size: int) -> None:
             )
 
 
-def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> Iterator[Pixels]:
+def bands(
+    page: TiffPage,
+    file: BinaryIO,
+    lock: Lock,
+    profile: bytes | None,
+    tables: tiff_jpeg.Tables | None = None,
+) -> Iterator[Pixels]:
     """Yield the page's rows from the top, as `tiff_samples.codes` gives them.
 
     Args:
@@ -86,6 +92,7 @@ def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> 
         file: the TIFF.
         lock: of its position, for the pages may be read in several threads.
         profile: of CMYK, if the page is that.
+        tables: of old-style JPEG, where its strips have none.
 
     Raises:
         IncompleteError: a strip is cut short or does not fit.
@@ -94,22 +101,43 @@ def bands(page: TiffPage, file: BinaryIO, lock: Lock, profile: bytes | None) -> 
     """
     # tifffile shares decoders by this, which says nothing of CCITT's options.
     page.hash = page.offset
-    _ = page.decode  # made here: threads that make it at once get in each other's way
+    if page.compression != COMPRESSION.OJPEG:
+        _ = page.decode  # made here: threads that make it at once get in each other's way
     blocks = _plain_blocks if _is_plain(page) else _segment_blocks
-    work = partial(_plain_rows if _is_plain(page) else _segment_rows, page)
+    work = partial(_plain_rows, page) if _is_plain(page) else partial(_segment_rows, page, tables)
     samples = _rows_of_block(page) * page.imagewidth * page.samplesperpixel
+    samples *= max(1, int(page.bitspersample) // 16)
     most = max(1, min(WORKERS, AHEAD_SAMPLES // samples))
     step = max(1, BAND_PIXELS // page.imagewidth)
-    stored = blocks(page, file, lock)
     alone = page.imagelength <= _rows_of_block(page)  # then threads gain nothing
-    for rows in map(work, stored) if alone else ahead(work, stored, most):
-        for top in range(0, len(rows), step):
-            yield tiff_samples.codes(page, rows[top : top + step], profile)
+
+    def stored() -> Iterator[Pixels]:
+        taken = blocks(page, file, lock)
+        for rows in map(work, taken) if alone else ahead(work, taken, most):
+            for top in range(0, len(rows), step):
+                yield rows[top : top + step]
+
+    ends = _span(page, stored()) if tiff_samples.needs_span(page) else None
+    for rows in stored():
+        yield tiff_samples.codes(page, rows, profile, ends)
+
+
+def _span(page: TiffPage, stored: Iterator[Pixels]) -> tiff_samples.Span:
+    """Find black and white, for which all samples must be looked at."""
+    colors = tiff_samples.colors_stored(page)
+    found = [(int(one[..., :colors].min()), int(one[..., :colors].max())) for one in stored]
+    return tiff_samples.span(page, min(low for low, _ in found), max(high for _, high in found))
 
 
 def _is_plain(page: TiffPage) -> bool:
     """Tell whether rows can be read where they stand: strips, neither compressed nor predicted."""
-    return page.compression == COMPRESSION.NONE and page.predictor == 1 and not page.is_tiled
+    plain = page.compression == COMPRESSION.NONE and page.predictor == 1 and not page.is_tiled
+    return plain and not _is_in_units(page)
+
+
+def _is_in_units(page: TiffPage) -> bool:
+    """Tell whether several pixels share a color, in a way that its compression knows nothing of."""
+    return page.compression not in JPEGS and tiff_samples.chroma_steps(page) != (1, 1)
 
 
 def _segment_shape(page: TiffPage) -> tuple[int, int]:
@@ -215,39 +243,88 @@ def _plain_rows(page: TiffPage, block: _Block) -> Pixels:
     planes = []
     for _plane, stored in block.parts:
         data = imagecodecs.bitorder_decode(stored) if page.fillorder == 2 else stored
-        if int(page.bitspersample) < 8:
-            planes.append(
-                imagecodecs.packints_decode(
-                    data, np.uint8, page.bitspersample, runlen=page.imagewidth * samples
-                ).reshape(shape)
-            )
-        else:
-            kind = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-            planes.append(np.frombuffer(data, kind).reshape(shape).astype(page.dtype, copy=False))
+        planes.append(_unpacked(page, data, page.imagewidth * samples).reshape(shape))
     return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
 
 
-def _segment_rows(page: TiffPage, block: _Block) -> Pixels:
+def _unpacked(page: TiffPage, data: bytes | bytearray, row: int) -> Pixels:
+    """Give the samples of rows of so many each, as the machine counts them."""
+    bits, order = int(page.bitspersample), page.parent.byteorder
+    if bits == 24:
+        return np.asarray(imagecodecs.float24_decode(data, byteorder=order))
+    if bits in {8, 16, 32, 64}:
+        kind = np.dtype(page.dtype)
+        return np.frombuffer(data, kind.newbyteorder(order)).astype(kind, copy=False)
+    kind = np.dtype(np.uint8 if bits < 8 else np.uint16)
+    return np.asarray(imagecodecs.packints_decode(data, kind, bits, runlen=row))
+
+
+def _segment_rows(page: TiffPage, tables: tiff_jpeg.Tables | None, block: _Block) -> Pixels:
     """Give the samples (n, W, all samples) of decompressed strips or tiles."""
     kind = np.uint8 if page.bitspersample == 1 else page.dtype
     rows: Pixels = np.empty((block.rows, page.imagewidth, page.samplesperpixel), kind)
     for number, data in block.parts:
-        if page.compression in PICTURES:
-            _check_picture(page, data)
-        if page.compression in FAXES:
-            _check_fax(page, number, data)
-        decoded, (plane, _, top, left, _), _shape = page.decode(
-            data, number, jpegtables=page.jpegtables
-        )
-        if decoded is None:
-            raise IncompleteError(f"strip or tile {number + 1} is missing from the TIFF")
-        piece = decoded[0, : page.imagelength - top, : page.imagewidth - left]
+        if _is_in_units(page):
+            piece, top, left = _piece_of_units(page, number, data)
+            rows[top - block.top : top - block.top + len(piece), left : left + piece.shape[1]] = (
+                piece
+            )
+            continue
+        if page.compression == COMPRESSION.OJPEG:
+            piece = _piece_of_old_jpeg(page, tables, number, data)
+            plane, top, left = 0, number * _segment_shape(page)[0], 0
+        else:
+            piece, plane, top, left = _piece(page, number, data)
         if piece.shape == rows.shape:
             return np.asarray(piece)  # the usual strip: nothing to put together
         tall, wide, samples = piece.shape
         at = top - block.top
         rows[at : at + tall, left : left + wide, plane : plane + samples] = piece
     return rows
+
+
+def _piece(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, int, int, int]:
+    """Decode a strip or tile: its samples, its plane, its first row and column."""
+    if page.compression in PICTURES:
+        data = _checked_picture(page, data)
+    if page.compression in FAXES:
+        _check_fax(page, number, data)
+    decoded, (plane, _, top, left, _), _shape = page.decode(
+        data, number, jpegtables=page.jpegtables
+    )
+    if decoded is None:
+        raise IncompleteError(f"strip or tile {number + 1} is missing from the TIFF")
+    return decoded[0, : page.imagelength - top, : page.imagewidth - left], plane, top, left
+
+
+def _piece_of_old_jpeg(
+    page: TiffPage, tables: tiff_jpeg.Tables | None, number: int, data: bytes
+) -> Pixels:
+    """Give the samples of a strip of old-style JPEG."""
+    rows = _rows_of(page, number)
+    stream = tiff_jpeg.assembled(tables, data, rows) if tables else data
+    piece = tiff_jpeg.decoded(_checked_picture(page, stream), page.samplesperpixel)
+    piece = piece[:rows, : page.imagewidth]
+    if piece.shape != (rows, page.imagewidth, page.samplesperpixel):
+        raise IncompleteError(
+            f"strip {number + 1} of the TIFF's old-style JPEG has not the size of its place"
+        )
+    return piece
+
+
+def _piece_of_units(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, int, int]:
+    """Give the samples of a strip or tile of subsampled YCbCr, its first row and column."""
+    tall, wide = _segment_shape(page)
+    down, across = divmod(number, _across(page))
+    rows = tall if page.is_tiled else _rows_of(page, down)
+    steps = tiff_samples.chroma_steps(page)
+    units = bytes(imagecodecs.bitorder_decode(data)) if page.fillorder == 2 else data
+    if page.compression != COMPRESSION.NONE:
+        most = 3 * (tall + steps[1]) * (wide + steps[0])
+        units = bytes(TIFF.DECOMPRESSORS[page.compression](units, out=most))
+    piece = tiff_colors.pixels_of_units(units, rows, wide, steps)
+    top, left = down * tall, across * wide
+    return piece[: page.imagelength - top, : page.imagewidth - left], top, left
 
 
 def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
@@ -260,17 +337,17 @@ def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
         raise IncompleteError(f"strip or tile {number + 1} of the TIFF's fax codes is cut short")
 
 
-def _check_picture(page: TiffPage, data: bytes) -> None:
-    """Refuse a picture inside a picture that is larger than its strip or tile, or cut short."""
-    if page.compression in JPEGS and b"\xff\xd9" not in data[-64:]:  # its end; libjpeg goes on
-        raise IncompleteError("a JPEG strip or tile of the TIFF is cut short")
+def _checked_picture(page: TiffPage, data: bytes) -> bytes:
+    """Return a picture inside a picture without padding; refuse one that is cut short or large."""
     if page.compression in JPEGS:
-        jpeg.check_scans(data)
-    with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
-        width, height = picture.size
+        data, (width, height, *_) = tiff_jpeg.whole(data)
+    else:
+        with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
+            width, height = picture.size
     tall, wide = _segment_shape(page)
     if width > wide or height > tall + 16:
         raise IncompleteError(
             f"a strip or tile of the TIFF has place for {wide} x {tall} pixels and holds "
             f"{width} x {height}; the file is damaged"
         )
+    return data

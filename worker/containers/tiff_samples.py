@@ -1,17 +1,21 @@
 """A TIFF's samples to codes: white high, gray or RGB, opacity apart; and which TIFFs are read.
 
+What does not fit into 16 bits is rounded to them, and `lost` says so.
 Source: TIFF 6.0 (photometric interpretations, extra samples), Adobe's TIFF technical notes
 (floating point).
 """
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffPage
 
 from worker import profiles
 from worker.color import Pixels
+from worker.containers import tiff_colors
 from worker.containers.picture import Compression
+from worker.containers.tiff_colors import LABS
 from worker.containers.whole import scaled
 from worker.errors import ScanError
 
@@ -40,6 +44,8 @@ LOSSY = {
     COMPRESSION.APERIO_JP2000_RGB,
     COMPRESSION.WEBP,
 }
+PREDICTORS = {1, 2, 3}  # none, horizontal differences, those of floating point
+LOSSY_BITS: dict[int, set[int]] = {COMPRESSION.JPEG: {8, 12}, COMPRESSION.OJPEG: {8}}
 # Samples of a color, by photometric interpretation.
 COLORS = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -48,10 +54,47 @@ COLORS = {
     PHOTOMETRIC.PALETTE: 1,
     PHOTOMETRIC.SEPARATED: 4,
     PHOTOMETRIC.YCBCR: 3,
+    PHOTOMETRIC.CIELAB: 3,
+    PHOTOMETRIC.ICCLAB: 3,
 }
+WORDS: dict[int, str] = {  # for color models that have no name but their own
+    PHOTOMETRIC.CFA: "CFA: a camera's raw data, which must be developed first",
+    PHOTOMETRIC.LINEAR_RAW: "LinearRaw: a camera's or scanner's raw data, developed first",
+}
+NAMES: dict[int, str] = {  # in the words of TIFF 6.0
+    PHOTOMETRIC.MINISWHITE: "gray",
+    PHOTOMETRIC.MINISBLACK: "gray",
+    PHOTOMETRIC.RGB: "RGB",
+    PHOTOMETRIC.PALETTE: "a palette",
+    PHOTOMETRIC.SEPARATED: "CMYK",
+    PHOTOMETRIC.YCBCR: "YCbCr",
+    PHOTOMETRIC.CIELAB: "CIELab",
+    PHOTOMETRIC.ICCLAB: "ICCLab",
+    PHOTOMETRIC.ITULAB: "ITULab",
+} | WORDS
+FORMATS: dict[int, str] = {
+    SAMPLEFORMAT.UINT: "unsigned whole numbers",
+    SAMPLEFORMAT.INT: "signed whole numbers",
+    SAMPLEFORMAT.IEEEFP: "floating point",
+    SAMPLEFORMAT.VOID: "of no stated format",
+    SAMPLEFORMAT.COMPLEXINT: "complex whole numbers",
+    SAMPLEFORMAT.COMPLEXIEEEFP: "complex numbers",
+}
+WHOLE_BITS = {*range(1, 17), 32}
+SIGNED_BITS = {8, 16, 32}
+REAL_BITS = {16, 24, 32, 64}
+JPEGS = {COMPRESSION.JPEG, COMPRESSION.OJPEG}
+DARKEST = 256  # times black's distance from white by which a whole page of 32 bits may be dark
 GRAYS = {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK}
 MOST_SAMPLES = 16  # of a pixel
 TOLERANCE = 1e-6  # by which floating point may miss 0..1
+
+
+class Span(NamedTuple):
+    """The samples of black and white as they are stored."""
+
+    black: int
+    white: int
 
 
 def check(page: TiffPage) -> None:
@@ -65,62 +108,114 @@ def check(page: TiffPage) -> None:
             f"the TIFF's compression is {_name(COMPRESSION, page.compression)}, which photochrom "
             "does not read; save it with Deflate or LZW"
         )
-    if page.photometric not in COLORS or (
-        # The decoder makes RGB of it; without JPEG, its colors are of lower resolution.
-        page.photometric == PHOTOMETRIC.YCBCR
-        and page.compression not in {COMPRESSION.JPEG, COMPRESSION.OJPEG}
-    ):
+    if page.predictor not in PREDICTORS and page.compression not in LOSSY:
         raise ScanError(
-            f"the TIFF's color model is {_name(PHOTOMETRIC, page.photometric)}; "
-            "convert it to gray or RGB"
+            f"the TIFF's predictor is number {int(page.predictor)}, which photochrom does not "
+            "read; save it without one"
         )
+    if page.photometric not in COLORS:
+        name = NAMES.get(page.photometric) or _name(PHOTOMETRIC, page.photometric)
+        raise ScanError(f"the TIFF's color model is {name}; convert it to gray or RGB")
     plain = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6, COMPRESSION.OJPEG}
     if 262 not in page.tags and page.compression not in plain:
         raise ScanError("the TIFF does not say whether its zeros are black or white")
-    bits, kind = page.bitspersample, page.sampleformat
-    whole = kind in {SAMPLEFORMAT.UINT, SAMPLEFORMAT.VOID} and bits in {1, 2, 4, 8, 16}
-    real = kind == SAMPLEFORMAT.IEEEFP and bits == 32 and page.photometric in GRAYS
-    if not whole and not real:
+    if not _is_readable(page):
+        bits = page.bitspersample
+        each = f"{bits} bits" if isinstance(bits, int) else f"{', '.join(map(str, bits))} bits"
         raise ScanError(
-            f"the TIFF's samples are {_name(SAMPLEFORMAT, kind)} of {bits} bits; photochrom reads "
-            "unsigned whole numbers of 1, 2, 4, 8 and 16 bits, and gray in floating point of 32"
+            f"the TIFF's samples are {FORMATS.get(page.sampleformat, 'of an unknown format')} of "
+            f"{each} in {NAMES[page.photometric]}; photochrom reads gray and RGB in "
+            "whole numbers of 1 to 16 and 32 bits and floating point of 16 to 64; other color "
+            "models in 8 bits, some in 16"
         )
     _check_samples(page)
 
 
+def _is_readable(page: TiffPage) -> bool:
+    """Tell whether samples of this format and these bits are read, in this color model."""
+    bits, kind, model = page.bitspersample, page.sampleformat, page.photometric
+    if not isinstance(bits, int):
+        return False
+    if kind in {SAMPLEFORMAT.IEEEFP, SAMPLEFORMAT.INT}:
+        known = REAL_BITS if kind == SAMPLEFORMAT.IEEEFP else SIGNED_BITS
+        return bits in known and (model in GRAYS or model == PHOTOMETRIC.RGB)
+    if kind not in {SAMPLEFORMAT.UINT, SAMPLEFORMAT.VOID} or bits not in WHOLE_BITS:
+        return False
+    if model == PHOTOMETRIC.YCBCR:
+        return bits == 8
+    if model == PHOTOMETRIC.SEPARATED or model in LABS:
+        return bits in {8, 16}
+    return model != PHOTOMETRIC.PALETTE or bits <= 8
+
+
 def _check_samples(page: TiffPage) -> None:
     bits = page.bitspersample
-    needed = COLORS[PHOTOMETRIC(page.photometric)]
+    needed = colors_stored(page)
     if not needed <= page.samplesperpixel <= MOST_SAMPLES:
         raise ScanError(
             f"the TIFF has {page.samplesperpixel} samples in each pixel; "
-            f"{_name(PHOTOMETRIC, page.photometric)} has {needed}, and a few beside them"
+            f"{NAMES[page.photometric]} has {needed}, and a few beside them"
         )
-    if page.compression in LOSSY and bits != 8 and not (bits == 16 and page.compression > 7):
+    if page.compression in LOSSY and bits not in LOSSY_BITS.get(page.compression, {8, 16}):
         raise ScanError(f"the TIFF has JPEG of {bits} bits, which photochrom does not read")
     if page.photometric == PHOTOMETRIC.PALETTE and (
-        bits > 8 or page.colormap is None or page.colormap.shape != (3, 1 << bits)
+        page.colormap is None or page.colormap.shape != (3, 1 << bits)
     ):
         raise ScanError(f"the TIFF's palette is missing or not one of {bits} bits")
     if page.imagedepth != 1:
         raise ScanError(f"the TIFF is a body of {page.imagedepth} slices, not a photograph")
     ink_set = page.tags.valueof(332, 1)
-    if page.photometric == PHOTOMETRIC.SEPARATED and (ink_set != 1 or bits not in {8, 16}):
-        raise ScanError("the TIFF has other inks than CMYK of 8 or 16 bits; convert it to gray")
+    if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
+        raise ScanError("the TIFF has other inks than CMYK; convert it to gray")
+    if page.photometric in LABS and page.compression in LOSSY:
+        raise ScanError(
+            "the TIFF has L*a*b* colors compressed with loss; convert it to gray or RGB"
+        )
+    if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS:
+        _check_ycbcr(page)
+
+
+def _check_ycbcr(page: TiffPage) -> None:
+    """Refuse YCbCr whose chroma nobody can lay to its light."""
+    steps = chroma_steps(page)
+    if steps not in {(x, y) for x in (1, 2, 4) for y in (1, 2, 4)}:
+        raise ScanError(f"the TIFF's YCbCr has one color for {steps} pixels, which no writer does")
+    if page.compression in LOSSY or (
+        steps != (1, 1)
+        and (page.planarconfig != 1 or page.predictor != 1 or page.samplesperpixel != 3)
+    ):
+        raise ScanError("the TIFF's YCbCr is stored in a rare way; convert it to gray or RGB")
 
 
 def _name(names: type[IntEnum], number: int) -> str:
     return next((name.name for name in names if name == number), f"number {number}")
 
 
+def colors_stored(page: TiffPage) -> int:
+    """Return the samples of a color as stored; L* alone is a gray of L*a*b*."""
+    if page.photometric in LABS and page.samplesperpixel < 3:
+        return 1
+    return COLORS[PHOTOMETRIC(page.photometric)]
+
+
 def colors(page: TiffPage) -> int:
     """Return the samples of a color as `codes` gives it: 1 for gray, 3 for RGB."""
+    if page.photometric in LABS:
+        return colors_stored(page)
     return 1 if page.photometric in GRAYS else 3
+
+
+def chroma_steps(page: TiffPage) -> tuple[int, int]:
+    """Return for how many pixels a color stands, across and down (YCbCrSubSampling)."""
+    if page.photometric != PHOTOMETRIC.YCBCR:
+        return (1, 1)
+    across, down = page.subsampling or (2, 2)  # TIFF 6.0's default
+    return int(across), int(down)
 
 
 def alpha_sample(page: TiffPage) -> int | None:
     """Return which sample is the opacity; None if there is none."""
-    first = COLORS[PHOTOMETRIC(page.photometric)]
+    first = colors_stored(page)
     extra = page.extrasamples[: page.samplesperpixel - first]
     opacity = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
     return next((first + i for i, meaning in enumerate(extra) if meaning in opacity), None)
@@ -130,16 +225,63 @@ def depth(page: TiffPage) -> int:
     """Return the bits of a code as `codes` gives it: 8 or 16."""
     if page.photometric == PHOTOMETRIC.PALETTE:
         return 8 * _palette(page).itemsize
-    return 8 if page.bitspersample <= 8 else 16
+    return 8 if page.bitspersample <= 8 and page.photometric not in LABS else 16
 
 
-def codes(page: TiffPage, stored: Pixels, profile: bytes | None) -> Pixels:
+def is_real(page: TiffPage) -> bool:
+    """Tell whether samples are floating point."""
+    return bool(page.sampleformat == SAMPLEFORMAT.IEEEFP)
+
+
+def lost(page: TiffPage) -> tuple[str, ...]:
+    """Name what 16 bits have no room for."""
+    if is_real(page):
+        name = f"the precision of its {page.bitspersample}-bit floating point"
+        return (f"{name} beyond 65,536 even steps from black to white",)
+    name = "the precision of its 32-bit samples beyond 16 bits"
+    return (name,) if page.bitspersample == 32 else ()
+
+
+def needs_span(page: TiffPage) -> bool:
+    """Tell whether only the samples themselves say what is black and white, or too dark."""
+    return not is_real(page) and (page.sampleformat == SAMPLEFORMAT.INT or page.bitspersample == 32)
+
+
+def span(page: TiffPage, lowest: int, highest: int) -> Span:
+    """Find black and white of whole numbers, as stored.
+
+    Signed samples are written in two ways: all of them, or none below zero. The samples tell which.
+
+    Args:
+        page: checked.
+        lowest: of its samples.
+        highest: of its samples.
+
+    Raises:
+        ScanError: samples of 32 bits that are all but black, as of a program that counts otherwise.
+    """
+    bits = int(page.bitspersample)
+    if page.sampleformat != SAMPLEFORMAT.INT:
+        found = Span(0, (1 << bits) - 1)
+    else:
+        found = Span(-(1 << (bits - 1)) if lowest < 0 else 0, (1 << (bits - 1)) - 1)
+    if bits == 32 and (highest - found.black) * DARKEST < found.white - found.black:
+        raise ScanError(
+            f"the TIFF's samples of 32 bits reach from {lowest:,} to {highest:,}; photochrom takes "
+            f"{found.black:,} for black and {found.white:,} for white: scale them before dropping "
+            "the file in"
+        )
+    return found
+
+
+def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | None) -> Pixels:
     """Turn samples as stored into codes.
 
     Args:
         page: checked.
-        stored: (n, W, all samples), uint8, uint16 or float32; 1 to 4 bits each in a uint8.
+        stored: (n, W, all samples) of the page's own type; 1 to 7 bits each in a uint8.
         profile: of CMYK, if that is what they are.
+        ends: black and white, where `needs_span`.
 
     Returns:
         (n, W, 1 or 3) uint8 or uint16, white high; with opacity one sample more, the others not
@@ -148,30 +290,41 @@ def codes(page: TiffPage, stored: Pixels, profile: bytes | None) -> Pixels:
     Raises:
         ScanError: floating point beyond 0..1.
     """
-    color = stored[..., : COLORS[PHOTOMETRIC(page.photometric)]]
+    color = stored[..., : colors_stored(page)]
     at = alpha_sample(page)
-    alpha = None if at is None else _stretched(page, stored[..., at : at + 1])
+    alpha = None if at is None else _stretched(page, stored[..., at : at + 1], ends)
     if page.photometric == PHOTOMETRIC.PALETTE:
         color = _palette(page)[color[..., 0]]
         return color if alpha is None else np.concatenate([color, _of_type(alpha, color)], axis=-1)
-    color = _stretched(page, color)
+    color = _stretched(page, color, ends)
     if at is not None and alpha is not None and _is_premultiplied(page, at):
         color = _divided(color, alpha)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         color = ~color
     if page.photometric == PHOTOMETRIC.SEPARATED:
         color = profiles.cmyk_to_srgb(color, profile)
+    if page.photometric in LABS:
+        color = tiff_colors.codes_of_lab(page, color)
+    if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS:
+        color = tiff_colors.codes_of_ycbcr(page, color)
     return color if alpha is None else np.concatenate([color, _of_type(alpha, color)], axis=-1)
 
 
-def _stretched(page: TiffPage, stored: Pixels) -> Pixels:
+def _stretched(page: TiffPage, stored: Pixels, ends: Span | None) -> Pixels:
     """Stretch samples to all of 8 or 16 bits."""
     if stored.dtype.kind == "f":
         return _whole(stored)
     bits = int(page.bitspersample)
+    if ends:
+        kind, limit = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
+        light = (stored.astype(np.float64) - ends.black) * (limit / (ends.white - ends.black))
+        return np.asarray(np.rint(np.clip(light, 0, limit)).astype(kind))
     if bits == 1:  # whatever a decoder gives for a set bit
         return np.asarray((stored != 0) * np.uint8(255))
-    return stored if bits >= 8 else scaled(stored, (1 << bits) - 1)
+    if bits in {8, 16}:
+        return stored
+    top = (1 << bits) - 1
+    return scaled(stored & stored.dtype.type(top), top)  # predicted ones may have gone round
 
 
 def _whole(stored: Pixels) -> Pixels:
@@ -182,11 +335,12 @@ def _whole(stored: Pixels) -> Pixels:
             f"the TIFF's floating point samples reach from {low:g} to {high:g}; photochrom reads "
             "0 (black) to 1 (white): scale them before dropping the file in"
         )
-    return np.asarray(np.rint(np.clip(stored, 0, 1) * np.float32(65535)).astype(np.uint16))
+    exact = stored.astype(np.float64) if stored.dtype == np.float16 else stored
+    return np.asarray(np.rint(np.clip(exact, 0, 1) * exact.dtype.type(65535)).astype(np.uint16))
 
 
 def _is_premultiplied(page: TiffPage, at: int) -> bool:
-    first = COLORS[PHOTOMETRIC(page.photometric)]
+    first = colors_stored(page)
     return bool(page.extrasamples[at - first] == EXTRASAMPLE.ASSOCALPHA)
 
 

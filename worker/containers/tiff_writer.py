@@ -87,7 +87,7 @@ def _form(pages: Sequence[ColorPage]) -> Form:
     for page in pages:
         samples = page.width * page.height * (4 if page.alpha else 3)
         size += samples * (page.depth // 8) * GROWTH.get(page.coding.compression, 1.0)
-        size += samples * 2 if page.coding.bits == 32 else 0
+        size += samples * 2 if page.coding.floating else 0
     coding = pages[0].coding
     return Form(">" if coding.big_endian else "<", coding.big_tiff or size > CLASSIC_BYTES)
 
@@ -96,7 +96,7 @@ def _storage(page: ColorPage, form: Form) -> _Storage:
     compression = page.coding.compression
     if compression == "jpeg" and (page.depth > 8 or page.alpha or page.width > JPEG_SIDE):
         compression = "deflate"
-    return _Storage(compression, page.coding.bits == 32 and page.depth == 16, form.order)
+    return _Storage(compression, page.coding.floating and page.depth == 16, form.order)
 
 
 def _pixels(file: BinaryIO, page: ColorPage, form: Form) -> Directory:

@@ -101,6 +101,36 @@ def test_what_cannot_come_along_is_named_and_costs_no_photo(
     assert any(named in lost for lost in metadata_of(field).lost)
 
 
+def test_what_a_scanner_says_of_its_page_is_kept() -> None:
+    """Its name, number and place: XPosition and YPosition come along as they are."""
+    found = metadata_of(
+        (285, 2, b"Recto\0"), (286, 5, (21, 10)), (287, 5, (35, 10)), (297, 3, [3, 12])
+    )
+    block = exif.read(found.exif)
+
+    assert {285, 286, 287, 297} == block.main.keys()
+    assert struct.pack("<II", 35, 10) == block.main[287].data
+    assert () == found.lost
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "name"),
+    [
+        (291, list(range(256)), "gray response curve"),
+        (301, [0] * 256, "transfer function"),
+        (318, (3127, 10_000, 3290, 10_000), "white point"),
+        (319, (64, 100, 33, 100) * 3, "primary chromaticities"),
+    ],
+)
+def test_tones_that_are_not_honored_are_named(tag: int, value: object, name: str) -> None:
+    """Curves and primaries beside no profile change nothing, and that is said; a profile counts."""
+    kind = 3 if tag in {291, 301} else 5
+    profile = (34675, 7, b"profile")
+
+    assert any(name in lost for lost in metadata_of((tag, kind, value)).lost)
+    assert not any(name in lost for lost in metadata_of((tag, kind, value), profile).lost)
+
+
 def test_a_value_beyond_the_end_is_named() -> None:
     """XMP that lies outside the file is missing and said so."""
     data = bytearray(plain([*gray_fields(4, 4, 8), (700, 1, b"<x>" * 9)], STRIP))

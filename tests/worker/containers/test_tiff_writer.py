@@ -123,7 +123,7 @@ def test_other_programs_read_what_was_given(
 @pytest.mark.parametrize("compression", COMPRESSIONS[:-1])
 def test_a_scan_in_floating_point_comes_back_so(compression: str, order: str) -> None:
     """16-bit codes are written as 0 to 1 in 32 bits; rounded, they are the codes again."""
-    page = page_of(RGB16, bits=32, compression=compression, big_endian=order == ">")
+    page = page_of(RGB16, bits=32, floating=True, compression=compression, big_endian=order == ">")
 
     found = tifffile.imread(io.BytesIO(stored(page)))
 

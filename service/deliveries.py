@@ -1,0 +1,95 @@
+"""Which files in the outbox are a job's own, so that a new result may take their place.
+
+The ledger knows what it was told of finished jobs. What a daemon delivered just before it was
+killed it does not, so each writer leaves a note in the state folder before a file gets its name:
+`state/delivering/JOB`, a line for each SHA-256. It goes when the job is finished.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from service.beneath import digest
+from service.disk import make_folder, sync_folder
+from service.jobs import Job, JobStatus
+from service.sidecar import SidecarError, read_sidecar
+
+FOLDER = "delivering"  # in the state folder
+_OPEN = (JobStatus.QUEUED, JobStatus.STARTED)
+
+
+class Own:
+    """What one job wrote in the outbox; used by the thread that writes for it.
+
+    Args:
+        state: the state folder.
+        job: the job.
+    """
+
+    def __init__(self, state: Path, job: Job) -> None:
+        """Nothing is read yet."""
+        self._notes = state / FOLDER / str(job.id)
+        self._job = job
+
+    def note(self, sha256: str) -> None:
+        """Note a file that is about to get its name, so that it lasts.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        make_folder(self._notes.parent)
+        is_new = not self._notes.exists()
+        with self._notes.open("a", encoding="ascii") as file:
+            file.write(f"{sha256}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            sync_folder(self._notes.parent)
+
+    def has(self, path: Path) -> bool:
+        """Tell whether a file is one that this job may replace.
+
+        That is so of a file that it wrote; of every one, where `verify --repair` found it altered;
+        and of a result without a known digest, which an earlier photochrom delivered.
+
+        Raises:
+            OSError: the file or the notes cannot be read.
+        """
+        job = self._job
+        if job.repair:
+            return True
+        if path.name == job.output.name and job.recolor and job.output_digest is None:
+            return True
+        noted = set()
+        with suppress(FileNotFoundError):
+            noted = set(self._notes.read_text(encoding="ascii").split())
+        with suppress(FileNotFoundError):  # no plain file
+            return digest(path) in noted | {job.output_digest} or self._is_sidecar(path)
+        return False
+
+    def _is_sidecar(self, path: Path) -> bool:
+        """Tell whether a file is the sidecar of the job's earlier result."""
+        with suppress(SidecarError):
+            return self._job.event is not None and str(read_sidecar(path).event) == self._job.event
+        return False
+
+
+def forget(state: Path, job_id: int) -> None:
+    """Remove the notes of a job that is finished: the ledger knows it all."""
+    with suppress(OSError):  # they are removed by the next start
+        (state / FOLDER / str(job_id)).unlink(missing_ok=True)
+
+
+def forget_all_but_open(state: Path, job_of: Callable[[int], Job | None]) -> None:
+    """Remove the notes of all jobs that are not queued or in work; call it at the start.
+
+    Args:
+        state: the state folder.
+        job_of: finds a job by its number.
+    """
+    with suppress(FileNotFoundError):
+        for path in (state / FOLDER).iterdir():
+            job = job_of(int(path.name)) if path.name.isdecimal() else None
+            if job is None or job.status not in _OPEN:
+                path.unlink(missing_ok=True)

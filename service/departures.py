@@ -1,0 +1,255 @@
+"""Originals on their way out of the inbox, archived or rejected.
+
+A move that fails holds up nothing else; a crash before it is mended when the file is found again.
+What was moved is looked at once more after a settle time: a writer may have had it open.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from service import beneath, moves
+from service.config import Config
+from service.disk import ReplacedError
+from service.jobs import UNREADABLE, Job, JobStatus
+from service.ledger import Ledger
+from service.moves import Departure
+from service.naming import original_name
+from service.originals import still_there
+from service.outbox import alternative_name, withdraw
+from service.places import Places
+from service.sidecar import sidecar_name
+from worker.errors import DeviceError
+
+log = structlog.get_logger()
+
+
+class _Move(NamedTuple):
+    job: Job
+    move: Callable[[Path], Departure]
+    due: float
+    verified: bool
+    faults: int = 0
+
+
+class _Departed(NamedTuple):
+    job: Job
+    departure: Departure
+    due: float
+    undone: bool = False  # the file is in the inbox again
+
+
+class Watched(Protocol):
+    """The inbox, as who moves files out of it needs it."""
+
+    def revisit(self, path: Path) -> None:
+        """Look at a path anew: the file left the inbox, or is another."""
+
+    def settle_of(self, path: Path) -> float:
+        """Return the seconds a file must stay unchanged where it lies."""
+
+
+class Originals:
+    """Moves the originals of jobs that are done.
+
+    Args:
+        config: the folders, and how long to wait after a fault.
+        places: tells whether the folders are there.
+        watched: the inbox.
+        ledger: told where originals lie, and which jobs are taken back.
+    """
+
+    def __init__(self, config: Config, places: Places, watched: Watched, ledger: Ledger) -> None:
+        """Nothing waits to be moved."""
+        self._config = config
+        self._places = places
+        self._watched = watched
+        self._ledger = ledger
+        self._waiting: list[_Move] = []
+        self._departed: list[_Departed] = []
+        self._unnoted: list[tuple[int, PurePosixPath]] = []
+
+    def waiting(self, faults: int = sys.maxsize) -> bool:
+        """Tell whether a move waits that was refused fewer times than `faults`."""
+        hidden = any(one.departure.hidden for one in self._departed)
+        return hidden or any(move.faults < faults for move in self._waiting)
+
+    def archive(self, job: Job, now: float, *, verified: bool = False) -> None:
+        """Have the original of a finished job moved to the originals, if they are to be moved.
+
+        Args:
+            job: whose original it is.
+            now: monotonic seconds.
+            verified: whether its content was compared just now with what was colored.
+        """
+        if self._config.originals.after == "move":
+            move = partial(
+                moves.archive,
+                inbox=self._config.inbox,
+                originals=self._config.originals.folder,
+                expected=job.snapshot,
+                digest=job.digest,
+                name=original_name(job),
+            )
+            self._waiting.append(_Move(job, move, now, verified))
+
+    def reject(self, job: Job, reason: str, now: float) -> None:
+        """Have the original of a failed job moved to the rejected ones, with the reason.
+
+        Where originals are kept it stays in the inbox too; the ledger has the reason.
+
+        Args:
+            job: whose original it is.
+            reason: plain words for the archivist.
+            now: monotonic seconds.
+        """
+        if self._config.originals.after == "keep":
+            return
+        folder = self._config.rejected
+        readable = not job.digest.startswith(UNREADABLE)
+        move = partial(
+            moves.reject,
+            inbox=self._config.inbox,
+            rejected=folder,
+            reason=reason,
+            expected=job.snapshot,
+            digest=job.digest if readable else None,
+        )
+        self._waiting.append(_Move(job, move, now, verified=not readable))
+
+    def look_anew(self, job: Job) -> None:
+        """Have a job's scan found again: it was not what was queued when it was needed.
+
+        By now it may be again, as when it was away for a moment, and then nothing else would tell.
+        """
+        self._watched.revisit(self._config.inbox / job.path)
+
+    def hasten(self, now: float) -> None:
+        """Have all that waits moved at the next step: what hindered it is mended."""
+        self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
+
+    def step(self, now: float) -> None:
+        """Move what is due, and end the moves of what was at rest since; see `moves.settle`.
+
+        Raises:
+            DeviceError: what became of originals cannot be noted now; the next step tries again.
+        """
+        for move in [move for move in self._waiting if now >= move.due]:
+            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+                break
+            self._waiting.remove(move)
+            try:
+                self._move(move, now)
+            except DeviceError:
+                self._waiting.append(move)
+                raise
+        if self._unnoted:
+            self._ledger.moved(self._unnoted)
+            self._unnoted = []
+        for one in [one for one in self._departed if now >= one.due]:
+            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+                break
+            self._settle(one, now)
+
+    def next_due(self, now: float) -> float | None:
+        """Return in how many seconds a move is due, or to be ended; or None."""
+        dues = [move.due for move in self._waiting] + [one.due for one in self._departed]
+        return max(0.0, min(dues) - now) if dues else None
+
+    def _move(self, move: _Move, now: float) -> None:
+        job, path = move.job, self._config.inbox / move.job.path
+        if not still_there(path, job.snapshot):  # it was taken away, or is another by now
+            if self._places.unusable("inbox"):
+                self._waiting.append(move)
+            else:
+                self.look_anew(job)
+            return
+        try:
+            if not move.verified and not _is_content(path, job.digest):
+                self._take_back(job)
+                return
+            self._set_shorter_aside(job)
+            settle = self._watched.settle_of(path)
+            departure = move.move(path)
+        except ReplacedError:  # just now; the new one stays
+            self.look_anew(job)
+        except OSError as error:
+            wait = self._config.retry.wait_after(move.faults)
+            self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
+            reason = str(error)
+            if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+                log.warning(
+                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
+                )
+        else:
+            log.info("photo.moved", job=job.id, path=job.path, to=departure.place)
+            self._watched.revisit(path)
+            self._departed.append(_Departed(job, departure, now + settle))
+            if departure.place.is_relative_to(self._config.originals.folder):
+                place = departure.place.relative_to(self._config.originals.folder)
+                self._unnoted.append((job.id, PurePosixPath(place)))
+
+    def _set_shorter_aside(self, job: Job) -> None:
+        """Give the original of a superseded job another name, if it has the one of this job.
+
+        Raises:
+            OSError: it cannot be renamed.
+            DeviceError: where it lies cannot be noted now; it is found by its content then.
+        """
+        folder = self._config.originals.folder
+        name = job.path.with_name(original_name(job))
+        if job.status is not JobStatus.FINISHED or beneath.snapshot(folder / name) is None:
+            return
+        earlier = self._ledger.superseded_by(job.id)
+        if earlier and earlier.original == name:
+            wanted = alternative_name(name, earlier.digest).name
+            place = moves.set_aside(folder, name, wanted)
+            self._ledger.moved([(earlier.id, PurePosixPath(place))])
+
+    def _settle(self, one: _Departed, now: float) -> None:
+        """End a move; where a writer had the file open, its job is taken back with its result."""
+        job, place = one.job, self._departed.index(one)
+        if not one.undone:
+            try:
+                ended = moves.settle(one.departure, self._config.inbox)
+            except OSError as error:
+                wait = self._config.retry.longest_wait
+                self._departed[place] = one._replace(due=now + wait)
+                reason = str(error)
+                log.warning(
+                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
+                )
+                return
+            if ended:
+                del self._departed[place]
+                return
+            self._departed[place] = one._replace(undone=True)
+        self._take_back(job)
+        del self._departed[place]
+
+    def _take_back(self, job: Job) -> None:
+        """Have the content that a file has by now colored in place of what was colored of it.
+
+        Raises:
+            DeviceError: the result cannot be removed, or the ledger not be written, now.
+        """
+        log.warning("photo.taken_back", job=job.id, path=job.path, output=job.output)
+        known = self._ledger.job(job.id)
+        if known and known.status is JobStatus.FINISHED:
+            sidecar = sidecar_name(known.output)
+            withdraw(self._config.outbox, known.output, sidecar, known.output_digest)
+        if known and known.status in {JobStatus.FINISHED, JobStatus.FAILED}:
+            self._ledger.forget(job.id)
+        self.look_anew(job)
+
+
+def _is_content(path: Path, digest: str) -> bool:
+    """Tell whether a file has this SHA-256; one that may not be read by now is let off."""
+    with suppress(PermissionError):
+        return beneath.digest(path) == digest
+    return True

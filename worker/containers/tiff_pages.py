@@ -1,0 +1,180 @@
+"""Which directories of a TIFF are photographs, and what of the others stays behind.
+
+A page's photograph is the largest picture that stands in its directory or below it (SubIFDs), for
+cameras and scanners put a thumbnail first. Smaller copies, masks and infrared images are no pages.
+Source: TIFF 6.0 (NewSubfileType), Adobe's TIFF technical note 1 (SubIFDs), DNG 1.6.
+"""
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from worker.containers import tiff_directory
+from worker.containers.tiff_directory import Field, Form, Page
+from worker.containers.tiff_metadata import STRUCTURAL
+from worker.errors import IncompleteError, ScanError
+
+SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, PHOTOMETRIC, BITS = 254, 255, 256, 257, 262, 258
+REDUCED, MASK, DEPTH_MAP = 1, 4, 8  # bits of SUBFILE
+OLD_REDUCED = 2
+ORIENTATION, RESOLUTION = 274, {282, 283, 296}
+MASK_COLORS = 4  # of PHOTOMETRIC
+TIMES = 4  # by which a copy is smaller than what it was made of, where all say they are copies
+MOST_NAMED = 5  # sizes of smaller copies
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A directory that is a page of the result.
+
+    Attributes:
+        page: the directory.
+        outer: the directory of the main chain that it stands in or below.
+        lost: what stays behind, in plain words.
+    """
+
+    page: Page
+    outer: Page
+    lost: tuple[str, ...]
+
+    @property
+    def fields(self) -> dict[int, Field]:
+        """Its own fields, and what the outer directory says of the photograph."""
+        own, outer = self.page.fields, self.outer.fields
+        if self.page is self.outer:
+            return own
+        apart = STRUCTURAL | RESOLUTION
+        said = {tag: field for tag, field in outer.items() if tag not in apart}
+        if ORIENTATION in outer:
+            said[ORIENTATION] = outer[ORIENTATION]
+        if not RESOLUTION & own.keys():
+            said |= {tag: outer[tag] for tag in RESOLUTION & outer.keys()}
+        return said | own
+
+
+@dataclass(frozen=True)
+class _Picture:
+    page: Page
+    outer: Page
+    width: int
+    height: int
+    kind: int  # bits of SUBFILE
+    bits: int
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.kind & (REDUCED | MASK | DEPTH_MAP)
+
+    @property
+    def name(self) -> str:
+        place = f"page {self.outer.number + 1}"
+        return place if self.page is self.outer else f"the picture below {place}"
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height}"
+
+
+def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograph]:
+    """Choose the directories that are photographs, in the order of their pages.
+
+    Args:
+        file: the TIFF.
+        form: how it counts.
+        chain: its directories.
+
+    Raises:
+        IncompleteError: there is none, or one that a thumbnail points to cannot be read.
+    """
+    pictures = [
+        _picture(file, form, one, outer) for outer in chain for one in (outer, *outer.below)
+    ]
+    sized = [one for one in pictures if one.area]
+    chosen = list(_largest([one for one in sized if one.is_whole]))
+    if not chosen:  # some scanner programs call their only page a smaller copy
+        plain = list(_largest([one for one in sized if not one.kind & (MASK | DEPTH_MAP)]))
+        most = max((one.area for one in plain), default=0)
+        chosen = [one for one in plain if one.area * TIMES > most]
+    chosen = chosen or sized[:1] or pictures[:1]  # and some their only page a mask
+    if not chosen:
+        raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
+    _check_below(file.seek(0, os.SEEK_END), pictures, chosen)
+    return list(_with_lost(pictures, chosen))
+
+
+def _picture(file: BinaryIO, form: Form, page: Page, outer: Page) -> _Picture:
+    def number(tag: int) -> int:
+        return tiff_directory.whole_number(file, page.fields.get(tag), form) or 0
+
+    kind = number(SUBFILE)
+    kind |= REDUCED if number(OLD_SUBFILE) == OLD_REDUCED else 0
+    kind |= MASK if number(PHOTOMETRIC) == MASK_COLORS else 0
+    return _Picture(page, outer, number(WIDTH), number(HEIGHT), kind, number(BITS) or 1)
+
+
+def _largest(pictures: list[_Picture]) -> Iterator[_Picture]:
+    """Yield the largest of each page's pictures; of several the first."""
+    best: dict[int, _Picture] = {}
+    for one in pictures:
+        number = one.outer.number
+        if number not in best or one.area > best[number].area:
+            best[number] = one
+    yield from (best[number] for number in sorted(best))
+
+
+def _check_below(size: int, pictures: list[_Picture], chosen: list[_Picture]) -> None:
+    """Refuse a page that may be but the thumbnail of one that cannot be read."""
+    whole = {one.outer.number for one in chosen if one.is_whole}
+    for one in pictures:
+        page, number = one.page, one.outer.number
+        for at in page.broken:
+            if at >= size or number not in whole:
+                raise IncompleteError(
+                    f"the TIFF's page {number + 1} points to another picture at byte {at:,}, "
+                    "which cannot be read: the file is damaged or cut short"
+                )
+        if page is not one.outer and one.is_whole and not one.area and number not in whole:
+            raise ScanError(
+                f"page {number + 1} of the TIFF is but a smaller copy, and the picture below it "
+                "states no size; save the photograph as a page of its own"
+            )
+
+
+def _with_lost(pictures: list[_Picture], chosen: list[_Picture]) -> Iterator[Photograph]:
+    """Give each photograph the names of what stands with it, or behind it, and is no page."""
+    behind: dict[int, list[_Picture]] = {}
+    numbers = [one.outer.number for one in chosen]
+    places = {one.page.at for one in chosen}
+    for one in pictures:
+        if one.page.at not in places:
+            before = bisect_right(numbers, one.outer.number) - 1
+            behind.setdefault(numbers[max(0, before)], []).append(one)
+    for one in chosen:
+        lost = list(_names(behind.get(one.outer.number, [])))
+        if one.outer.broken:
+            lost.append(f"what page {one.outer.number + 1} points to and cannot be read")
+        yield Photograph(one.page, one.outer, tuple(lost))
+
+
+def _names(pictures: list[_Picture]) -> Iterator[str]:
+    copies = [one for one in pictures if one.kind & REDUCED or (one.is_whole and not one.area)]
+    if copies:
+        sizes = ", ".join(
+            str(one) if one.area else "of no stated size" for one in copies[:MOST_NAMED]
+        )
+        more = f" and {len(copies) - MOST_NAMED} more" if len(copies) > MOST_NAMED else ""
+        yield f"smaller copies of the photograph ({sizes}{more})"
+    named = {one.page.at for one in copies}
+    for one in pictures:
+        if one.page.at in named:
+            continue
+        if one.kind & MASK:
+            what = "a mask" if one.bits == 1 else "an infrared image or mask"
+        else:
+            what = "a depth map" if one.kind & DEPTH_MAP else "another picture"
+        yield f"{one.name} of the TIFF: {what} ({one})"
