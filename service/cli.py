@@ -23,10 +23,12 @@ from service.log import set_up_logging
 from service.models import models_app
 from service.printable import printable
 from service.progress import progress_bar
+from service.sections import FolderSettings
 from service.signals import Signals
 from service.starting import (
     DEFAULT_CONFIG,
     ConfigFile,
+    EvenIfColored,
     config_if_any,
     tensorflow_starts,
 )
@@ -150,6 +152,7 @@ def colorize(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")
     ],
+    even_if_colored: EvenIfColored = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Color the given files, without inbox or queue; nothing is moved and nothing overwritten.
@@ -162,7 +165,8 @@ def colorize(
     with progress_bar("photos") as report:
         set_up_logging(settings.log.level, settings.log.format)
         _, colorizer, _ = _load_colorizer(settings)
-        refused = colorize_files(files, out, settings, colorizer, report)
+        how = FolderSettings(even_if_colored=even_if_colored)
+        refused = colorize_files(files, out, settings, colorizer, report, how)
     raise typer.Exit(EXIT_SOME_REJECTED if refused else 0)
 
 

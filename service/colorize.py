@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain, count, repeat
 from pathlib import Path, PurePosixPath
 
@@ -13,20 +14,26 @@ from service import outbox
 from service.beneath import digest, snapshot
 from service.colorist import Colorist
 from service.config import Config
-from service.delivery import Source, Target, deliver
+from service.delivery import Source, Target, deliver, log_replaced_color
 from service.disk import fitting_name, make_folder
 from service.pipeline import THREADS
 from service.progress import Report
+from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import sidecar_name
 from worker import scan
-from worker.errors import ScanError
+from worker.errors import InColorError, ScanError
 from worker.scan import Scan, predict_scans
 
 log = structlog.get_logger()
 
 
 def colorize_files(
-    files: Sequence[Path], out: Path, config: Config, colorist: Colorist, report: Report
+    files: Sequence[Path],
+    out: Path,
+    config: Config,
+    colorist: Colorist,
+    report: Report,
+    settings: FolderSettings = AS_USUAL,
 ) -> int:
     """Color files into a folder.
 
@@ -37,6 +44,7 @@ def colorize_files(
         config: what may be read and how it is written.
         colorist: the loaded generator.
         report: moved after each batch.
+        settings: how they are to be colored.
 
     Returns:
         How many files could not be colored; why is in the log.
@@ -50,7 +58,7 @@ def colorize_files(
     with ThreadPoolExecutor(THREADS) as threads:
         for start in range(0, len(files), colorist.batch_size):
             some = files[start : start + colorist.batch_size]
-            read = list(threads.map(_read, some, repeat(config)))
+            read = list(threads.map(_read, some, repeat(config), repeat(settings)))
             scans = [photo for photo in read if isinstance(photo, Scan)]
             chromas = iter(predict_scans(colorist.predict, scans))
             results = [photo if isinstance(photo, ScanError) else next(chromas) for photo in read]
@@ -60,25 +68,29 @@ def colorize_files(
                     log.warning("photo.refused", path=path, reason=str(result))
                     continue
                 name = _free_name(path, out, config)
+                source = _source(path, settings)
                 delivered, _origin = deliver(
-                    Target(out, name), photo, result, colorist, _source(path), time.time()
+                    Target(out, name), photo, result, colorist, source, time.time()
                 )
+                log_replaced_color(delivered.result, path=path)
                 log.info("photo.delivered", path=path, output=delivered.path)
             report(start + len(some), len(files), "")
     return refused
 
 
-def _source(path: Path) -> Source:
+def _source(path: Path, settings: FolderSettings) -> Source:
     real = path.resolve()
     looks = snapshot(real)
     if looks is None:
         raise FileNotFoundError(f"{path} was taken away while it was colored")
-    return Source(PurePosixPath(path), digest(real), looks, time.time())
+    return Source(PurePosixPath(path), digest(real), looks, time.time(), settings)
 
 
-def _read(path: Path, config: Config) -> Scan | ScanError:
+def _read(path: Path, config: Config, settings: FolderSettings) -> Scan | ScanError:
     try:
-        return scan.read(path, config.read_settings)
+        return scan.read(path, replace(config.read_settings, **settings.model_dump()))
+    except InColorError as error:
+        return InColorError(f"{error}; color it all the same with --even-if-colored")
     except ScanError as error:
         return error
 

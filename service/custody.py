@@ -14,7 +14,8 @@ from service.recolor import inside_inbox
 from service.retry import Answer, print_answers
 from service.retry import forget as forget_jobs
 from service.retry import retry as retry_jobs
-from service.starting import DEFAULT_CONFIG, ConfigFile
+from service.sections import FolderSettings
+from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored
 from service.verify import print_verification
 from service.verify import verify as verify_all
 from worker.errors import DeviceError
@@ -87,6 +88,7 @@ def retry(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = (
         False
     ),
+    even_if_colored: EvenIfColored = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Have rejected photographs tried again, and those that wait after a fault, now.
@@ -101,6 +103,7 @@ def retry(
         rejected=everything or rejected,
         waiting=everything,
         dry_run=dry_run,
+        asked=FolderSettings(even_if_colored=True) if even_if_colored else None,
     )
     _tell(answers, dry_run=dry_run)
 

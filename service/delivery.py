@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -11,13 +11,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import structlog
+
 from service import outbox
 from service.colorist import Painter
 from service.outbox import Delivered, Replaceable, TakenError
+from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import deliver_sidecar, describe, sidecar_name
 from service.stability import Snapshot
 from worker.provenance import Origin, Record
 from worker.scan import Scan
+
+log = structlog.get_logger()
 
 SOFTWARE = f"photochrom {version('photochrom')}"
 
@@ -31,12 +36,14 @@ class Source:
         sha256: of its content, hexadecimal.
         snapshot: how it looked when it was read.
         read: when work on it began, seconds since 1970.
+        settings: how it was to be read.
     """
 
     path: PurePosixPath
     sha256: str
     snapshot: Snapshot
     read: float
+    settings: FolderSettings = AS_USUAL
 
 
 class Target(NamedTuple):
@@ -110,6 +117,7 @@ def deliver(
         snapshot=source.snapshot,
         output=target.name,
         read=datetime.fromtimestamp(source.read, UTC),
+        settings=source.settings,
     )
     deliver_sidecar(target.folder, sidecar, target.check, target.own)
     return delivered, origin
@@ -120,3 +128,16 @@ def _refuse_a_taken_sidecar(target: Target) -> None:
     path = target.folder / sidecar_name(target.name)
     if os.path.lexists(path) and not (target.own and target.own.has(path)):
         raise TakenError(errno.EEXIST, "another file has the name of its sidecar", os.fspath(path))
+
+
+def log_replaced_color(record: Record, **photo: Any) -> None:
+    """Log where a scan had color of its own, which its photo does not have; nothing if nowhere.
+
+    Args:
+        record: what was written.
+        photo: names the photo in the log.
+    """
+    for number, page in enumerate(record.pages, 1):
+        if page.replaced_color:
+            regions = [asdict(region) for region in page.replaced_color]
+            log.warning("photo.color_replaced", **photo, page=number, regions=regions)

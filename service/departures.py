@@ -4,6 +4,7 @@ A move that fails holds up nothing else; a crash before it is mended when the fi
 What was moved is looked at once more after a settle time: a writer may have had it open.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from service import beneath, moves
+from service.access import unwritable
 from service.config import Config
 from service.disk import ReplacedError
 from service.jobs import UNREADABLE, Job, JobStatus
@@ -24,7 +26,10 @@ from service.originals import still_there
 from service.outbox import alternative_name, withdraw
 from service.places import Places
 from service.sidecar import sidecar_name
+from service.unmoved import Unmoved
 from worker.errors import DeviceError
+
+_REFUSED = {errno.EACCES, errno.EPERM}
 
 log = structlog.get_logger()
 
@@ -32,6 +37,7 @@ log = structlog.get_logger()
 class _Move(NamedTuple):
     job: Job
     move: Callable[[Path], Departure]
+    root: Path  # of the folder it goes to
     due: float
     verified: bool
     faults: int = 0
@@ -62,6 +68,9 @@ class Originals:
         places: tells whether the folders are there.
         watched: the inbox.
         ledger: told where originals lie, and which jobs are taken back.
+
+    Attributes:
+        unmoved: what permissions keep in the inbox.
     """
 
     def __init__(self, config: Config, places: Places, watched: Watched, ledger: Ledger) -> None:
@@ -71,11 +80,17 @@ class Originals:
         self._watched = watched
         self._ledger = ledger
         self._waiting: list[_Move] = []
+        self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
         self._departed: list[_Departed] = []
         self._unnoted: list[tuple[int, PurePosixPath]] = []
 
     def waiting(self, faults: int = sys.maxsize) -> bool:
-        """Tell whether a move waits that was refused fewer times than `faults`."""
+        """Tell whether a move waits that was refused fewer times than `faults`.
+
+        What permissions keep in the inbox counts as refused for ever: only a person helps there.
+        """
+        if faults == sys.maxsize and len(self.unmoved) > 0:
+            return True
         hidden = any(one.departure.hidden for one in self._departed)
         return hidden or any(move.faults < faults for move in self._waiting)
 
@@ -88,15 +103,16 @@ class Originals:
             verified: whether its content was compared just now with what was colored.
         """
         if self._config.originals.after == "move":
+            folder = self._config.originals.folder
             move = partial(
                 moves.archive,
                 inbox=self._config.inbox,
-                originals=self._config.originals.folder,
+                originals=folder,
                 expected=job.snapshot,
                 digest=job.digest,
                 name=original_name(job),
             )
-            self._waiting.append(_Move(job, move, now, verified))
+            self._waiting.append(_Move(job, move, folder, now, verified))
 
     def reject(self, job: Job, reason: str, now: float) -> None:
         """Have the original of a failed job moved to the rejected ones, with the reason.
@@ -120,7 +136,7 @@ class Originals:
             expected=job.snapshot,
             digest=job.digest if readable else None,
         )
-        self._waiting.append(_Move(job, move, now, verified=not readable))
+        self._waiting.append(_Move(job, move, folder, now, verified=not readable))
 
     def look_anew(self, job: Job) -> None:
         """Have a job's scan found again: it was not what was queued when it was needed.
@@ -132,6 +148,7 @@ class Originals:
     def hasten(self, now: float) -> None:
         """Have all that waits moved at the next step: what hindered it is mended."""
         self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
+        self.unmoved.hasten(now)
 
     def step(self, now: float) -> None:
         """Move what is due, and end the moves of what was at rest since; see `moves.settle`.
@@ -139,6 +156,7 @@ class Originals:
         Raises:
             DeviceError: what became of originals cannot be noted now; the next step tries again.
         """
+        self._waiting += self.unmoved.probes(now)
         for move in [move for move in self._waiting if now >= move.due]:
             if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
                 break
@@ -159,6 +177,7 @@ class Originals:
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or to be ended; or None."""
         dues = [move.due for move in self._waiting] + [one.due for one in self._departed]
+        dues += self.unmoved.dues()
         return max(0.0, min(dues) - now) if dues else None
 
     def _move(self, move: _Move, now: float) -> None:
@@ -168,6 +187,10 @@ class Originals:
                 self._waiting.append(move)
             else:
                 self.look_anew(job)
+            return
+        goal = move.root / job.path.parent
+        if folder := unwritable(path, goal):
+            self.unmoved.add(folder, move, now, leaves=folder == path.parent)
             return
         try:
             if not move.verified and not _is_content(path, job.digest):
@@ -179,20 +202,24 @@ class Originals:
         except ReplacedError:  # just now; the new one stays
             self.look_anew(job)
         except OSError as error:
-            wait = self._config.retry.wait_after(move.faults)
-            self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
-            reason = str(error)
-            if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
-                log.warning(
-                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                )
+            if error.errno in _REFUSED:
+                self.unmoved.add(path.parent, move, now, leaves=True)
+            else:
+                self._put_off(move, str(error), now)
         else:
+            self._waiting += self.unmoved.opened(path.parent, goal, *goal.parents)
             log.info("photo.moved", job=job.id, path=job.path, to=departure.place)
             self._watched.revisit(path)
             self._departed.append(_Departed(job, departure, now + settle))
             if departure.place.is_relative_to(self._config.originals.folder):
                 place = departure.place.relative_to(self._config.originals.folder)
                 self._unnoted.append((job.id, PurePosixPath(place)))
+
+    def _put_off(self, move: _Move, reason: str, now: float) -> None:
+        job, wait = move.job, self._config.retry.wait_after(move.faults)
+        self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
+        if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+            log.warning("photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait)
 
     def _set_shorter_aside(self, job: Job) -> None:
         """Give the original of a superseded job another name, if it has the one of this job.

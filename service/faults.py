@@ -12,7 +12,7 @@ from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
 from service.places import Places
 from service.sections import Retry
-from worker.errors import DeviceError, IncompleteError, ScanError
+from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
 from worker.memory import is_short
 
 Hold = Callable[[PurePosixPath, str, float], bool]  # path in the inbox, reason, monotonic seconds
@@ -166,7 +166,7 @@ class Faults:
             self._ledger.unqueue(job.id)
             log.info("photo.arriving", job=job.id, path=job.path, reason=str(error))
         elif isinstance(error, ScanError):
-            self.reject(job, str(error), now, wall)
+            self.reject(job, str(error) + _way_out(job, error), now, wall)
         elif isinstance(error, Changed):
             self._let_go(job, wall)
         elif is_short(error):
@@ -290,3 +290,14 @@ class Faults:
 
 def _megabytes(job: Job) -> str:
     return f"{job.snapshot.size / 1e6:,.1f} MB as a file"
+
+
+def _way_out(job: Job, error: ScanError) -> str:
+    """Say what a person can do who knows better, such as that a stamp is the only color."""
+    if not isinstance(error, InColorError):
+        return ""
+    command = f"photochrom retry {job.id} --even-if-colored"
+    return (
+        "; if only a color target, a ruler or a stamp lies beside a gray print, color it all the"
+        f" same with `{command}`"
+    )

@@ -10,6 +10,7 @@ PATIENCE = 900.0  # seconds; the largest scan takes minutes on a slow machine
 
 Level = Literal["well", "held up", "stuck"]
 WELL = "all is well"  # for people, wherever it is told
+NEEDS_SOMEBODY = "working, but permissions need to be changed"  # in place of it
 HELD_UP = "held up: "  # begins a reason
 
 

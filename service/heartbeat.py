@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.health import HELD_UP, WELL, Level
+from service.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
 from service.jobs import Job, JobStatus
 from service.printable import printable
 
@@ -38,6 +38,16 @@ class InWork(BaseModel):
         """Tell of a started job."""
         since = wall if job.started_at is None else job.started_at
         return cls(job=job.id, path=str(job.path), seconds=round(max(0.0, wall - since), 1))
+
+
+class UnmovedIn(BaseModel):
+    """Originals that permissions keep in the inbox: which folder, how many, and what would help."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Shown
+    photos: int
+    reason: Shown
 
 
 class ArrivingFile(BaseModel):
@@ -77,6 +87,11 @@ class Heartbeat(BaseModel):
         megapixels: of the photos delivered since the start.
         device_memory: bytes in use of the device's own memory; None where it has none.
         refused_config: why a changed config.yaml is not used, or "".
+        unmoved_originals: how many originals permissions keep in the inbox.
+        unmoved: the folders that do not let them go, with the most originals first; not all, where
+            there are many.
+        unreadable_folders: how many sub-folders of the inbox may not be read.
+        unreadable: which; not all, where there are many.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -103,6 +118,10 @@ class Heartbeat(BaseModel):
     megapixels: float = 0.0
     device_memory: int | None = None
     refused_config: Shown = ""
+    unmoved_originals: int = 0
+    unmoved: tuple[UnmovedIn, ...] = ()
+    unreadable_folders: int = 0
+    unreadable: tuple[Shown, ...] = ()
 
     @property
     def line(self) -> str:
@@ -113,7 +132,13 @@ class Heartbeat(BaseModel):
         reasons = "; ".join(reason.removeprefix(HELD_UP) for reason in self.reasons)
         if self.health != "well":
             return "; ".join(filter(None, [f"{self.health}: {reasons}", counts]))
-        return "; ".join(filter(None, [WELL, reasons, counts]))
+        well = NEEDS_SOMEBODY if self.needs_somebody else WELL
+        return "; ".join(filter(None, [well, reasons, counts]))
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether its work goes on, but permissions keep some of it from being done."""
+        return self.unmoved_originals > 0 or self.unreadable_folders > 0
 
 
 def write_heartbeat(state: Path, beat: Heartbeat) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
 UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
@@ -59,6 +60,8 @@ class Job:
             saw that it was altered (`verify --repair`).
         superseded_by: id of the job that took over its name in the outbox, since its scan got more
             pages; or None.
+        settings: how it is to be colored: as its folder had it when it was queued, and as somebody
+            asked for this photo, which counts more.
     """
 
     id: int
@@ -82,6 +85,7 @@ class Job:
     event: str | None = None
     repair: bool = False
     superseded_by: int | None = None
+    settings: FolderSettings = AS_USUAL
 
 
 class Serving(NamedTuple):

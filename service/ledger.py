@@ -34,6 +34,7 @@ from service.schema import (
     UNLINK,
     UNQUEUE,
 )
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
@@ -89,6 +90,7 @@ class Ledger(Questions):
         snapshot: Snapshot,
         output: PurePosixPath,
         now: float,
+        settings: FolderSettings = AS_USUAL,
     ) -> tuple[Job, bool]:
         """Queue a scan, unless it is queued, started or finished already.
 
@@ -99,6 +101,7 @@ class Ledger(Questions):
             output: path in the outbox that no other job owns (`output_taken`); only a job that is
                 queued now gets it, unless it has an earlier photo there under its own name.
             now: seconds since 1970.
+            settings: those of its folder.
 
         Returns:
             The job of this path and content, and whether it was queued now: because it is new, or
@@ -116,7 +119,8 @@ class Ledger(Questions):
                 return self._all(f"{sql} RETURNING *", *looks, known.id)[0], False
             if not (known and known.recolor) and self.output_taken(output):
                 raise ValueError(f"another job owns {output} in the outbox")
-            values = (*key, os.fsencode(output), *looks, now, now, *key)
+            given = settings.model_dump_json(exclude_unset=True)
+            values = (*key, os.fsencode(output), *looks, given, now, now, *key)
             return self._all(ENQUEUE, *values)[0], True
 
     def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
@@ -156,6 +160,18 @@ class Ledger(Questions):
         """
         with self._database.transaction():
             return sum(len(self._all(RECOLOR, repair, now, now, job_id)) for job_id in job_ids)
+
+    def ask(self, job_id: int, settings: FolderSettings) -> None:
+        """Note what a person asks for one photo; it counts more than its folder's settings.
+
+        What was asked before and is not given now stays. It is minded when work on it next begins.
+        """
+        with self._database.transaction():
+            rows = self._database.rows("SELECT asked FROM jobs WHERE id = ?", job_id)
+            for row in rows:
+                asked = settings.over(FolderSettings.model_validate_json(row["asked"]))
+                given = asked.model_dump_json(exclude_unset=True)
+                self._database.rows("UPDATE jobs SET asked = ? WHERE id = ?", given, job_id)
 
     def hasten(self, now: float) -> list[Job]:
         """Make the queued jobs due that wait after a fault, and return them."""

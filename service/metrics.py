@@ -164,6 +164,10 @@ def _work(beat: Heartbeat) -> Iterator[Metric]:
         yield jobs
         waited = 0.0 if beat.oldest_waiting is None else max(0.0, beat.time - beat.oldest_waiting)
         yield _gauge("oldest_pending_seconds", "How long the oldest waits; 0: none does.", waited)
+    unmoved = "Originals that permissions keep in the inbox."
+    yield _gauge("unmoved_originals", unmoved, beat.unmoved_originals)
+    unreadable = "Folders in the inbox that may not be read."
+    yield _gauge("unreadable_folders", unreadable, beat.unreadable_folders)
     photos = CounterMetricFamily(
         "photochrom_photos", "Photographs done with since the start.", labels=["result"]
     )

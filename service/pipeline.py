@@ -24,7 +24,7 @@ from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
 from service.deliveries import Own
-from service.delivery import Source, Target, deliver
+from service.delivery import Source, Target, deliver, log_replaced_color
 from service.departures import Originals, Watched
 from service.faults import Faults, Tally
 from service.growth import supersede_shorter
@@ -298,7 +298,8 @@ class Pipeline:
     def _start_writing(
         self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
     ) -> None:
-        source = Source(job.path, job.digest, job.snapshot, job.started_at or wall)
+        read = job.started_at or wall
+        source = Source(job.path, job.digest, job.snapshot, read, job.settings)
         check = partial(self.places.check, "outbox")
         target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
         if not job.recolor:  # else it was found by its content
@@ -333,6 +334,7 @@ class Pipeline:
     def _log_delivery(job: Job, record: Record, wall: float) -> None:
         if record.lost:
             log.warning("photo.left_behind", job=job.id, path=job.path, what=record.lost)
+        log_replaced_color(record, job=job.id, path=job.path)
         log.info(
             "photo.delivered",
             job=job.id,

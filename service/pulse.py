@@ -6,12 +6,20 @@ in a daemon that hangs. systemd's watchdog is fed only while the work goes on.
 
 import os
 import time
+from typing import Any
 
 import structlog
 
+from service.access import may_not_read
 from service.config import Config
 from service.health import Health, Signs, judge
-from service.heartbeat import ArrivingFile, Heartbeat, longest_first, write_heartbeat
+from service.heartbeat import (
+    ArrivingFile,
+    Heartbeat,
+    UnmovedIn,
+    longest_first,
+    write_heartbeat,
+)
 from service.jobs import JobStatus
 from service.ledger import Ledger
 from service.metrics import Metrics
@@ -20,6 +28,7 @@ from service.pipeline import Pipeline
 from service.watcher import Arriving, Watcher
 from worker.errors import DeviceError
 
+FOLDERS_TOLD = 100  # at most, in a heartbeat
 ARRIVING_SHOWN = 20  # files
 QUICKEST = 1.0  # seconds between two signs of life, however often the health changes
 
@@ -157,7 +166,22 @@ class Pulse:
             megapixels=tally.pixels / 1e6,
             device_memory=colorist.device_memory(),
             refused_config=refused_config,
+            **self._kept_back(),
         )
+
+    def _kept_back(self) -> dict[str, Any]:
+        """Tell what permissions hinder, as far as the heartbeat has room for it."""
+        unmoved, unreadable = self._pipeline.originals.unmoved, self._watcher.unreadable
+        folders = (
+            UnmovedIn(folder=str(folder), photos=photos, reason=reason)
+            for folder, photos, reason in unmoved.folders()[:FOLDERS_TOLD]
+        )
+        return {
+            "unmoved_originals": len(unmoved),
+            "unmoved": tuple(folders),
+            "unreadable_folders": len(unreadable),
+            "unreadable": unreadable[:FOLDERS_TOLD],
+        }
 
     def _longest_at_rest(self, arriving: list[Arriving], now: float) -> tuple[ArrivingFile, ...]:
         longest = sorted(arriving, key=lambda one: one.since)[:ARRIVING_SHOWN]
@@ -173,7 +197,14 @@ class Pulse:
     def _signs(self, now: float, held_up: str, refused_config: str, orphans: int) -> Signs:
         mistakes = "; ".join(refused_config.splitlines())
         refused = f"the changed config.yaml is not used: {mistakes}" if mistakes else ""
-        remarks = (self._watcher.unannounced, refused, *self._metrics.faults)
+        unreadable = self._watcher.unreadable
+        remarks = (
+            *self._pipeline.originals.unmoved.words(),
+            may_not_read(unreadable) if unreadable else "",
+            self._watcher.unannounced,
+            refused,
+            *self._metrics.faults,
+        )
         return Signs(
             rescan_age=now - self._watcher.rescan_moved_at,
             rescan_every=self._config.watch.rescan,

@@ -8,6 +8,7 @@ from typing import Any
 from service.database import Database, Row
 from service.jobs import TAKEN_AWAY, Job, JobStatus
 from service.schema import OWNS_OUTPUT, WAITS
+from service.sections import FolderSettings
 from service.stability import Snapshot
 
 
@@ -155,7 +156,11 @@ class Questions:
 
 def _job(row: Row) -> Job:
     looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
-    original = row.pop("original", None)  # an older form has none of the last two
+    # An older form has not all of them.
+    original = row.pop("original", None)
+    folder, asked = (
+        FolderSettings.model_validate_json(row.pop(name, "{}")) for name in ("settings", "asked")
+    )
     return Job(
         path=PurePosixPath(os.fsdecode(row.pop("path"))),
         output=PurePosixPath(os.fsdecode(row.pop("output"))),
@@ -163,6 +168,7 @@ def _job(row: Row) -> Job:
         snapshot=Snapshot(*(int(number) for number in looks)),
         original=None if original is None else PurePosixPath(os.fsdecode(original)),
         recolor=bool(row.pop("recolor", 0)),
+        settings=asked.over(folder),
         repair=bool(row.pop("repair", 0)),
         **row,
     )

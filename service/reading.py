@@ -1,5 +1,6 @@
 """The scan of a job, read: the very file that was queued, or nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from service.beneath import digest_of, snapshot_of
@@ -45,8 +46,9 @@ def _read(job: Job, config: Config) -> Scan:
         raise Changed from error
     with file:
         path = Path(str(file.name))
+        settings = replace(config.read_settings, **job.settings.model_dump())
         try:
-            photo = scan.read(path, config.read_settings, file)
+            photo = scan.read(path, settings, file)
         except ScanError as error:
             if not still_there(path, looks):  # its writer was not done: nothing is wrong with it
                 raise Changed from error

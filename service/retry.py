@@ -25,6 +25,7 @@ from service.originals import by_size, find_rejected, still_there
 from service.places import Places
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
+from service.sections import FolderSettings
 
 
 class Answer(NamedTuple):
@@ -50,6 +51,7 @@ def retry(
     rejected: bool = False,
     waiting: bool = False,
     dry_run: bool = False,
+    asked: FolderSettings | None = None,
 ) -> list[Answer]:
     """Have photos tried again that failed, or that wait after a fault.
 
@@ -59,6 +61,7 @@ def retry(
         rejected: all jobs that failed.
         waiting: all jobs that wait.
         dry_run: change nothing.
+        asked: settings for these photos, which count more than their folders'; kept from then on.
 
     Returns:
         An answer for each job, those that wait last.
@@ -75,6 +78,8 @@ def retry(
         held_up = {job.id: job for job in ledger.waiting(now)}
         chosen = {number: ledger.job(number) for number in job_ids}
         chosen |= {job.id: job for job in (ledger.failed() if rejected else ())}
+        if asked and not dry_run:  # before a daemon can find the scans
+            _note(asked, [job for job in chosen.values() if job], ledger)
         answers = [
             _none(number)
             if job is None
@@ -127,6 +132,12 @@ def _opened(config: Config) -> Iterator[Ledger | None]:
     refuse_an_older_daemon(config, path)
     with Ledger(path) as ledger:
         yield ledger
+
+
+def _note(asked: FolderSettings, jobs: Sequence[Job], ledger: Ledger) -> None:
+    for job in jobs:
+        if job.status in {JobStatus.FAILED, JobStatus.QUEUED}:
+            ledger.ask(job.id, asked)
 
 
 def _try_again(

@@ -94,6 +94,13 @@ CREATE UNIQUE INDEX jobs_by_output ON jobs (output)
 CREATE INDEX jobs_superseded ON jobs (superseded_by) WHERE superseded_by IS NOT NULL;
 """
 
+# How a photo is to be colored, as JSON objects of `FolderSettings`, with the keys that were given:
+# by the photochrom.yaml of its folder when it was queued, and by a person for this photo.
+VERSION_8 = """
+ALTER TABLE jobs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE jobs ADD COLUMN asked TEXT NOT NULL DEFAULT '{}';
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
@@ -102,18 +109,20 @@ MIGRATIONS = (
     VERSION_5,
     VERSION_6,
     VERSION_7,
+    VERSION_8,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless it is superseded
 
 ENQUEUE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
-    not_before, queued_at, same_content_as)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,
+    settings, not_before, queued_at, same_content_as)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?,
     (SELECT min(id) FROM jobs WHERE path != ? AND digest = ?))
 ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
     output = iif(recolor, output, excluded.output), size = excluded.size,
     mtime_ns = excluded.mtime_ns, inode = excluded.inode, device = excluded.device,
+    settings = excluded.settings,
     status = excluded.status, not_before = excluded.not_before, queued_at = excluded.queued_at,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
 RETURNING *

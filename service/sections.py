@@ -258,3 +258,17 @@ class Training(Section):
         list[Folder], Field(description="a list of paths of folders, such as [/srv/color]")
     ] = []
     minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0
+
+
+class FolderSettings(Section):
+    """What a file photochrom.yaml in a folder of the inbox says, for the scans in it and below."""
+
+    even_if_colored: Switch = ReadSettings.even_if_colored
+
+    def over(self, outer: "FolderSettings") -> "FolderSettings":
+        """Return these settings where they are given, else those of an outer folder."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return outer.model_copy(update=given)
+
+
+AS_USUAL = FolderSettings()  # of a folder that says nothing

@@ -31,11 +31,12 @@ from pydantic import (
 from service import outbox
 from service.disk import LONGEST_NAME, fitting_name
 from service.outbox import Delivered
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.provenance import Origin, Record
 
-VERSION = 1  # of the schema; a field that is added, taken away or changed makes the next one
+VERSION = 2  # of the schema; a field that is added, taken away or changed makes the next one
 SUFFIX = ".json"
 ZEROS = "0" * 64  # stand for a sidecar's own digest while that is computed
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,6 +89,17 @@ class Output(File):
     kind: Text = Field(description="container, such as tiff")
 
 
+class ReplacedColor(Part):
+    """A region of a page that had color of its own; see `worker.replaced_color.ReplacedColor`."""
+
+    x: NonNegativeInt = Field(description="left edge in the upright page, pixels")
+    y: NonNegativeInt = Field(description="upper edge")
+    width: PositiveInt = Field(description="of the box around it, pixels")
+    height: PositiveInt = Field(description="of that box")
+    share: Annotated[float, Field(ge=0, le=1, description="of the page that it covers")]
+    chroma: Annotated[float, Field(ge=0, description="mean, beside the print's tone, CIE units")]
+
+
 class Page(Part):
     """One page; see `worker.provenance.PageRecord`."""
 
@@ -99,6 +111,9 @@ class Page(Part):
     profile: Text = Field(description="name of the result's color profile")
     scan_pixels_sha256: Digest
     pixels_sha256: Digest
+    replaced_color: tuple[ReplacedColor, ...] = Field(
+        default=(), description="where the scan had color of its own, which the photo does not have"
+    )
 
 
 class Model(Part):
@@ -111,9 +126,9 @@ class Model(Part):
 class Sidecar(Part):
     """What is known of one coloring."""
 
-    schema_: Annotated[Literal["photochrom sidecar 1"], Field(alias="schema")] = (
-        "photochrom sidecar 1"
-    )
+    schema_: Annotated[
+        Literal["photochrom sidecar 1", "photochrom sidecar 2"], Field(alias="schema")
+    ] = "photochrom sidecar 2"
     event: UUID = Field(description="of this coloring; also in the photo's XMP history")
     digital_source_type: Text = Field(description="IPTC's URI of how the image came to be")
     source: Source
@@ -155,6 +170,7 @@ def describe(
     snapshot: Snapshot,
     output: PurePosixPath,
     read: datetime,
+    settings: FolderSettings = AS_USUAL,
 ) -> Sidecar:
     """Put together what is known of a coloring, whose photo is in the outbox by now.
 
@@ -165,6 +181,7 @@ def describe(
         snapshot: how the scan looked when it was read.
         output: the photo's path in the outbox.
         read: when work on the scan began; UTC.
+        settings: how it was to be colored.
     """
     record = delivered.result
     return Sidecar(
@@ -185,7 +202,7 @@ def describe(
         pages=tuple(Page(**asdict(page)) for page in record.pages),
         model=Model(version=origin.model, weights_sha256=origin.weights_sha256),
         software=origin.software,
-        settings=record.settings,
+        settings={**record.settings, **settings.model_dump()},
         read=read,
         colored=origin.when,
         host=socket.gethostname(),

@@ -15,6 +15,14 @@ from service.config import Config, load_config
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PHOTOCHROM_CONFIG")
 ]
+EvenIfColored = Annotated[
+    bool,
+    typer.Option(
+        "--even-if-colored",
+        help="Color them even if they are in color, as by a color target, a ruler or a stamp beside"
+        " a gray print; that color is replaced.",
+    ),
+]
 DEFAULT_CONFIG = Path("config.yaml")
 
 

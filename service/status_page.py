@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from service.health import WELL
+from service.health import NEEDS_SOMEBODY, WELL
 from service.jobs import JobStatus
 from service.printable import printable
 
@@ -56,7 +56,10 @@ def _headline(status: dict[str, Any]) -> tuple[str, str]:
     if level == "not running":
         return "photochrom is not running", "yellow"
     color = "green" if level == "well" else "yellow" if level == "starting" else "red"
-    words = {"well": WELL, "silent": "but gives no sign of life"}.get(level, level)
+    well = WELL
+    if level == "well" and (status["unmoved_originals"] or status["unreadable_folders"]):
+        color, well = "yellow", NEEDS_SOMEBODY
+    words = {"well": well, "silent": "but gives no sign of life"}.get(level, level)
     return f"photochrom is running ({status['running']}): {words}", color
 
 

@@ -189,6 +189,11 @@ class Watcher:
         """How many observers were built in place of one that had died."""
         return self._supervisor.rebuilt
 
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The sub-folders that could not be read when they were last looked at."""
+        return tuple(sorted(self._closed | self._closed_now))
+
     def stop(self) -> None:
         """Stop watching; what is still settling is found again by the next start."""
         self._supervisor.stop()

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from service.config import Config
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.moves import HIDDEN_PREFIX
 from service.places import MARKER
 from service.sidecar import SidecarError, read_sidecar, sidecar_name
 from service.verify import verify
@@ -40,12 +41,24 @@ def collection(folder: Path) -> dict[str, str]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Take the SHA-256 of each file, hidden ones too, but not of the folder's marker."""
+    """Take the SHA-256 of each file, hidden ones too, but not of the folder's marker.
+
+    One that is on its way to another disk counts under its own name, which the next start gives it.
+    """
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder).with_name(own_name(path.name))): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
         for path in folder.rglob("*")
         if path.is_file() and path != folder / MARKER
     }
+
+
+def own_name(name: str) -> str:
+    """Give the name a file had before it was hidden for its move."""
+    if not name.startswith(HIDDEN_PREFIX):
+        return name
+    return name.removeprefix(HIDDEN_PREFIX).partition("-")[2]
 
 
 def lost_or_torn(config: Config, scans: dict[str, str]) -> list[str]:

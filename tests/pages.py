@@ -63,8 +63,16 @@ def exif_block(artist: str = "Zoë Straße", orientation: int = 1) -> bytes:
     return exif.write(block)
 
 
+def resource(number: int, data: bytes, name: bytes = b"") -> bytes:
+    """Return one of Photoshop's image resources, with a name or without."""
+    named = bytes([len(name)]) + name
+    named += bytes(len(named) % 2)
+    head = b"8BIM" + struct.pack(">H", number) + named + struct.pack(">I", len(data))
+    return head + data + bytes(len(data) % 2)
+
+
 def rich() -> Metadata:
-    """Return metadata with all there is."""
+    """Return metadata with all that every kind of result holds."""
     return Metadata(
         exif=exif_block(),
         iptc=iptc(),

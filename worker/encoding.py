@@ -101,7 +101,7 @@ class _Result:
         height, width = scan.gray.shape
         profile = profiles.output_profile(space)
         carried = metadata.for_result(
-            scan.metadata,
+            metadata.fitting(scan.metadata, kind),
             origin=origin,
             width=width,
             height=height,
@@ -154,6 +154,7 @@ def _record(
             profile=result.profile,
             scan_pixels_sha256=result.scan.sha256,
             pixels_sha256=sha256,
+            replaced_color=result.scan.replaced,
         )
         for result, sha256 in zip(results, digests, strict=True)
     )

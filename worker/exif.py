@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from worker.errors import DamagedError
+
 PREFIX = b"Exif\0\0"
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED, DIRECTORY = 2, 3, 4, 5, 7, 13
 SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)) | {129: 1}  # 129: UTF-8
@@ -40,6 +42,7 @@ class Block:
         maker_note_at: where the maker note stood, or 0; many hold offsets that are right only
             there.
         unreadable: how many values point beyond the end or have a type that nobody knows.
+        thumbnail: whether a small copy of the picture followed, which is left out.
     """
 
     order: Literal["<", ">"] = ">"
@@ -49,6 +52,7 @@ class Block:
     interop: Directory = field(default_factory=dict)
     maker_note_at: int = 0
     unreadable: int = 0
+    thumbnail: bool = False
 
     def short(self, value: int) -> Value:
         """Make a whole number of 16 bits."""
@@ -92,24 +96,27 @@ def read(data: bytes) -> Block:
         data: the block, with or without `Exif\0\0` before it.
 
     Raises:
-        ValueError: when it is no EXIF block; single bad values are only counted.
+        DamagedError: when it is no EXIF block; single bad values are only counted.
     """
     while data.startswith(PREFIX):
         data = data[len(PREFIX) :]
     if len(data) < 8 or data[:4] not in {b"II*\0", b"MM\0*"}:
-        raise ValueError("it does not begin as EXIF does")
+        raise DamagedError("it does not begin as EXIF does")
     block = Block("<" if data[:2] == b"II" else ">")
     (first,) = struct.unpack_from(f"{block.order}I", data, 4)
     if first + 2 > len(data):
-        raise ValueError("its first directory is beyond its end")
+        raise DamagedError("its first directory is beyond its end")
     block.main = _directory(data, first, block)
+    (count,) = struct.unpack_from(f"{block.order}H", data, first)
+    following = data[first + _table_size(count) - 4 : first + _table_size(count)]
+    block.thumbnail = bool(following.strip(b"\0"))
     block.exif = _below(block.main, EXIF_POINTER, data, block)
     block.gps = _below(block.main, GPS_POINTER, data, block)
     block.interop = _below(block.exif, INTEROP_POINTER, data, block)
     directories = (block.main, block.exif, block.gps, block.interop)
     # Writers may let two tags share their bytes; thousands that share them would be a bomb.
     if sum(len(v.data) for d in directories for v in d.values()) > 2 * len(data):
-        raise ValueError("its values lie upon each other")
+        raise DamagedError("its values lie upon each other")
     return block
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from worker.color import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
 from worker.containers.picture import Bands, Metadata, Picture
-from worker.errors import DeviceError, IncompleteError, ScanError
+from worker.errors import DeviceError, IncompleteError, ScanError, plain
 from worker.kinds import KIND_OF_SUFFIX, Kind
 from worker.memory import is_short, suffices_for
 from worker.settings import ReadSettings
@@ -74,7 +74,8 @@ _SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
 ]
 HEAD = 32  # bytes; no signature ends behind them
 TELLING = 12  # bytes by which each of these kinds is known
-LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24}  # bytes
+LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24, "photoshop": 1 << 24}  # bytes
+MOST_TEXTS, LARGEST_TEXTS = 100, 1 << 20  # of a page, and bytes of them together
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
 SAMPLES_OF_A_HEADER = 1 << 20  # what reading one may need memory for, at the most
@@ -179,9 +180,13 @@ def _bounded(metadata: Metadata) -> Metadata:
         if len(kept[name]) > most:
             lost.append(f"{name.upper()} of {len(kept[name]):,} bytes; the limit is {most:,}")
             kept[name] = b""
+    texts = metadata.texts[:MOST_TEXTS]
+    while sum(len(text) for _keyword, text in texts) > LARGEST_TEXTS:
+        texts = texts[:-1]
+    lost += (f"the text {keyword}, one too many" for keyword, _ in metadata.texts[len(texts) :])
     if len(lost) > MOST_LOST:
         lost[MOST_LOST:] = [f"{len(lost) - MOST_LOST} things more"]
-    return replace(metadata, **kept, lost=tuple(lost))
+    return replace(metadata, **kept, texts=texts, lost=tuple(lost))
 
 
 def _guarded(picture: Picture, kind: Kind) -> Bands:
@@ -208,8 +213,10 @@ def _damage_is_the_files_fault(kind: Kind, samples: int) -> Iterator[None]:
             raise MemoryError from error
         if "start new thread" in str(error):
             raise DeviceError("no thread could be started to decode the image") from error
+        words = plain(error, "")  # what decoders say is not for people
+        said = f": {words}" if words else ""
         raise IncompleteError(
-            f"the {NAMES[kind]} is damaged or cut short and cannot be decoded"
+            f"the {NAMES[kind]} is damaged or cut short and cannot be decoded{said}"
         ) from error
 
 

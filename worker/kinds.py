@@ -9,9 +9,16 @@ Kind = Literal["tiff", "jpeg", "png", "webp", "jp2", "bmp", "pnm", "heic", "jxl"
 KIND_OF_SUFFIX: dict[str, Kind] = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",  # as Windows saves pictures from the web
+    ".jfi": "jpeg",
+    ".jif": "jpeg",
+    ".mpo": "jpeg",  # several JPEGs in one file (CIPA DC-007); the first is the photograph
     ".png": "png",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".btf": "tiff",  # BigTIFF
+    ".tf8": "tiff",
     ".webp": "webp",
     ".jp2": "jp2",
     ".j2k": "jp2",
@@ -26,10 +33,11 @@ KIND_OF_SUFFIX: dict[str, Kind] = {
     ".heif": "heic",
     ".jxl": "jxl",
 }
-# The suffixes that a result of a kind may bear; the first is the one added to a scan of another.
+# The suffixes that a result of a kind may bear; the first is added to a scan with any other.
+# A result holds one picture, so it is no .mpo, and has boxes, so it is no .j2k.
 RESULT_SUFFIXES: dict[Kind, tuple[str, ...]] = {
-    "tiff": (".tif", ".tiff"),
-    "jpeg": (".jpg", ".jpeg"),
+    "tiff": (".tif", ".tiff", ".btf", ".tf8"),
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif"),
     "png": (".png",),
     "webp": (".webp",),
     "jp2": (".jp2", ".jpf", ".jpx"),

@@ -6,8 +6,11 @@ Nothing here costs a photograph: a block that cannot be read stays behind, and `
 from dataclasses import replace
 
 from worker import exif, profiles, xmp
+from worker.containers import photoshop
 from worker.containers.picture import CENTIMETERS, Metadata, Resolution
+from worker.errors import DamagedError, plain
 from worker.exif import Block
+from worker.kinds import Kind
 from worker.provenance import Origin
 from worker.settings import OutputSpace, WriteSettings
 
@@ -36,6 +39,9 @@ POSITIONS = {0x011E, 0x011F}  # XPosition, YPosition: of the scan as it lay, on 
 CREDIT, CHARSET, UTF_8 = (2, 110), (1, 90), b"\x1b%G"  # IPTC-IIM 4.2
 LONGEST_CREDIT = 32  # bytes, in IPTC-IIM
 LARGEST_DPI = 400_000.0
+HOLD_RESOURCES: set[Kind] = {"tiff", "jpeg", "png", "jp2"}  # of Photoshop
+COMMENT = "Comment"  # keyword of the one text that a JPEG holds
+LONGEST_SHOWN = 200  # characters of a text that is named
 
 
 def for_result(
@@ -79,16 +85,44 @@ def for_result(
     metric = metadata.metric or block.number(block.main.get(RESOLUTION_UNIT)) == CENTIMETER
     _correct_resolution(block, dpi, metric=metric, turned=turned)
     _correct_facts(block, facts, origin.software, settings.space)
+    iptc = _with_credit(metadata.iptc, settings.credit, lost)
+    resources = metadata.photoshop
+    if moved:
+        resources, gone = photoshop.without_places(resources)
+        lost += (f"Photoshop's resources: {name}, as the scan lay" for name in gone)
     return replace(
         metadata,
         exif=exif.write(block),
-        iptc=_with_credit(metadata.iptc, settings.credit, lost),
+        iptc=iptc,
         xmp=_merge_xmp(metadata.xmp, origin, facts, settings, lost),
         profile=profile,
         dpi=dpi,
         metric=metric,
+        photoshop=photoshop.with_digest(resources, metadata.iptc, iptc),
         lost=tuple(lost),
     )
+
+
+def fitting(metadata: Metadata, kind: Kind) -> Metadata:
+    """Leave behind, and name, what the result's kind of file has no place for.
+
+    Args:
+        metadata: the scan's.
+        kind: of the result's file.
+    """
+    lost = list(metadata.lost)
+    resources = metadata.photoshop
+    if resources and kind not in HOLD_RESOURCES:
+        lost += (f"Photoshop's resources: {name}" for name in photoshop.names(resources))
+        resources = b""
+    texts = []
+    for keyword, text in metadata.texts:
+        if kind == "png" or (kind == "jpeg" and keyword == COMMENT):
+            texts.append((keyword, text))
+        else:
+            name = "a comment" if keyword == COMMENT else f"the text {keyword}"
+            lost.append(f"{name}: {text.decode(errors='replace')[:LONGEST_SHOWN]}")
+    return replace(metadata, photoshop=resources, texts=tuple(texts), lost=tuple(lost))
 
 
 def _read_exif(data: bytes, lost: list[str]) -> Block:
@@ -97,10 +131,12 @@ def _read_exif(data: bytes, lost: list[str]) -> Block:
     try:
         block = exif.read(data)
     except ValueError as error:
-        lost.append(f"the EXIF block cannot be read ({error})")
+        lost.append(f"the EXIF block cannot be read ({plain(error)})")
         return Block()
     if block.unreadable:
         lost.append(f"{block.unreadable} values of the EXIF block cannot be read")
+    if block.thumbnail:
+        lost.append("the EXIF block's thumbnail, which shows the scan")
     return block
 
 
@@ -158,7 +194,7 @@ def _merge_xmp(
     try:
         return xmp.merge(packet, origin, facts, label=settings.label, credit=settings.credit)
     except ValueError as error:
-        lost.append(f"the XMP packet cannot be read ({error})")
+        lost.append(f"the XMP packet cannot be read ({plain(error)})")
         return xmp.merge(b"", origin, facts, label=settings.label, credit=settings.credit)
 
 
@@ -169,7 +205,9 @@ def _with_credit(iptc: bytes, credit: str, lost: list[str]) -> bytes:
     try:
         datasets = _datasets(iptc)
     except ValueError as error:
-        lost.append(f"the credit line is in XMP only: the IPTC block cannot be read ({error})")
+        lost.append(
+            f"the credit line is in XMP only: the IPTC block cannot be read ({plain(error)})"
+        )
         return iptc
     is_utf_8 = any(key == CHARSET and data.endswith(UTF_8) for key, data in datasets)
     kept = [(key, data) for key, data in datasets if key != CREDIT]
@@ -187,21 +225,21 @@ def _datasets(iptc: bytes) -> list[tuple[tuple[int, int], bytes]]:
     """Cut IPTC-IIM into its datasets: (record, number) and all bytes of each.
 
     Raises:
-        ValueError: when it is cut short or no IPTC-IIM.
+        DamagedError: when it is cut short or no IPTC-IIM.
     """
     found = []
     at = 0
     end = len(iptc.rstrip(b"\0"))  # some writers pad
     while at < end:
         if iptc[at] != 0x1C or at + 5 > len(iptc):
-            raise ValueError(f"no dataset at byte {at}")
+            raise DamagedError(f"no dataset at byte {at}")
         size = int.from_bytes(iptc[at + 3 : at + 5], "big")
         start = at + 5
         if size & 0x8000:  # an extended dataset: that many bytes hold the size
             start += size & 0x7FFF
             size = int.from_bytes(iptc[at + 5 : start], "big")
         if start + size > len(iptc):
-            raise ValueError(f"the dataset at byte {at} is cut short")
+            raise DamagedError(f"the dataset at byte {at} is cut short")
         found.append(((iptc[at + 1], iptc[at + 2]), iptc[at : start + size]))
         at = start + size
     return found

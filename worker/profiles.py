@@ -70,7 +70,7 @@ def describe(profile: bytes) -> str:
     try:
         name = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.profile_description or ""
     except (OSError, ValueError) as error:
-        raise ProfileError(f"it is damaged ({error})") from error
+        raise ProfileError("it is damaged") from error
     plain = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     return plain[:200] or f"unnamed {model} profile"
 
@@ -213,7 +213,7 @@ def _transform(codes: Pixels, profile: bytes, to: bytes, to_model: str, kind: An
             intent=RELATIVE,
         )
     except (imagecodecs.CmsError, ValueError) as error:
-        raise ProfileError(f"it is damaged ({error})") from error
+        raise ProfileError("it is damaged") from error
     return np.asarray(result).reshape(*codes.shape[:-1], -1)
 
 

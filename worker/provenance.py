@@ -28,6 +28,27 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class ReplacedColor:
+    """A region of a page whose color is replaced.
+
+    Attributes:
+        x: its left edge in the upright page, in pixels.
+        y: its upper edge.
+        width: of the box around it, in pixels.
+        height: of that box.
+        share: of the page's area that it covers; 0 to 1.
+        chroma: its mean chroma beside the print's own tone, CIE units.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    share: float
+    chroma: float
+
+
+@dataclass(frozen=True)
 class PageRecord:
     """What became of one page.
 
@@ -41,6 +62,7 @@ class PageRecord:
         scan_pixels_sha256: of the scan's decoded samples, rows from the top as stored,
             little-endian.
         pixels_sha256: of the result's decoded samples, likewise.
+        replaced_color: where the scan had color of its own, which the result does not have.
     """
 
     width: int
@@ -51,6 +73,7 @@ class PageRecord:
     profile: str
     scan_pixels_sha256: str
     pixels_sha256: str
+    replaced_color: tuple[ReplacedColor, ...] = ()
 
 
 @dataclass(frozen=True)

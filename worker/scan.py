@@ -1,6 +1,7 @@
 """Files to scans: black-and-white photographs, upright, at their own depth, without their tone.
 
 Refuses, with a reason for the archivist, what is in color already, and all that `formats` refuses.
+What of color is replaced nevertheless is told.
 """
 
 import io
@@ -21,6 +22,8 @@ from worker.containers.picture import Coding, Metadata, Picture
 from worker.errors import ScanError
 from worker.formats import opened
 from worker.kinds import Kind
+from worker.provenance import ReplacedColor
+from worker.replaced_color import find_replaced
 from worker.settings import ReadSettings
 from worker.untoning import untoned, usable_profile
 
@@ -44,6 +47,7 @@ class Page:
         metadata: what traveled with it, as stored.
         profile: name of the color profile it came in; "" if none, or none that could be honored.
         sha256: of its decoded samples, as `PageRecord.scan_pixels_sha256` has it.
+        replaced: where it had color of its own, which is gone.
     """
 
     gray: Pixels
@@ -54,6 +58,7 @@ class Page:
     metadata: Metadata = field(default_factory=Metadata)
     profile: str = ""
     sha256: str = ""
+    replaced: tuple[ReplacedColor, ...] = ()
 
     @classmethod
     def of(cls, gray: Pixels) -> Self:
@@ -103,6 +108,7 @@ def read(path: Path, settings: ReadSettings, file: io.FileIO | None = None) -> S
 
     Raises:
         IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
+        InColorError: when a page has color of its own and `settings` do not let it.
         ScanError: with the reason, when the file is no such photograph or one of its pages is none.
         DeviceError: when the disk fails while pixels are read.
         MemoryError: when it does not fit into memory now; the text tells how large it is.
@@ -113,7 +119,7 @@ def read(path: Path, settings: ReadSettings, file: io.FileIO | None = None) -> S
         size = sum(picture.height * picture.width for picture in pictures)
         try:
             with _ONE_LARGE if size > LARGE else nullcontext():
-                pages = tuple(_page(pictures, number) for number in range(len(pictures)))
+                pages = tuple(_page(pictures, number, settings) for number in range(len(pictures)))
         except (MemoryError, cv2.error) as error:
             if isinstance(error, cv2.error) and error.code != OUT_OF_MEMORY:
                 raise
@@ -157,17 +163,18 @@ def predict_scans(
     return together
 
 
-def _page(pictures: Sequence[Picture], number: int) -> Page:
+def _page(pictures: Sequence[Picture], number: int, settings: ReadSettings) -> Page:
     picture = pictures[number]
     try:
-        plane = untoned(picture)
+        plane = untoned(picture, even_if_colored=settings.even_if_colored)
     except ScanError as error:
         if len(pictures) == 1:
             raise
         raise type(error)(f"page {number + 1} of {len(pictures)}: {error}") from error
     metadata = replace(picture.metadata, lost=picture.metadata.lost + plane.lost)
+    gray = np.ascontiguousarray(_upright(plane.gray, picture.orientation))
     page = Page(
-        np.ascontiguousarray(_upright(plane.gray, picture.orientation)),
+        gray,
         plane.tone,
         None
         if plane.alpha is None
@@ -177,6 +184,9 @@ def _page(pictures: Sequence[Picture], number: int) -> Page:
         metadata,
         plane.profile,
         plane.sha256,
+        ()
+        if plane.ink is None
+        else find_replaced(_upright(plane.ink, picture.orientation), *gray.shape),
     )
     _ = page.small  # now, in the thread that reads, so that the device need not wait for it
     return page

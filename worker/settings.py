@@ -15,9 +15,12 @@ class ReadSettings:
 
     Attributes:
         megapixels: largest accepted width x height, in millions.
+        even_if_colored: take also what has color of its own, such as a gray print with a color
+            target or a stamp beside it; that color is replaced.
     """
 
     megapixels: float = 500.0
+    even_if_colored: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Pictures, band by band, to one gray plane; gray saved as RGB and toned prints lose their tone.
 
-Refuses photographs that are in color already. No full-size copy in RGB is ever held.
+Refuses photographs that are in color already, unless told otherwise; tells where color is that no
+tone explains, for it is replaced. No full-size copy in RGB is ever held.
 """
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,10 +14,14 @@ import numpy as np
 from worker import color, profiles
 from worker.color import Floats, Pixels, Tone
 from worker.containers.picture import Picture
-from worker.errors import IncompleteError, ScanError
+from worker.errors import InColorError, IncompleteError
 
 TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
-LOOK_SIDE = 128  # pixels of the long side at which a photo's colors are looked at
+JUDGED_SIDE = 128  # pixels of the long side at which a photo is judged to be in color or not
+INK_SIDE = 256  # and at which ink is looked for
+FITS = 6  # times a tone is fitted, each time to what the one before explains
+INK = 10.0  # CIE units of chroma beside the print's tone, from which on it is ink or a tint
+UNEVENNESS = 0.6  # of a tone, as a share of its chroma: a strong one strays further
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Plane:
         profile: name of the color profile that was honored; "" if the page has none.
         lost: a profile that could not be honored, in plain words.
         sha256: of the decoded samples, rows from the top as stored, little-endian.
+        ink: (h, w) float32, chroma of ink and tints beside the print's tone, CIE units, of the page
+            made small; 0 where there is none. None for a page without any color.
     """
 
     gray: Pixels
@@ -37,14 +45,19 @@ class Plane:
     profile: str
     lost: tuple[str, ...]
     sha256: str
+    ink: Floats | None = None
 
 
-def untoned(picture: Picture) -> Plane:
+def untoned(picture: Picture, *, even_if_colored: bool = False) -> Plane:
     """Decode a picture to gray.
+
+    Args:
+        picture: the page.
+        even_if_colored: take it also if it is in color.
 
     Raises:
         IncompleteError: it is cut short, or cannot be decoded.
-        ScanError: it is in color.
+        InColorError: it is in color.
     """
     profile, lost = usable_profile(picture)
     digest = hashlib.sha256()
@@ -66,9 +79,9 @@ def untoned(picture: Picture) -> Plane:
         raise IncompleteError(
             f"the image is cut short: {top} of {picture.height} rows can be decoded"
         )
-    plane.check_colors()
+    ink = plane.check_colors(even_if_colored=even_if_colored)
     name = profiles.describe(profile) if profile else ""
-    return Plane(plane.gray, plane.tone, alpha, name, lost, digest.hexdigest())
+    return Plane(plane.gray, plane.tone, alpha, name, lost, digest.hexdigest(), ink)
 
 
 def add_samples(digest: "hashlib._Hash", band: Pixels) -> None:
@@ -105,15 +118,17 @@ class _Gray:
         self._depth = depth
         self._profile = profile
         self._toned = False
-        self._look = _Look(picture.height, picture.width) if picture.samples == 3 else None
+        self._looks = [
+            _Look(picture.height, picture.width, side)
+            for side in (JUDGED_SIDE, INK_SIDE)
+            if picture.samples == 3
+        ]
 
     def take(self, band: Pixels, rows: slice) -> None:
         """Fill rows from a band (n, W, 1 or 3)."""
-        if self._look is None:
-            self.gray[rows] = band[..., 0]
-            return
-        self._look.take(band, rows)
-        if not self._toned and (band[..., :1] != band[..., 1:]).any():
+        for look in self._looks:
+            look.take(band, rows)
+        if self._looks and not self._toned and (band[..., :1] != band[..., 1:]).any():
             self._turn_to_srgb(rows.start)
         if self._toned:
             for part in color.strips(*band.shape[:2]):
@@ -122,17 +137,18 @@ class _Gray:
         else:
             self.gray[rows] = band[..., 0]
 
-    def check_colors(self) -> None:
-        """Refuse what no single tone explains."""
-        if self._look is None or not self._toned:
-            return
-        rgb = self._look.rgb(self._profile, self._depth)
-        spread = tone_spread(rgb)
-        if spread > TONE_LIMIT:
-            raise ScanError(
+    def check_colors(self, *, even_if_colored: bool) -> Floats | None:
+        """Refuse what no single tone explains; return where it has ink, or None."""
+        if not self._toned:
+            return None
+        judged, rgb = (look.rgb(self._profile, self._depth) for look in self._looks)
+        spread = tone_spread(judged)
+        if spread > TONE_LIMIT and not even_if_colored:
+            raise InColorError(
                 f"the photograph is in color already (chroma {spread:.1f} beside any tone of the"
                 " print)"
             )
+        return ink_of(rgb)
 
     def _turn_to_srgb(self, filled: int) -> None:
         self._toned = True
@@ -151,8 +167,8 @@ class _Gray:
 class _Look:
     """A picture in RGB made small, averaged from bands."""
 
-    def __init__(self, height: int, width: int) -> None:
-        scale = min(1.0, LOOK_SIDE / max(height, width))
+    def __init__(self, height: int, width: int, side: int) -> None:
+        scale = min(1.0, side / max(height, width))
         self._height = height
         self._size = (max(1, round(height * scale)), max(1, round(width * scale)))
         self._sum = np.zeros((*self._size, 3))
@@ -184,11 +200,67 @@ def tone_spread(rgb: Pixels) -> float:
     Returns:
         root mean square of the unexplained chroma, CIE units.
     """
-    scale = min(1.0, LOOK_SIDE / max(rgb.shape[:2]))
+    lab = _lab_small(rgb)
+    return float(np.sqrt((_beside(lab, _tone(lab, fits=1)) ** 2).mean()))
+
+
+def ink_of(rgb: Pixels) -> Floats:
+    """Find ink, stamps and tints: color that the print's own tone does not explain.
+
+    The tone is that of most of the picture: what lies far from it is left out when it is fitted.
+
+    Args:
+        rgb: (H, W, 3) uint8 sRGB.
+
+    Returns:
+        (H, W) float32: its chroma beside the tone, CIE units; 0 where there is none.
+    """
+    smooth = np.asarray(cv2.blur(rgb, (3, 3)))  # a scanner's noise has chroma too
+    tone = _tone(_lab_small(rgb), fits=FITS)
+    ink = np.zeros(rgb.shape[:2], np.float32)
+    for row, pixels in enumerate(smooth):
+        lab = color.lab_of_rgb(pixels[None])[0]
+        beside = _beside(lab, tone)
+        strays = INK + UNEVENNESS * np.hypot(*_ab(lab, tone).T)
+        ink[row] = np.where(beside > strays, beside, 0)
+    return ink
+
+
+class _Tone(NamedTuple):
+    """The a and b of a print as cubics in lightness (4, 2), between the lightest and darkest."""
+
+    cubics: Floats
+    darkest: float
+    lightest: float
+
+
+def _lab_small(rgb: Pixels) -> Floats:
+    """Return the L*, a* and b* (n, 3) of a picture at the size at which it is judged."""
+    scale = min(1.0, JUDGED_SIDE / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-    lab = color.lab_of_rgb(small).reshape(-1, 3)
-    powers = np.vander(lab[:, 0] / 100, 4)
-    fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
-    unexplained = lab[:, 1:] - powers @ fit
-    return float(np.sqrt((unexplained**2).sum(axis=1).mean()))
+    return color.lab_of_rgb(small).reshape(-1, 3)
+
+
+def _tone(lab: Floats, *, fits: int) -> _Tone:
+    """Fit a tone to pixels (n, 3), and again to those that lie near it."""
+    near = np.ones(len(lab), bool)
+    for _ in range(fits):
+        light = lab[near, 0] / 100
+        cubics, *_ = np.linalg.lstsq(np.vander(light, 4), lab[near, 1:], rcond=None)
+        tone = _Tone(cubics, float(light.min()), float(light.max()))
+        beside = _beside(lab, tone)
+        near = beside <= max(1.0, 2 * float(np.median(beside)))
+    return tone
+
+
+def _ab(lab: Floats, tone: _Tone) -> Floats:
+    """Return the a and b (n, 2) that a tone has at the lightness of pixels (n, 3)."""
+    # Of lights and shadows that the print itself does not have, its tone says nothing.
+    light = np.clip(lab[:, 0] / 100, tone.darkest, tone.lightest)
+    return np.asarray(np.vander(light, 4) @ tone.cubics)
+
+
+def _beside(lab: Floats, tone: _Tone) -> Floats:
+    """Return the chroma (n,) of pixels (n, 3) beside a tone."""
+    return np.asarray(np.hypot(*(lab[:, 1:] - _ab(lab, tone)).T))

@@ -12,6 +12,7 @@ from typing import Any
 
 from lxml import etree
 
+from worker.errors import DamagedError
 from worker.provenance import Origin
 
 DIGITAL_SOURCE_TYPE = (
@@ -90,7 +91,7 @@ def merge(packet: bytes, origin: Origin, facts: Facts, *, label: bool, credit: s
         credit: the credit line to write; "" keeps the scan's.
 
     Raises:
-        ValueError: when the packet cannot be read.
+        DamagedError: when the packet cannot be read.
     """
     rdf = _parsed(packet) if packet.strip(b"\0 \t\r\n") else _empty()
     ours = _description(rdf)
@@ -138,19 +139,22 @@ def _parsed(packet: bytes) -> Node:
     """Return the rdf:RDF of a packet."""
     encoding = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}.get(packet[:2], "utf-8-sig")
     encoding = {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}.get(packet[:2], encoding)
-    text = packet.decode(encoding).strip("\ufeff\0 \t\r\n")
+    try:
+        text = packet.decode(encoding).strip("\ufeff\0 \t\r\n")
+    except UnicodeDecodeError as error:
+        raise DamagedError("its characters are not Unicode") from error
     parser = etree.XMLParser(
         encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     try:
         root = etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as error:
-        raise ValueError(str(error)) from error
+        raise DamagedError(f"it is not well-formed in line {error.position[0]}") from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ValueError("it has a document type")
+        raise DamagedError("it has a document type")
     rdf = next(root.iter(_tag("rdf:RDF")), None)
     if rdf is None:
-        raise ValueError("it holds no RDF")
+        raise DamagedError("it holds no RDF")
     return rdf
 
 

@@ -1,12 +1,17 @@
 """Folders as shares have them: whose they are, and who may do what; the real command on them."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from service.ownership import MARKER
-from tests.end_to_end.command import HASTY, Home
+from tests.end_to_end.command import HASTY, Command, Home, ordinary_prefix
 from tests.folders import files
 from tests.namespaces import WITH_FAKE
+from tests.unprivileged import USER, needs_root
 
 
 def test_a_second_daemon_on_one_outbox_is_refused_until_it_takes_over(tmp_path: Path) -> None:
@@ -36,3 +41,81 @@ def test_a_second_daemon_on_one_outbox_is_refused_until_it_takes_over(tmp_path: 
     assert str(second.folder / "state") == json.loads((first.outbox / MARKER).read_text())["state"]
     with first.start("run", "--once", program=WITH_FAKE) as refused:
         assert 1 == refused.exit_code()
+
+
+def status(home: Home) -> dict[str, Any]:
+    """Return what `photochrom status --json` says."""
+    with home.start("status", "--json") as command:
+        assert 0 == command.exit_code(), command.said
+        said: dict[str, Any] = json.loads(command.printed)
+        return said
+
+
+def told(daemon: Command, home: Home, **values: Any) -> None:
+    """Return when `photochrom status` says all this."""
+    daemon.wait_until(lambda: values.items() <= status(home).items())
+
+
+@needs_root
+def test_originals_in_folders_of_others_are_told_of_once_and_leave_when_they_may(
+    tmp_path: Path,
+) -> None:
+    """They are colored; status and the log name the folder and the remedy, which helps."""
+    home = Home(tmp_path)
+    for number in range(20):
+        home.drop(f"album/{number}.png")
+    album = home.inbox / "album"
+    os.chown(album, USER, USER)
+    album.chmod(0o755)
+    with home.start("run", program=WITH_FAKE, prefix=ordinary_prefix()) as daemon:
+        daemon.wait_for("photo.delivered", times=20)
+        told(daemon, home, unmoved_originals=20)
+        (blocked,) = daemon.events("originals.blocked")
+
+        assert str(album) == blocked["folder"]
+        assert [] == daemon.events("photo.not_moved") == files(home.originals)
+        now = status(home)
+        assert [{"folder": str(album), "photos": 20, "reason": blocked["reason"]}] == now["unmoved"]
+        assert any(
+            reason.startswith(f"20 originals cannot leave {album}: root may not write there; ")
+            for reason in now["health"]["reasons"]
+        )
+        with home.start("status") as page:
+            page.exit_code()
+        assert ": working, but permissions need to be" in page.printed
+
+        command = blocked["reason"].partition("; ")[2]
+        assert 0 == os.system(command), command  # noqa: S605 - it is what a person would paste
+        told(daemon, home, unmoved_originals=0)
+        daemon.wait_for("photo.moved", times=20)
+
+        assert 20 == len(files(home.originals))
+        assert [20] == [event["photos"] for event in daemon.events("originals.unblocked")]
+
+
+@needs_root
+def test_folders_that_may_not_be_read_are_counted(tmp_path: Path) -> None:
+    """Their scans are found once they may be."""
+    home = Home(tmp_path)
+    home.drop("closed/a.png")
+    os.chown(home.inbox / "closed", USER, USER)
+    (home.inbox / "closed").chmod(0o700)
+    with home.start("run", program=WITH_FAKE, prefix=ordinary_prefix()) as daemon:
+        told(daemon, home, unreadable_folders=1, unreadable=[str(home.inbox / "closed")])
+        (home.inbox / "closed").chmod(0o777)
+        daemon.wait_for("photo.moved")
+        told(daemon, home, unreadable_folders=0, unreadable=[])
+
+
+@needs_root
+@pytest.mark.parametrize("after", ["move", "keep"])
+def test_a_pass_ends_though_permissions_keep_originals(tmp_path: Path, after: str) -> None:
+    """With 75 where they are to be moved: only a person can help. Kept ones are no fault."""
+    home = Home(tmp_path, f"{HASTY}originals: {{after: {after}}}\n")
+    home.drop("album/a.png")
+    os.chown(home.inbox / "album", USER, USER)
+    (home.inbox / "album").chmod(0o755)
+    with home.start("run", "--once", program=WITH_FAKE, prefix=ordinary_prefix()) as daemon:
+        assert {"move": 75, "keep": 0}[after] == daemon.exit_code()
+
+    assert ["album/a.png"] == files(home.outbox) == files(home.inbox)

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from service.colorize import colorize_files
 from service.config import Config
-from service.sections import Output
+from service.sections import FolderSettings, Output
 from tests.fakes import FakeColorist
 from tests.folders import files as listed
 from tests.images import color_scene, gray_scene, save
@@ -61,6 +61,19 @@ def test_a_file_that_cannot_be_colored_is_counted_and_named(
     said = [entry for entry in logs if "photo.refused" == entry["event"]]
     assert [color, files[2]] == [entry["path"] for entry in said]
     assert "in color already" in said[0]["reason"]
+    assert said[0]["reason"].endswith("color it all the same with --even-if-colored")
+
+
+def test_what_is_in_color_is_colored_if_it_was_asked_for(tmp_path: Path) -> None:
+    """And where it had color is told."""
+    color = save(tmp_path / "color.png", color_scene(64, 64))
+    how = FolderSettings(even_if_colored=True)
+    with capture_logs() as logs:
+        refused = colorize_files([color], tmp_path / "out", Config(), FakeColorist(), silent, how)
+    events = [entry["event"] for entry in logs]
+
+    assert 0 == refused
+    assert ["photo.color_replaced", "photo.delivered"] == events
 
 
 def test_a_name_that_is_taken_gets_a_number(files: list[Path], tmp_path: Path) -> None:

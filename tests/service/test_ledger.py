@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.ledger import Job, JobStatus, Ledger, LedgerError, Serving
+from service.schema import MIGRATIONS
+from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 from worker.errors import DeviceError
 
@@ -619,6 +621,70 @@ class TestAnotherTry:
             ledger.fail(number, "cut short", 1.0)
 
         assert [1, 3] == ids(ledger.failed())
+
+
+class TestSettings:
+    """How a photo is to be colored: as its folder has it, and as somebody asked for this one."""
+
+    COLORED = FolderSettings(even_if_colored=True)
+
+    def test_those_of_its_folder_are_kept_from_the_queue_on(self, ledger: Ledger) -> None:
+        """Whatever the folder says later; and without any, all is as usual."""
+        path = PurePosixPath("a.tif")
+        ledger.enqueue(path, "a" * 64, LOOKS, path, 0.0, self.COLORED)
+        ledger.claim(1, 0.0, in_flight=0)
+        done = ledger.finish(1, model="1", now=1.0)
+        ledger.enqueue(path, "a" * 64, LOOKS, path, 2.0, AS_USUAL)
+        ledger.recolor([1], 3.0)
+        (again,) = ledger.claim(1, 3.0, in_flight=0)
+
+        assert self.COLORED == done.settings == again.settings
+        assert AS_USUAL == queue(ledger, "b.tif").settings
+
+    def test_a_failed_job_takes_those_that_its_folder_has_when_it_is_queued_again(
+        self, ledger: Ledger
+    ) -> None:
+        """It may have been rejected for the old ones."""
+        job = queue(ledger, "a.tif")
+        ledger.fail(job.id, "in color", 1.0)
+        again, _ = ledger.enqueue(job.path, job.digest, LOOKS, job.output, 2.0, self.COLORED)
+
+        assert self.COLORED == again.settings
+
+    def test_what_was_asked_for_counts_more_and_lasts(self, ledger: Ledger) -> None:
+        """Also when the scan is queued again from a folder that says otherwise."""
+        job = queue(ledger, "a.tif")
+        ledger.fail(job.id, "in color", 1.0)
+        ledger.ask(job.id, self.COLORED)
+        folder = FolderSettings(even_if_colored=False)
+        again, _ = ledger.enqueue(job.path, job.digest, LOOKS, job.output, 2.0, folder)
+        ledger.ask(job.id, folder)
+        otherwise = ledger.job(job.id)
+
+        assert again.settings.even_if_colored
+        assert otherwise
+        assert not otherwise.settings.even_if_colored
+
+    def test_a_ledger_of_an_older_photochrom_has_none(self, tmp_path: Path) -> None:
+        """It is read as it is, and carried over with all as usual."""
+        path = tmp_path / "old.sqlite3"
+        with sqlite3.connect(path) as old:
+            for sql in MIGRATIONS[:4]:
+                old.executescript(sql)
+            old.execute("PRAGMA user_version = 4")
+            old.execute(
+                "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
+                " not_before, queued_at) VALUES (x'61', 'd', x'61', 1, 1, '1', '1', 'queued', 0, 0)"
+            )
+        old.close()
+        with Ledger.open_read_only(path) as ledger:
+            before = ledger.job(1)
+        with Ledger(path) as ledger:
+            after = ledger.job(1)
+
+        assert before
+        assert before == after
+        assert AS_USUAL == before.settings
 
 
 class TestForgetting:

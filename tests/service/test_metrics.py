@@ -35,6 +35,8 @@ BEAT = Heartbeat(
     free={"inbox": 1_000, "outbox": 2_000},
     finished=20,
     rejected=10,
+    unmoved_originals=12,
+    unreadable_folders=3,
     megapixels=123.5,
     device_memory=1 << 30,
 )
@@ -99,6 +101,8 @@ def test_a_scrape_finds_the_heartbeat(metrics: Metrics, port: int) -> None:
         ("photochrom_jobs", ("failed",)): 1,
         ("photochrom_oldest_pending_seconds", ()): 90,
         ("photochrom_photos_total", ("finished",)): 20,
+        ("photochrom_unmoved_originals", ()): 12,
+        ("photochrom_unreadable_folders", ()): 3,
         ("photochrom_photos_total", ("rejected",)): 10,
         ("photochrom_megapixels_total", ("finished",)): 123.5,
         ("photochrom_batch_size_limit", ()): 8,
@@ -169,7 +173,7 @@ def test_the_alerts_ask_for_what_there_is(metrics: Metrics, tmp_path: Path) -> N
     names = {name for name, _labels in told(metrics, tmp_path)}
     (alerts,) = re.findall(r"<!-- alerts.yml -->\n```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
-    assert 5 == alerts.count("alert:")
+    assert 6 == alerts.count("alert:")
     assert names > set(re.findall(r"photochrom_\w+", alerts))
 
 

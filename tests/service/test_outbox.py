@@ -35,6 +35,13 @@ def leftovers(folder: Path) -> list[Path]:
         ("scan.jpeg", "scan.jpeg", "jpeg"),
         ("scan.jpg.png", "scan.jpg", "png"),
         ("scan.png.tif", "scan.png", "tiff"),
+        ("scan.jfif", "scan.jfif", "same"),
+        ("scan.JPE", "scan.JPE", "jpeg"),
+        ("scan.jfi", "scan.jfi", "same"),
+        ("scan.jfif.tif", "scan.jfif", "tiff"),
+        ("scan.btf", "scan.btf", "same"),
+        ("scan.mpo.jpg", "scan.mpo", "same"),
+        ("scan.j2k.jp2", "scan.j2k", "same"),
     ],
 )
 def test_a_photo_keeps_its_name_unless_its_container_changes(

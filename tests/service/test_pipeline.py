@@ -21,7 +21,7 @@ from service.ledger import LEDGER_FILE, Ledger
 from service.moves import Departure
 from service.naming import free_name
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
-from service.sections import Batching, Originals, Output, Retry
+from service.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.sidecar import read_sidecar
 from tests.fakes import FakeColorist, FakeInbox
 from tests.folders import files
@@ -451,8 +451,27 @@ class TestThePhotosFault:
         assert ["sub/color.png", "sub/color.png.reason.txt"] == line.files()["rejected"]
         reason = (line.config.rejected / "sub/color.png.reason.txt").read_text()
         assert "in color already" in reason
+        assert "with `photochrom retry 1 --even-if-colored`" in reason
         assert 1 == line.pipeline.tally.rejected
         assert 1 == line.pipeline.tally.finished
+
+    def test_a_photo_in_color_is_colored_when_that_was_asked_for(self, line: Line) -> None:
+        """Also again; where it had color is told in the log and the sidecar."""
+        job = line.drop("a.png", color_scene(64, 64))
+        line.ledger.ask(job.id, FolderSettings(even_if_colored=True))
+        with capture_logs() as logs:
+            line.run()
+        line.pipeline.take_up(FakeColorist(model="new"))
+        line.ledger.recolor([job.id], line.now)
+        line.run()
+        (told,) = [entry for entry in logs if entry["event"] == "photo.color_replaced"]
+        sidecar = read_sidecar(line.config.outbox / "a.png.json")
+
+        assert "new" == line.job(job.id).model
+        assert (job.id, 1) == (told["job"], told["page"])
+        regions = [region.model_dump() for region in sidecar.pages[0].replaced_color]
+        assert told["regions"] == regions != []
+        assert sidecar.settings["even_if_colored"]
 
     def test_a_photo_the_generator_refuses_is_rejected_alone(self, line: Line) -> None:
         """Its neighbors in the batch are delivered."""

@@ -20,7 +20,7 @@ from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import StateLock
 from service.retry import Answer, forget, print_answers, retry
-from service.sections import Batching, Originals, Watch
+from service.sections import AS_USUAL, Batching, FolderSettings, Originals, Watch
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files
@@ -86,6 +86,21 @@ class TestRejected:
         assert scan.digest == beneath.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
+
+    def test_what_is_asked_for_is_noted_before_the_scan_comes_back(
+        self, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A daemon may find it at once; a dry run notes nothing."""
+        scan = reject(config, "1931/a.tif")
+        asked = FolderSettings(even_if_colored=True)
+        retry(config, [scan.id], dry_run=True, asked=asked)
+        before = job(config, scan.id).settings
+        monkeypatch.setattr(moves, "take_back", lambda *_: None)  # as if killed
+        retry(config, [scan.id], asked=asked)
+
+        assert AS_USUAL == before
+        assert asked == job(config, scan.id).settings
+        assert ["1931/a.tif", "1931/a.tif.reason.txt"] == files(config.rejected)
 
     def test_a_rejected_scan_that_was_kept_in_the_inbox_is_queued_from_there(
         self, config: Config
@@ -423,7 +438,7 @@ class TestForgetting:
         assert f"a.{new.digest[:8]}.png" == str(new.output)
         assert ["a.png", str(new.output)] == sorted(files(config.outbox), key=len)
         assert earlier == (config.outbox / "a.png").read_bytes()
-        assert ["a (2).png", "a.png"] == files(config.originals.folder)
+        assert files(config.outbox) == files(config.originals.folder)
 
     def test_what_waits_or_is_in_work_is_not_forgotten(self, config: Config) -> None:
         """Also when it waits to be colored again; a rejected one is."""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.outbox import deliver, output_name
+from service.sections import FolderSettings
 from service.sidecar import (
     Sidecar,
     SidecarError,
@@ -25,14 +27,15 @@ from service.sidecar import (
     sidecar_name,
 )
 from service.stability import Snapshot
-from worker.provenance import Origin, PageRecord, Record
+from worker.provenance import Origin, PageRecord, Record, ReplacedColor
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 PAGE = PageRecord(640, 480, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
+STAMP = ReplacedColor(517, 357, 86, 86, 0.00899, 40.9)
 RECORD = Record(
     "tiff",
-    (PAGE, PAGE),
+    (PAGE, replace(PAGE, replaced_color=(STAMP,))),
     {"format": "same", "render_size": 256, "opacity": 0.5, "label": True},
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
     ("the thumbnail, which showed it gray",),
@@ -57,6 +60,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         snapshot=Snapshot(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
+        settings=FolderSettings(even_if_colored=True),
     )
     return deliver_sidecar(outbox, sidecar)
 
@@ -90,7 +94,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         "pixels_sha256": "b" * 64,
     }
     assert {
-        "schema": "photochrom sidecar 1",
+        "schema": "photochrom sidecar 2",
         "event": EVENT,
         "digital_source_type": RECORD.digital_source_type,
         "source": {
@@ -107,10 +111,19 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
             "size": 5,
             "kind": "tiff",
         },
-        "pages": [page, page],
+        "pages": [
+            {**page, "replaced_color": []},
+            {**page, "replaced_color": [asdict(STAMP)]},
+        ],
         "model": {"version": "7", "weights_sha256": "d" * 64},
         "software": "photochrom 0.1.0",
-        "settings": {"format": "same", "render_size": 256, "opacity": 0.5, "label": True},
+        "settings": {
+            "format": "same",
+            "render_size": 256,
+            "opacity": 0.5,
+            "label": True,
+            "even_if_colored": True,
+        },
         "read": "2026-12-01T12:00:00Z",
         "colored": "2026-12-01T12:00:00Z",
         "lost": ["the thumbnail, which showed it gray"],
@@ -178,10 +191,21 @@ def test_a_truncated_sidecar_is_noticed(tmp_path: Path) -> None:
 
 def test_a_sidecar_of_a_newer_photochrom_is_refused_in_words(tmp_path: Path) -> None:
     """And not called damaged."""
-    path = resealed(colored(tmp_path), schema="photochrom sidecar 2", something="new")
+    path = resealed(colored(tmp_path), schema="photochrom sidecar 3", something="new")
 
-    with pytest.raises(SidecarError, match=r"newer photochrom \(sidecar 2, this one knows 1\)"):
+    with pytest.raises(SidecarError, match=r"newer photochrom \(sidecar 3, this one knows 2\)"):
         read_sidecar(path)
+
+
+def test_a_sidecar_of_an_older_photochrom_is_read(tmp_path: Path) -> None:
+    """Of the first form, which told nothing of replaced color."""
+    path = colored(tmp_path)
+    fields = json.loads(path.read_text())
+    for page in fields["pages"]:
+        del page["replaced_color"]
+    sidecar = read_sidecar(resealed(path, schema="photochrom sidecar 1", pages=fields["pages"]))
+
+    assert [(), ()] == [page.replaced_color for page in sidecar.pages]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ STATUS: dict[str, Any] = {
     "oldest_waiting": "2027-01-15T07:58:24+00:00",
     "waiting_for": None,
     "rejected": [{"job": 4, "path": "album/3.png", "reason": "the file is empty", "at": None}],
+    "unmoved_originals": 0,
+    "unreadable_folders": 0,
     "rate_per_hour": 480.0,
     "eta_seconds": 9000,
     "ledger_fault": None,
@@ -78,6 +80,15 @@ def test_the_first_line_says_how_it_does_and_the_next_why(level: str, words: str
 
     assert words == first
     assert ["  the disk is full", "  [red]held"] == others[:2]
+
+
+@pytest.mark.parametrize("what", ["unmoved_originals", "unreadable_folders"])
+def test_what_permissions_hinder_is_not_called_well(what: str) -> None:
+    """The work goes on, but somebody has to see to it."""
+    lines = page(**{what: 12}, health={"level": "well", "reasons": ["12 originals cannot leave"]})
+
+    assert lines.splitlines()[0].endswith(": working, but permissions need to be changed")
+    assert "12 originals cannot leave" in lines
 
 
 def test_what_is_not_known_is_not_told() -> None:

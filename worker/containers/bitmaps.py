@@ -14,6 +14,7 @@ from PIL import BmpImagePlugin
 from worker.color import Pixels
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
+from worker.errors import DamagedError
 from worker.settings import ReadSettings
 
 HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between
@@ -93,21 +94,21 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     start = file.read(LONGEST_HEADER)
     header = HEADER.match(start)
     if header is None:
-        raise ValueError("its header has no width and height")
+        raise DamagedError("its header has no width and height")
     kind, width, height = int(header[1]), int(header[3]), int(header[5])
     check_size(width, height, settings)
     white, at = 1, header.end()
     if kind not in {1, 4}:
         found = WHITE.match(start, at)
         if found is None or not 1 <= int(found[1]) <= 65535:
-            raise ValueError("its header has no code of white from 1 to 65535")
+            raise DamagedError("its header has no code of white from 1 to 65535")
         white, at = int(found[1]), found.end()
     samples = 3 if kind in {3, 6} else 1
 
     def bands() -> Iterator[Pixels]:
         for codes in STORED[kind](file, at + 1, (height, width, samples), white):
             if codes.max(initial=0) > white:
-                raise ValueError(f"a code is above that of white, {white}")
+                raise DamagedError(f"a code is above that of white, {white}")
             yield scaled(1 - codes if kind in {1, 4} else codes, white)
 
     return [
@@ -146,7 +147,7 @@ def _rows(file: BinaryIO, at: int, height: int, size: int) -> Iterator[tuple[int
         rows = min(step, height - top)
         data = file.read(rows * size)
         if len(data) < rows * size:
-            raise ValueError(f"the file ends after {top + len(data) // size} of {height} rows")
+            raise DamagedError(f"the file ends after {top + len(data) // size} of {height} rows")
         yield rows, data
 
 
@@ -163,10 +164,10 @@ def _plain(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels
             max(text.rfind(space) for space in (b" ", b"\n", b"\r", b"\t")) if chunk else len(text)
         )
         if end < 0 or not text:
-            raise ValueError(f"the file has {filled} of {flat.size} codes")
+            raise DamagedError(f"the file has {filled} of {flat.size} codes")
         numbers = np.array(text[:end].split(), np.int64)[: flat.size - filled]
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= white:
-            raise ValueError(f"a code is not from 0 to that of white, {white}")
+            raise DamagedError(f"a code is not from 0 to that of white, {white}")
         flat[filled : filled + numbers.size] = numbers
         filled += numbers.size
         rest = text[end:]
@@ -181,7 +182,7 @@ def _plain_bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[
     while filled < flat.size:
         text = file.read(CHUNK)
         if not text:
-            raise ValueError(f"the file has {filled} of {flat.size} codes")
+            raise DamagedError(f"the file has {filled} of {flat.size} codes")
         bits = np.frombuffer(text.translate(None, b" \n\r\t\v\f"), np.uint8)[: flat.size - filled]
         flat[filled : filled + bits.size] = bits - ord("0")  # what is no digit is above 1
         filled += bits.size

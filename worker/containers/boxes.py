@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from worker.errors import DamagedError
+
 MOST = 10_000  # boxes in a row; no honest file comes near it
 
 
@@ -23,7 +25,7 @@ def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
     """Find the boxes of a file, or of the part of it from `at` to `end`, in order.
 
     Raises:
-        ValueError: a box reaches beyond its end, or there are too many.
+        DamagedError: a box reaches beyond its end, or there are too many.
     """
     end = file.seek(0, os.SEEK_END) if end is None else end
     for _ in range(MOST):
@@ -31,27 +33,35 @@ def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
             return
         header = read_at(file, at, min(16, end - at))
         if len(header) < 8:
-            raise ValueError("the file ends within a box")
+            raise DamagedError("the file ends within a box")
         length, name = struct.unpack_from(">I4s", header)
         head = 8
         if length == 1:
             if len(header) < 16:
-                raise ValueError("the file ends within a box")
+                raise DamagedError("the file ends within a box")
             (length,) = struct.unpack_from(">Q", header, 8)
             head = 16
         elif length == 0:  # up to the end
             length = end - at
         if length < head or at + length > end:
-            raise ValueError(f"the box {name.decode('latin-1')!r} is cut short")
+            raise DamagedError("a box is cut short")
+        if not name.strip(b"\0"):
+            raise DamagedError("there is no box where one should be")
         yield Box(name, at + head, length - head)
         at += length
-    raise ValueError(f"there are more than {MOST} boxes")
+    raise DamagedError(f"there are more than {MOST} boxes")
 
 
 def read_at(file: BinaryIO, start: int, length: int) -> bytes:
     """Read bytes of a file from a place; fewer if it ends."""
     file.seek(start)
     return file.read(length)
+
+
+def named(box: Box) -> str:
+    """Name a box for people."""
+    name = "".join(sign if sign.isprintable() else "?" for sign in box.name.decode("latin-1"))
+    return f"the box {name.strip()}, {box.length:,} bytes"
 
 
 def body(file: BinaryIO, box: Box) -> bytes:

@@ -8,6 +8,7 @@ from worker.containers.picture import Resolution
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 DOCUMENT_NAME, DESCRIPTION, ARTIST, COPYRIGHT, IPTC = 0x010D, 0x010E, 0x013B, 0x8298, 0x83BB
+SOFTWARE = 0x0131
 UNITS = {2: 1.0, 3: 2.54}  # dots per unit to dots per inch
 
 

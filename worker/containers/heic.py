@@ -22,7 +22,7 @@ from worker.color import Pixels
 from worker.containers import exif_tags
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
-from worker.errors import DeviceError, ScanError
+from worker.errors import DamagedError, DeviceError, ScanError
 from worker.settings import ReadSettings
 
 MODES = {  # samples, opacity, bits
@@ -111,9 +111,11 @@ def _answer(file: BinaryIO, question: str) -> bytes:
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise MemoryError from error
-        raise DeviceError(f"the process that decodes HEIC cannot be started ({error})") from error
+        raise DeviceError(
+            f"the process that decodes HEIC cannot be started: {error.strerror}"
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise ValueError(f"its decoder took longer than {LONGEST} seconds") from error
+        raise DamagedError(f"its decoder took longer than {LONGEST} seconds") from error
     if done.returncode in OUT_OF_MEMORY or b"bad_alloc" in done.stderr:
         raise MemoryError
     if done.returncode:

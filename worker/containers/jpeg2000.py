@@ -15,7 +15,7 @@ import imagecodecs
 
 from worker.color import Pixels
 from worker.containers import exif_tags, photoshop
-from worker.containers.boxes import Box, body, box, read_at, start, walk
+from worker.containers.boxes import Box, body, box, named, read_at, start, walk
 from worker.containers.picture import (
     Coding,
     ColorPage,
@@ -25,7 +25,7 @@ from worker.containers.picture import (
     check_size,
 )
 from worker.containers.whole import gathered, only_page, scaled
-from worker.errors import ScanError
+from worker.errors import DamagedError, ScanError
 from worker.settings import ReadSettings
 
 PSNR = 50  # decibels asked of what is not reversible; 48 to 50 come out, nobody sees a difference
@@ -36,7 +36,13 @@ EXIF = b"JpgTiffExif->JP2"
 EXIF_OF_PHOTOSHOP = bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e")
 IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 RESOURCES = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
-CODED, SIZE, CODING_STYLE = 0xFF90, 0xFF51, 0xFF52
+CODED, SIZE, CODING_STYLE, COMMENT, END = 0xFF90, 0xFF51, 0xFF52, 0xFF64, 0xFFD9
+MARKER_BYTES = 2
+# Boxes that say how the picture is stored; what others hold is named.
+OF_THE_FILE = {b"jP  ", b"ftyp", b"rreq", b"jp2c", b"free", b"skip"}
+OF_THE_PICTURE = {b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ", b"free"}
+UUIDS = {XMP, EXIF, EXIF_OF_PHOTOSHOP, IPTC, RESOURCES}
+ENCODERS = ("Kakadu", "Kdu-", "Created by OpenJPEG", "LEAD", "Created by JasPer", "JasPer")
 RGB, GRAY, YCC = 16, 17, 18  # enumerated color spaces
 INCH = 0.0254  # meters
 CORES = min(4, os.cpu_count() or 1)
@@ -55,6 +61,7 @@ class _Header:
     profile: bytes = b""
     dpi: Resolution | None = None
     opacity: int | None = None  # kind of the last channel, as the box cdef says
+    tiles_at: int = 0  # where the codestream's main header ends
     told: dict[bytes, bytes] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
@@ -73,6 +80,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     header = _Header()
     if read_at(file, 0, 4) == CODESTREAM:
         _take_codestream(file, 0, header)
+        _check_end(file, header.tiles_at, file.seek(0, os.SEEK_END))
     else:
         _take_boxes(file, header)
     check_size(header.width, header.height, settings)
@@ -131,13 +139,14 @@ def _channels(header: _Header) -> tuple[int, bool]:
 def _take_boxes(file: BinaryIO, header: _Header) -> None:
     pictures = [found for found in walk(file) if _take_outer(file, found, header)]
     if not pictures:
-        raise ValueError("there is no picture in it")
+        raise DamagedError("there is no picture in it")
     if len(pictures) > 1:
         raise ScanError(
             f"the JPEG 2000 holds {len(pictures)} pictures; save each as a file of its own"
         )
     bits, channels = header.bits, header.channels  # of the palette, if there is one
     _take_codestream(file, pictures[0].start, header)
+    _check_end(file, header.tiles_at, pictures[0].start + pictures[0].length)
     if channels:
         header.bits, header.channels = bits, channels
 
@@ -149,9 +158,14 @@ def _take_outer(file: BinaryIO, found: Box, header: _Header) -> bool:
             _take_inner(file, inner, header)
     elif found.name == b"uuid" and found.length >= 16:
         data = body(file, found)
-        header.told.setdefault(data[:16], data[16:])
+        if data[:16] in UUIDS:
+            header.told.setdefault(data[:16], data[16:])
+        else:
+            header.lost.append(f"the box uuid {data[:16].hex()}, {found.length:,} bytes")
     elif found.name == b"xml ":
         header.lost.append("a box of XML other than XMP")
+    elif found.name not in OF_THE_FILE:
+        header.lost.append(named(found))
     return found.name == b"jp2c"
 
 
@@ -161,19 +175,27 @@ def _take_inner(file: BinaryIO, found: Box, header: _Header) -> None:
             if inner.name == b"resc" or not header.dpi:  # as captured, before as displayed
                 header.dpi = _dpi(body(file, inner)) or header.dpi
         return
-    if found.name not in {b"colr", b"pclr", b"cdef"}:
+    if found.name not in OF_THE_PICTURE:
+        header.lost.append(named(found))
         return
     data = body(file, found)
-    if found.name == b"colr" and not header.profile and header.space is None:
-        if data[0] == 1:
-            (header.space,) = struct.unpack_from(">I", data, 3)
-        elif data[0] in {2, 3}:
-            header.profile = data[3:]
+    if found.name == b"colr":
+        _take_color(data, header)
     elif found.name == b"pclr":
         header.channels, header.bits = data[2], (data[3] & 0x7F) + 1
     elif found.name == b"cdef":
         kinds = [struct.unpack_from(">HHH", data, at) for at in range(2, len(data) - 5, 6)]
         header.opacity = max((kind for _channel, kind, _color in kinds if kind), default=None)
+
+
+def _take_color(data: bytes, header: _Header) -> None:
+    """Take what the first box of colors says that says something."""
+    if header.profile or header.space is not None:
+        return
+    if data[0] == 1:
+        (header.space,) = struct.unpack_from(">I", data, 3)
+    elif data[0] in {2, 3}:
+        header.profile = data[3:]
 
 
 def _dpi(data: bytes) -> Resolution | None:
@@ -193,41 +215,78 @@ def _take_codestream(file: BinaryIO, start: int, header: _Header) -> None:
         if marker == CODED:
             break
         if marker >> 8 != 0xFF or length < 2:
-            raise ValueError("its codestream has no header")
+            raise DamagedError("its codestream has no header")
         data = read_at(file, at + 4, length - 2)
+        if len(data) < length - 2:
+            raise DamagedError("the file ends within its header")
         if marker == SIZE:
-            _, right, bottom, left, top = struct.unpack_from(">HIIII", data)
-            header.width, header.height = right - left, bottom - top
-            (header.channels,) = struct.unpack_from(">H", data, 34)
-            if not header.channels:
-                raise ValueError("its codestream has no channels")
-            kinds = {data[i : i + 3] for i in range(36, 36 + 3 * header.channels, 3)}
-            depth, *steps = kinds.pop()
-            if kinds or depth & 0x80 or steps != [1, 1]:
-                raise ScanError(
-                    "the JPEG 2000's channels are signed, subsampled or of different depths; "
-                    "save it as TIFF"
-                )
-            header.bits = depth + 1
+            _take_size(data, header)
         elif marker == CODING_STYLE:
             header.reversible = data[9] == 1
+        elif marker == COMMENT:
+            text = data[2:].decode("utf-8", "replace").strip("\0 ")
+            if text and data[:2] == b"\0\1" and not text.startswith(ENCODERS):
+                header.lost.append(f"a comment: {text[:200]}")
         at += 2 + length
+    header.tiles_at = at
     if not header.channels:
-        raise ValueError("its codestream tells no size")
+        raise DamagedError("its codestream tells no size")
+
+
+def _take_size(data: bytes, header: _Header) -> None:
+    """Take the segment SIZ: the sides, and how samples are stored."""
+    if len(data) < 36:
+        raise DamagedError("its codestream tells no size")
+    _, right, bottom, left, top = struct.unpack_from(">HIIII", data)
+    header.width, header.height = right - left, bottom - top
+    (header.channels,) = struct.unpack_from(">H", data, 34)
+    kinds = {data[at : at + 3] for at in range(36, 36 + 3 * header.channels, 3)}
+    if not kinds or len(data) < 36 + 3 * header.channels:
+        raise DamagedError("its codestream has no channels")
+    depth, *steps = kinds.pop()
+    if kinds or depth & 0x80 or steps != [1, 1]:
+        raise ScanError(
+            "the JPEG 2000's channels are signed, subsampled or of different depths; save it as "
+            "TIFF"
+        )
+    header.bits = depth + 1
+
+
+def _check_end(file: BinaryIO, at: int, end: int) -> None:
+    """Go over the codestream's tiles to its end, for decoders fill up what is missing with gray.
+
+    Raises:
+        DamagedError: there is no end.
+    """
+    while at < end:
+        head = read_at(file, at, 12).ljust(12, b"\0")
+        marker, _length, _tile, size = struct.unpack_from(">HHHI", head)
+        if marker == END:
+            return
+        if marker == CODED and size == 0:  # the last one, up to the end
+            size = end - MARKER_BYTES - at
+        if marker != CODED or size < len(head):
+            break
+        at += size
+    raise DamagedError("the file ends before the picture does")
 
 
 def _metadata(header: _Header) -> Metadata:
-    told, lost = header.told, header.lost
+    told = header.told
     exif = told.get(EXIF) or told.get(EXIF_OF_PHOTOSHOP) or b""
     if exif and not exif.startswith(b"Exif\0\0"):
         exif = b"Exif\0\0" + exif
-    iptc = told.get(IPTC, b"")
-    try:
-        iptc = iptc or photoshop.iptc_of(told.get(RESOURCES, b""))
-    except ValueError as error:
-        lost.append(f"IPTC: {error}")
-    dpi = header.dpi or exif_tags.resolution(exif)
-    return Metadata(exif, iptc, told.get(XMP, b""), header.profile, dpi, tuple(lost))
+    resources = photoshop.taken(told.get(RESOURCES, b""))
+    unused = resources.unused(told.get(IPTC, b""), exif, told.get(XMP, b""))
+    return Metadata(
+        exif=exif or resources.exif,
+        iptc=told.get(IPTC, b"") or resources.iptc,
+        xmp=told.get(XMP, b"") or resources.xmp,
+        profile=header.profile,
+        dpi=header.dpi or exif_tags.resolution(exif) or resources.dpi,
+        lost=(*header.lost, *resources.lost, *unused),
+        photoshop=resources.kept,
+    )
 
 
 def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
@@ -255,6 +314,7 @@ def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
         (XMP, metadata.xmp),
         (EXIF, metadata.exif.removeprefix(b"Exif\0\0")),
         (IPTC, metadata.iptc),
+        (RESOURCES, metadata.photoshop),
     ):
         if data:
             file.write(box(b"uuid", uuid, data))

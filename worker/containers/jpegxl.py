@@ -14,14 +14,17 @@ import imagecodecs
 from worker import color, profiles
 from worker.color import Pixels
 from worker.containers import exif_tags
-from worker.containers.boxes import Box, body, read_at, walk
+from worker.containers.boxes import Box, body, named, read_at, walk
 from worker.containers.jpegxl_header import Header, header_of
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
+from worker.errors import DamagedError, plain
 from worker.settings import ReadSettings
 
 BARE = b"\xff\x0a"
 HEADER_BYTES = 4096
+# Boxes of the picture, of where it is, and of how to make the JPEG again that it was once.
+OF_THE_FILE = {b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp", b"jxli", b"jbrd", b"brob", b"free"}
 LONGEST_TOLD = 64 << 20  # bytes of metadata, unpacked
 
 
@@ -42,7 +45,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         boxes = list(walk(file))
         codestream, metadata = _codestream(file, boxes), _metadata(file, boxes)
     if not codestream.startswith(BARE):
-        raise ValueError("there is no picture in it")
+        raise DamagedError("there is no picture in it")
     header = header_of(codestream[2:])
     check_size(header.width, header.height, settings)
     metadata = replace(metadata, profile=_profile(header))
@@ -104,7 +107,9 @@ def _metadata(file: BinaryIO, boxes: list[Box]) -> Metadata:
                 if name in {b"Exif", b"xml "} and name not in told:
                     data = _unpacked(body(file, box))
         except (ValueError, RuntimeError, struct.error) as error:
-            lost.append(f"packed metadata: {error}")
+            lost.append(f"packed metadata: {plain(error)}")
+        if name not in {*OF_THE_FILE, b"Exif", b"xml "}:
+            lost.append(named(Box(name, box.start, box.length)))
         if data:
             told.setdefault(name, data)
     exif = told.get(b"Exif", b"")

@@ -5,7 +5,7 @@ Source: ISO/IEC 18181-1:2024, clause 9 (reading bits) and annex D (image header)
 
 from dataclasses import dataclass
 
-from worker.errors import ScanError
+from worker.errors import DamagedError, ScanError
 
 Choice = tuple[int, int]  # an offset, and how many bits are added to it
 RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
@@ -53,7 +53,7 @@ class _Bits:
     def take(self, count: int) -> int:
         """Read a whole number of so many bits."""
         if count > self._left:
-            raise ValueError("the header is cut short")
+            raise DamagedError("the header is cut short")
         value = self._data & ((1 << count) - 1)
         self._data >>= count
         self._left -= count
@@ -73,7 +73,7 @@ def header_of(codestream: bytes) -> Header:
 
     Raises:
         ScanError: with the reason, for what is refused.
-        ValueError: cut short.
+        DamagedError: cut short.
     """
     bits = _Bits(codestream)
     width, height = _size(bits)

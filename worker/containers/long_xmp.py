@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from lxml import etree
 
+from worker.errors import DamagedError
+
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 NOTE = "http://ns.adobe.com/xmp/note/"
 GUID_PROPERTY = f"{{{NOTE}}}HasExtendedXMP"
@@ -41,7 +43,7 @@ def split(packet: bytes, longest: int) -> tuple[bytes, bytes]:
         part names the second by its digest.
 
     Raises:
-        ValueError: it is no XMP, or no part of it is small enough.
+        DamagedError: it is no XMP, or no part of it is small enough.
     """
     if len(packet) <= longest:
         return packet, b""
@@ -56,7 +58,7 @@ def split(packet: bytes, longest: int) -> tuple[bytes, bytes]:
             if excess <= 0:
                 break
         else:
-            raise ValueError(f"XMP of {len(packet):,} bytes cannot be split")
+            raise DamagedError(f"XMP of {len(packet):,} bytes cannot be split")
     extended = etree.tostring(rest)
     pointer = etree.SubElement(_rdf(main), f"{RDF}Description", nsmap={"xmpNote": NOTE})
     pointer.set(f"{RDF}about", "")
@@ -86,7 +88,7 @@ def join(main: bytes, extended: bytes) -> bytes:
     """Undo `split`; nothing of either part is lost.
 
     Raises:
-        ValueError: one of them is no XMP.
+        DamagedError: one of them is no XMP.
     """
     tree = _tree(main)
     rdf = _rdf(tree)
@@ -119,11 +121,11 @@ def _tree(packet: bytes) -> etree._Element:
     try:
         return etree.fromstring(packet.strip(b"\0 \n\r\t"), parser)
     except etree.XMLSyntaxError as error:
-        raise ValueError(f"the XMP is not well-formed ({error})") from error
+        raise DamagedError(f"the XMP is not well-formed in line {error.position[0]}") from error
 
 
 def _rdf(tree: etree._Element) -> etree._Element:
     found = tree if tree.tag == f"{RDF}RDF" else tree.find(f".//{RDF}RDF")
     if found is None:
-        raise ValueError("the XMP holds no RDF")
+        raise DamagedError("the XMP holds no RDF")
     return found

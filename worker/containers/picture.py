@@ -30,6 +30,8 @@ class Metadata:
         dpi: resolution, if the file states one.
         lost: what could not be read and stays behind, in plain words.
         metric: whether the resolution is stated per centimeter, as the result then does.
+        photoshop: Photoshop's image resources beside IPTC, as far as a result can carry them.
+        texts: keyword and text of comments and the like, in UTF-8 where that is known.
     """
 
     exif: bytes = b""
@@ -39,6 +41,8 @@ class Metadata:
     dpi: Resolution | None = None
     lost: tuple[str, ...] = ()
     metric: bool = False
+    photoshop: bytes = b""
+    texts: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,13 @@ from worker.containers.picture import (
     Resolution,
     check_size,
 )
-from worker.errors import ScanError
+from worker.errors import DamagedError, ScanError, plain
 from worker.settings import ReadSettings
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by color type, without opacity
 LONGEST_TRANSPARENCY = {0: 2, 2: 6, 3: 256, 4: 0, 6: 0}  # bytes, by color type
+HEADER_BYTES = 13
 LONGEST_BODY = 64 << 20  # of a chunk that is read, packed or not; more is a bomb
 MOST_TOLD = 128 << 20  # of all that chunks unpack to, together
 MOST_CHUNKS = 1_000_000
@@ -44,9 +45,26 @@ TEXTS = {
     "Description": exif_tags.DESCRIPTION,
     "Author": exif_tags.ARTIST,
     "Copyright": exif_tags.COPYRIGHT,
+    "Software": exif_tags.SOFTWARE,
 }
-OF_NO_WORTH = ("software", "date:", "exif:", "icc:", "png:", "jpeg:", "tiff:", "xmp:", "signature")
+# Texts in which ImageMagick tells again what stands elsewhere.
+OF_NO_WORTH = ("date:", "exif:", "icc:", "png:", "jpeg:", "tiff:", "xmp:", "signature")
 DECODED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+RAW_KINDS = {"app1", "exif", "xmp", "icc", "icm", "iptc", "8bim"}
+OF_THE_FILE = {b"acTL", b"fcTL", b"iDOT", b"vpAg"}  # how pixels are stored
+OTHERS = {  # chunks that no result has, by what they hold
+    b"bKGD": "the background color",
+    b"caBX": "content credentials",
+    b"cLLI": "how bright it is",
+    b"hIST": "a histogram",
+    b"mDCV": "the screen it was made on",
+    b"oFFs": "its place on the page",
+    b"pCAL": "what its codes measure",
+    b"sBIT": "how many bits are significant",
+    b"sCAL": "the scale of what is shown",
+    b"sPLT": "a suggested palette",
+    b"tIME": "the time of its last change",
+}
 TOLD = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 
 
@@ -66,7 +84,7 @@ class _Chunks:
     primaries: tuple[int, ...] = ()
     dpi: Resolution | None = None
     exif: bytes = b""
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: list[tuple[str, str]] = field(default_factory=list)
     raw: dict[str, bytes] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     room: int = MOST_TOLD
@@ -84,13 +102,15 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         OSError, ValueError, struct.error: damaged.
     """
     chunks = _chunks(file, settings)
+    if len(chunks.header) != HEADER_BYTES:
+        raise DamagedError("it has no header")
     width, height, bits, color_type = struct.unpack_from(">IIBB", chunks.header)
     if color_type not in CHANNELS:
-        raise ValueError(f"there is no color type {color_type}")
+        raise DamagedError(f"there is no color type {color_type}")
     samples = CHANNELS[color_type]
     alpha = chunks.transparent > 0 or color_type in {4, 6}
     if chunks.transparent > LONGEST_TRANSPARENCY[color_type]:
-        raise ValueError("what it says of transparent colors does not fit its own colors")
+        raise DamagedError("what it says of transparent colors does not fit its own colors")
 
     def bands() -> Iterator[Pixels]:
         pixels = imagecodecs.png_decode(_bare(file))
@@ -114,29 +134,49 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
     file.seek(0)
     if file.read(8) != SIGNATURE:
-        raise ValueError("it does not begin as a PNG does")
+        raise DamagedError("it does not begin as a PNG does")
     chunks = _Chunks()
     for _ in range(MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
-            raise ValueError("the file ends before its last chunk")
+            raise DamagedError("the file ends before its last chunk")
         length, name = struct.unpack(">I4s", head)
+        if not (name.isalpha() and name.isascii()):
+            raise DamagedError("there is no chunk where one should be")
         if name == b"IHDR":
-            chunks.header = _body(file, name, length)
+            chunks.header = _body(file, name, length).ljust(8, b"\0")
             width, height = struct.unpack_from(">II", chunks.header)
             check_size(width, height, settings)
-        elif name == b"acTL" and struct.unpack_from(">I", _body(file, name, length))[0] > 1:
-            raise ScanError("the PNG is animated; photochrom colors photographs")
+        elif name == b"acTL":
+            frames = _body(file, name, length)
+            if int.from_bytes(frames[:4]) > 1:
+                raise ScanError("the PNG is animated; photochrom colors photographs")
         elif name in TOLD and length <= LONGEST_BODY:
             _listen(chunks, name, file, length)
-        elif name != b"acTL":
-            chunks.transparent += length * (name == b"tRNS")
-            file.seek(length + 4, os.SEEK_CUR)
+        else:
+            _pass_over(chunks, name, file, length)
         if name == b"IEND":
-            if file.tell() > file.seek(0, os.SEEK_END):
-                raise ValueError("the file ends within its last chunk")
+            _look_behind(chunks, file)
             return chunks
-    raise ValueError(f"there are more than {MOST_CHUNKS:,} chunks")
+    raise DamagedError(f"there are more than {MOST_CHUNKS:,} chunks")
+
+
+def _look_behind(chunks: _Chunks, file: BinaryIO) -> None:
+    """Name what stands behind the last chunk."""
+    behind = -file.tell() + file.seek(0, os.SEEK_END)
+    if behind < 0:
+        raise DamagedError("the file ends within its last chunk")
+    if behind:
+        chunks.lost.append(f"{behind:,} bytes behind the picture's end")
+
+
+def _pass_over(chunks: _Chunks, name: bytes, file: BinaryIO, length: int) -> None:
+    """Leave out a chunk of pixels, or one that no result has, which is named."""
+    chunks.transparent += length * (name == b"tRNS")
+    file.seek(length + 4, os.SEEK_CUR)
+    if name not in DECODED | OF_THE_FILE:
+        what = OTHERS.get(name, "too long" if name in TOLD else "which nobody knows")
+        chunks.lost.append(f"the chunk {name.decode()} ({what}), {length:,} bytes")
 
 
 def _bare(file: BinaryIO) -> bytes:
@@ -162,7 +202,7 @@ def _body(file: BinaryIO, name: bytes, length: int) -> bytes:
     """Read a chunk's body, and hold it against its checksum."""
     body, check = file.read(length), file.read(4)
     if len(body) < length or check != struct.pack(">I", zlib.crc32(body, zlib.crc32(name))):
-        raise ValueError(f"the chunk {name.decode('latin-1')} is damaged")
+        raise DamagedError(f"the chunk {name.decode('latin-1')} is damaged")
     return body
 
 
@@ -172,7 +212,7 @@ def _listen(chunks: _Chunks, name: bytes, file: BinaryIO, length: int) -> None:
     try:
         _take(chunks, name, _body(file, name, length))
     except (ValueError, struct.error, zlib.error, IndexError) as error:
-        chunks.lost.append(f"the chunk {name.decode('latin-1')}: {error}")
+        chunks.lost.append(f"the chunk {name.decode()}: {plain(error)}")
     file.seek(after)
 
 
@@ -188,13 +228,19 @@ def _take(chunks: _Chunks, name: bytes, body: bytes) -> None:
     elif name == b"cHRM":
         chunks.primaries = struct.unpack(">8I", body)
     elif name == b"pHYs":
-        x, y, unit = struct.unpack(">IIB", body)
-        if unit == 1 and x and y:
-            chunks.dpi = (_dpi(x), _dpi(y))
+        _take_size(chunks, *struct.unpack(">IIB", body))
     elif name == b"eXIf":
         chunks.exif = body
     elif name in {b"tEXt", b"zTXt", b"iTXt"}:
         _take_text(chunks, *_text(chunks, name, body))
+
+
+def _take_size(chunks: _Chunks, x: int, y: int, unit: int) -> None:
+    """Take how many pixels there are in a meter, or how they are shaped."""
+    if unit == 1 and x and y:
+        chunks.dpi = (_dpi(x), _dpi(y))
+    elif x != y:
+        chunks.lost.append(f"the shape of its pixels, {x} to {y} (chunk pHYs)")
 
 
 def _take_text(chunks: _Chunks, keyword: str, text: str) -> None:
@@ -203,7 +249,7 @@ def _take_text(chunks: _Chunks, keyword: str, text: str) -> None:
         _name, _length, digits = text.strip().split("\n", 2)
         chunks.raw[kind] = bytes.fromhex(digits)
     else:
-        chunks.texts.setdefault(keyword, text)
+        chunks.texts.append((keyword, text))
 
 
 def _dpi(per_meter: int) -> float:
@@ -226,12 +272,12 @@ def _text(chunks: _Chunks, name: bytes, body: bytes) -> tuple[str, str]:
 
 def _unpacked(chunks: _Chunks, data: bytes) -> bytes:
     if chunks.room <= 0:
-        raise ValueError("there is too much packed text")
+        raise DamagedError("there is too much packed text")
     stream = zlib.decompressobj()
     body = stream.decompress(data, min(LONGEST_BODY, chunks.room))
     chunks.room -= len(body)
     if not stream.eof:
-        raise ValueError("it is cut short, or unpacks to too much")
+        raise DamagedError("it is cut short, or unpacks to too much")
     return body
 
 
@@ -239,50 +285,57 @@ def _metadata(chunks: _Chunks, samples: int) -> Metadata:
     raw = chunks.raw
     app1 = raw.get("app1", b"")
     exif = chunks.exif or raw.get("exif") or (app1 if app1.startswith(b"Exif\0\0") else b"")
-    xmp = chunks.texts.pop(XMP_KEYWORD, "").encode() or raw.get("xmp", b"")
+    packets = [text for keyword, text in chunks.texts if keyword == XMP_KEYWORD]
+    xmp = packets[0].encode() if packets else raw.get("xmp", b"")
     if not xmp and app1.startswith(XMP_SIGNATURE):
         xmp = app1.removeprefix(XMP_SIGNATURE)
     if exif and not exif.startswith(b"Exif\0\0"):
         exif = b"Exif\0\0" + exif
     lost = chunks.lost
+    lost += [f"a raw profile of type {kind[:40]}" for kind in raw if kind not in RAW_KINDS]
+    lost += ["a second XMP packet"] * (len(set(packets)) > 1)
     profile = chunks.profile or raw.get("icc", b"") or raw.get("icm", b"")
     try:
         profile = profile or _profile_of_gamma(chunks, samples)
     except (ValueError, RuntimeError) as error:
-        lost.append(f"gAMA and cHRM: {error}")
-    iptc = b""
-    try:
-        iptc = _iptc(raw)
-    except ValueError as error:
-        lost.append(f"IPTC: {error}")
-    try:
-        exif = _with_texts(exif, chunks)
-    except ValueError as error:
-        lost.append(f"texts of author, copyright, title or description: {error}")
-    dpi = chunks.dpi or exif_tags.resolution(exif)
-    return Metadata(exif, iptc, xmp, profile, dpi, tuple(lost))
+        lost.append(f"gAMA and cHRM: {plain(error)}")
+    # IPTC from a raw profile may be in Photoshop's wrapping, with other resources beside it.
+    wrapped = [data for data in (raw.get("iptc", b""), raw.get("8bim", b"")) if data]
+    resources = photoshop.taken(b"".join(data for data in wrapped if not data.startswith(b"\x1c")))
+    iptc = next((data for data in wrapped if data.startswith(b"\x1c")), b"")
+    lost += (*resources.lost, *resources.unused(iptc, exif, xmp))
+    exif = exif or resources.exif
+    exif, texts = _with_texts(exif, chunks)
+    return Metadata(
+        exif=exif,
+        iptc=iptc or resources.iptc,
+        xmp=xmp or resources.xmp,
+        profile=profile or resources.profile,
+        dpi=chunks.dpi or exif_tags.resolution(exif) or resources.dpi,
+        lost=tuple(lost),
+        photoshop=resources.kept,
+        texts=texts,
+    )
 
 
-def _iptc(raw: dict[str, bytes]) -> bytes:
-    """Return IPTC from a raw profile, which may be in Photoshop's wrapping."""
-    for found in (raw.get("iptc", b""), raw.get("8bim", b"")):
-        if found.startswith(b"8BIM"):
-            return photoshop.iptc_of(found)
-        if found.startswith(b"\x1c"):
-            return found
-    return b""
-
-
-def _with_texts(exif: bytes, chunks: _Chunks) -> bytes:
-    """Move PNG's texts to where EXIF has them; say which have no place there."""
-    wanted = {tag: chunks.texts.get(keyword, "") for keyword, tag in TEXTS.items()}
-    held = exif_tags.texts(exif)
-    for keyword, text in chunks.texts.items():
+def _with_texts(exif: bytes, chunks: _Chunks) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """Move PNG's texts to where EXIF has them; return the others too."""
+    held, wanted = exif_tags.texts(exif), dict[int, str]()
+    others: dict[tuple[str, bytes], None] = {}
+    for keyword, text in chunks.texts:
         tag = TEXTS.get(keyword)
-        taken = tag is None or held.get(tag, text) != text
-        if taken and text and not keyword.lower().startswith(OF_NO_WORTH):
-            chunks.lost.append(f"the PNG text {keyword}: {text[:200]}")
-    return exif_tags.with_texts(exif, wanted)
+        if not text or keyword == XMP_KEYWORD or keyword.lower().startswith(OF_NO_WORTH):
+            continue
+        if tag is None or held.get(tag, wanted.get(tag, text)) != text:
+            others[keyword, text.encode()] = None
+        else:
+            wanted[tag] = text
+    try:
+        return exif_tags.with_texts(exif, wanted), tuple(others)
+    except ValueError:  # of a block that cannot be read, which others report
+        words = {tag: keyword for keyword, tag in TEXTS.items()}
+        moved = [(words[tag], text.encode()) for tag, text in wanted.items()]
+        return exif, (*moved, *others)
 
 
 def _profile_of_gamma(chunks: _Chunks, samples: int) -> bytes:

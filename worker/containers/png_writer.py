@@ -26,6 +26,7 @@ LONGEST_SIDE = 1_000_000  # that libpng reads
 WINDOW = 1 << 15  # bytes that deflate looks back
 SUB = 1  # the filter: each sample less the one to its left
 MOST_CORES = 4
+LONGEST_KEYWORD = 79  # bytes
 
 
 def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
@@ -60,12 +61,23 @@ def _told(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
         yield b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")
     if metadata.xmp:
         yield b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + metadata.xmp
-    if metadata.iptc:  # as exiftool writes it, for PNG has no place of its own
-        wrapped = photoshop.wrapped(metadata.iptc)
+    # As exiftool writes IPTC, for PNG has no place of its own; other resources beside it.
+    if wrapped := photoshop.wrapped(metadata.iptc, metadata.photoshop):
         digits = wrapped.hex()
         lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
         text = f"\niptc\n{len(wrapped):8d}\n{lines}\n".encode()
         yield b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text)
+    for keyword, said in metadata.texts:
+        yield _text(keyword.encode("latin-1", "replace")[:LONGEST_KEYWORD], said)
+
+
+def _text(keyword: bytes, text: bytes) -> tuple[bytes, bytes]:
+    """Make a chunk of a text, which is in UTF-8 or, as PNG's older texts are, in Latin-1."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return b"zTXt", keyword + b"\0\0" + zlib.compress(text)
+    return b"iTXt", keyword + b"\0\1\0\0\0" + zlib.compress(text)
 
 
 def _packed(page: ColorPage) -> Iterator[bytes]:

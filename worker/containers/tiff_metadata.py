@@ -90,7 +90,11 @@ def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
     """
     reader = _Reader(file, form, [])
     block = _exif(reader, fields)
+    resources = photoshop.taken(reader.value(fields, PHOTOSHOP, "Photoshop's image resources"))
     iptc = _iptc(reader, fields)
+    xmp = reader.value(fields, XMP, "the XMP packet").rstrip(b"\0")
+    reader.lost.extend((*resources.lost, *resources.unused(iptc, block, xmp)))
+    iptc = iptc or resources.iptc
     known = DESCRIPTIVE | STRUCTURAL | {XMP, IPTC, PHOTOSHOP, PROFILE}
     known |= {exif.EXIF_POINTER, exif.GPS_POINTER}
     other = [TIFF.TAGS.get(tag, f"{tag}") for tag in fields if tag not in known]
@@ -104,13 +108,14 @@ def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
         more = f" and {len(other) - 10} more" if len(other) > 10 else ""
         reader.lost.append(f"what the TIFF says in its tags {', '.join(other[:10])}{more}")
     return Metadata(
-        exif=block,
-        iptc=iptc,
-        xmp=reader.value(fields, XMP, "the XMP packet").rstrip(b"\0"),
-        profile=reader.value(fields, PROFILE, "the color profile"),
-        dpi=_resolution(file, form, fields),
+        exif=block or resources.exif,
+        iptc=iptc[: _end_of_datasets(iptc)],
+        xmp=xmp or resources.xmp,
+        profile=reader.value(fields, PROFILE, "the color profile") or resources.profile,
+        dpi=_resolution(file, form, fields) or resources.dpi,
         metric=directory.whole_number(file, fields.get(RESOLUTION_UNIT), form) == 3,
         lost=tuple(reader.lost),
+        photoshop=resources.kept,
     )
 
 
@@ -135,18 +140,12 @@ def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
 
 
 def _iptc(reader: _Reader, fields: dict[int, Field]) -> bytes:
-    """Return the IPTC datasets: from their own tag, else from Photoshop's resources."""
+    """Return the IPTC datasets of their own tag, and maybe padding."""
     data = reader.value(fields, IPTC, "the IPTC data", LARGEST_IPTC)
     # Some type it LONG, and then swap its bytes.
     if data[:1] != b"\x1c" and data[3:4] == b"\x1c" and len(data) % 4 == 0:
         data = directory.reordered(data, exif.LONG, "<", ">")
-    if not data:
-        resources = reader.value(fields, PHOTOSHOP, "Photoshop's image resources")
-        try:
-            data = photoshop.iptc_of(resources)
-        except ValueError as error:
-            reader.lost.append(f"IPTC data among Photoshop's image resources ({error})")
-    return data[: _end_of_datasets(data)]
+    return data
 
 
 def _end_of_datasets(iptc: bytes) -> int:

@@ -19,7 +19,7 @@ from worker.containers import tiff_directory as directory
 from worker.containers.ahead import WORKERS, ahead
 from worker.containers.picture import CENTIMETERS, ColorPage, Compression
 from worker.containers.tiff_directory import LONG8, Form
-from worker.containers.tiff_metadata import DESCRIPTIVE, IPTC, PROFILE, XMP
+from worker.containers.tiff_metadata import DESCRIPTIVE, IPTC, PHOTOSHOP, PROFILE, XMP
 from worker.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
 
 STRIP_BYTES = 1 << 19  # of a strip, not compressed
@@ -197,6 +197,8 @@ def _metadata(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
         fields[XMP] = Value(BYTE, carried.xmp)
     if carried.iptc:
         fields[IPTC] = Value(UNDEFINED, carried.iptc)
+    if carried.photoshop:
+        fields[PHOTOSHOP] = Value(BYTE, carried.photoshop)
     if carried.profile:
         fields[PROFILE] = Value(UNDEFINED, carried.profile)
     block = exif.Block(form.order)

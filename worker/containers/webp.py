@@ -4,6 +4,7 @@ Sources: WebP Container Specification; RFC 6386 section 9.1 and RFC 9649 section
 headers). It has no place for IPTC, which goes into the EXIF block, where exiftool finds it.
 """
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from worker.color import Pixels, to_8_bit
 from worker.containers import exif_tags
 from worker.containers.picture import Coding, ColorPage, Metadata, Picture, check_size
 from worker.containers.whole import gathered, only_page
-from worker.errors import ScanError
+from worker.errors import DamagedError, ScanError
 from worker.settings import ReadSettings
 
 LONGEST_SIDE = 16_383
@@ -24,6 +25,8 @@ QUALITY = 95
 LOSSLESS_EFFORT = 50  # of 100; more took three times as long and saved nothing
 ANIMATED, OPACITY = 0x02, 0x10  # flags of VP8X
 MOST_CHUNKS = 10_000  # no honest file comes near it
+MOST_ZEROS = 64  # bytes at a picture's end; no encoder writes as many, but a file of which the size
+# was set first has them where it was not written yet
 
 
 @dataclass
@@ -35,6 +38,7 @@ class _Chunks:
     lossless: bool | None = None
     alpha: bool = False
     told: dict[bytes, bytes] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
@@ -74,34 +78,62 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
                 xmp=chunks.told.get(b"XMP ", b""),
                 profile=chunks.told.get(b"ICCP", b""),
                 dpi=exif_tags.resolution(exif),
+                lost=tuple(chunks.lost),
             ),
         )
     ]
 
 
 def _chunks(file: BinaryIO) -> _Chunks:
-    file.seek(0)
-    riff, length, webp = struct.unpack("<4sI4s", file.read(12))
-    if riff != b"RIFF" or webp != b"WEBP":
-        raise ValueError("it does not begin as a WebP does")
+    end = file.seek(0, os.SEEK_END)
+    length = _length(file)
     chunks = _Chunks()
     at = 12
     for _ in range(MOST_CHUNKS):
-        if at + 8 > length + 8:
+        if at >= length:
             break
         file.seek(at)
-        name, size = struct.unpack("<4sI", file.read(8))
+        name, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
+        if at + 8 + size > end or not name.strip(b"\0"):
+            raise DamagedError("a chunk is cut short")
         if name in {b"ICCP", b"EXIF", b"XMP "}:
-            body = file.read(size)
-            if len(body) < size:
-                raise ValueError(f"the chunk {name.decode().strip()} is cut short")
-            chunks.told.setdefault(name, body)
+            chunks.told.setdefault(name, file.read(size))
         elif name in {b"VP8X", b"VP8 ", b"VP8L"}:
             _take_header(chunks, name, file.read(min(size, 10)))
+        elif name != b"ALPH":
+            shown = "".join(sign if sign.isprintable() else "?" for sign in name.decode("latin-1"))
+            chunks.lost.append(f"the chunk {shown.strip()}, {size:,} bytes")
+        _check_end(file, name, at + 8, size)
         at += 8 + size + size % 2
     if chunks.lossless is None:
-        raise ValueError("there is no picture in it")
+        raise DamagedError("there is no picture in it")
+    if end > at:
+        chunks.lost.append(f"{end - at:,} bytes behind the picture's end")
     return chunks
+
+
+def _length(file: BinaryIO) -> int:
+    """Return where the last chunk ends."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    riff, length, webp = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+    if riff != b"RIFF" or webp != b"WEBP":
+        raise DamagedError("it does not begin as a WebP does")
+    if end < length + 8:
+        raise DamagedError("the file ends before the picture does")
+    return int(length)
+
+
+def _check_end(file: BinaryIO, name: bytes, at: int, size: int) -> None:
+    """Look at the end of a picture's chunk, for a decoder makes something of zeros too.
+
+    Raises:
+        DamagedError: the end was not written.
+    """
+    if name in {b"VP8 ", b"VP8L", b"ALPH", b"XMP "} and size > MOST_ZEROS:
+        file.seek(at + size - MOST_ZEROS)
+        if not file.read(MOST_ZEROS).strip(b"\0"):
+            raise DamagedError("its end is nothing but zeros")
 
 
 def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
@@ -123,7 +155,7 @@ def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
     if not chunks.width:  # not told by VP8X
         chunks.width, chunks.height, chunks.alpha = width, height, alpha
     elif (width, height) != (chunks.width, chunks.height):
-        raise ValueError("it says more than one size")
+        raise DamagedError("it says more than one size")
 
 
 def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:

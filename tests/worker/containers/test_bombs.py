@@ -42,10 +42,10 @@ def progressive(scans: int) -> bytes:
 
 def test_a_jpeg_of_thousands_of_scans_is_refused_at_once() -> None:
     """Each would have the whole picture decoded anew: 20,000 of them took minutes."""
-    picture = pages.picture(jpeg.read, bombs.scans(20_000))
+    data = bombs.scans(20_000)
 
     with at_once(), pytest.raises(ScanError, match="more than 100 rounds"):
-        pages.pixels(picture)
+        pages.picture(jpeg.read, data)
 
 
 def test_a_jpeg_of_as_many_scans_as_there_may_be_is_read() -> None:
@@ -100,13 +100,13 @@ def test_a_pgm_with_comments_among_blanks_is_read() -> None:
 
 
 def test_texts_of_a_png_unpack_to_a_bounded_size() -> None:
-    """Forty of 60 MB each, from 2 MB: the first are kept, the rest are named and left."""
+    """Forty of 60 MB each, from 2 MB: the first are read, the rest are named and left."""
     text = zlib.compress(b"a" * (60 << 20), 1)
     chunks = [bombs.chunk(b"zTXt", b"a%d\0\0" % number + text) for number in range(40)]
     with at_once():
         found = pages.picture(png.read, bombs.png(*chunks))
 
-    assert len(found.metadata.lost) == 40
+    assert len(found.metadata.lost) + len(found.metadata.texts) == 40
     assert any("too much" in what for what in found.metadata.lost)
 
 
@@ -201,7 +201,20 @@ def test_what_is_left_behind_is_named_up_to_a_hundred_things(tmp_path: Path) -> 
         lost = picture.metadata.lost
 
     assert 101 == len(lost)
-    assert "4900 things more" == lost[-1]
+    assert "4800 things more" == lost[-1]
+    assert 100 == len(picture.metadata.texts)
+
+
+def test_long_texts_are_kept_up_to_a_megabyte(tmp_path: Path) -> None:
+    """The others are named."""
+    path = tmp_path / "a.png"
+    chunks = [bombs.chunk(b"tEXt", b"a%d\0" % number + b"b" * 400_000) for number in range(5)]
+    path.write_bytes(bombs.png(*chunks))
+    with formats.opened(path, SETTINGS) as (_kind, (picture,)):
+        metadata = picture.metadata
+
+    assert ["a0", "a1"] == [keyword for keyword, _text in metadata.texts]
+    assert [f"the text a{number}, one too many" for number in (2, 3, 4)] == [*metadata.lost]
 
 
 @pytest.mark.parametrize(
@@ -275,4 +288,6 @@ def test_metadata_larger_than_any_photograph_needs_is_named_and_left_behind(tmp_
 def test_endless_resources_of_photoshop_are_given_up() -> None:
     """Sixty megabytes of empty ones took seconds."""
     with at_once():
-        assert b"" == photoshop.iptc_of(b"8BIM\4\5\0\0\0\0\0\0" * 5_000_000)
+        found = photoshop.taken(b"8BIM\4\5\0\0\0\0\0\0" * 5_000_000)
+
+    assert ("Photoshop's resources from one on: there are more than 10,000",) == found.lost

@@ -141,9 +141,9 @@ def test_lossless_jpeg_is_refused_in_words() -> None:
 
 
 def test_all_segments_are_found() -> None:
-    """EXIF, XMP, IPTC over several segments, profile over several segments, a comment."""
+    """EXIF, XMP, IPTC and a profile over several segments each, a resolution, a comment."""
     long_iptc = pages.iptc(caption="y" * 70_000)
-    resources = b"8BIM\x03\xed\0\0\0\0\0\x02\0\1" + jpeg.photoshop.wrapped(long_iptc)
+    resources = pages.resource(0x040B, b"u") + jpeg.photoshop.wrapped(long_iptc)
     profile = profiles.output_profile(color.SRGB)
     found = read(
         with_segments(
@@ -164,7 +164,9 @@ def test_all_segments_are_found() -> None:
     assert pages.xmp() == metadata.xmp
     assert long_iptc == metadata.iptc
     assert profile == metadata.profile
-    assert ("a comment: from the attic",) == metadata.lost
+    assert (("Comment", b"from the attic"),) == metadata.texts
+    assert pages.resource(0x040B, b"u") == metadata.photoshop
+    assert () == metadata.lost
 
 
 @pytest.mark.parametrize(

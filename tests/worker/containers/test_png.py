@@ -201,7 +201,7 @@ def test_primaries_become_a_profile() -> None:
 
 
 def test_texts_move_to_where_exif_has_them() -> None:
-    """Author, copyright, description and title are kept in EXIF; other texts are named."""
+    """Author, copyright, description, title, software go to EXIF; other texts stay texts."""
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Author", "Zoë")
     texts.add_text("Copyright", "City archive", zip=True)
@@ -214,7 +214,9 @@ def test_texts_move_to_where_exif_has_them() -> None:
     metadata = read(buffer.getvalue()).metadata
     held = exif_tags.texts(metadata.exif)
 
-    assert ("the PNG text Comment: from the attic",) == metadata.lost
+    assert (("Comment", b"from the attic"),) == metadata.texts
+    assert () == metadata.lost
+    assert "scanner" == held[exif_tags.SOFTWARE]
     assert "Zoë" == held[exif_tags.ARTIST]
     assert "City archive" == held[exif_tags.COPYRIGHT]
     assert "Straße, 1931" == held[exif_tags.DESCRIPTION]
@@ -222,12 +224,12 @@ def test_texts_move_to_where_exif_has_them() -> None:
 
 
 def test_exif_is_right_where_a_text_differs() -> None:
-    """An artist in EXIF is kept, and the other one is named as lost."""
+    """An artist in EXIF is kept, and the other one stays a text."""
     told = chunk(b"eXIf", pages.exif_block("Ann")[6:]), chunk(b"tEXt", b"Author\0Ben")
     metadata = read(small(*told)).metadata
 
     assert "Ann" == exif_tags.texts(metadata.exif)[exif_tags.ARTIST]
-    assert ("the PNG text Author: Ben",) == metadata.lost
+    assert (("Author", b"Ben"),) == metadata.texts
 
 
 @pytest.mark.parametrize("kind", ["iptc", "8bim", "exif", "APP1", "xmp"])

@@ -1,0 +1,92 @@
+"""Which folders the system lets this process work in, and in words for people, what would help.
+
+What is asked is asked of the system, so that modes, groups, ACLs and root's rights all count.
+"""
+
+import grp
+import os
+import pwd
+import shlex
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+
+def user_name() -> str:
+    """Name the user this process runs as; its number, where it has no name."""
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return str(os.geteuid())
+
+
+def group_name() -> str:
+    """Name the group this process runs as; its number, where it has no name."""
+    with suppress(KeyError):
+        return grp.getgrgid(os.getegid()).gr_name
+    return str(os.getegid())
+
+
+def unwritable(source: Path, target: Path) -> Path | None:
+    """Return the folder that keeps a file from being moved, or None where nothing seems to.
+
+    Args:
+        source: the file.
+        target: the folder it is to go to; what is missing of it would be made.
+    """
+    if not may_empty(source.parent, source):
+        return source.parent
+    while not os.path.lexists(target) and target != target.parent:
+        target = target.parent
+    return None if not target.is_dir() or os.access(target, os.W_OK | os.X_OK) else target
+
+
+def may_empty(folder: Path, file: Path | None = None) -> bool:
+    """Tell whether a file, or with None any file of others, may be moved out of a folder."""
+    return os.access(folder, os.W_OK | os.X_OK) and not _sticks(folder, file)
+
+
+def how_to_open(folder: Path) -> str:
+    """Say what lets this process move files out of a folder and into it."""
+    name = shlex.quote(str(folder))
+    try:
+        looks = folder.stat()
+    except OSError as error:
+        return (
+            f"it cannot be looked at ({error.strerror}): let {user_name()} into the folders above"
+        )
+    if os.access(folder, os.W_OK | os.X_OK):
+        if _sticks(folder, None):
+            return f"its sticky bit lets only the owners move files: chmod -t {name}"
+        return "the system refuses it though its mode allows it; see its ACL and attributes"
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return "it is on a disk that is read-only: mount it for writing"
+    if looks.st_gid in {os.getegid(), *os.getgroups()}:
+        return f"chmod g+w {name}"
+    group = shlex.quote(group_name())
+    return f"chgrp {group} {name} && chmod g+ws {name}"
+
+
+def may_not_write(folder: Path) -> str:
+    """Say that this process may not write in a folder, and what would help."""
+    return f"{user_name()} may not write there; {how_to_open(folder)}"
+
+
+def may_not_read(folders: tuple[str, ...], shown: int = 3) -> str:
+    """Say that this process may not read some folders of the inbox, and what would help."""
+    count = f"{len(folders)} folder{'s' * (len(folders) > 1)} in the inbox cannot be read"
+    names = ", ".join(folders[:shown]) + (", …" if len(folders) > shown else "")
+    group = group_name()
+    return (
+        f"{count} ({names}): let {user_name()} read there, as by the group {group} and chmod g+rx"
+    )
+
+
+def _sticks(folder: Path, file: Path | None) -> bool:
+    """Tell whether a folder's sticky bit keeps a file of others in it."""
+    me = os.geteuid()
+    try:
+        looks = folder.stat()
+        owners = {looks.st_uid} | ({file.lstat().st_uid} if file else set())
+    except OSError:
+        return False
+    return bool(looks.st_mode & stat.S_ISVTX) and me != 0 and me not in owners
