@@ -58,7 +58,10 @@ def halves(path: Path, data: bytes, pause: Pause) -> None:
 def stopped(path: Path, data: bytes, pause: Pause) -> None:
     """Have another program write it, and stop that in the middle (SIGSTOP)."""
     middle = len(data) // 2
-    with path.open("wb") as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as cat:
+    with (
+        path.open("wb") as file,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as cat,
+    ):
         assert cat.stdin
         file.close()  # only the program has it open
         cat.stdin.write(data[:middle])

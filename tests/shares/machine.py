@@ -47,16 +47,22 @@ mount --bind "$1" /srv
 
 
 class Machine:
-    """The machine; its `srv` is what it has as /srv, seen from outside.
+    """The machine.
 
     Args:
         folder: an empty one for all that it needs.
+
+    Attributes:
+        srv: what it has as /srv, seen from outside.
+        copies: a folder for copies of its files, outside.
     """
 
     def __init__(self, folder: Path) -> None:
         """Make it, with its accounts."""
         self.srv = folder / "srv"
         self.srv.mkdir(mode=0o755)
+        self.copies = folder / "copies"
+        self.copies.mkdir()
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         self._holder = subprocess.Popen(
             [*command, "sh", "-c", "echo made; exec cat"],

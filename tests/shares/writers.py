@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 
 AT_ONCE = 8  # clients that connect at one moment, which takes much of a small machine
 PATIENCE = 100.0  # seconds for all of an upload but its pause
-SLOWLY = 4000  # kilobits a second, so that a client can be stopped in the middle
+SLOWLY = 2000  # kilobits a second, so that a client can be stopped in the middle
 
 
 @dataclass
@@ -180,8 +180,8 @@ class Writers:
             client.stdin.write(upload.picture.data[middle:])
             _end(client)
 
-    def smb_returns(self, upload: Upload) -> Iterator[None]:
-        """Kill smbclient in the middle, and have another one put the rest (reput)."""
+    def smb_again(self, upload: Upload) -> Iterator[None]:
+        """Kill smbclient in the middle, and have another one put all of it."""
         middle = len(upload.picture.data) // 2
         with self._smbclient(f'put - "{upload.below_srv}"', stdin=subprocess.PIPE) as client:
             assert client.stdin
@@ -191,13 +191,21 @@ class Writers:
             os.killpg(client.pid, signal.SIGKILL)
         yield
         source = self._source(upload)
-        with self._smbclient(f'reput "{source}" "{upload.below_srv}"') as client:
+        with self._smbclient(f'put "{source}" "{upload.below_srv}"') as client:
             _end(client)
 
-    def _smbclient(
-        self, command: str, stdin: int = subprocess.DEVNULL
-    ) -> subprocess.Popen[bytes]:
-        options = ["-p", str(self._servers.smb), "-U", f"{ANNA}%{PASSWORD}", "-c", command]
+    def _smbclient(self, command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        # It waits 20 s for its server to answer, and counts those in which it is stopped.
+        options = [
+            "-t",
+            "100",
+            "-p",
+            str(self._servers.smb),
+            "-U",
+            f"{ANNA}%{PASSWORD}",
+            "-c",
+            command,
+        ]
         return _client(["smbclient", "//127.0.0.1/srv", *options], stdin)
 
     # FTP
@@ -338,7 +346,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WAYS: dict[str, Callable[[Writers, Upload], Iterator[None]]] = {
     "smb.stopped": Writers.smb_stopped,
     "smb.slow": Writers.smb_slow,
-    "smb.returns": Writers.smb_returns,
+    "smb.again": Writers.smb_again,
     "ftp.slow": Writers.ftp_slow,
     "ftp.returns": Writers.ftp_returns,
     "sftp.slow": Writers.sftp_slow,
