@@ -3,14 +3,8 @@
 Refuses unknown keys, keys given twice, wrong values, and folders that would feed each other.
 """
 
-import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
-
-import yaml
-from pydantic import ValidationError
+from typing import Self
 
 from service.credential_files import check_credentials, half_set
 from service.folders import check_folders
@@ -33,6 +27,7 @@ from service.sections import (
     Training,
     Watch,
 )
+from service.yaml_text import Key, Problem, line_of, parse
 from worker.credentials import CredentialSettings
 from worker.errors import PhotochromError
 from worker.settings import (
@@ -157,12 +152,6 @@ class Config(Section):
 # Of `training`: which photographs and how long, where the rest is the recipe.
 _ABOUT_PHOTOGRAPHS = {"reference", "collections", "minutes"}
 
-_SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation
-    for name, field in Config.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-}
-
 
 def load_config(path: Path) -> Config:
     """Read a configuration; what it leaves out is as in the project's own config.yaml.
@@ -197,11 +186,11 @@ def check_config(path: Path, *, for_training: bool = False, for_run: bool = Fals
         right = {key: folder for key, folder in config.folders.items() if key not in wrong}
         let_off = {*noted(config.state), config.state} if for_run else set()
         for key, text in check_folders(right, let_off):
-            problems.append(_Problem(_line(key, keys), key, text))
+            problems.append(Problem(line_of(key, keys), key, text))
         for key, text in check_credentials(config.credentials):
-            problems.append(_Problem(_line(key, keys), key, text))
+            problems.append(Problem(line_of(key, keys), key, text))
         for key, text in missing_photographs(config) if for_training else []:
-            problems.append(_Problem(_line(key, keys), key, text))
+            problems.append(Problem(line_of(key, keys), key, text))
     _raise_any(path, problems)
     return config
 
@@ -215,110 +204,20 @@ def missing_photographs(config: Config) -> list[tuple[str, str]]:
     return [(key, f"is not a folder ({folder})") for key, folder in folders if not folder.is_dir()]
 
 
-class _Problem(NamedTuple):
-    line: int  # 0 when it has none
-    key: str
-    text: str
-
-
-@dataclass(frozen=True)
-class _Key:
-    line: int
-    value: str  # as it stands in the file, for messages
-
-
-def _raise_any(path: Path, problems: list[_Problem]) -> None:
+def _raise_any(path: Path, problems: list[Problem]) -> None:
     if problems:
-        raise ConfigError(
-            [
-                ": ".join(filter(None, (f"{path}:{line}" if line else f"{path}", key, text)))
-                for line, key, text in sorted(set(problems))
-            ]
-        )
+        raise ConfigError([problem.in_words(str(path)) for problem in sorted(set(problems))])
 
 
-def _read(path: Path) -> tuple[Config, list[_Problem], dict[str, _Key]]:
+def _read(path: Path) -> tuple[Config, list[Problem], dict[str, Key]]:
     """Return the config, with defaults in place of what is wrong, the mistakes, and the keys."""
-    problems: list[_Problem] = []
-    keys: dict[str, _Key] = {}
-    data: Any = None
     try:
-        loader = yaml.SafeLoader(path.read_bytes())
-        root = loader.get_single_node()
-        if root is not None:
-            problems += _note_keys(root, "", keys)
-            data = loader.construct_document(root)
+        config, problems, keys = parse(path.read_bytes(), Config)
     except OSError as error:
-        problems.append(_Problem(0, "", f"cannot be read: {error.strerror}"))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.append(_Problem(mark.line + 1 if mark else 0, "", f"is not YAML: {error.problem}"))
-    except yaml.YAMLError as error:
-        problems.append(_Problem(0, "", f"is not YAML: {' '.join(str(error).split())}"))
-    if data is not None and not isinstance(data, dict):
-        problems.append(_Problem(1, "", "must be lines of `key: value`"))
-        data = None
-    config, wrong = _validated(data or {}, keys)
-    if not {problem.key for problem in wrong} & {"credentials.certificate", "credentials.key"}:
+        config, keys = Config(), {}
+        problems = [Problem(0, "", f"cannot be read: {error.strerror}")]
+    wrong = {problem.key for problem in problems}
+    if not wrong & {"credentials.certificate", "credentials.key"}:
         half = half_set(config.credentials)
-        wrong += [_Problem(_line(key, keys), key, text) for key, text in half]
-    return config.beside(path.absolute().parent), problems + wrong, keys
-
-
-def _note_keys(node: yaml.Node, above: str, keys: dict[str, _Key]) -> Iterator[_Problem]:
-    """Note where each key of a section stands; yield those that stand there twice."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    for key_node, value in node.value:
-        key = f"{above}{key_node.value}"
-        line = key_node.start_mark.line + 1
-        if key in keys:
-            yield _Problem(line, key, f"is given twice, first in line {keys[key].line}")
-        text = value.value if isinstance(value, yaml.ScalarNode) else "a list or section"
-        keys[key] = _Key(line, text)
-        if not above:  # sections have no sections
-            yield from _note_keys(value, f"{key}.", keys)
-
-
-def _validated(data: Mapping[Any, Any], keys: Mapping[str, _Key]) -> tuple[Config, list[_Problem]]:
-    """Return the config that the right values make, and what is wrong with the others."""
-    # A section whose knobs are all commented out is empty, and that is no mistake.
-    left = {
-        key: dict(value) if isinstance(value, dict) else value
-        for key, value in data.items()
-        if value is not None or key not in _SECTIONS
-    }
-    try:
-        return Config.model_validate(left), []
-    except ValidationError as error:
-        details = error.errors()
-    problems = []
-    for detail in details:
-        name, *inner = detail["loc"]
-        section = left.get(name)
-        if inner and isinstance(section, dict):
-            section.pop(inner[0], None)
-            key = f"{name}.{inner[0]}"
-        else:
-            left.pop(name, None)
-            key = str(name)
-        problems.append(_Problem(_line(key, keys), key, _explained(key, keys)))
-    return Config.model_validate(left), problems
-
-
-def _explained(key: str, keys: Mapping[str, _Key]) -> str:
-    above, _, name = key.rpartition(".")
-    fields = (_SECTIONS[above] if above else Config).model_fields
-    if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1)
-        return f"is not a key; did you mean {near[0]}?" if near else "is not a key"
-    known = f"a section with {', '.join(_SECTIONS[name].model_fields)}" if key in _SECTIONS else ""
-    value = keys[key].value if key in keys else ""
-    given = f"'{value}'" if value else "empty"
-    return f"must be {known or fields[name].description}, not {given}"
-
-
-def _line(key: str, keys: Mapping[str, _Key]) -> int:
-    """Return the line of a key; where it is not in the file, that of its section, or 0."""
-    found = keys.get(key) or keys.get(key.partition(".")[0])
-    return found.line if found else 0
+        problems += [Problem(line_of(key, keys), key, text) for key, text in half]
+    return config.beside(path.absolute().parent), problems, keys

@@ -21,6 +21,7 @@ from service import deliveries
 from service.colorist import Colorist
 from service.config import Config
 from service.faults import Tally, ended_the_process
+from service.folder_settings import FolderSettingsWatch
 from service.hold_up import HoldUp
 from service.intake import Intake
 from service.jobs import JobStatus
@@ -103,7 +104,9 @@ class Daemon:
             config, self.ledger, parts.colorist, self._woken.set, self.watcher, self.tally
         )
         self.places = self.pipeline.places
-        self.intake = Intake(config, self.ledger, self.pipeline.originals.archive)
+        self.folder_settings = FolderSettingsWatch(config, self.watcher.revisit)
+        archive = self.pipeline.originals.archive
+        self.intake = Intake(config, self.ledger, archive, self.folder_settings)
         self._pulse.look_at(config, self.watcher, self.pipeline)
         self._retention = Retention(config, self.ledger)
         self.watcher.found_one, self.watcher.ignore = self._found_one, config.watch.ignored
@@ -190,6 +193,8 @@ class Daemon:
             self._leftovers.remove(self.config, self.places, self._found_one)
         # Without the outbox it is not known which names are taken there.
         away = self.places.unusable("inbox") or self.places.unusable("outbox")
+        if not away:
+            self.folder_settings.step(now)
         self.watcher.step(now, tell=not away)
         self._take_up(now)
         self.pipeline.step(now, wall)
@@ -218,6 +223,7 @@ class Daemon:
         if self._parts.models:
             done = self._parts.models.end(deadline) and done
         waiting = self._jobs_left() or self.pipeline.originals.waiting()
+        waiting = waiting or self.folder_settings.waiting > 0
         self.held_up = waiting or bool(self.places.trouble)
         self.ledger.close()
         tally = self.tally

@@ -14,9 +14,11 @@ import structlog
 
 from service.beneath import digest_of, open_beneath, snapshot_of
 from service.config import Config
+from service.folder_settings import FolderSettingsError, FolderSettingsWatch
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.naming import free_name
+from service.sections import FolderSettings
 from service.stability import Snapshot
 from service.watcher import Rest
 from worker.errors import DeviceError
@@ -33,15 +35,21 @@ class Intake:
         config: folders and the results' format.
         ledger: where jobs go to.
         archive: moves the original of a job that was finished before.
+        settings: those of the inbox's folders.
     """
 
     def __init__(
-        self, config: Config, ledger: Ledger, archive: Callable[[Job, float], None]
+        self,
+        config: Config,
+        ledger: Ledger,
+        archive: Callable[[Job, float], None],
+        settings: FolderSettingsWatch,
     ) -> None:
         """Nothing is queued yet."""
         self._config = config
         self._ledger = ledger
         self._archive = archive
+        self._settings = settings
 
     def take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
         """Queue a stable file, or move it away when its work was done before.
@@ -60,10 +68,14 @@ class Intake:
         relative = PurePosixPath(path.relative_to(self._config.inbox))
         job = self._ledger.find(relative, snapshot)
         if job is None:
+            try:
+                settings = self._settings.settings_of(relative)
+            except FolderSettingsError:
+                return ""  # it is told of again when that is mended
             digest, missing = self._look_into(path, snapshot, rest)
             if not digest or self._stays_rejected(relative, snapshot, digest):
                 return missing
-            job = self._enqueue(relative, digest, snapshot)
+            job = self._enqueue(relative, digest, snapshot, settings)
         if job.status is JobStatus.FINISHED:
             self._archive(job, time.monotonic())
         return ""
@@ -102,9 +114,15 @@ class Intake:
         except OSError as error:  # the watcher will tell of it again
             raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
 
-    def _enqueue(self, relative: PurePosixPath, digest: str, snapshot: Snapshot) -> Job:
-        name = free_name(relative, digest, self._config, self._ledger)
-        job, is_new = self._ledger.enqueue(relative, digest, snapshot, name, time.time())
+    def _enqueue(
+        self,
+        relative: PurePosixPath,
+        digest: str,
+        snapshot: Snapshot,
+        settings: FolderSettings,
+    ) -> Job:
+        name, now = free_name(relative, digest, self._config, self._ledger), time.time()
+        job, is_new = self._ledger.enqueue(relative, digest, snapshot, name, now, settings)
         if is_new:
             log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)
         return job

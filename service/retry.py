@@ -18,6 +18,7 @@ from rich.console import Console
 from service import moves
 from service.beneath import digest_of, open_beneath
 from service.config import Config
+from service.folder_settings import FolderSettingsError, settings_of
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.naming import free_name
@@ -191,9 +192,13 @@ def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> A
     if digest.startswith(UNREADABLE):
         with open_beneath(config.inbox, job.path) as file:  # else its permissions still refuse it
             digest = digest_of(file)
+    try:
+        settings = settings_of(config.inbox, job.path)
+    except FolderSettingsError as error:
+        return _not_done(job, str(error))
     if not dry_run:
         name = free_name(job.path, digest, config, ledger)
-        ledger.enqueue(job.path, digest, job.snapshot, name, time.time())
+        ledger.enqueue(job.path, digest, job.snapshot, name, time.time(), settings)
     return _done(job, "queued again, from the inbox, where it was kept")
 
 

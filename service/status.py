@@ -5,11 +5,13 @@ What cannot be read is said, and the rest is told; nothing is ever changed or wa
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from service import folder_settings
 from service.config import Config
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
-from service.inbox import find_left_alone
+from service.inbox import find, find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import owner_of
@@ -47,13 +49,15 @@ def read_status(config: Config) -> dict[str, Any]:
         known["ledger_fault"] = str(error)
     noted, last = known.pop("noted"), known.pop("last_model")
     health = _health(running, beat, now)
+    left_alone, refused = _beside_scans(config)
     return {
         "running": running,
         "health": health,
         "inbox": str(config.inbox),
         "outbox": str(config.outbox),
         "free": _free(config),
-        "left_alone": _left_alone(config),
+        "left_alone": left_alone,
+        "folder_settings": refused,
         "model": _model(config, noted, None if running else last),
         **known,
         "eta_seconds": _eta(known) if health["level"] == "well" else None,
@@ -167,13 +171,34 @@ def _free(config: Config) -> dict[str, int]:
         return {}
 
 
-def _left_alone(config: Config) -> list[str] | None:
-    """List what stays in the inbox because it is no photo; None where it cannot be read."""
+def _beside_scans(config: Config) -> tuple[list[str] | None, list[dict[str, Any]]]:
+    """List what is in the inbox beside scans: what is no photo, and settings files with mistakes.
+
+    Returns:
+        The first is None where the inbox cannot be read.
+    """
+    left, refused = [], []
     try:
         found = find_left_alone(config.inbox, config.watch.ignored)
-        return sorted(map(str, found)) if config.inbox.is_dir() else []
+        for path in sorted(found) if config.inbox.is_dir() else ():
+            if path.name == folder_settings.NAME:
+                refused += _refused(config, path.parent)
+            elif path.name != folder_settings.PROBLEMS:
+                left.append(str(path))
     except OSError:
-        return None
+        return None, refused
+    return left, refused
+
+
+def _refused(config: Config, folder: Path) -> list[dict[str, Any]]:
+    """Tell why a folder's settings file cannot be used, and how many scans wait for it, if so."""
+    inside = PurePosixPath(folder.relative_to(config.inbox))
+    try:
+        folder_settings.read_settings(config.inbox, inside)
+    except folder_settings.FolderSettingsError as error:
+        scans = sum(1 for _ in find(folder, lambda *_: None, config.watch.ignored))
+        return [{"file": str(error.file), "problems": list(error.problems), "scans": scans}]
+    return []
 
 
 def _model(config: Config, noted: Serving | None, last: str | None) -> dict[str, str | None]:

@@ -33,6 +33,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
     for title, lines in (
         ("In work, longest first:", list(_in_work(status))),
         ("Arriving (not whole yet), those at rest for longest first:", list(_arriving(status))),
+        ("Waiting until their photochrom.yaml is mended:", list(_refused_settings(status))),
         ("Rejected, newest first:", list(_rejected(status))),
         ("Left alone in the inbox (no photos):", list(_left_alone(status))),
     ):
@@ -126,6 +127,12 @@ def _arriving(status: dict[str, Any]) -> Iterator[str]:
         yield f"{one['path']}: {one['reason']} (unchanged for {in_words(one['seconds'])})"
     if arriving["count"] > len(arriving["files"]):
         yield f"and {arriving['count'] - len(arriving['files'])} more"
+
+
+def _refused_settings(status: dict[str, Any]) -> Iterator[str]:
+    for one in status["folder_settings"]:
+        scans = f"{one['scans']} scan{'s' * (one['scans'] != 1)}"
+        yield f"{scans} for {one['file']}: {'; '.join(one['problems'])}"
 
 
 def _left_alone(status: dict[str, Any]) -> Iterator[str]:

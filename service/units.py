@@ -105,6 +105,7 @@ def _service(config: Config, program: Program) -> str:
             writable_paths(config),
             protected,
             network=_network(config),
+            leases=True,
         ),
     }
     return Template(_template("photochrom.service")).substitute(values)
@@ -123,7 +124,12 @@ def _training(config: Config, program: Program) -> str:
 
 
 def _sandbox(
-    used: Iterable[Path], writable: list[Path], protected: Iterable[Path], *, network: Network
+    used: Iterable[Path],
+    writable: list[Path],
+    protected: Iterable[Path],
+    *,
+    network: Network,
+    leases: bool = False,
 ) -> str:
     """Write the lines that both services have: who they are, and what they may touch.
 
@@ -132,8 +138,12 @@ def _sandbox(
         writable: those it may write.
         protected: those it may not, though they may lie in one of these.
         network: what it may use of it.
+        leases: whether it may ask the kernel who has another user's file open for writing. That
+            right counts in the system's own world of users only.
     """
     values = {
+        "capabilities": "CAP_LEASE" if leases else "",
+        "private_users": "no" if leases else "yes",
         "writable": _listed(writable),
         "readonly": _listed(path for path in protected if _below(path, writable)),
         "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests import bombs, pages, tiffs
 from tests.images import as_rgb, encoded, gray_scene, in_each_kind
+from tests.matrix_scenes import packed
 from tests.worker.containers.test_heic import LYING, data_of
 from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
 
@@ -72,8 +73,49 @@ def _tiffs(gray: tiffs.Array) -> dict[str, bytes]:
         "float.tif": tiffs.written((gray / 255).astype(np.float32), compression="zlib"),
         "jp2k.tif": tiffs.written(gray, compression="jpeg2000", tile=(16, 16)),
         "webp.tif": tiffs.written(as_rgb(gray), compression="webp", rowsperstrip=16),
+        "below.tif": _below_thumbnail(deep),
+        "twelve.tif": tiffs.plain(tiffs.gray_fields(WIDTH, HEIGHT, 12), [packed(deep >> 4, 12)]),
+        "signed.tif": tiffs.written((deep >> 1).astype(np.int16), compression="lzw", predictor=2),
+        "wide.tif": tiffs.written(deep.astype(np.uint32) * 65537, tile=(16, 16)),
+        "half.tif": tiffs.written((gray / 255).astype(np.float16), rowsperstrip=8),
+        "lab.tif": tiffs.written(_lab(gray), photometric="cielab", compression="lzw"),
+        "ycbcr.tif": _ycbcr(gray),
+        "old.tif": _old_jpeg(gray),
         "lzma.tif": tiffs.written(gray, compression="lzma", rowsperstrip=16),
     }
+
+
+def _below_thumbnail(deep: tiffs.Array) -> bytes:
+    """Return a TIFF whose photograph stands in a directory below its thumbnail's."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(deep[::4, ::4], photometric="minisblack", metadata=None, subfiletype=1,
+                     subifds=1)  # fmt: skip
+        writer.write(deep, photometric="minisblack", metadata=None, compression="zlib")
+    return file.getvalue()
+
+
+def _lab(gray: tiffs.Array) -> tiffs.Array:
+    """Return gray as lightness of L*a*b*."""
+    return np.dstack([gray, np.zeros_like(gray), np.zeros_like(gray)])
+
+
+def _ycbcr(gray: tiffs.Array) -> bytes:
+    """Return a TIFF of YCbCr without JPEG, one color for four pixels."""
+    light = gray.reshape(HEIGHT // 2, 2, WIDTH // 2, 2).transpose(0, 2, 1, 3)
+    none = np.full((HEIGHT // 2, WIDTH // 2, 2), 128, np.uint8)
+    units = np.dstack([light.reshape(HEIGHT // 2, WIDTH // 2, 4), none])
+    fields = tiffs.gray_fields(WIDTH, HEIGHT, 8, t262=6, t277=3)
+    return tiffs.plain([*fields, (530, 3, [2, 2])], [units.tobytes()])
+
+
+def _old_jpeg(gray: tiffs.Array) -> bytes:
+    """Return a TIFF of old-style JPEG: a stream, and a strip of codes within it."""
+    stream = encoded("JPEG", gray)
+    codes = stream.index(b"\xff\xda") + 10
+    fields = tiffs.gray_fields(WIDTH, HEIGHT, 8, t259=6)
+    fields += [(513, 4, 8), (514, 4, codes), (273, 4, 8 + codes), (279, 4, len(stream) - codes)]
+    return tiffs.plain(fields, [stream])
 
 
 def _with_mode(gray: tiffs.Array, mode: str, kind: str) -> bytes:

@@ -50,7 +50,7 @@ IMPURE = {
 HOMES = {
     "watchdog": {"service.observer"},
     "sqlite3": {"service.database"},
-    "yaml": {"service.config"},
+    "yaml": {"service.yaml_text"},
     "typer": {
         "service.cli",
         "service.custody",

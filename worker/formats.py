@@ -203,8 +203,8 @@ def _guarded(picture: Picture, kind: Kind) -> Bands:
 def _damage_is_the_files_fault(kind: Kind, samples: int) -> Iterator[None]:
     """Call a decoder's complaint damage, unless it may be for want of memory or of threads.
 
-    What a library or Python says is not for people: readers that know what is wrong raise
-    IncompleteError themselves, and their words stay.
+    What a library or Python says is not for people: the words of readers that know what is wrong
+    (DamagedError, IncompleteError) stay, all others are left out.
     """
     try:
         yield

@@ -166,6 +166,27 @@ def test_files_that_are_no_photos_are_named(config: Config) -> None:
     assert [str(config.inbox / "notes.txt")] == read_status(config)["left_alone"]
 
 
+def test_a_settings_file_is_only_told_of_when_it_has_mistakes(config: Config) -> None:
+    """With them, and with the scans that wait for it; it is no noise among what is left alone."""
+    for name in ("good", "bad/deep"):
+        (config.inbox / name).mkdir(parents=True)
+    (config.inbox / "good/photochrom.yaml").write_text("even_if_colored: true\n")
+    (config.inbox / "bad/photochrom.yaml").write_text("vivid: 3\n")
+    (config.inbox / "bad/photochrom.yaml.problems.txt").touch()
+    for name in ("bad/a.tif", "bad/deep/b.tif", "good/c.tif"):
+        (config.inbox / name).touch()
+    status = read_status(config)
+
+    assert [] == status["left_alone"]
+    assert [
+        {
+            "file": "bad/photochrom.yaml",
+            "problems": ["line 1: vivid: is not a key"],
+            "scans": 2,
+        }
+    ] == status["folder_settings"]
+
+
 def beat(**values: Any) -> Heartbeat:
     """Give the heartbeat of a daemon in this process that started 300 seconds ago."""
     known = {"time": NOON, "pid": os.getpid(), "started": NOON - 300, "health": "well"}

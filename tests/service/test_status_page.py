@@ -22,6 +22,7 @@ STATUS: dict[str, Any] = {
     "jobs": {"queued": 1200, "started": 1, "finished": 88, "failed": 12},
     "in_work": [{"job": 6, "path": "album/5.png", "seconds": 95.0}],
     "arriving": {"count": 0, "files": []},
+    "folder_settings": [],
     "finished_today": 7,
     "finished_last_24h": 9,
     "oldest_waiting": "2027-01-15T07:58:24+00:00",
@@ -185,3 +186,13 @@ def test_a_name_cannot_play_tricks_on_the_terminal(name: str, shown: str) -> Non
 def test_a_time_is_in_words(seconds: float, words: str) -> None:
     """Of one unit, and of two of it before the next."""
     assert words == in_words(seconds)
+
+
+@pytest.mark.parametrize(("scans", "words"), [(1, "1 scan for"), (12, "12 scans for")])
+def test_what_waits_for_its_folders_settings_is_told(scans: int, words: str) -> None:
+    """With the file and what is wrong with it."""
+    refused = {"file": "album/photochrom.yaml", "problems": ["line 1: x", "line 2: y"]}
+    lines = page(folder_settings=[{**refused, "scans": scans}]).splitlines()
+
+    assert "Waiting until their photochrom.yaml is mended:" in lines
+    assert f"  {words} album/photochrom.yaml: line 1: x; line 2: y" in lines

@@ -266,7 +266,7 @@ class TestTraining:
         assert '"/srv/color"' not in unit(config)["RequiresMountsFor"][0]
 
     def test_its_sandbox_is_the_daemons(self) -> None:
-        """But for what may be written; it never needs the network."""
+        """But for what may be written, and for leases; it never needs the network."""
         config = configured(credentials=Credentials(timestamp="https://stamp.example"))
         ours, daemons = unit(config, name=TRAIN), unit(config)
         of_the_sandbox = {
@@ -277,9 +277,11 @@ class TestTraining:
         differing = {key for key in of_the_sandbox if ours[key] != daemons[key]}
 
         assert len(of_the_sandbox) >= 30
-        assert {"ReadWritePaths", "PrivateNetwork", "IPAddressDeny", "RestrictAddressFamilies"} == (
-            differing
-        )
+        assert differing == {
+            *("ReadWritePaths", "PrivateNetwork", "IPAddressDeny", "RestrictAddressFamilies"),
+            *("CapabilityBoundingSet", "AmbientCapabilities", "PrivateUsers"),
+        }
+        assert ["CAP_LEASE"] == daemons["AmbientCapabilities"]
         assert ["yes"] == ours["PrivateNetwork"]
 
     def test_it_takes_only_what_nobody_else_wants(self) -> None:
@@ -323,7 +325,7 @@ class TestSystemd:
     def test_a_wrong_unit_would_be_found(self, tmp_path: Path) -> None:
         """The test above can fail."""
         root = installed(tmp_path, configured())
-        text = (root / UNIT).read_text().replace("PrivateUsers=yes", "PrivateUser=yes")
+        text = (root / UNIT).read_text().replace("PrivateUsers=no", "PrivateUser=no")
         (root / UNIT).write_text(text)
         verified = ask("systemd-analyze", "verify", "--man=no", root / UNIT)
 

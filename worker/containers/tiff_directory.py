@@ -25,7 +25,7 @@ SHORT, LONG, LONG8 = 3, 4, 16
 STRUCTURE = {254, 255, 258, 270, 273, 277, 279, 282, 283, 305, 324, 325, 330, 338, 339, 347}
 STRUCTURE |= {513, 514, 530, 33628, 42113, 50838, 50839}
 SUB_DIRECTORIES = 330
-POINTERS = {4, 13, 16, 18}  # types of a place in the file
+POINTERS = {3, 4, 9, 13, 16, 17, 18}  # types that a place in the file may have
 
 
 class Form(NamedTuple):
@@ -131,14 +131,19 @@ class _Walk:
             waiting.append(following)
 
     def _pointers(self, pointers: Field | None) -> list[int]:
-        if pointers is None or pointers.kind not in POINTERS:
+        if pointers is None:
             return []
+        size = BIG_SIZES[pointers.kind] if pointers.kind in POINTERS else 0
         try:
             data = value(self.file, pointers)
         except ValueError as error:
-            raise IncompleteError(f"the TIFF's tag 330 cannot be read: {error}") from error
-        kind = f"{self.form.order}{pointers.values}{'Q' if BIG_SIZES[pointers.kind] == 8 else 'I'}"
-        return list(struct.unpack(kind, data))
+            raise IncompleteError(
+                f"the TIFF's pointer to pictures below a page (tag 330) cannot be read: {error}"
+            ) from error
+        if not size:  # nobody knows what it means, but that there is something
+            return [pointers.at]
+        order: Literal["little", "big"] = "little" if self.form.order == "<" else "big"
+        return [int.from_bytes(data[n : n + size], order) for n in range(0, len(data), size)]
 
 
 def walk(file: BinaryIO) -> tuple[Form, list[Page]]:

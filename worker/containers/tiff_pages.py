@@ -21,7 +21,9 @@ REDUCED, MASK, DEPTH_MAP = 1, 4, 8  # bits of SUBFILE
 OLD_REDUCED = 2
 ORIENTATION, RESOLUTION = 274, {282, 283, 296}
 MASK_COLORS = 4  # of PHOTOMETRIC
-TIMES = 4  # by which a copy is smaller than what it was made of, where all say they are copies
+COPY_AREA = 4  # times that a page is smaller than another where all say they are copies
+THUMBNAIL_TIMES, THUMBNAIL_SIDE = 4, 256  # a thumbnail without a flag; Exif's has 160 pixels
+MOST_SIZES = 16  # of pages that others may be thumbnails of
 MOST_NAMED = 5  # sizes of smaller copies
 
 
@@ -71,6 +73,13 @@ class _Picture:
     def is_whole(self) -> bool:
         return not self.kind & (REDUCED | MASK | DEPTH_MAP)
 
+    def is_small_copy(self, width: int, height: int) -> bool:
+        """Tell whether it has the shape of a larger picture, but for rounding."""
+        times = max(width / self.width, height / self.height)
+        exact = width / times, height / times
+        near = abs(exact[0] - self.width) <= 1 and abs(exact[1] - self.height) <= 1
+        return near and times >= THUMBNAIL_TIMES
+
     @property
     def name(self) -> str:
         place = f"page {self.outer.number + 1}"
@@ -95,11 +104,11 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
         _picture(file, form, one, outer) for outer in chain for one in (outer, *outer.below)
     ]
     sized = [one for one in pictures if one.area]
-    chosen = list(_largest([one for one in sized if one.is_whole]))
+    chosen = _without_thumbnails(list(_largest([one for one in sized if one.is_whole])))
     if not chosen:  # some scanner programs call their only page a smaller copy
         plain = list(_largest([one for one in sized if not one.kind & (MASK | DEPTH_MAP)]))
         most = max((one.area for one in plain), default=0)
-        chosen = [one for one in plain if one.area * TIMES > most]
+        chosen = [one for one in plain if one.area * COPY_AREA > most]
     chosen = chosen or sized[:1] or pictures[:1]  # and some their only page a mask
     if not chosen:
         raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
@@ -125,6 +134,18 @@ def _largest(pictures: list[_Picture]) -> Iterator[_Picture]:
         if number not in best or one.area > best[number].area:
             best[number] = one
     yield from (best[number] for number in sorted(best))
+
+
+def _without_thumbnails(pictures: list[_Picture]) -> list[_Picture]:
+    """Leave out the pages that are thumbnails of others, as cameras write them, without a flag."""
+    sizes = sorted({(one.area, one.width, one.height) for one in pictures}, reverse=True)
+    large = [(width, height) for _, width, height in sizes[:MOST_SIZES]]
+    return [
+        one
+        for one in pictures
+        if max(one.width, one.height) > THUMBNAIL_SIDE
+        or not any(one.is_small_copy(width, height) for width, height in large)
+    ]
 
 
 def _check_below(size: int, pictures: list[_Picture], chosen: list[_Picture]) -> None:
@@ -162,7 +183,11 @@ def _with_lost(pictures: list[_Picture], chosen: list[_Picture]) -> Iterator[Pho
 
 
 def _names(pictures: list[_Picture]) -> Iterator[str]:
-    copies = [one for one in pictures if one.kind & REDUCED or (one.is_whole and not one.area)]
+    copies = [
+        one
+        for one in pictures
+        if one.kind & REDUCED or (one.is_whole and max(one.width, one.height) <= THUMBNAIL_SIDE)
+    ]
     if copies:
         sizes = ", ".join(
             str(one) if one.area else "of no stated size" for one in copies[:MOST_NAMED]

@@ -166,18 +166,42 @@ class ColorizationGAN:
         )
         for task in (self._alone, self._adversarial, self._judge):
             task.optimizer.build(task.trainable_variables)
+        # What the averaged weights need beside them: the statistics of the same steps. With those
+        # of the last steps alone a generator whose encoder learns falls apart.
+        self._statistics = [
+            variable
+            for layer in generator.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for variable in layer.non_trainable_variables
+        ]
+        self._averaged_statistics = [
+            keras.Variable(ops.convert_to_numpy(variable), trainable=False, dtype="float32")
+            for variable in self._statistics
+        ]
 
     def step_alone(self, batch: Batch, rate: float) -> float:
         """Teach the generator colors only; returns its loss."""
-        return self._step(self._alone, batch.lightness, batch.label, rate)
+        loss = self._step(self._alone, batch.lightness, batch.label, rate)
+        self._average_statistics(self._alone)
+        return loss
 
     def step_adversarial(self, batch: Batch, rate: float) -> float:
         """Teach the generator colors and passing for real; returns its loss."""
-        return self._step(self._adversarial, batch.lightness, batch.label, rate)
+        loss = self._step(self._adversarial, batch.lightness, batch.label, rate)
+        self._average_statistics(self._adversarial)
+        return loss
 
     def step_judge(self, batch: Batch, rate: float) -> float:
         """Teach the discriminator; returns its loss."""
         return self._step(self._judge, batch.lightness, batch.ab, rate)
+
+    def _average_statistics(self, task: _Task) -> None:
+        """Average the statistics of normalization over the steps that the weights are."""
+        steps = int(ops.convert_to_numpy(task.optimizer.iterations)) - 1
+        share = float(ops.convert_to_numpy(_share(steps)))
+        for variable, average in zip(self._statistics, self._averaged_statistics, strict=True):
+            now, mean = ops.convert_to_numpy(variable), ops.convert_to_numpy(average)
+            average.assign(mean + share * (now - mean))
 
     @staticmethod
     def _step(task: _Task, x: NDArray[Any], y: NDArray[Any], rate: float) -> float:
@@ -197,6 +221,8 @@ class ColorizationGAN:
             self._averages(self._adversarial), self._alone.trainable_variables, strict=True
         ):
             average.assign(ops.convert_to_numpy(variable))
+        for variable, average in zip(self._statistics, self._averaged_statistics, strict=True):
+            variable.assign(ops.convert_to_numpy(average))
 
     @staticmethod
     def _averages(task: _Task) -> list[keras.Variable]:
@@ -213,9 +239,13 @@ class ColorizationGAN:
                 task.trainable_variables, self._averages(task), strict=True
             )
         }
-        for variable in served.trainable_variables:
+        by_path |= {
+            variable.path: average
+            for variable, average in zip(self._statistics, self._averaged_statistics, strict=True)
+        }
+        for variable in served.variables:
             if variable.path in by_path:
-                variable.assign(by_path[variable.path])
+                variable.assign(ops.convert_to_numpy(by_path[variable.path]))
         return served
 
     @contextmanager
@@ -228,15 +258,15 @@ class ColorizationGAN:
         if not (adversarial or int(ops.convert_to_numpy(task.optimizer.iterations))):
             yield self.generator
             return
-        own = [np.array(ops.convert_to_numpy(value)) for value in task.trainable_variables]
+        variables = [*task.trainable_variables, *self._statistics]
+        averages = [*self._averages(task), *self._averaged_statistics]
+        own = [np.array(ops.convert_to_numpy(value)) for value in variables]
         try:
-            for variable, average in zip(
-                task.trainable_variables, self._averages(task), strict=True
-            ):
+            for variable, average in zip(variables, averages, strict=True):
                 variable.assign(ops.convert_to_numpy(average))
             yield self.generator
         finally:
-            for variable, value in zip(task.trainable_variables, own, strict=True):
+            for variable, value in zip(variables, own, strict=True):
                 variable.assign(value)
 
     def state(self) -> list[NDArray[Any]]:
@@ -258,6 +288,7 @@ class ColorizationGAN:
             *self.generator.variables,
             *self.discriminator.variables,
             *(variable for task in tasks for variable in task.optimizer.variables),
+            *self._averaged_statistics,
         ]
 
 
@@ -269,12 +300,16 @@ class AveragingAdamW(keras.optimizers.AdamW):
     """
 
     def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
-        steps = ops.cast(self.iterations, "float32")
-        share = ops.maximum(1 - EMA_MOMENTUM, WINDOW / (WINDOW + steps))  # all of the first step
+        share = _share(ops.cast(self.iterations, "float32"))
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
             average.assign(average + share * (variable - average))
+
+
+def _share(steps: Any) -> Any:
+    """Give how much of the average a step is, after so many: all of the first, then ever less."""
+    return ops.maximum(1 - EMA_MOMENTUM, WINDOW / (WINDOW + steps))
 
 
 def _averaging_optimizer(rate: float, beta_1: float) -> keras.optimizers.Optimizer:

@@ -87,12 +87,13 @@ def _with_settled_start(plan: Plan, store: ModelStore) -> Plan:
 
 
 def _networks(plan: Plan, store: ModelStore, log_prior: NDArray[np.float32]) -> ColorizationGAN:
-    keras.config.set_dtype_policy(training_precision())
+    precision = training_precision(encoder_learns=plan.settings.train_encoder != "none")
+    keras.config.set_dtype_policy(precision)
     if plan.start == SCRATCH:
         generator = build_generator()
         load_imagenet_encoder(generator)
     else:
         generator = without_decoding(
-            load_generator(store.get(version_name(str(plan.start))), training_precision())
+            load_generator(store.get(version_name(str(plan.start))), precision)
         )
     return ColorizationGAN(generator, build_discriminator(), log_prior, plan.settings)

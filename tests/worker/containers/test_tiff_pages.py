@@ -158,6 +158,28 @@ def test_where_all_pages_say_they_are_copies_the_thumbnail_stays_behind() -> Non
     assert [(67, 83), (60, 83)] == [found.shape for found in shown(data)]
 
 
+@pytest.mark.parametrize("thumb", [RGB8[::5, ::5], G8[:65:5, :80:5]], ids=["color", "gray"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_page_that_is_a_small_copy_of_another_is_a_thumbnail_without_a_flag(
+    thumb: images.Array, *, first: bool
+) -> None:
+    """As cameras write them (Exif): small, of the same shape, and no photograph of its own."""
+    pages: list[tuple[Written, list[Written]]] = [((G16, {}), []), ((thumb, {}), [])]
+    data = tree(*(pages[::-1] if first else pages))
+
+    assert [True] == [np.array_equal(G16, found) for found in shown(data)]
+    size = f"{thumb.shape[1]} x {thumb.shape[0]}"
+    assert [(f"smaller copies of the photograph ({size})",)] == lost(data)
+
+
+def test_small_photographs_of_other_shapes_are_pages() -> None:
+    """An album holds prints of several sizes."""
+    small = G8[:20, :20]
+    data = tree(((G16, {}), []), ((small, {}), []), ((MIDDLE, {}), []))
+
+    assert [G16.shape, small.shape, MIDDLE.shape] == [found.shape for found in shown(data)]
+
+
 def test_a_photograph_below_that_is_refused_is_named() -> None:
     """A camera's raw data is no photograph yet; its thumbnail is not delivered in its place."""
     cfa = tree(((THUMB, {"subfiletype": COPY}), [(G16, {})]))
@@ -224,6 +246,29 @@ def test_what_the_outer_page_says_is_said_of_the_photograph() -> None:
 def _without_software(page: Picture) -> exif.Directory:
     main = exif.read(page.metadata.exif).main
     return {tag: value for tag, value in main.items() if tag != 305}
+
+
+@pytest.mark.parametrize("kind", [3, 4, 9, 13])
+def test_a_pointer_of_any_whole_number_is_followed(kind: int) -> None:
+    """Short, long, signed, or the type of its own."""
+    data = bytearray(tree(((THUMB, {"subfiletype": COPY}), [(G8, {})])))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages.first.tags[330].offset
+    data[at + 2 : at + 4] = struct.pack("<H", kind)
+
+    assert [True] == [np.array_equal(G8, found) for found in shown(bytes(data))]
+
+
+@pytest.mark.parametrize("kind", [2, 7, 99])
+def test_a_pointer_of_no_whole_number_costs_a_thumbnail(kind: int) -> None:
+    """What it points to may be the photograph, so the thumbnail is not delivered in its place."""
+    data = bytearray(tree(((THUMB, {"subfiletype": COPY}), [(G8, {})])))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages.first.tags[330].offset
+    data[at + 2 : at + 4] = struct.pack("<H", kind)
+
+    with pytest.raises(IncompleteError, match=r"points to another picture|tag 330"):
+        pages_of(bytes(data))
 
 
 def test_a_circle_below_a_page_is_left() -> None:

@@ -71,6 +71,28 @@ def test_every_epoch_shows_every_photo_once(
     assert epochs[0] != epochs[1]
 
 
+def test_some_squares_lose_color_and_none_its_lightness() -> None:
+    """One in eight all over, one in six in its dark parts only; the others stay as they are."""
+    rng = np.random.default_rng(5)
+    rgb = np.zeros((32, 64, 3), np.uint8)
+    rgb[:, :32], rgb[:, 32:] = (70, 20, 25), (240, 150, 90)  # a dark red coat, skin
+    before = color.lab_of_rgb(rgb)
+    chroma = np.hypot(before[..., 1], before[..., 2])
+    kinds = {"all": 0, "dark": 0, "none": 0}
+    for _ in range(2000):
+        muted = dataset._muted(rgb, rng)
+        lab = color.lab_of_rgb(muted)
+        kept = np.hypot(lab[..., 1], lab[..., 2]) / chroma
+        dark, light = kept[:, :24].mean(), kept[:, 40:].mean()
+        kinds["none" if dark > 0.95 else "dark" if light > 0.8 else "all"] += 1
+
+        assert np.abs(lab[..., 0] - before[..., 0]).max() < 4.0
+        assert kept.max() < 1.05
+
+    assert 2000 / 8 == pytest.approx(kinds["all"], rel=0.25)
+    assert 2000 / 6 == pytest.approx(kinds["dark"], rel=0.25)
+
+
 def test_label_of_is_unbiased() -> None:
     """Over many throws the mean of the labels' colors is the true color."""
     rng = np.random.default_rng(0)

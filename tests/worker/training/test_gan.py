@@ -216,12 +216,13 @@ def test_the_average_forgets_its_beginning_soon() -> None:
 
 
 def test_the_served_generator_is_averaged(gan: ColorizationGAN) -> None:
-    """What is served holds the average over steps of each trained variable: here by hand."""
+    """What is served holds the average over steps of all that learning moves: here by hand."""
     gan.step_alone(a_batch(1), 1e-2)
     first = weights_of(gan.generator)
     gan.step_alone(a_batch(2), 1e-2)
     second = weights_of(gan.generator)
     trained = {variable.path for variable in gan.generator.trainable_variables}
+    trained |= {path for path in second if "/moving_" in path}
     served = weights_of(gan.averaged_generator(adversarial=False))
 
     assert len(second) == len(served)
@@ -230,6 +231,30 @@ def test_the_served_generator_is_averaged(gan: ColorizationGAN) -> None:
         assert np.allclose(expected, served[path], rtol=1e-3, atol=1e-6), path
     for path in set(second) - trained:
         assert np.array_equal(second[path], served[path]), path
+
+
+def test_the_average_has_the_statistics_of_its_own_steps(gan: ColorizationGAN) -> None:
+    """Normalization is averaged as the weights are; those of the last step alone do not fit."""
+
+    def values(model: keras.Model) -> np.ndarray:
+        return np.array(ops.convert_to_numpy(model.get_layer("decode16_norm").moving_mean))
+
+    seen = []
+    for seed in range(5):
+        gan.step_alone(a_batch(seed), 1e-3)
+        seen.append(values(gan.generator))
+    expected = seen[0]
+    for steps, value in enumerate(seen[1:], 1):
+        share = max(1 - gan_module.EMA_MOMENTUM, gan_module.WINDOW / (gan_module.WINDOW + steps))
+        expected = expected + share * (value - expected)
+    served = gan.averaged_generator(adversarial=False)
+    with gan.averaged(adversarial=False) as lent:
+        during = values(lent)
+
+    assert expected == pytest.approx(values(served), abs=1e-5)
+    assert np.array_equal(during, values(served))
+    assert np.array_equal(seen[-1], values(gan.generator))
+    assert not np.array_equal(seen[-1], during)
 
 
 def test_serving_leaves_the_training_alone(gan: ColorizationGAN) -> None:

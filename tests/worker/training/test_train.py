@@ -45,7 +45,7 @@ def _small_story() -> Iterator[None]:
     """Make the networks narrow, compile nothing, publish at once: the story takes seconds."""
     patch = pytest.MonkeyPatch()
     patch.setattr(train, "build_generator", lambda: generator.build_generator(SMALL))
-    patch.setattr(train, "training_precision", lambda: "float32")
+    patch.setattr(train, "training_precision", lambda **_: "float32")
     patch.setattr(train, "publish", publish)
     patch.setattr(course, "JUDGE_ALONE_STEPS", JUDGE_ALONE)
     tf.config.run_functions_eagerly(True)  # noqa: FBT003
