@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -64,6 +65,7 @@ class Machine:
         self.copies = folder / "copies"
         self.copies.mkdir()
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        self._started: list[subprocess.Popen[bytes]] = []
         self._holder = subprocess.Popen(
             [*command, "sh", "-c", "echo made; exec cat"],
             stdin=subprocess.PIPE,
@@ -92,6 +94,12 @@ class Machine:
     def close(self) -> None:
         """End all that runs in it."""
         self._holder.communicate()
+        for process in self._started:  # the kernel has killed what ran inside
+            process.wait(60.0)
+            for pipe in (process.stdin, process.stdout):
+                with suppress(BrokenPipeError):
+                    if pipe:
+                        pipe.close()
 
     def inside(self, user: str | None = None) -> list[str]:
         """Return what to put before a command to have it run inside, as root or as an account."""
@@ -112,7 +120,10 @@ class Machine:
     ) -> subprocess.Popen[bytes]:
         """Start a command inside, in a group of processes of its own."""
         options = {"stdin": subprocess.DEVNULL, **options}
-        return subprocess.Popen([*self.inside(user), *command], start_new_session=True, **options)
+        self._started.append(
+            subprocess.Popen([*self.inside(user), *command], start_new_session=True, **options)
+        )
+        return self._started[-1]
 
     def see(self, path: str | Path) -> Path:
         """Return the path by which this process sees what the machine has at an absolute one."""

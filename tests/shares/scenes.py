@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -161,9 +160,8 @@ class Scene:
 
     def _too_much(self, names: set[str]) -> list[str]:
         """Say what lies in the folders and is no upload's."""
-        home = {name: names for name in ("outbox", "originals")}
-        if self.after == "keep":
-            home = {"inbox": names, "outbox": names}
+        kept = "inbox" if self.after == "keep" else "originals"
+        home = {kept: names, "outbox": names}
         found = []
         for folder in FOLDERS:
             lies = {path.name for path in self._see(folder).rglob("*")} - {MARKER}
@@ -192,8 +190,3 @@ class Scene:
 
     def _ended(self) -> bool:
         return self._process.poll() is not None
-
-
-def told(uploads: Iterable[Upload]) -> str:
-    """Say how many came in which way."""
-    return ", ".join(f"{way} {count}" for way, count in Counter(u.way for u in uploads).items())

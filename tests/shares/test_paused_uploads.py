@@ -5,10 +5,11 @@ come at once, so that the longest pause is waited for once; then each shared fol
 """
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.shares.scans import KINDS, Picture, raw, raw_16, three_pages
 from tests.shares.scenes import FOLDERS, Scene
 from tests.shares.servers import Servers
 from tests.shares.writers import Upload, Writers
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.shares, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -34,8 +36,14 @@ UNSEEN = (
     *("local.halves", "local.stopped", "local.size_first", "local.header_last"),
     *("local.closed_between", "smb.stopped", "ftp.slow", "sftp.slow", "scp.stopped"),
 )
-TIMES = {"one": (ALL, 2), "two": (ALL, 1), "bind": (UNSEEN, 1), "ssh": (UNSEEN, 1)}
 KEPT = ("local.appended", "local.pages", "local.halves")
+TIMES = {
+    "one": (ALL, 2),
+    "two": (ALL, 1),
+    "bind": (UNSEEN, 1),
+    "ssh": (UNSEEN, 1),
+    "keep": (KEPT, 1),
+}
 # Their full size comes first, which harms only these; or they have to be large, since clients send
 # some 200 KB at once, however slow they are to be.
 RAW_ONLY = {"local.size_first", "local.mapped", "local.size_first_closed_between"}
@@ -43,10 +51,11 @@ RAW_ONLY |= {*SSH, *RSYNC}
 
 
 class Story(NamedTuple):
-    """What happened: each scene by name, and the uploads in it."""
+    """What happened: each scene by name, the uploads in it, and what `status` said meanwhile."""
 
     scenes: dict[str, Scene]
     uploads: dict[str, list[Upload]]
+    arriving: list[dict[str, Any]]
 
 
 def picture_for(way: str, seed: int, folder: Path) -> Picture:
@@ -105,24 +114,40 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         servers = Servers(machine, folder / "servers")
         scenes = scenes_on(machine, servers, fuse=not why_not(fuse=True))
         seeds = itertools.count()
+        plans = [(name, *plan) for name, plan in TIMES.items() if name in scenes]
         uploads = {
-            name: uploads_to(scenes[name], *TIMES[name], seeds, folder / "pages")
-            for name in TIMES
-            if name in scenes
+            name: uploads_to(scenes[name], ways, times, seeds, folder / "pages")
+            for name, ways, times in plans
         }
-        uploads["keep"] = uploads_to(scenes["keep"], KEPT, 1, seeds, folder / "pages")
         for scene in scenes.values():
             scene.start()
-        every = sorted(itertools.chain(*uploads.values()), key=lambda upload: -upload.pause)
-        Writers(machine, servers, folder / "sources").run(every)
-        deadline = time.monotonic() + LATEST
-        waiting = [(scenes[name], upload) for name, some in uploads.items() for upload in some]
-        while waiting and time.monotonic() < deadline:
-            time.sleep(1.0)
-            waiting = [pair for pair in waiting if not pair[0].is_home(pair[1])]
+        arriving = upload_all(Writers(machine, servers, folder / "sources"), scenes, uploads)
         for scene in scenes.values():
             scene.stop()
-        yield Story(scenes, uploads)
+        yield Story(scenes, uploads, arriving)
+
+
+def upload_all(
+    writers: Writers, scenes: dict[str, Scene], uploads: dict[str, list[Upload]]
+) -> list[dict[str, Any]]:
+    """Upload and wait for the daemons to be done; return which files `status` called arriving."""
+    every = sorted(itertools.chain(*uploads.values()), key=lambda upload: -upload.pause)
+    work = Thread(target=writers.run, args=(every,))
+    work.start()
+    seen: list[dict[str, Any]] = []
+    while work.is_alive():
+        work.join(5.0)
+        if len({one["reason"] for one in seen}) < 2:
+            seen += scenes["one"].status()["arriving"]["files"]
+    waiting = [(scenes[name], upload) for name, some in uploads.items() for upload in some]
+
+    def all_are_home() -> bool:
+        waiting[:] = [(scene, one) for scene, one in waiting if not scene.is_home(one)]
+        return not waiting
+
+    with suppress(AssertionError):  # the tests say which are not
+        wait_until(all_are_home, LATEST)
+    return seen
 
 
 def faults(story: Story, name: str) -> list[str]:
@@ -145,9 +170,21 @@ def test_a_paused_upload_is_taken_when_it_is_whole(story: Story, name: str) -> N
     assert [] == faults(story, name)
 
 
-@pytest.mark.parametrize("name", [*TIMES, "keep"])
+def test_status_says_what_is_on_its_way(story: Story) -> None:
+    """Files that a program has open, and such as are cut short, with the reason."""
+    names = {upload.name for upload in story.uploads["one"]}
+    reasons = {one["reason"] for one in story.arriving}
+
+    assert {one["path"] for one in story.arriving} <= names
+    assert "a program has it open for writing" in reasons
+    assert any("cut short" in one for one in reasons)
+
+
+@pytest.mark.parametrize("name", TIMES)
 def test_verify_finds_nothing(story: Story, name: str) -> None:
     """The ledger, the originals, the results and their sidecars belong together."""
     if name not in story.scenes:
         pytest.skip(why_not(fuse=True))
-    assert "nothing" in story.scenes[name].verify()
+    count = len(story.uploads[name])
+
+    assert f"photographs checked: {count}; findings: 0" in story.scenes[name].verify()

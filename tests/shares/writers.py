@@ -109,8 +109,7 @@ class Writers:
                     resume = WAYS[upload.way](self, upload)
                     next(resume)
                 self._pause(upload)
-                for _ in resume:
-                    raise AssertionError("one pause only")
+                next(resume, None)
         except Exception as error:  # noqa: BLE001 - the test judges
             upload.fault = f"{type(error).__name__}: {error}"
         upload.done = time.time()
