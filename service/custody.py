@@ -77,9 +77,13 @@ def bag(
 
 @custody_app.command()
 def retry(
-    jobs: Annotated[
-        list[int] | None,
-        typer.Argument(metavar="JOB...", help="Numbers, as the log and `status` tell them."),
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="JOB|FILE|FOLDER",
+            help="Numbers of jobs, as the log and `status` tell them; scans, wherever they lie; or"
+            " folders: all in them that were rejected or wait.",
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All that were rejected, and all that wait.")
@@ -93,13 +97,14 @@ def retry(
 ) -> None:
     """Have rejected photographs tried again, and those that wait after a fault, now.
 
-    A rejected scan is moved back into the inbox. Exits 3 when that could not be done with some.
+    A rejected scan is moved back into the inbox, also if it was edited or replaced meanwhile. Exits
+    3 when that could not be done with some.
     """
-    if sum([bool(jobs), everything, rejected]) != 1:
-        raise typer.BadParameter("give numbers of jobs, or one of --all and --rejected")
+    if sum([bool(chosen), everything, rejected]) != 1:
+        raise typer.BadParameter("give jobs, files or folders, or one of --all and --rejected")
     answers = retry_jobs(
         load_config(config),
-        jobs or (),
+        chosen or (),
         rejected=everything or rejected,
         waiting=everything,
         dry_run=dry_run,

@@ -9,6 +9,8 @@ import secrets
 import stat
 from pathlib import Path
 
+from service.permissions import file_made
+
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
 LONGEST_NAME = 255  # bytes, on every Linux file system in use
@@ -178,6 +180,7 @@ def write_text(path: Path, text: str) -> None:
     part = part_path(path.parent)
     try:
         with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file_made(file.fileno(), path.parent)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -184,6 +184,6 @@ def _running(owner: Owner) -> str:
     """Say which process of this machine works with an owner's state folder; "" if none is known."""
     if owner.host != socket.gethostname():
         return ""
-    with suppress(OSError):
+    with suppress(OSError, DeviceError):
         return lock.owner_of(Path(owner.state)) or ""
     return ""

@@ -16,7 +16,7 @@ from PIL import Image
 from tifffile import COMPRESSION, PLANARCONFIG, TIFF, TiffPage
 
 from worker.color import Pixels
-from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples
+from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples, tiff_span
 from worker.containers.ahead import WORKERS, ahead
 from worker.containers.tiff_samples import JPEGS
 from worker.errors import IncompleteError, ScanError
@@ -117,16 +117,11 @@ def bands(
             for top in range(0, len(rows), step):
                 yield rows[top : top + step]
 
-    ends = _span(page, stored()) if tiff_samples.needs_span(page) else None
+    colors = tiff_samples.colors_stored(page)
+    looked_at = (rows[..., :colors] for rows in stored())
+    ends = tiff_span.find(page, looked_at) if tiff_span.is_needed(page) else None
     for rows in stored():
         yield tiff_samples.codes(page, rows, profile, ends)
-
-
-def _span(page: TiffPage, stored: Iterator[Pixels]) -> tiff_samples.Span:
-    """Find black and white, for which all samples must be looked at."""
-    colors = tiff_samples.colors_stored(page)
-    found = [(int(one[..., :colors].min()), int(one[..., :colors].max())) for one in stored]
-    return tiff_samples.span(page, min(low for low, _ in found), max(high for _, high in found))
 
 
 def _is_plain(page: TiffPage) -> bool:
