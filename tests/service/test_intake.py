@@ -8,6 +8,7 @@ import pytest
 
 from service.beneath import snapshot
 from service.config import Config
+from service.folder_settings import FolderSettingsWatch
 from service.intake import Intake
 from service.ledger import LEDGER_FILE, Ledger
 from service.watcher import Rest
@@ -23,7 +24,7 @@ class Arrivals:
     def __init__(self, config: Config, ledger: Ledger) -> None:
         """Nothing came yet."""
         self.path = config.inbox / "a.tif"
-        self._intake = Intake(config, ledger, Mock())
+        self._intake = Intake(config, ledger, Mock(), FolderSettingsWatch(config, Mock()))
 
     def take(self, seconds: float = 5.0, *, closed: bool = True) -> str:
         """Tell of the file at rest; return why it is waited for, or ""."""
