@@ -224,7 +224,11 @@ class Daemon:
             done = self._parts.models.end(deadline) and done
         waiting = self._jobs_left() or self.pipeline.originals.waiting()
         waiting = waiting or self.folder_settings.waiting > 0
-        self.held_up = waiting or bool(self.places.trouble)
+        arriving = self.watcher.arriving
+        for one in arriving if self._once else ():
+            path = one.path.relative_to(self.config.inbox)
+            log.warning("photo.arriving", path=path, reason=one.reason)
+        self.held_up = waiting or bool(self.places.trouble) or bool(arriving)
         self.ledger.close()
         tally = self.tally
         log.info(
