@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 PATIENT = """
-watch: {settle: 0.1, rescan: 1.0}
+watch: {settle: 0.1, rescan: 1.0, arriving: 0}
 batch: {longest_wait: 0.1}
 retry: {first_wait: 600, longest_wait: 600}
 """
