@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from service.beneath import digest as digest_at
 from service.beneath import (
-    digest,
     digest_of,
     held,
     open_plain,
@@ -50,12 +50,14 @@ class Departure(NamedTuple):
         place: where it is now.
         looks: how the file looks that a writer may still have open.
         hidden: to another file system: the hidden name that file has beside its old one; else "".
+        digest: SHA-256 of what was moved, hexadecimal; None where nobody knows.
     """
 
     source: PurePath
     place: Path
     looks: Snapshot
     hidden: str = ""
+    digest: str | None = None
 
 
 def archive(
@@ -93,7 +95,7 @@ def archive(
             with contextlib.suppress(FileExistsError):
                 looks, hidden = _move(home / inside.name, target, expected, digest)
                 place = originals / inside.with_name(target.name)
-                return Departure(inside, place, looks, hidden)
+                return Departure(inside, place, looks, hidden, digest)
     raise AssertionError  # the names never end
 
 
@@ -148,7 +150,7 @@ def reject(
                     raise
                 else:
                     place = rejected / inside.with_name(target.name)
-                    return Departure(inside, place, looks, hidden)
+                    return Departure(inside, place, looks, hidden, digest)
     raise AssertionError  # the names never end
 
 
@@ -171,8 +173,7 @@ def settle(departure: Departure, inbox: Path) -> bool:
         target, note = folder / place.name, folder / (place.name + REASON_SUFFIX)
         with held(inbox, source.parent, make=not departure.hidden) as home:
             open_yet = home / departure.hidden if departure.hidden else target
-            now = snapshot(open_yet)
-            if now is None or now.same_as(departure.looks):
+            if _at_rest(open_yet, departure):
                 if departure.hidden:
                     open_yet.unlink(missing_ok=True)
                     sync_folder(home)
@@ -184,6 +185,17 @@ def settle(departure: Departure, inbox: Path) -> bool:
             sync_folder(home)
             sync_folder(folder)
     return False
+
+
+def _at_rest(path: Path, departure: Departure) -> bool:
+    """Tell whether a file is as it was when it was moved, or is gone."""
+    now, looks = snapshot(path), departure.looks
+    if now is None or now == looks:
+        return True
+    if not now.same_as(looks):
+        return False
+    # Only its ctime is another: its permissions were changed, or its writer set its time back.
+    return departure.digest is None or digest_at(path) == departure.digest
 
 
 def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
@@ -373,7 +385,7 @@ def _copy(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_r
                 copy.flush()
                 os.fsync(copy.fileno())
             shutil.copystat(f"/proc/self/fd/{source.fileno()}", part)
-            copied = digest(part)
+            copied = digest_at(part)
             if wanted is not None and copied != wanted:
                 raise _replaced(name)
             if wanted is None and copied != digest_of(source):
