@@ -8,8 +8,11 @@ import os
 import pwd
 import shlex
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
+
+from worker.errors import DeviceError
 
 
 def user_name() -> str:
@@ -79,6 +82,46 @@ def may_not_read(folders: tuple[str, ...], shown: int = 3) -> str:
     return (
         f"{count} ({names}): let {user_name()} read there, as by the group {group} and chmod g+rx"
     )
+
+
+def refuse_strangers(folder: Path, *, write: bool) -> None:
+    """Make sure that this process may use a folder of photochrom's own.
+
+    Args:
+        folder: the state folder; it may be missing.
+        write: whether it is to be written, too.
+
+    Raises:
+        DeviceError: it may not; the words say as whom to run the command.
+    """
+    if not os.path.lexists(folder) and os.access(folder.parent, os.X_OK):
+        return
+    may_read = os.access(folder, os.R_OK | os.X_OK)
+    if may_read and (not write or os.access(folder, os.W_OK)):
+        return
+    what = "write" if may_read else "read"
+    owner, nearest = _owner(folder), folder
+    while not owner and nearest != nearest.parent:
+        nearest = nearest.parent
+        owner = _owner(nearest)
+    if owner == user_name():
+        raise DeviceError(f"{owner} may not {what} {folder}: its mode or its disk refuses it")
+    command = shlex.join(["photochrom", *sys.argv[1:]])
+    raise DeviceError(
+        f"{user_name()} may not {what} {folder}; run it as the user {owner}:"
+        f" sudo -u {shlex.quote(owner)} {command}"
+    )
+
+
+def _owner(path: Path) -> str:
+    """Name who owns a file or folder; "" where it cannot be looked at."""
+    try:
+        number = path.stat().st_uid
+    except OSError:
+        return ""
+    with suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return f"#{number}"
 
 
 def _sticks(folder: Path, file: Path | None) -> bool:

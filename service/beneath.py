@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from service.disk import sync_folder
+from service.permissions import folder_made
 from service.stability import Snapshot
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -208,6 +209,7 @@ def _open_folder(name: str, above: int, *, make: bool) -> int:
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=above)
     folder = os.open(name, _FOLDER, dir_fd=above)
+    folder_made(Path(f"/proc/self/fd/{folder}"))
     sync_folder(Path(f"/proc/self/fd/{above}"))
     sync_folder(Path(f"/proc/self/fd/{folder}"))
     return folder

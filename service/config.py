@@ -21,6 +21,7 @@ from service.sections import (
     Model,
     Originals,
     Output,
+    Permissions,
     Retry,
     Section,
     Stop,
@@ -56,6 +57,7 @@ class Config(Section):
     originals: Originals = Originals()
     rejected: Folder = Path("rejected")
     state: Folder = Path("state")
+    permissions: Permissions = Permissions()
     watch: Watch = Watch()
     batch: Batching = Batching()
     model: Model = Model()

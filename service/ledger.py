@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from service.access import refuse_strangers
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions
@@ -57,6 +58,7 @@ class Ledger(Questions):
 
         `wait` is for how many seconds it waits for another process that holds it.
         """
+        refuse_strangers(path.parent, write=not read_only)
         super().__init__(Database(path, read_only=read_only, wait=wait))
 
     @classmethod

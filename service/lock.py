@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import Self, TextIO
 
+from service.access import refuse_strangers
 from worker.errors import DeviceError
 
 LOCK_FILE = "lock"
@@ -18,11 +19,12 @@ class StateLock:
         state: the state folder; it must exist.
 
     Raises:
-        DeviceError: another process holds it.
+        DeviceError: another process holds it, or this user may not write there.
     """
 
     def __init__(self, state: Path) -> None:
         """Take the lock."""
+        refuse_strangers(state, write=True)
         self._file = (state / LOCK_FILE).open("a+")
         while not _locked(self._file, fcntl.LOCK_EX):
             owner = owner_of(state)
@@ -47,7 +49,12 @@ class StateLock:
 
 
 def owner_of(state: Path) -> str | None:
-    """Return who holds the lock of a state folder, such as "process 12 on archive", or None."""
+    """Return who holds the lock of a state folder, such as "process 12 on archive", or None.
+
+    Raises:
+        DeviceError: this user may not look there.
+    """
+    refuse_strangers(state, write=False)
     try:
         with (state / LOCK_FILE).open("r") as file:
             if not _locked(file, fcntl.LOCK_SH):

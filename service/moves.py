@@ -284,9 +284,14 @@ def _take_back(path: Path, target: Path) -> None:
 def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
     """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
     for number in itertools.count(1):
-        ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
-        name = fitting_name(target.stem, ending + room)
-        yield target.with_name(name.removesuffix(room))
+        yield numbered_name(target, number, room)
+
+
+def numbered_name(target: Path, number: int, room: str = "") -> Path:
+    """Return the n-th of `numbered_names`; the first is the path's own."""
+    ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
+    name = fitting_name(target.stem, ending + room)
+    return target.with_name(name.removesuffix(room))
 
 
 def _move(

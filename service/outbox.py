@@ -18,6 +18,7 @@ from service.disk import (
     renamed_at_once,
     sync_folder,
 )
+from service.permissions import file_made
 from worker.errors import DeviceError, ScanError
 from worker.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat
@@ -150,6 +151,7 @@ def _put(
     part = part_path(target.parent)
     try:
         with part.open("x+b") as file:
+            file_made(file.fileno(), target.parent)
             result = write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -26,6 +26,7 @@ from service.ownership import (
     owner_in,
     put_marker,
 )
+from service.permissions import folder_made
 from worker.durable import replace_text
 from worker.errors import DeviceError
 
@@ -292,7 +293,11 @@ def make_new_folders(folders: Mapping[str, Path]) -> None:
         DeviceError: one cannot be made.
     """
     known = noted(folders["state"])
-    make_folders(folder for folder in folders.values() if folder not in known)
+    missing = [folder for folder in folders.values() if folder not in known and not folder.is_dir()]
+    make_folders(missing)
+    for folder in missing:
+        if folder != folders["state"]:
+            folder_made(folder)
 
 
 @contextmanager

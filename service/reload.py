@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from service import permissions
 from service.colorist import Colorist
 from service.config import Config, ConfigError, check_config
 from service.ledger import Serving
@@ -99,6 +100,7 @@ class Reloader:
         if config.state != now.config.state:
             text = f"cannot change while photochrom runs ({now.config.state}); restart it"
             raise ConfigError([f"{self._path}: state: {text}"])
+        permissions.adopt(config.permissions)
         make_new_folders(config.folders)
         refuse_another_owner(config.folders)
         colorist, serving = now.colorist, now.serving

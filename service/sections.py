@@ -66,12 +66,32 @@ class Originals(Section):
 
     folder: Folder = Path("originals")
     after: Literal["move", "keep"] = Field(default="move", description="move or keep")
+    remove_empty_after: Annotated[float, Field(ge=0)] | None = Field(
+        default=600.0, description="a number of seconds, or null"
+    )
 
 
 def _pattern_of_names(text: str) -> str:
     if not text.strip("/") or "/" in text.removesuffix("/"):
         raise ValueError
     return text
+
+
+Mode = Annotated[str, Field(pattern=r"^[02]?[0-7]{3}$")]
+
+
+class Permissions(Section):
+    """Of folders and files that are made; see `service.permissions`."""
+
+    group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]+$")] | None = Field(
+        default=None, description="the name of a group, or null"
+    )
+    folders: Mode | None = Field(
+        default=None, description='three octal digits in quotes, such as "770" or "2770", or null'
+    )
+    files: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
+        default=None, description='three octal digits in quotes, such as "660", or null'
+    )
 
 
 class Watch(Section):

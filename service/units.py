@@ -22,6 +22,7 @@ USERS = Path("etc/sysusers.d/photochrom.conf")
 FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
 FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, USERS, FOLDERS)  # below the root
 
+OURS = "photochrom"  # user and group
 STOP_MARGIN = 60.0  # seconds from the end of the stop time to the kill
 WATCHDOG = 300.0  # seconds without a sign of life, beside the stop time; a large file takes some
 HOMES = ("/home", "/root", "/run/user")
@@ -79,16 +80,27 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
     Raises:
         DeviceError: a path has control characters, or is not UTF-8.
     """
-    lines = [f"d {quoted(one)} :2770 :photochrom :photochrom\n" for one in config.folders.values()]
     files = {
         UNIT: _service(config, program),
         TRAIN: _training(config, program),
         TIMER: _template("photochrom-train.timer"),
         USERS: _template("sysusers.conf"),
-        FOLDERS: _template("tmpfiles.conf") + "".join(lines),
+        FOLDERS: _template("tmpfiles.conf") + "".join(_folders(config)),
     }
     card = _template("gpu.conf")
     return {**files, GPU: card, TRAIN_GPU: card} if gpu else files
+
+
+def _folders(config: Config) -> Iterator[str]:
+    """Yield the lines that make the folders; modes with a colon are those of new ones only."""
+    shown = int(config.permissions.folders or "750", 8) & 0o777 | 0o2000
+    group = config.permissions.group or OURS
+    for key, path in config.folders.items():
+        if key == "state":  # whoever may write there could take the ledger away
+            yield f"d {quoted(path)} 0700 photochrom photochrom\n"
+        else:
+            mode = 0o2770 if key == "inbox" else shown
+            yield f"d {quoted(path)} :{mode:o} :photochrom :{group}\n"
 
 
 def _service(config: Config, program: Program) -> str:
@@ -105,6 +117,7 @@ def _service(config: Config, program: Program) -> str:
             writable_paths(config),
             protected,
             network=_network(config),
+            group=config.permissions.group or OURS,
             leases=True,
         ),
     }
@@ -129,6 +142,7 @@ def _sandbox(
     protected: Iterable[Path],
     *,
     network: Network,
+    group: str = OURS,
     leases: bool = False,
 ) -> str:
     """Write the lines that both services have: who they are, and what they may touch.
@@ -138,6 +152,7 @@ def _sandbox(
         writable: those it may write.
         protected: those it may not, though they may lie in one of these.
         network: what it may use of it.
+        group: of what it makes.
         leases: whether it may ask the kernel who has another user's file open for writing. That
             right counts in the system's own world of users only.
     """
@@ -147,6 +162,7 @@ def _sandbox(
         "writable": _listed(writable),
         "readonly": _listed(path for path in protected if _below(path, writable)),
         "homes": "read-only" if any(_below(path, HOMES) for path in used) else "yes",
+        "group": group,
         **_NETWORKS[network],
     }
     return Template(_template("sandbox.conf")).substitute(values).rstrip()

@@ -9,7 +9,7 @@ import pytest
 
 from service import units
 from service.config import Config
-from service.sections import Credentials, Metrics, Originals, Stop, Training
+from service.sections import Credentials, Metrics, Originals, Permissions, Stop, Training
 from service.units import (
     FOLDERS,
     GPU,
@@ -348,6 +348,18 @@ class TestSystemd:
         assert 0 == judged.returncode, judged.stdout
         assert gpu == ("char-nvidia*" in judged.stdout)
 
+    def test_who_may_do_what_is_as_config_yaml_has_it(self) -> None:
+        """The state is closed, also where it is there; the group owns the rest, and drops scans."""
+        config = configured(permissions=Permissions(group="archive", folders="770"))
+        lines = render(config, PROGRAM, gpu=False)[FOLDERS].splitlines()
+
+        assert 'd "/srv/photos/state" 0700 photochrom photochrom' in lines
+        for name in ("inbox", "outbox", "originals", "rejected"):
+            assert f'd "/srv/photos/{name}" :2770 :photochrom :archive' in lines
+        assert ["archive"] == unit(config)["Group"]
+        assert ["photochrom"] == unit(config)["User"]
+        assert ["0700"] == unit(config)["StateDirectoryMode"]
+
     def test_the_user_and_the_folders_are_made(self, tmp_path: Path) -> None:
         """By systemd-sysusers and systemd-tmpfiles; a folder that is there stays as it is."""
         root = installed(tmp_path, configured("/srv/my photos"))
@@ -371,9 +383,10 @@ class TestSystemd:
 
         assert (0, 0) == (users.returncode, folders.returncode)
         assert "/var/lib/photochrom" in line
-        new = (owner, "0o2770")
+        new, closed = (owner, "0o2750"), (owner, "0o700")
         assert {
             "inbox": (inbox.stat().st_uid, "0o755"),
-            **dict.fromkeys(("outbox", "originals", "rejected", "state"), new),
+            **dict.fromkeys(("outbox", "originals", "rejected"), new),
+            "state": closed,
         } == made
         assert owner != inbox.stat().st_uid

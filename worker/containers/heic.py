@@ -19,7 +19,7 @@ import numpy as np
 
 from worker import color, profiles
 from worker.color import Pixels
-from worker.containers import exif_tags
+from worker.containers import exif_tags, heic_items
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
 from worker.errors import DamagedError, DeviceError, ScanError
@@ -61,6 +61,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             "HEIC is read with the extra heif: pip install 'photochrom[heif]', then drop it again"
         )
     told = json.loads(_answer(file, "header"))
+    heic_items.check_ends(file)
     if told["count"] != 1:
         raise ScanError(f"the HEIC holds {told['count']} pictures; save each as a file of its own")
     width, height = told["size"]

@@ -243,6 +243,8 @@ def _take_size(data: bytes, header: _Header) -> None:
     kinds = {data[at : at + 3] for at in range(36, 36 + 3 * header.channels, 3)}
     if not kinds or len(data) < 36 + 3 * header.channels:
         raise DamagedError("its codestream has no channels")
+    if any(0 in kind[1:] for kind in kinds):  # as before it is written
+        raise DamagedError("its codestream does not say how its channels are stored")
     depth, *steps = kinds.pop()
     if kinds or depth & 0x80 or steps != [1, 1]:
         raise ScanError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from worker.color import Pixels
-from worker.errors import ScanError
+from worker.errors import IncompleteError, ScanError
 from worker.settings import ReadSettings
 
 Compression = Literal["none", "deflate", "lzw", "packbits", "zstd", "jpeg"]  # of a TIFF
@@ -124,10 +124,11 @@ def check_size(width: int, height: int, settings: ReadSettings, others: int = 0)
         others: pixels of the pages before it in the same file.
 
     Raises:
+        IncompleteError: it is empty, as before its header is written.
         ScanError: with the limit's name.
     """
     if width < 1 or height < 1:
-        raise ScanError(f"the image has no pixels ({width} x {height})")
+        raise IncompleteError(f"the image has no pixels ({width} x {height})")
     if width * height + others > settings.megapixels * 1e6:
         total = (width * height + others) / 1e6
         pages = " with the pages before it" if others else ""

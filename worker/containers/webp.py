@@ -25,8 +25,10 @@ QUALITY = 95
 LOSSLESS_EFFORT = 50  # of 100; more took three times as long and saved nothing
 ANIMATED, OPACITY = 0x02, 0x10  # flags of VP8X
 MOST_CHUNKS = 10_000  # no honest file comes near it
-MOST_ZEROS = 64  # bytes at a picture's end; no encoder writes as many, but a file of which the size
-# was set first has them where it was not written yet
+# A file whose size was set first ends in zeros until it is written to its end. Lossless pictures
+# end in at most two, but lossy ones of blank paper in thousands.
+MOST_ZEROS = 16  # bytes at an end that is not looked at further
+SLACK = 8  # bytes; what an encoder writes behind the last sample was at most 4
 
 
 @dataclass
@@ -37,6 +39,7 @@ class _Chunks:
     height: int = 0
     lossless: bool | None = None
     alpha: bool = False
+    picture: slice = field(default_factory=lambda: slice(0, 0))
     told: dict[bytes, bytes] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
@@ -54,10 +57,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     """
     chunks = _chunks(file)
     check_size(chunks.width, chunks.height, settings)
+    if chunks.told.get(b"XMP ", b"").endswith(bytes(MOST_ZEROS)):
+        raise DamagedError("the file ends within its XMP packet")
 
     def bands() -> Iterator[Pixels]:
         file.seek(0)
-        pixels = imagecodecs.webp_decode(file.read(), hasalpha=chunks.alpha)
+        data = file.read()
+        pixels = imagecodecs.webp_decode(data, hasalpha=chunks.alpha)
+        _check_end(data, chunks)
         yield pixels.reshape(chunks.height, chunks.width, 3 + chunks.alpha)
 
     exif, iptc = exif_tags.without_iptc(chunks.told.get(b"EXIF", b""))
@@ -96,6 +103,8 @@ def _chunks(file: BinaryIO) -> _Chunks:
         name, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
         if at + 8 + size > end or not name.strip(b"\0"):
             raise DamagedError("a chunk is cut short")
+        if name in {b"VP8 ", b"VP8L"}:
+            chunks.picture = slice(at + 8, at + 8 + size)
         if name in {b"ICCP", b"EXIF", b"XMP "}:
             chunks.told.setdefault(name, file.read(size))
         elif name in {b"VP8X", b"VP8 ", b"VP8L"}:
@@ -103,7 +112,6 @@ def _chunks(file: BinaryIO) -> _Chunks:
         elif name != b"ALPH":
             shown = "".join(sign if sign.isprintable() else "?" for sign in name.decode("latin-1"))
             chunks.lost.append(f"the chunk {shown.strip()}, {size:,} bytes")
-        _check_end(file, name, at + 8, size)
         at += 8 + size + size % 2
     if chunks.lossless is None:
         raise DamagedError("there is no picture in it")
@@ -124,16 +132,27 @@ def _length(file: BinaryIO) -> int:
     return int(length)
 
 
-def _check_end(file: BinaryIO, name: bytes, at: int, size: int) -> None:
-    """Look at the end of a picture's chunk, for a decoder makes something of zeros too.
+def _check_end(data: bytes, chunks: _Chunks) -> None:
+    """Look whether zeros at the picture's end are its own, for a decoder makes gray of others too.
+
+    Of its own there is none too many: with a few bytes less it cannot be decoded.
 
     Raises:
-        DamagedError: the end was not written.
+        DamagedError: its end was not written.
     """
-    if name in {b"VP8 ", b"VP8L", b"ALPH", b"XMP "} and size > MOST_ZEROS:
-        file.seek(at + size - MOST_ZEROS)
-        if not file.read(MOST_ZEROS).strip(b"\0"):
-            raise DamagedError("its end is nothing but zeros")
+    end = chunks.picture.stop
+    if chunks.picture.stop - chunks.picture.start < MOST_ZEROS or data[
+        end - MOST_ZEROS : end
+    ].strip(b"\0"):
+        return
+    if not chunks.lossless:
+        picture = data[chunks.picture.start : end - SLACK]
+        head = struct.pack("<4sI4s4sI", b"RIFF", len(picture) + 12, b"WEBP", b"VP8 ", len(picture))
+        try:
+            imagecodecs.webp_decode(head + picture, hasalpha=False)
+        except imagecodecs.WebpError:
+            return
+    raise DamagedError("the file ends before the picture does")
 
 
 def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
