@@ -274,7 +274,7 @@ class Daemon:
 
     def _finish(self, over: Callable[[], bool]) -> None:
         """Begin nothing new, and bring what is in hand to its end, or until it is over."""
-        while self.pipeline.busy and not over():
+        while self._in_hand and not over():
             self._woken.clear()
             try:
                 self.pipeline.release(time.time())
@@ -283,8 +283,13 @@ class Daemon:
                 self._hold_up.note(str(error), time.monotonic())
             self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
             self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
-            if self.pipeline.busy:
+            if self._in_hand:
                 self._woken.wait(LONGEST_SLEEP)
+
+    @property
+    def _in_hand(self) -> bool:
+        """Whether photos are in work, or originals still lie hidden in an inbox that is there."""
+        return self.pipeline.busy or (self.pipeline.originals.leaving and not self.places.trouble)
 
     def _take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
         reason = self.intake.take(path, snapshot, rest)
