@@ -98,7 +98,7 @@ class Originals:
 
     @property
     def leaving(self) -> bool:
-        """Whether an original that was copied to another file system is still hidden in the inbox."""
+        """Whether one that was copied to another file system is still hidden in the inbox."""
         return any(one.departure.hidden for one in self._departed)
 
     def archive(self, job: Job, now: float, *, verified: bool = False) -> None:
