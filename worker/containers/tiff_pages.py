@@ -19,6 +19,7 @@ from worker.errors import IncompleteError, ScanError
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, PHOTOMETRIC, BITS = 254, 255, 256, 257, 262, 258
 REDUCED, MASK, DEPTH_MAP = 1, 4, 8  # bits of SUBFILE
 OLD_REDUCED = 2
+EMPTY = 0  # tag of a row of zeros: of a directory that is being written
 ORIENTATION, RESOLUTION = 274, {282, 283, 296}
 MASK_COLORS = 4  # of PHOTOMETRIC
 COPY_AREA = 4  # times that a page is smaller than another where all say they are copies
@@ -117,7 +118,7 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
         most = max((one.area for one in plain), default=0)
         chosen = [one for one in plain if one.area * COPY_AREA > most]
     chosen = chosen or sized[:1] or pictures[:1]  # and some their only page a mask
-    if not chosen:
+    if not chosen or any(EMPTY in one.page.fields and not one.is_whole for one in chosen):
         raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
     _check_below(file.seek(0, os.SEEK_END), pictures, chosen)
     return list(_with_lost(pictures, chosen))
@@ -181,6 +182,11 @@ def _check_below(size: int, pictures: list[_Picture], chosen: list[_Picture]) ->
                     f"the TIFF's page {number + 1} points to another picture at byte {at:,}, "
                     "which cannot be read: the file is damaged or cut short"
                 )
+        if page is not one.outer and EMPTY in page.fields:
+            raise IncompleteError(
+                f"the picture below page {number + 1} of the TIFF has a directory with empty rows: "
+                "it was not written to its end"
+            )
         if page is not one.outer and one.is_whole and not one.area and number not in whole:
             raise ScanError(
                 f"page {number + 1} of the TIFF is but a smaller copy, and the picture below it "
