@@ -301,8 +301,15 @@ def recolor(
 
 @app.command("check-config")
 def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Check the configuration and its folders; print every mistake and exit 78 if there is one."""
+    """Check the configuration and its folders; print every mistake and exit 78 if there is one.
+
+    What is no mistake but will be felt is printed as a warning.
+    """
     checked = check_config(config, for_training=True)
+    from service.advice import advice
+
+    for warning in advice(checked):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     print(
         f"{config} is right. Photographs dropped into {checked.inbox} come out in {checked.outbox}"
     )
