@@ -7,11 +7,9 @@ file system a file is copied under a hidden name, and that is removed last.
 
 import contextlib
 import errno
-import itertools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -26,8 +24,8 @@ from service.beneath import (
 from service.disk import (
     LONGEST_NAME,
     ReplacedError,
-    fitting_name,
     is_copy,
+    numbered_names,
     part_path,
     rename_without_overwriting,
     renamed_at_once,
@@ -279,19 +277,6 @@ def _take_back(path: Path, target: Path) -> None:
     hidden.unlink(missing_ok=True)
     sync_folder(target.parent)
     sync_folder(path.parent)
-
-
-def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
-    """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
-    for number in itertools.count(1):
-        yield numbered_name(target, number, room)
-
-
-def numbered_name(target: Path, number: int, room: str = "") -> Path:
-    """Return the n-th of `numbered_names`; the first is the path's own."""
-    ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
-    name = fitting_name(target.stem, ending + room)
-    return target.with_name(name.removesuffix(room))
 
 
 def _move(
