@@ -4,7 +4,6 @@ TensorFlow is imported only by the commands that color or train, so that the oth
 """
 
 import itertools
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ from service.config import Config, ConfigError, check_config, load_config
 from service.custody import custody_app
 from service.install import install_app
 from service.learning import learning_app
-from service.log import set_up_logging
+from service.log import log_to, set_up_logging
 from service.models import models_app
 from service.printable import printable
 from service.progress import progress_bar
@@ -32,6 +31,8 @@ from service.starting import (
     ConfigFile,
     EvenIfColored,
     config_if_any,
+    json_text,
+    print_json,
     tensorflow_starts,
 )
 from worker.errors import PhotochromError
@@ -57,6 +58,7 @@ app.add_typer(install_app)
 def main() -> None:
     """Run the command line; a known fault ends in one plain sentence and an exit code."""
     logging.captureWarnings(capture=True)  # of libraries: into the log, or nowhere without one
+    log_to(sys.stderr)  # standard output is for answers, such as --json
     try:
         app()
     except ConfigError as error:
@@ -184,7 +186,8 @@ def status(
     ] = False,
 ) -> None:
     """Tell how the work stands: what waits, what is done, what was rejected and why."""
-    from service.find import every, print_json, print_line
+    from service.find import every, print_line
+    from service.find import print_json as print_json_rows
     from service.status import read_status
     from service.status_page import print_status
 
@@ -197,11 +200,11 @@ def status(
         for row in rows:
             print_line(row)
     elif everything:  # one value, written as it is read
-        print(json.dumps(now, indent=2).removesuffix("\n}") + ',\n  "photographs": [')
-        print_json(rows)
+        print(json_text(now).removesuffix("\n}") + ',\n  "photographs": [')
+        print_json_rows(rows)
         print("]}")
     else:
-        print(json.dumps(now, indent=2))
+        print_json(now)
 
 
 @app.command()
@@ -222,7 +225,8 @@ def find(
     Exits 3 when a name finds none.
     """
     from service.find import find as find_photographs
-    from service.find import print_json, print_row, why_unknown
+    from service.find import print_json as print_json_rows
+    from service.find import print_row, why_unknown
 
     settings = load_config(config)
     unknown: list[str] = []
@@ -237,7 +241,7 @@ def find(
 
     if as_json:
         print("[")
-        print_json(found())
+        print_json_rows(found())
         print("]")
     else:
         for row in found():
@@ -297,8 +301,15 @@ def recolor(
 
 @app.command("check-config")
 def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Check the configuration and its folders; print every mistake and exit 78 if there is one."""
+    """Check the configuration and its folders; print every mistake and exit 78 if there is one.
+
+    What is no mistake but will be felt is printed as a warning.
+    """
     checked = check_config(config, for_training=True)
+    from service.advice import advice
+
+    for warning in advice(checked):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     print(
         f"{config} is right. Photographs dropped into {checked.inbox} come out in {checked.outbox}"
     )

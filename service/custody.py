@@ -1,6 +1,5 @@
 """The commands of who looks after the archive: `photochrom verify`, `bag`, `retry` and `forget`."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from service.retry import Answer, print_answers
 from service.retry import forget as forget_jobs
 from service.retry import retry as retry_jobs
 from service.sections import FolderSettings
-from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored
+from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
 from service.verify import print_verification
 from service.verify import verify as verify_all
 from worker.errors import DeviceError
@@ -46,7 +45,7 @@ def verify(
     with progress_bar("photographs") as report:
         found = verify_all(settings, report, repair=repair)
     if as_json:
-        print(json.dumps(found.plain(), indent=2))
+        print_json(found.plain())
     else:
         print_verification(found, Console())
     raise typer.Exit(EXIT_FOUND if found.findings else 0)

@@ -18,6 +18,7 @@ from service import beneath, moves
 from service.access import unwritable
 from service.config import Config
 from service.disk import ReplacedError
+from service.emptied import EmptyFolders
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.moves import Departure
@@ -71,6 +72,7 @@ class Originals:
 
     Attributes:
         unmoved: what permissions keep in the inbox.
+        emptied: the folders that scans left.
     """
 
     def __init__(self, config: Config, places: Places, watched: Watched, ledger: Ledger) -> None:
@@ -82,6 +84,7 @@ class Originals:
         self._waiting: list[_Move] = []
         self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
         self._departed: list[_Departed] = []
+        self.emptied = EmptyFolders(config, ledger)
         self._unnoted: list[tuple[int, PurePosixPath]] = []
 
     def waiting(self, faults: int = sys.maxsize) -> bool:
@@ -173,6 +176,8 @@ class Originals:
             if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
                 break
             self._settle(one, now)
+        if not self._places.unusable("inbox"):
+            self.emptied.step(now)
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or to be ended; or None."""
@@ -253,6 +258,7 @@ class Originals:
                 )
                 return
             if ended:
+                self.emptied.left(job.path.parent, now)
                 del self._departed[place]
                 return
             self._departed[place] = one._replace(undone=True)

@@ -4,8 +4,8 @@ Read from the ledger, and from the disk as it is now; beside a running daemon or
 nothing is ever changed. Photographs are told of one by one, for there may be a million.
 """
 
-import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup
 from service.originals import places_of_original
-from service.printable import printable
+from service.printable import as_json, printable
 from service.rejected import Place, RejectedScans
 from service.sidecar import sidecar_name
 
@@ -174,7 +174,7 @@ def print_json(rows: Iterable[Row]) -> None:
     """Print rows as the elements of a JSON list, a line each."""
     comma = ""
     for row in rows:
-        print(comma + json.dumps(row), end="")
+        print(comma + as_json(row, None, sys.stdout.encoding or "utf-8"), end="")
         comma = ",\n"
     print()
 

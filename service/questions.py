@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from service.database import Database, Row, folded
@@ -229,6 +229,13 @@ class Questions:
         where = "path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND status = 'failed'"
         where += " AND NOT recolor AND reason != ?"
         return self._one(where, os.fsencode(path), *looks, TAKEN_AWAY)
+
+    def any_done_below(self, folder: PurePath) -> bool:
+        """Tell whether a scan of a folder, or of one in it, was finished or rejected."""
+        below = os.fsencode(folder) + b"/"
+        after = below[:-1] + b"0"  # the character after the slash
+        where = "path >= ? AND path < ? AND status IN ('finished', 'failed')"
+        return self._one(where, below, after) is not None
 
     def last_model(self) -> str | None:
         """Return the version that colored the last finished photo, or None."""
