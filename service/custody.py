@@ -68,7 +68,7 @@ def rebuild_ledger(
     with progress_bar("files") as report:
         made = rebuild(settings, report, move_aside=move_aside)
     if as_json:
-        print(json.dumps(made.plain(), indent=2))
+        print_json(made.plain())
     else:
         print_rebuilt(made, Console())
     raise typer.Exit(EXIT_SOME_LEFT if made.unplaced else 0)

@@ -312,7 +312,7 @@ class TestPhotosOfAnEarlierPhotochrom:
         well = check(config)
         flip(config.outbox / "a.tif")
 
-        assert (1, 0, 0, [], 0, {}) == well
+        assert (1, 0, 0, [], 0, {}, 0) == well
         assert ["output altered a.tif"] == found(config)
 
 
