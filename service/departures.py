@@ -94,8 +94,12 @@ class Originals:
         """
         if faults == sys.maxsize and len(self.unmoved) > 0:
             return True
-        hidden = any(one.departure.hidden for one in self._departed)
-        return hidden or any(move.faults < faults for move in self._waiting)
+        return self.leaving or any(move.faults < faults for move in self._waiting)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether one that was copied to another file system is still hidden in the inbox."""
+        return any(one.departure.hidden for one in self._departed)
 
     def archive(self, job: Job, now: float, *, verified: bool = False) -> None:
         """Have the original of a finished job moved to the originals, if they are to be moved.
