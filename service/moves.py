@@ -97,6 +97,36 @@ def archive(
     raise AssertionError  # the names never end
 
 
+def copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
+    """Copy a file to the same sub-folder of another folder, where it is not copied yet.
+
+    Args:
+        path: the file.
+        root: the folder it is in.
+        target_root: the folder it goes to, on any file system.
+        name: the name it gets.
+
+    Returns:
+        The copy: under that name, or `NAME (2).ext` and so on where that is taken.
+
+    Raises:
+        OSError: it cannot be copied; nothing is left of it.
+    """
+    inside = path.relative_to(root)
+    with (
+        held(root, inside.parent) as home,
+        held(target_root, inside.parent, make=True) as folder,
+    ):
+        for target in numbered_names(folder / name):
+            with contextlib.suppress(FileExistsError):
+                if not os.path.lexists(target):
+                    _copy(home / inside.name, target, None, path)
+                elif not is_copy(home / inside.name, target):
+                    continue
+                return target_root / inside.with_name(target.name)
+    raise AssertionError  # the names never end
+
+
 def reject(
     path: Path,
     inbox: Path,

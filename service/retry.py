@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service import moves
+from service import companions, moves
 from service.beneath import digest_of, open_beneath
 from service.config import Config
 from service.folder_settings import FolderSettingsError, settings_of
@@ -169,6 +169,7 @@ def _bring_back(
     dry_run: bool,
 ) -> Answer:
     target = config.inbox / job.path
+    left: list[Path] = []
     kept = config.originals.after == "keep" and still_there(target, job.snapshot)
     try:
         if kept:
@@ -179,11 +180,15 @@ def _bring_back(
         if place is None:
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
+            left = companions.bring_back(place, job.path, config)
             with ledger.held():  # or a daemon could reject the new copy for this one, which goes
                 moves.take_back(place, config.rejected, target, config.inbox)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
-    return _done(job, f"moved back into the inbox from {place}")
+    words = f"moved back into the inbox from {place}"
+    if left:
+        words += f"; {', '.join(map(str, left))} stayed there: the inbox has other files so named"
+    return _done(job, words)
 
 
 def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> Answer:
