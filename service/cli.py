@@ -3,10 +3,11 @@
 TensorFlow is imported only by the commands that color or train, so that the others answer at once.
 """
 
-import json
+import itertools
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from service.config import Config, ConfigError, check_config, load_config
 from service.custody import custody_app
 from service.install import install_app
 from service.learning import learning_app
-from service.log import set_up_logging
+from service.log import log_to, set_up_logging
 from service.models import models_app
 from service.printable import printable
 from service.progress import progress_bar
@@ -30,6 +31,8 @@ from service.starting import (
     ConfigFile,
     EvenIfColored,
     config_if_any,
+    json_text,
+    print_json,
     tensorflow_starts,
 )
 from worker.errors import PhotochromError
@@ -55,6 +58,7 @@ app.add_typer(install_app)
 def main() -> None:
     """Run the command line; a known fault ends in one plain sentence and an exit code."""
     logging.captureWarnings(capture=True)  # of libraries: into the log, or nowhere without one
+    log_to(sys.stderr)  # standard output is for answers, such as --json
     try:
         app()
     except ConfigError as error:
@@ -177,20 +181,85 @@ def colorize(
 def status(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Then tell of every photograph, a line each.")
+    ] = False,
 ) -> None:
     """Tell how the work stands: what waits, what is done, what was rejected and why."""
+    from service.find import every, print_line
+    from service.find import print_json as print_json_rows
     from service.status import read_status
     from service.status_page import print_status
 
-    now = read_status(load_config(config))
-    if as_json:
-        print(json.dumps(now, indent=2))
-    else:
+    settings = load_config(config)
+    now = read_status(settings)
+    rows = every(settings) if everything else iter(())
+    if not as_json:
         print_status(now, Console())
+        print(end="\n" if everything else "")
+        for row in rows:
+            print_line(row)
+    elif everything:  # one value, written as it is read
+        print(json_text(now).removesuffix("\n}") + ',\n  "photographs": [')
+        print_json_rows(rows)
+        print("]}")
+    else:
+        print_json(now)
+
+
+@app.command()
+def find(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME|JOB|PATH",
+            help="Names or parts of them; numbers of jobs; or files and folders, wherever they lie."
+            " A folder whose name is a number ends in a slash.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Tell where photographs are: scan, original, result; and why one was rejected.
+
+    Exits 3 when a name finds none.
+    """
+    from service.find import find as find_photographs
+    from service.find import print_json as print_json_rows
+    from service.find import print_row, why_unknown
+
+    settings = load_config(config)
+    unknown: list[str] = []
+
+    def found() -> Iterator[dict[str, Any]]:
+        for name, rows in find_photographs(settings, names):
+            first = next(rows, None)
+            if first is None:
+                unknown.append(name)
+            else:
+                yield from itertools.chain([first], rows)
+
+    if as_json:
+        print("[")
+        print_json_rows(found())
+        print("]")
+    else:
+        for row in found():
+            print_row(row)
+    for name in unknown:
+        print("photochrom:", printable(why_unknown(settings, name)), file=sys.stderr)
+    raise typer.Exit(EXIT_SOME_REJECTED if unknown else 0)
 
 
 @app.command()
 def recolor(
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="JOB|FILE|FOLDER",
+            help="Only these: numbers of jobs; scans, originals or results; folders with them.",
+        ),
+    ] = None,
     older_than: Annotated[
         str | None,
         typer.Option(
@@ -209,7 +278,8 @@ def recolor(
 ) -> None:
     """Queue finished photographs again, from their originals, for the version that serves now.
 
-    The daemon colors them when nothing new waits; until then the earlier results stay.
+    The daemon colors them when nothing new waits; until then the earlier results stay. A job or
+    file that is named is colored again whatever version colored it.
     """
     settings = load_config(config)
     from service.recolor import inside_inbox, print_recoloring, queue_again
@@ -220,14 +290,26 @@ def recolor(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--folder") from error
     limit = None if older_than is None else str(version_name(older_than))
-    found = queue_again(settings, older_than=limit, folder=within, dry_run=dry_run)
+    try:
+        found = queue_again(
+            settings, older_than=limit, folder=within, chosen=chosen or (), dry_run=dry_run
+        )
+    except ValueError as error:
+        raise typer.BadParameter(printable(str(error)), param_hint="JOB|FILE|FOLDER") from error
     print_recoloring(found, Console(), dry_run=dry_run)
 
 
 @app.command("check-config")
 def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Check the configuration and its folders; print every mistake and exit 78 if there is one."""
+    """Check the configuration and its folders; print every mistake and exit 78 if there is one.
+
+    What is no mistake but will be felt is printed as a warning.
+    """
     checked = check_config(config, for_training=True)
+    from service.advice import advice
+
+    for warning in advice(checked):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     print(
         f"{config} is right. Photographs dropped into {checked.inbox} come out in {checked.outbox}"
     )

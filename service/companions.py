@@ -5,7 +5,9 @@ it leaves with the last of them, and the others get a copy. The scan moves first
 before that its companions are owed, so that a crash in between leaves none behind.
 """
 
+import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
@@ -13,12 +15,14 @@ from typing import NamedTuple
 import structlog
 
 from service import beneath, moves
-from service.beneath import open_beneath
+from service.beneath import held, open_beneath
 from service.config import Config
+from service.copies import copy_file
 from service.disk import is_copy
 from service.jobs import Job, JobStatus
 from service.ledger import Ledger
-from service.originals import by_size, find_original, find_rejected
+from service.originals import find_original
+from service.rejected import RejectedScans
 from service.sections import Retry
 from worker.errors import ScanError
 from worker.kinds import KIND_OF_SUFFIX
@@ -85,7 +89,7 @@ def carry(
             left.append(PurePosixPath(scan.with_name(name)))
             continue
         wanted = wanted or _named_after(name, scan, place, full=True)
-        go = moves.copy if _is_shared(root, scan, name, ahead=ahead) else _move
+        go = _copy if _is_shared(root, scan, name, ahead=ahead) else _move
         target = go(root / scan.with_name(name), root, target_root, name=wanted)
         moved.append(PurePosixPath(target.relative_to(target_root)))
     return moved, left
@@ -235,7 +239,8 @@ class Companions:
     def _find(self, job: Job) -> Path | None:
         try:
             if job.status is JobStatus.FAILED and not job.recolor:
-                return find_rejected(job, self._config, by_size)
+                found = RejectedScans(self._config, self._ledger.failed_of).place_of(job)
+                return found.path if found and not found.changed else None
             with find_original(job, self._config) as file:
                 path = Path(str(file.name))
         except (ScanError, OSError):
@@ -286,6 +291,23 @@ def _free_name(source: Path, scan: PurePath, target_root: Path, place: PurePath)
         if beneath.snapshot(target) is None or is_copy(source, target):
             return name
     return None
+
+
+def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
+    """Copy a file, where it is not copied yet; as `moves.archive` names it."""
+    inside = path.relative_to(root)
+    with (
+        held(root, inside.parent) as home,
+        held(target_root, inside.parent, make=True) as folder,
+    ):
+        for target in moves.numbered_names(folder / name):
+            with contextlib.suppress(FileExistsError):
+                if not os.path.lexists(target):
+                    copy_file(home / inside.name, target, None, path)
+                elif not is_copy(home / inside.name, target):
+                    continue
+                return target_root / inside.with_name(target.name)
+    raise AssertionError  # the names never end
 
 
 def _move(path: Path, root: Path, target_root: Path, *, name: str) -> Path:

@@ -1,6 +1,5 @@
 """The commands of who looks after the archive: `photochrom verify`, `bag`, `retry` and `forget`."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from service.retry import Answer, print_answers
 from service.retry import forget as forget_jobs
 from service.retry import retry as retry_jobs
 from service.sections import FolderSettings
-from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored
+from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
 from service.verify import print_verification
 from service.verify import verify as verify_all
 from worker.errors import DeviceError
@@ -45,7 +44,7 @@ def verify(
     with progress_bar("photographs") as report:
         found = verify_all(settings, report, repair=repair)
     if as_json:
-        print(json.dumps(found.plain(), indent=2))
+        print_json(found.plain())
     else:
         print_verification(found, Console())
     raise typer.Exit(EXIT_FOUND if found.findings else 0)
@@ -77,9 +76,13 @@ def bag(
 
 @custody_app.command()
 def retry(
-    jobs: Annotated[
-        list[int] | None,
-        typer.Argument(metavar="JOB...", help="Numbers, as the log and `status` tell them."),
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="JOB|FILE|FOLDER",
+            help="Numbers of jobs, as the log and `status` tell them; scans, wherever they lie; or"
+            " folders: all in them that were rejected or wait.",
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All that were rejected, and all that wait.")
@@ -93,13 +96,14 @@ def retry(
 ) -> None:
     """Have rejected photographs tried again, and those that wait after a fault, now.
 
-    A rejected scan is moved back into the inbox. Exits 3 when that could not be done with some.
+    A rejected scan is moved back into the inbox, also if it was edited or replaced meanwhile. Exits
+    3 when that could not be done with some.
     """
-    if sum([bool(jobs), everything, rejected]) != 1:
-        raise typer.BadParameter("give numbers of jobs, or one of --all and --rejected")
+    if sum([bool(chosen), everything, rejected]) != 1:
+        raise typer.BadParameter("give jobs, files or folders, or one of --all and --rejected")
     answers = retry_jobs(
         load_config(config),
-        jobs or (),
+        chosen or (),
         rejected=everything or rejected,
         waiting=everything,
         dry_run=dry_run,

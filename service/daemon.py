@@ -152,6 +152,7 @@ class Daemon:
         self._note_serving()
         for job in self.ledger.exhausted(self.config.retry.attempts):
             self.pipeline.reject(job, ended_the_process(job), now, wall)
+        self._find_empty_folders(now)
         self.watcher.start(now)
         self._notifier.ready()
         self._pulse.step(time.monotonic())
@@ -261,6 +262,7 @@ class Daemon:
             if old.models:
                 old.models.end(time.monotonic())
             self._make(new)
+            self._find_empty_folders(time.monotonic())
             self.watcher.start(time.monotonic())
             reloader.take_up(old.config, new.config)
         self._notifier.ready()
@@ -287,6 +289,10 @@ class Daemon:
 
     def _found_one(self) -> None:
         self._pulse.goes_on(time.monotonic())
+
+    def _find_empty_folders(self, now: float) -> None:
+        if not self.places.unusable("inbox"):
+            self.pipeline.originals.emptied.find(now)
 
     def _take_up(self, now: float) -> None:
         models = self._parts.models

@@ -4,7 +4,9 @@ Whatever SQLite says becomes a fault of the machine or of the file.
 """
 
 import os
+import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -56,6 +58,7 @@ class Database:
         uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
         with self._faults():
             self._connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)
+            self._connection.create_function("folded", 1, folded, deterministic=True)
         try:
             self._prepare(read_only=read_only)
             self._identity = self._files()
@@ -192,6 +195,13 @@ class Database:
                 for statement in _statements(migration):
                     self.rows(statement)
             self.rows(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def folded(name: str | bytes | None) -> str:
+    """Return a name as one to compare: in one case, and its letters composed in one way."""
+    text = os.fsdecode(name or b"")
+    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)  # SQLite takes no bytes
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _statements(script: str) -> Iterator[str]:

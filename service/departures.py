@@ -19,6 +19,7 @@ from service.access import unwritable
 from service.companions import Companions
 from service.config import Config
 from service.disk import ReplacedError
+from service.emptied import EmptyFolders
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.moves import Departure
@@ -73,6 +74,7 @@ class Originals:
 
     Attributes:
         unmoved: what permissions keep in the inbox.
+        emptied: the folders that scans left.
     """
 
     def __init__(self, config: Config, places: Places, watched: Watched, ledger: Ledger) -> None:
@@ -84,6 +86,7 @@ class Originals:
         self._waiting: list[_Move] = []
         self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
         self._departed: list[_Departed] = []
+        self.emptied = EmptyFolders(config, ledger)
         self._unnoted: list[tuple[int, PurePosixPath]] = []
         self.companions = Companions(config, ledger)
 
@@ -187,6 +190,8 @@ class Originals:
             if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
                 break
             self._settle(one, now)
+        if not self._places.unusable("inbox"):
+            self.emptied.step(now)
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or to be ended; or None."""
@@ -269,6 +274,7 @@ class Originals:
                 )
                 return
             if ended:
+                self.emptied.left(job.path.parent, now)
                 del self._departed[place]
                 return
             self._departed[place] = one._replace(undone=True)

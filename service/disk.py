@@ -111,6 +111,7 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
         FileExistsError: the target's name is taken by another file.
         OSError: of errno EXDEV when the two are not on one file system, else the disk's own.
     """
+    before = os.lstat(source)
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
@@ -120,18 +121,38 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        if renamed_at_once(source, target):
-            return
-        # Claim the name with an empty file that nobody else can have made, then replace that. A
-        # process that is killed in between leaves the empty file; hence only where all else fails.
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        try:
-            os.rename(source, target)  # noqa: PTH104 - beside os.link
-        except OSError:
-            target.unlink()
-            raise
+        _rename_without_link(source, target)
         return
-    unlink_unless_replaced(source, os.lstat(target))
+    if _numbers_each_name(before, source, target):
+        target.unlink()
+        _rename_without_link(source, target)
+    else:
+        unlink_unless_replaced(source, os.lstat(target))
+
+
+def _numbers_each_name(before: os.stat_result, source: Path, target: Path) -> bool:
+    """Tell whether a link is another file by its number, as on sshfs.
+
+    There nobody can tell by the number that a name was left over by a move that was cut off.
+    """
+    try:
+        unchanged = os.path.samestat(before, os.lstat(source))
+    except FileNotFoundError:
+        return False
+    return unchanged and not os.path.samestat(before, os.lstat(target))
+
+
+def _rename_without_link(source: Path, target: Path) -> None:
+    if renamed_at_once(source, target):
+        return
+    # Claim the name with an empty file that nobody else can have made, then replace that. A
+    # process that is killed in between leaves the empty file; hence only where all else fails.
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        os.rename(source, target)  # noqa: PTH104 - beside os.link
+    except OSError:
+        target.unlink()
+        raise
 
 
 def unlink_unless_replaced(path: Path, moved: os.stat_result) -> None:

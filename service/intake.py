@@ -99,7 +99,7 @@ class Intake:
         relative = path.relative_to(self._config.inbox)
         try:
             with open_beneath(self._config.inbox, relative) as file:
-                if young and not rest.closed and _ends_in_zeros(file):
+                if young and _is_being_filled(file, closed=rest.closed):
                     return "", "it ends in zeros, as a file does that is still being filled"
                 digest = digest_of(file)
                 # If it was changed meanwhile, the watcher will tell of it again.
@@ -128,7 +128,17 @@ class Intake:
         return job
 
 
-def _ends_in_zeros(file: io.FileIO) -> bool:
-    size = os.fstat(file.fileno()).st_size
-    tail = os.pread(file.fileno(), TAIL, max(0, size - TAIL))
-    return not any(tail)
+def _is_being_filled(file: io.FileIO, *, closed: bool) -> bool:
+    """Tell whether a file was given its size before its content, whose end has not come yet.
+
+    A scan may well end in black, so zeros alone say it only while a writer may have it open. But a
+    hole at its end was never written, such as where the connection was lost.
+    """
+    end = os.fstat(file.fileno()).st_size
+    tail = os.pread(file.fileno(), TAIL, max(0, end - TAIL))
+    if any(tail):
+        return False
+    try:
+        return not closed or os.lseek(file.fileno(), end - 1, os.SEEK_HOLE) < end
+    except OSError:  # it knows no holes
+        return False

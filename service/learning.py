@@ -3,7 +3,6 @@
 TensorFlow is imported only when there is something to learn or to measure.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from service.starting import (
     ConfigFile,
     config_if_any,
     device,
+    print_json,
     tensorflow_starts,
 )
 from service.wish import Wish
@@ -148,6 +148,6 @@ def evaluate(
             device()
         found = evaluate_models(settings, folder, models or ["promoted"], photos, sheet, report)
     if as_json:
-        print(json.dumps(found.plain(), indent=2))
+        print_json(found.plain())
     else:
         print_evaluation(found, Console())

@@ -4,13 +4,14 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import ExcInfo, Processor, WrappedLogger
 
-from service.printable import printable
+from service.printable import as_json, printable
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
@@ -25,6 +26,18 @@ def set_up_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None
         stream: standard error without it.
     """
     stream = sys.stderr if stream is None else stream
+    log_to(stream, level, log_format)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
+
+
+def log_to(stream: TextIO, level: LogLevel = "info", log_format: LogFormat = "auto") -> None:
+    """Send photochrom's own log lines to a stream: without it they go to standard output.
+
+    Args:
+        stream: where they go.
+        level: lines below it are dropped.
+        log_format: as `set_up_logging` has it.
+    """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -38,13 +51,14 @@ def set_up_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None
         processors.append(_shown)
     else:
         processors.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer()
+        renderer = structlog.processors.JSONRenderer(
+            partial(as_json, indent=None, encoding=stream.encoding or "utf-8")
+        )
     structlog.configure(
         processors=[*processors, _as_text, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
 
 
 class _LibraryHandler(logging.Handler):

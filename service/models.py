@@ -3,7 +3,6 @@
 Only `promote` and `export` load a network.
 """
 
-import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +14,14 @@ from rich.console import Console
 from service.config import Config
 from service.log import set_up_logging
 from service.model_cards import print_card, print_list, read_card, read_list
-from service.starting import DEFAULT_CONFIG, ConfigFile, config_if_any, device, tensorflow_starts
+from service.starting import (
+    DEFAULT_CONFIG,
+    ConfigFile,
+    config_if_any,
+    device,
+    print_json,
+    tensorflow_starts,
+)
 from worker.models import ModelStore, version_name
 
 models_app = typer.Typer(
@@ -42,7 +48,7 @@ def list_models(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) ->
     settings = config_if_any(config)
     listed = read_list(_store(settings), settings.model.version)
     if as_json:
-        print(json.dumps(listed, indent=2))
+        print_json(listed)
     else:
         print_list(listed, Console())
 
@@ -54,7 +60,7 @@ def show(
     """Show a version's card: where it comes from, how good it is, its sheet and curves."""
     card = read_card(_store(config_if_any(config)), version_name(version))
     if as_json:
-        print(json.dumps(card, indent=2))
+        print_json(card)
     else:
         print_card(card, Console())
 

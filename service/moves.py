@@ -10,19 +10,16 @@ import errno
 import itertools
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from service.beneath import (
-    digest,
-    digest_of,
     held,
-    open_plain,
     snapshot,
     snapshot_of_status,
 )
+from service.copies import copy_file, replaced
 from service.disk import (
     LONGEST_NAME,
     ReplacedError,
@@ -94,36 +91,6 @@ def archive(
                 looks, hidden = _move(home / inside.name, target, expected, digest)
                 place = originals / inside.with_name(target.name)
                 return Departure(inside, place, looks, hidden)
-    raise AssertionError  # the names never end
-
-
-def copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
-    """Copy a file to the same sub-folder of another folder, where it is not copied yet.
-
-    Args:
-        path: the file.
-        root: the folder it is in.
-        target_root: the folder it goes to, on any file system.
-        name: the name it gets.
-
-    Returns:
-        The copy: under that name, or `NAME (2).ext` and so on where that is taken.
-
-    Raises:
-        OSError: it cannot be copied; nothing is left of it.
-    """
-    inside = path.relative_to(root)
-    with (
-        held(root, inside.parent) as home,
-        held(target_root, inside.parent, make=True) as folder,
-    ):
-        for target in numbered_names(folder / name):
-            with contextlib.suppress(FileExistsError):
-                if not os.path.lexists(target):
-                    _copy(home / inside.name, target, None, path)
-                elif not is_copy(home / inside.name, target):
-                    continue
-                return target_root / inside.with_name(target.name)
     raise AssertionError  # the names never end
 
 
@@ -289,7 +256,7 @@ def _take_back(path: Path, target: Path) -> None:
         note.rename(hidden)
     try:
         if not renamed_at_once(path, target):
-            unlink_unless_replaced(path, _copy(path, target, None, path))
+            unlink_unless_replaced(path, copy_file(path, target, None, path))
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             hidden.rename(note)
@@ -302,9 +269,14 @@ def _take_back(path: Path, target: Path) -> None:
 def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
     """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
     for number in itertools.count(1):
-        ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
-        name = fitting_name(target.stem, ending + room)
-        yield target.with_name(name.removesuffix(room))
+        yield numbered_name(target, number, room)
+
+
+def numbered_name(target: Path, number: int, room: str = "") -> Path:
+    """Return the n-th of `numbered_names`; the first is the path's own."""
+    ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
+    name = fitting_name(target.stem, ending + room)
+    return target.with_name(name.removesuffix(room))
 
 
 def _move(
@@ -336,7 +308,7 @@ def _move(
         looks = target.lstat()
         if not _is(looks, expected):
             _put_back(target, path)
-            raise _replaced(path)
+            raise replaced(path)
     sync_folder(target.parent)
     sync_folder(path.parent)
     return snapshot_of_status(looks), hidden
@@ -349,10 +321,10 @@ def _copy_hidden(
     hidden = _hide(path)
     source = path.with_name(hidden)
     try:
-        looks = _copy(source, target, digest, path)
+        looks = copy_file(source, target, digest, path)
         if not _is(looks, expected):
             target.unlink()
-            raise _replaced(path)
+            raise replaced(path)
     except OSError:
         if source != path:
             _put_back(source, path)
@@ -373,43 +345,9 @@ def _is(looks: os.stat_result, expected: Snapshot | None) -> bool:
     return expected is None or snapshot_of_status(looks).same_as(expected)
 
 
-def _replaced(path: Path) -> ReplacedError:
-    return ReplacedError(errno.ESTALE, "another file was saved under this name", os.fspath(path))
-
-
 def _put_back(target: Path, path: Path) -> None:
     """Move a file back; beside the one that may have been saved under its name meanwhile."""
     for free in numbered_names(path):
         with contextlib.suppress(FileExistsError):
             rename_without_overwriting(target, free)
             return
-
-
-def _copy(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
-    """Copy a file to a free name; return how it looked, for it may be another by now.
-
-    Args:
-        path: the file.
-        target: the free name.
-        wanted: SHA-256 that the copy must have; None: that of the file.
-        name: what to call the file in an error.
-    """
-    part = part_path(target.parent)
-    try:
-        with open_plain(path) as source:
-            looks = os.fstat(source.fileno())
-            with part.open("xb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
-            shutil.copystat(f"/proc/self/fd/{source.fileno()}", part)
-            copied = digest(part)
-            if wanted is not None and copied != wanted:
-                raise _replaced(name)
-            if wanted is None and copied != digest_of(source):
-                raise OSError(errno.EIO, "the copy differs from the original", os.fspath(name))
-        rename_without_overwriting(part, target)
-        sync_folder(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
-    return looks

@@ -2,9 +2,7 @@
 
 import errno
 import io
-import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from service import beneath, moves
@@ -14,8 +12,6 @@ from service.naming import fits, misfit, original_name
 from service.outbox import alternative_name
 from service.stability import Snapshot
 from worker.errors import ScanError
-
-_NUMBER = re.compile(r" \(\d+\)$")  # of `moves.numbered_names`
 
 
 def still_there(path: Path, snapshot: Snapshot) -> bool:
@@ -70,7 +66,7 @@ def find_original(job: Job, config: Config) -> io.FileIO:
         OSError: the disk failed.
     """
     changed: list[str] = []
-    places = list(dict.fromkeys(_places(job, config)))
+    places = list(dict.fromkeys(places_of_original(job, config)))
     for folder, name in places:
         path = folder / name
         try:
@@ -94,56 +90,6 @@ def find_original(job: Job, config: Config) -> io.FileIO:
     )
 
 
-def find_rejected(
-    job: Job, config: Config, by_size: Callable[[Path], dict[int, list[Path]]]
-) -> Path | None:
-    """Find the scan of a job that failed among the rejected ones, by its content.
-
-    Args:
-        job: the job.
-        config: the folders.
-        by_size: the function of that name; with many jobs, one that remembers its answers.
-
-    Returns:
-        its path, under the scan's own name where possible, or one that was numbered or shortened;
-        None where it is not there.
-
-    Raises:
-        OSError: the disk failed.
-    """
-    own = config.rejected / job.path
-    named = [
-        path
-        for path in by_size(own.parent).get(job.snapshot.size, [])
-        if path.suffix == own.suffix and own.stem.startswith(_NUMBER.sub("", path.stem))
-    ]
-    for path in sorted(named, key=lambda path: (path != own, path)):
-        # One that could never be read has no digest, but looks as it did.
-        if still_there(path, job.snapshot):
-            return path
-        with suppress(FileNotFoundError, PermissionError):
-            if beneath.digest(path) == job.digest:
-                return path
-    return None
-
-
-def by_size(folder: Path) -> dict[int, list[Path]]:
-    """List the plain files in a folder, not those in its sub-folders, by their size in bytes.
-
-    Returns:
-        An empty dict also where the folder is missing.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    found: dict[int, list[Path]] = {}
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for path in folder.iterdir():
-            if looks := beneath.snapshot(path):
-                found.setdefault(looks.size, []).append(path)
-    return found
-
-
 def _has_digest(file: io.FileIO, digest: str) -> bool:
     """Compare the content of an open file, which must not change meanwhile."""
     try:
@@ -154,7 +100,7 @@ def _has_digest(file: io.FileIO, digest: str) -> bool:
         raise
 
 
-def _places(job: Job, config: Config) -> Iterator[tuple[Path, PurePath]]:
+def places_of_original(job: Job, config: Config) -> Iterator[tuple[Path, PurePath]]:
     """Yield where an original may lie: as noted, in the inbox, or archived under a name of its own.
 
     Several scans may have had one name one after the other, so numbered names follow while there

@@ -8,7 +8,7 @@ that: so it may move to another host with its state, or lose its state and begin
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -173,6 +173,21 @@ def _take(folder: int, path: Path, me: Owner) -> None:
         put_marker(folder, me)
     except OSError as error:
         raise DeviceError(f"cannot write {path / MARKER}: {error.strerror}") from error
+
+
+def belongs_to_another(folders: Mapping[str, Path]) -> Iterator[str]:
+    """Yield, in words for people, which folders belong to another daemon; nothing is written."""
+    state = folders["state"]
+    me = known_owner(state) or Owner("", socket.gethostname(), os.path.realpath(state))
+    for key in owned(folders):
+        with suppress(OSError):
+            folder = os.open(folders[key], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                owner = owner_in(folder)
+            finally:
+                os.close(folder)
+            if owner and not owner.is_the_one(me):
+                yield another_owner(key, folders[key], owner)
 
 
 def owned(folders: Mapping[str, Path]) -> tuple[str, ...]:

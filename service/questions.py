@@ -1,15 +1,22 @@
 """What is asked of the ledger: which jobs there are and how far each is; it changes nothing."""
 
+import itertools
 import math
 import os
-from pathlib import PurePosixPath
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
-from service.database import Database, Row
+from service.database import Database, Row, folded
 from service.jobs import TAKEN_AWAY, Job, JobStatus
 from service.schema import OWNS_OUTPUT, WAITS
 from service.sections import FolderSettings
 from service.stability import Snapshot
+
+PORTION = 500  # jobs asked for in one go
+NAMES = ("path", "output", "original")
+PATTERN = "? ESCAPE '\\'"
 
 
 class Questions:
@@ -131,6 +138,58 @@ class Questions:
         """List the jobs whose originals were moved, or nearly, and whose XMP files were not yet."""
         return self._all("SELECT * FROM jobs WHERE xmp_owed ORDER BY id")
 
+    def failed_of(self, path: PurePosixPath) -> list[Job]:
+        """List the jobs of a path in the inbox whose scans were rejected, the last one first."""
+        where = "path = ? AND status = 'failed' AND NOT recolor ORDER BY id DESC"
+        return self._all(f"SELECT * FROM jobs WHERE {where}", os.fsencode(path))  # noqa: S608
+
+    # Which jobs a person means; by number, for there may be a million
+
+    def numbers_of(self, path: PurePosixPath) -> list[int]:
+        """List the jobs of a path in the inbox."""
+        return self._numbers("path = ?", os.fsencode(path))
+
+    def numbers_of_output(self, output: PurePosixPath) -> list[int]:
+        """List the job that owns a path in the outbox, if one does."""
+        where = f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL"
+        return self._numbers(where, os.fsencode(output))
+
+    def numbers_within(self, folder: PurePosixPath) -> list[int]:
+        """List the jobs of scans in a folder of the inbox and its sub-folders; `.`: all jobs."""
+        if not folder.parts:
+            return self._numbers("1")
+        start = os.fsencode(folder)  # "0" comes after "/", and nothing in between
+        return self._numbers("path > ? AND path < ?", start + b"/", start + b"0")
+
+    def numbers_named(self, text: str) -> list[int]:
+        """List the jobs with this text in the name of scan, result or original, in any case.
+
+        Composed and decomposed letters are the same.
+        """
+        plain = max(re.split("[^\0-\x7f]+", text := folded(text)), key=len)
+        tests, values = [f"CAST({{}} AS TEXT) LIKE {PATTERN}"], [_pattern(plain)]
+        if plain != text:  # slower, so only of those that have what the first test looks for
+            tests, values = [*tests, f"folded({{}}) LIKE {PATTERN}"], [*values, _pattern(text)]
+        columns = ("path", "output") if self._database.outdated else NAMES
+        either = (" AND ".join(test.format(one) for test in tests) for one in columns)
+        return self._numbers(" OR ".join(either), *values * len(columns))
+
+    def some(self, numbers: Iterable[int]) -> Iterator[Job]:
+        """Yield jobs by their numbers; those that were forgotten meanwhile are left out."""
+        for portion in _portions(numbers):
+            marks = ", ".join("?" * len(portion))
+            sql = f"SELECT * FROM jobs WHERE id IN ({marks}) ORDER BY id"  # noqa: S608
+            yield from self._all(sql, *portion)
+
+    def every(self) -> Iterator[Job]:
+        """Yield all jobs in their order, a portion at a time: whoever writes is never kept out."""
+        last = 0
+        while portion := self._all(
+            "SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?", last, PORTION
+        ):
+            yield from portion
+            last = portion[-1].id
+
     def job(self, job_id: int) -> Job | None:
         """Return a job as it is now, or None."""
         return self._one("id = ?", job_id)
@@ -142,12 +201,23 @@ class Questions:
         where += " AND NOT recolor AND reason != ?"
         return self._one(where, os.fsencode(path), *looks, TAKEN_AWAY)
 
+    def any_done_below(self, folder: PurePath) -> bool:
+        """Tell whether a scan of a folder, or of one in it, was finished or rejected."""
+        below = os.fsencode(folder) + b"/"
+        after = below[:-1] + b"0"  # the character after the slash
+        where = "path >= ? AND path < ? AND status IN ('finished', 'failed')"
+        return self._one(where, below, after) is not None
+
     def last_model(self) -> str | None:
         """Return the version that colored the last finished photo, or None."""
         last = self._one("status = 'finished' ORDER BY finished_at DESC, id DESC")
         return last.model if last else None
 
     # Rows
+
+    def _numbers(self, where: str, *values: Any) -> list[int]:
+        rows = self._database.rows(f"SELECT id FROM jobs WHERE {where} ORDER BY id", *values)  # noqa: S608
+        return [row["id"] for row in rows]
 
     def _all(self, sql: str, *values: Any) -> list[Job]:
         return [_job(row) for row in self._database.rows(sql, *values)]
@@ -156,6 +226,19 @@ class Questions:
         # `where` is a text of this file, never a user's; never anything else.
         found = self._all(f"SELECT * FROM jobs WHERE {where} LIMIT 1", *values)  # noqa: S608
         return found[0] if found else None
+
+
+def _pattern(text: str) -> str:
+    r"""Write a pattern of LIKE that a text holds this one; `\` makes what follows plain."""
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, f"\\{special}")
+    return f"%{text}%"
+
+
+def _portions(numbers: Iterable[int]) -> Iterator[list[int]]:
+    left = iter(numbers)
+    while portion := list(itertools.islice(left, PORTION)):
+        yield portion
 
 
 def _job(row: Row) -> Job:

@@ -5,6 +5,7 @@ Only the ledger is changed; a daemon, running or started later, does the work fr
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from service.config import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lock import owner_of
+from service.lookup import Lookup
 from service.naming import fits, misfit
 from service.printable import printable
 from worker.errors import DeviceError
@@ -39,6 +41,7 @@ def queue_again(
     *,
     older_than: str | None = None,
     folder: PurePosixPath | None = None,
+    chosen: Sequence[str] = (),
     dry_run: bool = False,
 ) -> Recoloring:
     """Queue finished photos again.
@@ -48,18 +51,23 @@ def queue_again(
         older_than: "promoted", "builtin" or a number: only photos that an earlier version colored;
             None: all that another version colored than the one that serves.
         folder: only photos under this sub-folder of the inbox.
+        chosen: only these jobs, files and folders (`service.lookup`). One that is meant alone is
+            colored again whatever version colored it, unless `older_than` is given.
         dry_run: change nothing.
 
     Returns:
-        How many were queued, and why the others were not. Photos outside the folder, and those that
-        were never colored, count nowhere.
+        How many were queued, and why the others were not. Photos that were not chosen, and those
+        that were never colored, count nowhere.
 
     Raises:
         DeviceError: the ledger cannot be used now, or an older daemon works with it.
         ModelError: the history of promotions is damaged.
+        ValueError: what was chosen means no photo; then nothing was queued.
+        OSError: the folder of the rejected scans cannot be read.
     """
     path = config.state / LEDGER_FILE
     if not path.exists():
+        _refuse_unknown({one: [] for one in chosen})
         return Recoloring(0, {})
     refuse_an_older_daemon(config, path)
     serving = str(config.model.version)
@@ -67,18 +75,30 @@ def queue_again(
         serving = standing(read_promotions(config.models_folder))[-1]
     limit = serving if older_than == "promoted" else older_than
     skipped: Counter[str] = Counter()
-    chosen: list[int] = []
+    again: list[int] = []
     with Ledger(path) as ledger:
-        for job in ledger.colored():
+        lookup = Lookup(config, ledger)
+        found = {one: lookup.exactly(one) for one in chosen}
+        _refuse_unknown(found)
+        named = {number for numbers in found.values() for number in numbers}
+        alone = {numbers[0] for numbers in found.values() if len(numbers) == 1}
+        for job in ledger.some(sorted(named)) if chosen else ledger.colored():
             if folder is not None and not job.path.is_relative_to(folder):
                 continue
-            reason = _reason_to_skip(job, config, serving, limit)
+            if not (job.status is JobStatus.FINISHED or job.recolor):
+                skipped["not colored yet"] += job.id in alone
+                continue
+            if job.superseded_by:
+                skipped[f"a longer scan took its place, job {job.superseded_by}"] += 1
+                continue
+            any_version = job.id in alone and limit is None
+            reason = _reason_to_skip(job, config, "" if any_version else serving, limit)
             if reason:
                 skipped[reason] += 1
             else:
-                chosen.append(job.id)
-        queued = len(chosen) if dry_run else _queue(ledger, chosen)
-    return Recoloring(queued, dict(skipped))
+                again.append(job.id)
+        queued = len(again) if dry_run else _queue(ledger, again)
+    return Recoloring(queued, dict(+skipped))
 
 
 def print_recoloring(found: Recoloring, console: Console, *, dry_run: bool) -> None:
@@ -117,6 +137,12 @@ def refuse_an_older_daemon(config: Config, path: Path) -> None:
         raise DeviceError(
             f"the ledger {path} is in use by an older photochrom ({owner}); restart that first"
         )
+
+
+def _refuse_unknown(found: dict[str, list[int]]) -> None:
+    unknown = [one for one, numbers in found.items() if not numbers]
+    if unknown:
+        raise ValueError(f"no photograph has this number or path: {', '.join(unknown)}")
 
 
 def _queue(ledger: Ledger, chosen: list[int]) -> int:

@@ -1,45 +1,47 @@
 """The commands `photochrom retry` and `photochrom forget`: another try, and a clean slate.
 
 Both work beside a running daemon or without one. `retry` moves a rejected scan back into the inbox,
-where the daemon finds it and queues its job afresh; until then the job counts as failed, and a
-`retry` that was killed is run again. `forget` removes rows from the ledger, and never a file.
+whatever became of it in between, where the daemon finds it and queues it as what it is by now;
+until then the job counts as failed, and a `retry` that was killed is run again. `forget` removes
+rows from the ledger, and never a file.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from rich.console import Console
 
 from service import companions, moves
-from service.beneath import digest_of, open_beneath
+from service.beneath import digest_of, open_beneath, snapshot
 from service.config import Config
 from service.folder_settings import FolderSettingsError, settings_of
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
+from service.lookup import Lookup, is_number
 from service.naming import free_name
-from service.originals import by_size, find_rejected, still_there
+from service.originals import still_there
 from service.places import Places
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
+from service.rejected import RejectedScans
 from service.sections import FolderSettings
 
 
 class Answer(NamedTuple):
-    """What became of one job.
+    """What became of one job, or of a file that no job has.
 
     Attributes:
-        job: its number.
-        path: of its scan in the inbox; None: there is no such job.
+        job: its number; None: what was named belongs to no job.
+        path: of its scan in the inbox, or as it was named; None: there is no job of this number.
         done: whether what was asked for was, or with `dry_run` would be, done.
         words: what was done, or why not; for people.
     """
 
-    job: int
+    job: int | None
     path: PurePosixPath | None
     done: bool
     words: str
@@ -47,7 +49,7 @@ class Answer(NamedTuple):
 
 def retry(
     config: Config,
-    job_ids: Sequence[int] = (),
+    chosen: Sequence[int | str] = (),
     *,
     rejected: bool = False,
     waiting: bool = False,
@@ -58,7 +60,8 @@ def retry(
 
     Args:
         config: the folders.
-        job_ids: these jobs. One that waits makes all due that do: they wait for the same machine.
+        chosen: jobs by their number, and files and folders; see `service.lookup`. A job that waits
+            makes all due that do: they wait for the same machine.
         rejected: all jobs that failed.
         waiting: all jobs that wait.
         dry_run: change nothing.
@@ -69,29 +72,76 @@ def retry(
 
     Raises:
         DeviceError: a folder is away, or the ledger cannot be used now.
+        OSError: the folder of the rejected scans cannot be read.
     """
     Places(config.folders).check("inbox", "rejected")  # nothing is made in the place of a share
-    listing = cache(by_size)
     with _opened(config) as ledger:
         if ledger is None:
-            return [_none(number) for number in job_ids]
+            return [_none(one) for one in chosen]
         now = time.time()
+        lookup = Lookup(config, ledger)
         held_up = {job.id: job for job in ledger.waiting(now)}
-        chosen = {number: ledger.job(number) for number in job_ids}
-        chosen |= {job.id: job for job in (ledger.failed() if rejected else ())}
+        jobs, strangers = _chosen(chosen, config, lookup, ledger, held_up, dry_run=dry_run)
+        jobs |= {job.id: job for job in (ledger.failed() if rejected else ())}
         if asked and not dry_run:  # before a daemon can find the scans
-            _note(asked, [job for job in chosen.values() if job], ledger)
+            _note(asked, list(jobs.values()), ledger)
         answers = [
-            _none(number)
-            if job is None
-            else _try_again(job, config, ledger, listing, dry_run=dry_run)
-            for number, job in chosen.items()
+            _try_again(job, config, ledger, lookup.rejected, dry_run=dry_run)
+            for number, job in jobs.items()
             if number not in held_up
         ]
-        if waiting or held_up.keys() & chosen.keys():
+        answers += strangers
+        if waiting or held_up.keys() & jobs.keys():
             due = held_up.values() if dry_run else ledger.hasten(now)
             answers += [_done(job, "due now") for job in due]
     return answers
+
+
+def _chosen(
+    chosen: Sequence[int | str],
+    config: Config,
+    lookup: Lookup,
+    ledger: Ledger,
+    held_up: dict[int, Job],
+    *,
+    dry_run: bool,
+) -> tuple[dict[int, Job], list[Answer]]:
+    """Find the jobs that are meant; of a folder those that failed or wait. Answer for the rest."""
+    jobs: dict[int, Job] = {}
+    answers: list[Answer] = []
+    for one in chosen:
+        found = {job.id: job for job in ledger.some(lookup.exactly(str(one)))}
+        if not found:
+            answers.append(_stranger(one, config, lookup, ledger, dry_run=dry_run))
+        elif len(found) > 1:
+            again = {job.id for job in found.values() if job.status is JobStatus.FAILED}
+            found = {number: found[number] for number in found if number in again | held_up.keys()}
+            if not found:
+                words = "nothing in it was rejected, or waits after a fault"
+                answers.append(Answer(None, PurePosixPath(str(one)), done=False, words=words))
+        jobs |= found
+    return jobs, answers
+
+
+def _stranger(
+    one: int | str, config: Config, lookup: Lookup, ledger: Ledger, *, dry_run: bool
+) -> Answer:
+    """Answer for what no job has; a scan among the rejected ones is moved back all the same."""
+    if is_number(str(one)):
+        return _none(one)
+    rejected = (name for root, name in lookup.places(str(one)) if root == "rejected")
+    name = next((name for name in rejected if snapshot(config.rejected / name)), None)
+    if name is None:
+        return _none(one)
+    place, target = config.rejected / name, config.inbox / name
+    try:
+        if not dry_run:
+            companions.bring_back(place, name, config)
+            with ledger.held():
+                moves.take_back(place, config.rejected, target, config.inbox)
+    except OSError as error:
+        return Answer(None, name, done=False, words=f"it cannot be moved back: {error}")
+    return Answer(None, name, done=True, words=f"moved back into the inbox from {place}")
 
 
 def forget(config: Config, job_ids: Sequence[int]) -> list[Answer]:
@@ -116,7 +166,8 @@ def forget(config: Config, job_ids: Sequence[int]) -> list[Answer]:
 def print_answers(answers: Sequence[Answer], console: Console, *, dry_run: bool = False) -> None:
     """Tell a person what became of each job, or with `dry_run` would."""
     for answer in answers:
-        name = f"job {answer.job}" + ("" if answer.path is None else f", {answer.path}")
+        named = [f"job {answer.job}"] if answer.job is not None else []
+        name = ", ".join([*named, *([str(answer.path)] if answer.path is not None else [])])
         would = "would be " if dry_run and answer.done else ""
         line = printable(f"{name}: {would}{answer.words}")
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -145,7 +196,7 @@ def _try_again(
     job: Job,
     config: Config,
     ledger: Ledger,
-    listing: Callable[[Path], dict[int, list[Path]]],
+    rejected: RejectedScans,
     *,
     dry_run: bool,
 ) -> Answer:
@@ -154,7 +205,7 @@ def _try_again(
     if job.status is not JobStatus.FAILED:
         return _not_done(job, "it is in the queue or in work already")
     if not job.recolor:
-        return _bring_back(job, config, ledger, listing, dry_run=dry_run)
+        return _bring_back(job, config, ledger, rejected, dry_run=dry_run)
     if not dry_run:
         ledger.recolor([job.id], time.time())
     return _done(job, "queued again, to be colored from its original")
@@ -164,31 +215,36 @@ def _bring_back(
     job: Job,
     config: Config,
     ledger: Ledger,
-    listing: Callable[[Path], dict[int, list[Path]]],
+    rejected: RejectedScans,
     *,
     dry_run: bool,
 ) -> Answer:
     target = config.inbox / job.path
-    left: list[Path] = []
+    left: Sequence[Path] = ()
     kept = config.originals.after == "keep" and still_there(target, job.snapshot)
     try:
         if kept:
             return _queue_kept(job, config, ledger, dry_run=dry_run)
         if os.path.lexists(target):
             return _not_done(job, "the inbox has a file of its name, which the daemon takes first")
-        place = find_rejected(job, config, listing)
+        place = rejected.place_of(job)
         if place is None:
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
-            left = companions.bring_back(place, job.path, config)
+            left = companions.bring_back(place.path, job.path, config)
             with ledger.held():  # or a daemon could reject the new copy for this one, which goes
-                moves.take_back(place, config.rejected, target, config.inbox)
+                moves.take_back(place.path, config.rejected, target, config.inbox)
+            rejected.changed(job.path)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
-    words = f"moved back into the inbox from {place}"
+    words = f"moved back into the inbox from {place.path}"
     if left:
         words += f"; {', '.join(map(str, left))} stayed there: the inbox has other files so named"
-    return _done(job, words)
+    if not place.changed:
+        return _done(job, words)
+    if not dry_run:
+        ledger.forget(job.id)  # nobody has what it was any more
+    return _done(job, f"{words}; it was changed since it was rejected, and is queued as new")
 
 
 def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> Answer:
@@ -228,5 +284,8 @@ def _not_done(job: Job, words: str) -> Answer:
     return Answer(job.id, job.path, done=False, words=words)
 
 
-def _none(number: int) -> Answer:
-    return Answer(number, None, done=False, words="there is no such job")
+def _none(one: int | str) -> Answer:
+    if is_number(str(one)):
+        return Answer(int(one), None, done=False, words="there is no such job")
+    words = "no photograph has this path; `photochrom find` looks for parts of names, too"
+    return Answer(None, PurePosixPath(str(one)), done=False, words=words)

@@ -66,6 +66,9 @@ class Originals(Section):
 
     folder: Folder = Path("originals")
     after: Literal["move", "keep"] = Field(default="move", description="move or keep")
+    remove_empty_after: Annotated[float, Field(ge=0)] | None = Field(
+        default=600.0, description="a number of seconds, or null"
+    )
 
 
 def _pattern_of_names(text: str) -> str:

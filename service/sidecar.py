@@ -31,6 +31,7 @@ from pydantic import (
 from service import outbox
 from service.disk import LONGEST_NAME, fitting_name
 from service.outbox import Delivered
+from service.printable import escaped_json
 from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 from worker.errors import PhotochromError
@@ -242,19 +243,9 @@ def deliver_sidecar(
 def sealed(sidecar: Sidecar) -> bytes:
     """Write a sidecar out, with the digest of its own text in it."""
     blank = sidecar.model_copy(update={"own_sha256": ZEROS})
-    text = _shown(blank.model_dump_json(by_alias=True, indent=2)).encode() + b"\n"
+    text = escaped_json(blank.model_dump_json(by_alias=True, indent=2)).encode() + b"\n"
     at = text.rindex(ZEROS.encode())  # its own is the last of the fields
     return text[:at] + hashlib.sha256(text).hexdigest().encode() + text[at + len(ZEROS) :]
-
-
-def _shown(text: str) -> str:
-    r"""Write JSON's `\u001b` for what a terminal would obey; to readers of JSON it is the same."""
-    return "".join(
-        one
-        if one.isprintable() or one == "\n"
-        else re.sub("(....)", r"\\u\1", one.encode("utf-16-be").hex())
-        for one in text
-    )
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -1,6 +1,7 @@
 """What commands start with: their configuration, and TensorFlow, where they need it, quietly."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import structlog
 import typer
 
 from service.config import Config, load_config
+from service.printable import as_json
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PHOTOCHROM_CONFIG")
@@ -33,6 +35,16 @@ def config_if_any(path: Path) -> Config:
         ConfigError: the file has mistakes, or is missing and was asked for.
     """
     return Config() if path == DEFAULT_CONFIG and not path.exists() else load_config(path)
+
+
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """Write JSON for standard output, where nothing else of a command with `--json` goes."""
+    return as_json(value, indent, sys.stdout.encoding or "utf-8")
+
+
+def print_json(value: Any) -> None:
+    """Print JSON on standard output."""
+    print(json_text(value))
 
 
 @contextmanager

@@ -4,19 +4,20 @@ What cannot be read is said, and the rest is told; nothing is ever changed or wa
 """
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from service import folder_settings
 from service.companions import is_companion
 from service.config import Config
+from service.find import utc, where_rejected
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.inbox import find, find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import owner_of
 from service.places import Places
+from service.rejected import RejectedScans
 from worker.errors import DeviceError, ModelError
 from worker.promotions import read_promotions, standing
 
@@ -80,8 +81,8 @@ def _health(running: str | None, beat: Heartbeat | None, now: float) -> dict[str
     return {
         "level": level,
         "reasons": reasons,
-        "at": beat and _utc(beat.time),
-        "started": beat and _utc(beat.started),
+        "at": beat and utc(beat.time),
+        "started": beat and utc(beat.started),
         "batch_size": beat and beat.batch_size,
         "refused_config": (beat and beat.refused_config) or None,
     }
@@ -98,7 +99,7 @@ def _of_heartbeat(beat: Heartbeat | None) -> dict[str, Any]:
         },
         "finished_today": None,
         "finished_last_24h": None,
-        "oldest_waiting": _utc(beat.oldest_waiting) if beat else None,
+        "oldest_waiting": utc(beat.oldest_waiting) if beat else None,
         "waiting_for": None,
         "rejected": [],
         "rate_per_hour": None,
@@ -135,21 +136,32 @@ def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any
             "in_work": [one.model_dump() for one in in_work],
             "finished_today": ledger.finished_since(_midnight(now)),
             "finished_last_24h": ledger.finished_since(now - DAY),
-            "oldest_waiting": oldest and _utc(oldest.queued_at),
+            "oldest_waiting": oldest and utc(oldest.queued_at),
             "waiting_for": (oldest and oldest.reason) or None,
-            "rejected": [
-                {
-                    "job": job.id,
-                    "path": str(job.path),
-                    "reason": job.reason,
-                    "at": _utc(job.finished_at),
-                }
-                for job in ledger.recent_failures(REJECTED_SHOWN)
-            ],
+            "rejected": _rejected(ledger, config),
             "rate_per_hour": None if rate is None else round(rate, 1),
             "noted": ledger.serving(),
             "last_model": ledger.last_model(),
         }
+
+
+def _rejected(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
+    """List the last photos that were rejected, with where they lie now; None: nowhere."""
+    scans = RejectedScans(config, ledger.failed_of)
+    rows = []
+    for job in ledger.recent_failures(REJECTED_SHOWN):
+        place = None if job.recolor else where_rejected(job, scans)
+        rows.append(
+            {
+                "job": job.id,
+                "path": str(job.path),
+                "reason": job.reason,
+                "at": utc(job.finished_at),
+                "where": place and str(place.path),
+                "to_be_colored_again": job.recolor,
+            }
+        )
+    return rows
 
 
 def _eta(known: dict[str, Any]) -> int | None:
@@ -215,11 +227,3 @@ def _model(config: Config, noted: Serving | None, last: str | None) -> dict[str,
         "refused_because": damage
         or (noted.refused_because if noted and noted.refused == promoted else None),
     }
-
-
-def _utc(seconds: float | None) -> str | None:
-    return (
-        None
-        if seconds is None
-        else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    )

@@ -144,10 +144,13 @@ def _left_alone(status: dict[str, Any]) -> Iterator[str]:
 
 def _rejected(status: dict[str, Any]) -> Iterator[str]:
     for one in status["rejected"]:
-        yield f"job {one['job']}, {one['path']}: {one['reason']}"
+        where = f"; now {one['where']}" if one["where"] else "; its scan is no longer there"
+        if one["to_be_colored_again"]:
+            where = "; the earlier result stays"
+        yield f"job {one['job']}, {one['path']}: {one['reason']}{where}"
     more = (status["jobs"] or {"failed": 0})["failed"] - len(status["rejected"])
     if status["rejected"] and more > 0:
-        yield f"and {more} more"
+        yield f"and {more} more (photochrom status --all)"
 
 
 def _model(model: dict[str, str | None]) -> str:

@@ -119,3 +119,21 @@ def test_a_pass_ends_though_permissions_keep_originals(tmp_path: Path, after: st
         assert {"move": 75, "keep": 0}[after] == daemon.exit_code()
 
     assert ["album/a.png"] == files(home.outbox) == files(home.inbox)
+
+
+def test_folders_go_when_their_last_scan_has_left(tmp_path: Path) -> None:
+    """Others stay, and so does what a person just made; a scan dropped there again is taken."""
+    home = Home(tmp_path, f"{HASTY}originals: {{remove_empty_after: 0.5}}\n")
+    home.drop("box/album/a.png")
+    home.drop("box/notes/b.png")
+    (home.inbox / "box/notes/b.xmp").touch()
+    (home.inbox / "mine").mkdir()
+    with home.start("run", program=WITH_FAKE) as daemon:
+        daemon.wait_for("folder.removed", folder=str(home.inbox / "box/album"))
+        home.drop("box/album/c.png")
+        daemon.wait_for("folder.removed", folder=str(home.inbox / "box/album"), times=2)
+        daemon.wait_until(lambda: len(files(home.originals)) == 3)
+
+    assert ["box/notes/b.xmp"] == files(home.inbox)
+    assert (home.inbox / "mine").is_dir()
+    assert ["box/album/a.png", "box/album/c.png", "box/notes/b.png"] == files(home.originals)

@@ -13,6 +13,7 @@ import pytest
 from service import cli
 from service.config import ConfigError
 from service.ledger import LEDGER_FILE, Ledger
+from tests.end_to_end.command import ordinary_prefix
 from tests.images import gray_scene, save
 from worker.errors import ModelError
 
@@ -214,6 +215,64 @@ class TestStatus:
         status = json.loads(photochrom(home, "status", "--json").stdout)
 
         assert [str(home / "inbox" / "notes.txt")] == status["left_alone"]
+
+
+class TestJson:
+    """Standard output holds JSON and nothing else; log lines go to standard error."""
+
+    @pytest.fixture
+    def home(self, home: Path) -> Path:
+        """Make an inbox of odd names, with a folder that nobody may open."""
+        inbox = home / "inbox"
+        inbox.mkdir()
+        (inbox / "Müller.txt").touch()
+        (inbox / os.fsdecode(b"caf\xe9.txt")).touch()
+        (inbox / "a\u202e\x9b\x1b[2J.txt").touch()
+        (inbox / "Köln 東京").mkdir(mode=0o000)
+        return home
+
+    def status(self, home: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        """Run `status --json` as somebody whom modes bind."""
+        return subprocess.run(
+            [*ordinary_prefix(), PHOTOCHROM, "status", "--json"],
+            cwd=home,
+            env={**os.environ, "NO_COLOR": "1", **environment},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+
+    def names(self, home: Path) -> set[str]:
+        """Return the paths of what is left alone in the inbox."""
+        return {str(path) for path in (home / "inbox").iterdir() if path.suffix}
+
+    def test_a_log_line_never_gets_into_it(self, home: Path) -> None:
+        """The unreadable folder is told on standard error, as JSON of its own."""
+        done = self.status(home)
+        (line,) = [json.loads(line) for line in done.stderr.decode().splitlines()]
+
+        assert self.names(home) == set(json.loads(done.stdout)["left_alone"])
+        assert "inbox.unreadable" == line["event"]
+        assert str(home / "inbox" / "Köln 東京") in line["folder"]
+
+    def test_a_search_finds_names_in_every_script(self, home: Path) -> None:
+        """In the answer and in the log, byte for byte; what a terminal obeys is written out."""
+        done = self.status(home)
+
+        assert "Müller.txt".encode() in done.stdout
+        assert "Köln 東京".encode() in done.stderr
+        assert rb"caf\udce9.txt" in done.stdout
+        assert rb"a\u202e\u009b\u001b[2J.txt" in done.stdout
+        assert done.stdout.decode().replace("\n", "").isprintable()
+
+    def test_where_an_encoding_has_no_sign_it_is_still_json(self, home: Path) -> None:
+        """An old locale costs readability, and no answer."""
+        done = self.status(home, PYTHONIOENCODING="ascii")
+
+        assert done.stdout.isascii()
+        assert self.names(home) == set(json.loads(done.stdout)["left_alone"])
+        assert done.stderr.isascii()
+        assert "Köln 東京" in json.loads(done.stderr)["folder"]
 
 
 class TestRefusals:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,17 @@ def test_what_cannot_be_renamed_at_once_is_told(tmp_path: Path) -> None:
     assert not renamed_at_once(source, away)
     assert b"scan" == source.read_bytes()
     assert not away.exists()
+
+
+def test_a_file_is_renamed_where_each_of_its_names_has_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On sshfs a link looks like another file; the file has one name afterwards, and its number."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("photo")
+    number = source.lstat().st_ino
+    monkeypatch.setattr(os, "link", lambda one, other, **_: shutil.copy2(one, other))
+    rename_without_overwriting(source, target)
+
+    assert [target] == list(tmp_path.iterdir())
+    assert ("photo", number) == (target.read_text(), target.lstat().st_ino)

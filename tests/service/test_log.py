@@ -76,6 +76,17 @@ def test_a_name_that_is_not_utf8_is_logged_escaped(
     assert "No such file" in text
 
 
+def test_a_search_finds_names_in_every_script() -> None:
+    """In texts, paths and lists; JSON's escapes are for what would not be shown."""
+    stream = io.StringIO()
+    set_up_logging("info", "json", stream)
+    structlog.get_logger().info("photo.rejected", path=Path("Müller/東京.tif"), both=["Київ", ODD])
+
+    assert "Müller/東京.tif" in stream.getvalue()
+    assert "Київ" in stream.getvalue()
+    assert stream.getvalue().rstrip("\n").isprintable()
+
+
 def test_lines_below_the_level_are_dropped() -> None:
     """And those at it are not."""
     stream = io.StringIO()

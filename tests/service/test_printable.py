@@ -1,12 +1,13 @@
 """Promises of service.printable: whatever a name is made of, a terminal only shows it."""
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.printable import printable
+from service.printable import as_json, printable
 
 ANY = st.text(st.characters())  # surrogates too: a name that is not UTF-8
 
@@ -49,3 +50,18 @@ def test_what_is_written_out_can_be_read(expected: str, text: str) -> None:
 def test_line_ends_stay_where_they_are_wanted() -> None:
     """In a traceback."""
     assert "a\n\\x1bb\n" == printable("a\n\x1bb\n", keep="\n")
+
+
+@given(st.recursive(ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner)))
+def test_json_is_the_same_and_only_shows(value: object) -> None:
+    """Read back it is what was written; a terminal obeys nothing of it, in any encoding."""
+    for encoding in ("utf-8", "ascii", "latin-1"):
+        text = as_json(value, indent=None, encoding=encoding)
+
+        assert value == json.loads(text.encode(encoding).decode(encoding))
+        assert text.isprintable()
+
+
+def test_json_leaves_letters_as_they_are() -> None:
+    """So that `grep Müller` finds them."""
+    assert '{\n  "path": "Müller/東京 Київ.tif"\n}' == as_json({"path": "Müller/東京 Київ.tif"})

@@ -59,6 +59,39 @@ def queued(config: Config) -> list[str]:
         ]
 
 
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        (["1"], ["a.tif"]),
+        (["3"], ["1931/may/c.tif"]),  # whatever version colored it
+        (["1931/may/c.tif", "a.tif"], ["a.tif", "1931/may/c.tif"]),
+        (["1931"], ["1931/b.tif"]),  # those that another version colored than the one that serves
+        (["{outbox}/1931b/d.tif", "{originals}/1932/e.tif"], ["1931b/d.tif", "1932/e.tif"]),
+        (["{outbox}/a.tif.json"], ["a.tif"]),
+        (["{inbox}"], ["a.tif", "1931/b.tif", "1931b/d.tif", "1932/e.tif"]),
+    ],
+)
+def test_jobs_files_and_folders_are_understood(
+    config: Config, chosen: list[str], names: list[str]
+) -> None:
+    """Wherever the file lies; nothing else is queued."""
+    folders = {
+        "inbox": config.inbox, "outbox": config.outbox, "originals": config.originals.folder
+    }  # fmt: skip
+    found = queue_again(config, chosen=[one.format(**folders) for one in chosen])
+
+    assert len(names) == found.queued
+    assert names == queued(config)
+
+
+def test_where_a_name_means_no_photo_nothing_is_queued(config: Config) -> None:
+    """A slip of the finger may not have half of it done."""
+    with pytest.raises(ValueError, match=r"path: nothing\.tif, 77"):
+        queue_again(config, chosen=["1", "nothing.tif", "77"])
+
+    assert [] == queued(config)
+
+
 def test_all_that_another_version_colored_is_queued(config: Config) -> None:
     """Earlier or later; what the serving one colored is counted as skipped."""
     found = queue_again(config)

@@ -183,16 +183,82 @@ class TestRejected:
         assert b"gray A.tif" == (config.inbox / "a.tif").read_bytes()
         assert [] == files(config.rejected)
 
-    def test_a_scan_that_was_replaced_or_taken_away_is_told(self, config: Config) -> None:
-        """Another file of its name is never moved for it."""
-        gone, replaced = reject(config, "gone.tif"), reject(config, "replaced.tif")
+    def test_a_scan_that_was_taken_away_is_told(self, config: Config) -> None:
+        """There is nothing to move."""
+        gone = reject(config, "gone.tif")
         (config.rejected / "gone.tif").unlink()
-        (config.rejected / "replaced.tif").write_bytes(b"x" * replaced.snapshot.size)
-        answers = retry(config, rejected=True)
         why = f"its scan is not in {config.rejected}; drop it again"
 
-        assert [Answer(j.id, j.path, done=False, words=why) for j in (gone, replaced)] == answers
+        assert [Answer(gone.id, gone.path, done=False, words=why)] == retry(config, rejected=True)
         assert [] == files(config.inbox)
+
+    def test_a_scan_that_was_edited_or_replaced_comes_back_as_what_it_is(
+        self, config: Config
+    ) -> None:
+        """It is a new photo to the ledger, which forgets the one that nobody has any more."""
+        scan = reject(config, "1931/a.tif")
+        (config.rejected / "1931/a.tif").write_bytes(b"mended")
+        would = retry(config, [scan.id], dry_run=True)
+        answers = retry(config, [scan.id])
+
+        assert would == answers
+        assert [True] == [answer.done for answer in answers]
+        assert "changed since it was rejected, and is queued as new" in answers[0].words
+        assert b"mended" == (config.inbox / "1931/a.tif").read_bytes()
+        assert [] == files(config.rejected)
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            assert [] == ledger.failed()
+
+    def test_the_scan_of_another_job_is_not_taken_for_one_that_is_gone(
+        self, config: Config
+    ) -> None:
+        """Though it lies under a number of its name, or bears such a name itself."""
+        first, second = reject(config, "a.tif"), reject(config, "a (2).tif")
+        (config.rejected / "a.tif").unlink()
+        answers = retry(config, [first.id])
+
+        assert [False] == [answer.done for answer in answers]
+        assert ["a (2).tif", "a (2).tif.reason.txt"] == [
+            name for name in files(config.rejected) if name != "a.tif.reason.txt"
+        ]
+        assert JobStatus.FAILED is job(config, second.id).status
+
+    @pytest.mark.parametrize(
+        "said",
+        ["1931/a.tif", "1931", "{rejected}/1931/a.tif", "{inbox}/1931/a.tif", "{rejected}",
+         "{rejected}/1931/a.tif.reason.txt", "{outbox}/1931"],
+    )  # fmt: skip
+    def test_files_and_folders_are_understood(self, config: Config, said: str) -> None:
+        """From any of the folders, or as photochrom prints them."""
+        scan = reject(config, "1931/a.tif")
+        queue(config, "b.tif")
+        folders = {key: str(folder) for key, folder in config.folders.items() if "." not in key}
+        answers = retry(config, [said.format(**folders)])
+
+        assert [(scan.id, True)] == [(answer.job, answer.done) for answer in answers]
+        assert ["1931/a.tif", "b.tif"] == files(config.inbox)
+
+    def test_a_scan_that_no_job_has_is_moved_back_too(self, config: Config) -> None:
+        """As after a lost ledger; with a note that belongs to it."""
+        (config.rejected / "a.tif").write_bytes(b"a scan")
+        (config.rejected / "a.tif.reason.txt").write_text("the file is cut short\n")
+        queue(config, "b.tif")
+        answers = retry(config, [str(config.rejected / "a.tif"), "nothing.tif", "77"])
+
+        assert [True, False, False] == [answer.done for answer in answers]
+        assert ["a.tif", "b.tif"] == files(config.inbox)
+        assert [] == files(config.rejected)
+
+    def test_of_a_folder_only_what_failed_or_waits_is_tried(self, config: Config) -> None:
+        """And it says so where there is none."""
+        color(config, "done/a.tif")
+        color(config, "done/b.tif")
+        scan = reject(config, "some/a.tif")
+        color(config, "some/b.tif")
+        answers = retry(config, ["done", "some"])
+
+        assert [(scan.id, True), (None, False)] == [(one.job, one.done) for one in answers]
+        assert "nothing in it was rejected, or waits after a fault" == answers[1].words
 
     def test_a_long_name_that_was_shortened_is_found(self, config: Config) -> None:
         """It comes back under the whole of it."""
@@ -240,16 +306,16 @@ class TestRejected:
         """Verified before it is removed; where the copy fails, all is as it was."""
         scan = reject(config, "a.tif")
         monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
-        whole = moves._copy
+        whole = moves.copy_file
 
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(moves, "_copy", full)
+        monkeypatch.setattr(moves, "copy_file", full)
         [failed] = retry(config, [scan.id])
         between = files(config.inbox), files(config.rejected)
         reason = (config.rejected / "a.tif.reason.txt").read_text()
-        monkeypatch.setattr(moves, "_copy", whole)
+        monkeypatch.setattr(moves, "copy_file", whole)
         [moved] = retry(config, [scan.id])
 
         assert (False, True) == (failed.done, moved.done)
@@ -345,7 +411,7 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
     reject(config, "a.tif")
     monkeypatch.setattr("service.database.LONGEST_LOCK_WAIT", 0.01)
     monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
-    whole_copy = moves._copy
+    whole_copy = moves.copy_file
     refused: list[str] = []
 
     def meanwhile(source: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
@@ -355,7 +421,7 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
         refused.append(str(error.value))
         return looks
 
-    monkeypatch.setattr(moves, "_copy", meanwhile)
+    monkeypatch.setattr(moves, "copy_file", meanwhile)
     [answer] = retry(config, rejected=True)
 
     assert answer.done

@@ -85,6 +85,8 @@ def test_the_status_tells_how_the_work_stands(used: Config) -> None:
             "path": "album/3.png",
             "reason": "the file is empty (0 bytes)",
             "at": "2027-01-15T07:59:55+00:00",
+            "where": None,
+            "to_be_colored_again": False,
         }
     ] == status["rejected"]
 

@@ -27,7 +27,16 @@ STATUS: dict[str, Any] = {
     "finished_last_24h": 9,
     "oldest_waiting": "2027-01-15T07:58:24+00:00",
     "waiting_for": None,
-    "rejected": [{"job": 4, "path": "album/3.png", "reason": "the file is empty", "at": None}],
+    "rejected": [
+        {
+            "job": 4,
+            "path": "album/3.png",
+            "reason": "the file is empty",
+            "at": None,
+            "where": "/rejected/3.png",
+            "to_be_colored_again": False,
+        }
+    ],
     "unmoved_originals": 0,
     "unreadable_folders": 0,
     "rate_per_hour": 480.0,
@@ -57,8 +66,8 @@ def test_a_stranger_reads_how_it_stands() -> None:
         "model          3",
         "free space     2.5 GB (inbox, outbox), 40 GB (state)",
         "  job 6, album/5.png: for 1 minute",
-        "  job 4, album/3.png: the file is empty",
-        "  and 11 more",
+        "  job 4, album/3.png: the file is empty; now /rejected/3.png",
+        "  and 11 more (photochrom status --all)",
         "  /srv/photos/inbox/notes.txt",
     } <= set(lines)
     assert "waiting        1200, the oldest since 2027-01-15 " in page()

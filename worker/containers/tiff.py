@@ -124,6 +124,7 @@ def _picture(
     file.seek(photograph.page.at)
     loaded = TiffPage(source.tiff, index=photograph.page.number)
     check_size(loaded.imagewidth, loaded.imagelength, settings, others)
+    tiff_pixels.estimate_sizes(loaded, loaded.parent.filehandle.size)
     tables = None
     if loaded.compression == COMPRESSION.OJPEG:
         tables = tiff_jpeg.settle(loaded, partial(tiff_directory.bytes_at, file))

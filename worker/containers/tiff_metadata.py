@@ -32,6 +32,8 @@ NOT_HONORED = {
     318: "the white point (tag 318)",
     319: "the primary chromaticities (tag 319)",
 }
+USUAL = {318: (0.3127, 0.3290), 319: (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)}  # of sRGB
+NEAR = 0.002
 # So does a description that tifffile or ImageJ wrote; they would believe it of the result.
 DESCRIPTION = 270
 STRUCTURAL_DESCRIPTIONS = (b'{"shape": ', b"ImageJ=")
@@ -98,12 +100,12 @@ def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
     known = DESCRIPTIVE | STRUCTURAL | {XMP, IPTC, PHOTOSHOP, PROFILE}
     known |= {exif.EXIF_POINTER, exif.GPS_POINTER}
     other = [TIFF.TAGS.get(tag, f"{tag}") for tag in fields if tag not in known]
-    profiled = PROFILE in fields  # a profile says the same, and better
-    reader.lost.extend(
-        f"{name}, which is not honored"
-        for tag, name in NOT_HONORED.items()
-        if tag in fields and not profiled
-    )
+    if PROFILE not in fields:  # a profile says the same, and better
+        reader.lost.extend(
+            f"{name}, which is not honored"
+            for tag, name in NOT_HONORED.items()
+            if tag in fields and not _is_usual(reader, fields[tag], tag)
+        )
     if other:
         more = f" and {len(other) - 10} more" if len(other) > 10 else ""
         reader.lost.append(f"what the TIFF says in its tags {', '.join(other[:10])}{more}")
@@ -168,6 +170,16 @@ def _resolution(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Resolut
     if unit not in INCHES or not all(sides):
         return None
     return sides[0] * INCHES[unit], sides[1] * INCHES[unit]
+
+
+def _is_usual(reader: _Reader, field: Field, tag: int) -> bool:
+    """Tell whether a white point or primaries are those of sRGB, which are taken anyway."""
+    usual = USUAL.get(tag, ())
+    if field.kind != exif.RATIONAL or not 0 < field.values == len(usual):
+        return False
+    places = (field._replace(values=1, at=field.at + 8 * n) for n in range(len(usual)))
+    said = [_rational(reader.file, reader.form, place) for place in places]
+    return all(abs(a - b) <= NEAR for a, b in zip(said, usual, strict=True))
 
 
 def _rational(file: BinaryIO, form: Form, field: Field | None) -> float:

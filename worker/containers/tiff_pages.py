@@ -23,6 +23,7 @@ ORIENTATION, RESOLUTION = 274, {282, 283, 296}
 MASK_COLORS = 4  # of PHOTOMETRIC
 COPY_AREA = 4  # times that a page is smaller than another where all say they are copies
 THUMBNAIL_TIMES, THUMBNAIL_SIDE = 4, 256  # a thumbnail without a flag; Exif's has 160 pixels
+STEPS = 3  # pages that are a pyramid, at the least
 MOST_SIZES = 16  # of pages that others may be thumbnails of
 MOST_NAMED = 5  # sizes of smaller copies
 
@@ -80,6 +81,11 @@ class _Picture:
         near = abs(exact[0] - self.width) <= 1 and abs(exact[1] - self.height) <= 1
         return near and times >= THUMBNAIL_TIMES
 
+    def is_half_of(self, other: "_Picture") -> bool:
+        """Tell whether its sides are half of another's, rounded in either way."""
+        sides = ((self.width, other.width), (self.height, other.height))
+        return all(mine in {its // 2, (its + 1) // 2} for mine, its in sides)
+
     @property
     def name(self) -> str:
         place = f"page {self.outer.number + 1}"
@@ -104,7 +110,8 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
         _picture(file, form, one, outer) for outer in chain for one in (outer, *outer.below)
     ]
     sized = [one for one in pictures if one.area]
-    chosen = _without_thumbnails(list(_largest([one for one in sized if one.is_whole])))
+    whole = list(_largest([one for one in sized if one.is_whole]))
+    chosen = _without_thumbnails(_without_steps(whole))
     if not chosen:  # some scanner programs call their only page a smaller copy
         plain = list(_largest([one for one in sized if not one.kind & (MASK | DEPTH_MAP)]))
         most = max((one.area for one in plain), default=0)
@@ -134,6 +141,21 @@ def _largest(pictures: list[_Picture]) -> Iterator[_Picture]:
         if number not in best or one.area > best[number].area:
             best[number] = one
     yield from (best[number] for number in sorted(best))
+
+
+def _without_steps(pictures: list[_Picture]) -> list[_Picture]:
+    """Leave out the steps of a pyramid without flags: pages that halve down to a thumbnail."""
+    kept: list[_Picture] = []
+    at = 0
+    while at < len(pictures):
+        end = at + 1
+        while end < len(pictures) and pictures[end].is_half_of(pictures[end - 1]):
+            end += 1
+        last = pictures[end - 1]
+        is_pyramid = end - at >= STEPS and max(last.width, last.height) <= THUMBNAIL_SIDE
+        kept.extend(pictures[at : at + 1] if is_pyramid else pictures[at:end])
+        at = end
+    return kept
 
 
 def _without_thumbnails(pictures: list[_Picture]) -> list[_Picture]:
@@ -176,17 +198,18 @@ def _with_lost(pictures: list[_Picture], chosen: list[_Picture]) -> Iterator[Pho
             before = bisect_right(numbers, one.outer.number) - 1
             behind.setdefault(numbers[max(0, before)], []).append(one)
     for one in chosen:
-        lost = list(_names(behind.get(one.outer.number, [])))
+        lost = list(_names(one, behind.get(one.outer.number, [])))
         if one.outer.broken:
             lost.append(f"what page {one.outer.number + 1} points to and cannot be read")
         yield Photograph(one.page, one.outer, tuple(lost))
 
 
-def _names(pictures: list[_Picture]) -> Iterator[str]:
+def _names(photograph: _Picture, pictures: list[_Picture]) -> Iterator[str]:
+    """Name what stays behind of a photograph."""
     copies = [
         one
         for one in pictures
-        if one.kind & REDUCED or (one.is_whole and max(one.width, one.height) <= THUMBNAIL_SIDE)
+        if one.kind & REDUCED or (one.is_whole and one.area < photograph.area)
     ]
     if copies:
         sizes = ", ".join(

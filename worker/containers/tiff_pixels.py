@@ -5,6 +5,7 @@ strip for the whole page, as some scanners write, is decoded whole; all else by 
 """
 
 import io
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
 from threading import Lock
@@ -16,13 +17,14 @@ from PIL import Image
 from tifffile import COMPRESSION, PLANARCONFIG, TIFF, TiffPage
 
 from worker.color import Pixels
-from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples
+from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples, tiff_span
 from worker.containers.ahead import WORKERS, ahead
 from worker.containers.tiff_samples import JPEGS
 from worker.errors import IncompleteError, ScanError
 
 BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
 AHEAD_SAMPLES = 1 << 24  # of the bands that are read ahead, together
+STRIP_SIZES = {279, 325}  # tags of strips' and tiles' sizes
 MARGIN = 4096  # pixels by which a tile may be larger than its page
 FAXES = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6}
 # Compressions whose data state a size of their own, by Pillow's name.
@@ -41,6 +43,21 @@ class _Block(NamedTuple):
     top: int
     rows: int
     parts: list[tuple[int, bytes]]
+
+
+def estimate_sizes(page: TiffPage, size: int) -> None:
+    """Say how large strips are where a TIFF does not: up to the next, or the file's end.
+
+    Args:
+        page: whose sizes are set.
+        size: of the file, in bytes.
+    """
+    if any(tag in page.tags for tag in STRIP_SIZES):
+        return
+    places = sorted({*page.dataoffsets, size})
+    page.databytecounts = tuple(
+        places[min(bisect_right(places, at), len(places) - 1)] - at for at in page.dataoffsets
+    )
 
 
 def check(page: TiffPage, size: int) -> None:
@@ -117,16 +134,11 @@ def bands(
             for top in range(0, len(rows), step):
                 yield rows[top : top + step]
 
-    ends = _span(page, stored()) if tiff_samples.needs_span(page) else None
+    colors = tiff_samples.colors_stored(page)
+    looked_at = (rows[..., :colors] for rows in stored())
+    ends = tiff_span.find(page, looked_at) if tiff_span.is_needed(page) else None
     for rows in stored():
         yield tiff_samples.codes(page, rows, profile, ends)
-
-
-def _span(page: TiffPage, stored: Iterator[Pixels]) -> tiff_samples.Span:
-    """Find black and white, for which all samples must be looked at."""
-    colors = tiff_samples.colors_stored(page)
-    found = [(int(one[..., :colors].min()), int(one[..., :colors].max())) for one in stored]
-    return tiff_samples.span(page, min(low for low, _ in found), max(high for _, high in found))
 
 
 def _is_plain(page: TiffPage) -> bool:
@@ -289,12 +301,40 @@ def _piece(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, int, int, 
         data = _checked_picture(page, data)
     if page.compression in FAXES:
         _check_fax(page, number, data)
+    if page.compression == COMPRESSION.PACKBITS:
+        data = _without_padding(data, _size_of(page, number))
     decoded, (plane, _, top, left, _), _shape = page.decode(
         data, number, jpegtables=page.jpegtables
     )
     if decoded is None:
         raise IncompleteError(f"strip or tile {number + 1} is missing from the TIFF")
     return decoded[0, : page.imagelength - top, : page.imagewidth - left], plane, top, left
+
+
+def _size_of(page: TiffPage, number: int) -> int:
+    """Return the bytes of a strip or tile that is not compressed."""
+    tall, wide = _segment_shape(page)
+    rows = tall if page.is_tiled else _rows_of(page, number % _down(page))
+    bits = wide * (page.samplesperpixel // _planes(page)) * int(page.bitspersample)
+    return rows * -(-bits // 8)
+
+
+def _without_padding(data: bytes, size: int) -> bytes:
+    """Return PackBits codes of so many bytes without what follows them; its decoder minds it."""
+    try:
+        imagecodecs.packbits_decode(data, out=size)
+    except imagecodecs.PackbitsError:
+        at = made = 0
+        while made < size and at < len(data):
+            code = data[at]
+            if code < 128:  # so many bytes and one follow
+                made, at = made + code + 1, at + code + 2
+            elif code > 128:  # one byte follows, so many times less
+                made, at = made + 257 - code, at + 2
+            else:  # nothing
+                at += 1
+        return data[:at]
+    return data
 
 
 def _piece_of_old_jpeg(

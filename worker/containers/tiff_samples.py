@@ -6,7 +6,6 @@ Source: TIFF 6.0 (photometric interpretations, extra samples), Adobe's TIFF tech
 """
 
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffPage
@@ -16,6 +15,7 @@ from worker.color import Pixels
 from worker.containers import tiff_colors
 from worker.containers.picture import Compression
 from worker.containers.tiff_colors import LABS
+from worker.containers.tiff_span import Span
 from worker.containers.whole import scaled
 from worker.errors import ScanError
 
@@ -84,17 +84,9 @@ WHOLE_BITS = {*range(1, 17), 32}
 SIGNED_BITS = {8, 16, 32}
 REAL_BITS = {16, 24, 32, 64}
 JPEGS = {COMPRESSION.JPEG, COMPRESSION.OJPEG}
-DARKEST = 256  # times black's distance from white by which a whole page of 32 bits may be dark
 GRAYS = {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK}
 MOST_SAMPLES = 16  # of a pixel
 TOLERANCE = 1e-6  # by which floating point may miss 0..1
-
-
-class Span(NamedTuple):
-    """The samples of black and white as they are stored."""
-
-    black: int
-    white: int
 
 
 def check(page: TiffPage) -> None:
@@ -242,38 +234,6 @@ def lost(page: TiffPage) -> tuple[str, ...]:
     return (name,) if page.bitspersample == 32 else ()
 
 
-def needs_span(page: TiffPage) -> bool:
-    """Tell whether only the samples themselves say what is black and white, or too dark."""
-    return not is_real(page) and (page.sampleformat == SAMPLEFORMAT.INT or page.bitspersample == 32)
-
-
-def span(page: TiffPage, lowest: int, highest: int) -> Span:
-    """Find black and white of whole numbers, as stored.
-
-    Signed samples are written in two ways: all of them, or none below zero. The samples tell which.
-
-    Args:
-        page: checked.
-        lowest: of its samples.
-        highest: of its samples.
-
-    Raises:
-        ScanError: samples of 32 bits that are all but black, as of a program that counts otherwise.
-    """
-    bits = int(page.bitspersample)
-    if page.sampleformat != SAMPLEFORMAT.INT:
-        found = Span(0, (1 << bits) - 1)
-    else:
-        found = Span(-(1 << (bits - 1)) if lowest < 0 else 0, (1 << (bits - 1)) - 1)
-    if bits == 32 and (highest - found.black) * DARKEST < found.white - found.black:
-        raise ScanError(
-            f"the TIFF's samples of 32 bits reach from {lowest:,} to {highest:,}; photochrom takes "
-            f"{found.black:,} for black and {found.white:,} for white: scale them before dropping "
-            "the file in"
-        )
-    return found
-
-
 def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | None) -> Pixels:
     """Turn samples as stored into codes.
 
@@ -281,7 +241,7 @@ def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | No
         page: checked.
         stored: (n, W, all samples) of the page's own type; 1 to 7 bits each in a uint8.
         profile: of CMYK, if that is what they are.
-        ends: black and white, where `needs_span`.
+        ends: black and white, where `tiff_span.is_needed`.
 
     Returns:
         (n, W, 1 or 3) uint8 or uint16, white high; with opacity one sample more, the others not
@@ -317,8 +277,7 @@ def _stretched(page: TiffPage, stored: Pixels, ends: Span | None) -> Pixels:
     bits = int(page.bitspersample)
     if ends:
         kind, limit = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
-        light = (stored.astype(np.float64) - ends.black) * (limit / (ends.white - ends.black))
-        return np.asarray(np.rint(np.clip(light, 0, limit)).astype(kind))
+        return np.asarray(ends.stretched(stored, limit).astype(kind))
     if bits == 1:  # whatever a decoder gives for a set bit
         return np.asarray((stored != 0) * np.uint8(255))
     if bits in {8, 16}:

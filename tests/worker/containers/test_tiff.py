@@ -567,3 +567,32 @@ def _two_pages(first: images.Array, second: images.Array) -> bytes:
         for pixels in (first, second):
             writer.write(pixels, photometric="minisblack", compression="zlib", metadata=None)
     return file.getvalue()
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "packbits"])
+@pytest.mark.parametrize("padding", [bytes(1), bytes(70), bytes(4096), b"\xff" * 30, b"\x80" * 9])
+def test_what_follows_the_codes_of_a_strip_is_padding(compression: str, padding: bytes) -> None:
+    """Zeros or anything behind a strip that is whole cost nothing."""
+    encode = {
+        "lzw": imagecodecs.lzw_encode,
+        "deflate": imagecodecs.zlib_encode,
+        "packbits": imagecodecs.packbits_encode,
+    }
+    number = {"lzw": 5, "deflate": 8, "packbits": 32773}[compression]
+    strips = [bytes(encode[compression](G8[top : top + 30].tobytes())) for top in (0, 30, 60)]
+    fields = gray_fields(83, 67, 8, t259=number, t278=30)
+
+    assert np.array_equal(G8, only(plain(fields, [one + padding for one in strips]))[1][..., 0])
+
+
+@pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "packbits", "jpeg"])
+def test_strips_whose_sizes_are_not_told_reach_to_the_next(compression: str) -> None:
+    """Or to the file's end, as of scanner programs that leave StripByteCounts out."""
+    whole = written(G8, compression=CLASSES.get(compression, compression), rowsperstrip=16)
+    expected = only(whole)[1]
+    with tifffile.TiffFile(io.BytesIO(whole)) as file:
+        at = file.pages.first.tags[279].offset
+    unsized = bytearray(whole)
+    unsized[at : at + 2] = struct.pack("<H", 65001)
+
+    assert np.array_equal(expected, only(bytes(unsized))[1])

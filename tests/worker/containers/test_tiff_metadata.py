@@ -118,7 +118,7 @@ def test_what_a_scanner_says_of_its_page_is_kept() -> None:
     [
         (291, list(range(256)), "gray response curve"),
         (301, [0] * 256, "transfer function"),
-        (318, (3127, 10_000, 3290, 10_000), "white point"),
+        (318, (3457, 10_000, 3585, 10_000), "white point"),
         (319, (64, 100, 33, 100) * 3, "primary chromaticities"),
     ],
 )
@@ -129,6 +129,14 @@ def test_tones_that_are_not_honored_are_named(tag: int, value: object, name: str
 
     assert any(name in lost for lost in metadata_of((tag, kind, value)).lost)
     assert not any(name in lost for lost in metadata_of((tag, kind, value), profile).lost)
+
+
+def test_the_usual_white_and_primaries_are_honored() -> None:
+    """Those of sRGB, as ImageMagick writes them, say what is taken anyway."""
+    white = (318, 5, (3127, 10_000, 329, 1000))
+    primaries = (319, 5, (64, 100, 33, 100, 3, 10, 6, 10, 15, 100, 6, 100))
+
+    assert () == metadata_of(white, primaries).lost
 
 
 def test_a_value_beyond_the_end_is_named() -> None:

@@ -172,6 +172,33 @@ def test_a_page_that_is_a_small_copy_of_another_is_a_thumbnail_without_a_flag(
     assert [(f"smaller copies of the photograph ({size})",)] == lost(data)
 
 
+@pytest.mark.parametrize("size", [(67, 83), (64, 80)])
+def test_pages_that_halve_down_to_a_thumbnail_are_a_pyramid(size: tuple[int, int]) -> None:
+    """As ImageMagick writes one, without a flag; a photograph of its own may follow."""
+    full, other = images.gray_scene(*size), images.gray_scene(90, 100)
+    steps = [full[::2, ::2], full[::4, ::4], full[::8, ::8]]
+    data = tree(*(((one, {"subfiletype": 2}), []) for one in (full, *steps, other)))
+
+    first, second = shown(data)
+
+    assert np.array_equal(full, first)
+    assert np.array_equal(other, second)
+    assert "smaller copies of the photograph" in lost(data)[0][0]
+
+
+def test_two_pages_one_of_half_the_size_are_two_pages() -> None:
+    """As of one print scanned at two resolutions."""
+    assert 2 == len(shown(tree(((G8, {}), []), ((MIDDLE, {}), []))))
+
+
+def test_a_second_picture_of_the_same_size_below_is_named() -> None:
+    """The first one is the photograph."""
+    data = tree(((THUMB, {"subfiletype": COPY}), [(G8, {}), (G16, {})]))
+
+    assert [True] == [np.array_equal(G8, found) for found in shown(data)]
+    assert "the picture below page 1 of the TIFF: another picture (83 x 67)" in lost(data)[0]
+
+
 def test_small_photographs_of_other_shapes_are_pages() -> None:
     """An album holds prints of several sizes."""
     small = G8[:20, :20]

@@ -90,6 +90,29 @@ def test_signed_samples_are_read_in_both_ways_of_writing(
     assert ("32-bit" in str(page.metadata.lost)) == (kind is np.int32)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])
+@pytest.mark.parametrize("rgb", [False, True])
+def test_unsigned_samples_that_are_called_signed_are_unsigned(
+    kind: type[np.signedinteger], *, rgb: bool
+) -> None:
+    """As ImageMagick writes them, and libtiff and Pillow read them: what is smooth is true."""
+    bits = 8 * np.dtype(kind).itemsize
+    gray = {8: G8, 16: G16, 32: G16.astype(np.uint32) * 65537}[bits]
+    scene = np.dstack([gray] * 3) if rgb else gray
+
+    found = only(written(scene.view(kind)))[1]
+
+    shown = np.dstack([G8 if bits == 8 else G16] * (3 if rgb else 1))
+    assert np.array_equal(shown, found)
+
+
+def test_a_dark_photograph_in_signed_samples_stays_dark() -> None:
+    """Where all are below zero both ways are as smooth, and the sign counts."""
+    dark = (G16 // 4).astype(np.int32) - 32768
+
+    assert np.array_equal(G16 // 4, only(written(dark.astype(np.int16)))[1][..., 0])
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "predictor": 2}])
 def test_thirty_two_bits_are_rounded_to_sixteen(order: str, options: dict[str, object]) -> None:

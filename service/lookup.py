@@ -1,0 +1,135 @@
+"""Which photographs a person means: by a job's number, a name, or the path of a file or folder.
+
+A path leads into the inbox, the outbox, the originals or the rejected scans, from here or from the
+root; or it is one that photochrom itself prints, such as `album/0042.tif`.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from service.config import Config
+from service.jobs import Job
+from service.ledger import Ledger
+from service.moves import REASON_SUFFIX
+from service.rejected import RejectedScans, unnumbered
+from service.sidecar import SUFFIX, sidecar_name
+
+_LONG = 200  # bytes; only longer names may be shortened for what is added to them
+_DIGITS = re.compile(r"\.[0-9a-f]{8}$")  # of `outbox.alternative_name`
+_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # a byte that is not UTF-8, as `printable` has it
+
+
+class Lookup:
+    """Finds jobs for a person.
+
+    Args:
+        config: the folders.
+        ledger: the jobs.
+    """
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        """Nothing is looked up yet."""
+        self._ledger = ledger
+        self._roots = {
+            "inbox": config.inbox,
+            "outbox": config.outbox,
+            "originals": config.originals.folder,
+            "rejected": config.rejected,
+        }
+        self.rejected = RejectedScans(config, ledger.failed_of)
+
+    def exactly(self, text: str) -> list[int]:
+        """Find what is meant by a job's number, or by the path of a file or folder.
+
+        Where a job has the number, a folder of that name is meant with a slash behind it.
+
+        Args:
+            text: as it was typed.
+
+        Returns:
+            The jobs' numbers, in their order; all jobs of a folder and its sub-folders.
+
+        Raises:
+            DeviceError: the ledger cannot be read now.
+            OSError: the folder of the rejected scans cannot be read.
+        """
+        if is_number(text) and self._ledger.job(int(text)):
+            return [int(text)]
+        found: set[int] = set()
+        for root, name in self.places(text):
+            found |= set(self._ledger.numbers_within(name))
+            found |= set(self._at(root, name) if name.parts else ())
+        return sorted(found)
+
+    def by_name(self, text: str) -> list[int]:
+        """Find also what has the text in a name, unless it is a number, a folder or a full path.
+
+        Arguments, return value and errors are those of `exactly`.
+        """
+        found = self.exactly(text)
+        if (is_number(text) and found == [int(text)]) or Path(text).is_absolute() or not text:
+            return found
+        return sorted({*found, *self._ledger.numbers_named(typed(text))})
+
+    def places(self, text: str) -> Iterator[tuple[str, PurePosixPath]]:
+        """Yield the folders, by name, in which a path may be, each with the path in it."""
+        path = Path(typed(text))
+        full = Path(os.path.normpath(Path.cwd() / path))
+        for key, root in self._roots.items():
+            inside = next((one for one in (root, _real(root)) if full.is_relative_to(one)), None)
+            if inside is not None:
+                yield key, PurePosixPath(full.relative_to(inside))
+            if not path.is_absolute() and ".." not in path.parts and text:
+                yield key, PurePosixPath(path)
+
+    def _at(self, root: str, name: PurePosixPath) -> Iterator[int]:
+        """Yield the jobs of one file."""
+        if root == "inbox":
+            yield from self._ledger.numbers_of(name)
+        elif root == "outbox":
+            yield from self._ledger.numbers_of_output(name)
+            if name.suffix == SUFFIX:
+                yield from self._ledger.numbers_of_output(name.with_suffix(""))
+                jobs = self._if_long(name)
+                yield from (job.id for job in jobs if sidecar_name(job.output) == name)
+        else:
+            note = root == "rejected" and name.name.endswith(REASON_SUFFIX)
+            name = name.with_name(name.name.removesuffix(REASON_SUFFIX)) if note else name
+            plain = unnumbered(name)
+            names = {name, plain, plain.with_name(_DIGITS.sub("", plain.stem) + plain.suffix)}
+            numbers = {number for one in names for number in self._ledger.numbers_of(one)}
+            jobs = itertools.chain(self._ledger.some(sorted(numbers)), self._if_long(name))
+            belongs = self._was_archived if root == "originals" else self._was_rejected
+            yield from (job.id for job in jobs if belongs(job, name))
+
+    def _if_long(self, name: PurePosixPath) -> Iterator[Job]:
+        """Yield the jobs of a folder if a name is so long that it may have been shortened."""
+        if len(os.fsencode(name.name)) > _LONG:
+            yield from self._ledger.some(self._ledger.numbers_within(name.parent))
+
+    @staticmethod
+    def _was_archived(job: Job, name: PurePosixPath) -> bool:
+        return name == (job.original or job.path)
+
+    def _was_rejected(self, job: Job, name: PurePosixPath) -> bool:
+        if job.status != "failed" or job.recolor:
+            return False
+        place = self.rejected.place_of(job)
+        return place is not None and place.path == self._roots["rejected"] / name
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a job's number; with a zero before it, it is a name."""
+    return text.isascii() and text.isdecimal() and not text.startswith("0") and len(text) < 19
+
+
+def typed(text: str) -> str:
+    r"""Return a name as the disk has it, that photochrom has shown with `\udcXX` in it."""
+    return _ESCAPED.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -1,0 +1,119 @@
+"""Where rejected scans lie now, as the disk has it: also numbered, edited and replaced ones.
+
+People work in the folder of rejected scans, so it is asked each time, and nothing is noted of it.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from service import beneath
+from service.config import Config
+from service.jobs import Job
+from service.moves import REASON_SUFFIX, numbered_name
+from service.originals import still_there
+
+_NUMBER = re.compile(r" \((\d{1,9})\)$")  # as `numbered_name` adds it
+_SAME_TIME = 1000  # nanoseconds; a copy on another file system may have lost those
+
+
+class Place(NamedTuple):
+    """Where a rejected scan lies.
+
+    Attributes:
+        path: the file, among the rejected ones or still in the inbox.
+        changed: whether it is another file by now, or was edited.
+    """
+
+    path: Path
+    changed: bool
+
+
+class RejectedScans:
+    """Finds scans among the rejected ones; each folder is listed once, so make one a question.
+
+    Args:
+        config: the folders.
+        failed_of: lists the jobs of a path in the inbox that failed, and whose scans were rejected.
+    """
+
+    def __init__(self, config: Config, failed_of: Callable[[PurePosixPath], Sequence[Job]]) -> None:
+        """No folder is listed yet."""
+        self._config = config
+        self._failed_of = failed_of
+        self._listed: dict[PurePosixPath, tuple[set[str], list[int]]] = {}
+
+    def place_of(self, job: Job) -> Place | None:
+        """Find the scan of a job that failed.
+
+        It is known by its looks or its content. Else it is what lies under its name, or a numbered
+        one, and is no other job's.
+
+        Returns:
+            None where it is neither among the rejected ones nor, as it was, in the inbox.
+
+        Raises:
+            OSError: the folder or a file cannot be read.
+        """
+        named = list(self._named(job.path))
+        for path in named:
+            if _is_scan_of(job, path):
+                return Place(path, changed=False)
+        kept = self._config.inbox / job.path  # by `originals.after: keep`, or not moved yet
+        if still_there(kept, job.snapshot):
+            return Place(kept, changed=False)
+        for path in named:
+            if not self._is_of_another(path, job):
+                return Place(path, changed=True)
+        return None
+
+    def changed(self, name: PurePosixPath) -> None:
+        """Have the folder of a name listed anew: a scan was moved out of it."""
+        self._listed.pop(name.parent, None)
+
+    def _named(self, name: PurePosixPath) -> Iterator[Path]:
+        """Yield the files that may have been rejected under a name, its own one first."""
+        names, numbers = self._list(name.parent)
+        for number in (1, *numbers):
+            path = numbered_name(self._config.rejected / name, number, REASON_SUFFIX)
+            if path.name in names:
+                yield path
+
+    def _is_of_another(self, path: Path, job: Job) -> bool:
+        own = PurePosixPath(path.relative_to(self._config.rejected))
+        others = {*self._failed_of(job.path), *self._failed_of(own)}
+        return any(_is_scan_of(other, path) for other in others if other.id != job.id)
+
+    def _list(self, folder: PurePosixPath) -> tuple[set[str], list[int]]:
+        """Return the names of the plain files in a folder, and the numbers that some have."""
+        if folder not in self._listed:
+            names: set[str] = set()
+            with (
+                suppress(FileNotFoundError, NotADirectoryError),
+                beneath.held(self._config.rejected, folder) as held,
+                os.scandir(held) as entries,
+            ):
+                names = {one.name for one in entries if one.is_file(follow_symlinks=False)}
+            found = (_NUMBER.search(Path(name).stem) for name in names)
+            self._listed[folder] = names, sorted({int(one[1]) for one in found if one})
+        return self._listed[folder]
+
+
+def unnumbered(name: PurePosixPath) -> PurePosixPath:
+    """Return a name without the number that a taken one was given."""
+    return name.with_name(_NUMBER.sub("", name.stem) + name.suffix)
+
+
+def _is_scan_of(job: Job, path: Path) -> bool:
+    looks = beneath.snapshot(path)
+    if looks is None or looks.size != job.snapshot.size:
+        return False
+    if abs(looks.mtime_ns - job.snapshot.mtime_ns) < _SAME_TIME:
+        return True
+    try:
+        return beneath.digest(path) == job.digest
+    except (FileNotFoundError, PermissionError):
+        return False
