@@ -76,7 +76,8 @@ def attempt(path: Path) -> Outcome:
     try:
         found = scan.read(path, ReadSettings(megapixels=MEGAPIXELS))
         gray = [np.zeros((8, 8, 2), np.float32) for _ in found.pages]
-        encoding.write(found, gray, origin(path.name), WriteSettings(), io.BytesIO())
+        record = encoding.write(found, gray, origin(path.name), WriteSettings(), io.BytesIO())
+        fault = "".join(f"lost: {what}; " for what in record.lost if not names_plainly(what))
     except ScanError as error:
         reason = str(error)
         fault = "" if is_plain(reason) else "its reason is not for people"
@@ -100,6 +101,12 @@ def most_held() -> int:
 def is_plain(reason: str) -> bool:
     """Tell whether a reason is in words for an archivist, and short enough for one."""
     return 10 < len(reason) < 500 and not any(sign in reason for sign in SUSPICIOUS)
+
+
+def names_plainly(lost: str) -> bool:
+    """Tell whether what is left behind is named for an archivist; it may quote the file itself."""
+    quoted = lost.startswith(("a comment", "the text ", "a copyright notice"))
+    return quoted or not any(sign in lost for sign in SUSPICIOUS)
 
 
 def mutant(sources: Sequence[tuple[str, bytes]], number: int) -> Mutant:

@@ -3,6 +3,7 @@
 Sources: Microsoft, "Bitmap Header Types"; the netpbm manual pages pbm(5), pgm(5), ppm(5).
 """
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -14,16 +15,19 @@ from PIL import BmpImagePlugin
 from worker.color import Pixels
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
-from worker.errors import DamagedError
+from worker.errors import DamagedError, ScanError
 from worker.settings import ReadSettings
 
 HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between
     rb"P([1-6])((?:\s|#[^\n]*\n)+)(\d+)((?:\s|#[^\n]*\n)+)(\d+)"
 )
+COMMENT = re.compile(rb"#([^\n]*)")
 WHITE = re.compile(rb"(?:\s|#[^\n]*\n)+(\d+)")
 LONGEST_HEADER = 1 << 16
 BAND_BYTES = 8 << 20
 CHUNK = 1 << 20  # bytes of text read at a time
+BMP_HEADERS = {40, 52, 56, 64, 108, 124}  # bytes of those that tell a compression
+PROFILE_LINKED = b"KNIL"
 PROFILE_EMBEDDED = b"DEBM"  # "MBED" as a little-endian number
 
 
@@ -39,9 +43,13 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         OSError, ValueError, struct.error, SyntaxError: damaged.
     """
     file.seek(0)
-    with BmpImagePlugin.BmpImageFile(file) as image:
-        width, height = image.size
-        mode, dpi = image.mode, image.info.get("dpi")
+    try:
+        with BmpImagePlugin.BmpImageFile(file) as image:
+            width, height = image.size
+            mode, dpi = image.mode, image.info.get("dpi")
+    except OSError:
+        _refuse_others(file)
+        raise
     check_size(width, height, settings)
     as_mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(mode, "RGB")
 
@@ -61,9 +69,29 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             metadata=Metadata(
                 profile=_bmp_profile(file),
                 dpi=(round(dpi[0], 2), round(dpi[1], 2)) if dpi and min(dpi) > 0 else None,
+                lost=_bmp_lost(file),
             ),
         )
     ]
+
+
+def _refuse_others(file: BinaryIO) -> None:
+    """Refuse a BMP that is whole, but stored as Pillow does not read it.
+
+    Raises:
+        ScanError: it is such a one.
+    """
+    file.seek(0)
+    head = file.read(34)
+    size = file.seek(0, os.SEEK_END)
+    if len(head) < 34 or struct.unpack_from("<I", head, 10)[0] > size:
+        return
+    kind, bits, compression = struct.unpack_from("<I10xHI", head, 14)
+    if kind in BMP_HEADERS and (compression or bits not in {1, 4, 8, 16, 24, 32}):
+        raise ScanError(
+            f"the BMP is stored in a way that few read ({bits} bits, compression {compression}); "
+            "save it as TIFF or PNG"
+        )
 
 
 def _bmp_profile(file: BinaryIO) -> bytes:
@@ -77,6 +105,14 @@ def _bmp_profile(file: BinaryIO) -> bytes:
     start, length = struct.unpack_from("<II", header, 112)
     file.seek(14 + start)
     return file.read(length)
+
+
+def _bmp_lost(file: BinaryIO) -> tuple[str, ...]:
+    """Name a profile that stands in another file."""
+    file.seek(14 + 56)
+    linked = file.read(4) == PROFILE_LINKED
+    file.seek(14)
+    return ("a color profile in another file",) if linked and file.read(1) == b"\x7c" else ()
 
 
 def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
@@ -119,8 +155,14 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             alpha=False,
             bands=bands,
             coding=Coding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
+            metadata=Metadata(texts=_comments(start[:at])),
         )
     ]
+
+
+def _comments(header: bytes) -> tuple[tuple[str, bytes], ...]:
+    lines = (line.strip() for line in COMMENT.findall(header))
+    return tuple(("Comment", line) for line in lines if line)
 
 
 Shape = tuple[int, int, int]  # rows, columns, samples

@@ -92,6 +92,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
                 xmp=base64.b64decode(told["xmp"]),
                 profile=base64.b64decode(told["icc_profile"]) or _profile(told["nclx"]),
                 dpi=exif_tags.resolution(exif),
+                lost=tuple(told["beside"]),
             ),
         )
     ]

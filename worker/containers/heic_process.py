@@ -24,8 +24,25 @@ def header_of(image: Any, count: int) -> dict[str, Any]:
         "mode": image.mode,
         "bits": info["bit_depth"],
         "nclx": info.get("nclx_profile") or {},
+        "beside": beside(info),
         **{name: base64.b64encode(data).decode() for name, data in told.items()},
     }
+
+
+def beside(info: dict[str, Any]) -> list[str]:
+    """Name what stands beside the picture and its metadata, in plain words."""
+    named = []
+    for what, found in (
+        ("a thumbnail", info.get("thumbnails")),
+        ("a picture of depths", info.get("depth_images")),
+    ):
+        named += [what] * bool(found)
+    for kind in info.get("aux") or {}:
+        named.append(f"an auxiliary picture ({kind})")
+    for block in info.get("metadata") or []:
+        kind = block.get("content_type") or block.get("type") or "unknown"
+        named.append(f"a block of metadata ({kind}), {len(block.get('data') or b''):,} bytes")
+    return named
 
 
 def limit() -> None:
