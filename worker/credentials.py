@@ -237,10 +237,10 @@ def _sign(
         ingredient = _ingredient(origin, scan_kind)
         try:
             builder.add_ingredient(ingredient, MIME_TYPES.get(scan_kind, UNPARSED), scan)
-        except c2pa.C2paError as error:
+        except c2pa.C2paError:
             if scan.error:
                 raise
-            lost = (f"content credentials of the scan, if it has any: unreadable ({error})",)
+            lost = ("content credentials of the scan, if it has any, which cannot be read",)
             builder.add_ingredient(ingredient, UNPARSED, io.BytesIO())
         builder.sign(MIME_TYPES[record.kind], unsigned, signed)
     return lost

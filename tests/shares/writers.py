@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from tests.shares import sftp
+from tests.shares.local_writer import PAGED
 from tests.shares.machine import ANNA, BERT, PASSWORD, Machine
 from tests.shares.scans import Picture
 from tests.shares.servers import Servers
@@ -124,11 +125,7 @@ class Writers:
 
     def _locally(self, upload: Upload, way: str) -> None:
         source = self._machine.see(f"/srv/sources/{upload.name}.source")
-        if way in {"pages", "appended"}:
-            with source.open("wb") as file:
-                np.save(file, np.stack(upload.picture.pages))
-        else:
-            source.write_bytes(upload.picture.data)
+        put_source(source, upload.picture, way)
         name = str(upload.path)
         order = {
             "id": name,
@@ -356,6 +353,15 @@ WAYS: dict[str, Callable[[Writers, Upload], Iterator[None]]] = {
     "rsync.inplace": Writers.rsync_inplace,
     "rsync.stopped": Writers.rsync_stopped,
 }
+
+
+def put_source(path: Path, picture: Picture, way: str) -> None:
+    """Write what the local writer is to write: the file, or its pages."""
+    if way in PAGED:
+        with path.open("wb") as file:
+            np.save(file, np.stack(picture.pages))
+    else:
+        path.write_bytes(picture.data)
 
 
 @contextmanager

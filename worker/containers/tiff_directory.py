@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dataclasses import field as a_field
 from typing import BinaryIO, Literal, NamedTuple
 
-from worker.errors import IncompleteError, ScanError
+from worker.errors import DamagedError, IncompleteError, ScanError
 from worker.exif import SIZES, Directory
 
 MOST_PAGES = 10_000
@@ -229,14 +229,14 @@ def value(file: BinaryIO, field: Field, most: int = 1 << 24) -> bytes:
         most: bytes that are believable.
 
     Raises:
-        ValueError: it has an unknown type, is larger than believable, or lies beyond the end.
+        DamagedError: it has an unknown type, is larger than believable, or lies beyond the end.
     """
     if not 0 < field.size <= most:
-        raise ValueError(f"type {field.kind} with {field.values:,} values")
+        raise DamagedError(f"type {field.kind} with {field.values:,} values")
     seek(file, field.at)
     data = file.read(field.size)
     if len(data) < field.size:
-        raise ValueError("it lies beyond the end of the file")
+        raise DamagedError("it lies beyond the end of the file")
     return data
 
 

@@ -13,7 +13,7 @@ from worker.containers import photoshop
 from worker.containers import tiff_directory as directory
 from worker.containers.picture import Metadata, Resolution
 from worker.containers.tiff_directory import Field, Form
-from worker.errors import ScanError
+from worker.errors import ScanError, plain
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
@@ -53,7 +53,7 @@ class _Reader(NamedTuple):
         try:
             return directory.value(self.file, fields[tag], most)
         except (ValueError, OverflowError) as error:
-            self.lost.append(f"{what}, which cannot be read ({error})")
+            self.lost.append(f"{what}, which cannot be read ({plain(error)})")
             return b""
 
     def values(self, fields: dict[int, Field], where: str) -> exif.Directory:
