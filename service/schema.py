@@ -135,6 +135,18 @@ ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
 RETURNING *
 """
 
+RESTORE = """
+INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, reason, model,
+    not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)
+"""
+SAME_CONTENTS = """
+UPDATE jobs SET same_content_as = (
+    SELECT min(other.id) FROM jobs AS other WHERE other.digest = jobs.digest
+        AND other.path != jobs.path AND other.id < jobs.id
+)
+"""
+
 RECOLOR = """
 UPDATE jobs SET status = 'queued', recolor = 1, repair = ?, not_before = ?, queued_at = ?,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
