@@ -18,7 +18,7 @@ from service import beneath, moves
 from service.beneath import held, open_beneath
 from service.config import Config
 from service.copies import copy_file
-from service.disk import is_copy
+from service.disk import is_copy, numbered_names
 from service.jobs import Job, JobStatus
 from service.ledger import Ledger
 from service.originals import find_original
@@ -300,7 +300,7 @@ def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
         held(root, inside.parent) as home,
         held(target_root, inside.parent, make=True) as folder,
     ):
-        for target in moves.numbered_names(folder / name):
+        for target in numbered_names(folder / name):
             with contextlib.suppress(FileExistsError):
                 if not os.path.lexists(target):
                     copy_file(home / inside.name, target, None, path)

@@ -97,9 +97,13 @@ class Originals:
         """
         if faults == sys.maxsize and len(self.unmoved) > 0:
             return True
-        hidden = any(one.departure.hidden for one in self._departed)
-        waiting = hidden or any(move.faults < faults for move in self._waiting)
+        waiting = self.leaving or any(move.faults < faults for move in self._waiting)
         return waiting or self.companions.waiting(faults)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether one that was copied to another file system is still hidden in the inbox."""
+        return any(one.departure.hidden for one in self._departed)
 
     def archive(
         self,

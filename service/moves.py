@@ -7,13 +7,12 @@ file system a file is copied under a hidden name, and that is removed last.
 
 import contextlib
 import errno
-import itertools
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from service.beneath import digest as digest_at
 from service.beneath import (
     held,
     snapshot,
@@ -23,8 +22,8 @@ from service.copies import copy_file, replaced
 from service.disk import (
     LONGEST_NAME,
     ReplacedError,
-    fitting_name,
     is_copy,
+    numbered_names,
     part_path,
     rename_without_overwriting,
     renamed_at_once,
@@ -47,12 +46,14 @@ class Departure(NamedTuple):
         place: where it is now.
         looks: how the file looks that a writer may still have open.
         hidden: to another file system: the hidden name that file has beside its old one; else "".
+        digest: SHA-256 of what was moved, hexadecimal; None where nobody knows.
     """
 
     source: PurePath
     place: Path
     looks: Snapshot
     hidden: str = ""
+    digest: str | None = None
 
 
 def archive(
@@ -90,7 +91,7 @@ def archive(
             with contextlib.suppress(FileExistsError):
                 looks, hidden = _move(home / inside.name, target, expected, digest)
                 place = originals / inside.with_name(target.name)
-                return Departure(inside, place, looks, hidden)
+                return Departure(inside, place, looks, hidden, digest)
     raise AssertionError  # the names never end
 
 
@@ -145,7 +146,7 @@ def reject(
                     raise
                 else:
                     place = rejected / inside.with_name(target.name)
-                    return Departure(inside, place, looks, hidden)
+                    return Departure(inside, place, looks, hidden, digest)
     raise AssertionError  # the names never end
 
 
@@ -168,8 +169,7 @@ def settle(departure: Departure, inbox: Path) -> bool:
         target, note = folder / place.name, folder / (place.name + REASON_SUFFIX)
         with held(inbox, source.parent, make=not departure.hidden) as home:
             open_yet = home / departure.hidden if departure.hidden else target
-            now = snapshot(open_yet)
-            if now is None or now.same_as(departure.looks):
+            if _at_rest(open_yet, departure):
                 if departure.hidden:
                     open_yet.unlink(missing_ok=True)
                     sync_folder(home)
@@ -181,6 +181,17 @@ def settle(departure: Departure, inbox: Path) -> bool:
             sync_folder(home)
             sync_folder(folder)
     return False
+
+
+def _at_rest(path: Path, departure: Departure) -> bool:
+    """Tell whether a file is as it was when it was moved, or is gone."""
+    now, looks = snapshot(path), departure.looks
+    if now is None or now == looks:
+        return True
+    if not now.same_as(looks):
+        return False
+    # Only its ctime is another: its permissions were changed, or its writer set its time back.
+    return departure.digest is None or digest_at(path) == departure.digest
 
 
 def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
@@ -264,19 +275,6 @@ def _take_back(path: Path, target: Path) -> None:
     hidden.unlink(missing_ok=True)
     sync_folder(target.parent)
     sync_folder(path.parent)
-
-
-def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
-    """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
-    for number in itertools.count(1):
-        yield numbered_name(target, number, room)
-
-
-def numbered_name(target: Path, number: int, room: str = "") -> Path:
-    """Return the n-th of `numbered_names`; the first is the path's own."""
-    ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
-    name = fitting_name(target.stem, ending + room)
-    return target.with_name(name.removesuffix(room))
 
 
 def _move(

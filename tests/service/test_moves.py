@@ -367,6 +367,26 @@ class TestTheEndOfAMove:
         assert [path] == list((inbox / "sub").iterdir())
         assert [] == list((away / "sub").iterdir())
 
+    @pytest.mark.parametrize("late", [True, False])
+    def test_a_time_that_was_set_back_hides_no_late_bytes(
+        self, inbox: Path, away: Path, move: str, *, late: bool
+    ) -> None:
+        """Its SHA-256 tells; and a change of permissions alone brings nothing back."""
+        path = put(inbox, "sub/a.jpg")
+        digest = beneath.digest(path)
+        with path.open("r+") as writer:
+            departure = moved(move, path, inbox, away, digest)
+            if late:
+                writer.write("PHOTO")
+        moved_file = departure.place
+        if departure.hidden:
+            moved_file = inbox / "sub" / departure.hidden
+        os.utime(moved_file, ns=(1, departure.looks.mtime_ns))
+        moved_file.chmod(0o600)
+
+        assert settle(departure, inbox) is not late
+        assert "PHOTO" == path.read_text() if late else not path.exists()
+
     def test_late_bytes_find_another_file_of_the_name(
         self, inbox: Path, away: Path, move: str
     ) -> None:
