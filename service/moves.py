@@ -9,18 +9,16 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from service.beneath import digest as digest_at
 from service.beneath import (
-    digest_of,
     held,
-    open_plain,
     snapshot,
     snapshot_of_status,
 )
+from service.copies import copy_file, replaced
 from service.disk import (
     LONGEST_NAME,
     ReplacedError,
@@ -269,7 +267,7 @@ def _take_back(path: Path, target: Path) -> None:
         note.rename(hidden)
     try:
         if not renamed_at_once(path, target):
-            unlink_unless_replaced(path, _copy(path, target, None, path))
+            unlink_unless_replaced(path, copy_file(path, target, None, path))
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             hidden.rename(note)
@@ -308,7 +306,7 @@ def _move(
         looks = target.lstat()
         if not _is(looks, expected):
             _put_back(target, path)
-            raise _replaced(path)
+            raise replaced(path)
     sync_folder(target.parent)
     sync_folder(path.parent)
     return snapshot_of_status(looks), hidden
@@ -321,10 +319,10 @@ def _copy_hidden(
     hidden = _hide(path)
     source = path.with_name(hidden)
     try:
-        looks = _copy(source, target, digest, path)
+        looks = copy_file(source, target, digest, path)
         if not _is(looks, expected):
             target.unlink()
-            raise _replaced(path)
+            raise replaced(path)
     except OSError:
         if source != path:
             _put_back(source, path)
@@ -345,43 +343,9 @@ def _is(looks: os.stat_result, expected: Snapshot | None) -> bool:
     return expected is None or snapshot_of_status(looks).same_as(expected)
 
 
-def _replaced(path: Path) -> ReplacedError:
-    return ReplacedError(errno.ESTALE, "another file was saved under this name", os.fspath(path))
-
-
 def _put_back(target: Path, path: Path) -> None:
     """Move a file back; beside the one that may have been saved under its name meanwhile."""
     for free in numbered_names(path):
         with contextlib.suppress(FileExistsError):
             rename_without_overwriting(target, free)
             return
-
-
-def _copy(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
-    """Copy a file to a free name; return how it looked, for it may be another by now.
-
-    Args:
-        path: the file.
-        target: the free name.
-        wanted: SHA-256 that the copy must have; None: that of the file.
-        name: what to call the file in an error.
-    """
-    part = part_path(target.parent)
-    try:
-        with open_plain(path) as source:
-            looks = os.fstat(source.fileno())
-            with part.open("xb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
-            shutil.copystat(f"/proc/self/fd/{source.fileno()}", part)
-            copied = digest_at(part)
-            if wanted is not None and copied != wanted:
-                raise _replaced(name)
-            if wanted is None and copied != digest_of(source):
-                raise OSError(errno.EIO, "the copy differs from the original", os.fspath(name))
-        rename_without_overwriting(part, target)
-        sync_folder(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
-    return looks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service import beneath
+from service import beneath, copies
 from service import moves as subject
 from service.disk import ReplacedError, rename_without_overwriting
 from service.moves import Departure, archive, reject, restore_hidden, settle
@@ -207,7 +207,7 @@ def test_a_copy_across_disks_that_fails_leaves_the_original_alone(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if fault == "digest":
-        monkeypatch.setattr(subject, "digest_at", str)
+        monkeypatch.setattr(copies, "digest", str)
     else:
         monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match=r"No space left|the copy differs"):
@@ -230,7 +230,7 @@ def test_a_scan_that_is_saved_anew_while_it_is_copied_stays_in_the_inbox(
         new.write_text("saved anew")
         new.rename(path)
 
-    monkeypatch.setattr(subject, "rename_without_overwriting", save_anew)
+    monkeypatch.setattr(copies, "rename_without_overwriting", save_anew)
     moved = archive(path, inbox, tmp_path / "originals").place
 
     assert "photo" == moved.read_text()
