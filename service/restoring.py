@@ -11,6 +11,7 @@ of its folder.
 
 import itertools
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -266,7 +267,8 @@ class Restorer:
         note = name.with_name(name.name + REASON_SUFFIX)
         with suppress(OSError), beneath.open_beneath(self._config.rejected, note) as file:
             text = (file.read(LARGEST_REASON) or b"").decode("utf-8", "replace")
-            return " ".join(text.split()) or NO_REASON, os.fstat(file.fileno()).st_mtime
+            text = re.sub(r"photochrom retry \d+", "photochrom retry FILE", " ".join(text.split()))
+            return text or NO_REASON, os.fstat(file.fileno()).st_mtime
         return NO_REASON, None
 
     # Step 4

@@ -139,6 +139,16 @@ class TestWhole:
         assert ["1931/bad.tif"] * 2 == [str(job.path) for job in failed]
         assert {REASON, NO_REASON} == {job.reason for job in failed}
 
+    def test_the_old_number_of_a_job_is_no_longer_named(self, config: Config) -> None:
+        """It may be that of another photo by now."""
+        note = config.rejected / "1931/bad.tif.reason.txt"
+        note.write_text("too large; then `photochrom retry 12`, or save it smaller\n")
+        lose(config)
+        again(config)
+        [failed] = [job for job in jobs(config) if job.status is JobStatus.FAILED]
+
+        assert "too large; then `photochrom retry FILE`, or save it smaller" == failed.reason
+
     def test_originals_that_are_kept_are_found_in_the_inbox(self, tmp_path: Path) -> None:
         """They look as they did, so that no daemon reads them all again."""
         config = place(tmp_path, Config(originals=Originals(after="keep")))
