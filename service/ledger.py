@@ -275,6 +275,11 @@ class Ledger(Questions):
                 sql = "UPDATE jobs SET original = ? WHERE id = ?"
                 self._database.rows(sql, os.fsencode(place), job_id)
 
+    def owe(self, job_id: int, *, owed: bool) -> None:
+        """Note that XMP files are still to follow a job's original, or that none is."""
+        with self._database.transaction():
+            self._database.rows("UPDATE jobs SET xmp_owed = ? WHERE id = ?", owed, job_id)
+
     def wait(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for a fault of the machine; the attempt does not count."""
         change = "status = 'queued', attempts = attempts - 1, waits = waits + 1, reason = ?"

@@ -134,6 +134,10 @@ class Questions:
         sql = f"SELECT * FROM jobs WHERE {where} ORDER BY finished_at, id LIMIT ?"  # noqa: S608
         return self._all(sql, moment, *place, limit)
 
+    def owing(self) -> list[Job]:
+        """List the jobs whose originals were moved, or nearly, and whose XMP files were not yet."""
+        return self._all("SELECT * FROM jobs WHERE xmp_owed ORDER BY id")
+
     def known(self, path: PurePosixPath, digest: str) -> Job | None:
         """Return the job of a path in the inbox and a content, or None."""
         return self._one("path = ? AND digest = ?", os.fsencode(path), digest)
@@ -294,6 +298,7 @@ def _job(row: Row) -> Job:
     looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
     # An older form has not all of them.
     original = row.pop("original", None)
+    row.pop("xmp_owed", None)
     folder, asked = (
         FolderSettings.model_validate_json(row.pop(name, "{}")) for name in ("settings", "asked")
     )

@@ -101,6 +101,12 @@ ALTER TABLE jobs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN asked TEXT NOT NULL DEFAULT '{}';
 """
 
+# Whether XMP files beside a scan are still to follow it: noted before it is moved.
+VERSION_9 = """
+ALTER TABLE jobs ADD COLUMN xmp_owed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_owing ON jobs (id) WHERE xmp_owed;
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
@@ -110,6 +116,7 @@ MIGRATIONS = (
     VERSION_6,
     VERSION_7,
     VERSION_8,
+    VERSION_9,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless it is superseded
