@@ -72,6 +72,8 @@ def colorize_files(
                 delivered, _origin = deliver(
                     Target(out, name), photo, result, colorist, source, time.time()
                 )
+                if delivered.result.lost:
+                    log.warning("photo.left_behind", path=path, what=delivered.result.lost)
                 log_replaced_color(delivered.result, path=path)
                 log.info("photo.delivered", path=path, output=delivered.path)
             report(start + len(some), len(files), "")

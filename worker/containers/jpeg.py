@@ -133,9 +133,9 @@ def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
     file.seek(header.pixels_at)
     coded = file.read()
     end = check_scans(coded, 0)
-    pixels: tuple[bytes, ...] = (coded[:end],)
+    pixels: tuple[bytes | memoryview, ...] = (memoryview(coded)[:end],)
     if header.sequential and header.bits == 8 and coded.find(b"\xff\xda", 0, end) < 0:
-        pixels = (coded[: end - len(END)], NO_CODES)
+        pixels = (memoryview(coded)[: end - len(END)], NO_CODES)
     data = b"".join((b"\xff\xd8", *header.decoded, b"\xff\xda", *pixels))
     if header.bits == 12:
         codes = scaled(imagecodecs.jpeg8_decode(data), 4095)
