@@ -285,6 +285,7 @@ def restored(job: Job) -> tuple[Any, ...]:
         *(job.queued_at, job.started_at, job.finished_at),
         None if job.original is None else os.fsencode(job.original),
         *(job.output_digest, job.event, job.superseded_by),
+        job.settings.model_dump_json(exclude_defaults=True),
     )
 
 

@@ -29,6 +29,7 @@ from service.moves import REASON_SUFFIX
 from service.originals import places_of_original
 from service.progress import Report
 from service.rejected import unnumbered
+from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import EPOCH, SUFFIX, Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.stability import Snapshot
 from worker.kinds import KIND_OF_SUFFIX
@@ -302,7 +303,18 @@ def _job_of(sidecar: Sidecar) -> Job:
         started_at=sidecar.read.timestamp(),
         output_digest=sidecar.output.sha256,
         event=str(sidecar.event),
+        settings=_settings_of(sidecar),
     )
+
+
+def _settings_of(sidecar: Sidecar) -> FolderSettings:
+    """Return how a photo was to be colored, so that it is colored so again."""
+    fields = FolderSettings.model_fields
+    said = {name: value for name, value in sidecar.settings.items() if name in fields}
+    try:
+        return FolderSettings.model_validate(said)
+    except ValueError:  # somebody made it up
+        return AS_USUAL
 
 
 def _job(

@@ -24,13 +24,14 @@ from service.ownership import MARKER
 from service.places import Places
 from service.rebuild import print_rebuilt, rebuild
 from service.restoring import NO_REASON, Rebuilt
-from service.sections import Batching, Originals, Watch
+from service.retry import retry
+from service.sections import Batching, FolderSettings, Originals, Watch
 from service.sidecar import read_sidecar, sealed
 from service.verify import verify
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files
-from tests.images import gray_scene, save
+from tests.images import color_scene, gray_scene, save
 from worker.errors import DeviceError
 
 REASON = "the file is cut short"
@@ -110,6 +111,22 @@ class TestWhole:
         assert before == jobs(config)
         assert [] == wrong(config)
         assert [LEDGER_FILE, "lock"] == left
+
+    def test_a_photo_that_was_colored_all_the_same_is_so_again(self, tmp_path: Path) -> None:
+        """What a folder or a person wanted is in its sidecar."""
+        config = place(tmp_path)
+        save(config.inbox / "a.png", color_scene(40, 48))
+        run_daemon(config)
+        retry(config, [1], asked=FolderSettings(even_if_colored=True))
+        run_daemon(config)
+        lose(config)
+        again(config)
+        (known,) = jobs(config)
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            ledger.recolor([1], 0.0)
+
+        assert known.settings.even_if_colored
+        assert 1 == run_daemon(config)
 
     def test_nothing_is_colored_twice(self, tmp_path: Path) -> None:
         """A scan with the content of an archived original is known when it is dropped again."""
