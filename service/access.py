@@ -78,9 +78,10 @@ def may_not_read(folders: tuple[str, ...], shown: int = 3) -> str:
     """Say that this process may not read some folders of the inbox, and what would help."""
     count = f"{len(folders)} folder{'s' * (len(folders) > 1)} in the inbox cannot be read"
     names = ", ".join(folders[:shown]) + (", …" if len(folders) > shown else "")
-    group = group_name()
+    group, first = shlex.quote(group_name()), shlex.quote(folders[0])
     return (
-        f"{count} ({names}): let {user_name()} read there, as by the group {group} and chmod g+rx"
+        f"{count} ({names}): let {user_name()} read there, such as by"
+        f" chgrp {group} {first} && chmod g+rxs {first}"
     )
 
 
@@ -100,17 +101,24 @@ def refuse_strangers(folder: Path, *, write: bool) -> None:
     if may_read and (not write or os.access(folder, os.W_OK)):
         return
     what = "write" if may_read else "read"
-    owner, nearest = _owner(folder), folder
+    to_do = as_whom(folder) or "its mode or its disk refuses it"
+    raise DeviceError(f"{user_name()} may not {what} {folder}; {to_do}")
+
+
+def as_whom(path: Path) -> str:
+    """Say as whom to run this very command, where it is refused a file or folder.
+
+    Returns:
+        "" where it belongs to this user already.
+    """
+    owner, nearest = _owner(path), path
     while not owner and nearest != nearest.parent:
         nearest = nearest.parent
         owner = _owner(nearest)
-    if owner == user_name():
-        raise DeviceError(f"{owner} may not {what} {folder}: its mode or its disk refuses it")
+    if owner in {"", user_name()}:
+        return ""
     command = shlex.join(["photochrom", *sys.argv[1:]])
-    raise DeviceError(
-        f"{user_name()} may not {what} {folder}; run it as the user {owner}:"
-        f" sudo -u {shlex.quote(owner)} {command}"
-    )
+    return f"run it as the user {owner}: sudo -u {shlex.quote(owner)} {command}"
 
 
 def _owner(path: Path) -> str:

@@ -16,6 +16,7 @@ import structlog
 import typer
 from rich.console import Console
 
+from service.access import as_whom, user_name
 from service.config import Config, ConfigError, check_config, load_config
 from service.custody import custody_app
 from service.install import install_app
@@ -66,8 +67,19 @@ def main() -> None:
             print(printable(problem, keep="\n"), file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     except (PhotochromError, OSError) as error:  # the latter where there is no queue to wait in
-        print("photochrom:", printable(str(error), keep="\n"), file=sys.stderr)
+        print("photochrom:", printable(_denied(error) or str(error), keep="\n"), file=sys.stderr)
         sys.exit(EXIT_FAULT)
+
+
+def _denied(error: BaseException | None) -> str:
+    """Say as whom to run the command, where permissions were what ended it; else ""."""
+    while error is not None:
+        if isinstance(error, PermissionError) and error.filename is not None:
+            path = Path(os.fsdecode(error.filename))
+            to_do = as_whom(path)
+            return f"{user_name()} may not use {path}; {to_do}" if to_do else ""
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _print_version(asked: bool) -> None:
@@ -101,8 +113,8 @@ def run(
 ) -> None:
     """Watch the inbox and color what arrives, until stopped.
 
-    With --once, exits 0 when all went well, 3 when some photos were rejected, 75 when the machine's
-    faults hold some up.
+    With --once, exits 0 when all went well, 3 when some photos were rejected, 75 when some are left
+    for a later run: a fault of the machine, such as a full disk, or a file that is still arriving.
     """
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time

@@ -2,13 +2,22 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 USER, GROUP = 54_321, 54_322  # of nobody here
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+
+def reachable_folder() -> Iterator[Path]:
+    """Make a folder that other users can reach; pytest closes its own to them, at any moment."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def as_nobody(function: Callable[[], Any], *, groups: tuple[int, ...] = ()) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,15 @@ import pytest
 from service.ownership import MARKER
 from tests.end_to_end.command import HASTY, Command, Home, ordinary_prefix
 from tests.folders import files
-from tests.namespaces import WITH_FAKE
-from tests.unprivileged import USER, needs_root
+from tests.images import color_scene
+from tests.namespaces import WITH_FAKE, Namespace, can_mount
+from tests.unprivileged import USER, needs_root, reachable_folder
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Make a folder that other users can reach."""
+    yield from reachable_folder()
 
 
 def test_a_second_daemon_on_one_outbox_is_refused_until_it_takes_over(tmp_path: Path) -> None:
@@ -137,3 +145,43 @@ def test_folders_go_when_their_last_scan_has_left(tmp_path: Path) -> None:
     assert ["box/notes/b.xmp"] == files(home.inbox)
     assert (home.inbox / "mine").is_dir()
     assert ["box/album/a.png", "box/album/c.png", "box/notes/b.png"] == files(home.originals)
+
+
+@needs_root
+@pytest.mark.parametrize("command", ["status", "find x", "retry --all", "forget 1", "models list"])
+def test_a_command_of_somebody_without_rights_says_who_should_run_it(
+    tmp_path: Path, command: str
+) -> None:
+    """In words that can be pasted, whatever it was that it could not open first."""
+    home = Home(tmp_path)
+    with home.start("run", "--once", program=WITH_FAKE) as daemon:
+        assert 0 == daemon.exit_code(), daemon.said
+    assert 0o700 == (home.folder / "state").stat().st_mode & 0o777
+    stranger = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+    with home.start(*command.split(), prefix=stranger) as refused:
+        assert 1 == refused.exit_code()
+
+    assert refused.said.startswith(f"photochrom: {USER} may not ")
+    assert f"; run it as the user root: sudo -u root photochrom {command}\n" in refused.said
+
+
+def test_a_collection_on_a_share_that_is_read_only_is_colored_from_there(tmp_path: Path) -> None:
+    """With `after: keep`; a scan that is rejected is no fault either, and nothing is written."""
+    if not can_mount():
+        pytest.skip("namespaces with mounts are not allowed here")
+    home = Home(tmp_path, f"{HASTY}originals: {{after: keep}}\n")
+    home.drop("album/a.png")
+    home.drop("album/color.png", color_scene(64, 80))
+    before = {path: path.stat().st_mtime_ns for path in home.inbox.rglob("*")}
+    with Namespace() as namespace:
+        namespace.bind(home.inbox, home.inbox)
+        namespace.run("mount", "-o", "remount,bind,ro", home.inbox)
+        for rejected in (1, 0):
+            with home.start("run", "--once", program=WITH_FAKE, prefix=namespace.prefix) as daemon:
+                assert {1: 3, 0: 0}[rejected] == daemon.exit_code(), daemon.said
+                assert rejected == len(daemon.events("photo.rejected"))
+                assert [] == daemon.events("daemon.held_up")
+
+    assert before == {path: path.stat().st_mtime_ns for path in home.inbox.rglob("*")}
+    assert ["album/a.png"] == files(home.outbox)
+    assert [] == files(home.rejected)

@@ -1,6 +1,7 @@
 """Promises of service.access and service.unmoved: what permissions refuse, and what would help."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,20 @@ from structlog.testing import capture_logs
 from service.access import how_to_open, may_empty, may_not_read, may_not_write, unwritable
 from service.sections import Retry
 from service.unmoved import Unmoved
-from tests.unprivileged import GROUP, USER, as_nobody, needs_root
+from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 
 RETRY = Retry(first_wait=5.0, longest_wait=600.0)
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Make a folder that other users can reach."""
+    yield from reachable_folder()
+
+
+@pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Make an inbox that all may reach, with a folder that root made as Samba does."""
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
     album = tmp_path / "in box/album"
     album.mkdir(parents=True)
     album.chmod(0o755)

@@ -1,5 +1,6 @@
 """Promises of service.advice: what is no mistake, but will be felt, is said beforehand."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,15 @@ from service.config import Config
 from service.folders import make_folders
 from service.places import Places
 from service.sections import Permissions, Watch
-from tests.unprivileged import USER, as_nobody, needs_root
+from tests.unprivileged import USER, as_nobody, needs_root, reachable_folder
 
 ANOTHER_DISK = Path("/dev/shm")  # noqa: S108 - a file system that is not that of the tests
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Make a folder that other users can reach."""
+    yield from reachable_folder()
 
 
 @pytest.fixture
@@ -22,8 +29,6 @@ def config(tmp_path: Path) -> Config:
     make_folders(config.folders.values())
     for folder in config.folders.values():
         folder.chmod(0o777)
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
     return config
 
 

@@ -21,10 +21,16 @@ from service.outbox import deliver
 from service.permissions import adopt, close_state, file_made, group_number
 from service.places import make_new_folders
 from service.sections import Permissions
-from tests.unprivileged import GROUP, USER, as_nobody, needs_root
+from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 from worker.errors import DeviceError
 
 OTHER_GROUP = "daemon"  # that every Linux has
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Make a folder that other users can reach."""
+    yield from reachable_folder()
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +50,6 @@ def mode(path: Path) -> str:
 def result(folder: Path) -> Path:
     """Deliver something into a new sub-folder."""
     return deliver(folder, PurePosixPath("album/a.tif"), lambda file: file.write(b"x")).path
-
-
-def let_all_in(folder: Path) -> None:
-    """Let everybody pass through a test's folder and those above it."""
-    for each in (folder, *list(folder.parents)[:2]):
-        each.chmod(0o755)
 
 
 def acl(folder: Path, *entries: str) -> None:
@@ -181,7 +181,7 @@ class TestState:
         self, tmp_path: Path
     ) -> None:
         """With what to run. That they may only look is no danger."""
-        let_all_in(tmp_path)
+        tmp_path.chmod(0o755)
         as_nobody(lambda: close_state(tmp_path))
         tmp_path.chmod(0o777)
         with pytest.raises(AssertionError, match=f"run: chown {USER} {tmp_path}"):
@@ -195,7 +195,6 @@ class TestState:
         """With the very command."""
         state = tmp_path / "state"
         state.mkdir(mode=0o700)
-        let_all_in(tmp_path)
         words = f"{USER} may not read {state}; run it as the user root: sudo -u root photochrom "
         with pytest.raises(AssertionError, match=words):
             as_nobody(lambda: use(state))  # type: ignore[operator]
@@ -207,7 +206,6 @@ class TestState:
         (home / "state").mkdir(parents=True)
         os.chown(home, GROUP, GROUP)
         home.chmod(0o700)
-        let_all_in(tmp_path)
 
         with pytest.raises(AssertionError, match=f"run it as the user #{GROUP}: sudo -u "):
             as_nobody(lambda: refuse_strangers(home / "state", write=True))

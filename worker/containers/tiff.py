@@ -24,7 +24,7 @@ from worker.containers import (
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.tiff_colors import LABS
 from worker.containers.tiff_directory import Form, Page
-from worker.containers.tiff_pages import Photograph
+from worker.containers.tiff_pages import EMPTY, Photograph
 from worker.containers.tiff_samples import MOST_SAMPLES
 from worker.errors import IncompleteError, ScanError
 from worker.settings import ReadSettings
@@ -78,6 +78,10 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         try:
             picture = _picture(source, photograph, settings, pixels)
         except ScanError as error:
+            if EMPTY in photograph.page.fields:
+                raise IncompleteError(
+                    "the TIFF's directory holds empty rows: it was not written to its end"
+                ) from error
             if photograph.page is photograph.outer:
                 raise
             name = f"the photograph below page {photograph.page.number + 1} of the TIFF"

@@ -119,7 +119,7 @@ class _Walk:
         waiting = deque(self._pointers(page.fields.get(SUB_DIRECTORIES)))
         while waiting:
             at = waiting.popleft()
-            if not at or at in self.seen:
+            if at in self.seen:
                 continue
             try:
                 found, following = self.take(at, page.number)
@@ -128,7 +128,8 @@ class _Walk:
                 page.broken.append(at)
                 continue
             page.below.append(found)
-            waiting.append(following)
+            if following:
+                waiting.append(following)
 
     def _pointers(self, pointers: Field | None) -> list[int]:
         if pointers is None:

@@ -5,7 +5,6 @@ cameras and scanners put a thumbnail first. Smaller copies, masks and infrared i
 Source: TIFF 6.0 (NewSubfileType), Adobe's TIFF technical note 1 (SubIFDs), DNG 1.6.
 """
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from worker.errors import IncompleteError, ScanError
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, PHOTOMETRIC, BITS = 254, 255, 256, 257, 262, 258
 REDUCED, MASK, DEPTH_MAP = 1, 4, 8  # bits of SUBFILE
 OLD_REDUCED = 2
+EMPTY = 0  # tag of a row of zeros: of a directory that is being written
 ORIENTATION, RESOLUTION = 274, {282, 283, 296}
 MASK_COLORS = 4  # of PHOTOMETRIC
 COPY_AREA = 4  # times that a page is smaller than another where all say they are copies
@@ -117,9 +117,9 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
         most = max((one.area for one in plain), default=0)
         chosen = [one for one in plain if one.area * COPY_AREA > most]
     chosen = chosen or sized[:1] or pictures[:1]  # and some their only page a mask
-    if not chosen:
+    if not chosen or any(EMPTY in one.page.fields and not one.is_whole for one in chosen):
         raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
-    _check_below(file.seek(0, os.SEEK_END), pictures, chosen)
+    _check_below(file, pictures, chosen)
     return list(_with_lost(pictures, chosen))
 
 
@@ -170,17 +170,25 @@ def _without_thumbnails(pictures: list[_Picture]) -> list[_Picture]:
     ]
 
 
-def _check_below(size: int, pictures: list[_Picture], chosen: list[_Picture]) -> None:
+def _check_below(file: BinaryIO, pictures: list[_Picture], chosen: list[_Picture]) -> None:
     """Refuse a page that may be but the thumbnail of one that cannot be read."""
     whole = {one.outer.number for one in chosen if one.is_whole}
     for one in pictures:
         page, number = one.page, one.outer.number
         for at in page.broken:
-            if at >= size or number not in whole:
+            # What lies beyond the end, or is still zeros, may come yet; else some program copied a
+            # tag whose place means nothing any more.
+            is_empty = not tiff_directory.bytes_at(file, at, 8).strip(b"\0")
+            if is_empty or number not in whole:
                 raise IncompleteError(
                     f"the TIFF's page {number + 1} points to another picture at byte {at:,}, "
                     "which cannot be read: the file is damaged or cut short"
                 )
+        if page is not one.outer and EMPTY in page.fields:
+            raise IncompleteError(
+                f"the picture below page {number + 1} of the TIFF has a directory with empty rows: "
+                "it was not written to its end"
+            )
         if page is not one.outer and one.is_whole and not one.area and number not in whole:
             raise ScanError(
                 f"page {number + 1} of the TIFF is but a smaller copy, and the picture below it "

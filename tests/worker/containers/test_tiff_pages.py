@@ -13,6 +13,7 @@ from tests.tiffs import codes_of, gray_fields, pages_of, plain
 from worker import exif
 from worker.containers.picture import Picture
 from worker.errors import IncompleteError, ScanError
+from worker.formats import DECODER_ERRORS
 
 G8, G16 = images.gray_scene(67, 83), images.gray_scene(67, 83, 16)
 RGB8 = images.color_scene(67, 83)
@@ -296,6 +297,21 @@ def test_a_pointer_of_no_whole_number_costs_a_thumbnail(kind: int) -> None:
 
     with pytest.raises(IncompleteError, match=r"points to another picture|tag 330"):
         pages_of(bytes(data))
+
+
+@pytest.mark.parametrize("flag", [0, COPY])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_directory_half_written_is_never_taken_for_a_thumbnails(order: str, flag: int) -> None:
+    """Its size was set first and zeros stand where its end will be: refused as incomplete."""
+    data = tree(((THUMB, {"subfiletype": flag}), [(G16, {"compression": "zlib"})]), byteorder=order)
+    # Without a flag, half of the thumbnail's own directory is that of a page.
+    for end in range(1 if flag else 224, len(data), 3):
+        try:
+            found = shown(data[:end].ljust(len(data), b"\0"))
+        except (IncompleteError, *DECODER_ERRORS):
+            continue
+
+        assert [True] == [np.array_equal(G16, one) for one in found], end
 
 
 def test_a_circle_below_a_page_is_left() -> None:
