@@ -131,10 +131,11 @@ def test_a_pass_ends_though_permissions_keep_originals(tmp_path: Path, after: st
 
 def test_folders_go_when_their_last_scan_has_left(tmp_path: Path) -> None:
     """Others stay, and so does what a person just made; a scan dropped there again is taken."""
-    home = Home(tmp_path, f"{HASTY}originals: {{remove_empty_after: 0.5}}\n")
+    quick = HASTY.replace("rescan: 1.0", "rescan: 1.0, settle_shared: 0.3")
+    home = Home(tmp_path, f"{quick}originals: {{remove_empty_after: 0.5}}\n")
     home.drop("box/album/a.png")
     home.drop("box/notes/b.png")
-    (home.inbox / "box/notes/b.xmp").touch()
+    (home.inbox / "box/notes/list.txt").touch()
     (home.inbox / "mine").mkdir()
     with home.start("run", program=WITH_FAKE) as daemon:
         daemon.wait_for("folder.removed", folder=str(home.inbox / "box/album"))
@@ -142,7 +143,7 @@ def test_folders_go_when_their_last_scan_has_left(tmp_path: Path) -> None:
         daemon.wait_for("folder.removed", folder=str(home.inbox / "box/album"), times=2)
         daemon.wait_until(lambda: len(files(home.originals)) == 3)
 
-    assert ["box/notes/b.xmp"] == files(home.inbox)
+    assert ["box/notes/list.txt"] == files(home.inbox)
     assert (home.inbox / "mine").is_dir()
     assert ["box/album/a.png", "box/album/c.png", "box/notes/b.png"] == files(home.originals)
 
