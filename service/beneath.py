@@ -13,11 +13,12 @@ import io
 import os
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from service.disk import sync_folder
+from service.ignored import ignored
 from service.permissions import folder_made
 from service.stability import Snapshot
 
@@ -175,6 +176,45 @@ def has_writer(root: Path, name: PurePath) -> bool | None:
     return False
 
 
+def plain_files(root: Path, refused: Callable[[Path, str], None]) -> Iterator[PurePosixPath]:
+    """Walk a folder for its plain files, however deep; hidden ones and litter are left out.
+
+    Args:
+        root: the folder.
+        refused: told of each folder that cannot be read and each other file, and why.
+
+    Yields:
+        Their paths in the folder, in the order of their names, those of sub-folders last.
+    """
+    left = [PurePosixPath()]
+    while left:
+        inside = left.pop()
+        try:
+            with held(root, inside) as folder, os.scandir(folder) as entries:
+                found = sorted(
+                    (
+                        one.name,
+                        one.is_dir(follow_symlinks=False),
+                        one.is_file(follow_symlinks=False),
+                    )
+                    for one in entries
+                )
+        except OSError as error:
+            refused(root / inside, f"the folder cannot be read: {error.strerror}")
+            continue
+        below = []
+        for name, is_folder, is_plain in found:
+            if ignored().folder(name) if is_folder else ignored().file(name):
+                continue
+            if is_folder:
+                below.append(inside / name)
+            elif is_plain:
+                yield inside / name
+            else:
+                refused(root / inside / name, "it is no plain file")
+        left += reversed(below)
+
+
 def _descend(root: Path, inside: PurePath, *, make: bool) -> int:
     """Return a descriptor of a sub-folder."""
     if inside.is_absolute() or os.pardir in inside.parts:
@@ -182,14 +222,14 @@ def _descend(root: Path, inside: PurePath, *, make: bool) -> int:
     descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for depth, part in enumerate(inside.parts, 1):
-            where = root.joinpath(*inside.parts[:depth])
             try:
                 deeper = _open_folder(part, descriptor, make=make)
             except FileNotFoundError as error:
-                error.filename = str(where)
+                error.filename = str(root.joinpath(*inside.parts[:depth]))
                 raise
             except NotADirectoryError as error:
                 words = "a symlink or a file is in the place of a folder"
+                where = root.joinpath(*inside.parts[:depth])
                 raise ObstructedError(errno.ENOTDIR, words, str(where)) from error
             os.close(descriptor)
             descriptor = deeper

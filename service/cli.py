@@ -113,8 +113,8 @@ def run(
 ) -> None:
     """Watch the inbox and color what arrives, until stopped.
 
-    With --once, exits 0 when all went well, 3 when some photos were rejected, 75 when the machine's
-    faults hold some up.
+    With --once, exits 0 when all went well, 3 when some photos were rejected, 75 when some are left
+    for a later run: a fault of the machine, such as a full disk, or a file that is still arriving.
     """
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time

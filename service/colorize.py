@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain, count, repeat
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import structlog
 
-from service import outbox
+from service import companions, outbox
 from service.beneath import digest, snapshot
 from service.colorist import Colorist
 from service.config import Config
@@ -72,6 +72,8 @@ def colorize_files(
                 delivered, _origin = deliver(
                     Target(out, name), photo, result, colorist, source, time.time()
                 )
+                if delivered.result.lost:
+                    log.warning("photo.left_behind", path=path, what=delivered.result.lost)
                 log_replaced_color(delivered.result, path=path)
                 log.info("photo.delivered", path=path, output=delivered.path)
             report(start + len(some), len(files), "")
@@ -88,7 +90,8 @@ def _source(path: Path, settings: FolderSettings) -> Source:
 
 def _read(path: Path, config: Config, settings: FolderSettings) -> Scan | ScanError:
     try:
-        return scan.read(path, replace(config.read_settings, **settings.model_dump()))
+        how = replace(config.read_settings, **settings.model_dump())
+        return scan.read(path, how, None, companions.read(path.parent, PurePath(path.name)))
     except InColorError as error:
         return InColorError(f"{error}; color it all the same with --even-if-colored")
     except ScanError as error:

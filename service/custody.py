@@ -9,6 +9,7 @@ from rich.console import Console
 
 from service.config import load_config
 from service.progress import progress_bar
+from service.rebuild import print_rebuilt, rebuild
 from service.recolor import inside_inbox
 from service.retry import Answer, print_answers
 from service.retry import forget as forget_jobs
@@ -48,6 +49,29 @@ def verify(
     else:
         print_verification(found, Console())
     raise typer.Exit(EXIT_FOUND if found.findings else 0)
+
+
+@custody_app.command("rebuild-ledger")
+def rebuild_ledger(
+    move_aside: Annotated[
+        bool, typer.Option("--move-aside", help="Give the ledger that is there another name first.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Make a lost ledger again from sidecars, originals and rejected scans; no file is touched.
+
+    Scans that were colored are known again. Exits 3 when it could not place some files; it says
+    which and why. No daemon may run meanwhile.
+    """
+    settings = load_config(config)
+    with progress_bar("files") as report:
+        made = rebuild(settings, report, move_aside=move_aside)
+    if as_json:
+        print_json(made.plain())
+    else:
+        print_rebuilt(made, Console())
+    raise typer.Exit(EXIT_SOME_LEFT if made.unplaced else 0)
 
 
 @custody_app.command()

@@ -225,7 +225,11 @@ class Daemon:
             done = self._parts.models.end(deadline) and done
         waiting = self._jobs_left() or self.pipeline.originals.waiting()
         waiting = waiting or self.folder_settings.waiting > 0
-        self.held_up = waiting or bool(self.places.trouble)
+        arriving = self.watcher.arriving
+        for one in arriving if self._once else ():
+            path = one.path.relative_to(self.config.inbox)
+            log.warning("photo.arriving", path=path, reason=one.reason)
+        self.held_up = waiting or bool(self.places.trouble) or bool(arriving)
         self.ledger.close()
         tally = self.tally
         log.info(
@@ -270,7 +274,7 @@ class Daemon:
 
     def _finish(self, over: Callable[[], bool]) -> None:
         """Begin nothing new, and bring what is in hand to its end, or until it is over."""
-        while self.pipeline.busy and not over():
+        while self._in_hand and not over():
             self._woken.clear()
             try:
                 self.pipeline.release(time.time())
@@ -279,8 +283,13 @@ class Daemon:
                 self._hold_up.note(str(error), time.monotonic())
             self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
             self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
-            if self.pipeline.busy:
+            if self._in_hand:
                 self._woken.wait(LONGEST_SLEEP)
+
+    @property
+    def _in_hand(self) -> bool:
+        """Whether photos are in work, or originals still lie hidden in an inbox that is there."""
+        return self.pipeline.busy or (self.pipeline.originals.leaving and not self.places.trouble)
 
     def _take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
         reason = self.intake.take(path, snapshot, rest)

@@ -16,6 +16,7 @@ import structlog
 
 from service import beneath, moves
 from service.access import unwritable
+from service.companions import Companions
 from service.config import Config
 from service.disk import ReplacedError
 from service.emptied import EmptyFolders
@@ -41,6 +42,7 @@ class _Move(NamedTuple):
     root: Path  # of the folder it goes to
     due: float
     verified: bool
+    xmp_read: frozenset[str] | None = None
     faults: int = 0
 
 
@@ -86,6 +88,7 @@ class Originals:
         self._departed: list[_Departed] = []
         self.emptied = EmptyFolders(config, ledger)
         self._unnoted: list[tuple[int, PurePosixPath]] = []
+        self.companions = Companions(config, ledger)
 
     def waiting(self, faults: int = sys.maxsize) -> bool:
         """Tell whether a move waits that was refused fewer times than `faults`.
@@ -94,16 +97,29 @@ class Originals:
         """
         if faults == sys.maxsize and len(self.unmoved) > 0:
             return True
-        hidden = any(one.departure.hidden for one in self._departed)
-        return hidden or any(move.faults < faults for move in self._waiting)
+        waiting = self.leaving or any(move.faults < faults for move in self._waiting)
+        return waiting or self.companions.waiting(faults)
 
-    def archive(self, job: Job, now: float, *, verified: bool = False) -> None:
+    @property
+    def leaving(self) -> bool:
+        """Whether one that was copied to another file system is still hidden in the inbox."""
+        return any(one.departure.hidden for one in self._departed)
+
+    def archive(
+        self,
+        job: Job,
+        now: float,
+        *,
+        verified: bool = False,
+        xmp_read: frozenset[str] | None = None,
+    ) -> None:
         """Have the original of a finished job moved to the originals, if they are to be moved.
 
         Args:
             job: whose original it is.
             now: monotonic seconds.
             verified: whether its content was compared just now with what was colored.
+            xmp_read: SHA-256 of the XMP files that were read with it; None: nobody knows.
         """
         if self._config.originals.after == "move":
             folder = self._config.originals.folder
@@ -115,7 +131,7 @@ class Originals:
                 digest=job.digest,
                 name=original_name(job),
             )
-            self._waiting.append(_Move(job, move, folder, now, verified))
+            self._waiting.append(_Move(job, move, folder, now, verified, xmp_read))
 
     def reject(self, job: Job, reason: str, now: float) -> None:
         """Have the original of a failed job moved to the rejected ones, with the reason.
@@ -172,6 +188,8 @@ class Originals:
         if self._unnoted:
             self._ledger.moved(self._unnoted)
             self._unnoted = []
+        if not any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+            self.companions.step(now)
         for one in [one for one in self._departed if now >= one.due]:
             if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
                 break
@@ -182,7 +200,7 @@ class Originals:
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or to be ended; or None."""
         dues = [move.due for move in self._waiting] + [one.due for one in self._departed]
-        dues += self.unmoved.dues()
+        dues += [*self.unmoved.dues(), *self.companions.dues()]
         return max(0.0, min(dues) - now) if dues else None
 
     def _move(self, move: _Move, now: float) -> None:
@@ -203,6 +221,7 @@ class Originals:
                 return
             self._set_shorter_aside(job)
             settle = self._watched.settle_of(path)
+            self.companions.owe(job)
             departure = move.move(path)
         except ReplacedError:  # just now; the new one stays
             self.look_anew(job)
@@ -215,6 +234,7 @@ class Originals:
             self._waiting += self.unmoved.opened(path.parent, goal, *goal.parents)
             log.info("photo.moved", job=job.id, path=job.path, to=departure.place)
             self._watched.revisit(path)
+            self.companions.follow(job, departure.place, move.xmp_read, now)
             self._departed.append(_Departed(job, departure, now + settle))
             if departure.place.is_relative_to(self._config.originals.folder):
                 place = departure.place.relative_to(self._config.originals.folder)
@@ -262,6 +282,7 @@ class Originals:
                 del self._departed[place]
                 return
             self._departed[place] = one._replace(undone=True)
+            self.companions.bring_back(job, one.departure.place)
         self._take_back(job)
         del self._departed[place]
 

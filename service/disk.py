@@ -4,9 +4,11 @@ import contextlib
 import ctypes
 import errno
 import filecmp
+import itertools
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from service.permissions import file_made
@@ -45,6 +47,19 @@ def fitting_name(stem: str, ending: str) -> str:
     while stem and len(os.fsencode(stem + ending)) > LONGEST_NAME:
         stem = stem[:-1]
     return stem + ending
+
+
+def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
+    """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
+    for number in itertools.count(1):
+        yield numbered_name(target, number, room)
+
+
+def numbered_name(target: Path, number: int, room: str = "") -> Path:
+    """Return the n-th of `numbered_names`; the first is the path's own."""
+    ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
+    name = fitting_name(target.stem, ending + room)
+    return target.with_name(name.removesuffix(room))
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,12 +20,13 @@ class Finding(NamedTuple):
     Attributes:
         kind: of file.
         fault: what is wrong with it.
-        path: in the inbox for an original, else in the outbox; as text.
+        path: in the inbox for an original or a rejected scan that a job has, among the rejected
+            ones for others and their reasons, else in the outbox; as text.
         job: its number in the ledger, or None.
         words: for a person.
     """
 
-    kind: Literal["original", "output", "sidecar"]
+    kind: Literal["original", "output", "sidecar", "rejected", "reason"]
     fault: Fault
     path: str
     job: int | None

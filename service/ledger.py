@@ -21,13 +21,14 @@ from typing import Any, Self
 from service.access import refuse_strangers
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.jobs import Job, JobStatus, Serving
-from service.questions import Questions
+from service.questions import Questions, restored, storable
 from service.schema import (
     ENQUEUE,
     FORGET,
     HASTEN,
-    OWNS_OUTPUT,
     RECOLOR,
+    RESTORE,
+    SAME_CONTENTS,
     SERVE,
     STAND_AGAIN,
     SUPERSEDE,
@@ -125,28 +126,6 @@ class Ledger(Questions):
             values = (*key, os.fsencode(output), *looks, given, now, now, *key)
             return self._all(ENQUEUE, *values)[0], True
 
-    def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
-        """Return the job of a file that looks as it did when it was queued, without reading it.
-
-        A failed job is not returned: whoever drops its file again wants another try.
-        """
-        return self._one(
-            "path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND status != 'failed'",
-            os.fsencode(path),
-            snapshot.size,
-            snapshot.mtime_ns,
-            str(snapshot.inode),
-        )
-
-    def output_taken(self, output: PurePosixPath) -> bool:
-        """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
-        return (
-            self._one(
-                f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL", os.fsencode(output)
-            )
-            is not None
-        )
-
     def recolor(self, job_ids: Iterable[int], now: float, *, repair: bool = False) -> int:
         """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
 
@@ -212,6 +191,28 @@ class Ledger(Questions):
         forgotten = self._all(FORGET, job_id)
         return forgotten[0] if forgotten else None
 
+    def restore(self, job: Job) -> bool:
+        """Note a job that ended before the ledger was lost; use it while the ledger is `held`.
+
+        It gets a number of its own. Of one that is known by path and content, what it was is
+        replaced.
+
+        Returns:
+            False where another job owns its output; nothing was noted then.
+        """
+        known = self.known(job.path, job.digest)
+        owns = job.status is not JobStatus.FAILED and job.superseded_by is None
+        if owns and (known is None or known.output != job.output) and self.output_taken(job.output):
+            return False
+        if known:
+            self._forget(known.id)
+        self._database.rows(RESTORE, *restored(job))
+        return True
+
+    def note_same_contents(self) -> None:
+        """Note of all restored jobs which have the content of an earlier one; as `restore`."""
+        self._database.rows(SAME_CONTENTS)
+
     # Through the work
 
     def claim(
@@ -274,15 +275,20 @@ class Ledger(Questions):
                 sql = "UPDATE jobs SET original = ? WHERE id = ?"
                 self._database.rows(sql, os.fsencode(place), job_id)
 
+    def owe(self, job_id: int, *, owed: bool) -> None:
+        """Note that XMP files are still to follow a job's original, or that none is."""
+        with self._database.transaction():
+            self._database.rows("UPDATE jobs SET xmp_owed = ? WHERE id = ?", owed, job_id)
+
     def wait(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for a fault of the machine; the attempt does not count."""
         change = "status = 'queued', attempts = attempts - 1, waits = waits + 1, reason = ?"
-        return self._change(job_id, f"{change}, not_before = ?", _storable(reason), not_before)
+        return self._change(job_id, f"{change}, not_before = ?", storable(reason), not_before)
 
     def again(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for another attempt; this one counts."""
         change = "status = 'queued', reason = ?, not_before = ?"
-        return self._change(job_id, change, _storable(reason), not_before)
+        return self._change(job_id, change, storable(reason), not_before)
 
     def supersede(self, job_id: int, earlier: Job) -> Job:
         """Let a started job take over the name of a finished one, whose scan it is with more pages.
@@ -319,7 +325,7 @@ class Ledger(Questions):
         """Note that a started or queued job's scan cannot be colored, and why."""
         change = "status = 'failed', reason = ?, finished_at = ?"
         before = ("started", "queued")
-        return self._change(job_id, change, _storable(reason), now, before=before, then=STAND_AGAIN)
+        return self._change(job_id, change, storable(reason), now, before=before, then=STAND_AGAIN)
 
     def recover(self) -> list[Job]:
         """Put back all started jobs at start-up: the process that worked on them is gone.
@@ -361,13 +367,6 @@ class Ledger(Questions):
         with self._database.transaction():
             self._database.rows(SERVE, *serving)
 
-    def serving(self) -> Serving | None:
-        """Return what `serve` noted last, or None."""
-        if self._database.outdated:
-            return None
-        rows = self._database.rows("SELECT model, refused, refused_because FROM serving")
-        return Serving(**rows[0]) if rows else None
-
     def _change(
         self,
         job_id: int,
@@ -385,8 +384,3 @@ class Ledger(Questions):
         if not changed:
             raise ValueError(f"job {job_id} is not {' or '.join(before)}")
         return changed[0]
-
-
-def _storable(text: str) -> str:
-    """Return a text without the parts of a file's name that are not UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -61,7 +61,7 @@ class Lookup:
         found: set[int] = set()
         for root, name in self.places(text):
             found |= set(self._ledger.numbers_within(name))
-            found |= set(self._at(root, name) if name.parts else ())
+            found |= set(self.at(root, name) if name.parts else ())
         return sorted(found)
 
     def by_name(self, text: str) -> list[int]:
@@ -85,8 +85,8 @@ class Lookup:
             if not path.is_absolute() and ".." not in path.parts and text:
                 yield key, PurePosixPath(path)
 
-    def _at(self, root: str, name: PurePosixPath) -> Iterator[int]:
-        """Yield the jobs of one file."""
+    def at(self, root: str, name: PurePosixPath) -> Iterator[int]:
+        """Yield the jobs of one file; for the folders see `places`."""
         if root == "inbox":
             yield from self._ledger.numbers_of(name)
         elif root == "outbox":

@@ -7,27 +7,23 @@ file system a file is copied under a hidden name, and that is removed last.
 
 import contextlib
 import errno
-import itertools
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from service.beneath import digest as digest_at
 from service.beneath import (
-    digest,
-    digest_of,
     held,
-    open_plain,
     snapshot,
     snapshot_of_status,
 )
+from service.copies import copy_file, replaced
 from service.disk import (
     LONGEST_NAME,
     ReplacedError,
-    fitting_name,
     is_copy,
+    numbered_names,
     part_path,
     rename_without_overwriting,
     renamed_at_once,
@@ -50,12 +46,14 @@ class Departure(NamedTuple):
         place: where it is now.
         looks: how the file looks that a writer may still have open.
         hidden: to another file system: the hidden name that file has beside its old one; else "".
+        digest: SHA-256 of what was moved, hexadecimal; None where nobody knows.
     """
 
     source: PurePath
     place: Path
     looks: Snapshot
     hidden: str = ""
+    digest: str | None = None
 
 
 def archive(
@@ -93,7 +91,7 @@ def archive(
             with contextlib.suppress(FileExistsError):
                 looks, hidden = _move(home / inside.name, target, expected, digest)
                 place = originals / inside.with_name(target.name)
-                return Departure(inside, place, looks, hidden)
+                return Departure(inside, place, looks, hidden, digest)
     raise AssertionError  # the names never end
 
 
@@ -148,7 +146,7 @@ def reject(
                     raise
                 else:
                     place = rejected / inside.with_name(target.name)
-                    return Departure(inside, place, looks, hidden)
+                    return Departure(inside, place, looks, hidden, digest)
     raise AssertionError  # the names never end
 
 
@@ -171,8 +169,7 @@ def settle(departure: Departure, inbox: Path) -> bool:
         target, note = folder / place.name, folder / (place.name + REASON_SUFFIX)
         with held(inbox, source.parent, make=not departure.hidden) as home:
             open_yet = home / departure.hidden if departure.hidden else target
-            now = snapshot(open_yet)
-            if now is None or now.same_as(departure.looks):
+            if _at_rest(open_yet, departure):
                 if departure.hidden:
                     open_yet.unlink(missing_ok=True)
                     sync_folder(home)
@@ -184,6 +181,17 @@ def settle(departure: Departure, inbox: Path) -> bool:
             sync_folder(home)
             sync_folder(folder)
     return False
+
+
+def _at_rest(path: Path, departure: Departure) -> bool:
+    """Tell whether a file is as it was when it was moved, or is gone."""
+    now, looks = snapshot(path), departure.looks
+    if now is None or now == looks:
+        return True
+    if not now.same_as(looks):
+        return False
+    # Only its ctime is another: its permissions were changed, or its writer set its time back.
+    return departure.digest is None or digest_at(path) == departure.digest
 
 
 def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
@@ -259,7 +267,7 @@ def _take_back(path: Path, target: Path) -> None:
         note.rename(hidden)
     try:
         if not renamed_at_once(path, target):
-            unlink_unless_replaced(path, _copy(path, target, None, path))
+            unlink_unless_replaced(path, copy_file(path, target, None, path))
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             hidden.rename(note)
@@ -267,19 +275,6 @@ def _take_back(path: Path, target: Path) -> None:
     hidden.unlink(missing_ok=True)
     sync_folder(target.parent)
     sync_folder(path.parent)
-
-
-def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
-    """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
-    for number in itertools.count(1):
-        yield numbered_name(target, number, room)
-
-
-def numbered_name(target: Path, number: int, room: str = "") -> Path:
-    """Return the n-th of `numbered_names`; the first is the path's own."""
-    ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
-    name = fitting_name(target.stem, ending + room)
-    return target.with_name(name.removesuffix(room))
 
 
 def _move(
@@ -311,7 +306,7 @@ def _move(
         looks = target.lstat()
         if not _is(looks, expected):
             _put_back(target, path)
-            raise _replaced(path)
+            raise replaced(path)
     sync_folder(target.parent)
     sync_folder(path.parent)
     return snapshot_of_status(looks), hidden
@@ -324,10 +319,10 @@ def _copy_hidden(
     hidden = _hide(path)
     source = path.with_name(hidden)
     try:
-        looks = _copy(source, target, digest, path)
+        looks = copy_file(source, target, digest, path)
         if not _is(looks, expected):
             target.unlink()
-            raise _replaced(path)
+            raise replaced(path)
     except OSError:
         if source != path:
             _put_back(source, path)
@@ -348,43 +343,9 @@ def _is(looks: os.stat_result, expected: Snapshot | None) -> bool:
     return expected is None or snapshot_of_status(looks).same_as(expected)
 
 
-def _replaced(path: Path) -> ReplacedError:
-    return ReplacedError(errno.ESTALE, "another file was saved under this name", os.fspath(path))
-
-
 def _put_back(target: Path, path: Path) -> None:
     """Move a file back; beside the one that may have been saved under its name meanwhile."""
     for free in numbered_names(path):
         with contextlib.suppress(FileExistsError):
             rename_without_overwriting(target, free)
             return
-
-
-def _copy(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
-    """Copy a file to a free name; return how it looked, for it may be another by now.
-
-    Args:
-        path: the file.
-        target: the free name.
-        wanted: SHA-256 that the copy must have; None: that of the file.
-        name: what to call the file in an error.
-    """
-    part = part_path(target.parent)
-    try:
-        with open_plain(path) as source:
-            looks = os.fstat(source.fileno())
-            with part.open("xb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
-            shutil.copystat(f"/proc/self/fd/{source.fileno()}", part)
-            copied = digest(part)
-            if wanted is not None and copied != wanted:
-                raise _replaced(name)
-            if wanted is None and copied != digest_of(source):
-                raise OSError(errno.EIO, "the copy differs from the original", os.fspath(name))
-        rename_without_overwriting(part, target)
-        sync_folder(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
-    return looks

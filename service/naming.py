@@ -11,9 +11,9 @@ from typing import get_args
 
 from service import outbox
 from service.config import Config
+from service.disk import numbered_names
 from service.jobs import Job
 from service.ledger import Ledger
-from service.moves import numbered_names
 from service.sidecar import sidecar_name
 from worker.settings import OutputFormat
 

@@ -5,8 +5,9 @@ import io
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-from service import beneath, moves
+from service import beneath
 from service.config import Config
+from service.disk import numbered_names
 from service.jobs import Job
 from service.naming import fits, misfit, original_name
 from service.outbox import alternative_name
@@ -112,7 +113,7 @@ def places_of_original(job: Job, config: Config) -> Iterator[tuple[Path, PurePat
     yield config.inbox, job.path
     other = alternative_name(job.path, job.digest).name  # a longer one superseded it
     for name in dict.fromkeys((original_name(job), job.path.name, other)):
-        for path in moves.numbered_names(folder / job.path.with_name(name)):
+        for path in numbered_names(folder / job.path.with_name(name)):
             yield folder, path.relative_to(folder)
             if beneath.snapshot(path) is None:
                 break

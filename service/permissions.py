@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from service.access import user_name
 from service.sections import Permissions
 from worker.errors import DeviceError
 
@@ -66,7 +67,9 @@ def group_number(name: str) -> int:
     except KeyError as error:
         raise DeviceError(f"there is no group {name} on this machine") from error
     if os.geteuid() != 0 and group not in {os.getegid(), *os.getgroups()}:
-        raise DeviceError(f"this user is not in the group {name}; usermod -aG {name} USER")
+        raise DeviceError(
+            f"{user_name()} is not in the group {name}; run: usermod -aG {name} {user_name()}"
+        )
     return group
 
 

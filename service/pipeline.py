@@ -327,7 +327,8 @@ class Pipeline:
                 self.tally.finished += 1
                 self.tally.pixels += photo.size
                 self._log_delivery(finished, delivered.result, wall)
-                self.originals.archive(finished, now, verified=True)
+                read = frozenset(file.sha256 for file in delivered.result.xmp_files)
+                self.originals.archive(finished, now, verified=True, xmp_read=read)
             del self._writing[future]
 
     @staticmethod

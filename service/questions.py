@@ -9,7 +9,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from service.database import Database, Row, folded
-from service.jobs import TAKEN_AWAY, Job, JobStatus
+from service.jobs import TAKEN_AWAY, Job, JobStatus, Serving
 from service.schema import OWNS_OUTPUT, WAITS
 from service.sections import FolderSettings
 from service.stability import Snapshot
@@ -134,10 +134,47 @@ class Questions:
         sql = f"SELECT * FROM jobs WHERE {where} ORDER BY finished_at, id LIMIT ?"  # noqa: S608
         return self._all(sql, moment, *place, limit)
 
+    def owing(self) -> list[Job]:
+        """List the jobs whose originals were moved, or nearly, and whose XMP files were not yet."""
+        return self._all("SELECT * FROM jobs WHERE xmp_owed ORDER BY id")
+
+    def known(self, path: PurePosixPath, digest: str) -> Job | None:
+        """Return the job of a path in the inbox and a content, or None."""
+        return self._one("path = ? AND digest = ?", os.fsencode(path), digest)
+
     def failed_of(self, path: PurePosixPath) -> list[Job]:
         """List the jobs of a path in the inbox whose scans were rejected, the last one first."""
         where = "path = ? AND status = 'failed' AND NOT recolor ORDER BY id DESC"
         return self._all(f"SELECT * FROM jobs WHERE {where}", os.fsencode(path))  # noqa: S608
+
+    def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
+        """Return the job of a file that looks as it did when it was queued, without reading it.
+
+        A failed job is not returned: whoever drops its file again wants another try.
+        """
+        return self._one(
+            "path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND status != 'failed'",
+            os.fsencode(path),
+            snapshot.size,
+            snapshot.mtime_ns,
+            str(snapshot.inode),
+        )
+
+    def output_taken(self, output: PurePosixPath) -> bool:
+        """Tell whether a job that has not failed, or has an earlier photo, owns a path there."""
+        return (
+            self._one(
+                f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL", os.fsencode(output)
+            )
+            is not None
+        )
+
+    def serving(self) -> Serving | None:
+        """Return what `serve` noted last, or None."""
+        if self._database.outdated:
+            return None
+        rows = self._database.rows("SELECT model, refused, refused_because FROM serving")
+        return Serving(**rows[0]) if rows else None
 
     # Which jobs a person means; by number, for there may be a million
 
@@ -231,6 +268,24 @@ def _pattern(text: str) -> str:
     return f"%{text}%"
 
 
+def storable(text: str) -> str:
+    """Return a text without the parts of a file's name that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def restored(job: Job) -> tuple[Any, ...]:
+    """Return a job's columns as `schema.RESTORE` takes them."""
+    looks = job.snapshot
+    return (
+        *(os.fsencode(job.path), job.digest, os.fsencode(job.output)),
+        *(looks.size, looks.mtime_ns, str(looks.inode), str(looks.device)),
+        *(job.status, job.reason and storable(job.reason), job.model),
+        *(job.queued_at, job.started_at, job.finished_at),
+        None if job.original is None else os.fsencode(job.original),
+        *(job.output_digest, job.event, job.superseded_by),
+    )
+
+
 def _portions(numbers: Iterable[int]) -> Iterator[list[int]]:
     left = iter(numbers)
     while portion := list(itertools.islice(left, PORTION)):
@@ -241,6 +296,7 @@ def _job(row: Row) -> Job:
     looks = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
     # An older form has not all of them.
     original = row.pop("original", None)
+    row.pop("xmp_owed", None)
     folder, asked = (
         FolderSettings.model_validate_json(row.pop(name, "{}")) for name in ("settings", "asked")
     )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from service import companions
 from service.beneath import digest_of, snapshot_of
 from service.config import Config
 from service.faults import Changed
@@ -47,8 +48,10 @@ def _read(job: Job, config: Config) -> Scan:
     with file:
         path = Path(str(file.name))
         settings = replace(config.read_settings, **job.settings.model_dump())
+        root = config.inbox if path.is_relative_to(config.inbox) else config.originals.folder
+        xmp_files = companions.read(root, path.relative_to(root))
         try:
-            photo = scan.read(path, settings, file)
+            photo = scan.read(path, settings, file, xmp_files)
         except ScanError as error:
             if not still_there(path, looks):  # its writer was not done: nothing is wrong with it
                 raise Changed from error

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from service import beneath
 from service.config import Config
+from service.disk import numbered_name
 from service.jobs import Job
-from service.moves import REASON_SUFFIX, numbered_name
+from service.moves import REASON_SUFFIX
 from service.originals import still_there
 
 _NUMBER = re.compile(r" \((\d{1,9})\)$")  # as `numbered_name` adds it

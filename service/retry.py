@@ -10,12 +10,12 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from rich.console import Console
 
-from service import moves
+from service import companions, moves
 from service.beneath import digest_of, open_beneath, snapshot
 from service.config import Config
 from service.folder_settings import FolderSettingsError, settings_of
@@ -136,6 +136,7 @@ def _stranger(
     place, target = config.rejected / name, config.inbox / name
     try:
         if not dry_run:
+            companions.bring_back(place, name, config)
             with ledger.held():
                 moves.take_back(place, config.rejected, target, config.inbox)
     except OSError as error:
@@ -219,6 +220,7 @@ def _bring_back(
     dry_run: bool,
 ) -> Answer:
     target = config.inbox / job.path
+    left: Sequence[Path] = ()
     kept = config.originals.after == "keep" and still_there(target, job.snapshot)
     try:
         if kept:
@@ -229,17 +231,20 @@ def _bring_back(
         if place is None:
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
+            left = companions.bring_back(place.path, job.path, config)
             with ledger.held():  # or a daemon could reject the new copy for this one, which goes
                 moves.take_back(place.path, config.rejected, target, config.inbox)
             rejected.changed(job.path)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
+    words = f"moved back into the inbox from {place.path}"
+    if left:
+        words += f"; {', '.join(map(str, left))} stayed there: the inbox has other files so named"
     if not place.changed:
-        return _done(job, f"moved back into the inbox from {place.path}")
+        return _done(job, words)
     if not dry_run:
         ledger.forget(job.id)  # nobody has what it was any more
-    words = "it was changed since it was rejected, and is queued as new"
-    return _done(job, f"moved back into the inbox from {place.path}; {words}")
+    return _done(job, f"{words}; it was changed since it was rejected, and is queued as new")
 
 
 def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> Answer:

@@ -101,6 +101,12 @@ ALTER TABLE jobs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN asked TEXT NOT NULL DEFAULT '{}';
 """
 
+# Whether XMP files beside a scan are still to follow it: noted before it is moved.
+VERSION_9 = """
+ALTER TABLE jobs ADD COLUMN xmp_owed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX jobs_owing ON jobs (id) WHERE xmp_owed;
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
@@ -110,6 +116,7 @@ MIGRATIONS = (
     VERSION_6,
     VERSION_7,
     VERSION_8,
+    VERSION_9,
 )  # each leads from the version before it to its own
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless it is superseded
@@ -126,6 +133,18 @@ ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
     status = excluded.status, not_before = excluded.not_before, queued_at = excluded.queued_at,
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
 RETURNING *
+"""
+
+RESTORE = """
+INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, reason, model,
+    not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)
+"""
+SAME_CONTENTS = """
+UPDATE jobs SET same_content_as = (
+    SELECT min(other.id) FROM jobs AS other WHERE other.digest = jobs.digest
+        AND other.path != jobs.path AND other.id < jobs.id
+)
 """
 
 RECOLOR = """

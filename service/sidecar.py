@@ -84,6 +84,10 @@ class Source(File):
     modified: AwareDatetime | None = Field(description="its time of modification, if it is a date")
 
 
+class XmpFile(File):
+    """A file of XMP beside the scan, whose metadata the photo has."""
+
+
 class Output(File):
     """The colored photo."""
 
@@ -142,6 +146,9 @@ class Sidecar(Part):
     colored: AwareDatetime = Field(description="when the photo was colored")
     host: Text = Field(description="name of the machine")
     lost: tuple[Text, ...] = Field(description="the scan's metadata that the photo does not carry")
+    xmp_files: tuple[XmpFile, ...] = Field(
+        default=(), description="beside the scan; of two that differ the last counts"
+    )
     own_sha256: Annotated[
         Digest, Field(description="of this file, with these digits written as 0")
     ] = ZEROS
@@ -208,6 +215,11 @@ def describe(
         colored=origin.when,
         host=socket.gethostname(),
         lost=record.lost,
+        xmp_files=tuple(
+            XmpFile(**_path(source.with_name(one.name)), sha256=one.sha256, size=one.size)
+            for one in record.xmp_files
+            if one.sha256
+        ),
     )
 
 
@@ -243,7 +255,15 @@ def read_sidecar(path: Path) -> Sidecar:
         SidecarError: it is damaged, was altered, is none, or is of a newer photochrom.
         OSError: it cannot be read.
     """
-    text = path.read_bytes()
+    return parse_sidecar(path.read_bytes(), path)
+
+
+def parse_sidecar(text: bytes, path: Path) -> Sidecar:
+    """Understand what was read from a sidecar; `path` is for words, the rest as `read_sidecar`.
+
+    Raises:
+        SidecarError: as `read_sidecar`.
+    """
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -258,7 +278,10 @@ def read_sidecar(path: Path) -> Sidecar:
             f" {VERSION}); use that one"
         )
     own = str(said.get("own_sha256")).encode("utf-8", "replace")
-    if hashlib.sha256(text.replace(own, ZEROS.encode())).hexdigest().encode() != own:
+    if (
+        len(own) != len(ZEROS)
+        or hashlib.sha256(text.replace(own, ZEROS.encode())).hexdigest().encode() != own
+    ):
         raise SidecarError(f"{path} was altered: its own_sha256 does not fit its text")
     try:
         return Sidecar.model_validate_json(text)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from service import folder_settings
+from service.companions import is_companion
 from service.config import Config
 from service.find import utc, where_rejected
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
@@ -195,7 +196,7 @@ def _beside_scans(config: Config) -> tuple[list[str] | None, list[dict[str, Any]
         for path in sorted(found) if config.inbox.is_dir() else ():
             if path.name == folder_settings.NAME:
                 refused += _refused(config, path.parent)
-            elif path.name != folder_settings.PROBLEMS:
+            elif path.name != folder_settings.PROBLEMS and not is_companion(path):
                 left.append(str(path))
     except OSError:
         return None, refused

@@ -23,6 +23,7 @@ from service.ledger import LEDGER_FILE, Ledger
 from service.places import Places
 from service.printable import printable
 from service.progress import Report
+from service.rejected_fixity import check_rejected, rejected_jobs
 from service.sidecar import SUFFIX, sidecar_name
 from worker.errors import DeviceError
 
@@ -42,6 +43,7 @@ class Verification(NamedTuple):
         findings: what is wrong.
         queued: photos that were queued to be colored again.
         not_queued: how many that need it were not, by the reason.
+        rejected: rejected scans that were checked.
     """
 
     checked: int
@@ -50,6 +52,7 @@ class Verification(NamedTuple):
     findings: list[Finding]
     queued: int
     not_queued: dict[str, int]
+    rejected: int = 0
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -57,7 +60,7 @@ class Verification(NamedTuple):
 
 
 def verify(config: Config, report: Report, *, repair: bool = False) -> Verification:
-    """Check all photos that were colored, and what else lies in the outbox.
+    """Check all photos that were colored, what else lies in the outbox, and the rejected scans.
 
     Args:
         config: the folders.
@@ -70,6 +73,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
     """
     path = config.state / LEDGER_FILE
     present = list(_files(config.outbox))  # before the ledger is read, which knows all of them then
+    beside = list(_files(config.rejected))
     if not path.exists():
         return Verification(0, 0, 0, list(_orphans(present, [])), 0, {})
     found: list[Finding] = []
@@ -89,15 +93,21 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
                 without_digest += not has_digest
                 found += findings
             report(done, len(photos), "")
+        rejected = rejected_jobs(ledger)
+        if rejected:
+            Places(config.folders).check("rejected", to_write=False)
+        strangers = list(check_rejected(rejected, beside, config, ledger))
     queued, not_queued = _repair(found, photos, config) if repair else (0, {})
-    found += _orphans(present, jobs)
-    return Verification(checked, without_digest, in_work, found, queued, not_queued)
+    found += [*_orphans(present, jobs), *strangers]
+    return Verification(checked, without_digest, in_work, found, queued, not_queued, len(rejected))
 
 
 def print_verification(found: Verification, console: Console) -> None:
     """Tell a person what `verify` found."""
     lines = [f"{one.kind} {one.fault}: {one.path}: {one.words}" for one in found.findings]
     lines.append(f"photographs checked: {found.checked}; findings: {len(found.findings)}")
+    if found.rejected:
+        lines.append(f"rejected scans checked: {found.rejected}")
     if found.without_digest:
         lines.append(
             f"delivered before photochrom kept digests, so only known to be there and readable:"

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from service.sections import Retry
 from tests.daemon_with_fake import config_of, live
@@ -22,10 +23,10 @@ PIECE = 1 << 24  # bytes that are eaten at a time
 ATTEMPTS = 3
 
 
-def eat(path: Path, settings: ReadSettings, file: io.FileIO) -> Scan:
+def eat(path: Path, settings: ReadSettings, file: io.FileIO, *rest: Any) -> Scan:
     """Read a photo, or be killed over it."""
     if not path.name.startswith(HUNGRY):
-        return read(path, settings, file)
+        return read(path, settings, file, *rest)
     eaten = []
     while sys.argv[2]:
         eaten.append(b"x" * PIECE)

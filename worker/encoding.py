@@ -168,7 +168,8 @@ def _record(
     if settings.mark.corner != "none":
         said |= {"mark_size": settings.mark.size, "mark_opacity": settings.mark.opacity}
     lost = dict.fromkeys(what for result in results for what in result.page.metadata.lost)
-    return Record(kind, tuple(pages), said, DIGITAL_SOURCE_TYPE, tuple(lost))
+    beside = tuple(file for result in results for file in result.scan.xmp_files)
+    return Record(kind, tuple(pages), said, DIGITAL_SOURCE_TYPE, tuple(lost), beside)
 
 
 def _is_lossy(kind: Kind, scan: Coding) -> bool:

@@ -3,6 +3,7 @@
 Nothing here costs a photograph: a block that cannot be read stays behind, and `lost` names it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from worker import exif, profiles, xmp
@@ -11,7 +12,7 @@ from worker.containers.picture import CENTIMETERS, Metadata, Resolution
 from worker.errors import DamagedError, plain
 from worker.exif import Block
 from worker.kinds import Kind
-from worker.provenance import Origin
+from worker.provenance import Origin, XmpFile
 from worker.settings import OutputSpace, WriteSettings
 
 INTEROP_OF_SPACE = {"srgb": b"R98\0", "adobe-rgb": b"R03\0"}  # DCF 2.0: basic and option file
@@ -123,6 +124,42 @@ def fitting(metadata: Metadata, kind: Kind) -> Metadata:
             name = "a comment" if keyword == COMMENT else f"the text {keyword}"
             lost.append(f"{name}: {text.decode(errors='replace')[:LONGEST_SHOWN]}")
     return replace(metadata, photoshop=resources, texts=tuple(texts), lost=tuple(lost))
+
+
+def with_xmp_files(metadata: Metadata, files: Sequence[XmpFile], orientation: int) -> Metadata:
+    """Return what a page carries with what the files beside its scan say, which counts more.
+
+    Args:
+        metadata: the page's.
+        files: those beside its scan; of two that differ the last counts.
+        orientation: the page's, 1 to 8, as EXIF has it.
+    """
+    packet, lost = metadata.xmp, list(metadata.lost)
+    for file in files:
+        fault = file.fault
+        try:
+            if not fault:
+                packet = _overlaid(packet, file, lost)
+                said = xmp.orientation_of(file.content)
+                if said not in {None, str(orientation)}:
+                    lost.append(
+                        f"what the XMP file {file.name} says of the way up (tiff:Orientation"
+                        f" {said}): the photograph lies as its scan says"
+                    )
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            lost.append(f"the XMP file {file.name} cannot be read ({fault})")
+    return replace(metadata, xmp=packet, lost=tuple(lost))
+
+
+def _overlaid(packet: bytes, file: XmpFile, lost: list[str]) -> bytes:
+    alone = xmp.overlaid(b"", file.content)  # raises where it is the file that cannot be read
+    try:
+        return xmp.overlaid(packet, file.content)
+    except ValueError as error:
+        lost.append(f"the XMP packet cannot be read ({error})")
+        return alone
 
 
 def _read_exif(data: bytes, lost: list[str]) -> Block:

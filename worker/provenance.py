@@ -49,6 +49,25 @@ class ReplacedColor:
 
 
 @dataclass(frozen=True)
+class XmpFile:
+    """A file of XMP beside a scan, as programs write that leave the scan itself alone.
+
+    Attributes:
+        name: its file name, as text.
+        content: b"" where it could not be read.
+        sha256: of the file, hexadecimal; "" where it could not be read.
+        size: of the file, in bytes.
+        fault: why it could not be read, in plain words; or "".
+    """
+
+    name: str
+    content: bytes = b""
+    sha256: str = ""
+    size: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True)
 class PageRecord:
     """What became of one page.
 
@@ -86,6 +105,7 @@ class Record:
         settings: how it was colored and written, by name.
         digital_source_type: IPTC's URI of how the image came to be.
         lost: what of the scan's metadata stayed behind, in plain words.
+        xmp_files: those beside the scan, those that count more last.
     """
 
     kind: str
@@ -93,3 +113,4 @@ class Record:
     settings: dict[str, str | int | float | bool]
     digital_source_type: str
     lost: tuple[str, ...] = field(default=())
+    xmp_files: tuple[XmpFile, ...] = ()

@@ -22,7 +22,8 @@ from worker.containers.picture import Coding, Metadata, Picture
 from worker.errors import ScanError
 from worker.formats import opened
 from worker.kinds import Kind
-from worker.provenance import ReplacedColor
+from worker.metadata import with_xmp_files
+from worker.provenance import ReplacedColor, XmpFile
 from worker.replaced_color import find_replaced
 from worker.settings import ReadSettings
 from worker.untoning import untoned, usable_profile
@@ -48,6 +49,7 @@ class Page:
         profile: name of the color profile it came in; "" if none, or none that could be honored.
         sha256: of its decoded samples, as `PageRecord.scan_pixels_sha256` has it.
         replaced: where it had color of its own, which is gone.
+        xmp_files: those beside the scan, whose properties `metadata` has.
     """
 
     gray: Pixels
@@ -59,6 +61,7 @@ class Page:
     profile: str = ""
     sha256: str = ""
     replaced: tuple[ReplacedColor, ...] = ()
+    xmp_files: tuple[XmpFile, ...] = ()
 
     @classmethod
     def of(cls, gray: Pixels) -> Self:
@@ -98,13 +101,19 @@ class Scan:
         return sum(page.gray.size for page in self.pages)
 
 
-def read(path: Path, settings: ReadSettings, file: io.FileIO | None = None) -> Scan:
+def read(
+    path: Path,
+    settings: ReadSettings,
+    file: io.FileIO | None = None,
+    xmp_files: Sequence[XmpFile] = (),
+) -> Scan:
     """Read black-and-white photographs; also gray stored as RGB, and toned prints, untoned.
 
     Args:
         path: of the file.
         settings: what is read.
         file: the file, if it is open already: what lies at its path then does not matter.
+        xmp_files: those beside it; their metadata is that of the first page.
 
     Raises:
         IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
@@ -119,7 +128,10 @@ def read(path: Path, settings: ReadSettings, file: io.FileIO | None = None) -> S
         size = sum(picture.height * picture.width for picture in pictures)
         try:
             with _ONE_LARGE if size > LARGE else nullcontext():
-                pages = tuple(_page(pictures, number, settings) for number in range(len(pictures)))
+                pages = tuple(
+                    _page(pictures, number, settings, () if number else xmp_files)
+                    for number in range(len(pictures))
+                )
         except (MemoryError, cv2.error) as error:
             if isinstance(error, cv2.error) and error.code != OUT_OF_MEMORY:
                 raise
@@ -163,7 +175,12 @@ def predict_scans(
     return together
 
 
-def _page(pictures: Sequence[Picture], number: int, settings: ReadSettings) -> Page:
+def _page(
+    pictures: Sequence[Picture],
+    number: int,
+    settings: ReadSettings,
+    xmp_files: Sequence[XmpFile],
+) -> Page:
     picture = pictures[number]
     try:
         plane = untoned(picture, even_if_colored=settings.even_if_colored)
@@ -172,6 +189,7 @@ def _page(pictures: Sequence[Picture], number: int, settings: ReadSettings) -> P
             raise
         raise type(error)(f"page {number + 1} of {len(pictures)}: {error}") from error
     metadata = replace(picture.metadata, lost=picture.metadata.lost + plane.lost)
+    metadata = with_xmp_files(metadata, xmp_files, picture.orientation)
     gray = np.ascontiguousarray(_upright(plane.gray, picture.orientation))
     page = Page(
         gray,
@@ -187,6 +205,7 @@ def _page(pictures: Sequence[Picture], number: int, settings: ReadSettings) -> P
         ()
         if plane.ink is None
         else find_replaced(_upright(plane.ink, picture.orientation), *gray.shape),
+        tuple(xmp_files),
     )
     _ = page.small  # now, in the thread that reads, so that the device need not wait for it
     return page

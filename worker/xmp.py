@@ -125,6 +125,40 @@ def merge(packet: bytes, origin: Origin, facts: Facts, *, label: bool, credit: s
     return PACKET.format(etree.tostring(root, encoding="unicode", with_tail=False)).encode()
 
 
+def overlaid(packet: bytes, beside: bytes) -> bytes:
+    """Return a packet with the properties of another one, which count more.
+
+    Args:
+        packet: in UTF-8 or UTF-16; b"" for none.
+        beside: the other one, such as that of a file beside the scan.
+
+    Raises:
+        ValueError: one of them cannot be read.
+    """
+    over = _parsed(beside)
+    rdf = _parsed(packet) if packet.strip(b"\0 \t\r\n") else _empty()
+    about = next((one.get(_tag("rdf:about")) for one in rdf.iterchildren("*")), None)
+    for description in list(over.iterchildren("*")):
+        tags = [node.tag for node in description.iterchildren("*")] + list(description.attrib)
+        for tag in tags:
+            if not str(tag).startswith(f"{{{NAMESPACES['rdf']}}}"):
+                _drop_tag(rdf, str(tag))
+    for description in list(over.iterchildren("*")):
+        description.set(_tag("rdf:about"), about or "")
+        rdf.append(description)
+    root = rdf.getroottree().getroot()
+    return PACKET.format(etree.tostring(root, encoding="unicode", with_tail=False)).encode()
+
+
+def orientation_of(packet: bytes) -> str | None:
+    """Return what a packet says of the way up (tiff:Orientation), or None.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    return _first(_parsed(packet), "tiff:Orientation")
+
+
 def has_regions(packet: bytes) -> bool:
     """Tell whether a packet names places in the picture, such as faces (MWG's regions)."""
     return b"http://www.metadataworkinggroup.com/schemas/regions/" in packet.replace(b"\0", b"")
@@ -274,7 +308,10 @@ def _first(rdf: Node, name: str) -> str | None:
 
 
 def _drop(rdf: Node, name: str) -> None:
-    tag = _tag(name)
+    _drop_tag(rdf, _tag(name))
+
+
+def _drop_tag(rdf: Node, tag: str) -> None:
     for description in rdf.iterchildren("*"):
         description.attrib.pop(tag, None)
         for node in list(description.iterchildren(tag)):

@@ -255,6 +255,19 @@ class TestJson:
         assert "inbox.unreadable" == line["event"]
         assert str(home / "inbox" / "Köln 東京") in line["folder"]
 
+    @pytest.mark.parametrize(
+        "command",
+        ["status --all --json", "verify --json", "find --json Müller", "models list --json"],
+    )
+    def test_every_command_answers_in_json_alone(self, home: Path, command: str) -> None:
+        """Whatever else there is to say, and whatever the exit code, is on standard error."""
+        (home / "state").mkdir()
+        Ledger(home / "state" / LEDGER_FILE).close()
+        done = photochrom(home, *command.split())
+
+        assert isinstance(json.loads(done.stdout), dict | list)
+        assert "Traceback" not in done.stderr
+
     def test_a_search_finds_names_in_every_script(self, home: Path) -> None:
         """In the answer and in the log, byte for byte; what a terminal obeys is written out."""
         done = self.status(home)

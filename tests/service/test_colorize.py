@@ -45,6 +45,17 @@ def test_files_are_colored_into_the_folder(files: list[Path], tmp_path: Path) ->
     assert [(2, 5, ""), (4, 5, ""), (5, 5, "")] == told
 
 
+def test_what_a_result_does_not_carry_is_named(files: list[Path], tmp_path: Path) -> None:
+    """In the log, as the daemon does it, and only of the scan that has it."""
+    files[1].write_bytes(files[1].read_bytes() + b"left over")
+    with capture_logs() as logs:
+        colorize_files(files, tmp_path / "out", Config(), FakeColorist(), silent)
+
+    assert [(files[1], ("9 bytes behind the picture's end",))] == [
+        (entry["path"], entry["what"]) for entry in logs if entry["event"] == "photo.left_behind"
+    ]
+
+
 def test_a_file_that_cannot_be_colored_is_counted_and_named(
     files: list[Path], tmp_path: Path
 ) -> None:

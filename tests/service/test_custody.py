@@ -64,6 +64,7 @@ def test_verify_prints_json_for_programs(home: Path) -> None:
         ],
         "queued": 1,
         "not_queued": {},
+        "rejected": 0,
     } == json.loads(done.stdout)
     with Ledger(home / "state" / LEDGER_FILE) as ledger:
         assert [2] == [job.id for job in ledger.owning() if job.recolor]

@@ -185,6 +185,26 @@ class TestOnce:
             "rejected": [],
         } == place.files()
 
+    @pytest.mark.parametrize("content", [b"", None])
+    def test_a_file_that_is_not_whole_counts_as_left(
+        self, place: Place, content: bytes | None
+    ) -> None:
+        """Its rest may come; it is rejected by a run that finds it at rest for long."""
+        place.config = place.configured(watch=Watch(settle=0.0, arriving=3600.0))
+        path = place.drop("a.png")
+        path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+        with capture_logs() as logs:
+            daemon = place.run_once()
+
+        assert daemon.held_up
+        assert ["a.png"] == place.files()["inbox"]
+        assert [] == place.files()["rejected"]
+        assert "photo.arriving" in [entry["event"] for entry in logs]
+        assert {0} == set(Ledger(place.config.state / LEDGER_FILE).counts().values())
+
+        place.config = place.configured(watch=Watch(settle=0.0, arriving=0.0))
+        assert 1 == place.run_once().tally.rejected
+
     def test_originals_that_cannot_be_moved_count_as_left(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:

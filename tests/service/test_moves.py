@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service import beneath
+from service import beneath, copies
 from service import moves as subject
 from service.disk import ReplacedError, rename_without_overwriting
 from service.moves import Departure, archive, reject, restore_hidden, settle
@@ -207,7 +207,7 @@ def test_a_copy_across_disks_that_fails_leaves_the_original_alone(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if fault == "digest":
-        monkeypatch.setattr(subject, "digest", str)
+        monkeypatch.setattr(copies, "digest", str)
     else:
         monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match=r"No space left|the copy differs"):
@@ -230,7 +230,7 @@ def test_a_scan_that_is_saved_anew_while_it_is_copied_stays_in_the_inbox(
         new.write_text("saved anew")
         new.rename(path)
 
-    monkeypatch.setattr(subject, "rename_without_overwriting", save_anew)
+    monkeypatch.setattr(copies, "rename_without_overwriting", save_anew)
     moved = archive(path, inbox, tmp_path / "originals").place
 
     assert "photo" == moved.read_text()
@@ -366,6 +366,26 @@ class TestTheEndOfAMove:
         assert "photo, and its rest" == path.read_text()
         assert [path] == list((inbox / "sub").iterdir())
         assert [] == list((away / "sub").iterdir())
+
+    @pytest.mark.parametrize("late", [True, False])
+    def test_a_time_that_was_set_back_hides_no_late_bytes(
+        self, inbox: Path, away: Path, move: str, *, late: bool
+    ) -> None:
+        """Its SHA-256 tells; and a change of permissions alone brings nothing back."""
+        path = put(inbox, "sub/a.jpg")
+        digest = beneath.digest(path)
+        with path.open("r+") as writer:
+            departure = moved(move, path, inbox, away, digest)
+            if late:
+                writer.write("PHOTO")
+        moved_file = departure.place
+        if departure.hidden:
+            moved_file = inbox / "sub" / departure.hidden
+        os.utime(moved_file, ns=(1, departure.looks.mtime_ns))
+        moved_file.chmod(0o600)
+
+        assert settle(departure, inbox) is not late
+        assert "PHOTO" == path.read_text() if late else not path.exists()
 
     def test_late_bytes_find_another_file_of_the_name(
         self, inbox: Path, away: Path, move: str

@@ -158,7 +158,7 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
             raise faults.pop()
         noted.extend(places)
 
-    ledger = Mock(moved=note)
+    ledger = Mock(moved=note, owing=Mock(return_value=[]))
     originals = Originals(config, Places(config.folders), FakeInbox(), ledger)
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     with pytest.raises(DeviceError):
@@ -178,7 +178,9 @@ def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, j
     assert looks is not None
     obstacle = config.originals.folder / "sub"
     obstacle.touch()
-    originals = Originals(config, Places(config.folders), FakeInbox(), Mock())
+    originals = Originals(
+        config, Places(config.folders), FakeInbox(), Mock(owing=Mock(return_value=[]))
+    )
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     now = 0.0
     with capture_logs() as logs:

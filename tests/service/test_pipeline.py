@@ -509,8 +509,10 @@ class TestThePhotosFault:
         """What was read may be half of each, so it is thrown away."""
         read = scan.read
 
-        def read_slowly(path: Path, settings: ReadSettings, file: io.FileIO) -> scan.Scan:
-            photo = read(path, settings, file)
+        def read_slowly(
+            path: Path, settings: ReadSettings, file: io.FileIO, *rest: Any
+        ) -> scan.Scan:
+            photo = read(path, settings, file, *rest)
             save(path, gray_scene(48, 64))
             return photo
 
@@ -891,10 +893,10 @@ def _hungry(line: Line, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Let a photo of 48 x 40 not fit into memory where it is read, predicted or painted."""
     read, predict, paint = scan.read, line.colorist.predict, line.colorist.paint
 
-    def hungry_read(path: Path, settings: ReadSettings, file: io.FileIO) -> scan.Scan:
+    def hungry_read(path: Path, *rest: Any) -> scan.Scan:
         if path.name == "big.png":
             raise MemoryError("2.5 megapixels")
-        return read(path, settings, file)
+        return read(path, *rest)
 
     def hungry_predict(pages: Any) -> Any:
         line.colorist.batches.append(len(pages))

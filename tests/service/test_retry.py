@@ -306,16 +306,16 @@ class TestRejected:
         """Verified before it is removed; where the copy fails, all is as it was."""
         scan = reject(config, "a.tif")
         monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
-        whole = moves._copy
+        whole = moves.copy_file
 
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(moves, "_copy", full)
+        monkeypatch.setattr(moves, "copy_file", full)
         [failed] = retry(config, [scan.id])
         between = files(config.inbox), files(config.rejected)
         reason = (config.rejected / "a.tif.reason.txt").read_text()
-        monkeypatch.setattr(moves, "_copy", whole)
+        monkeypatch.setattr(moves, "copy_file", whole)
         [moved] = retry(config, [scan.id])
 
         assert (False, True) == (failed.done, moved.done)
@@ -411,7 +411,7 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
     reject(config, "a.tif")
     monkeypatch.setattr("service.database.LONGEST_LOCK_WAIT", 0.01)
     monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
-    whole_copy = moves._copy
+    whole_copy = moves.copy_file
     refused: list[str] = []
 
     def meanwhile(source: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
@@ -421,7 +421,7 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
         refused.append(str(error.value))
         return looks
 
-    monkeypatch.setattr(moves, "_copy", meanwhile)
+    monkeypatch.setattr(moves, "copy_file", meanwhile)
     [answer] = retry(config, rejected=True)
 
     assert answer.done

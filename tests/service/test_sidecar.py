@@ -27,7 +27,7 @@ from service.sidecar import (
     sidecar_name,
 )
 from service.stability import Snapshot
-from worker.provenance import Origin, PageRecord, Record, ReplacedColor
+from worker.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -39,6 +39,7 @@ RECORD = Record(
     {"format": "same", "render_size": 256, "opacity": 0.5, "label": True},
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
     ("the thumbnail, which showed it gray",),
+    (XmpFile("a.xmp", b"", "e" * 64, 466), XmpFile("a.tif.xmp", fault="Permission denied")),
 )
 EVENT = "0b2f5b0e-6f1c-4f5e-9a53-2f4f3d9f2c11"
 
@@ -127,6 +128,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         "read": "2026-12-01T12:00:00Z",
         "colored": "2026-12-01T12:00:00Z",
         "lost": ["the thumbnail, which showed it gray"],
+        "xmp_files": [{"path": "1931/a.xmp", "path_bytes": None, "sha256": "e" * 64, "size": 466}],
     } == told
 
 

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,6 @@ from tests.folders import files
 from tests.images import gray_scene, save
 from tests.service.test_pipeline import Line
 from worker import scan
-from worker.settings import ReadSettings
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -96,8 +96,8 @@ def test_a_scan_swapped_once_it_is_open_is_not_read_from_its_new_place(
         swapped_for(what, config.inbox / job.path)
         return opened
 
-    def read_and_tell(path: Path, settings: ReadSettings, file: io.FileIO) -> scan.Scan:
-        photo = read(path, settings, file)
+    def read_and_tell(*arguments: Any) -> scan.Scan:
+        photo = read(*arguments)
         seen.append(photo.pages[0].gray)
         return photo
 

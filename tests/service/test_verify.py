@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from rich.console import Console
 
+from service import moves
 from service.beneath import digest_of
 from service.config import Config
 from service.fixity import Finding, check_photo
@@ -47,6 +48,78 @@ def found(config: Config) -> list[str]:
     return [f"{one.kind} {one.fault} {one.path}" for one in check(config).findings]
 
 
+class TestRejected:
+    """The folder of rejected scans is looked into, too."""
+
+    @pytest.fixture(autouse=True)
+    def scan(self, config: Config) -> Job:
+        """Reject one, as a daemon does."""
+        job = queue(config, "1931/bad.tif")
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            job = ledger.fail(job.id, "the file is cut short", 1.0)
+        moves.reject(config.inbox / job.path, config.inbox, config.rejected, "cut short")
+        return job
+
+    def test_what_lies_there_as_it_was_is_counted(self, config: Config) -> None:
+        """And nothing is said of it."""
+        result = check(config)
+
+        assert ([], 1, 3) == (result.findings, result.rejected, result.checked)
+
+    def test_a_scan_that_is_gone_and_the_reason_it_left_are_told(
+        self, config: Config, scan: Job
+    ) -> None:
+        """With what to do."""
+        (config.rejected / scan.path).unlink()
+        missing, reason = check(config).findings
+
+        assert ("rejected", "missing", "1931/bad.tif", scan.id) == missing[:4]
+        assert f"`photochrom forget {scan.id}`" in missing.words
+        assert ("reason", "orphaned", "1931/bad.tif.reason.txt", None) == reason[:4]
+
+    @pytest.mark.parametrize("edit", [False, True])
+    def test_a_scan_that_was_altered_is_told(
+        self, config: Config, scan: Job, *, edit: bool
+    ) -> None:
+        """By a bit that fell over, or by a person."""
+        if edit:
+            (config.rejected / scan.path).write_bytes(b"edited")
+        else:
+            flip(config.rejected / scan.path)
+
+        assert ["rejected altered 1931/bad.tif"] == found(config)
+
+    def test_a_scan_that_no_job_has_is_told(self, config: Config, scan: Job) -> None:
+        """Other files and litter are let off."""
+        (config.rejected / "stray.tif").write_bytes(b"a scan")
+        for name in ("notes.txt", "Thumbs.db", ".hidden.tif"):
+            (config.rejected / name).write_bytes(b"none")
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            ledger.forget(scan.id)
+
+        assert ["rejected orphaned 1931/bad.tif", "rejected orphaned stray.tif"] == sorted(
+            found(config)
+        )
+
+    def test_a_scan_that_was_kept_in_the_inbox_is_found_there(self, config: Config) -> None:
+        """With `originals.after: keep`."""
+        kept = queue(config, "kept.tif")
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            ledger.fail(kept.id, "the file is cut short", 1.0)
+
+        assert [] == found(config)
+
+    def test_repair_queues_no_rejected_scan(self, config: Config, scan: Job) -> None:
+        """They are for `retry`; and a rejected folder that is away is no lost scan."""
+        (config.rejected / scan.path).unlink()
+        result = check(config, repair=True)
+        shutil.rmtree(config.rejected)
+
+        assert (0, {}) == (result.queued, result.not_queued)
+        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
+            check(config)
+
+
 def flip(path: Path, at: int = 3) -> None:
     """Let one bit of a file fall over, without a trace in its size or times."""
     looks = path.stat()
@@ -78,7 +151,7 @@ def everything(config: Config) -> dict[Path, bytes]:
 
 def test_where_all_is_well_nothing_is_found(config: Config) -> None:
     """And every photo was checked."""
-    assert (3, 0, 0, [], 0, {}) == check(config)
+    assert (3, 0, 0, [], 0, {}, 0) == check(config)
 
 
 def test_nothing_is_written_by_looking(config: Config) -> None:
@@ -228,7 +301,7 @@ class TestPhotosOfAnEarlierPhotochrom:
         color(config, "a.tif", sidecar=False, digest=False)
         flip(config.outbox / "a.tif")
 
-        assert (1, 1, 0, [], 0, {}) == check(config)
+        assert (1, 1, 0, [], 0, {}, 0) == check(config)
         (config.outbox / "a.tif").unlink()
         assert ["output missing a.tif"] == found(config)
 
@@ -239,7 +312,7 @@ class TestPhotosOfAnEarlierPhotochrom:
         well = check(config)
         flip(config.outbox / "a.tif")
 
-        assert (1, 0, 0, [], 0, {}) == well
+        assert (1, 0, 0, [], 0, {}, 0) == well
         assert ["output altered a.tif"] == found(config)
 
 
@@ -255,7 +328,7 @@ class TestBesideADaemon:
             for name in ("1931/a.tif", "1931/b.tif", "new.tif", "new.tif.json"):
                 (config.outbox / name).write_bytes(b"just being replaced")
 
-            assert (1, 0, 3, [], 0, {}) == check(config)
+            assert (1, 0, 3, [], 0, {}, 0) == check(config)
 
     def test_a_photo_that_is_replaced_meanwhile_is_not_accused(
         self, config: Config, monkeypatch: pytest.MonkeyPatch
@@ -274,7 +347,7 @@ class TestBesideADaemon:
 
         monkeypatch.setattr("service.verify.check_photo", slow)
 
-        assert (2, 0, 1, [], 0, {}) == check(config)
+        assert (2, 0, 1, [], 0, {}, 0) == check(config)
 
 
 class TestRepair:
@@ -294,7 +367,7 @@ class TestRepair:
         with Ledger(config.state / LEDGER_FILE) as ledger:
             (job,) = ledger.claim(9, LATER, in_flight=0)
             finish(config, ledger, job)
-        assert (3, 0, 0, [], 0, {}) == check(config)
+        assert (3, 0, 0, [], 0, {}, 0) == check(config)
 
     def test_without_being_asked_nothing_is_queued(self, config: Config) -> None:
         """Looking is not mending."""
@@ -401,7 +474,7 @@ def test_a_place_where_nothing_was_colored_is_well(tmp_path: Path) -> None:
     """And no ledger is made by asking."""
     config = Config().beside(tmp_path)
 
-    assert (0, 0, 0, [], 0, {}) == check(config)
+    assert (0, 0, 0, [], 0, {}, 0) == check(config)
     assert [] == list(tmp_path.iterdir())
 
 

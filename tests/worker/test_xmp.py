@@ -339,3 +339,40 @@ def test_labelling_twice_says_no_more_than_once(
 
     assert {name for name, _ in triples(once)} == {name for name, _ in triples(twice)}
     assert changed <= {"DerivedFrom", "History"}
+
+
+BESIDE = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}">
+ <rdf:Description rdf:about="another" xmlns:a="http://archive.example/"
+   xmlns:dc="{NAMESPACES["dc"]}" a:Box="14">
+  <dc:title><rdf:Alt><rdf:li xml:lang="x-default">Market</rdf:li></rdf:Alt></dc:title>
+  <dc:subject><rdf:Bag><rdf:li>square</rdf:li></rdf:Bag></dc:subject>
+ </rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
+
+
+def test_a_packet_beside_the_scan_counts_more() -> None:
+    """Where both say something, as attribute or element; what one says alone stays."""
+    packet = xmp.overlaid(SCAN, BESIDE).decode()
+
+    assert "Market" in packet
+    assert "square" in packet
+    assert 'Box="14"' in packet
+    assert "Stra" not in packet
+    assert "12 &amp; 13" not in packet
+    assert "Scanner 3" in packet
+    assert "another" not in packet
+
+
+def test_a_packet_beside_a_scan_without_one_is_its_packet() -> None:
+    """And is labelled as any other; it comes through twice unchanged."""
+    alone = xmp.overlaid(b"", BESIDE)
+
+    assert b"Market" in alone
+    assert alone.count(b"Market") == xmp.overlaid(alone, BESIDE).count(b"Market") == 1
+    assert DIGITAL_SOURCE_TYPE.encode() in merged(alone)
+
+
+@pytest.mark.parametrize("packets", [(b"<a", BESIDE), (SCAN, b"<a"), (b"", b""), (SCAN, b"<a/>")])
+def test_what_is_no_packet_is_refused(packets: tuple[bytes, bytes]) -> None:
+    """Either of the two."""
+    with pytest.raises(ValueError, match=r"\w"):
+        xmp.overlaid(*packets)

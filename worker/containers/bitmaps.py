@@ -27,6 +27,8 @@ LONGEST_HEADER = 1 << 16
 BAND_BYTES = 8 << 20
 CHUNK = 1 << 20  # bytes of text read at a time
 BMP_HEADERS = {40, 52, 56, 64, 108, 124}  # bytes of those that tell a compression
+RUN_LENGTHS = {1, 2}  # compressions
+END_OF_RUNS, MOST_ZEROS = b"\0\1", 4
 PROFILE_LINKED = b"KNIL"
 PROFILE_EMBEDDED = b"DEBM"  # "MBED" as a little-endian number
 
@@ -47,10 +49,13 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         with BmpImagePlugin.BmpImageFile(file) as image:
             width, height = image.size
             mode, dpi = image.mode, image.info.get("dpi")
+            runs = image.info.get("compression") in RUN_LENGTHS
     except OSError:
         _refuse_others(file)
         raise
     check_size(width, height, settings)
+    if runs:
+        _check_end(file)
     as_mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(mode, "RGB")
 
     def bands() -> Iterator[Pixels]:
@@ -73,6 +78,19 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             ),
         )
     ]
+
+
+def _check_end(file: BinaryIO) -> None:
+    """Look for the end of run lengths, for zeros in its place would end rows, and leave them black.
+
+    Raises:
+        DamagedError: there are more zeros than a row's end, and no end of the picture.
+    """
+    file.seek(0)
+    data = file.read()
+    runs = data.rstrip(b"\0")
+    if len(data) - len(runs) > MOST_ZEROS and not runs.endswith(END_OF_RUNS):
+        raise DamagedError("the file ends before the picture does")
 
 
 def _refuse_others(file: BinaryIO) -> None:

@@ -109,7 +109,7 @@ def _behind(file: BinaryIO, header: Header) -> tuple[str, ...]:
     """Name what stands behind the picture.
 
     Raises:
-        DamagedError: the picture has no end.
+        DamagedError: the picture, or the last one of an MPO, has no end.
         ScanError: it has too many scans.
     """
     file.seek(header.pixels_at)
@@ -117,7 +117,10 @@ def _behind(file: BinaryIO, header: Header) -> tuple[str, ...]:
     end = check_scans(data, 0)
     if not end:
         raise DamagedError("the file ends before the picture does")
-    return _named_behind(data[end:])
+    named, whole = _named_behind(data[end:])
+    if header.multiple and not whole:
+        raise DamagedError("the file ends within its last picture")
+    return named
 
 
 def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
@@ -130,9 +133,9 @@ def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
     file.seek(header.pixels_at)
     coded = file.read()
     end = check_scans(coded, 0)
-    pixels: tuple[bytes, ...] = (coded[:end],)
+    pixels: tuple[bytes | memoryview, ...] = (memoryview(coded)[:end],)
     if header.sequential and header.bits == 8 and coded.find(b"\xff\xda", 0, end) < 0:
-        pixels = (coded[: end - len(END)], NO_CODES)
+        pixels = (memoryview(coded)[: end - len(END)], NO_CODES)
     data = b"".join((b"\xff\xd8", *header.decoded, b"\xff\xda", *pixels))
     if header.bits == 12:
         codes = scaled(imagecodecs.jpeg8_decode(data), 4095)
@@ -176,23 +179,24 @@ def check_scans(data: bytes, at: int = 2) -> int:
     return data.find(END, first) + len(END) if END in data[first:] else 0
 
 
-def _named_behind(rest: bytes) -> tuple[str, ...]:
-    """Name what stands behind a picture's end."""
+def _named_behind(rest: bytes) -> tuple[tuple[str, ...], bool]:
+    """Name what stands behind a picture's end, and tell whether further pictures have theirs."""
     rest = rest.strip(b"\0")
-    pictures = 0
+    pictures, whole = 0, True
     while rest.startswith(b"\xff\xd8\xff") and pictures < MOST_PICTURES:
         pictures += 1
         try:
             end = check_scans(rest, jpeg_segments.header(io.BytesIO(rest)).pixels_at)
         except (DamagedError, ScanError):
             end = 0
+        whole = end > 0
         rest = rest[end or len(rest) :].lstrip(b"\0")
     named = []
     if pictures:
         named.append(f"{pictures} more {'pictures' if pictures > 1 else 'picture'} in the file")
     if rest:
         named.append(f"{len(rest):,} bytes behind the picture's end")
-    return tuple(named)
+    return tuple(named), whole
 
 
 def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:

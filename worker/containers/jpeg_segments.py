@@ -38,7 +38,7 @@ KNOWN = {  # how segments begin that are named by what they hold
     b"JP": "content credentials or other boxes (JUMBF)",
     b"Adobe_CM": "Adobe's color management data",
 }
-OF_THE_FILE = (b"MPF\0",)  # where further pictures stand, which are counted themselves
+MPF = b"MPF\0"  # where further pictures stand, which are counted themselves
 DUCKY = {2: "a comment", 3: "a copyright notice"}  # of Photoshop's "Save for Web"
 
 
@@ -52,6 +52,7 @@ class Header:
         width: columns.
         channels: samples of each pixel.
         sequential: whether it is stored from the top in Huffman's codes.
+        multiple: whether it says where further pictures stand behind it.
         adobe: whether Adobe's segment is there, so that CMYK is stored inverted.
         decoded: the segments that a decoder needs, in order; not those of metadata.
         pixels_at: where the first scan begins, behind its marker.
@@ -62,6 +63,7 @@ class Header:
     width: int = 0
     channels: int = 0
     sequential: bool = False
+    multiple: bool = False
     adobe: bool = False
     decoded: list[bytes] = field(default_factory=list)
     pixels_at: int = 0
@@ -135,6 +137,7 @@ def _take(found: Header, marker: int, body: bytes) -> None:
     elif not APP0 <= marker <= APP15 or _is_decoded(marker, body):
         found.decoded.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     found.adobe |= marker == APP14 and body.startswith(ADOBE)
+    found.multiple |= marker == APP2 and body.startswith(MPF)
     if APP0 <= marker <= APP15:
         _take_application(found, marker, body)
 
@@ -169,7 +172,7 @@ def _take_application(found: Header, marker: int, body: bytes) -> None:
 
 def _says_nothing(marker: int, body: bytes) -> bool:
     """Tell whether nothing is lost with an application segment that nobody takes."""
-    of_the_file = body.startswith(OF_THE_FILE) or (marker == APP14 and body.startswith(ADOBE))
+    of_the_file = body.startswith(MPF) or (marker == APP14 and body.startswith(ADOBE))
     return of_the_file or body.strip(b"\0 ") in {b"", b"JFXX", b"JFIF", b"Exif"}
 
 

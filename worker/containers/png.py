@@ -277,7 +277,7 @@ def _unpacked(chunks: _Chunks, data: bytes) -> bytes:
     body = stream.decompress(data, min(LONGEST_BODY, chunks.room))
     chunks.room -= len(body)
     if not stream.eof:
-        raise DamagedError("it is cut short, or unpacks to too much")
+        raise DamagedError("it is cut short, or holds too much")
     return body
 
 

@@ -209,3 +209,33 @@ def test_a_cut_bmp_is_never_read(sixteenth: int) -> None:
     whole = images.encoded("BMP", images.color_scene(20, 20))
     with pytest.raises((OSError, SyntaxError, ValueError, struct.error, LookupError)):
         pages.pixels(bmp(whole[: len(whole) * sixteenth // 16]))
+
+
+def in_run_lengths(gray: Array) -> bytes:
+    """Write a BMP of 8 bits in run lengths (Microsoft's BI_RLE8)."""
+    runs = b""
+    for row in gray[::-1]:
+        ends = [*np.flatnonzero(np.diff(row)) + 1, len(row)]
+        starts = [0, *ends[:-1]]
+        runs += b"".join(bytes([end - at, row[at]]) for at, end in zip(starts, ends, strict=True))
+        runs += b"\0\0"
+    runs += b"\0\1"
+    palette = b"".join(bytes([code, code, code, 0]) for code in range(256))
+    height, width = gray.shape
+    size = len(runs)
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, size, 2835, 2835, 256, 0)
+    start = 14 + len(head) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + size, 0, 0, start) + head + palette + runs
+
+
+def test_run_lengths_are_read_to_their_end() -> None:
+    """Cut, or with zeros where the rest will be, which would mean black rows: damage."""
+    gray = images.gray_scene(40, 48) // 16 * 16
+    whole = in_run_lengths(gray)
+    np.testing.assert_array_equal(gray, pages.pixels(bmp(whole))[..., 0])
+    np.testing.assert_array_equal(gray, pages.pixels(bmp(whole + bytes(99)))[..., 0])
+
+    for end in range(1100, len(whole) - 2, 9):
+        for data in (whole[:end], whole[:end].ljust(max(len(whole), end + 9), b"\0")):
+            with pytest.raises(ValueError):  # noqa: PT011 - words differ
+                pages.pixels(bmp(data))

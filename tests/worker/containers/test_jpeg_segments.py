@@ -154,6 +154,18 @@ def test_further_pictures_are_named(more: int) -> None:
     assert GRAY.shape == pages.pixels(found).shape[:2]
 
 
+@pytest.mark.parametrize("zeros", [False, True], ids=["cut", "zeros"])
+def test_an_mpo_that_is_not_whole_is_incomplete(tmp_path: Path, *, zeros: bool) -> None:
+    """Its first picture is there already, the second one still being written."""
+    whole = multi_picture(images.gray_scene(60, 60))
+    path = tmp_path / "a.mpo"
+    first = whole.index(b"\xff\xd9") + 2
+    for end in range(first + 20, len(whole) - 1, 61):
+        path.write_bytes(whole[:end].ljust(len(whole) if zeros else 0, b"\0"))
+        with pytest.raises(IncompleteError):
+            scan.read(path, ReadSettings())
+
+
 @pytest.mark.parametrize(
     ("behind", "words"),
     [(bytes(5000), ()), (b"SEFH" + b"s" * 96, ("100 bytes behind the picture's end",))],

@@ -1,0 +1,317 @@
+"""Files of XMP beside a scan: read with it, and moved with it.
+
+`0042.tif.xmp` is that of `0042.tif`; `0042.xmp` is that of each scan of that stem in its folder, so
+it leaves with the last of them, and the others get a copy. The scan moves first; the ledger notes
+before that its companions are owed, so that a crash in between leaves none behind.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple
+
+import structlog
+
+from service import beneath, moves
+from service.beneath import held, open_beneath
+from service.config import Config
+from service.copies import copy_file
+from service.disk import is_copy, numbered_names
+from service.jobs import Job, JobStatus
+from service.ledger import Ledger
+from service.originals import find_original
+from service.rejected import RejectedScans
+from service.sections import Retry
+from worker.errors import ScanError
+from worker.kinds import KIND_OF_SUFFIX
+from worker.provenance import XmpFile
+
+SUFFIXES = (".xmp", ".XMP")
+LARGEST = 4_000_000  # bytes that are read
+
+log = structlog.get_logger()
+
+
+def read(root: Path, scan: PurePath) -> tuple[XmpFile, ...]:
+    """Read the XMP beside a scan, in the order in which it counts: that of its full name last.
+
+    Args:
+        root: the folder of scans.
+        scan: the scan's path in it; no link is followed.
+
+    Returns:
+        The files, those that cannot be read too.
+    """
+    return tuple(_read(root, scan.with_name(name)) for name in present(root, scan))
+
+
+def present(root: Path, scan: PurePath) -> list[str]:
+    """Name the XMP files beside a scan, that of its full name last."""
+    names = [stem + suffix for stem in (scan.stem, scan.name) for suffix in SUFFIXES]
+    return [name for name in names if beneath.snapshot(root / scan.with_name(name)) is not None]
+
+
+def is_companion(path: Path) -> bool:
+    """Tell whether a file is the XMP of a scan in its folder."""
+    if path.suffix not in SUFFIXES:
+        return False
+    own = path.with_suffix("")
+    if own.suffix.lower() in KIND_OF_SUFFIX and beneath.snapshot(own) is not None:
+        return True
+    return any(_scans_of_stem(path.parent, path.stem))
+
+
+def carry(
+    root: Path, scan: PurePath, target_root: Path, place: PurePath, *, ahead: bool = False
+) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Move the XMP beside a scan after it, or copy it, where other scans share it.
+
+    Args:
+        root: the folder that the scan was in.
+        scan: its path there.
+        target_root: the folder where it is now.
+        place: its path there; the files are named after it.
+        ahead: the scan itself moves later. Then a file whose name is taken is left where it is;
+            else it gets a numbered one.
+
+    Returns:
+        Where the files are now in `target_root`, and those that were left in `root`.
+
+    Raises:
+        OSError: one cannot be moved now; call it again.
+    """
+    moved, left = [], []
+    for name in present(root, scan):
+        wanted = _free_name(root / scan.with_name(name), scan, target_root, place)
+        if wanted is None and ahead:
+            left.append(PurePosixPath(scan.with_name(name)))
+            continue
+        wanted = wanted or _named_after(name, scan, place, full=True)
+        go = _copy if _is_shared(root, scan, name, ahead=ahead) else _move
+        target = go(root / scan.with_name(name), root, target_root, name=wanted)
+        moved.append(PurePosixPath(target.relative_to(target_root)))
+    return moved, left
+
+
+def bring_back(place: Path, scan: PurePath, config: Config) -> list[Path]:
+    """Move or copy the XMP beside a rejected scan to the inbox, before the scan comes there.
+
+    Args:
+        place: where the scan is.
+        scan: its path in the inbox.
+        config: the folders.
+
+    Returns:
+        Those that stay, since the inbox has other files of their names.
+
+    Raises:
+        OSError: one cannot be moved now; call it again.
+    """
+    _, left = carry(
+        config.rejected, place.relative_to(config.rejected), config.inbox, scan, ahead=True
+    )
+    return [config.rejected / name for name in left]
+
+
+class _Due(NamedTuple):
+    job: Job
+    place: Path
+    read: frozenset[str] | None
+    due: float
+    faults: int = 0
+
+
+class Companions:
+    """Has the XMP of originals follow them.
+
+    Args:
+        config: the folders, and how long to wait after a fault.
+        ledger: notes what is owed.
+    """
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        """Nothing is owed, but what a crash left; the first step finds it."""
+        self._config = config
+        self._retry: Retry = config.retry
+        self._ledger = ledger
+        self._waiting: list[_Due] = []
+        self._owed: set[int] = set()
+        self._recovered = False
+
+    def waiting(self, faults: int) -> bool:
+        """Tell whether a file waits that was refused fewer times than `faults`."""
+        return any(one.faults < faults for one in self._waiting)
+
+    def dues(self) -> list[float]:
+        """List when files are due, in monotonic seconds."""
+        return [one.due for one in self._waiting]
+
+    def owe(self, job: Job) -> None:
+        """Note, before a scan is moved, that it has companions, if it has any.
+
+        Raises:
+            DeviceError: the ledger cannot be written now.
+        """
+        if present(self._config.inbox, job.path):
+            self._ledger.owe(job.id, owed=True)
+            self._owed.add(job.id)
+
+    def follow(self, job: Job, place: Path, read: frozenset[str] | None, now: float) -> None:
+        """Have the companions of a scan moved after it, in `step`; none where it has none.
+
+        Args:
+            job: whose scan it is.
+            place: where that is now.
+            read: SHA-256 of those that were read with it; None where that is not known.
+            now: monotonic seconds.
+        """
+        if job.id in self._owed:
+            self._waiting.append(_Due(job, place, read, now))
+
+    def bring_back(self, job: Job, place: Path) -> None:
+        """Undo `follow`, as far as it can be: the scan is in the inbox again."""
+        self._waiting = [one for one in self._waiting if one.job.id != job.id]
+        root = self._root(place)
+        try:
+            carry(root, place.relative_to(root), self._config.inbox, job.path)
+        except OSError as error:
+            reason = f"its XMP cannot come back: {error}"
+            log.warning("photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=None)
+
+    def step(self, now: float) -> None:
+        """Move what is due; first of all, what a crash left behind. All folders must be there.
+
+        Raises:
+            DeviceError: the ledger cannot be read or written now; the next step tries again.
+        """
+        if not self._recovered:
+            self._recover(now)
+            self._recovered = True
+        for one in [one for one in self._waiting if now >= one.due]:
+            self._move(one, now)
+
+    def _recover(self, now: float) -> None:
+        for job in self._ledger.owing():
+            if job.id in self._owed or beneath.snapshot(self._config.inbox / job.path) is not None:
+                continue  # it is moved once more, and notes it again
+            place = self._find(job)
+            if place is None:
+                self._ledger.owe(job.id, owed=False)
+            else:
+                self._waiting.append(_Due(job, place, None, now))
+
+    def _move(self, one: _Due, now: float) -> None:
+        job, root = one.job, self._root(one.place)
+        try:
+            self._say_unread(one)
+            moved, _ = carry(self._config.inbox, job.path, root, one.place.relative_to(root))
+        except OSError as error:
+            wait = self._retry.wait_after(one.faults)
+            later = one._replace(due=now + wait, faults=one.faults + 1)
+            self._waiting[self._waiting.index(one)] = later
+            if later.faults.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+                reason = f"its XMP: {error}"
+                log.warning(
+                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
+                )
+            return
+        for name in moved:
+            log.info("photo.xmp_moved", job=job.id, path=job.path, to=root / name)
+        self._ledger.owe(job.id, owed=False)
+        self._owed.discard(job.id)
+        self._waiting.remove(one)
+
+    def _say_unread(self, one: _Due) -> None:
+        """Log which files came, or were changed, after the scan was read."""
+        if one.read is None:
+            return
+        for file in read(self._config.inbox, one.job.path):
+            if file.sha256 and file.sha256 not in one.read:
+                job = one.job
+                log.warning("photo.xmp_unread", job=job.id, path=job.path, file=file.name)
+
+    def _root(self, place: Path) -> Path:
+        originals = self._config.originals.folder
+        return originals if place.is_relative_to(originals) else self._config.rejected
+
+    def _find(self, job: Job) -> Path | None:
+        try:
+            if job.status is JobStatus.FAILED and not job.recolor:
+                found = RejectedScans(self._config, self._ledger.failed_of).place_of(job)
+                return found.path if found and not found.changed else None
+            with find_original(job, self._config) as file:
+                path = Path(str(file.name))
+        except (ScanError, OSError):
+            return None
+        return path if path.is_relative_to(self._config.originals.folder) else None
+
+
+def _read(root: Path, path: PurePath) -> XmpFile:
+    name = str(path.name).encode("utf-8", "backslashreplace").decode()
+    try:
+        with open_beneath(root, path) as file:
+            size, sha256 = beneath.snapshot_of(file).size, beneath.digest_of(file)
+            if size > LARGEST:
+                fault = f"it has {size / 1e6:,.1f} MB, and up to {LARGEST / 1e6:.0f} MB are read"
+                return XmpFile(name, b"", sha256, size, fault)
+            return XmpFile(name, file.read(LARGEST), sha256, size)
+    except OSError as error:
+        return XmpFile(name, fault=str(error.strerror))
+
+
+def _scans_of_stem(folder: Path, stem: str) -> Iterator[str]:
+    """Yield the names of the scans in a folder that have a stem."""
+    for suffix in KIND_OF_SUFFIX:
+        for spelled in (suffix, suffix.upper(), suffix.capitalize()):
+            if beneath.snapshot(folder / (stem + spelled)) is not None:
+                yield stem + spelled
+
+
+def _is_shared(root: Path, scan: PurePath, name: str, *, ahead: bool) -> bool:
+    """Tell whether other scans are beside an XMP file: of its stem, or new ones of its old name."""
+    others = set(_scans_of_stem((root / scan).parent, scan.stem))
+    if PurePath(name).stem == scan.name:
+        others &= {scan.name}
+    return bool(others - {scan.name} if ahead else others)
+
+
+def _named_after(name: str, scan: PurePath, place: PurePath, *, full: bool) -> str:
+    """Name an XMP file after the scan's new name, in full or as it was named after the old one."""
+    is_full = full or PurePath(name).stem == scan.name
+    return (place.name if is_full else place.stem) + PurePath(name).suffix
+
+
+def _free_name(source: Path, scan: PurePath, target_root: Path, place: PurePath) -> str | None:
+    """Return a name after the scan's that is free, or is that of a copy; None: there is none."""
+    for full in (False, True):
+        name = _named_after(source.name, scan, place, full=full)
+        target = target_root / place.with_name(name)
+        if beneath.snapshot(target) is None or is_copy(source, target):
+            return name
+    return None
+
+
+def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
+    """Copy a file, where it is not copied yet; as `moves.archive` names it."""
+    inside = path.relative_to(root)
+    with (
+        held(root, inside.parent) as home,
+        held(target_root, inside.parent, make=True) as folder,
+    ):
+        for target in numbered_names(folder / name):
+            with contextlib.suppress(FileExistsError):
+                if not os.path.lexists(target):
+                    copy_file(home / inside.name, target, None, path)
+                elif not is_copy(home / inside.name, target):
+                    continue
+                return target_root / inside.with_name(target.name)
+    raise AssertionError  # the names never end
+
+
+def _move(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
+    departure = moves.archive(path, root, target_root, name=name)
+    if not moves.settle(departure, root):
+        raise BlockingIOError(errno.EAGAIN, "it is being written", str(path))
+    return departure.place

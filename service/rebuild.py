@@ -1,0 +1,103 @@
+"""The command `photochrom rebuild-ledger`: the ledger, made again where it is lost.
+
+What is noted comes from `service.restoring`. Only the ledger is written, and appears in one step.
+"""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from service import deliveries
+from service.config import Config
+from service.disk import make_folder, sync_folder
+from service.ledger import LEDGER_FILE, Ledger
+from service.lock import StateLock
+from service.ownership import MARKER
+from service.printable import printable
+from service.progress import Report
+from service.restoring import Rebuilt, Restorer
+from worker.errors import DeviceError
+
+PART = "ledger.rebuilding"  # until it is complete
+LOG_ENDINGS = ("", "-wal", "-shm")  # of the files of a ledger
+
+
+def rebuild(config: Config, report: Report, *, move_aside: bool = False) -> Rebuilt:
+    """Make the ledger again.
+
+    Args:
+        config: the folders.
+        report: moved after each file.
+        move_aside: give a ledger that is there another name; without it, it is a fault.
+
+    Raises:
+        DeviceError: a daemon works on the state folder, there is a ledger, or a folder is away.
+        OSError: the state folder cannot be written.
+    """
+    path = config.state / LEDGER_FILE
+    for key in {"outbox", "originals.folder", "rejected"} & config.folders.keys():
+        _refuse_unless_marked(key, config.folders[key])
+    make_folder(config.state)
+    with StateLock(config.state):
+        if path.exists() and not move_aside:
+            raise DeviceError(
+                f"there is a ledger, {path}; rebuild-ledger makes a new one where that is lost"
+                " or damaged (--move-aside gives this one another name)"
+            )
+        part = config.state / PART
+        _remove(part)
+        with Ledger(part) as ledger:
+            restorer = Restorer(config, ledger, report)
+            restorer.run()
+        aside = _set_aside(path) if path.exists() else None
+        deliveries.forget_all_but_open(config.state, lambda _number: None)
+        part.replace(path)
+        sync_folder(config.state)
+    found = restorer.found._replace(unplaced=tuple(restorer.unplaced))
+    return found._replace(aside=None if aside is None else str(aside))
+
+
+def print_rebuilt(found: Rebuilt, console: Console) -> None:
+    """Tell a person what the new ledger knows, and what it does not."""
+    lines = [f"not placed: {one.path}: {one.words}" for one in found.unplaced]
+    lines += [
+        f"{words}: {count}"
+        for words, count in (
+            ("finished, with a sidecar", found.finished),
+            ("finished, without a sidecar", found.without_sidecar),
+            ("of these, original not found", found.without_original),
+            ("rejected", found.rejected),
+            ("further copies of originals", found.copies),
+            ("not placed", len(found.unplaced)),
+        )
+        if count or words in {"finished, with a sidecar", "not placed"}
+    ]
+    if found.aside:
+        lines.append(f"the ledger before is {found.aside}")
+    lines.append("The jobs have new numbers. `photochrom verify` reads all files again.")
+    console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
+
+
+def _refuse_unless_marked(key: str, folder: Path) -> None:
+    """Raise DeviceError for the empty place of a share, where all photos would seem lost."""
+    if not (folder / MARKER).exists():
+        raise DeviceError(
+            f"{key}: {folder} has no file {MARKER}, by which photochrom knows it: mount it, or if"
+            f" this is the right folder, run: touch {folder / MARKER}"
+        )
+
+
+def _remove(ledger: Path) -> None:
+    for ending in LOG_ENDINGS:
+        ledger.with_name(ledger.name + ending).unlink(missing_ok=True)
+
+
+def _set_aside(ledger: Path) -> Path:
+    """Give a ledger that is there another name, with what belongs to it."""
+    aside = ledger.with_name(f"{ledger.name}.{time.strftime('%Y%m%dT%H%M%S')}")
+    for ending in reversed(LOG_ENDINGS):
+        with suppress(FileNotFoundError):
+            ledger.with_name(ledger.name + ending).rename(aside.with_name(aside.name + ending))
+    return aside
