@@ -144,8 +144,9 @@ class Questions:
 
     def failed_of(self, path: PurePosixPath) -> list[Job]:
         """List the jobs of a path in the inbox whose scans were rejected, the last one first."""
-        where = "path = ? AND status = 'failed' AND NOT recolor ORDER BY id DESC"
-        return self._all(f"SELECT * FROM jobs WHERE {where}", os.fsencode(path))  # noqa: S608
+        where = "path = ? AND status = 'failed' ORDER BY id DESC"
+        found = self._all(f"SELECT * FROM jobs WHERE {where}", os.fsencode(path))  # noqa: S608
+        return [job for job in found if not job.recolor]  # no column of an outdated ledger
 
     def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
         """Return the job of a file that looks as it did when it was queued, without reading it.
@@ -184,7 +185,8 @@ class Questions:
 
     def numbers_of_output(self, output: PurePosixPath) -> list[int]:
         """List the job that owns a path in the outbox, if one does."""
-        where = f"output = ? AND {OWNS_OUTPUT} AND superseded_by IS NULL"
+        owns = f" AND {OWNS_OUTPUT} AND superseded_by IS NULL"
+        where = "output = ?" + ("" if self._database.outdated else owns)
         return self._numbers(where, os.fsencode(output))
 
     def numbers_within(self, folder: PurePosixPath) -> list[int]:
@@ -283,6 +285,7 @@ def restored(job: Job) -> tuple[Any, ...]:
         *(job.queued_at, job.started_at, job.finished_at),
         None if job.original is None else os.fsencode(job.original),
         *(job.output_digest, job.event, job.superseded_by),
+        job.settings.model_dump_json(exclude_defaults=True),
     )
 
 

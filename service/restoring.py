@@ -11,6 +11,7 @@ of its folder.
 
 import itertools
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +29,7 @@ from service.moves import REASON_SUFFIX
 from service.originals import places_of_original
 from service.progress import Report
 from service.rejected import unnumbered
+from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import EPOCH, SUFFIX, Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.stability import Snapshot
 from worker.kinds import KIND_OF_SUFFIX
@@ -266,7 +268,8 @@ class Restorer:
         note = name.with_name(name.name + REASON_SUFFIX)
         with suppress(OSError), beneath.open_beneath(self._config.rejected, note) as file:
             text = (file.read(LARGEST_REASON) or b"").decode("utf-8", "replace")
-            return " ".join(text.split()) or NO_REASON, os.fstat(file.fileno()).st_mtime
+            text = re.sub(r"photochrom retry \d+", "photochrom retry FILE", " ".join(text.split()))
+            return text or NO_REASON, os.fstat(file.fileno()).st_mtime
         return NO_REASON, None
 
     # Step 4
@@ -300,7 +303,18 @@ def _job_of(sidecar: Sidecar) -> Job:
         started_at=sidecar.read.timestamp(),
         output_digest=sidecar.output.sha256,
         event=str(sidecar.event),
+        settings=_settings_of(sidecar),
     )
+
+
+def _settings_of(sidecar: Sidecar) -> FolderSettings:
+    """Return how a photo was to be colored, so that it is colored so again."""
+    fields = FolderSettings.model_fields
+    said = {name: value for name, value in sidecar.settings.items() if name in fields}
+    try:
+        return FolderSettings.model_validate(said)
+    except ValueError:  # somebody made it up
+        return AS_USUAL
 
 
 def _job(

@@ -137,8 +137,9 @@ RETURNING *
 
 RESTORE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, reason, model,
-    not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)
+    not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by,
+    settings)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 SAME_CONTENTS = """
 UPDATE jobs SET same_content_as = (

@@ -2,12 +2,14 @@
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from service import moves
+from service import moves, schema
 from service.config import Config
 from service.find import every, find, print_json, print_line, print_row, why_unknown
 from service.jobs import Job
@@ -235,3 +237,22 @@ def test_a_name_is_found_though_another_process_writes(config: Config) -> None:
     with Ledger(config.state / LEDGER_FILE) as ledger, ledger.held():
         assert [job.id] == found(config, os.fsdecode(b"a.tif"))
     assert PurePosixPath("a.tif") == job.path
+
+
+def test_a_ledger_of_an_older_photochrom_is_read(tmp_path: Path) -> None:
+    """Of the first form, too; it is not brought to the newest one."""
+    config = place(tmp_path)
+    path = config.state / LEDGER_FILE
+    with closing(sqlite3.connect(path)) as ledger:
+        ledger.executescript(f"{schema.VERSION_1}; PRAGMA user_version = 1")
+        for n, status in enumerate(("finished", "failed")):
+            sql = "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
+            sql += " not_before, queued_at) VALUES (?, '0', ?, 1, 1, '1', '1', ?, 0, 0)"
+            ledger.execute(sql, (b"%d.tif" % n, b"%d.tif" % n, status))
+        ledger.commit()
+    before = path.read_bytes()
+
+    assert [1, 2] == found(config, ".tif")
+    assert [1] == found(config, str(config.outbox / "0.tif"))
+    assert [["original", "result"], ["rejected"]] == [row["missing"] for row in every(config)]
+    assert before == path.read_bytes()

@@ -110,6 +110,14 @@ def test_a_line_says_what_is_wrong_and_how_much_there_is() -> None:
     assert "all is well; the metrics are silent" == heartbeat(reasons=reasons[1:]).line
 
 
+@pytest.mark.parametrize("what", ["unmoved_originals", "unreadable_folders"])
+def test_a_line_does_not_call_it_well_where_permissions_hinder(what: str) -> None:
+    """As `systemctl status` shows it, with the remedy."""
+    line = heartbeat(**{what: 12}, reasons=("12 originals cannot leave inbox/album: …",)).line
+
+    assert line.startswith("working, but permissions need to be changed; 12 originals cannot leave")
+
+
 def test_photos_in_work_are_told_longest_first() -> None:
     """A name that is no UTF-8 is written out; a clock that was set back gives no time below 0."""
     jobs = [job(1, "a.png", NOON + 5), job(2, "caf\udce9.png", NOON - 7.25), job(3, "b", None)]

@@ -24,13 +24,14 @@ from service.ownership import MARKER
 from service.places import Places
 from service.rebuild import print_rebuilt, rebuild
 from service.restoring import NO_REASON, Rebuilt
-from service.sections import Batching, Originals, Watch
+from service.retry import retry
+from service.sections import Batching, FolderSettings, Originals, Watch
 from service.sidecar import read_sidecar, sealed
 from service.verify import verify
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files
-from tests.images import gray_scene, save
+from tests.images import color_scene, gray_scene, save
 from worker.errors import DeviceError
 
 REASON = "the file is cut short"
@@ -111,6 +112,22 @@ class TestWhole:
         assert [] == wrong(config)
         assert [LEDGER_FILE, "lock"] == left
 
+    def test_a_photo_that_was_colored_all_the_same_is_so_again(self, tmp_path: Path) -> None:
+        """What a folder or a person wanted is in its sidecar."""
+        config = place(tmp_path)
+        save(config.inbox / "a.png", color_scene(40, 48))
+        run_daemon(config)
+        retry(config, [1], asked=FolderSettings(even_if_colored=True))
+        run_daemon(config)
+        lose(config)
+        again(config)
+        (known,) = jobs(config)
+        with Ledger(config.state / LEDGER_FILE) as ledger:
+            ledger.recolor([1], 0.0)
+
+        assert known.settings.even_if_colored
+        assert 1 == run_daemon(config)
+
     def test_nothing_is_colored_twice(self, tmp_path: Path) -> None:
         """A scan with the content of an archived original is known when it is dropped again."""
         config = place(tmp_path)
@@ -138,6 +155,16 @@ class TestWhole:
 
         assert ["1931/bad.tif"] * 2 == [str(job.path) for job in failed]
         assert {REASON, NO_REASON} == {job.reason for job in failed}
+
+    def test_the_old_number_of_a_job_is_no_longer_named(self, config: Config) -> None:
+        """It may be that of another photo by now."""
+        note = config.rejected / "1931/bad.tif.reason.txt"
+        note.write_text("too large; then `photochrom retry 12`, or save it smaller\n")
+        lose(config)
+        again(config)
+        [failed] = [job for job in jobs(config) if job.status is JobStatus.FAILED]
+
+        assert "too large; then `photochrom retry FILE`, or save it smaller" == failed.reason
 
     def test_originals_that_are_kept_are_found_in_the_inbox(self, tmp_path: Path) -> None:
         """They look as they did, so that no daemon reads them all again."""
