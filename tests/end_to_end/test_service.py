@@ -91,8 +91,8 @@ def test_the_service_lives_in_its_sandbox(tmp_path: Path) -> None:
 
     assert [
         "user photochrom",
-        "CapEff: 0000000000000000",
-        "CapBnd: 0000000000000000",
+        "CapEff: 0000000010000000",  # CAP_LEASE
+        "CapBnd: 0000000010000000",
         "NoNewPrivs: 1",
         "Seccomp: 2",
         "result of photochrom:photochrom",

@@ -19,8 +19,8 @@ from typing import Any, Self
 from tests.waiting import wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
-GROUP = "photos"  # of all who may use the shared folders
-DAEMON, ANNA, BERT = "photochrom-test", "anna", "bert"  # ACCOUNTS; the last two write
+GROUP = "photochrom"  # of all who may use the shared folders
+DAEMON, ANNA, BERT = "photochrom", "anna", "bert"  # accounts; the last two write
 PASSWORD = "a password"  # noqa: S105 - of accounts that exist in here only
 NEEDED = {  # programs, and Debian's packages that bring them
     "smbd": "samba",

@@ -33,10 +33,12 @@ load printers = no
 disable spoolss = yes
 # Small pieces, so that a file is on its way for a while.
 smb2 max write = 65536
+"""
+_SMB_SHARE = f"""
 [srv]
 path = /srv
 read only = no
-force group = {group}
+force group = {GROUP}
 create mask = 0664
 directory mask = 2775
 """
@@ -45,16 +47,18 @@ listen=YES
 background=NO
 listen_address=127.0.0.1
 listen_port={port}
-anonymous_enable=NO
-local_enable=YES
-write_enable=YES
-local_umask=002
-local_root=/srv
 max_clients=0
 max_per_ip=0
 seccomp_sandbox=NO
 secure_chroot_dir={folder}
 xferlog_enable=NO
+"""
+_FTP_HABITS = """
+anonymous_enable=NO
+local_enable=YES
+write_enable=YES
+local_umask=002
+local_root=/srv
 """
 _SSH = """
 ListenAddress 127.0.0.1
@@ -65,8 +69,8 @@ PidFile none
 StrictModes no
 UsePAM no
 MaxStartups 400
-Subsystem sftp internal-sftp -u 0002
 """
+_SSH_HABITS = "Subsystem sftp internal-sftp -u 0002\n"
 SSH_OPTIONS = (
     *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     *("-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-F", "none"),
@@ -81,27 +85,38 @@ class Servers:
         key: the private key that opens ANNA's and the daemon's account.
     """
 
-    def __init__(self, machine: Machine, folder: Path) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        folder: Path,
+        *,
+        smb: str = _SMB_SHARE,
+        ftp: str = _FTP_HABITS,
+        ssh: str = _SSH_HABITS,
+    ) -> None:
         """Start them.
 
         Args:
             machine: where they run.
             folder: an empty one for what they need, reached by root only.
+            smb: the shares of smb.conf.
+            ftp: the lines of vsftpd.conf that are a matter of taste.
+            ssh: the same of sshd_config.
         """
         self._machine, self._folder = machine, folder
         self.smb, self.ftp, self.ssh = free_port(), free_port(), free_port()
         self.key, public = key_for(folder)
         # The server looks for it as the account that logs in.
         machine.run("install", "-m", "644", public, "/run/key.pub")
-        smb = self._write("smb.conf", _SMB.format(port=self.smb, folder=folder, group=GROUP))
-        ftp = self._write("vsftpd.conf", _FTP.format(port=self.ftp, folder="/run/sshd"))
+        smbd = self._write("smb.conf", _SMB.format(port=self.smb, folder=folder) + smb)
+        vsftpd = self._write("vsftpd.conf", _FTP.format(port=self.ftp, folder="/run/sshd") + ftp)
         values = {"port": self.ssh, "key": self.key, "public": "/run/key.pub"}
-        ssh = self._write("sshd_config", _SSH.format(**values))
-        add = f"printf '{PASSWORD}\\n{PASSWORD}\\n' | smbpasswd -c {smb} -a -s {ANNA}"
+        sshd = self._write("sshd_config", _SSH.format(**values) + ssh)
+        add = f"printf '{PASSWORD}\\n{PASSWORD}\\n' | smbpasswd -c {smbd} -a -s {ANNA}"
         machine.run("sh", "-ec", add)
-        self._start("smbd", "--foreground", "--no-process-group", f"--configfile={smb}")
-        self._start("vsftpd", ftp)
-        self._start("/usr/sbin/sshd", "-D", "-e", "-f", ssh)
+        self._start("smbd", "--foreground", "--no-process-group", f"--configfile={smbd}")
+        self._start("vsftpd", vsftpd)
+        self._start("/usr/sbin/sshd", "-D", "-e", "-f", sshd)
         for port in (self.smb, self.ftp, self.ssh):
             wait_for_port(port)
 

@@ -156,8 +156,9 @@ def _take_application(found: Header, marker: int, body: bytes) -> None:
     elif marker == APP1 and body.startswith((EXIF, XMP, MORE_XMP)):
         _take_app1(found, body)
     elif marker == APP2 and body.startswith(ICC):
-        if len(body) > len(ICC) + 2:
-            found.icc[body[len(ICC)]] = body[len(ICC) + 2 :]
+        number, part = body[len(ICC) : len(ICC) + 1], body[len(ICC) + 2 :]
+        if part and found.icc.setdefault(number[0], part) != part:
+            found.lost.append("a second color profile")
     elif marker == APP12 and body.startswith(b"Ducky"):
         _take_ducky(found, body)
     elif marker == APP13 and body.startswith(PHOTOSHOP):
@@ -222,7 +223,8 @@ def metadata(found: Header, more: tuple[str, ...] = ()) -> Metadata:
         more: what else is left behind.
     """
     resources = photoshop.taken(found.photoshop)
-    lost = found.lost + list(resources.lost)
+    lost = found.lost
+    lost += resources.lost
     xmp = found.xmp
     try:
         xmp = _joined_xmp(found)
@@ -245,6 +247,8 @@ def metadata(found: Header, more: tuple[str, ...] = ()) -> Metadata:
 
 def _joined_xmp(found: Header) -> bytes:
     guid = long_xmp.named_in(found.xmp).encode()
+    if any(name != guid for name, _at in found.more_xmp):
+        found.lost.append("an extension of XMP that the packet does not name")
     if not guid:
         return found.xmp
     parts = sorted((at, part) for (name, at), part in found.more_xmp.items() if name == guid)

@@ -120,6 +120,20 @@ def test_second_blocks_are_named() -> None:
     assert ("a second EXIF block", "a second XMP packet", "a second XMP packet") == metadata.lost
 
 
+def test_a_second_profile_and_an_extension_that_nothing_names_are_told() -> None:
+    """The first profile counts, whole or not; an extension belongs to its packet alone."""
+    icc = b"ICC_PROFILE\0\1\1"
+    extension = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 32 + bytes(8) + b"<a/>"
+    data = with_segments(PLAIN, (0xE2, icc + b"one"), (0xE2, icc + b"two"), (0xE1, extension))
+    metadata = pages.picture(jpeg.read, data).metadata
+
+    assert b"one" == metadata.profile
+    assert (
+        "a second color profile",
+        "an extension of XMP that the packet does not name",
+    ) == metadata.lost
+
+
 def test_comments_stay_comments(tmp_path: Path) -> None:
     """All of them, byte for byte whatever their characters, in a JPEG; named in a TIFF."""
     comments = (b"from the attic", "Köln".encode("latin-1"), "Kiew, Київ".encode("cp1251"))
@@ -188,13 +202,15 @@ def test_every_suffix_of_a_jpeg_is_read(tmp_path: Path, suffix: str) -> None:
 
 
 def test_gray_with_an_rgb_profile_is_read(tmp_path: Path) -> None:
-    """The profile of another model is named, and sRGB taken: the photograph is colored."""
+    """As scanner programs write it: the profile's neutral tone counts, and nothing is lost."""
     profile = profiles.output_profile(color.ADOBE_RGB)
     data = with_segments(PLAIN, (0xE2, b"ICC_PROFILE\0\1\1" + profile))
-    _result, _record = colored(tmp_path, "a.jpg", data)
+    _result, record = colored(tmp_path, "a.jpg", data)
     (page,) = scan.read(tmp_path / "a.jpg", ReadSettings()).pages
 
     np.testing.assert_array_equal(codes(PLAIN)[..., 0], page.gray)
+    assert profiles.describe(profile) == page.profile
+    assert () == record.lost
 
 
 STORED = {
