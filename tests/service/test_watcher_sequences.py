@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from service import moves, supervisor
-from service.places import MARKER
 from tests.folders import files
 from tests.tossed import CONTENTS, PHOTOGRAPHS, RESCAN, SETTLE, World
 
@@ -186,5 +185,5 @@ def test_a_scan_saved_just_when_the_earlier_one_is_moved_is_colored_too(
 
     assert [] == world.faults
     assert 2 == world.colorist.painted
-    [moved] = [one for one in world.config.originals.folder.iterdir() if one.name != MARKER]
-    assert CONTENTS[1] == moved.read_bytes()
+    [moved] = files(world.config.originals.folder)
+    assert CONTENTS[1] == (world.config.originals.folder / moved).read_bytes()
