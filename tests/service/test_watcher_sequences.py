@@ -188,5 +188,5 @@ def test_a_scan_saved_just_when_the_earlier_one_is_moved_is_colored_too(
 
     assert [] == world.faults
     assert 2 == world.colorist.painted
-    [moved] = (world.config.originals.folder).iterdir()
-    assert CONTENTS[1] == moved.read_bytes()
+    [moved] = files(world.config.originals.folder)
+    assert CONTENTS[1] == (world.config.originals.folder / moved).read_bytes()

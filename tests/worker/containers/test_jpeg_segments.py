@@ -202,13 +202,15 @@ def test_every_suffix_of_a_jpeg_is_read(tmp_path: Path, suffix: str) -> None:
 
 
 def test_gray_with_an_rgb_profile_is_read(tmp_path: Path) -> None:
-    """The profile of another model is named, and sRGB taken: the photograph is colored."""
+    """As scanner programs write it: the profile's neutral tone counts, and nothing is lost."""
     profile = profiles.output_profile(color.ADOBE_RGB)
     data = with_segments(PLAIN, (0xE2, b"ICC_PROFILE\0\1\1" + profile))
-    _result, _record = colored(tmp_path, "a.jpg", data)
+    _result, record = colored(tmp_path, "a.jpg", data)
     (page,) = scan.read(tmp_path / "a.jpg", ReadSettings()).pages
 
     np.testing.assert_array_equal(codes(PLAIN)[..., 0], page.gray)
+    assert profiles.describe(profile) == page.profile
+    assert () == record.lost
 
 
 STORED = {
