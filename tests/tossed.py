@@ -101,9 +101,10 @@ class World:
         folder: an empty one.
         after: what becomes of originals, "move" or "keep".
         logs: where the log lines arrive.
+        local: whether the system can be asked who has a file open, as on a local disk.
     """
 
-    def __init__(self, folder: Path, after: str, logs: list[Any]) -> None:
+    def __init__(self, folder: Path, after: str, logs: list[Any], *, local: bool = False) -> None:
         """Start the first daemon."""
         self.config = Config(
             watch=Watch(settle=SETTLE, rescan=RESCAN, arriving=0.0),
@@ -122,6 +123,8 @@ class World:
         self.first_seen: dict[tuple[Path, Snapshot], float] = {}
         self.moved_by_daemon: set[tuple[str, int]] = set()  # digest and time of change
         self.logs = logs
+        self.local = local
+        self.held: dict[str, tuple[io.FileIO, bytes]] = {}  # open files, and what they are to be
         self.faults: list[str] = []
         self._start()
 
@@ -148,6 +151,33 @@ class World:
             so_far = path.read_bytes()
             whole = next((one for one in CONTENTS if one.startswith(so_far)), so_far)
             self.write(name, whole)
+
+    def hold(self, name: str, content: bytes) -> None:
+        """Write the first half of a file, and pause with it open."""
+        self.let_go(name)
+        self.begin(name, content)
+        if self.local:
+            self.held[name] = (io.FileIO(self._path(name), "r+"), content)
+
+    def grow(self, name: str) -> None:
+        """Write the rest of a file that is held open, wherever it is by now, and keep it open.
+
+        Where another program wrote into it meanwhile, nothing.
+        """
+        if name in self.held:
+            file, content = self.held[name]
+            so_far = os.pread(file.fileno(), len(content) + 1, 0)
+            if so_far == content[: len(content) // 2]:
+                os.pwrite(file.fileno(), content[len(so_far) :], len(so_far))
+                self._touch(file.fileno())
+                self._announce(FileModifiedEvent(str(self.inbox / name)))
+
+    def let_go(self, name: str) -> None:
+        """Write the rest of a file that is held open, and close it."""
+        if name in self.held:
+            self.grow(name)
+            self.held.pop(name)[0].close()
+            self._announce(FileClosedEvent(str(self.inbox / name)))
 
     def replace(self, name: str, content: bytes) -> None:
         """Write a file beside the inbox and rename it to its name in it, as careful programs do."""
@@ -289,6 +319,8 @@ class World:
 
     def close(self) -> None:
         """End for good."""
+        for file, _content in self.held.values():
+            file.close()
         self.daemon.watcher.stop()
         self.daemon.ledger.close()
 
@@ -296,6 +328,8 @@ class World:
 
     def settle(self) -> None:
         """Nobody touches anything for one rescan and the settle time; then all must be done."""
+        for name in list(self.held):
+            self.let_go(name)
         self.work_all()
         self.step(RESCAN)
         self.work_all()
@@ -368,9 +402,13 @@ class World:
 
         def checked(path: Path, looks: Snapshot, rest: Rest) -> str:
             self._check_stable(path, looks)
+            if looks.inode in {os.fstat(file.fileno()).st_ino for file, _ in self.held.values()}:
+                self.faults.append(f"{path.name} was taken while its writer paused")
             return take(path, looks, rest)
 
         self.daemon.watcher._on_stable = checked
+        if self.local:
+            self.daemon.watcher._supervisor.is_local = lambda *_: True  # type: ignore[method-assign]
         with self._clock():
             self.daemon.startup()
 
@@ -401,7 +439,7 @@ class World:
         ours = (self.config.originals.folder, self.config.rejected)
         return any(path.samefile(one) for each in ours for one in each.rglob("*"))
 
-    def _touch(self, path: Path) -> None:
+    def _touch(self, path: Path | int) -> None:
         self.ticks += 1
         moment = int(self.clock) * 1_000_000_000 + self.ticks
         os.utime(path, ns=(moment, moment))

@@ -36,10 +36,11 @@ SLOWEST = 10.0  # seconds that a file may take
 HUNG = 60.0  # seconds after which its process is ended
 MEGAPIXELS = 20.0
 MOST_MEMORY = 4 << 30  # bytes of address space; what asks for more gets a MemoryError
-SUSPICIOUS = ("Traceback", "Error", " at 0x", "instances of", "\n", "None", "unpack", "buffer",
-              "values to", "cannot fit", "argument", "Errno", "codec can", "start byte", "reshape",
-              "index out", "object", "out of range", "positional", "not supported between",
-              "identify image", "failed", "returned", "imcd_", "_decode", "corrupted")  # fmt: skip
+SUSPICIOUS = ("Traceback", "Error", " at 0x", "instances of", "\n", "None", "unpack_", "to unpack",
+              "unpack requires", "buffer", "values to", "cannot fit", "argument", "Errno",
+              "codec can", "start byte", "reshape", "index out", "object", "out of range",
+              "positional", "not supported between", "identify image", "failed", "returned",
+              "imcd_", "_decode", "corrupted")  # fmt: skip
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 

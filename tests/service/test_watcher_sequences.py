@@ -45,6 +45,9 @@ PEOPLE = st.one_of(
     *[call("replace", NAMES, FILES)] * 2,
     call("begin", NAMES, FILES),
     call("go_on", NAMES),
+    *[call("hold", NAMES, FILES)] * 2,
+    call("grow", NAMES),
+    call("let_go", NAMES),
     call("rename", NAMES, NAMES),
     call("link", NAMES, NAMES),
     call("change_time", NAMES),
@@ -93,13 +96,13 @@ def _nothing_but_what_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(happens=HAPPENS)
+@given(happens=HAPPENS, local=st.booleans())
 def test_each_stable_file_is_done_once_and_nothing_else(
-    after: str, happens: list[tuple[str, tuple[Any, ...], dict[str, Any]]]
+    after: str, happens: list[tuple[str, tuple[Any, ...], dict[str, Any]]], *, local: bool
 ) -> None:
     """No unstable file is; originals and results are where they belong; nothing is left over."""
     with tempfile.TemporaryDirectory() as folder, capture_logs() as logs:
-        world = World(Path(folder), after, logs)
+        world = World(Path(folder), after, logs, local=local)
         try:
             for method, arguments, options in [*happens, ("settle", (), {})]:
                 getattr(world, method)(*arguments, **options)
