@@ -77,6 +77,8 @@ class Hints(FileSystemEventHandler):
     Attributes:
         overflowed: whether some were lost; who looks at everything sets it back before.
         overflows: how often some were lost, be it the kernel's queue that was full or this one.
+        hears_closes: whether a writer's close is announced; who only looks now and then, as a
+            polling observer does, never sees one.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -87,6 +89,7 @@ class Hints(FileSystemEventHandler):
         self._writers: dict[str, Writer] = {}
         self.overflowed = False
         self.overflows = 0
+        self.hears_closes = True
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Note what an event is about; called from watchdog's threads."""
@@ -94,7 +97,8 @@ class Hints(FileSystemEventHandler):
         source = os.fsdecode(event.src_path)
         path = (os.fsdecode(event.dest_path) if moved else "") or source
         with self._lock:
-            self._note_writer(event, source, path)
+            if self.hears_closes:
+                self._note_writer(event, source, path)
             self._add(Path(path))
         # A file that is being written is announced a thousand times a second, and can wait.
         if not isinstance(event, FileModifiedEvent):

@@ -138,6 +138,7 @@ class Supervisor:
         """Build an observer; return whether it is not the first, or comes late."""
         network = is_network_file_system(self._inbox)
         polling = self._polling == "always" or (self._polling == "auto" and network)
+        self._hints.hears_closes = not polling
         # It warns of folders made while it looks at them, with all its watches; that is harmless.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         try:

@@ -25,6 +25,7 @@ from service.watcher import Arriving, Rest, Watcher
 from tests.waiting import wait_until
 
 SETTLE, RESCAN = 2.0, 60.0
+QUIET = 10  # looks in a row without an announcement
 
 
 class Scene:
@@ -74,11 +75,17 @@ class Scene:
         return path
 
     def waits_for(self, count: int) -> Callable[[], bool]:
-        """Make a condition: stepping without letting time pass, that many files are settling."""
+        """Make a condition: stepping without letting time pass, that many files are settling.
+
+        For a while nothing more was announced of them, since that would begin it anew.
+        """
+        quiet = 0
 
         def condition() -> bool:
+            nonlocal quiet
+            quiet = 0 if self.watcher._hints.any else quiet + 1
             self.step()
-            return self.watcher._tracker.waiting == count
+            return self.watcher._tracker.waiting == count and quiet >= QUIET
 
         return condition
 
@@ -446,7 +453,8 @@ class TestHints:
         wait_until(scene.waits_for(1))
         scene.step(SETTLE)
         path.rename(tmp_path / "a.jpg")
-        wait_until(lambda: scene.waits_for(0)() and not scene.watcher._told)
+        wait_until(scene.waits_for(0))
+        assert not scene.watcher._told
         (tmp_path / "a.jpg").rename(path)
         wait_until(scene.waits_for(1))
         scene.step(SETTLE)
@@ -499,7 +507,7 @@ class TestHints:
 
         assert 3 == len(deaf.watcher._hints._paths)
         assert not deaf.watcher.settled(deaf.now)
-        assert deaf.waits_for(9)()
+        wait_until(deaf.waits_for(9))
 
     def test_the_name_after_a_move_is_the_hint(self, deaf: Scene) -> None:
         """Of a file and of a folder; bytes are understood."""
@@ -690,8 +698,8 @@ class TestWriters:
             (outside / "a.jpg").rename(scene.inbox / "a.jpg")
         else:
             outside.rename(scene.inbox / "sub")
-        wait_until(scene.waits_for(1))
         wait_until(lambda: Writer.DONE in scene.watcher._hints._writers.values())
+        wait_until(scene.waits_for(1))
         scene.step(SETTLE)
 
         assert 1 == len(scene.told)
@@ -715,6 +723,21 @@ class TestWriters:
         scene.watcher.stop()
 
         assert ["a.jpg", "b.jpg"] == scene.told
+
+    def test_looks_now_and_then_tell_of_no_writer(self, tmp_path: Path) -> None:
+        """With polling nobody sees a close: the file is given the time of a share, and no more."""
+        scene = Scene(tmp_path, "always")
+        scene.start()
+        path = scene.put("a.jpg")
+        wait_until(scene.waits_for(1))
+        path.write_text("the photo, changed")
+        wait_until(lambda: scene.watcher._hints.any)  # "modified", after which no "closed" follows
+        wait_until(scene.waits_for(1))
+        for _ in range(3):
+            scene.step(Watch().settle_shared)
+        scene.watcher.stop()
+
+        assert ["a.jpg"] == scene.told
 
     def test_a_lease_is_believed_before_inotify(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
