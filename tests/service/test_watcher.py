@@ -453,8 +453,8 @@ class TestHints:
         wait_until(scene.waits_for(1))
         scene.step(SETTLE)
         path.rename(tmp_path / "a.jpg")
-        wait_until(scene.waits_for(0))
-        assert not scene.watcher._told
+        nothing_waits = scene.waits_for(0)
+        wait_until(lambda: nothing_waits() and not scene.watcher._told)
         (tmp_path / "a.jpg").rename(path)
         wait_until(scene.waits_for(1))
         scene.step(SETTLE)
