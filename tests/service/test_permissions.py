@@ -195,7 +195,7 @@ class TestState:
         """With the very command."""
         state = tmp_path / "state"
         state.mkdir(mode=0o700)
-        words = f"{USER} may not read {state}; run it as the user root: sudo -u root photochrom "
+        words = f"{USER} may not read {state}; run it as the user root: sudo -u root photochrom"
         with pytest.raises(AssertionError, match=words):
             as_nobody(lambda: use(state))  # type: ignore[operator]
 
