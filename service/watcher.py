@@ -337,7 +337,7 @@ class Watcher:
                 continue
             self._tracker.forget(path)
             self._no_longer_arriving(path)
-            if now >= since + self._patience:
+            if self._patience and now >= since + self._patience:
                 self._waited_for.add(path)
             self._hints.forget_writer(path)
             self._told[os.fspath(path)] = hash(looks)

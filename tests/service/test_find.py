@@ -60,7 +60,7 @@ class TestWhatIsMeant:
             ("a.TIF", ["1931/a.tif", "1931/Müller 100%_a.tif", "b/a.tif"]),  # any case
             ("müLLER", ["1931/Müller 100%_a.tif"]),
             ("Mu\u0308ller", ["1931/Müller 100%_a.tif"]),  # decomposed, as a Mac writes it
-            ("100%_", ["1931/Müller 100%_a.tif"]),  # no placeholders
+            ("100%_", ["1931/Müller 100%_a.tif"]),  # no wildcards
             ("0%a", []),
             ("1931", ["1931/a.tif", "1931/Müller 100%_a.tif"]),
             ("1931/a.tif", ["1931/a.tif"]),
