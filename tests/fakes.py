@@ -10,7 +10,7 @@ import numpy as np
 
 from service.ledger import Serving
 from worker import encoding
-from worker.color import Floats
+from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.provenance import Origin, Record
 from worker.scan import Page, Scan

@@ -14,7 +14,8 @@ import pytest
 
 from tests import images
 from tests.images import Array
-from worker import color, exif, profiles
+from worker import exif
+from worker.color import cielab, icc
 from worker.containers.picture import Coding, ColorPage, Metadata, Picture
 from worker.settings import ReadSettings
 
@@ -77,7 +78,7 @@ def rich() -> Metadata:
         exif=exif_block(),
         iptc=iptc(),
         xmp=xmp(),
-        profile=profiles.output_profile(color.ADOBE_RGB),
+        profile=icc.output_profile(cielab.ADOBE_RGB),
         dpi=(300.0, 300.0),
     )
 

@@ -1,6 +1,6 @@
 """ICC profiles written by hand for tests: curves, primaries or tables of colors, versions 2 and 4.
 
-Nothing of `worker.profiles` is used here, so that its mistakes are not made twice.
+Nothing of `worker.color.icc` is used here, so that its mistakes are not made twice.
 """
 
 import struct

@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LARGEST = 400  # lines of a module; near 80 to 250 is the aim
 PIXEL_LIBRARIES = {"numpy", "PIL", "cv2", "tensorflow", "keras", "tifffile", "imagecodecs", "h5py"}
 PURE = {
-    "worker.chroma": set(),
-    "worker.color": {"worker.chroma"},
-    "worker.batches": {"worker.color"},
+    "worker.color.upsampling": set(),
+    "worker.color.cielab": {"worker.color.upsampling"},
+    "worker.batches": {"worker.color.cielab"},
     "worker.settings": set(),
     "worker.errors": set(),
     "service.health": set(),
@@ -63,9 +63,9 @@ HOMES = {
     "prometheus_client": {"service.metrics"},
     "lxml": {"worker.xmp", "worker.containers.long_xmp"},
     "c2pa": {"worker.credentials"},
-    "PIL": {"worker.containers", "worker.formats", "worker.mark", "worker.profiles"},
+    "PIL": {"worker.containers", "worker.formats", "worker.color.watermark", "worker.color.icc"},
     "tifffile": {"worker.containers"},
-    "imagecodecs": {"worker.containers", "worker.profiles"},
+    "imagecodecs": {"worker.containers", "worker.color.icc"},
     "h5py": {"worker.keras_archive"},
     "ray": {"worker.engine"},
     "matplotlib": {"worker.training.curves"},

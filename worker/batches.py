@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from worker.color import Floats, Pixels, lightness
+from worker.color.cielab import Floats, Pixels, lightness
 
 
 def fit(grays: Sequence[Pixels], side: int, batch: int) -> Floats:

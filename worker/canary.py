@@ -21,8 +21,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from worker import color
-from worker.color import Floats, Pixels
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 from worker.errors import ModelError, ScanError
 from worker.generator import color_grid
 from worker.scan import Page
@@ -63,12 +63,12 @@ def check(colorist: Predicts) -> None:
         fault = _fault_of_chroma(ab)
         if fault or isinstance(ab, ScanError):  # the second for the type checker
             raise _refusal(colorist, f"the probe '{name}' {fault}")
-        painted.append(color.merge(gray, ab))
+        painted.append(cielab.merge(gray, ab))
         lost = _lightness_lost(gray, painted[-1])
         if lost > MOST_LIGHTNESS_LOST:
             raise _refusal(colorist, f"the probe '{name}' lost {lost:.1f} of its lightness (L*)")
     together = np.concatenate(painted)
-    chroma = float(np.hypot(*np.moveaxis(color.lab_of_rgb(together)[..., 1:], -1, 0)).mean())
+    chroma = float(np.hypot(*np.moveaxis(cielab.lab_of_rgb(together)[..., 1:], -1, 0)).mean())
     if chroma < LEAST_CHROMA:
         raise _refusal(
             colorist, f"all probes are nearly gray (mean chroma {chroma:.1f}, not {LEAST_CHROMA})"
@@ -165,8 +165,8 @@ def _fault_of_chroma(ab: Floats | ScanError) -> str:
 
 
 def _lightness_lost(gray: Pixels, rgb: Pixels) -> float:
-    before = color.lightness(gray) * 100
-    return float(np.abs(color.lab_of_rgb(rgb)[..., 0] - before).max())
+    before = cielab.lightness(gray) * 100
+    return float(np.abs(cielab.lab_of_rgb(rgb)[..., 0] - before).max())
 
 
 def _refusal(colorist: Predicts, fault: str) -> ModelError:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from worker import batches, encoding
-from worker.color import Floats
+from worker.color.cielab import Floats
 from worker.credentials import CredentialSettings
 from worker.device import Device, memory_in_use
 from worker.errors import DeviceError, ModelError, ScanError

@@ -14,8 +14,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker import color, credentials, mark, metadata, profiles
-from worker.color import Floats, Pixels
+from worker import credentials, metadata
+from worker.color import cielab, icc, watermark
+from worker.color.cielab import Floats, Pixels
 from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
 from worker.containers.picture import Coding, ColorPage
 from worker.credentials import CredentialSettings
@@ -97,9 +98,9 @@ class _Result:
     def __init__(
         self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings, kind: Kind
     ) -> None:
-        space = color.SPACES[settings.space]
+        space = cielab.SPACES[settings.space]
         height, width = scan.gray.shape
-        profile = profiles.output_profile(space)
+        profile = icc.output_profile(space)
         carried = metadata.for_result(
             metadata.fitting(scan.metadata, kind),
             origin=origin,
@@ -109,16 +110,16 @@ class _Result:
             settings=settings,
             turned=scan.turned,
         )
-        colored = color.merge_strips(scan.gray, chroma, scan.tone, space, scan.small)
+        colored = cielab.merge_strips(scan.gray, chroma, scan.tone, space, scan.small)
         self.scan = scan
-        self.profile = profiles.describe(profile)
+        self.profile = icc.describe(profile)
         # Of the samples as they are written; a lossy file's are others.
         self.digest = None if _is_lossy(kind, scan.coding) else hashlib.sha256()
-        self._painted = mark.draw(colored, height, width, settings.mark)
+        self._painted = watermark.draw(colored, height, width, settings.mark)
         self.page = ColorPage(
             height,
             width,
-            color.bit_depth(scan.gray),
+            cielab.bit_depth(scan.gray),
             scan.alpha is not None,
             self._strips,
             scan.coding,

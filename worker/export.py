@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from worker.color import Floats
+from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError
 from worker.generator import CHROMA_STRIDE, SIZE_MULTIPLE, color_grid, decode
 from worker.generator_file import load_generator

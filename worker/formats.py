@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
 from worker.containers.picture import Bands, Metadata, Picture
 from worker.errors import DeviceError, IncompleteError, ScanError, plain

@@ -13,7 +13,7 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 from numpy.typing import NDArray
 
-from worker.color import in_gamut_ab
+from worker.color.cielab import in_gamut_ab
 
 ENCODER_WEIGHTS = "efficientnet_lite0_imagenet.npz"
 ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, EfficientNet-Lite0)

@@ -6,7 +6,8 @@ Nothing here costs a photograph: a block that cannot be read stays behind, and `
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker import exif, profiles, xmp
+from worker import exif, xmp
+from worker.color import icc
 from worker.containers import photoshop
 from worker.containers.picture import CENTIMETERS, Metadata, Resolution
 from worker.errors import DamagedError, plain
@@ -73,7 +74,7 @@ def for_result(
         width=width,
         height=height,
         color_space=SRGB if settings.space == "srgb" else UNCALIBRATED,
-        profile_name=profiles.describe(profile),
+        profile_name=icc.describe(profile),
         turned=turned,
         scan_software=exif.text_of(block.main.get(SOFTWARE)),
     )

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.color import Floats
+from worker.color.cielab import Floats
 from worker.provenance import ReplacedColor
 
 SMALLEST = 6  # pixels of the look; fewer are dust

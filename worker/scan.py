@@ -16,8 +16,8 @@ from typing import Self
 import cv2
 import numpy as np
 
-from worker import color, profiles
-from worker.color import Floats, Pixels, Tone
+from worker.color import cielab, icc
+from worker.color.cielab import Floats, Pixels, Tone
 from worker.containers.picture import Coding, Metadata, Picture
 from worker.errors import ScanError
 from worker.formats import opened
@@ -66,7 +66,7 @@ class Page:
     @classmethod
     def of(cls, gray: Pixels) -> Self:
         """Make a page of sRGB gray codes (H, W), uint8 or uint16."""
-        return cls(gray, color.srgb_tone(color.bit_depth(gray)))
+        return cls(gray, cielab.srgb_tone(cielab.bit_depth(gray)))
 
     @cached_property
     def small(self) -> Pixels:
@@ -75,10 +75,10 @@ class Page:
         scale = min(1.0, SMALL_SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = np.asarray(cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA))
-        depth = color.bit_depth(small)
-        if self.tone is color.srgb_tone(depth):
+        depth = cielab.bit_depth(small)
+        if self.tone is cielab.srgb_tone(depth):
             return small
-        return color.encode(self.tone.luminance[small], depth)
+        return cielab.encode(self.tone.luminance[small], depth)
 
 
 @dataclass(frozen=True)
@@ -216,11 +216,11 @@ def _srgb(band: Pixels, picture: Picture, profile: bytes) -> Pixels:
         raise ScanError("the image has transparent parts; flatten it before training on it")
     band = band[..., : picture.samples]
     if picture.samples == 1:
-        gray, depth = band[..., 0], color.bit_depth(band)
+        gray, depth = band[..., 0], cielab.bit_depth(band)
         if profile:
-            gray = color.encode(profiles.neutral_tone(profile, depth).luminance[gray], depth)
-        return np.repeat(color.to_8_bit(gray)[..., None], 3, axis=-1)
-    return profiles.to_srgb(band, profile) if profile else color.to_8_bit(band)
+            gray = cielab.encode(icc.neutral_tone(profile, depth).luminance[gray], depth)
+        return np.repeat(cielab.to_8_bit(gray)[..., None], 3, axis=-1)
+    return icc.to_srgb(band, profile) if profile else cielab.to_8_bit(band)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

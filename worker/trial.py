@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from worker import batches, canary
-from worker.color import Floats
+from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.generator import decode
 from worker.generator_file import load_generator

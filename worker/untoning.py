@@ -11,8 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from worker import color, profiles
-from worker.color import Floats, Pixels, Tone
+from worker.color import cielab, icc
+from worker.color.cielab import Floats, Pixels, Tone
 from worker.containers.picture import Picture
 from worker.errors import InColorError, IncompleteError
 
@@ -69,7 +69,7 @@ def untoned(picture: Picture, *, even_if_colored: bool = False) -> Plane:
         rows = slice(top, top + len(band))
         top = rows.stop
         if plane is None:
-            plane = _Gray(picture, color.bit_depth(band), profile)
+            plane = _Gray(picture, cielab.bit_depth(band), profile)
             if picture.alpha:
                 alpha = np.empty((picture.height, picture.width), band.dtype)
         if alpha is not None:
@@ -80,7 +80,7 @@ def untoned(picture: Picture, *, even_if_colored: bool = False) -> Plane:
             f"the image is cut short: {top} of {picture.height} rows can be decoded"
         )
     ink = plane.check_colors(even_if_colored=even_if_colored)
-    name = profiles.describe(profile) if profile else ""
+    name = icc.describe(profile) if profile else ""
     return Plane(plane.gray, plane.tone, alpha, name, lost, digest.hexdigest(), ink)
 
 
@@ -96,11 +96,11 @@ def usable_profile(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
     if not profile:
         return b"", ()
     try:
-        model = profiles.color_model(profile)
+        model = icc.color_model(profile)
         if model == "rgb" or (model == "gray" and picture.samples == 1):
-            profiles.neutral_tone(profile, 8)
+            icc.neutral_tone(profile, 8)
             return profile, ()
-    except profiles.ProfileError as error:
+    except icc.ProfileError as error:
         return b"", (f"the color profile: {error}; sRGB was taken instead",)
     return b"", (f"the color profile: it is for {model} pictures; sRGB was taken instead",)
 
@@ -113,8 +113,8 @@ class _Gray:
     """
 
     def __init__(self, picture: Picture, depth: int, profile: bytes) -> None:
-        self.gray = np.empty((picture.height, picture.width), color.pixel_type(depth))
-        self.tone = profiles.neutral_tone(profile, depth) if profile else color.srgb_tone(depth)
+        self.gray = np.empty((picture.height, picture.width), cielab.pixel_type(depth))
+        self.tone = icc.neutral_tone(profile, depth) if profile else cielab.srgb_tone(depth)
         self._depth = depth
         self._profile = profile
         self._toned = False
@@ -131,9 +131,9 @@ class _Gray:
         if self._looks and not self._toned and (band[..., :1] != band[..., 1:]).any():
             self._turn_to_srgb(rows.start)
         if self._toned:
-            for part in color.strips(*band.shape[:2]):
+            for part in cielab.strips(*band.shape[:2]):
                 light = self._luminance(band[part])
-                self.gray[rows][part] = color.encode(light, self._depth)
+                self.gray[rows][part] = cielab.encode(light, self._depth)
         else:
             self.gray[rows] = band[..., 0]
 
@@ -154,14 +154,14 @@ class _Gray:
         self._toned = True
         if self._profile:
             above = self.gray[:filled]
-            for part in color.strips(*above.shape) if filled else ():
-                above[part] = color.encode(self.tone.luminance[above[part]], self._depth)
-        self.tone = color.srgb_tone(self._depth)
+            for part in cielab.strips(*above.shape) if filled else ():
+                above[part] = cielab.encode(self.tone.luminance[above[part]], self._depth)
+        self.tone = cielab.srgb_tone(self._depth)
 
     def _luminance(self, band: Pixels) -> Floats:
         if self._profile:
-            return profiles.luminance(band, self._profile)
-        return color.linear_of_codes(band) @ color.LUMINANCE.astype(np.float32)
+            return icc.luminance(band, self._profile)
+        return cielab.linear_of_codes(band) @ cielab.LUMINANCE.astype(np.float32)
 
 
 class _Look:
@@ -184,8 +184,8 @@ class _Look:
 
     def rgb(self, profile: bytes, depth: int) -> Pixels:
         """Return (h, w, 3) uint8 sRGB."""
-        codes = np.rint(self._sum / self._rows[:, None, None]).astype(color.pixel_type(depth))
-        return profiles.to_srgb(codes, profile) if profile else color.to_8_bit(codes)
+        codes = np.rint(self._sum / self._rows[:, None, None]).astype(cielab.pixel_type(depth))
+        return icc.to_srgb(codes, profile) if profile else cielab.to_8_bit(codes)
 
 
 def tone_spread(rgb: Pixels) -> float:
@@ -219,7 +219,7 @@ def ink_of(rgb: Pixels) -> Floats:
     tone = _tone(_lab_small(rgb), fits=FITS)
     ink = np.zeros(rgb.shape[:2], np.float32)
     for row, pixels in enumerate(smooth):
-        lab = color.lab_of_rgb(pixels[None])[0]
+        lab = cielab.lab_of_rgb(pixels[None])[0]
         beside = _beside(lab, tone)
         strays = INK + UNEVENNESS * np.hypot(*_ab(lab, tone).T)
         ink[row] = np.where(beside > strays, beside, 0)
@@ -239,7 +239,7 @@ def _lab_small(rgb: Pixels) -> Floats:
     scale = min(1.0, JUDGED_SIDE / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-    return color.lab_of_rgb(small).reshape(-1, 3)
+    return cielab.lab_of_rgb(small).reshape(-1, 3)
 
 
 def _tone(lab: Floats, *, fits: int) -> _Tone:

@@ -31,7 +31,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from worker import scan
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.device import set_up_device, training_precision
 from worker.generator import (
     build_generator,

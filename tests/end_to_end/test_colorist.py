@@ -12,7 +12,8 @@ from PIL import Image
 from service.colorist import Colorist
 from tests.fakes import FakeColorist
 from tests.images import as_rgb, gray_scene, one_page, origin, save
-from worker import color, scan
+from worker import scan
+from worker.color import cielab
 from worker.colorizer import Colorizer
 from worker.device import set_up_device
 from worker.errors import DeviceError, ScanError
@@ -162,7 +163,7 @@ class TestTheBuiltInGenerator:
         with (tmp_path / "b.png").open("w+b") as file:
             colorizer.paint(photo, [chroma], origin(), file)
         painted = scan.read_color(tmp_path / "b.png", ReadSettings())
-        before, after = color.lab_of_rgb(as_rgb(gray)), color.lab_of_rgb(painted)
+        before, after = cielab.lab_of_rgb(as_rgb(gray)), cielab.lab_of_rgb(painted)
 
         assert (*size, 3) == painted.shape
         assert np.abs(after[..., 0] - before[..., 0]).max() < 1.0

@@ -20,7 +20,7 @@ from tests.folders import files
 from tests.fuzz import fuzz_readers
 from tests.fuzz.fuzz_readers import Outcome
 from tests.images import gray_scene
-from worker import color
+from worker.color import cielab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -166,7 +166,7 @@ def test_the_innocent_among_them_are_colored(done: Done, name: str) -> None:
     (rgb,) = decoders.pages(done.home.outbox / name)
 
     assert (48, 64, 3) == rgb.shape
-    assert np.abs(color.lab_of_rgb(rgb)[..., 1:]).max() > 2
+    assert np.abs(cielab.lab_of_rgb(rgb)[..., 1:]).max() > 2
 
 
 def test_no_file_was_tried_twice(done: Done) -> None:

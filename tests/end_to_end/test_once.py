@@ -20,7 +20,8 @@ from tests.images import (
     sepia,
     turned,
 )
-from worker import color, scan
+from worker import scan
+from worker.color import cielab
 from worker.settings import ReadSettings
 
 pytestmark = pytest.mark.slow
@@ -112,7 +113,7 @@ def test_every_good_photo_comes_back_in_color_under_its_name(done: Done) -> None
     assert sorted(GOOD) == files(done.home.outbox)
     for name in expected:
         rgb = scan.read_color(done.home.outbox / name, ReadSettings())
-        chroma = np.abs(color.lab_of_rgb(rgb)[..., 1:]).max()
+        chroma = np.abs(cielab.lab_of_rgb(rgb)[..., 1:]).max()
         assert (HEIGHT, WIDTH, 3) == rgb.shape, name  # upright, whatever way the camera was held
         assert chroma > 2, name
 
@@ -120,8 +121,8 @@ def test_every_good_photo_comes_back_in_color_under_its_name(done: Done) -> None
 @pytest.mark.parametrize("name", ["album/gray.png", "album/gray8.tif", "album/rgb.png"])
 def test_the_scans_own_lightness_stays(done: Done, name: str) -> None:
     """CIE L* differs by less than 1.0 at every pixel."""
-    before = color.lab_of_rgb(as_rgb(gray_scene(HEIGHT, WIDTH)))[..., 0]
-    after = color.lab_of_rgb(scan.read_color(done.home.outbox / name, ReadSettings()))[..., 0]
+    before = cielab.lab_of_rgb(as_rgb(gray_scene(HEIGHT, WIDTH)))[..., 0]
+    after = cielab.lab_of_rgb(scan.read_color(done.home.outbox / name, ReadSettings()))[..., 0]
 
     assert np.abs(after - before).max() < 1.0
 

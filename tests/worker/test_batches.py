@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.images import gray_scene
-from worker import batches, color
+from worker import batches
+from worker.color import cielab
 
 SIDES = st.integers(1, 70)
 
@@ -34,7 +35,7 @@ def test_order_is_kept() -> None:
     )
 
     for place, code in enumerate(codes):
-        expected = color.lightness(np.array(code, np.uint8))
+        expected = cielab.lightness(np.array(code, np.uint8))
         assert np.full((32, 32, 1), expected) == pytest.approx(batch[place], abs=1e-6)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.generators import vivid_generator
 from worker import batches, canary
 from worker.canary import LEAST_CHROMA, LEAST_COLOR, SIDE
-from worker.color import Floats
+from worker.color.cielab import Floats
 from worker.colorizer import Colorizer
 from worker.device import Device
 from worker.errors import ModelError, ScanError

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tifffile
 
 from tests.images import gray_scene, one_page, origin
-from worker import color, models
+from worker import models
+from worker.color import cielab
 from worker.colorizer import Colorizer
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
@@ -97,7 +98,7 @@ def test_an_album_is_painted_page_by_page(colorizer: Colorizer) -> None:
     for page, ab, pixels in zip(three, colorizer.predict(three), found, strict=True):
         assert not isinstance(ab, ScanError)
 
-        assert np.array_equal(color.merge(page.gray, ab, page.small), pixels)
+        assert np.array_equal(cielab.merge(page.gray, ab, page.small), pixels)
     assert [page.gray.shape for page in three] == [(one.height, one.width) for one in record.pages]
     assert SETTINGS.render_size == record.settings["render_size"]
     assert "same" == record.settings["format"]
@@ -107,9 +108,9 @@ def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer)
     """The same light in codes of gamma 2.2 gets the same color, but for rounding."""
     srgb = gray_scene(64, 80, 16)
     gamma = (np.arange(65536) / 65535) ** 2.2
-    light = color.linear_of_codes(srgb)
+    light = cielab.linear_of_codes(srgb)
     codes = np.rint(light ** (1 / 2.2) * 65535).astype(np.uint16)
-    first, second = colorizer.predict([Page.of(srgb), Page(codes, color.tone_of_luminance(gamma))])
+    first, second = colorizer.predict([Page.of(srgb), Page(codes, cielab.tone_of_luminance(gamma))])
     assert isinstance(first, np.ndarray)
 
     assert first == pytest.approx(second, abs=0.5)

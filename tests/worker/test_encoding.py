@@ -34,7 +34,8 @@ from tests.images import (
     sepia,
     turned,
 )
-from worker import color, encoding, profiles, scan
+from worker import encoding, scan
+from worker.color import cielab, icc
 from worker.containers.picture import Coding, Metadata
 from worker.credentials import MIME_TYPES, CredentialSettings
 from worker.errors import DeviceError, ScanError
@@ -107,10 +108,10 @@ def decoded(kind: str, data: bytes) -> list[Array]:
     return [np.asarray(opened(data))]
 
 
-def painted(source: Scan, page: int = 0, space: color.Space = color.SRGB) -> Array:
+def painted(source: Scan, page: int = 0, space: cielab.Space = cielab.SRGB) -> Array:
     """Color a page in memory, with the chroma that `write` takes."""
     one = source.pages[page]
-    strips = color.merge_strips(one.gray, chroma(page), one.tone, space, one.small)
+    strips = cielab.merge_strips(one.gray, chroma(page), one.tone, space, one.small)
     return np.concatenate(list(strips))
 
 
@@ -127,7 +128,7 @@ def lightness(rgb: Array, space: str = "srgb") -> Array:
         linear = codes ** (563 / 256)
     else:
         linear = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
-    return np.asarray(color.lightness_of_luminance(linear @ WEIGHTS[space]))
+    return np.asarray(cielab.lightness_of_luminance(linear @ WEIGHTS[space]))
 
 
 class TestContainers:
@@ -202,7 +203,7 @@ class TestContainers:
 class TestDepth:
     """16 bits stay 16 bits wherever the container can hold them."""
 
-    @pytest.mark.parametrize("space", color.SPACES)
+    @pytest.mark.parametrize("space", cielab.SPACES)
     @pytest.mark.parametrize("profile", [b"", GAMMA], ids=["none", "gamma 2.2"])
     def test_a_16_bit_scan_keeps_its_lightness(
         self, tmp_path: Path, space: OutputSpace, profile: bytes
@@ -217,10 +218,10 @@ class TestDepth:
         data, record = write(source, WriteSettings(space=space), chromas=[chroma(reach=12)])
         (pixels,) = decoded("tiff", data)
         codes = ramp / 65535
-        linear = codes**2.2 if profile else color.srgb_to_linear(codes)
+        linear = codes**2.2 if profile else cielab.srgb_to_linear(codes)
         found = lightness(pixels, space)
 
-        assert np.abs(color.lightness_of_luminance(linear) - found).max() < 0.1
+        assert np.abs(cielab.lightness_of_luminance(linear) - found).max() < 0.1
         assert len(np.unique(found)) >= 0.99 * 65536
         assert (16, 16) == (record.pages[0].scan_bits, record.pages[0].bits)
         assert bool(profile) == bool(record.pages[0].scan_profile)
@@ -286,16 +287,16 @@ class TestDepth:
 class TestColor:
     """In which space the result is."""
 
-    @pytest.mark.parametrize("space", color.SPACES)
+    @pytest.mark.parametrize("space", cielab.SPACES)
     @pytest.mark.parametrize("kind", NAMES)
     def test_the_color_space_is_stated(self, kind: Kind, space: OutputSpace) -> None:
         """Each photo has its space's profile, which a color engine takes; so has the record."""
         data, record = write(one_page(gray_scene(*SIZE), kind), WriteSettings(space=space))
         if kind == "jp2":  # Pillow does not tell
-            expected = profiles.output_profile(color.SPACES[space])
+            expected = icc.output_profile(cielab.SPACES[space])
 
             assert expected in data
-            assert profiles.describe(expected) == record.pages[0].profile
+            assert icc.describe(expected) == record.pages[0].profile
             return
         profile = ImageCms.ImageCmsProfile(io.BytesIO(opened(data).info["icc_profile"]))
 
@@ -304,13 +305,13 @@ class TestColor:
         )
         assert ImageCms.getProfileDescription(profile).strip() == record.pages[0].profile
 
-    @pytest.mark.parametrize("space", color.SPACES)
+    @pytest.mark.parametrize("space", cielab.SPACES)
     def test_the_codes_are_of_that_space(self, space: OutputSpace) -> None:
         """Not sRGB's codes under another name: every code is the space's."""
         source = one_page(gray_scene(*SIZE, 16), "tiff", coding=Coding(bits=16))
         data, _ = write(source, WriteSettings(space=space))
 
-        assert np.array_equal(painted(source, space=color.SPACES[space]), decoded("tiff", data)[0])
+        assert np.array_equal(painted(source, space=cielab.SPACES[space]), decoded("tiff", data)[0])
 
     def test_a_profile_that_cannot_be_honored_is_told(self, tmp_path: Path) -> None:
         """The record says what stayed behind; the lightness is that of sRGB."""

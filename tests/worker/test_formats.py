@@ -15,7 +15,7 @@ import pytest
 from tests.images import encoded, gray_scene, in_each_kind
 from tests.tiffs import gray_fields, plain
 from worker import formats
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers.picture import Picture
 from worker.errors import DeviceError, IncompleteError, ScanError
 from worker.formats import opened

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from tests.worker.conftest import SMALL
-from worker.color import in_gamut_ab
+from worker.color.cielab import in_gamut_ab
 from worker.generator import (
     BIN_STEP,
     DECODING,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.images import Array, dtype_of
-from worker import mark
+from worker.color import watermark
 from worker.settings import Corner, MarkSettings
 
 CORNERS: list[Corner] = ["top-left", "top-right", "bottom-left", "bottom-right"]
@@ -18,7 +18,7 @@ def marked(picture: Array, settings: MarkSettings, rows: int = 7) -> Array:
     """Mark a picture that comes in strips of so many rows."""
     height, width = picture.shape[:2]
     strips = (picture[top : top + rows] for top in range(0, height, rows))
-    return np.concatenate(list(mark.draw(strips, height, width, settings)))
+    return np.concatenate(list(watermark.draw(strips, height, width, settings)))
 
 
 def flat(height: int, width: int, code: int, depth: int = 8, samples: int = 3) -> Array:
@@ -50,7 +50,7 @@ def test_none_leaves_every_pixel() -> None:
     strips = [flat(4, 90, 9), flat(4, 90, 8)]
 
     assert [id(strip) for strip in strips] == [
-        id(strip) for strip in mark.draw(iter(strips), 8, 90, MarkSettings("none"))
+        id(strip) for strip in watermark.draw(iter(strips), 8, 90, MarkSettings("none"))
     ]
 
 
@@ -84,7 +84,7 @@ def test_opacity_is_left_as_it_is() -> None:
 def test_only_the_strips_it_touches_are_copied() -> None:
     """The others are handed through; none that came in is changed."""
     strips = [flat(10, 300, 50) for _ in range(20)]
-    results = list(mark.draw(iter(strips), 200, 300, MarkSettings("top-left", 0.1)))
+    results = list(watermark.draw(iter(strips), 200, 300, MarkSettings("top-left", 0.1)))
     same = [given is result for given, result in zip(strips, results, strict=True)]
 
     assert not same[1]
@@ -123,7 +123,7 @@ def test_strips_are_taken_one_by_one() -> None:
             taken += 1
             yield flat(20, 300, 50)
 
-    results = mark.draw(strips(), 200, 300, MarkSettings("top-left"))
+    results = watermark.draw(strips(), 200, 300, MarkSettings("top-left"))
     next(results)
 
     assert 1 == taken

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker import color, exif, metadata, profiles
+from worker import exif, metadata
+from worker.color import cielab, icc
 from worker.containers.picture import Metadata
 from worker.provenance import Origin
 from worker.settings import OutputSpace, WriteSettings
@@ -32,7 +33,7 @@ ORIGIN = Origin(
     event="0b8cf8b3-7a0e-4f7e-9a43-6d1d8d6f3c11",
     when=datetime(2026, 5, 17, 12, 0, 0, tzinfo=UTC),
 )
-PROFILE = profiles.output_profile(color.SRGB)
+PROFILE = icc.output_profile(cielab.SRGB)
 KEPT = """\
 -IFD0:Artist=José Ærø 東京
 -IFD0:Copyright=© Stadtarchiv Köln

@@ -1,4 +1,4 @@
-"""Promises of worker.profiles; the oracle is LittleCMS by way of Pillow, and formulas."""
+"""Promises of worker.color.icc; the oracle is LittleCMS by way of Pillow, and formulas."""
 
 import io
 import subprocess
@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 
 from tests import profiles as made
 from tests.images import dtype_of
-from worker import color, profiles
-from worker.color import Space
+from worker.color import cielab, icc
+from worker.color.cielab import Space
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
@@ -36,7 +36,7 @@ RGB_PROFILES = {
     "eciRGB v2": made.rgb_profile(made.l_star_curve(), made.ECI_PLACES, made.D50_PLACE),
     "ProPhoto": made.rgb_profile(1.8, made.PROPHOTO_PLACES, made.D50_PLACE),
 }
-SPACES = pytest.mark.parametrize("space", color.SPACES.values(), ids=color.SPACES)
+SPACES = pytest.mark.parametrize("space", cielab.SPACES.values(), ids=cielab.SPACES)
 
 
 def linear_of(curve: made.Curve, codes: NDArray[Any]) -> NDArray[Any]:
@@ -90,7 +90,7 @@ def xyz_of_lab(lab: NDArray[Any], white: NDArray[Any]) -> NDArray[Any]:
 def test_gray_profiles_give_their_own_tones(name: str, depth: int, version: int) -> None:
     """Every code has the L* that its profile's curve says, within 0.02."""
     curve = CURVES[name]
-    tone = profiles.neutral_tone(made.gray_profile(curve, version), depth)
+    tone = icc.neutral_tone(made.gray_profile(curve, version), depth)
     codes = np.arange(2**depth) / (2**depth - 1)
 
     gamma = round(curve * 65536) / 65536 if isinstance(curve, float) else 0
@@ -101,12 +101,10 @@ def test_gray_profiles_give_their_own_tones(name: str, depth: int, version: int)
 
 def test_the_papers_own_gray_is_no_tone() -> None:
     """The white of gray paper is white: tones are relative to the paper."""
-    tone = profiles.neutral_tone(made.gray_profile(2.2, paper=0.7), 16)
+    tone = icc.neutral_tone(made.gray_profile(2.2, paper=0.7), 16)
 
     assert tone.luminance[-1] == pytest.approx(1.0, abs=1e-6)
-    assert np.array_equal(
-        profiles.neutral_tone(made.gray_profile(2.2), 16).luminance, tone.luminance
-    )
+    assert np.array_equal(icc.neutral_tone(made.gray_profile(2.2), 16).luminance, tone.luminance)
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -114,7 +112,7 @@ def test_gray_profiles_agree_with_pillow(name: str) -> None:
     """On a ramp of gray, Pillow's LittleCMS sees the same L*."""
     profile = made.gray_profile(CURVES[name])
     ramp = np.arange(256, dtype=np.uint8)[None]
-    tone = profiles.neutral_tone(profile, 8)
+    tone = icc.neutral_tone(profile, 8)
 
     assert lab_by_pillow(ramp, profile)[0, :, 0] == pytest.approx(
         100 * tone.lightness.astype(float), abs=PILLOW_STEP
@@ -125,7 +123,7 @@ def test_gray_profiles_agree_with_pillow(name: str) -> None:
 def test_equal_channels_agree_with_pillow(name: str) -> None:
     """Gray stored as RGB has the L* that Pillow's LittleCMS sees along equal channels."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=-1)
-    tone = profiles.neutral_tone(RGB_PROFILES[name], 8)
+    tone = icc.neutral_tone(RGB_PROFILES[name], 8)
 
     assert lab_by_pillow(ramp, RGB_PROFILES[name])[0, :, 0] == pytest.approx(
         100 * tone.lightness.astype(float), abs=PILLOW_STEP
@@ -135,7 +133,7 @@ def test_equal_channels_agree_with_pillow(name: str) -> None:
 @pytest.mark.parametrize("name", CURVES)
 def test_sixteen_bits_stay_distinct(name: str) -> None:
     """Of 65,536 codes at least 99 in 100 have a luminance of their own, even of a coarse table."""
-    tone = profiles.neutral_tone(made.gray_profile(CURVES[name]), 16)
+    tone = icc.neutral_tone(made.gray_profile(CURVES[name]), 16)
 
     assert len(np.unique(tone.luminance)) >= 0.99 * 65536
     assert (np.diff(tone.luminance) >= 0).all()
@@ -151,7 +149,7 @@ def test_luminance_of_colors_is_that_of_the_formula(name: str, depth: int) -> No
         "ProPhoto": (1.8, made.PROPHOTO_PLACES, made.D50_PLACE),
     }[name]
     rgb = np.random.default_rng(1).integers(0, 2**depth, (50, 60, 3)).astype(dtype_of(depth))
-    luminance = profiles.luminance(rgb, RGB_PROFILES[name])
+    luminance = icc.luminance(rgb, RGB_PROFILES[name])
     to_d65 = made.adapted(made.D50, made.xyz_of_place(made.D65_PLACE))
     row = (to_d65 @ made.d50_from_rgb(places, white))[1]
     exact = np.clip(linear_of(curve, rgb / (2**depth - 1)) @ row, 0, 1)
@@ -173,15 +171,15 @@ def test_luminance_of_colors_agrees_with_pillow(name: str) -> None:
 
     assert inside.mean() > 0.8
     assert lightness(luminance)[inside] == pytest.approx(
-        lightness(profiles.luminance(rgb, RGB_PROFILES[name]).astype(float))[inside], abs=0.6
+        lightness(icc.luminance(rgb, RGB_PROFILES[name]).astype(float))[inside], abs=0.6
     )
 
 
 def test_luminance_of_srgb_is_that_of_color() -> None:
     """A toned print with an sRGB profile is untoned as one without a profile."""
     rgb = np.random.default_rng(3).integers(0, 65536, (30, 40, 3)).astype(np.uint16)
-    plain = color.linear_of_codes(rgb) @ color.LUMINANCE
-    luminance = profiles.luminance(rgb, profiles.output_profile(color.SRGB))
+    plain = cielab.linear_of_codes(rgb) @ cielab.LUMINANCE
+    luminance = icc.luminance(rgb, icc.output_profile(cielab.SRGB))
 
     assert lightness(plain) == pytest.approx(lightness(luminance.astype(float)), abs=0.01)
 
@@ -202,17 +200,15 @@ def test_tables_of_colors_are_honored(depth: int) -> None:
     xyz = xyz_of_lab(oblique_lab(rgb / (2**depth - 1)), made.D50) @ made.adapted(made.D50, d65).T
     exact = lightness(xyz[..., 1])
 
-    assert exact == pytest.approx(
-        lightness(profiles.luminance(rgb, profile).astype(float)), abs=0.05
-    )
-    neutral = 100 * profiles.neutral_tone(profile, depth).lightness.astype(float)
+    assert exact == pytest.approx(lightness(icc.luminance(rgb, profile).astype(float)), abs=0.05)
+    neutral = 100 * icc.neutral_tone(profile, depth).lightness.astype(float)
     assert np.abs(np.linspace(0, 100, 2**depth) - neutral).max() <= 0.05
 
 
 def test_tables_of_gray_are_honored() -> None:
     """A gray profile whose tones are a table of Lab gives them."""
     profile = made.table_profile("GRAY", lambda g: np.concatenate([100 * g, 0 * g, 0 * g], axis=1))
-    tone = profiles.neutral_tone(profile, 16)
+    tone = icc.neutral_tone(profile, 16)
 
     assert np.abs(RAMP - tone.lightness).max() <= 0.0005
 
@@ -222,7 +218,7 @@ def test_colors_of_a_profile_come_out_in_srgb(depth: int) -> None:
     """Colors that sRGB has come out as the same colors, within a code of 8 bits."""
     rgb = np.random.default_rng(5).integers(90, 166, (30, 30, 3)).astype(np.uint8)
     codes = rgb.astype(dtype_of(depth)) * dtype_of(depth)(1 if depth == 8 else 257)
-    srgb = profiles.to_srgb(codes, RGB_PROFILES["Adobe RGB"])
+    srgb = icc.to_srgb(codes, RGB_PROFILES["Adobe RGB"])
 
     assert (rgb.shape, np.uint8) == (srgb.shape, srgb.dtype)
     expected = lab_by_pillow(rgb, RGB_PROFILES["Adobe RGB"])
@@ -242,11 +238,11 @@ def test_colors_of_a_profile_come_out_in_srgb(depth: int) -> None:
 def test_ink_without_a_profile_follows_the_formula(inks: list[tuple[int, ...]]) -> None:
     """Without a profile, RGB is (1 - ink) (1 - black); 8 and 16 bits agree."""
     cmyk = np.array([inks], np.uint8)
-    rgb = profiles.cmyk_to_srgb(cmyk, None)
+    rgb = icc.cmyk_to_srgb(cmyk, None)
     exact = (1 - cmyk[..., :3] / 255) * (1 - cmyk[..., 3:] / 255) * 255
 
     assert exact == pytest.approx(rgb.astype(float), abs=0.51)
-    assert np.array_equal(rgb, profiles.cmyk_to_srgb(cmyk.astype(np.uint16) * 257, None))
+    assert np.array_equal(rgb, icc.cmyk_to_srgb(cmyk.astype(np.uint16) * 257, None))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -264,8 +260,8 @@ def test_ink_with_a_profile_follows_it(depth: int) -> None:
     top = 2**depth - 1
     inks = np.zeros((1, 5, 4), dtype_of(depth))
     inks[0, :, 3] = np.rint(np.array([0, 0.25, 0.5, 0.75, 1]) * top)
-    rgb = profiles.cmyk_to_srgb(inks, profile)
-    seen = 100 * color.lightness(color.gray_of_rgb(rgb))[0]
+    rgb = icc.cmyk_to_srgb(inks, profile)
+    seen = 100 * cielab.lightness(cielab.gray_of_rgb(rgb))[0]
 
     assert np.array([100, 75, 50, 25, 0]) == pytest.approx(seen, abs=0.5)
     assert np.ptp(rgb.astype(int), axis=-1).max() <= 1
@@ -274,15 +270,15 @@ def test_ink_with_a_profile_follows_it(depth: int) -> None:
 @SPACES
 def test_results_have_the_profile_of_their_space(space: Space) -> None:
     """A result's profile bears the name that is expected, is small, valid, and always the same."""
-    profile = profiles.output_profile(space)
-    profiles.output_profile.cache_clear()
+    profile = icc.output_profile(space)
+    icc.output_profile.cache_clear()
 
     names = {"srgb": "sRGB", "adobe-rgb": "Adobe RGB (compatible)", "display-p3": "Display P3"}
-    assert names[space.name] == profiles.describe(profile)
-    assert "rgb" == profiles.color_model(profile)
+    assert names[space.name] == icc.describe(profile)
+    assert "rgb" == icc.color_model(profile)
     assert len(profile) < 600
     assert len(profile) == int.from_bytes(profile[:4], "big")
-    assert profile == profiles.output_profile(space)
+    assert profile == icc.output_profile(space)
     imagecodecs.cms_profile_validate(profile)
 
 
@@ -290,7 +286,7 @@ def test_results_have_the_profile_of_their_space(space: Space) -> None:
 def test_gray_results_are_neutral_to_others(space: Space) -> None:
     """Equal codes of every space are gray to Pillow's LittleCMS, with the L* of its curve."""
     ramp = np.arange(256, dtype=np.uint8)
-    lab = lab_by_pillow(np.repeat(ramp[None, :, None], 3, axis=-1), profiles.output_profile(space))
+    lab = lab_by_pillow(np.repeat(ramp[None, :, None], 3, axis=-1), icc.output_profile(space))
 
     assert (lab[..., 1:] == 0).all()
     assert lightness(space.linear(ramp / 255)) == pytest.approx(lab[0, :, 0], abs=PILLOW_STEP)
@@ -300,12 +296,12 @@ def test_gray_results_are_neutral_to_others(space: Space) -> None:
 def test_colored_results_are_read_as_they_were_meant(space: Space) -> None:
     """LittleCMS reads from a 16-bit result the scan's L* within 0.1, and the chroma asked for."""
     gray = np.linspace(9000, 60000, 900).astype(np.uint16).reshape(30, 30)
-    tone = profiles.neutral_tone(made.gray_profile(2.2), 16)
+    tone = icc.neutral_tone(made.gray_profile(2.2), 16)
     asked = (18.0, -22.0)
-    strips = color.merge_strips(gray, np.full((1, 1, 2), asked, np.float32), tone, space)
+    strips = cielab.merge_strips(gray, np.full((1, 1, 2), asked, np.float32), tone, space)
     xyz = imagecodecs.cms_transform(
         np.concatenate(list(strips)),
-        profiles.output_profile(space),
+        icc.output_profile(space),
         imagecodecs.cms_profile("xyz"),
         colorspace="rgb",
         outcolorspace="xyz",
@@ -325,7 +321,7 @@ def test_a_result_can_be_a_scan_again(space: Space) -> None:
     """A space's own profile gives back the luminance of its codes."""
     rgb = np.random.default_rng(6).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
     exact = space.linear(rgb / 65535) @ space.luminance
-    luminance = profiles.luminance(rgb, profiles.output_profile(space))
+    luminance = icc.luminance(rgb, icc.output_profile(space))
 
     assert lightness(exact) == pytest.approx(lightness(luminance.astype(float)), abs=0.01)
 
@@ -336,19 +332,19 @@ def test_profiles_are_called_by_their_names(version: int) -> None:
     named = made.gray_profile(2.2, version, name="Dot\tGain\x07 20%\n")
     nameless = made.gray_profile(2.2, version, name="")
 
-    assert "Dot Gain 20%" == profiles.describe(named)
-    assert "unnamed gray profile" == profiles.describe(nameless)
+    assert "Dot Gain 20%" == icc.describe(named)
+    assert "unnamed gray profile" == icc.describe(nameless)
 
 
 def test_profiles_tell_their_color_model() -> None:
     """Gray, RGB, CMYK and others are told apart."""
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
-    assert "gray" == profiles.color_model(made.gray_profile(1.0))
-    assert "rgb" == profiles.color_model(made.rgb_profile(1.0))
-    assert "cmyk" == profiles.color_model(made.table_profile("CMYK", lambda inks: inks[:, :3], 2))
-    with pytest.raises(profiles.ProfileError, match="describes no picture"):
-        profiles.color_model(lab)
+    assert "gray" == icc.color_model(made.gray_profile(1.0))
+    assert "rgb" == icc.color_model(made.rgb_profile(1.0))
+    assert "cmyk" == icc.color_model(made.table_profile("CMYK", lambda inks: inks[:, :3], 2))
+    with pytest.raises(icc.ProfileError, match="describes no picture"):
+        icc.color_model(lab)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +353,7 @@ def test_profiles_tell_their_color_model() -> None:
         (b"", "not an ICC profile"),
         (bytes(500), "not an ICC profile"),
         (made.gray_profile(2.2)[:200], "damaged"),
-        (made.gray_profile(2.2).ljust(profiles.LARGEST + 1, b"\0"), "too large"),
+        (made.gray_profile(2.2).ljust(icc.LARGEST + 1, b"\0"), "too large"),
         (made.gray_profile(np.zeros(64)), "dark to light"),
         (made.gray_profile(3e4, 4), "dark to light"),
         (made.gray_profile(1e-4, 4), "dark to light"),
@@ -369,18 +365,18 @@ def test_profiles_tell_their_color_model() -> None:
 )
 def test_what_cannot_be_honored_is_refused_with_a_reason(profile: bytes, reason: str) -> None:
     """A profile that is none, damaged, or gives no tones is refused, and the error says why."""
-    with pytest.raises(profiles.ProfileError, match=reason):
-        profiles.neutral_tone(profile, 8)
+    with pytest.raises(icc.ProfileError, match=reason):
+        icc.neutral_tone(profile, 8)
 
 
 def test_a_profile_of_another_model_is_refused() -> None:
     """RGB pixels with a gray profile, and ink with one of RGB, are refused."""
-    with pytest.raises(profiles.ProfileError, match="for gray pictures"):
-        profiles.luminance(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
-    with pytest.raises(profiles.ProfileError, match="for gray pictures"):
-        profiles.to_srgb(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
-    with pytest.raises(profiles.ProfileError, match="for rgb pictures"):
-        profiles.cmyk_to_srgb(np.zeros((2, 2, 4), np.uint8), made.rgb_profile(1.0))
+    with pytest.raises(icc.ProfileError, match="for gray pictures"):
+        icc.luminance(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
+    with pytest.raises(icc.ProfileError, match="for gray pictures"):
+        icc.to_srgb(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
+    with pytest.raises(icc.ProfileError, match="for rgb pictures"):
+        icc.cmyk_to_srgb(np.zeros((2, 2, 4), np.uint8), made.rgb_profile(1.0))
 
 
 HOSTILE = """

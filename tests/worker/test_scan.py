@@ -32,8 +32,9 @@ from tests.images import (
     sepia,
     turned,
 )
-from worker import color, formats, profiles, scan
-from worker.color import Pixels
+from worker import formats, scan
+from worker.color import cielab, icc
+from worker.color.cielab import Pixels
 from worker.containers.picture import Picture
 from worker.errors import ScanError
 from worker.kinds import KIND_OF_SUFFIX
@@ -46,7 +47,7 @@ GRAY, GRAY16 = gray_scene(*SIZE), gray_scene(*SIZE, 16)
 FILES = {8: in_each_kind(GRAY), 16: in_each_kind(GRAY16)}
 DEEP = {".tif", ".png", ".jp2", ".pgm", ".jxl"}  # hold 16 bits
 GAMMA = imagecodecs.cms_profile("gray", gamma=2.2)
-ADOBE = profiles.output_profile(color.ADOBE_RGB)
+ADOBE = icc.output_profile(cielab.ADOBE_RGB)
 
 
 def stored(folder: Path, data: bytes, name: str) -> Path:
@@ -90,7 +91,7 @@ class TestKinds:
         """Every code as stored, at its own depth; the scan knows its file and its kind."""
         expected = GRAY if depth == 8 else GRAY16
         if suffix not in DEEP:
-            expected = color.to_8_bit(expected)
+            expected = cielab.to_8_bit(expected)
         path = stored(tmp_path, FILES[depth][suffix], f"a{suffix}")
         read = scan.read(path, SETTINGS)
         (page,) = read.pages
@@ -187,8 +188,8 @@ class TestPages:
         first, second, third = read.pages
 
         assert np.array_equal(GRAY16, first.gray)
-        assert first.tone is profiles.neutral_tone(GAMMA, 16)
-        assert (profiles.describe(GAMMA), "") == (first.profile, second.profile)
+        assert first.tone is icc.neutral_tone(GAMMA, 16)
+        assert (icc.describe(GAMMA), "") == (first.profile, second.profile)
         assert np.array_equal(upright, second.gray)
         assert [False, True, False] == [page.turned for page in read.pages]
         assert np.array_equal(holes[..., 0], third.gray)
@@ -303,8 +304,8 @@ def test_a_profile_is_honored_in_every_kind(tmp_path: Path, suffix: str, model: 
     page = only_page(path)
 
     assert np.abs(GRAY.astype(int) - page.gray).max() <= (2 if suffix == ".jpg" else 0)
-    assert profiles.neutral_tone(profile, 8) is page.tone
-    assert profiles.describe(profile) == page.profile
+    assert icc.neutral_tone(profile, 8) is page.tone
+    assert icc.describe(profile) == page.profile
     assert () == page.metadata.lost
 
 
@@ -314,8 +315,8 @@ def test_sepia_keeps_its_lightness(tmp_path: Path, suffix: str, depth: int) -> N
     """A toned print is accepted; the scan has the print's depth, and its L* at every pixel."""
     toned = sepia(gray_scene(*SIZE, depth))
     page = only_page(save(tmp_path / f"a{suffix}", toned))
-    linear = color.srgb_to_linear(toned / np.iinfo(toned.dtype).max)
-    expected = color.lightness_of_luminance(linear @ color.LUMINANCE)
+    linear = cielab.srgb_to_linear(toned / np.iinfo(toned.dtype).max)
+    expected = cielab.lightness_of_luminance(linear @ cielab.LUMINANCE)
 
     assert toned.dtype == page.gray.dtype
     assert expected == pytest.approx(

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from tests import profiles as made
 from tests.images import Array, as_rgb, color_scene, dtype_of, gray_scene, sepia
-from worker import color, profiles
-from worker.color import Tone
+from worker.color import cielab, icc
+from worker.color.cielab import Tone
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
 from worker.untoning import TONE_LIMIT, tone_spread, untoned
 
 SIZE = (61, 83)
-ADOBE = profiles.output_profile(color.ADOBE_RGB)
+ADOBE = icc.output_profile(cielab.ADOBE_RGB)
 GAMMA = imagecodecs.cms_profile("gray", gamma=2.2)
 # Of the luminance: IEC 61966-2-1, and Adobe RGB (1998) Color Image Encoding, 4.3.5.3.
 SRGB_WEIGHTS, ADOBE_WEIGHTS = (0.2126, 0.7152, 0.0722), (0.29734, 0.62736, 0.07529)
@@ -46,9 +46,9 @@ def lightness_by_formula(rgb: Array, profile: bytes) -> Array:
     """Give L* (0..100) of codes (H, W, 3), sRGB or Adobe RGB, by their standards' formulas."""
     codes = rgb / np.iinfo(rgb.dtype).max
     if profile:
-        return np.asarray(color.lightness_of_luminance(codes ** (563 / 256) @ ADOBE_WEIGHTS))
+        return np.asarray(cielab.lightness_of_luminance(codes ** (563 / 256) @ ADOBE_WEIGHTS))
     linear = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
-    return np.asarray(color.lightness_of_luminance(linear @ SRGB_WEIGHTS))
+    return np.asarray(cielab.lightness_of_luminance(linear @ SRGB_WEIGHTS))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -57,12 +57,12 @@ def test_gray_keeps_its_codes_and_its_profiles_tone(depth: int, profile: bytes) 
     """Codes are never touched; what they stand for is the profile's word, or sRGB's."""
     gray = gray_scene(*SIZE, depth)
     plane = untoned(picture(gray[..., None], cuts=(20, 21), profile=profile))
-    expected = profiles.neutral_tone(profile, depth) if profile else color.srgb_tone(depth)
+    expected = icc.neutral_tone(profile, depth) if profile else cielab.srgb_tone(depth)
 
     assert gray.dtype == plane.gray.dtype
     assert np.array_equal(gray, plane.gray)
     assert expected is plane.tone
-    assert (profiles.describe(profile) if profile else "") == plane.profile
+    assert (icc.describe(profile) if profile else "") == plane.profile
     assert plane.alpha is None
     assert () == plane.lost
 
@@ -73,7 +73,7 @@ def test_a_profile_changes_what_codes_stand_for() -> None:
     for gamma in (2.2, 1.0):
         profile = imagecodecs.cms_profile("gray", gamma=gamma)
         plane = untoned(picture(middle, profile=profile))
-        expected = color.lightness_of_luminance(np.array((32768 / 65535) ** gamma))
+        expected = cielab.lightness_of_luminance(np.array((32768 / 65535) ** gamma))
 
         assert float(expected) == pytest.approx(lightness(plane.tone, plane.gray)[0, 0], abs=0.02)
 
@@ -86,9 +86,7 @@ def test_gray_saved_as_rgb_keeps_its_codes(depth: int, profile: bytes) -> None:
     plane = untoned(picture(as_rgb(gray), cuts=(1, 40), profile=profile))
 
     assert np.array_equal(gray, plane.gray)
-    assert (profiles.neutral_tone(ADOBE, depth) if profile else color.srgb_tone(depth)) is (
-        plane.tone
-    )
+    assert (icc.neutral_tone(ADOBE, depth) if profile else cielab.srgb_tone(depth)) is (plane.tone)
 
 
 @pytest.mark.parametrize(("depth", "limit"), [(8, 0.5), (16, 0.02)])
@@ -99,7 +97,7 @@ def test_a_tone_goes_and_lightness_stays(depth: int, limit: float, profile: byte
     plane = untoned(picture(toned, cuts=(30,), profile=profile))
 
     assert toned.dtype == plane.gray.dtype
-    assert color.srgb_tone(depth) is plane.tone
+    assert cielab.srgb_tone(depth) is plane.tone
     assert lightness_by_formula(toned, profile) == pytest.approx(
         lightness(plane.tone, plane.gray), abs=limit
     )
@@ -230,7 +228,7 @@ def test_a_profile_that_cannot_be_honored_is_named(
     assert words in lost
     assert lost.endswith("; sRGB was taken instead")
     assert "" == plane.profile
-    assert color.srgb_tone(8) is plane.tone
+    assert cielab.srgb_tone(8) is plane.tone
     assert np.array_equal(gray, plane.gray)
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import BmpImagePlugin
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
 from worker.errors import DamagedError, ScanError

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from tifffile import COMPRESSION
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 
 END_OF_LINE = re.compile(r"0{11,}1")
 END_OF_BLOCK = "000000000001" * 2

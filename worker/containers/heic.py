@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from worker import color, profiles
-from worker.color import Pixels
+from worker.color import cielab, icc
+from worker.color.cielab import Pixels
 from worker.containers import exif_tags, heic_items
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
@@ -130,4 +130,4 @@ def _profile(nclx: dict[str, Any]) -> bytes:
     """Return the profile of a color space that is told in numbers; b"" for sRGB."""
     if nclx.get("transfer_characteristics") in HDR:
         raise ScanError("the HEIC's light is HDR (PQ or HLG); export it as an ordinary picture")
-    return profiles.output_profile(color.DISPLAY_P3) if nclx.get("color_primaries") == P3 else b""
+    return icc.output_profile(cielab.DISPLAY_P3) if nclx.get("color_primaries") == P3 else b""

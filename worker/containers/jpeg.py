@@ -14,8 +14,8 @@ import imagecodecs
 import numpy as np
 from PIL import JpegImagePlugin
 
-from worker import profiles
-from worker.color import Pixels, to_8_bit
+from worker.color import icc
+from worker.color.cielab import Pixels, to_8_bit
 from worker.containers import exif_tags, jpeg_segments, long_xmp, photoshop
 from worker.containers.jpeg_segments import (
     APP0,
@@ -99,8 +99,8 @@ def _profile_of_inks(metadata: Metadata) -> tuple[bytes, Metadata]:
     profile, lost = metadata.profile, metadata.lost
     try:
         if profile:
-            profiles.cmyk_to_srgb(np.zeros((1, 1, 4), np.uint8), profile)
-    except profiles.ProfileError as error:
+            icc.cmyk_to_srgb(np.zeros((1, 1, 4), np.uint8), profile)
+    except icc.ProfileError as error:
         profile, lost = b"", (*lost, f"the color profile: {error}; plain inks were taken instead")
     return profile, replace(metadata, profile=b"", lost=lost)
 
@@ -147,7 +147,7 @@ def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
     if header.channels < 4:
         return codes
     # Pillow takes all for inverted, as Adobe writes it; who is not Adobe writes ink as ink.
-    return profiles.cmyk_to_srgb(codes if header.adobe else 255 - codes, inks or None)
+    return icc.cmyk_to_srgb(codes if header.adobe else 255 - codes, inks or None)
 
 
 def check_scans(data: bytes, at: int = 2) -> int:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import imagecodecs
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers import exif_tags, photoshop
 from worker.containers.boxes import Box, body, box, named, read_at, start, walk
 from worker.containers.picture import (

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import imagecodecs
 
-from worker import color, profiles
-from worker.color import Pixels
+from worker.color import cielab, icc
+from worker.color.cielab import Pixels
 from worker.containers import exif_tags
 from worker.containers.boxes import Box, body, named, read_at, walk
 from worker.containers.jpegxl_header import Header, header_of
@@ -70,7 +70,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 def _profile(header: Header) -> bytes:
     """Build the profile that the header tells in numbers; b"" for sRGB."""
     if header.wide:
-        return profiles.output_profile(color.DISPLAY_P3)
+        return icc.output_profile(cielab.DISPLAY_P3)
     if not header.gamma:
         return b""
     model = "gray" if header.samples == 1 else "rgb"

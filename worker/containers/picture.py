@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.errors import IncompleteError, ScanError
 from worker.settings import ReadSettings
 

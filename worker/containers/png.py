@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import imagecodecs
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers import exif_tags, photoshop
 from worker.containers.picture import (
     Coding,

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers import photoshop
 from worker.containers.picture import ColorPage, Metadata
 from worker.containers.png import INCH, SIGNATURE, XMP_KEYWORD

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
-from worker import profiles
+from worker.color import icc
 from worker.containers import (
     tiff_directory,
     tiff_jpeg,
@@ -180,8 +180,8 @@ def _inks(metadata: Metadata) -> tuple[bytes | None, Metadata]:
     profile = metadata.profile or None
     metadata = replace(metadata, profile=b"")
     try:
-        profiles.cmyk_to_srgb(np.zeros((1, 1, 4), np.uint8), profile)
-    except profiles.ProfileError as error:
+        icc.cmyk_to_srgb(np.zeros((1, 1, 4), np.uint8), profile)
+    except icc.ProfileError as error:
         return None, _without(metadata, f"the profile of its inks ({error})")
     return profile, metadata
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffPage
 
-from worker import color, profiles
-from worker.color import Floats, Pixels
+from worker.color import cielab, icc
+from worker.color.cielab import Floats, Pixels
 from worker.errors import IncompleteError
 
 LABS = {PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB}
@@ -19,7 +19,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, where a file says nothing else
 FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 PIXELS = 1 << 18  # that are turned at once, for floating point takes eight times the room
 _RGB_FROM_D50 = (
-    np.linalg.inv(profiles.D50_FROM_D65 @ color.SRGB.xyz_from_rgb) * profiles.D50  # of X / Xn...
+    np.linalg.inv(icc.D50_FROM_D65 @ cielab.SRGB.xyz_from_rgb) * icc.D50  # of X / Xn...
 )
 
 
@@ -60,7 +60,7 @@ def _codes_of_lab(page: TiffPage, stored: Pixels) -> Pixels:
         # The rows of the matrix sum to one: a neutral has nothing but its light.
         beside = np.stack([x - light, z - light], axis=-1) @ _RGB_FROM_D50[:, [0, 2]].T
         linear = light[..., None] + beside
-    return color.encode(np.clip(linear, 0, 1).astype(np.float32), 16)
+    return cielab.encode(np.clip(linear, 0, 1).astype(np.float32), 16)
 
 
 def _light(f: Floats) -> Floats:

@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffPage
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers.jpeg import check_scans
 from worker.errors import IncompleteError, ScanError
 

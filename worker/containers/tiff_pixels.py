@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tifffile import COMPRESSION, PLANARCONFIG, TIFF, TiffPage
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples, tiff_span
 from worker.containers.ahead import WORKERS, ahead
 from worker.containers.tiff_samples import JPEGS

@@ -10,8 +10,8 @@ from enum import IntEnum
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffPage
 
-from worker import profiles
-from worker.color import Pixels
+from worker.color import icc
+from worker.color.cielab import Pixels
 from worker.containers import tiff_colors
 from worker.containers.picture import Compression
 from worker.containers.tiff_colors import LABS
@@ -262,7 +262,7 @@ def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | No
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         color = ~color
     if page.photometric == PHOTOMETRIC.SEPARATED:
-        color = profiles.cmyk_to_srgb(color, profile)
+        color = icc.cmyk_to_srgb(color, profile)
     if page.photometric in LABS:
         color = tiff_colors.codes_of_lab(page, color)
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from tifffile import SAMPLEFORMAT, TiffPage
 
-from worker.color import Floats, Pixels
+from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
 
 DARKEST = 256  # times black's distance from white by which a whole page of 32 bits may be dark

@@ -14,7 +14,7 @@ import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from worker import exif
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers import tiff_directory as directory
 from worker.containers.ahead import WORKERS, ahead
 from worker.containers.picture import CENTIMETERS, ColorPage, Compression

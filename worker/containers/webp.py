@@ -13,7 +13,7 @@ from typing import BinaryIO
 import imagecodecs
 from PIL import Image
 
-from worker.color import Pixels, to_8_bit
+from worker.color.cielab import Pixels, to_8_bit
 from worker.containers import exif_tags
 from worker.containers.picture import Coding, ColorPage, Metadata, Picture, check_size
 from worker.containers.whole import gathered, only_page

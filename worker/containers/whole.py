@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.containers.picture import ColorPage
 from worker.errors import ScanError
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.generator import (
     DECODING,
     color_grid,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker import scan
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
 from worker.training import manifest

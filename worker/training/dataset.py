@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import color
-from worker.color import Floats, Pixels
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 from worker.generator import BIN_STEP, CHROMA_STRIDE, color_grid
 from worker.training.collection import Collection
 from worker.training.film import old_camera
@@ -51,7 +51,7 @@ def log_prior(collection: Collection) -> Floats:
     count = np.zeros(len(color_grid()))
     for index in rng.permutation(collection.training)[:PRIOR_PHOTOS]:
         photo = cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA)
-        lab = color.lab_of_rgb(np.asarray(photo))
+        lab = cielab.lab_of_rgb(np.asarray(photo))
         count += np.bincount(label_of(lab[..., 1:], rng).ravel(), minlength=len(count))
     return np.log(count / count.sum() + RAREST).astype(np.float32)
 
@@ -100,7 +100,7 @@ def _sample(
     photo: Pixels, crop: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, NDArray[Any]]:
     rgb = _muted(_random_square(photo, crop, rng), rng)
-    lab = color.lab_of_rgb(rgb)
+    lab = cielab.lab_of_rgb(rgb)
     side = crop // CHROMA_STRIDE
     ab = np.asarray(cv2.resize(lab[..., 1:], (side, side), interpolation=cv2.INTER_AREA))
     return old_camera(rgb, rng)[..., None], ab, label_of(ab, rng)
@@ -126,7 +126,7 @@ def _muted(rgb: Pixels, rng: np.random.Generator) -> Pixels:
     die = rng.random()
     if die > 1 / 8 + 1 / 6:
         return rgb
-    gray = color.gray_of_rgb(rgb).astype(np.float32)[..., None]
+    gray = cielab.gray_of_rgb(rgb).astype(np.float32)[..., None]
     if die < 1 / 8:
         keep: Floats = np.full((1, 1, 1), rng.uniform(0, 0.5), np.float32)
     else:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 
 NEAR = 8  # bits of 64 in which near-duplicates may differ; measured, see docs/decisions.md
 BLOCK = 64  # photos compared at once with all others; 50 MB for 100,000 others

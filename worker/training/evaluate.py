@@ -15,8 +15,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import batches, color
-from worker.color import Floats, Pixels
+from worker import batches
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
 from worker.generator import CHROMA_STRIDE, decode
 from worker.training import metrics
@@ -119,14 +120,14 @@ def evaluate(
     truth = _Record()
     records = {GRAY: _Record(), **{name: _Record() for name in generators}}
     for some in _by_batch(photos):
-        grays = [color.gray_of_rgb(photo) for photo in some]
+        grays = [cielab.gray_of_rgb(photo) for photo in some]
         truth.see(some)
         outputs = {GRAY: [np.repeat(gray[..., None], 3, axis=-1) for gray in grays]}
         squares = batches.fit(grays, render_size, BATCH)
         for name, generator in generators.items():
             ab, spread = _chroma(generator.predict_on_batch(squares), len(some))
             outputs[name] = [
-                color.merge(gray, chroma) for gray, chroma in zip(grays, ab, strict=True)
+                cielab.merge(gray, chroma) for gray, chroma in zip(grays, ab, strict=True)
             ]
             records[name].doubt(some, ab, spread)
         for name, record in records.items():
@@ -227,7 +228,7 @@ def small_ab(photo: Pixels, side: int) -> Floats:
     """Give the true chroma (side, side, 2) float32 of a photograph (H, W, 3), as training does."""
     render_size = side * CHROMA_STRIDE
     square = cv2.resize(photo, (render_size, render_size), interpolation=cv2.INTER_AREA)
-    lab = color.lab_of_rgb(np.asarray(square))
+    lab = cielab.lab_of_rgb(np.asarray(square))
     return np.asarray(cv2.resize(lab[..., 1:], (side, side), interpolation=cv2.INTER_AREA))
 
 
@@ -250,7 +251,7 @@ class Examination:
     def __init__(self, generator: keras.Model, photos: Sequence[Pixels], render_size: int) -> None:
         """Run the generator over the gray of each photo."""
         self._photos = photos
-        self._grays = [color.gray_of_rgb(photo) for photo in photos]
+        self._grays = [cielab.gray_of_rgb(photo) for photo in photos]
         self._colorfulness = max(float(np.mean([colorfulness(photo) for photo in photos])), 1e-6)
         self._logits: list[NDArray[np.float16]] = []
         for start in range(0, len(photos), BATCH):
@@ -264,7 +265,7 @@ class Examination:
         for gray, logits in zip(self._grays, self._logits, strict=True):
             plain = logits.astype(np.float32)
             calibrated = (plain - decoding.shift * log_prior) / decoding.temperature
-            outputs.append(color.merge(gray, _chroma(calibrated[None], 1)[0][0]))
+            outputs.append(cielab.merge(gray, _chroma(calibrated[None], 1)[0][0]))
         return outputs
 
     def colorfulness_ratio(self, log_prior: NDArray[np.float32], decoding: Decoding) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from worker.color import Floats, Pixels
+from worker.color.cielab import Floats, Pixels
 from worker.generator import ENCODER_WEIGHTS, encode
 
 HEAD_WEIGHTS = "efficientnet_lite0_head.npz"  # what the encoder lacks: RGB stem, head, classes

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import color
-from worker.color import Floats, Pixels
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 
 
 def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
@@ -25,8 +25,8 @@ def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
     Returns:
         (S, S) float32 in 0..1, lightness (CIE L* / 100).
     """
-    exposed = color.linear_of_codes(rgb) @ emulsion(rng).astype(np.float32)
-    light = color.lightness(color.encode(exposed, 16))
+    exposed = cielab.linear_of_codes(rgb) @ emulsion(rng).astype(np.float32)
+    light = cielab.lightness(cielab.encode(exposed, 16))
     light = light ** np.float32(np.exp(rng.normal(0, 0.18)))
     if rng.random() < 0.2:
         light = light * _vignette(light.shape, rng)
@@ -50,7 +50,7 @@ def emulsion(rng: np.random.Generator) -> NDArray[np.float64]:
     things come out dark, and skies white.
     """
     if rng.random() >= 0.5:
-        return color.LUMINANCE
+        return cielab.LUMINANCE
     red = rng.choice([rng.uniform(0.1, 0.5), rng.uniform(0.0, 0.08)], p=[0.7, 0.3])
     blue = rng.uniform(0.05, 0.35) if red > 0.08 else rng.uniform(0.2, 0.9)
     return np.array([red, (1 - red) * (1 - blue), (1 - red) * blue])

@@ -5,8 +5,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from worker import color, untoning
-from worker.color import Floats, Pixels
+from worker import untoning
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 
 Reason = Literal["too small", "gray", "tint only", "one tone"]
 
@@ -32,7 +33,7 @@ def unfit(rgb: Pixels) -> Reason | None:
     scale = LOOKED_AT / max(rgb.shape[:2])
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-    chroma = color.lab_of_rgb(small)[..., 1:].reshape(-1, 2)
+    chroma = cielab.lab_of_rgb(small)[..., 1:].reshape(-1, 2)
     if _rms(chroma) <= untoning.TONE_LIMIT:
         return "gray"
     if _rms(chroma - chroma.mean(axis=0)) <= untoning.TONE_LIMIT:

@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.training.plan import Check, Progress
 from worker.training.sheet import contact_sheet
 

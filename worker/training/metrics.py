@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import color
-from worker.color import Floats, Pixels
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 
 LEAST_ERROR = 1e-6  # mean squared error below which PSNR stops growing: equal photos have 108 dB
 BINS = 10  # of equal count, in `calibration`
@@ -41,13 +41,13 @@ def compare(truth: Pixels, output: Pixels, gray: Pixels) -> Comparison:
         gray: (H, W) uint8 sRGB gray codes, what was colored.
     """
     rgb_error = ab_error = light_error = worst = 0.0
-    for rows in color.strips(*gray.shape):
+    for rows in cielab.strips(*gray.shape):
         difference = truth[rows].astype(np.int32) - output[rows]
         rgb_error += float((difference * difference).sum())
-        lab = color.lab_of_rgb(output[rows])
-        chroma = (color.lab_of_rgb(truth[rows]) - lab)[..., 1:].astype(np.float64)
+        lab = cielab.lab_of_rgb(output[rows])
+        chroma = (cielab.lab_of_rgb(truth[rows]) - lab)[..., 1:].astype(np.float64)
         ab_error += float((chroma * chroma).sum())
-        light = np.abs(lab[..., 0] - 100 * color.lightness(gray[rows]))
+        light = np.abs(lab[..., 0] - 100 * cielab.lightness(gray[rows]))
         light_error += float(light.sum(dtype=np.float64))
         worst = max(worst, float(light.max()))
     mean = rgb_error / truth.size
@@ -66,7 +66,7 @@ def colorfulness(rgb: Pixels) -> float:
         rgb: (H, W, 3) uint8 sRGB.
     """
     sums = np.zeros(4, np.int64)  # of rg, 2 yb and their squares: whole numbers, so nothing is lost
-    for rows in color.strips(*rgb.shape[:2]):
+    for rows in cielab.strips(*rgb.shape[:2]):
         red, green, blue = (rgb[rows, :, channel].astype(np.int32) for channel in range(3))
         rg, twice_yb = red - green, red + green - 2 * blue
         sums += [one.sum(dtype=np.int64) for one in (rg, twice_yb, rg * rg, twice_yb * twice_yb)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from worker import scan
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
 from worker.training.fitness import unfit

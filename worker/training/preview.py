@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worker import color
-from worker.color import Floats, Pixels
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 from worker.training.collection import Collection
 from worker.training.film import old_camera
 from worker.training.sheet import contact_sheet, save_sheet
@@ -37,5 +37,5 @@ def write_preview(collection: Collection, path: Path) -> None:
 def _print_of(light: Floats) -> Pixels:
     """Show lightness (H, W) in 0..1 as gray RGB (H, W, 3) uint8."""
     codes = np.arange(256, dtype=np.uint8)
-    gray = np.rint(np.interp(light, color.lightness(codes), codes)).astype(np.uint8)
+    gray = np.rint(np.interp(light, cielab.lightness(codes), codes)).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=-1)

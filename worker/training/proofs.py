@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.training.evaluate import Colored
 from worker.training.sheet import contact_sheet, shrunk
 

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.errors import ModelError
 from worker.generator_file import load_generator
 from worker.models import ModelStore, ModelVersion

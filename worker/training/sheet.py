@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 
 CELL = 256  # longer side of each photograph, pixels
 GAP = 6  # white between cells, pixels

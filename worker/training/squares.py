@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.errors import DeviceError
 
 SIDE = 256  # photos are stretched to this square, as serving stretches scans to the render size

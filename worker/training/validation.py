@@ -10,8 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import batches, color
-from worker.color import Floats, Pixels
+from worker import batches
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
 from worker.generator import CHROMA_STRIDE, decode
 from worker.training.collection import Collection
 from worker.training.dataset import label_of
@@ -42,7 +43,7 @@ class Validation:
         self.held_back = len(photos.validation) > 0
         chosen = photos.validation if self.held_back else photos.training
         self._photos = [np.asarray(photos.photos[index]) for index in chosen[:PHOTOS]]
-        self._grays = [color.gray_of_rgb(photo) for photo in self._photos]
+        self._grays = [cielab.gray_of_rgb(photo) for photo in self._photos]
         self._crop, self._batch, self._shift = crop, batch, JUDGED_SHIFT * log_prior
         side = crop // CHROMA_STRIDE
         self._truth = np.stack([_chroma(photo, side) for photo in self._photos])
@@ -85,7 +86,7 @@ class Validation:
         return [
             (
                 np.repeat(self._grays[index][..., None], 3, axis=-1),
-                color.merge(self._grays[index], self._colors[index]),
+                cielab.merge(self._grays[index], self._colors[index]),
                 self._photos[index],
             )
             for index in chosen
@@ -108,5 +109,5 @@ def variety(ab: Floats) -> float:
 
 
 def _chroma(photo: Pixels, side: int) -> Floats:
-    ab = color.lab_of_rgb(photo)[..., 1:]
+    ab = cielab.lab_of_rgb(photo)[..., 1:]
     return np.asarray(cv2.resize(ab, (side, side), interpolation=cv2.INTER_AREA))

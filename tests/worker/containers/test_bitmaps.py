@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests import images, pages
 from tests.images import Array
-from worker import color, profiles
+from worker.color import cielab, icc
 from worker.containers import bitmaps
 from worker.containers.picture import Picture
 from worker.errors import ScanError
@@ -191,7 +191,7 @@ def test_bmp_with_opacity_keeps_it() -> None:
 
 def test_the_profile_of_a_bmp_is_found() -> None:
     """Version 5 holds a profile behind the pixels."""
-    profile = profiles.output_profile(color.ADOBE_RGB)
+    profile = icc.output_profile(cielab.ADOBE_RGB)
     pixels = bytes(range(24))  # 4 x 2, rows padded to four bytes
     header = struct.pack("<IiiHHIIiiII", 124, 4, 2, 1, 24, 0, 24, 0, 0, 0, 0)
     header += bytes(16) + b"DEBM" + bytes(48) + struct.pack("<IIII", 4, 124 + 24, len(profile), 0)

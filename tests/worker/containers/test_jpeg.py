@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests import images, pages
-from worker import color, profiles
+from worker.color import cielab, icc
 from worker.containers import jpeg, long_xmp
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
@@ -89,7 +89,7 @@ def test_a_profile_that_is_not_of_inks_is_named() -> None:
     """A CMYK picture with an RGB profile is read by plain inks, and the report says so."""
     ink = np.full((16, 16, 4), 255, np.uint8)
     data = imagecodecs.jpeg8_encode(ink, 100, colorspace="cmyk", outcolorspace="cmyk")
-    profile = profiles.output_profile(color.SRGB)
+    profile = icc.output_profile(cielab.SRGB)
     found = read(with_segments(data, (0xE2, b"ICC_PROFILE\0\1\1" + profile)))
 
     assert b"" == found.metadata.profile
@@ -144,7 +144,7 @@ def test_all_segments_are_found() -> None:
     """EXIF, XMP, IPTC and a profile over several segments each, a resolution, a comment."""
     long_iptc = pages.iptc(caption="y" * 70_000)
     resources = pages.resource(0x040B, b"u") + jpeg.photoshop.wrapped(long_iptc)
-    profile = profiles.output_profile(color.SRGB)
+    profile = icc.output_profile(cielab.SRGB)
     found = read(
         with_segments(
             gray(),
@@ -274,7 +274,7 @@ def test_what_is_written_another_reader_reads(depth: int) -> None:
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
 
     assert bgr is not None
-    np.testing.assert_allclose(color.to_8_bit(rgb), bgr[..., ::-1], atol=5)
+    np.testing.assert_allclose(cielab.to_8_bit(rgb), bgr[..., ::-1], atol=5)
     at = data.index(b"\xff\xc0") + 11
     assert [0x11, 0x11, 0x11] == [data[at + 3 * channel] for channel in range(3)]
 

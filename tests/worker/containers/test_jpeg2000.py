@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests import images, pages
 from tests.images import Array
-from worker import color, profiles
+from worker.color import cielab, icc
 from worker.containers import boxes, jpeg2000
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
@@ -225,7 +225,7 @@ def test_what_exiftool_writes_is_read(tmp_path: Path) -> None:
 
 def test_a_profile_is_found() -> None:
     """The profile in the color box is honored; enumerated sRGB needs none."""
-    profile = profiles.output_profile(color.DISPLAY_P3)
+    profile = icc.output_profile(cielab.DISPLAY_P3)
     data = encoded(images.color_scene(9, 9))
     at = data.index(b"colr") - 4
     box = boxes.box(b"colr", b"\2\0\0" + profile)

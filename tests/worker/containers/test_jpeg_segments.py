@@ -10,7 +10,9 @@ from PIL import Image
 from tests import images, pages
 from tests.worker.containers.test_jpeg import with_segments
 from tests.worker.containers.test_photoshop import colored
-from worker import color, profiles, scan
+from worker import scan
+from worker.color import cielab
+from worker.color import icc as profiles
 from worker.containers import jpeg
 from worker.errors import IncompleteError
 from worker.kinds import KIND_OF_SUFFIX
@@ -203,7 +205,7 @@ def test_every_suffix_of_a_jpeg_is_read(tmp_path: Path, suffix: str) -> None:
 
 def test_gray_with_an_rgb_profile_is_read(tmp_path: Path) -> None:
     """As scanner programs write it: the profile's neutral tone counts, and nothing is lost."""
-    profile = profiles.output_profile(color.ADOBE_RGB)
+    profile = profiles.output_profile(cielab.ADOBE_RGB)
     data = with_segments(PLAIN, (0xE2, b"ICC_PROFILE\0\1\1" + profile))
     _result, record = colored(tmp_path, "a.jpg", data)
     (page,) = scan.read(tmp_path / "a.jpg", ReadSettings()).pages

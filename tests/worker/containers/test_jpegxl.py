@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests import images, pages
 from tests.images import Array
-from worker import profiles
+from worker.color import icc
 from worker.containers import boxes, exif_tags, jpegxl, jpegxl_header
 from worker.containers.picture import Picture
 from worker.errors import ScanError
@@ -75,7 +75,7 @@ def test_linear_light_becomes_a_profile() -> None:
     """Imagecodecs calls lossless 16 bits linear, and that is what they are taken for."""
     profile = read(encoded(images.gray_scene(9, 9, 16))).metadata.profile
 
-    tone = profiles.neutral_tone(profile, 8).luminance
+    tone = icc.neutral_tone(profile, 8).luminance
     np.testing.assert_allclose(np.arange(256) / 255, tone, atol=1e-4)
     assert b"" == read(encoded(images.gray_scene(9, 9))).metadata.profile
 

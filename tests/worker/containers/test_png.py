@@ -16,7 +16,8 @@ from PIL import Image, PngImagePlugin
 
 from tests import images, pages
 from tests.images import Array
-from worker import exif, profiles
+from worker import exif
+from worker.color import icc
 from worker.containers import exif_tags, png, png_writer
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
@@ -185,7 +186,7 @@ def test_a_gamma_becomes_a_profile(
     if expected is None:
         assert b"" == profile
     else:
-        tone = profiles.neutral_tone(profile, 8).luminance
+        tone = icc.neutral_tone(profile, 8).luminance
         np.testing.assert_allclose((np.arange(256) / 255) ** expected, tone, atol=2e-4)
 
 
@@ -195,9 +196,9 @@ def test_primaries_become_a_profile() -> None:
     told = chunk(b"gAMA", struct.pack(">I", 45455)), chunk(b"cHRM", struct.pack(">8I", *wide))
     profile = read(small(*told, color_type=2, rows=b"\0" + bytes(6))).metadata.profile
 
-    assert "rgb" == profiles.color_model(profile)
+    assert "rgb" == icc.color_model(profile)
     dark_red = np.array([[[128, 20, 20]]], np.uint8)
-    assert profiles.to_srgb(dark_red, profile)[0, 0, 0] > 140
+    assert icc.to_srgb(dark_red, profile)[0, 0, 0] > 140
 
 
 def test_texts_move_to_where_exif_has_them() -> None:

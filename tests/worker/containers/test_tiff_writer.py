@@ -21,7 +21,8 @@ from PIL import Image
 
 from tests import images, tiffs
 from tests.tiffs import codes_of, pages_of
-from worker import color, exif, profiles
+from worker import exif
+from worker.color import cielab, icc
 from worker.containers import tiff_writer
 from worker.containers.picture import Coding, ColorPage, Metadata
 
@@ -90,7 +91,7 @@ def rich(order: str = "<") -> Metadata:
         2: exif.Value(exif.RATIONAL, b"".join(block.rational(n).data for n in (52, 30, 1.25))),
     }
     block.interop = {1: exif.Value(exif.ASCII, b"R98\0")}
-    profile = profiles.output_profile(color.SRGB)
+    profile = icc.output_profile(cielab.SRGB)
     return Metadata(exif.write(block), IPTC, XMP, profile, (300.0, 299.5))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests import images, pages
-from worker import color
+from worker.color import cielab
 from worker.containers import webp
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
@@ -84,7 +84,7 @@ def test_lossless_stays_lossless(depth: int, channels: int) -> None:
     rgb[:5, :5, 3:] = 0
     data = pages.stored(webp.write, pages.page(rgb))
 
-    np.testing.assert_array_equal(color.to_8_bit(rgb), np.asarray(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(cielab.to_8_bit(rgb), np.asarray(Image.open(io.BytesIO(data))))
     assert read(data).coding.lossless
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.images import color_scene, save
-from worker import color
+from worker.color import cielab
 from worker.generator import color_grid
 from worker.settings import ReadSettings
 from worker.training import dataset
@@ -76,12 +76,12 @@ def test_some_squares_lose_color_and_none_its_lightness() -> None:
     rng = np.random.default_rng(5)
     rgb = np.zeros((32, 64, 3), np.uint8)
     rgb[:, :32], rgb[:, 32:] = (70, 20, 25), (240, 150, 90)  # a dark red coat, skin
-    before = color.lab_of_rgb(rgb)
+    before = cielab.lab_of_rgb(rgb)
     chroma = np.hypot(before[..., 1], before[..., 2])
     kinds = {"all": 0, "dark": 0, "none": 0}
     for _ in range(2000):
         muted = dataset._muted(rgb, rng)
-        lab = color.lab_of_rgb(muted)
+        lab = cielab.lab_of_rgb(muted)
         kept = np.hypot(lab[..., 1], lab[..., 2]) / chroma
         dark, light = kept[:, :24].mean(), kept[:, 40:].mean()
         kinds["none" if dark > 0.95 else "dark" if light > 0.8 else "all"] += 1
@@ -119,6 +119,6 @@ def test_the_prior_is_how_common_colors_are(collection: Collection) -> None:
     assert np.isfinite(prior).all()
     assert np.array_equal(prior, log_prior(collection))
     assert 1 == pytest.approx((np.exp(prior) - dataset.RAREST).sum(), abs=1e-3)
-    sky = color.lab_of_rgb(np.full((1, 1, 3), (90, 140, 220), np.uint8))[0, 0, 1:]
+    sky = cielab.lab_of_rgb(np.full((1, 1, 3), (90, 140, 220), np.uint8))[0, 0, 1:]
     near = np.linalg.norm(color_grid() - sky, axis=1) < 12
     assert prior[near].max() > np.median(prior) + 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests.generators import vivid_generator
 from tests.images import as_rgb, color_scene
-from worker import color
+from worker.color import cielab
 from worker.errors import ScanError
 from worker.generator import color_grid
 from worker.training import evaluate as evaluation
@@ -50,13 +50,13 @@ def flat_photos(count: int) -> list[np.ndarray]:
     """Make photos of one color each, a color of the grid, with a slope of light."""
     gray = np.tile(np.linspace(90, 160, SIDE).astype(np.uint8), (SIDE, 1))
     colors = [(20.0, 20.0), (-20.0, 20.0), (0.0, -20.0), (20.0, -10.0)]
-    return [color.merge(gray, np.full((4, 4, 2), colors[n % 4], np.float32)) for n in range(count)]
+    return [cielab.merge(gray, np.full((4, 4, 2), colors[n % 4], np.float32)) for n in range(count)]
 
 
 def mean_logits(photos: list[np.ndarray], sharpness: float = 60.0) -> np.ndarray:
     """Return logits that say the mean color of each photo."""
     means = np.stack(
-        [color.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos]
+        [cielab.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos]
     )
     places = np.broadcast_to(means[:, None, None], (len(photos), SIDE // 4, SIDE // 4, 2))
     return logits_of(places.astype(np.float32), sharpness)
@@ -72,7 +72,7 @@ def test_gray_gains_nothing() -> None:
     photos = flat_photos(3)
     gray = logits_of(np.zeros((3, SIDE // 4, SIDE // 4, 2), np.float32))
     both = evaluate(photos, {"it": Oracle(gray)}, SIDE)
-    chroma = [color.lab_of_rgb(photo)[..., 1:] for photo in photos]
+    chroma = [cielab.lab_of_rgb(photo)[..., 1:] for photo in photos]
     rmse = np.mean([np.sqrt((one**2).mean()) for one in chroma])
 
     assert [GRAY, "it"] == list(both)

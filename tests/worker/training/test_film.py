@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.images import color_scene
-from worker import color
+from worker.color import cielab
 from worker.training import film
 from worker.training.film import emulsion, old_camera
 
@@ -24,7 +24,7 @@ def card(rgb: tuple[int, int, int] = (128, 128, 128), side: int = 48) -> np.ndar
 
 def true_lightness(rgb: tuple[int, int, int]) -> float:
     """Return the CIE lightness of a color, 0..1."""
-    return float(color.lightness(color.gray_of_rgb(card(rgb, 1)))[0, 0])
+    return float(cielab.lightness(cielab.gray_of_rgb(card(rgb, 1)))[0, 0])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_photograph_is_left_as_it_is() -> None:
 def test_old_cameras_differ_but_show_the_scene() -> None:
     """Throws of the dice give different pictures that resemble the true lightness."""
     picture = color_scene(64, 64, 3)
-    truth = color.lightness(color.gray_of_rgb(picture))
+    truth = cielab.lightness(cielab.gray_of_rgb(picture))
     rng = np.random.default_rng(1)
     shots = [old_camera(picture, rng) for _ in range(40)]
     alike = [np.corrcoef(truth.ravel(), shot.ravel())[0, 1] for shot in shots]
@@ -92,7 +92,7 @@ def test_an_emulsion_shares_out_all_light() -> None:
 def test_half_the_plates_see_as_the_eye_does() -> None:
     """Half keep true luminance; of all, about one in seven is nearly blind to red."""
     plates = np.stack([emulsion(np.random.default_rng(seed)) for seed in range(SHOTS)])
-    true = (np.abs(plates - color.LUMINANCE) < 1e-6).all(axis=1)
+    true = (np.abs(plates - cielab.LUMINANCE) < 1e-6).all(axis=1)
     blind = plates[:, 0] <= 0.08
 
     assert 0.5 == pytest.approx(true.mean(), abs=0.1)
@@ -103,11 +103,11 @@ def test_plates_blind_to_red_see_it_dark_and_the_sky_light() -> None:
     """On orthochromatic and blue-sensitive plates red is darker than to the eye, sky lighter."""
     plates = [emulsion(np.random.default_rng(seed)) for seed in range(SHOTS)]
     blind = np.stack([plate for plate in plates if plate[0] <= 0.08])
-    red, sky = (color.linear_of_codes(np.array(rgb, np.uint8)) for rgb in (RED, SKY))
+    red, sky = (cielab.linear_of_codes(np.array(rgb, np.uint8)) for rgb in (RED, SKY))
 
     assert len(blind) > 20
-    assert (blind @ red < 0.6 * (color.LUMINANCE @ red)).all()
-    assert (blind @ sky > color.LUMINANCE @ sky).all()
+    assert (blind @ red < 0.6 * (cielab.LUMINANCE @ red)).all()
+    assert (blind @ sky > cielab.LUMINANCE @ sky).all()
 
 
 def test_some_prints_show_red_dark_and_skies_white() -> None:
@@ -206,7 +206,7 @@ def test_wear_covers_little() -> None:
 
 def test_jpeg_changes_little_but_something() -> None:
     """JPEG at its worst quality here is still the picture, and never the very same."""
-    light = color.lightness(color.gray_of_rgb(color_scene(64, 64, 4)))
+    light = cielab.lightness(cielab.gray_of_rgb(color_scene(64, 64, 4)))
     pressed = [film._through_jpeg(light, np.random.default_rng(seed)) for seed in range(20)]
 
     assert all(0 < np.abs(one - light).mean() < 0.05 for one in pressed)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.images import as_rgb, color_scene, gray_scene
-from worker import color
+from worker.color import cielab
 from worker.training import metrics
 from worker.training.metrics import calibration, colorfulness, compare, kernel_distance, spearman
 
@@ -38,9 +38,9 @@ def test_colorfulness_of_a_picture_of_many_strips(monkeypatch: pytest.MonkeyPatc
     """What is measured strip by strip is what is measured at once."""
     scene = color_scene(70, 50)
     whole = colorfulness(scene)
-    monkeypatch.setattr(color, "STRIP_PIXELS", 100)
+    monkeypatch.setattr(cielab, "STRIP_PIXELS", 100)
 
-    assert len(color.strips(70, 50)) > 10
+    assert len(cielab.strips(70, 50)) > 10
     assert paper_colorfulness(scene) == pytest.approx(whole)
     assert whole == pytest.approx(colorfulness(scene))
 
@@ -64,7 +64,7 @@ def naive_comparison(truth: Array, output: Array, gray: Array) -> tuple[float, .
         cv2.cvtColor(one.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
         for one in (truth, output)
     )
-    light = np.abs(mine[..., 0] - 100 * color.lightness(gray))
+    light = np.abs(mine[..., 0] - 100 * cielab.lightness(gray))
     return (
         10 * np.log10(255**2 / max(error, 1e-6)),
         np.sqrt(np.mean((true - mine)[..., 1:] ** 2)),
@@ -77,7 +77,7 @@ def naive_comparison(truth: Array, output: Array, gray: Array) -> tuple[float, .
 def test_a_comparison_is_the_formulas(monkeypatch: pytest.MonkeyPatch, strip: int) -> None:
     """PSNR, ab RMSE and lightness error are those of the whole photograph, however it is cut."""
     truth, output, gray = color_scene(30, 40, 1), color_scene(30, 40, 2), gray_scene(30, 40)
-    monkeypatch.setattr(color, "STRIP_PIXELS", strip)
+    monkeypatch.setattr(cielab, "STRIP_PIXELS", strip)
 
     assert naive_comparison(truth, output, gray) == pytest.approx(compare(truth, output, gray))
 
@@ -85,7 +85,7 @@ def test_a_comparison_is_the_formulas(monkeypatch: pytest.MonkeyPatch, strip: in
 @given(pictures)
 def test_the_truth_itself_has_no_error(rgb: Array) -> None:
     """PSNR is at its limit, ab error is 0, and lightness is that of the gray but for rounding."""
-    same = compare(rgb, rgb, color.gray_of_rgb(rgb))
+    same = compare(rgb, rgb, cielab.gray_of_rgb(rgb))
 
     assert 10 * np.log10(255**2 / 1e-6) == pytest.approx(same.psnr)
     assert 0 == same.ab_rmse

@@ -13,7 +13,7 @@ import pytest
 
 from tests.generators import tiny_generator
 from tests.images import as_rgb, color_scene, gray_scene, save
-from worker.color import Pixels
+from worker.color.cielab import Pixels
 from worker.errors import ModelError
 from worker.generator import (
     DECODING,

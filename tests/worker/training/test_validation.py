@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tests.images import as_rgb, color_scene
 from tests.worker.conftest import SMALL
-from worker import color
-from worker.color import gray_of_rgb
+from worker.color import cielab
+from worker.color.cielab import gray_of_rgb
 from worker.generator import build_generator, color_grid, load_imagenet_encoder
 from worker.settings import TrainSettings
 from worker.training.collection import Collection
@@ -76,7 +76,7 @@ def knowing(places: list[int]) -> Any:
     """Know the nearest color of the grid to the truth, nearly for certain."""
 
     def logits(place: int) -> np.ndarray:
-        lab = color.lab_of_rgb(PHOTOS[places[min(place, len(places) - 1)]])
+        lab = cielab.lab_of_rgb(PHOTOS[places[min(place, len(places) - 1)]])
         ab = lab[4::32, 4::32, 1:] if SIDE == 8 else lab[..., 1:]
         small = ab.reshape(SIDE // 4, 1024 // SIDE, SIDE // 4, 1024 // SIDE, 2).mean(axis=(1, 3))
         distance = ((small[..., None, :] - color_grid()) ** 2).sum(axis=-1)
@@ -95,7 +95,7 @@ def test_only_held_back_photographs_are_looked_at() -> None:
     assert (7, 9.0, False) == (first.step, first.seconds, first.adversarial)
     assert [(3, SIDE, SIDE, 1)] * 4 == [batch.shape for batch in painter.shown]
     gray = gray_of_rgb(PHOTOS[2])
-    assert color.lightness(gray).mean() == pytest.approx(painter.shown[0][0].mean(), abs=0.01)
+    assert cielab.lightness(gray).mean() == pytest.approx(painter.shown[0][0].mean(), abs=0.01)
     assert 0 == np.abs(painter.shown[1][1:]).max()
     assert np.array_equal(painter.shown[0], painter.shown[2])
 
@@ -160,8 +160,8 @@ def test_samples_are_laid_over_the_photograph_as_serving_does() -> None:
     assert SAMPLES == len(samples)
     for gray, colored, true in samples:
         assert np.array_equal(as_rgb(gray_of_rgb(true)), gray)
-        assert np.abs(color.lab_of_rgb(colored) - color.lab_of_rgb(true)).mean() < 8
-        assert np.abs(color.lab_of_rgb(colored) - color.lab_of_rgb(gray)).mean() > 10
+        assert np.abs(cielab.lab_of_rgb(colored) - cielab.lab_of_rgb(true)).mean() < 8
+        assert np.abs(cielab.lab_of_rgb(colored) - cielab.lab_of_rgb(gray)).mean() > 10
 
 
 @pytest.mark.usefixtures("_eager")

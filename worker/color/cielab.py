@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.chroma import fit_chroma, guide_size, offsets, widen
+from worker.color.upsampling import fit_chroma, guide_size, offsets, widen
 
 # cv2's and numpy's stubs lose the dtype, so it is promised here and held by tests.
 Floats = NDArray[Any]  # float32

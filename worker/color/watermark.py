@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from worker.color import Floats, Pixels, bit_depth
+from worker.color.cielab import Floats, Pixels, bit_depth
 from worker.settings import MarkSettings
 
 TEXT = "AI color"

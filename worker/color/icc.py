@@ -14,8 +14,8 @@ import imagecodecs
 import numpy as np
 from PIL import ImageCms
 
-from worker import color
-from worker.color import Floats, Pixels, Space, Tone
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels, Space, Tone
 
 LARGEST = 1 << 24  # bytes; the largest printer profiles have a quarter
 QUANTUM = 1 / 65535  # LittleCMS computes curves that are tables in whole steps of this
@@ -33,7 +33,7 @@ D50 = np.array([63190, 65536, 54061]) / 65536  # ICC.1:2022, 7.2.16
 CONES = np.array(  # Bradford's, ICC.1:2022, annex E
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-D50_FROM_D65 = np.linalg.solve(CONES, np.diag(CONES @ D50 / (CONES @ color.WHITE)) @ CONES)
+D50_FROM_D65 = np.linalg.solve(CONES, np.diag(CONES @ D50 / (CONES @ cielab.WHITE)) @ CONES)
 LUMINANCE_OF_D50 = np.linalg.inv(D50_FROM_D65)[1]  # Y under D65 of XYZ under D50
 
 
@@ -89,9 +89,9 @@ def neutral_tone(profile: bytes, depth: int) -> Tone:
     model = color_model(profile)
     if model not in {"gray", "rgb"}:
         raise ProfileError(f"it is for {model} pictures")
-    ramp = np.arange(2**depth).astype(color.pixel_type(depth))[:, None]
+    ramp = np.arange(2**depth).astype(cielab.pixel_type(depth))[:, None]
     xyz = _xyz(ramp if model == "gray" else np.repeat(ramp, 3, axis=1), profile)
-    tone = color.tone_of_luminance(_without_steps(np.clip(xyz @ LUMINANCE_OF_D50, 0, 1), QUANTUM))
+    tone = cielab.tone_of_luminance(_without_steps(np.clip(xyz @ LUMINANCE_OF_D50, 0, 1), QUANTUM))
     falls = np.minimum(np.diff(tone.lightness), 0).sum()
     low, high = tone.lightness[[2**depth // 4, 2**depth * 3 // 4]]
     if high - low < 0.1 or falls < -0.02:
@@ -125,7 +125,7 @@ def luminance(band: Pixels, profile: bytes) -> Floats:
     Raises:
         ProfileError: it is damaged, or of another color model.
     """
-    tables = _luminance_tables(profile, color.bit_depth(band))
+    tables = _luminance_tables(profile, cielab.bit_depth(band))
     if tables is None:
         return np.clip(_xyz(band, profile) @ LUMINANCE_OF_D50, 0, 1).astype(np.float32)
     total = tables[0][band[..., 0]]
@@ -141,7 +141,7 @@ def _luminance_tables(profile: bytes, depth: int) -> Floats | None:
     So it is with curves and a matrix. None if luminance is not such a sum: then it is a table of
     colors, and only LittleCMS knows.
     """
-    kind = color.pixel_type(depth)
+    kind = cielab.pixel_type(depth)
     ramps = np.zeros((3, 2**depth, 3), kind)
     for channel in range(3):
         ramps[channel, :, channel] = np.arange(2**depth)
@@ -161,7 +161,7 @@ def to_srgb(band: Pixels, profile: bytes) -> Pixels:
     Raises:
         ProfileError: it is damaged, or of another color model.
     """
-    return _transform(band, profile, output_profile(color.SRGB), "rgb", np.uint8)
+    return _transform(band, profile, output_profile(cielab.SRGB), "rgb", np.uint8)
 
 
 def cmyk_to_srgb(band: Pixels, profile: bytes | None) -> Pixels:
@@ -178,7 +178,7 @@ def cmyk_to_srgb(band: Pixels, profile: bytes | None) -> Pixels:
         ProfileError: it is damaged, or of another color model.
     """
     if profile is not None:
-        return _transform(band, profile, output_profile(color.SRGB), "rgb", np.uint8)
+        return _transform(band, profile, output_profile(cielab.SRGB), "rgb", np.uint8)
     paper = 1 - band.astype(np.float32) / np.float32(np.iinfo(band.dtype).max)
     return np.rint(paper[..., :3] * paper[..., 3:] * np.float32(255)).astype(np.uint8)
 

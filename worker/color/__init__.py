@@ -1,0 +1,1 @@
+"""Color as numbers: CIELAB, ICC profiles, chroma at full size, the watermark."""
