@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 from worker.scan import Page, Scan
 
 

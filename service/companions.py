@@ -26,7 +26,7 @@ from service.rejected import RejectedScans
 from service.sections import Retry
 from worker.errors import ScanError
 from worker.kinds import KIND_OF_SUFFIX
-from worker.provenance import XmpFile
+from worker.metadata.provenance import XmpFile
 
 SUFFIXES = (".xmp", ".XMP")
 LARGEST = 4_000_000  # bytes that are read

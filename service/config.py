@@ -29,8 +29,8 @@ from service.sections import (
     Watch,
 )
 from service.yaml_text import Key, Problem, line_of, parse
-from worker.credentials import CredentialSettings
 from worker.errors import PhotochromError
+from worker.metadata.credentials import CredentialSettings
 from worker.settings import (
     ColorSettings,
     MarkSettings,

@@ -1,6 +1,6 @@
 """Can photos be signed as config.yaml says: both files named, readable, the key kept from others?
 
-Whether the certificate itself will do is tried by `worker.credentials.try_to_sign`.
+Whether the certificate itself will do is tried by `worker.metadata.credentials.try_to_sign`.
 """
 
 import os

@@ -19,7 +19,7 @@ from service.outbox import Delivered, Replaceable, TakenError
 from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import deliver_sidecar, describe, sidecar_name
 from service.stability import Snapshot
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan
 
 log = structlog.get_logger()

@@ -34,7 +34,7 @@ from service.naming import free_name, well_named
 from service.outbox import Delivered, TakenError
 from service.places import Places
 from service.reading import confirm, read_scan
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan, predict_scans
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write

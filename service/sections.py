@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
-from worker.credentials import SigningAlgorithm
+from worker.metadata.credentials import SigningAlgorithm
 from worker.settings import (
     ColorSettings,
     Corner,
@@ -167,7 +167,7 @@ class Mark(Section):
 
 
 class Credentials(Section):
-    """Who signs the photos; see `worker.credentials.CredentialSettings`."""
+    """Who signs the photos; see `worker.metadata.credentials.CredentialSettings`."""
 
     certificate: File | None = Field(default=None, description="the path of a file, or null")
     key: File | None = Field(default=None, description="the path of a file, or null")

@@ -6,9 +6,9 @@ from service.config import Config
 from service.ledger import Serving
 from worker import canary
 from worker.colorizer import Colorizer
-from worker.credentials import try_to_sign
 from worker.device import set_up_device
 from worker.errors import ModelError
+from worker.metadata.credentials import try_to_sign
 from worker.models import ModelStore, VersionName, version_name
 from worker.promotions import BUILT_IN, standing
 

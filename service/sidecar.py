@@ -35,7 +35,7 @@ from service.printable import escaped_json
 from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 from worker.errors import PhotochromError
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 
 VERSION = 2  # of the schema; a field that is added, taken away or changed makes the next one
 SUFFIX = ".json"
@@ -106,7 +106,7 @@ class ReplacedColor(Part):
 
 
 class Page(Part):
-    """One page; see `worker.provenance.PageRecord`."""
+    """One page; see `worker.metadata.provenance.PageRecord`."""
 
     width: PositiveInt = Field(description="columns of the result")
     height: PositiveInt = Field(description="rows of the result")

@@ -13,7 +13,7 @@ from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger
 from service.outbox import deliver
 from service.sidecar import deliver_sidecar, describe
-from worker.provenance import Origin, PageRecord, Record
+from worker.metadata.provenance import Origin, PageRecord, Record
 
 PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
 RECORD = Record("tiff", (PAGE,), {"format": "same"}, "http://cv.iptc.org/newscodes/example")

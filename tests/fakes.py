@@ -12,7 +12,7 @@ from service.ledger import Serving
 from worker import encoding
 from worker.color.cielab import Floats
 from worker.errors import ScanError
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 from worker.scan import Page, Scan
 from worker.settings import WriteSettings
 

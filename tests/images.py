@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.kinds import Kind
-from worker.provenance import Origin
+from worker.metadata.provenance import Origin
 from worker.scan import Page, Scan
 
 Array = NDArray[Any]

@@ -14,9 +14,9 @@ import pytest
 
 from tests import images
 from tests.images import Array
-from worker import exif
 from worker.color import cielab, icc
 from worker.containers.picture import Coding, ColorPage, Metadata, Picture
+from worker.metadata import exif
 from worker.settings import ReadSettings
 
 Reader = Callable[[BinaryIO, ReadSettings], list[Picture]]

@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from worker import batches, encoding
 from worker.color.cielab import Floats
-from worker.credentials import CredentialSettings
 from worker.device import Device, memory_in_use
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import SIZE_MULTIPLE, decode
 from worker.generator_file import load_generator
+from worker.metadata.credentials import CredentialSettings
+from worker.metadata.provenance import Origin, Record
 from worker.models import ModelVersion
-from worker.provenance import Origin, Record
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 

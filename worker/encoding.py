@@ -14,19 +14,20 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker import credentials, metadata
 from worker.color import cielab, icc, watermark
 from worker.color.cielab import Floats, Pixels
 from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
 from worker.containers.picture import Coding, ColorPage
-from worker.credentials import CredentialSettings
 from worker.formats import READERS
 from worker.kinds import Kind, result_kind
-from worker.provenance import Origin, PageRecord, Record
+from worker.metadata import credentials
+from worker.metadata import result as metadata
+from worker.metadata.credentials import CredentialSettings
+from worker.metadata.provenance import Origin, PageRecord, Record
+from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.scan import Page, Scan
 from worker.settings import ReadSettings, WriteSettings
 from worker.untoning import add_samples
-from worker.xmp import DIGITAL_SOURCE_TYPE
 
 WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
     "tiff": tiff_writer.write,

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Floats
-from worker.provenance import ReplacedColor
+from worker.metadata.provenance import ReplacedColor
 
 SMALLEST = 6  # pixels of the look; fewer are dust
 MOST_REGIONS = 8  # of a page; more are joined with their neighbors

@@ -22,8 +22,8 @@ from worker.containers.picture import Coding, Metadata, Picture
 from worker.errors import ScanError
 from worker.formats import opened
 from worker.kinds import Kind
-from worker.metadata import with_xmp_files
-from worker.provenance import ReplacedColor, XmpFile
+from worker.metadata.provenance import ReplacedColor, XmpFile
+from worker.metadata.result import with_xmp_files
 from worker.replaced_color import find_replaced
 from worker.settings import ReadSettings
 from worker.untoning import untoned, usable_profile

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from service.config import Config, ConfigError, check_config, load_config
 from service.places import NOTED
 from service.sections import Metrics
-from worker.credentials import CredentialSettings
+from worker.metadata.credentials import CredentialSettings
 from worker.settings import (
     ColorSettings,
     MarkSettings,

@@ -31,8 +31,8 @@ from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
 from worker.errors import DeviceError, ModelError
+from worker.metadata.provenance import Record
 from worker.promotions import Promotion, write_promotions
-from worker.provenance import Record
 
 HASTE = {
     "watch": Watch(settle=0.0, arriving=0.0),

@@ -27,7 +27,7 @@ from service.sidecar import (
     sidecar_name,
 )
 from service.stability import Snapshot
-from worker.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
+from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)

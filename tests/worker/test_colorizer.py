@@ -17,8 +17,8 @@ from worker.colorizer import Colorizer
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.generator import color_grid, with_decoding
+from worker.metadata.provenance import Record
 from worker.models import ModelVersion
-from worker.provenance import Record
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 

@@ -25,7 +25,8 @@ from PIL import Image
 
 from tests.certificates import PEM, Signer, make_signer, timestamp_server
 from tests.images import color_scene, gray_scene
-from worker.credentials import (
+from worker.errors import DeviceError, PhotochromError, ScanError
+from worker.metadata.credentials import (
     MIME_TYPES,
     PURPOSES,
     CredentialError,
@@ -34,8 +35,7 @@ from worker.credentials import (
     try_to_sign,
     why_unsigned,
 )
-from worker.errors import DeviceError, PhotochromError, ScanError
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 XMP = (
@@ -299,7 +299,7 @@ def test_nothing_is_fetched_from_a_network(
             """Say nothing."""
 
     if allowed:
-        monkeypatch.setattr("worker.credentials._SETTINGS", {"version": 1})
+        monkeypatch.setattr("worker.metadata.credentials._SETTINGS", {"version": 1})
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

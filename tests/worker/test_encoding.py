@@ -37,10 +37,11 @@ from tests.images import (
 from worker import encoding, scan
 from worker.color import cielab, icc
 from worker.containers.picture import Coding, Metadata
-from worker.credentials import MIME_TYPES, CredentialSettings
 from worker.errors import DeviceError, ScanError
 from worker.kinds import RESULT_SUFFIXES, Kind
-from worker.provenance import Origin, Record
+from worker.metadata.credentials import MIME_TYPES, CredentialSettings
+from worker.metadata.provenance import Origin, Record
+from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.scan import Scan
 from worker.settings import (
     MarkSettings,
@@ -49,7 +50,6 @@ from worker.settings import (
     ReadSettings,
     WriteSettings,
 )
-from worker.xmp import DIGITAL_SOURCE_TYPE
 
 READ = ReadSettings()
 SAME = WriteSettings()
@@ -532,7 +532,7 @@ class TestMark:
 
 
 class TestMetadata:
-    """What traveled with the scan is in the result's file; worker.metadata has the details."""
+    """What traveled with the scan is in the result's file; worker.metadata.result has the details."""
 
     @pytest.mark.parametrize("kind", NAMES)
     @made.needs_exiftool

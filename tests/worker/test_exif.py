@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import exif
-from worker.exif import MAKER_NOTE, SIZES, Block, Value
+from worker.metadata import exif
+from worker.metadata.exif import MAKER_NOTE, SIZES, Block, Value
 
 KINDS = st.sampled_from(sorted(SIZES))
 VALUES = KINDS.flatmap(

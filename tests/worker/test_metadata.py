@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker import exif, metadata
 from worker.color import cielab, icc
 from worker.containers.picture import Metadata
-from worker.provenance import Origin
+from worker.metadata import exif
+from worker.metadata import result as metadata
+from worker.metadata.provenance import Origin
+from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.settings import OutputSpace, WriteSettings
-from worker.xmp import DIGITAL_SOURCE_TYPE
 
 needs_exiftool = pytest.mark.skipif(
     shutil.which("exiftool") is None,

@@ -10,7 +10,7 @@ import pytest
 from tests.images import Array, as_rgb, color_scene, gray_scene, save, sepia
 from worker import scan
 from worker.errors import InColorError
-from worker.provenance import ReplacedColor
+from worker.metadata.provenance import ReplacedColor
 from worker.replaced_color import MOST_REGIONS, find_replaced
 from worker.scan import Page
 from worker.settings import ReadSettings

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from worker import xmp
-from worker.provenance import Origin
-from worker.xmp import DIGITAL_SOURCE_TYPE, NAMESPACES, Facts
+from worker.metadata import xmp
+from worker.metadata.provenance import Origin
+from worker.metadata.xmp import DIGITAL_SOURCE_TYPE, NAMESPACES, Facts
 
 EVENT = "0b8cf8b3-7a0e-4f7e-9a43-6d1d8d6f3c11"
 ORIGIN = Origin(

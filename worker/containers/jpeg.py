@@ -16,7 +16,7 @@ from PIL import JpegImagePlugin
 
 from worker.color import icc
 from worker.color.cielab import Pixels, to_8_bit
-from worker.containers import exif_tags, jpeg_segments, long_xmp, photoshop
+from worker.containers import jpeg_segments
 from worker.containers.jpeg_segments import (
     APP0,
     APP1,
@@ -41,6 +41,7 @@ from worker.containers.picture import (
 )
 from worker.containers.whole import gathered, on_white, only_page, scaled
 from worker.errors import DamagedError, ScanError
+from worker.metadata import exif_tags, extended_xmp, photoshop
 from worker.settings import ReadSettings
 
 QUALITY = 95
@@ -229,11 +230,11 @@ def _segments(metadata: Metadata) -> Iterator[tuple[int, bytes]]:
         yield APP1, EXIF + metadata.exif.removeprefix(EXIF)
     if metadata.xmp:
         try:
-            main, extended = long_xmp.split(metadata.xmp, LONGEST_BODY - len(XMP))
+            main, extended = extended_xmp.split(metadata.xmp, LONGEST_BODY - len(XMP))
         except ValueError as error:
             raise ScanError(f"{error} for a JPEG; set output.format to tiff") from error
         yield APP1, XMP + main
-        guid = long_xmp.digest(extended).encode()
+        guid = extended_xmp.digest(extended).encode()
         for at, part in _cut(extended, LONGEST_BODY - len(MORE_XMP) - 40):
             yield APP1, MORE_XMP + struct.pack(">32sII", guid, len(extended), at) + part
     parts = list(_cut(metadata.profile, LONGEST_BODY - len(ICC) - 2))

@@ -14,7 +14,6 @@ from typing import BinaryIO
 import imagecodecs
 
 from worker.color.cielab import Pixels
-from worker.containers import exif_tags, photoshop
 from worker.containers.boxes import Box, body, box, named, read_at, start, walk
 from worker.containers.picture import (
     Coding,
@@ -26,6 +25,7 @@ from worker.containers.picture import (
 )
 from worker.containers.whole import gathered, only_page, scaled
 from worker.errors import DamagedError, ScanError
+from worker.metadata import exif_tags, photoshop
 from worker.settings import ReadSettings
 
 PSNR = 50  # decibels asked of what is not reversible; 48 to 50 come out, nobody sees a difference

@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from worker.containers import exif_tags, long_xmp, photoshop
 from worker.containers.picture import Metadata, Resolution
 from worker.errors import DamagedError, ScanError, plain
+from worker.metadata import exif_tags, extended_xmp, photoshop
 
 MOST_JUNK = 1 << 20  # bytes between segments; what others pass over in silence
 JFIF, JFIF_BYTES = b"JFIF\0", 14
@@ -246,13 +246,13 @@ def metadata(found: Header, more: tuple[str, ...] = ()) -> Metadata:
 
 
 def _joined_xmp(found: Header) -> bytes:
-    guid = long_xmp.named_in(found.xmp).encode()
+    guid = extended_xmp.named_in(found.xmp).encode()
     if any(name != guid for name, _at in found.more_xmp):
         found.lost.append("an extension of XMP that the packet does not name")
     if not guid:
         return found.xmp
     parts = sorted((at, part) for (name, at), part in found.more_xmp.items() if name == guid)
     extended = b"".join(part for _at, part in parts)
-    if long_xmp.digest(extended).encode() != guid:
+    if extended_xmp.digest(extended).encode() != guid:
         raise DamagedError("it is missing or damaged")
-    return long_xmp.join(found.xmp, extended)
+    return extended_xmp.join(found.xmp, extended)

@@ -13,12 +13,12 @@ import imagecodecs
 
 from worker.color import cielab, icc
 from worker.color.cielab import Pixels
-from worker.containers import exif_tags
 from worker.containers.boxes import Box, body, named, read_at, walk
 from worker.containers.jpegxl_header import Header, header_of
 from worker.containers.picture import Coding, Metadata, Picture, check_size
 from worker.containers.whole import scaled
 from worker.errors import DamagedError, plain
+from worker.metadata import exif_tags
 from worker.settings import ReadSettings
 
 BARE = b"\xff\x0a"

@@ -16,7 +16,6 @@ from typing import BinaryIO
 import imagecodecs
 
 from worker.color.cielab import Pixels
-from worker.containers import exif_tags, photoshop
 from worker.containers.picture import (
     Coding,
     Metadata,
@@ -25,6 +24,7 @@ from worker.containers.picture import (
     check_size,
 )
 from worker.errors import DamagedError, ScanError, plain
+from worker.metadata import exif_tags, photoshop
 from worker.settings import ReadSettings
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -16,10 +16,10 @@ from typing import BinaryIO
 import numpy as np
 
 from worker.color.cielab import Pixels
-from worker.containers import photoshop
 from worker.containers.picture import ColorPage, Metadata
 from worker.containers.png import INCH, SIGNATURE, XMP_KEYWORD
 from worker.containers.whole import only_page
+from worker.metadata import photoshop
 
 LEVEL = 6
 LONGEST_SIDE = 1_000_000  # that libpng reads

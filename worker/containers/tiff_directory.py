@@ -12,7 +12,7 @@ from dataclasses import field as a_field
 from typing import BinaryIO, Literal, NamedTuple
 
 from worker.errors import DamagedError, IncompleteError, ScanError
-from worker.exif import SIZES, Directory
+from worker.metadata.exif import SIZES, Directory
 
 MOST_PAGES = 10_000
 MOST_FIELDS = 400_000  # in all directories together: forty for each of the pages

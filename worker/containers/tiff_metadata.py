@@ -8,12 +8,11 @@ from typing import BinaryIO, NamedTuple
 
 from tifffile import TIFF
 
-from worker import exif
-from worker.containers import photoshop
 from worker.containers import tiff_directory as directory
 from worker.containers.picture import Metadata, Resolution
 from worker.containers.tiff_directory import Field, Form
 from worker.errors import ScanError, plain
+from worker.metadata import exif, photoshop
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296

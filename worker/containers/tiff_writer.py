@@ -13,14 +13,14 @@ import imagecodecs
 import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
-from worker import exif
 from worker.color.cielab import Pixels
 from worker.containers import tiff_directory as directory
 from worker.containers.ahead import WORKERS, ahead
 from worker.containers.picture import CENTIMETERS, ColorPage, Compression
 from worker.containers.tiff_directory import LONG8, Form
 from worker.containers.tiff_metadata import DESCRIPTIVE, IPTC, PHOTOSHOP, PROFILE, XMP
-from worker.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
+from worker.metadata import exif
+from worker.metadata.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
 
 STRIP_BYTES = 1 << 19  # of a strip, not compressed
 JPEG_QUALITY = 95

@@ -14,10 +14,10 @@ import imagecodecs
 from PIL import Image
 
 from worker.color.cielab import Pixels, to_8_bit
-from worker.containers import exif_tags
 from worker.containers.picture import Coding, ColorPage, Metadata, Picture, check_size
 from worker.containers.whole import gathered, only_page
 from worker.errors import DamagedError, ScanError
+from worker.metadata import exif_tags
 from worker.settings import ReadSettings
 
 LONGEST_SIDE = 16_383

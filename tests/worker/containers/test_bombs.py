@@ -17,9 +17,10 @@ import pytest
 from tests import bombs, pages, tiffs
 from tests.images import encoded, gray_scene
 from worker import formats
-from worker.containers import bitmaps, jpeg, jpegxl, photoshop, png, webp
+from worker.containers import bitmaps, jpeg, jpegxl, png, webp
 from worker.containers.boxes import box
 from worker.errors import ScanError
+from worker.metadata import photoshop
 from worker.settings import ReadSettings
 
 SETTINGS = ReadSettings()

@@ -16,9 +16,10 @@ from PIL import Image
 
 from tests import images, pages
 from worker.color import cielab, icc
-from worker.containers import jpeg, long_xmp
+from worker.containers import jpeg
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.metadata import extended_xmp
 
 LONG = "<photoshop:Instructions>" + "x" * 90_000 + "</photoshop:Instructions>"
 
@@ -205,11 +206,11 @@ def test_long_attributes_are_split_too() -> None:
     packet = pages.xmp().replace(
         b'rdf:about=""', b'rdf:about="" photoshop:City="' + b"y" * 5000 + b'"'
     )
-    main, extended = long_xmp.split(packet, 3000)
+    main, extended = extended_xmp.split(packet, 3000)
 
     assert b"yyy" not in main
     assert b"y" * 5000 in extended
-    assert b"y" * 5000 in long_xmp.join(main, extended)
+    assert b"y" * 5000 in extended_xmp.join(main, extended)
 
 
 def test_long_xmp_goes_round() -> None:
@@ -240,7 +241,7 @@ def test_long_xmp_is_read_by_exiftool(tmp_path: Path) -> None:
 
 def test_a_missing_part_of_xmp_is_named() -> None:
     """Where the longer part is gone, the shorter one stays and the report says so."""
-    main, _extended = long_xmp.split(pages.xmp(more=LONG), 60_000)
+    main, _extended = extended_xmp.split(pages.xmp(more=LONG), 60_000)
     metadata = read(with_segments(gray(), (0xE1, jpeg.XMP + main))).metadata
 
     assert main == metadata.xmp
@@ -252,14 +253,14 @@ def test_a_split_packet_joins_to_all_it_was(lengths: list[int], longest: int) ->
     """Every property is there once, in the first part or in the second."""
     texts = {f"p{number}": chr(97 + number) * length for number, length in enumerate(lengths)}
     more = "".join(f"<photoshop:{name}>{text}</photoshop:{name}>" for name, text in texts.items())
-    main, extended = long_xmp.split(pages.xmp(more=more), longest)
-    whole = long_xmp.join(main, extended) if extended else main
+    main, extended = extended_xmp.split(pages.xmp(more=more), longest)
+    whole = extended_xmp.join(main, extended) if extended else main
 
     assert len(main) <= longest
     assert bool(extended) == (len(pages.xmp(more=more)) > longest)
     if extended:
         named = hashlib.md5(extended, usedforsecurity=False).hexdigest().upper()
-        assert named == long_xmp.named_in(main)
+        assert named == extended_xmp.named_in(main)
     assert pages.SOURCE_TYPE.encode() in main
     for name, text in texts.items():
         found = whole.count(f"<photoshop:{name}>{text}</photoshop:{name}>".encode())

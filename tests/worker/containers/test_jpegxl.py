@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests import images, pages
 from tests.images import Array
 from worker.color import icc
-from worker.containers import boxes, exif_tags, jpegxl, jpegxl_header
+from worker.containers import boxes, jpegxl, jpegxl_header
 from worker.containers.picture import Picture
 from worker.errors import ScanError
+from worker.metadata import exif_tags
 
 USUAL = [(0, 2), (0, 1), (0, 2), (1, 1)]  # 8 bits, no extra channel, stored as XYB
 

@@ -15,13 +15,14 @@ from tests.worker.containers.test_bitmaps import bmp, pnm
 from tests.worker.containers.test_jpeg import with_segments
 from tests.worker.containers.test_photoshop import colored
 from tests.worker.containers.test_png import chunk, small
-from worker import metadata, xmp
 from worker.containers import jpeg2000, jpegxl, png, webp
 from worker.containers.boxes import box
 from worker.containers.picture import Metadata
 from worker.errors import IncompleteError, ScanError, plain
 from worker.formats import opened
 from worker.kinds import Kind
+from worker.metadata import result as metadata
+from worker.metadata import xmp
 from worker.settings import ReadSettings, WriteSettings
 
 GRAY = images.gray_scene(40, 48)

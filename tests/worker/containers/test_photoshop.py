@@ -17,10 +17,11 @@ from tests.pages import resource
 from tests.worker.containers.test_jpeg import with_segments
 from tests.worker.containers.test_png import chunk
 from worker import encoding, scan
-from worker.containers import jpeg, photoshop
+from worker.containers import jpeg
 from worker.containers.boxes import box
 from worker.containers.jpeg2000 import RESOURCES
-from worker.provenance import Record
+from worker.metadata import photoshop
+from worker.metadata.provenance import Record
 from worker.settings import ReadSettings, WriteSettings
 
 IPTC = pages.iptc()

@@ -16,11 +16,11 @@ from PIL import Image, PngImagePlugin
 
 from tests import images, pages
 from tests.images import Array
-from worker import exif
 from worker.color import icc
-from worker.containers import exif_tags, png, png_writer
+from worker.containers import png, png_writer
 from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.metadata import exif, exif_tags
 
 PALETTE = (np.arange(48, dtype=np.uint8) * 5).reshape(16, 3)
 

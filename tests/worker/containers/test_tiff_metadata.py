@@ -6,9 +6,9 @@ import pytest
 
 from tests import images, tiffs
 from tests.tiffs import gray_fields, pages_of, plain, written
-from worker import exif
-from worker.containers import photoshop, tiff, tiff_metadata
+from worker.containers import tiff, tiff_metadata
 from worker.errors import ScanError
+from worker.metadata import exif, photoshop
 
 DATASETS = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x06abcdef"
 EXTENDED = b"\x1c\x02\x78\x80\x04\x00\x00\x00\x03abc"

@@ -10,10 +10,10 @@ import tifffile
 
 from tests import images, tiffs
 from tests.tiffs import codes_of, gray_fields, pages_of, plain
-from worker import exif
 from worker.containers.picture import Picture
 from worker.errors import IncompleteError, ScanError
 from worker.formats import DECODER_ERRORS
+from worker.metadata import exif
 
 G8, G16 = images.gray_scene(67, 83), images.gray_scene(67, 83, 16)
 RGB8 = images.color_scene(67, 83)

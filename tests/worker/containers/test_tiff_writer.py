@@ -21,10 +21,10 @@ from PIL import Image
 
 from tests import images, tiffs
 from tests.tiffs import codes_of, pages_of
-from worker import exif
 from worker.color import cielab, icc
 from worker.containers import tiff_writer
 from worker.containers.picture import Coding, ColorPage, Metadata
+from worker.metadata import exif
 
 needs_exiftool = pytest.mark.skipif(
     shutil.which("exiftool") is None,

@@ -13,7 +13,7 @@ from typing import Any
 from lxml import etree
 
 from worker.errors import DamagedError
-from worker.provenance import Origin
+from worker.metadata.provenance import Origin
 
 DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, BinaryIO, Literal
 
 from worker.errors import DeviceError, PhotochromError
-from worker.provenance import Origin, Record
+from worker.metadata.provenance import Origin, Record
 
 SigningAlgorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
 

@@ -6,14 +6,13 @@ Nothing here costs a photograph: a block that cannot be read stays behind, and `
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker import exif, xmp
 from worker.color import icc
-from worker.containers import photoshop
 from worker.containers.picture import CENTIMETERS, Metadata, Resolution
 from worker.errors import DamagedError, plain
-from worker.exif import Block
 from worker.kinds import Kind
-from worker.provenance import Origin, XmpFile
+from worker.metadata import exif, photoshop, xmp
+from worker.metadata.exif import Block
+from worker.metadata.provenance import Origin, XmpFile
 from worker.settings import OutputSpace, WriteSettings
 
 INTEROP_OF_SPACE = {"srgb": b"R98\0", "adobe-rgb": b"R03\0"}  # DCF 2.0: basic and option file
