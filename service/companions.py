@@ -25,7 +25,7 @@ from service.originals import find_original
 from service.rejected import RejectedScans
 from service.sections import Retry
 from worker.errors import ScanError
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.metadata.provenance import XmpFile
 
 SUFFIXES = (".xmp", ".XMP")

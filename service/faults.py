@@ -13,7 +13,7 @@ from service.ledger import Ledger
 from service.places import Places
 from service.sections import Retry
 from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
-from worker.memory import is_short
+from worker.formats.memory import is_short
 
 Hold = Callable[[PurePosixPath, str, float], bool]  # path in the inbox, reason, monotonic seconds
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # for this file; perhaps for a smaller one

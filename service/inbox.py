@@ -12,7 +12,7 @@ import structlog
 
 from service.beneath import snapshot
 from service.ignored import Ignored, ignored
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats.kinds import KIND_OF_SUFFIX
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from service.disk import (
 )
 from service.permissions import file_made
 from worker.errors import DeviceError, ScanError
-from worker.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
+from worker.formats.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat
 
 _NO_PLACE = {errno.EISDIR, errno.ENAMETOOLONG}

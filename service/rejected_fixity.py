@@ -10,7 +10,7 @@ from service.jobs import TAKEN_AWAY, UNREADABLE, Job
 from service.ledger import Ledger
 from service.moves import REASON_SUFFIX
 from service.rejected import Place, RejectedScans
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats.kinds import KIND_OF_SUFFIX
 
 
 def rejected_jobs(ledger: Ledger) -> list[Job]:

@@ -32,7 +32,7 @@ from service.rejected import unnumbered
 from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import EPOCH, SUFFIX, Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.stability import Snapshot
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.settings import OutputFormat
 
 LARGEST_SIDECAR = 64 << 20  # bytes; one of ten thousand pages has five million

@@ -14,7 +14,7 @@ import numpy as np
 
 from tests import tiffs
 from tests.images import encoded, exif_block, gray_scene
-from worker.containers.boxes import box
+from worker.formats.isobmff import box
 
 MEGA = 1 << 20
 HUGE = 0x7FFFFFFF

@@ -16,7 +16,8 @@ from tests import bombs, pages, tiffs
 from tests.images import as_rgb, encoded, gray_scene, in_each_kind
 from tests.matrix_scenes import packed
 from tests.worker.containers.test_heic import LYING, data_of
-from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
+from worker.formats import jpeg, jpeg2000, png_writer, webp
+from worker.formats.tiff import writer as tiff_writer
 
 HEIGHT, WIDTH = 40, 48
 CUTS = 16

@@ -18,7 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.kinds import Kind
+from worker.formats.kinds import Kind
 from worker.metadata.provenance import Origin
 from worker.scan import Page, Scan
 

@@ -15,7 +15,7 @@ import pytest
 from tests import images
 from tests.images import Array
 from worker.color import cielab, icc
-from worker.containers.picture import Coding, ColorPage, Metadata, Picture
+from worker.formats.image import Coding, ColorPage, Metadata, Picture
 from worker.metadata import exif
 from worker.settings import ReadSettings
 

@@ -10,8 +10,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.containers import tiff
-from worker.containers.picture import Picture
+from worker.formats.image import Picture
+from worker.formats.tiff import reader
 from worker.settings import ReadSettings
 
 Array = NDArray[Any]
@@ -95,7 +95,7 @@ def gray_fields(width: int, height: int, bits: int, **others: object) -> list[tu
 
 def pages_of(data: bytes, settings: ReadSettings = SETTINGS) -> list[Picture]:
     """Read a TIFF's pages."""
-    return tiff.read(io.BytesIO(data), settings)
+    return reader.read(io.BytesIO(data), settings)
 
 
 def codes_of(picture: Picture) -> Array:

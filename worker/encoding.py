@@ -16,10 +16,11 @@ import numpy as np
 
 from worker.color import cielab, icc, watermark
 from worker.color.cielab import Floats, Pixels
-from worker.containers import jpeg, jpeg2000, png_writer, tiff_writer, webp
-from worker.containers.picture import Coding, ColorPage
-from worker.formats import READERS
-from worker.kinds import Kind, result_kind
+from worker.formats import jpeg, jpeg2000, png_writer, webp
+from worker.formats.image import Coding, ColorPage
+from worker.formats.kinds import Kind, result_kind
+from worker.formats.open_image import READERS
+from worker.formats.tiff import writer
 from worker.metadata import credentials
 from worker.metadata import result as metadata
 from worker.metadata.credentials import CredentialSettings
@@ -30,7 +31,7 @@ from worker.settings import ReadSettings, WriteSettings
 from worker.untoning import add_samples
 
 WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
-    "tiff": tiff_writer.write,
+    "tiff": writer.write,
     "jpeg": jpeg.write,
     "png": png_writer.write,
     "webp": webp.write,

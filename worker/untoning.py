@@ -13,8 +13,8 @@ import numpy as np
 
 from worker.color import cielab, icc
 from worker.color.cielab import Floats, Pixels, Tone
-from worker.containers.picture import Picture
 from worker.errors import InColorError, IncompleteError
+from worker.formats.image import Picture
 
 TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
 JUDGED_SIDE = 128  # pixels of the long side at which a photo is judged to be in color or not

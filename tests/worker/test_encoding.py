@@ -36,9 +36,9 @@ from tests.images import (
 )
 from worker import encoding, scan
 from worker.color import cielab, icc
-from worker.containers.picture import Coding, Metadata
 from worker.errors import DeviceError, ScanError
-from worker.kinds import RESULT_SUFFIXES, Kind
+from worker.formats.image import Coding, Metadata
+from worker.formats.kinds import RESULT_SUFFIXES, Kind
 from worker.metadata.credentials import MIME_TYPES, CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.metadata.xmp import DIGITAL_SOURCE_TYPE

@@ -1,4 +1,4 @@
-"""Promises of worker.formats.opened: what is no sound image is named; a bad disk is no damage."""
+"""Promises of worker.formats.open_image.opened: what is no sound image is named; a bad disk is no damage."""
 
 import io
 import os
@@ -14,12 +14,12 @@ import pytest
 
 from tests.images import encoded, gray_scene, in_each_kind
 from tests.tiffs import gray_fields, plain
-from worker import formats
 from worker.color.cielab import Pixels
-from worker.containers.picture import Picture
 from worker.errors import DeviceError, IncompleteError, ScanError
-from worker.formats import opened
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats import open_image
+from worker.formats.image import Picture
+from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.open_image import opened
 from worker.settings import ReadSettings
 
 SETTINGS = ReadSettings()
@@ -163,7 +163,7 @@ def test_denied_permission_is_the_files_fault(
 
     path = stored(tmp_path, FILES[".png"], "a.png")
     if os.geteuid() == 0:
-        monkeypatch.setattr(formats, "_Disk", deny)
+        monkeypatch.setattr(open_image, "_Disk", deny)
     else:
         path.chmod(0)
 
@@ -198,7 +198,7 @@ class WornDisk(io.FileIO):
             raise OSError(5, "Input/output error")
 
 
-class Worn(formats._Disk, WornDisk):
+class Worn(open_image._Disk, WornDisk):
     """The product's own file, whose base is worn."""
 
 
@@ -209,7 +209,7 @@ def test_a_failing_disk_is_never_the_files_fault(
     """At whichever read it fails, no decoder takes it for damage; file and fault are named."""
     noise = np.random.default_rng(0).integers(0, 256, (160, 200), np.uint8)
     path = stored(tmp_path, in_each_kind(noise)[suffix], f"a{suffix}")
-    monkeypatch.setattr(formats, "_Disk", Worn)
+    monkeypatch.setattr(open_image, "_Disk", Worn)
     good = 0
     reasons = set()
     while True:
@@ -228,7 +228,7 @@ def test_a_failing_disk_is_never_the_files_fault(
 
 
 DAMAGE = [
-    *(error("of no use") for error in formats.DECODER_ERRORS),
+    *(error("of no use") for error in open_image.DECODER_ERRORS),
     imagecodecs.PngError("of no use"),
     UnicodeDecodeError("utf-8", b"", 0, 1, "of no use"),
 ]
@@ -250,7 +250,7 @@ def test_whatever_decoders_raise_is_damage(
             raise error
         return [Picture(61, 83, 1, alpha=False, bands=bands)]
 
-    monkeypatch.setitem(formats.READERS, "png", read)
+    monkeypatch.setitem(open_image.READERS, "png", read)
     path = stored(tmp_path, FILES[".png"], "a.png")
 
     with pytest.raises(IncompleteError) as caught:
@@ -268,7 +268,7 @@ def test_other_faults_pass_as_they_are(
     def read(_file: BinaryIO, _settings: ReadSettings) -> list[Picture]:
         raise error
 
-    monkeypatch.setitem(formats.READERS, "png", read)
+    monkeypatch.setitem(open_image.READERS, "png", read)
     path = stored(tmp_path, FILES[".png"], "a.png")
 
     with pytest.raises(type(error)) as caught:

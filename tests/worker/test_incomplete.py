@@ -10,8 +10,8 @@ from tests import hostile, images, pages
 from tests.images import encoded, gray_scene
 from tests.worker.containers.test_heic import LYING, TEN_BITS, data_of
 from worker import scan
-from worker.containers import webp
 from worker.errors import IncompleteError
+from worker.formats import webp
 from worker.settings import ReadSettings
 
 SETTINGS = ReadSettings()

@@ -1,4 +1,4 @@
-"""Promises of worker.memory: what does not fit into memory is not called damaged."""
+"""Promises of worker.formats.memory: what does not fit into memory is not called damaged."""
 
 import errno
 import os
@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.images import as_rgb, gray_scene
-from worker import memory, scan
+from worker import scan
 from worker.errors import ScanError
+from worker.formats import memory
 from worker.settings import ReadSettings
 
 ROOT = Path(__file__).parents[2]

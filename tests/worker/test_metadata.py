@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.color import cielab, icc
-from worker.containers.picture import Metadata
+from worker.formats.image import Metadata
 from worker.metadata import exif
 from worker.metadata import result as metadata
 from worker.metadata.provenance import Origin

@@ -32,12 +32,13 @@ from tests.images import (
     sepia,
     turned,
 )
-from worker import formats, scan
+from worker import scan
 from worker.color import cielab, icc
 from worker.color.cielab import Pixels
-from worker.containers.picture import Picture
 from worker.errors import ScanError
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats import open_image
+from worker.formats.image import Picture
+from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.scan import Page, Scan
 from worker.settings import ReadSettings
 
@@ -487,7 +488,7 @@ class TestLargeScans:
         def read(_file: BinaryIO, _settings: ReadSettings) -> list[Picture]:
             return [Picture(*SIZE, 1, alpha=False, bands=bands)]
 
-        monkeypatch.setitem(formats.READERS, "png", read)
+        monkeypatch.setitem(open_image.READERS, "png", read)
         monkeypatch.setattr(scan, "LARGE", GRAY.size - large)
         path = stored(tmp_path, FILES[8][".png"], "a.png")
         threads = [threading.Thread(target=scan.read, args=(path, SETTINGS)) for _ in range(2)]

@@ -14,8 +14,8 @@ from tests import profiles as made
 from tests.images import Array, as_rgb, color_scene, dtype_of, gray_scene, sepia
 from worker.color import cielab, icc
 from worker.color.cielab import Tone
-from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.formats.image import Metadata, Picture
 from worker.untoning import TONE_LIMIT, tone_spread, untoned
 
 SIZE = (61, 83)

@@ -105,7 +105,7 @@ def why_unsigned(kind: str, pages: int) -> str:
     """Say why a result of this kind cannot be signed, or nothing if it can.
 
     Args:
-        kind: container of the result (`worker.containers.picture.Kind`).
+        kind: container of the result (`worker.formats.image.Kind`).
         pages: how many pages it has.
     """
     if kind not in SIGNED_KINDS:

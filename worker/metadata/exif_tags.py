@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping
 
-from worker.containers.picture import Resolution
+from worker.formats.image import Resolution
 from worker.metadata import exif
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worker.containers.picture import Resolution
 from worker.errors import DamagedError
+from worker.formats.image import Resolution
 
 SIGNATURES = {b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"}
 MOST = 10_000  # resources; Photoshop writes some dozens

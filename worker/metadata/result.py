@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.color import icc
-from worker.containers.picture import CENTIMETERS, Metadata, Resolution
 from worker.errors import DamagedError, plain
-from worker.kinds import Kind
+from worker.formats.image import CENTIMETERS, Metadata, Resolution
+from worker.formats.kinds import Kind
 from worker.metadata import exif, photoshop, xmp
 from worker.metadata.exif import Block
 from worker.metadata.provenance import Origin, XmpFile

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats.kinds import KIND_OF_SUFFIX
 
 SHORT = 16  # digits of a digest; among a million photographs two are alike once in 30 million cases
 

@@ -13,19 +13,19 @@ from PIL import Image
 from tests import images, pages
 from tests.images import Array
 from worker.color import cielab, icc
-from worker.containers import bitmaps
-from worker.containers.picture import Picture
 from worker.errors import ScanError
+from worker.formats import bmp_pnm
+from worker.formats.image import Picture
 
 
 def pnm(data: bytes) -> Picture:
     """Read a PBM, PGM or PPM."""
-    return pages.picture(bitmaps.read_pnm, data)
+    return pages.picture(bmp_pnm.read_pnm, data)
 
 
 def bmp(data: bytes) -> Picture:
     """Read a BMP."""
-    return pages.picture(bitmaps.read_bmp, data)
+    return pages.picture(bmp_pnm.read_bmp, data)
 
 
 def raw(kind: int, codes: Array, white: int) -> bytes:
@@ -89,7 +89,7 @@ def test_what_opencv_writes_is_read(suffix: str, depth: int) -> None:
 
 def test_large_ones_come_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raw rows are read some at a time, and twice the same."""
-    monkeypatch.setattr(bitmaps, "BAND_BYTES", 100)
+    monkeypatch.setattr(bmp_pnm, "BAND_BYTES", 100)
     gray = images.gray_scene(31, 20)
     found = pnm(raw(5, gray, 255))
 
@@ -99,7 +99,7 @@ def test_large_ones_come_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_digits_may_be_cut_anywhere_in_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number that lies across two pieces of the text is one number."""
-    monkeypatch.setattr(bitmaps, "CHUNK", 7)
+    monkeypatch.setattr(bmp_pnm, "CHUNK", 7)
     gray = images.gray_scene(9, 9)
 
     np.testing.assert_array_equal(gray[..., None], pages.pixels(pnm(plain(2, gray, 255))))

@@ -16,10 +16,9 @@ import pytest
 
 from tests import bombs, pages, tiffs
 from tests.images import encoded, gray_scene
-from worker import formats
-from worker.containers import bitmaps, jpeg, jpegxl, png, webp
-from worker.containers.boxes import box
 from worker.errors import ScanError
+from worker.formats import bmp_pnm, jpeg, jpegxl, open_image, png, webp
+from worker.formats.isobmff import box
 from worker.metadata import photoshop
 from worker.settings import ReadSettings
 
@@ -90,14 +89,14 @@ def test_a_jpeg_that_does_not_begin_is_given_up_soon(junk: bytes) -> None:
 def test_blanks_do_not_hold_up_a_pgm(between: bytes) -> None:
     """The search for its header took time exponential in their number."""
     with at_once(), pytest.raises(ValueError, match="no width and height"):
-        pages.picture(bitmaps.read_pnm, b"P5" + between * 20_000 + b"x")
+        pages.picture(bmp_pnm.read_pnm, b"P5" + between * 20_000 + b"x")
 
 
 def test_a_pgm_with_comments_among_blanks_is_read() -> None:
     """Anywhere between its numbers."""
     data = b"P5 \n# a\n \t#b c\n 2# no comment ends\n 1\n#d\n255\n\x07\x09"
 
-    assert [7, 9] == pages.pixels(pages.picture(bitmaps.read_pnm, data)).ravel().tolist()
+    assert [7, 9] == pages.pixels(pages.picture(bmp_pnm.read_pnm, data)).ravel().tolist()
 
 
 def test_texts_of_a_png_unpack_to_a_bounded_size() -> None:
@@ -198,7 +197,7 @@ def test_what_is_left_behind_is_named_up_to_a_hundred_things(tmp_path: Path) -> 
     path = tmp_path / "a.png"
     chunks = [bombs.chunk(b"tEXt", b"a%d\0b" % number) for number in range(5000)]
     path.write_bytes(bombs.png(*chunks))
-    with formats.opened(path, SETTINGS) as (_kind, (picture,)):
+    with open_image.opened(path, SETTINGS) as (_kind, (picture,)):
         lost = picture.metadata.lost
 
     assert 101 == len(lost)
@@ -211,7 +210,7 @@ def test_long_texts_are_kept_up_to_a_megabyte(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     chunks = [bombs.chunk(b"tEXt", b"a%d\0" % number + b"b" * 400_000) for number in range(5)]
     path.write_bytes(bombs.png(*chunks))
-    with formats.opened(path, SETTINGS) as (_kind, (picture,)):
+    with open_image.opened(path, SETTINGS) as (_kind, (picture,)):
         metadata = picture.metadata
 
     assert ["a0", "a1"] == [keyword for keyword, _text in metadata.texts]
@@ -232,7 +231,7 @@ def test_no_room_is_made_for_what_is_not_there(tmp_path: Path, name: str, data: 
     tracemalloc.start()
     with (
         pytest.raises(ScanError, match="damaged or cut short"),
-        formats.opened(path, SETTINGS),
+        open_image.opened(path, SETTINGS),
     ):
         pass
     _now, peak = tracemalloc.get_traced_memory()
@@ -247,7 +246,7 @@ def test_words_of_a_decoder_reach_nobody(tmp_path: Path) -> None:
     path.write_bytes(tiffs.plain(tiffs.gray_fields(8, 8, 8, t259=34712), [b"a" * 64]))
 
     with (
-        formats.opened(path, SETTINGS) as (_kind, (picture,)),
+        open_image.opened(path, SETTINGS) as (_kind, (picture,)),
         pytest.raises(ScanError, match=r"^the TIFF is damaged or cut short and cannot be decoded$"),
     ):
         list(picture.bands())
@@ -276,7 +275,7 @@ def test_metadata_larger_than_any_photograph_needs_is_named_and_left_behind(tmp_
     fields = [*tiffs.gray_fields(8, 8, 8), (315, 2, b"Zoe\0")]
     fields += [(700, 1, b"a" * (17 << 20)), (33723, 7, b"\x1c\2\5\0\0" * 1_000_000)]
     path.write_bytes(tiffs.plain(fields, [bytes(64)]))
-    with at_once(), formats.opened(path, SETTINGS) as (_kind, (picture,)):
+    with at_once(), open_image.opened(path, SETTINGS) as (_kind, (picture,)):
         found = picture.metadata
 
     assert b"Zoe" in found.exif

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests import pages
-from worker.containers import heic
-from worker.containers.picture import Picture
 from worker.errors import DeviceError, ScanError
+from worker.formats import heic
+from worker.formats.image import Picture
 
 # No encoder is installed beside pi-heif, so these were made once, with pillow-heif 1.8.1: gray
 # 4 x + 2 y up to 255, 48 x 32. The first lies on its side, with an artist and XMP; the second has

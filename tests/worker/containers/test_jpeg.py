@@ -16,9 +16,9 @@ from PIL import Image
 
 from tests import images, pages
 from worker.color import cielab, icc
-from worker.containers import jpeg
-from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.formats import jpeg
+from worker.formats.image import Metadata, Picture
 from worker.metadata import extended_xmp
 
 LONG = "<photoshop:Instructions>" + "x" * 90_000 + "</photoshop:Instructions>"

@@ -16,9 +16,9 @@ from PIL import Image
 from tests import images, pages
 from tests.images import Array
 from worker.color import cielab, icc
-from worker.containers import boxes, jpeg2000
-from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.formats import isobmff, jpeg2000
+from worker.formats.image import Metadata, Picture
 
 
 def read(data: bytes) -> Picture:
@@ -37,13 +37,13 @@ def encoded(pixels: Array, kind: str = "jp2", bits: int | None = None) -> bytes:
 
 def with_header(data: bytes, *more: bytes, space: int | None = None) -> bytes:
     """Add boxes to a JP2's header box, and set its enumerated color space."""
-    found = {box.name: box for box in boxes.walk(io.BytesIO(data))}
+    found = {box.name: box for box in isobmff.walk(io.BytesIO(data))}
     box = found[b"jp2h"]
     inner = data[box.start : box.start + box.length]
     if space is not None:
         at = inner.index(b"colr") + 7
         inner = inner[:at] + struct.pack(">I", space) + inner[at + 4 :]
-    whole = boxes.box(b"jp2h", inner, *more)
+    whole = isobmff.box(b"jp2h", inner, *more)
     return data[: box.start - 8] + whole + data[box.start + box.length :]
 
 
@@ -94,9 +94,9 @@ def test_palettes_become_colors() -> None:
     """A palette's colors come as RGB of its own depth."""
     palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [9, 9, 255]], np.uint8)
     index = np.arange(12, dtype=np.uint8).reshape(3, 4) % 4
-    entries = boxes.box(b"pclr", struct.pack(">HB", 4, 3) + b"\7\7\7" + palette.tobytes())
+    entries = isobmff.box(b"pclr", struct.pack(">HB", 4, 3) + b"\7\7\7" + palette.tobytes())
     mapped = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(3))
-    data = with_header(encoded(index), entries, boxes.box(b"cmap", mapped), space=jpeg2000.RGB)
+    data = with_header(encoded(index), entries, isobmff.box(b"cmap", mapped), space=jpeg2000.RGB)
     found = read(data)
 
     assert (3, 8) == (found.samples, found.coding.bits)
@@ -109,7 +109,7 @@ def test_palettes_become_colors() -> None:
         (lambda data: with_header(data, space=12), "color space has the number 12"),
         (lambda data: data.replace(b"\7\1\1\7", b"\7\2\2\7"), "subsampled"),
         (lambda data: data.replace(b"\7\1\1\7\1\1\7", b"\x87\1\1\x87\1\1\x87"), "signed"),
-        (lambda data: data + boxes.box(b"jp2c", b"more"), "2 pictures"),
+        (lambda data: data + isobmff.box(b"jp2c", b"more"), "2 pictures"),
     ],
 )
 def test_what_is_not_read_is_refused_in_words(change: object, reason: str) -> None:
@@ -228,11 +228,11 @@ def test_a_profile_is_found() -> None:
     profile = icc.output_profile(cielab.DISPLAY_P3)
     data = encoded(images.color_scene(9, 9))
     at = data.index(b"colr") - 4
-    box = boxes.box(b"colr", b"\2\0\0" + profile)
+    box = isobmff.box(b"colr", b"\2\0\0" + profile)
     (length,) = struct.unpack_from(">I", data, at)
-    header = {found.name: found for found in boxes.walk(io.BytesIO(data))}[b"jp2h"]
+    header = {found.name: found for found in isobmff.walk(io.BytesIO(data))}[b"jp2h"]
     inner = data[header.start : at] + box + data[at + length : header.start + header.length]
-    whole = data[: header.start - 8] + boxes.box(b"jp2h", inner)
+    whole = data[: header.start - 8] + isobmff.box(b"jp2h", inner)
     whole += data[header.start + header.length :]
 
     assert profile == read(whole).metadata.profile
@@ -260,8 +260,8 @@ def test_common_resolutions_are_exact() -> None:
 @pytest.mark.parametrize("length", [0, 10, (1 << 32) - 9, (1 << 32) - 8, 1 << 40])
 def test_boxes_of_any_length_are_found(length: int) -> None:
     """A box longer than 4 GB has a longer head, and is found all the same."""
-    head = boxes.start(b"jp2c", length)
-    (found,) = boxes.walk(io.BytesIO(head), 0, len(head) + length)
+    head = isobmff.start(b"jp2c", length)
+    (found,) = isobmff.walk(io.BytesIO(head), 0, len(head) + length)
 
     assert (b"jp2c", len(head), length) == found
 

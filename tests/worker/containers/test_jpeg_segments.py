@@ -13,9 +13,9 @@ from tests.worker.containers.test_photoshop import colored
 from worker import scan
 from worker.color import cielab
 from worker.color import icc as profiles
-from worker.containers import jpeg
 from worker.errors import IncompleteError
-from worker.kinds import KIND_OF_SUFFIX
+from worker.formats import jpeg
+from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.settings import ReadSettings, WriteSettings
 
 GRAY = images.gray_scene(40, 48)

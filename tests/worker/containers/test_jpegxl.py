@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests import images, pages
 from tests.images import Array
 from worker.color import icc
-from worker.containers import boxes, jpegxl, jpegxl_header
-from worker.containers.picture import Picture
 from worker.errors import ScanError
+from worker.formats import isobmff, jpegxl, jpegxl_header
+from worker.formats.image import Picture
 from worker.metadata import exif_tags
 
 USUAL = [(0, 2), (0, 1), (0, 2), (1, 1)]  # 8 bits, no extra channel, stored as XYB
@@ -146,7 +146,7 @@ def test_boxes_are_read(*, packed: bool) -> None:
     data = encoded(images.gray_scene(9, 9))
     for name, body in told.items():
         smaller = imagecodecs.brotli_encode(body)
-        data += boxes.box(b"brob", name, smaller) if packed else boxes.box(name, body)
+        data += isobmff.box(b"brob", name, smaller) if packed else isobmff.box(name, body)
     metadata = read(data).metadata
 
     assert pages.exif_block() == metadata.exif
@@ -157,7 +157,7 @@ def test_boxes_are_read(*, packed: bool) -> None:
 
 def test_packed_damage_does_not_cost_the_photo() -> None:
     """Metadata that cannot be unpacked is named, and the photo is read."""
-    data = encoded(images.gray_scene(9, 9)) + boxes.box(b"brob", b"xml garbage")
+    data = encoded(images.gray_scene(9, 9)) + isobmff.box(b"brob", b"xml garbage")
     found = read(data)
 
     assert "packed metadata" in found.metadata.lost[0]

@@ -15,12 +15,12 @@ from tests.worker.containers.test_bitmaps import bmp, pnm
 from tests.worker.containers.test_jpeg import with_segments
 from tests.worker.containers.test_photoshop import colored
 from tests.worker.containers.test_png import chunk, small
-from worker.containers import jpeg2000, jpegxl, png, webp
-from worker.containers.boxes import box
-from worker.containers.picture import Metadata
 from worker.errors import IncompleteError, ScanError, plain
-from worker.formats import opened
-from worker.kinds import Kind
+from worker.formats import jpeg2000, jpegxl, png, webp
+from worker.formats.image import Metadata
+from worker.formats.isobmff import box
+from worker.formats.kinds import Kind
+from worker.formats.open_image import opened
 from worker.metadata import result as metadata
 from worker.metadata import xmp
 from worker.settings import ReadSettings, WriteSettings
@@ -194,7 +194,7 @@ def test_a_profile_in_another_file_is_named() -> None:
 def test_what_stands_beside_a_heics_picture_is_named() -> None:
     """Thumbnails, depths, gain maps and blocks of metadata; the decoder's process says them."""
     pytest.importorskip("pi_heif", reason="the extra heif is not installed")
-    process = importlib.import_module("worker.containers.heic_process")
+    process = importlib.import_module("worker.formats.heic_process")
     block = {"type": "mime", "content_type": "image/x", "data": b"1234"}
     info = {
         "bit_depth": 8,

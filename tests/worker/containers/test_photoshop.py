@@ -17,9 +17,9 @@ from tests.pages import resource
 from tests.worker.containers.test_jpeg import with_segments
 from tests.worker.containers.test_png import chunk
 from worker import encoding, scan
-from worker.containers import jpeg
-from worker.containers.boxes import box
-from worker.containers.jpeg2000 import RESOURCES
+from worker.formats import jpeg
+from worker.formats.isobmff import box
+from worker.formats.jpeg2000 import RESOURCES
 from worker.metadata import photoshop
 from worker.metadata.provenance import Record
 from worker.settings import ReadSettings, WriteSettings

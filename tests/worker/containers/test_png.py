@@ -17,9 +17,9 @@ from PIL import Image, PngImagePlugin
 from tests import images, pages
 from tests.images import Array
 from worker.color import icc
-from worker.containers import png, png_writer
-from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.formats import png, png_writer
+from worker.formats.image import Metadata, Picture
 from worker.metadata import exif, exif_tags
 
 PALETTE = (np.arange(48, dtype=np.uint8) * 5).reshape(16, 3)

@@ -18,9 +18,10 @@ from PIL import Image
 
 from tests import images, tiffs
 from tests.tiffs import codes_of, gray_fields, only, pages_of, plain, written
-from worker.containers import tiff, tiff_pixels
 from worker.errors import ScanError
-from worker.formats import DECODER_ERRORS
+from worker.formats.open_image import DECODER_ERRORS
+from worker.formats.tiff import pixels as tiff_pixels
+from worker.formats.tiff import reader
 from worker.settings import ReadSettings
 
 REFUSED = (ScanError, *DECODER_ERRORS)
@@ -263,7 +264,7 @@ def test_bands_stay_small_however_the_page_is_stored() -> None:
     for options in ({}, {"compression": "zlib"}, {"tile": (256, 256), "compression": "zlib"}):
         file = io.BytesIO(written(pixels, **options))
         tracemalloc.start()
-        (page,) = tiff.read(file, ReadSettings())
+        (page,) = reader.read(file, ReadSettings())
         largest, top = 0, 0
         for band in page.bands():
             assert np.array_equal(pixels[top : top + len(band)], band[..., 0])
@@ -331,7 +332,7 @@ def test_a_strip_said_to_be_huge_is_not_read_whole() -> None:
     strip = zlib.compress(bytes(16)) + bytes(20_000_000)
     file = io.BytesIO(plain(gray_fields(4, 4, 8, t259=8), [strip]))
     tracemalloc.start()
-    (page,) = tiff.read(file, ReadSettings())
+    (page,) = reader.read(file, ReadSettings())
     pixels = codes_of(page)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -555,7 +556,7 @@ def test_a_file_on_disk_reads_as_one_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     path.write_bytes(written(G16, compression="zlib", rowsperstrip=5))
     with path.open("rb") as file:
-        (page,) = tiff.read(file, ReadSettings())
+        (page,) = reader.read(file, ReadSettings())
 
         assert np.array_equal(G16, codes_of(page)[..., 0])
         assert not file.closed

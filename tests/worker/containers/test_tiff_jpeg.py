@@ -12,8 +12,8 @@ from PIL import Image
 
 from tests import images
 from tests.tiffs import codes_of, gray_fields, only, pages_of, plain
-from worker.containers import tiff_jpeg
 from worker.errors import IncompleteError, ScanError
+from worker.formats.tiff import jpeg_in_tiff
 
 G8 = images.gray_scene(64, 80)
 RGB8 = images.color_scene(64, 80)
@@ -123,7 +123,7 @@ def test_restart_markers_that_count_on_are_read() -> None:
     """Strips cut from one stream at its restarts: each begins with a marker, of any number."""
     stream = stream_of(G8, restart_marker_rows=1)
     segments, codes = parts_of(stream)
-    pieces = tiff_jpeg.RESTARTS.split(codes)
+    pieces = jpeg_in_tiff.RESTARTS.split(codes)
     marked = [
         b"".join(bytes([0xFF, 0xD0 + (at + n) % 8]) + pieces[at + n] for n in range(2))
         for at in range(0, 8, 2)
@@ -243,7 +243,7 @@ def test_twelve_bits_are_told_by_the_frame() -> None:
     """What a JPEG says of its picture."""
     stream = bytes(imagecodecs.jpeg8_encode(G8.astype(np.uint16) << 4, 90, bitspersample=12))
 
-    found = tiff_jpeg.frame(stream + bytes(9))
+    found = jpeg_in_tiff.frame(stream + bytes(9))
 
     assert (80, 64, 1, 12, len(stream)) == (
         found.width,

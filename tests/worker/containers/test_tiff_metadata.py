@@ -6,8 +6,8 @@ import pytest
 
 from tests import images, tiffs
 from tests.tiffs import gray_fields, pages_of, plain, written
-from worker.containers import tiff, tiff_metadata
 from worker.errors import ScanError
+from worker.formats.tiff import page_metadata, reader
 from worker.metadata import exif, photoshop
 
 DATASETS = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x06abcdef"
@@ -15,7 +15,7 @@ EXTENDED = b"\x1c\x02\x78\x80\x04\x00\x00\x00\x03abc"
 STRIP = [bytes(range(16))]
 
 
-def metadata_of(*fields: tuple[int, int, object], order: str = "<") -> tiff.Metadata:
+def metadata_of(*fields: tuple[int, int, object], order: str = "<") -> reader.Metadata:
     """Read the metadata of a page of 4 x 4 with these fields."""
     (page,) = pages_of(plain([*gray_fields(4, 4, 8), *fields], STRIP, order=order))
     return page.metadata
@@ -82,7 +82,7 @@ def test_a_page_that_says_nothing_carries_nothing() -> None:
     """No empty block, no loss."""
     (page,) = pages_of(written(images.gray_scene(9, 9), software=False))
 
-    assert tiff.Metadata() == page.metadata
+    assert reader.Metadata() == page.metadata
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_value_beyond_the_end_is_named() -> None:
 
 def test_tags_that_share_a_huge_text_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of EXIF tags that point to the same megabytes do not fill the memory."""
-    monkeypatch.setattr(tiff_metadata, "LARGEST", 1000)
+    monkeypatch.setattr(page_metadata, "LARGEST", 1000)
 
     found = metadata_of(*[(tag, 2, b"x" * 400) for tag in (269, 270, 271, 272)])
 
@@ -162,7 +162,7 @@ def test_tags_that_share_a_huge_text_are_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_pages_that_share_a_huge_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of pages that point to the same megabytes do not fill the memory."""
-    monkeypatch.setattr(tiff, "MOST_METADATA", 10_000)
+    monkeypatch.setattr(reader, "MOST_METADATA", 10_000)
     text = b"x" * 3000
     data = bytearray(b"II*\0") + struct.pack("<I", 8 + 16 + len(text)) + STRIP[0] + text
     fields = {tag: (kind, value) for tag, kind, value in gray_fields(4, 4, 8)}

@@ -10,9 +10,9 @@ import tifffile
 
 from tests import images, tiffs
 from tests.tiffs import codes_of, gray_fields, pages_of, plain
-from worker.containers.picture import Picture
 from worker.errors import IncompleteError, ScanError
-from worker.formats import DECODER_ERRORS
+from worker.formats.image import Picture
+from worker.formats.open_image import DECODER_ERRORS
 from worker.metadata import exif
 
 G8, G16 = images.gray_scene(67, 83), images.gray_scene(67, 83, 16)

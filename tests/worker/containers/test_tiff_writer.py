@@ -22,8 +22,8 @@ from PIL import Image
 from tests import images, tiffs
 from tests.tiffs import codes_of, pages_of
 from worker.color import cielab, icc
-from worker.containers import tiff_writer
-from worker.containers.picture import Coding, ColorPage, Metadata
+from worker.formats.image import Coding, ColorPage, Metadata
+from worker.formats.tiff import writer
 from worker.metadata import exif
 
 needs_exiftool = pytest.mark.skipif(
@@ -61,7 +61,7 @@ def page_of(
 def stored(*pages: ColorPage) -> bytes:
     """Write pages; return the file."""
     file = io.BytesIO()
-    tiff_writer.write(file, pages)
+    writer.write(file, pages)
     return file.getvalue()
 
 
@@ -112,7 +112,7 @@ def test_other_programs_read_what_was_given(
             page = file.pages.first
 
             assert np.array_equal(given_pixels, page.asarray())
-            assert tiff_writer.CODES[compression] == page.compression
+            assert writer.CODES[compression] == page.compression
             assert (order, big) == (file.byteorder, file.is_bigtiff)
             assert 0 == page.offset % 2  # TIFF 6.0: a directory begins on a word
         if pixels.dtype == np.uint8 and not (big and order == ">"):  # Pillow 13 cannot open those
@@ -172,7 +172,7 @@ def test_any_cut_of_the_rows_gives_the_same_page(
     """However many rows come at once, and however many a strip has, the page is the same."""
     pixels = images.color_scene(height, width)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiff_writer, "STRIP_BYTES", strip)
+        patch.setattr(writer, "STRIP_BYTES", strip)
         data = stored(page_of(pixels, step, compression=compression))
 
     assert np.array_equal(pixels, tifffile.imread(io.BytesIO(data)).reshape(pixels.shape))
@@ -210,7 +210,7 @@ def _plain(block: exif.Block) -> list[dict[int, tuple[int, bytes]]]:
     """Return a block's directories with every value in one byte order."""
     return [
         {
-            tag: (value.kind, tiff_writer.directory.reordered(*value[::-1], block.order, "<"))
+            tag: (value.kind, writer.directory.reordered(*value[::-1], block.order, "<"))
             for tag, value in found.items()
         }
         for found in (block.main, block.exif, block.gps, block.interop)
@@ -349,7 +349,7 @@ def test_pages_of_several_say_so(count: int, expected: int) -> None:
 
 def test_pages_too_large_for_32_bits_get_64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past what 32-bit offsets reach the file is a BigTIFF, though the scan was none."""
-    monkeypatch.setattr(tiff_writer, "CLASSIC_BYTES", RGB8.nbytes * 1.5)
+    monkeypatch.setattr(writer, "CLASSIC_BYTES", RGB8.nbytes * 1.5)
 
     assert not pages_of(stored(page_of(RGB8)))[0].coding.big_tiff
     assert all(p.coding.big_tiff for p in pages_of(stored(page_of(RGB8), page_of(RGB8))))
@@ -367,7 +367,7 @@ def test_memory_does_not_grow_with_the_page(tmp_path: Path) -> None:
     page = ColorPage(30 * count, 4000, 16, False, strips, Coding(16), Metadata())  # noqa: FBT003
     with (tmp_path / "large.tif").open("w+b") as file:
         tracemalloc.start()
-        tiff_writer.write(file, [page])
+        writer.write(file, [page])
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
 
@@ -384,7 +384,7 @@ def test_a_full_disk_is_the_disks_fault() -> None:
             return super().write(data)
 
     with pytest.raises(OSError, match="No space left"):
-        tiff_writer.write(Full(), [page_of(RGB16, compression="none")])
+        writer.write(Full(), [page_of(RGB16, compression="none")])
 
 
 def test_a_resolution_per_centimeter_stays_per_centimeter() -> None:

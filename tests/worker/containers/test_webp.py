@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests import images, pages
 from worker.color import cielab
-from worker.containers import webp
-from worker.containers.picture import Metadata, Picture
 from worker.errors import ScanError
+from worker.formats import webp
+from worker.formats.image import Metadata, Picture
 
 
 def read(data: bytes) -> Picture:

@@ -16,8 +16,19 @@ from PIL import JpegImagePlugin
 
 from worker.color import icc
 from worker.color.cielab import Pixels, to_8_bit
-from worker.containers import jpeg_segments
-from worker.containers.jpeg_segments import (
+from worker.errors import DamagedError, ScanError
+from worker.formats import jpeg_segments
+from worker.formats.full_image import gathered, on_white, only_page, scaled
+from worker.formats.image import (
+    CENTIMETERS,
+    Coding,
+    ColorPage,
+    Metadata,
+    Picture,
+    Resolution,
+    check_size,
+)
+from worker.formats.jpeg_segments import (
     APP0,
     APP1,
     APP2,
@@ -30,17 +41,6 @@ from worker.containers.jpeg_segments import (
     XMP,
     Header,
 )
-from worker.containers.picture import (
-    CENTIMETERS,
-    Coding,
-    ColorPage,
-    Metadata,
-    Picture,
-    Resolution,
-    check_size,
-)
-from worker.containers.whole import gathered, on_white, only_page, scaled
-from worker.errors import DamagedError, ScanError
 from worker.metadata import exif_tags, extended_xmp, photoshop
 from worker.settings import ReadSettings
 

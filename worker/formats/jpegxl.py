@@ -13,11 +13,11 @@ import imagecodecs
 
 from worker.color import cielab, icc
 from worker.color.cielab import Pixels
-from worker.containers.boxes import Box, body, named, read_at, walk
-from worker.containers.jpegxl_header import Header, header_of
-from worker.containers.picture import Coding, Metadata, Picture, check_size
-from worker.containers.whole import scaled
 from worker.errors import DamagedError, plain
+from worker.formats.full_image import scaled
+from worker.formats.image import Coding, Metadata, Picture, check_size
+from worker.formats.isobmff import Box, body, named, read_at, walk
+from worker.formats.jpegxl_header import Header, header_of
 from worker.metadata import exif_tags
 from worker.settings import ReadSettings
 

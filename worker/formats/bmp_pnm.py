@@ -13,9 +13,9 @@ import numpy as np
 from PIL import BmpImagePlugin
 
 from worker.color.cielab import Pixels
-from worker.containers.picture import Coding, Metadata, Picture, check_size
-from worker.containers.whole import scaled
 from worker.errors import DamagedError, ScanError
+from worker.formats.full_image import scaled
+from worker.formats.image import Coding, Metadata, Picture, check_size
 from worker.settings import ReadSettings
 
 HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between

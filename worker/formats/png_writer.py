@@ -16,9 +16,9 @@ from typing import BinaryIO
 import numpy as np
 
 from worker.color.cielab import Pixels
-from worker.containers.picture import ColorPage, Metadata
-from worker.containers.png import INCH, SIGNATURE, XMP_KEYWORD
-from worker.containers.whole import only_page
+from worker.formats.full_image import only_page
+from worker.formats.image import ColorPage, Metadata
+from worker.formats.png import INCH, SIGNATURE, XMP_KEYWORD
 from worker.metadata import photoshop
 
 LEVEL = 6

@@ -14,9 +14,9 @@ import imagecodecs
 from PIL import Image
 
 from worker.color.cielab import Pixels, to_8_bit
-from worker.containers.picture import Coding, ColorPage, Metadata, Picture, check_size
-from worker.containers.whole import gathered, only_page
 from worker.errors import DamagedError, ScanError
+from worker.formats.full_image import gathered, only_page
+from worker.formats.image import Coding, ColorPage, Metadata, Picture, check_size
 from worker.metadata import exif_tags
 from worker.settings import ReadSettings
 

@@ -16,14 +16,8 @@ from typing import BinaryIO
 import imagecodecs
 
 from worker.color.cielab import Pixels
-from worker.containers.picture import (
-    Coding,
-    Metadata,
-    Picture,
-    Resolution,
-    check_size,
-)
 from worker.errors import DamagedError, ScanError, plain
+from worker.formats.image import Coding, Metadata, Picture, Resolution, check_size
 from worker.metadata import exif_tags, photoshop
 from worker.settings import ReadSettings
 

@@ -14,11 +14,11 @@ import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from worker.color.cielab import Pixels
-from worker.containers import tiff_directory as directory
-from worker.containers.ahead import WORKERS, ahead
-from worker.containers.picture import CENTIMETERS, ColorPage, Compression
-from worker.containers.tiff_directory import LONG8, Form
-from worker.containers.tiff_metadata import DESCRIPTIVE, IPTC, PHOTOSHOP, PROFILE, XMP
+from worker.formats.image import CENTIMETERS, ColorPage, Compression
+from worker.formats.prefetch import WORKERS, ahead
+from worker.formats.tiff import directory
+from worker.formats.tiff.directory import LONG8, Form
+from worker.formats.tiff.page_metadata import DESCRIPTIVE, IPTC, PHOTOSHOP, PROFILE, XMP
 from worker.metadata import exif
 from worker.metadata.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
 

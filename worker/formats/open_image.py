@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image
 
 from worker.color.cielab import Pixels
-from worker.containers import bitmaps, heic, jpeg, jpeg2000, jpegxl, png, tiff, webp
-from worker.containers.picture import Bands, Metadata, Picture
 from worker.errors import DeviceError, IncompleteError, ScanError, plain
-from worker.kinds import KIND_OF_SUFFIX, Kind
-from worker.memory import is_short, suffices_for
+from worker.formats import bmp_pnm, heic, jpeg, jpeg2000, jpegxl, png, webp
+from worker.formats.image import Bands, Metadata, Picture
+from worker.formats.kinds import KIND_OF_SUFFIX, Kind
+from worker.formats.memory import is_short, suffices_for
+from worker.formats.tiff import reader
 from worker.settings import ReadSettings
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = None  # limits.megapixels is the limit, and its reason is in plain words
 
 READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
-    "tiff": tiff.read,
+    "tiff": reader.read,
     "jpeg": jpeg.read,
     "png": png.read,
     "webp": webp.read,
     "jp2": jpeg2000.read,
-    "bmp": bitmaps.read_bmp,
-    "pnm": bitmaps.read_pnm,
+    "bmp": bmp_pnm.read_bmp,
+    "pnm": bmp_pnm.read_pnm,
     "heic": heic.read,
     "jxl": jpegxl.read,
 }

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from worker.color.cielab import Pixels
-from worker.containers.picture import ColorPage
 from worker.errors import ScanError
+from worker.formats.image import ColorPage
 
 
 def only_page(pages: Sequence[ColorPage], name: str, longest: int) -> ColorPage:

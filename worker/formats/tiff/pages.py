@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from worker.containers import tiff_directory
-from worker.containers.tiff_directory import Field, Form, Page
-from worker.containers.tiff_metadata import STRUCTURAL
 from worker.errors import IncompleteError, ScanError
+from worker.formats.tiff import directory
+from worker.formats.tiff.directory import Field, Form, Page
+from worker.formats.tiff.page_metadata import STRUCTURAL
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, PHOTOMETRIC, BITS = 254, 255, 256, 257, 262, 258
 REDUCED, MASK, DEPTH_MAP = 1, 4, 8  # bits of SUBFILE
@@ -125,7 +125,7 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
 
 def _picture(file: BinaryIO, form: Form, page: Page, outer: Page) -> _Picture:
     def number(tag: int) -> int:
-        return tiff_directory.whole_number(file, page.fields.get(tag), form) or 0
+        return directory.whole_number(file, page.fields.get(tag), form) or 0
 
     kind = number(SUBFILE)
     kind |= REDUCED if number(OLD_SUBFILE) == OLD_REDUCED else 0
@@ -178,7 +178,7 @@ def _check_below(file: BinaryIO, pictures: list[_Picture], chosen: list[_Picture
         for at in page.broken:
             # What lies beyond the end, or is still zeros, may come yet; else some program copied a
             # tag whose place means nothing any more.
-            is_empty = not tiff_directory.bytes_at(file, at, 8).strip(b"\0")
+            is_empty = not directory.bytes_at(file, at, 8).strip(b"\0")
             if is_empty or number not in whole:
                 raise IncompleteError(
                     f"the TIFF's page {number + 1} points to another picture at byte {at:,}, "

@@ -12,12 +12,12 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffPa
 
 from worker.color import icc
 from worker.color.cielab import Pixels
-from worker.containers import tiff_colors
-from worker.containers.picture import Compression
-from worker.containers.tiff_colors import LABS
-from worker.containers.tiff_span import Span
-from worker.containers.whole import scaled
 from worker.errors import ScanError
+from worker.formats.full_image import scaled
+from worker.formats.image import Compression
+from worker.formats.tiff import color_models
+from worker.formats.tiff.color_models import LABS
+from worker.formats.tiff.sample_range import Span
 
 # How a result is stored whose scan is stored so; what writes only black and white cannot be kept.
 COMPRESSIONS: dict[int, Compression] = {
@@ -264,9 +264,9 @@ def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | No
     if page.photometric == PHOTOMETRIC.SEPARATED:
         color = icc.cmyk_to_srgb(color, profile)
     if page.photometric in LABS:
-        color = tiff_colors.codes_of_lab(page, color)
+        color = color_models.codes_of_lab(page, color)
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS:
-        color = tiff_colors.codes_of_ycbcr(page, color)
+        color = color_models.codes_of_ycbcr(page, color)
     return color if alpha is None else np.concatenate([color, _of_type(alpha, color)], axis=-1)
 
 

@@ -13,20 +13,14 @@ import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from worker.color import icc
-from worker.containers import (
-    tiff_directory,
-    tiff_jpeg,
-    tiff_metadata,
-    tiff_pages,
-    tiff_pixels,
-    tiff_samples,
-)
-from worker.containers.picture import Coding, Metadata, Picture, check_size
-from worker.containers.tiff_colors import LABS
-from worker.containers.tiff_directory import Form, Page
-from worker.containers.tiff_pages import EMPTY, Photograph
-from worker.containers.tiff_samples import MOST_SAMPLES
 from worker.errors import IncompleteError, ScanError
+from worker.formats.image import Coding, Metadata, Picture, check_size
+from worker.formats.tiff import directory, jpeg_in_tiff, page_metadata, pages, samples
+from worker.formats.tiff import pixels as tiff_pixels
+from worker.formats.tiff.color_models import LABS
+from worker.formats.tiff.directory import Form, Page
+from worker.formats.tiff.pages import EMPTY, Photograph
+from worker.formats.tiff.samples import MOST_SAMPLES
 from worker.settings import ReadSettings
 
 ORIENTATION, SAMPLE_FORMAT = 274, 339
@@ -36,7 +30,7 @@ SINGLE = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323, 32997, 32998, 3
 MOST_METADATA = 1 << 29  # bytes, of all pages together
 # Bits, and places and sizes of strips and tiles; extra samples and formats of samples.
 SEVERAL = (258, 273, 279, 324, 325, 338, 339)
-WHOLE = {tiff_directory.SHORT, tiff_directory.LONG, tiff_directory.LONG8}
+WHOLE = {directory.SHORT, directory.LONG, directory.LONG8}
 
 # What it would say is raised here, in words for the archivist.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -63,12 +57,12 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         ScanError: with the reason, when it is refused.
         OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
     """
-    form, chain = tiff_directory.walk(file)
+    form, chain = directory.walk(file)
     for page in chain:
         for one in (page, *page.below):
             _check_tags(one)
             _check_formats(file, one)
-    chosen = tiff_pages.photographs(file, form, chain)
+    chosen = pages.photographs(file, form, chain)
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
     source = _Source(file, form, tiff, Lock())
@@ -116,7 +110,7 @@ def _check_formats(file: BinaryIO, page: Page) -> None:
     if field is None or not 1 < field.values <= MOST_SAMPLES:
         return
     size = field.size // field.values
-    data = tiff_directory.bytes_at(file, field.at, field.size)
+    data = directory.bytes_at(file, field.at, field.size)
     if len({data[at : at + size] for at in range(0, len(data), size)}) > 1:
         raise ScanError("the TIFF's samples are of several formats; convert it to gray or RGB")
 
@@ -131,36 +125,36 @@ def _picture(
     tiff_pixels.estimate_sizes(loaded, loaded.parent.filehandle.size)
     tables = None
     if loaded.compression == COMPRESSION.OJPEG:
-        tables = tiff_jpeg.settle(loaded, partial(tiff_directory.bytes_at, file))
-    tiff_samples.check(loaded)
+        tables = jpeg_in_tiff.settle(loaded, partial(directory.bytes_at, file))
+    samples.check(loaded)
     tiff_pixels.check(loaded, loaded.parent.filehandle.size)
     fields = photograph.fields
-    metadata = tiff_metadata.read(file, form, fields)
-    alpha = tiff_samples.alpha_sample(loaded)
-    dropped = loaded.samplesperpixel - tiff_samples.colors_stored(loaded)
-    lost = photograph.lost + tiff_samples.lost(loaded)
+    metadata = page_metadata.read(file, form, fields)
+    alpha = samples.alpha_sample(loaded)
+    dropped = loaded.samplesperpixel - samples.colors_stored(loaded)
+    lost = photograph.lost + samples.lost(loaded)
     if dropped - (alpha is not None):
         lost = (*lost, "extra samples of each pixel that are no opacity")
     metadata = replace(metadata, lost=metadata.lost + lost)
     inks = None
     if loaded.photometric == PHOTOMETRIC.SEPARATED:
         inks, metadata = _inks(metadata)
-    orientation = tiff_directory.whole_number(file, fields.get(ORIENTATION), form)
+    orientation = directory.whole_number(file, fields.get(ORIENTATION), form)
     if loaded.photometric in LABS:
         metadata = _without_profile(metadata)
-    paletted = loaded.photometric == PHOTOMETRIC.PALETTE and tiff_samples.depth(loaded) == 16
+    paletted = loaded.photometric == PHOTOMETRIC.PALETTE and samples.depth(loaded) == 16
     return Picture(
         height=loaded.imagelength,
         width=loaded.imagewidth,
-        samples=tiff_samples.colors(loaded),
+        samples=samples.colors(loaded),
         alpha=alpha is not None,
         bands=partial(tiff_pixels.bands, loaded, file, source.lock, inks, tables),
         orientation=orientation if orientation and 1 <= orientation <= 8 else 1,
         coding=Coding(
             bits=16 if paletted else loaded.bitspersample,
-            floating=tiff_samples.is_real(loaded),
-            lossless=loaded.compression not in tiff_samples.LOSSY,
-            compression=tiff_samples.COMPRESSIONS[loaded.compression],
+            floating=samples.is_real(loaded),
+            lossless=loaded.compression not in samples.LOSSY,
+            compression=samples.COMPRESSIONS[loaded.compression],
             big_endian=form.order == ">",
             big_tiff=form.big,
         ),

@@ -14,17 +14,10 @@ from typing import BinaryIO
 import imagecodecs
 
 from worker.color.cielab import Pixels
-from worker.containers.boxes import Box, body, box, named, read_at, start, walk
-from worker.containers.picture import (
-    Coding,
-    ColorPage,
-    Metadata,
-    Picture,
-    Resolution,
-    check_size,
-)
-from worker.containers.whole import gathered, only_page, scaled
 from worker.errors import DamagedError, ScanError
+from worker.formats.full_image import gathered, only_page, scaled
+from worker.formats.image import Coding, ColorPage, Metadata, Picture, Resolution, check_size
+from worker.formats.isobmff import Box, body, box, named, read_at, start, walk
 from worker.metadata import exif_tags, photoshop
 from worker.settings import ReadSettings
 

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from worker.containers.boxes import Box, body, read_at, walk
 from worker.errors import DamagedError
+from worker.formats.isobmff import Box, body, read_at, walk
 
 PICTURES = {b"hvc1", b"hvt1"}  # items of H.265
 IN_THE_FILE = 0  # an item's place: not in another box, nor in another item

@@ -8,10 +8,10 @@ from typing import BinaryIO, NamedTuple
 
 from tifffile import TIFF
 
-from worker.containers import tiff_directory as directory
-from worker.containers.picture import Metadata, Resolution
-from worker.containers.tiff_directory import Field, Form
 from worker.errors import ScanError, plain
+from worker.formats.image import Metadata, Resolution
+from worker.formats.tiff import directory
+from worker.formats.tiff.directory import Field, Form
 from worker.metadata import exif, photoshop
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675

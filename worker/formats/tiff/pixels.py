@@ -17,10 +17,11 @@ from PIL import Image
 from tifffile import COMPRESSION, PLANARCONFIG, TIFF, TiffPage
 
 from worker.color.cielab import Pixels
-from worker.containers import fax, tiff_colors, tiff_jpeg, tiff_samples, tiff_span
-from worker.containers.ahead import WORKERS, ahead
-from worker.containers.tiff_samples import JPEGS
 from worker.errors import IncompleteError, ScanError
+from worker.formats.prefetch import WORKERS, ahead
+from worker.formats.tiff import color_models, fax, jpeg_in_tiff, sample_range
+from worker.formats.tiff import samples as tiff_samples
+from worker.formats.tiff.samples import JPEGS
 
 BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
 AHEAD_SAMPLES = 1 << 24  # of the bands that are read ahead, together
@@ -100,7 +101,7 @@ def bands(
     file: BinaryIO,
     lock: Lock,
     profile: bytes | None,
-    tables: tiff_jpeg.Tables | None = None,
+    tables: jpeg_in_tiff.Tables | None = None,
 ) -> Iterator[Pixels]:
     """Yield the page's rows from the top, as `tiff_samples.codes` gives them.
 
@@ -136,7 +137,7 @@ def bands(
 
     colors = tiff_samples.colors_stored(page)
     looked_at = (rows[..., :colors] for rows in stored())
-    ends = tiff_span.find(page, looked_at) if tiff_span.is_needed(page) else None
+    ends = sample_range.find(page, looked_at) if sample_range.is_needed(page) else None
     for rows in stored():
         yield tiff_samples.codes(page, rows, profile, ends)
 
@@ -271,7 +272,7 @@ def _unpacked(page: TiffPage, data: bytes | bytearray, row: int) -> Pixels:
     return np.asarray(imagecodecs.packints_decode(data, kind, bits, runlen=row))
 
 
-def _segment_rows(page: TiffPage, tables: tiff_jpeg.Tables | None, block: _Block) -> Pixels:
+def _segment_rows(page: TiffPage, tables: jpeg_in_tiff.Tables | None, block: _Block) -> Pixels:
     """Give the samples (n, W, all samples) of decompressed strips or tiles."""
     kind = np.uint8 if page.bitspersample == 1 else page.dtype
     rows: Pixels = np.empty((block.rows, page.imagewidth, page.samplesperpixel), kind)
@@ -338,12 +339,12 @@ def _without_padding(data: bytes, size: int) -> bytes:
 
 
 def _piece_of_old_jpeg(
-    page: TiffPage, tables: tiff_jpeg.Tables | None, number: int, data: bytes
+    page: TiffPage, tables: jpeg_in_tiff.Tables | None, number: int, data: bytes
 ) -> Pixels:
     """Give the samples of a strip of old-style JPEG."""
     rows = _rows_of(page, number)
-    stream = tiff_jpeg.assembled(tables, data, rows) if tables else data
-    piece = tiff_jpeg.decoded(_checked_picture(page, stream), page.samplesperpixel)
+    stream = jpeg_in_tiff.assembled(tables, data, rows) if tables else data
+    piece = jpeg_in_tiff.decoded(_checked_picture(page, stream), page.samplesperpixel)
     piece = piece[:rows, : page.imagewidth]
     if piece.shape != (rows, page.imagewidth, page.samplesperpixel):
         raise IncompleteError(
@@ -362,7 +363,7 @@ def _piece_of_units(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, i
     if page.compression != COMPRESSION.NONE:
         most = 3 * (tall + steps[1]) * (wide + steps[0])
         units = bytes(TIFF.DECOMPRESSORS[page.compression](units, out=most))
-    piece = tiff_colors.pixels_of_units(units, rows, wide, steps)
+    piece = color_models.pixels_of_units(units, rows, wide, steps)
     top, left = down * tall, across * wide
     return piece[: page.imagelength - top, : page.imagewidth - left], top, left
 
@@ -380,7 +381,7 @@ def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
 def _checked_picture(page: TiffPage, data: bytes) -> bytes:
     """Return a picture inside a picture without padding; refuse one that is cut short or large."""
     if page.compression in JPEGS:
-        data, (width, height, *_) = tiff_jpeg.whole(data)
+        data, (width, height, *_) = jpeg_in_tiff.whole(data)
     else:
         with Image.open(io.BytesIO(data), formats=(PICTURES[page.compression],)) as picture:
             width, height = picture.size

@@ -18,8 +18,8 @@ import numpy as np
 from tifffile import PHOTOMETRIC, TiffPage
 
 from worker.color.cielab import Pixels
-from worker.containers.jpeg import check_scans
 from worker.errors import IncompleteError, ScanError
+from worker.formats.jpeg import check_scans
 
 Read = Callable[[int, int], bytes]  # from a place, so many bytes or fewer
 PROCESS, STREAM, STREAM_LENGTH, RESTART = 512, 513, 514, 515

@@ -19,10 +19,10 @@ import numpy as np
 
 from worker.color import cielab, icc
 from worker.color.cielab import Pixels
-from worker.containers import heic_items
-from worker.containers.picture import Coding, Metadata, Picture, check_size
-from worker.containers.whole import scaled
 from worker.errors import DamagedError, DeviceError, ScanError
+from worker.formats import heic_items
+from worker.formats.full_image import scaled
+from worker.formats.image import Coding, Metadata, Picture, check_size
 from worker.metadata import exif_tags
 from worker.settings import ReadSettings
 

@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from worker.containers.picture import Metadata, Resolution
 from worker.errors import DamagedError, ScanError, plain
+from worker.formats.image import Metadata, Resolution
 from worker.metadata import exif_tags, extended_xmp, photoshop
 
 MOST_JUNK = 1 << 20  # bytes between segments; what others pass over in silence

@@ -1,0 +1,1 @@
+"""TIFF: directories, samples, pixels and metadata, in and out."""
