@@ -13,8 +13,8 @@ from rich.text import Text
 from service.config import Config
 from service.progress import Report
 from worker.errors import ScanError
-from worker.generator_file import load_generator
-from worker.models import ModelStore, version_name
+from worker.models.serialization import load_generator
+from worker.models.store import ModelStore, version_name
 from worker.training.evaluate import GRAY, Colored, Scores, evaluate
 from worker.training.photographs import fit_photos, in_fixed_order
 from worker.training.proofs import Proofs

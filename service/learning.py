@@ -23,7 +23,7 @@ from service.starting import (
     tensorflow_starts,
 )
 from service.wish import Wish
-from worker.models import ModelVersion
+from worker.models.store import ModelVersion
 
 learning_app = typer.Typer()
 

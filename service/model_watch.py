@@ -17,7 +17,7 @@ from service.colorist import Colorist
 from service.ledger import Serving
 from service.stability import Snapshot
 from worker.errors import PhotochromError
-from worker.promotions import PROMOTIONS_FILE
+from worker.models.promotions import PROMOTIONS_FILE
 
 LOOK_EVERY = 2.0  # seconds
 

@@ -22,7 +22,7 @@ from service.starting import (
     print_json,
     tensorflow_starts,
 )
-from worker.models import ModelStore, version_name
+from worker.models.store import ModelStore, version_name
 
 models_app = typer.Typer(
     help="List, promote, roll back, prune and export versions of the generator.",
@@ -34,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
 class ExportFormat(StrEnum):
-    """What a generator can be exported as; see `worker.export`."""
+    """What a generator can be exported as; see `worker.models.export`."""
 
     keras = "keras"
     savedmodel = "savedmodel"
@@ -124,7 +124,7 @@ def export(
     source = _store(settings).get(version_name(version))
     with tensorflow_starts():
         device()
-        from worker.export import export_version
+        from worker.models.export import export_version
 
         exported = export_version(source, as_format.value, to, size or settings.model.render_size)
     print(

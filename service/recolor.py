@@ -19,7 +19,7 @@ from service.lookup import Lookup
 from service.naming import fits, misfit
 from service.printable import printable
 from worker.errors import DeviceError
-from worker.promotions import BUILT_IN, read_promotions, standing
+from worker.models.promotions import BUILT_IN, read_promotions, standing
 
 AT_ONCE = 1000  # jobs in one change of the ledger, so that a daemon need not wait for it
 

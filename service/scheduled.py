@@ -11,7 +11,7 @@ from service.config import Config, ConfigError, missing_photographs
 from service.disk import make_folder, sync_folder
 from service.wish import Wish
 from worker.durable import replace_text
-from worker.models import ModelVersion
+from worker.models.store import ModelVersion
 from worker.training.listing import looks
 from worker.training.plan import CHECKPOINT
 

@@ -9,8 +9,8 @@ from worker.colorizer import Colorizer
 from worker.device import set_up_device
 from worker.errors import ModelError
 from worker.metadata.credentials import try_to_sign
-from worker.models import ModelStore, VersionName, version_name
-from worker.promotions import BUILT_IN, standing
+from worker.models.promotions import BUILT_IN, standing
+from worker.models.store import ModelStore, VersionName, version_name
 
 log = structlog.get_logger()
 

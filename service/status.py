@@ -19,7 +19,7 @@ from service.lock import owner_of
 from service.places import Places
 from service.rejected import RejectedScans
 from worker.errors import DeviceError, ModelError
-from worker.promotions import read_promotions, standing
+from worker.models.promotions import read_promotions, standing
 
 REJECTED_SHOWN = 10
 DAY = 86_400.0  # seconds

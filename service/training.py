@@ -11,7 +11,7 @@ from service.progress import Report
 from service.signals import Signals
 from service.wish import Wish
 from worker.device import Device
-from worker.models import ModelStore, ModelVersion
+from worker.models.store import ModelStore, ModelVersion
 from worker.training.course import Listener
 from worker.training.plan import Budget, Plan, Progress
 from worker.training.train import train

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from worker.generator import (
+from worker.models.generator import (
     LOGITS,
     GeneratorShape,
     build_generator,

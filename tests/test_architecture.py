@@ -72,13 +72,13 @@ HOMES = {
     },
     "tifffile": {"worker.formats", "worker.formats.tiff"},
     "imagecodecs": {"worker.formats", "worker.formats.tiff", "worker.color.icc"},
-    "h5py": {"worker.keras_archive"},
+    "h5py": {"worker.models.safe_archive"},
     "ray": {"worker.engine"},
     "matplotlib": {"worker.training.curves"},
     "tensorboard": {"worker.training.journal"},
 }
 KERAS_ONLY = [
-    "worker.generator",
+    "worker.models.generator",
     "worker.training.discriminator",
     "worker.training.losses",
     "worker.training.gan",

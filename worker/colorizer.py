@@ -15,11 +15,11 @@ from worker import batches, encoding
 from worker.color.cielab import Floats
 from worker.device import Device, memory_in_use
 from worker.errors import DeviceError, ModelError, ScanError
-from worker.generator import SIZE_MULTIPLE, decode
-from worker.generator_file import load_generator
 from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
-from worker.models import ModelVersion
+from worker.models.generator import SIZE_MULTIPLE, decode
+from worker.models.serialization import load_generator
+from worker.models.store import ModelVersion
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 

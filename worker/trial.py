@@ -13,9 +13,9 @@ from keras import ops
 from worker import batches, canary
 from worker.color.cielab import Floats
 from worker.errors import ScanError
-from worker.generator import decode
-from worker.generator_file import load_generator
-from worker.models import ModelVersion
+from worker.models.generator import decode
+from worker.models.serialization import load_generator
+from worker.models.store import ModelVersion
 from worker.scan import Page
 from worker.settings import ColorSettings
 

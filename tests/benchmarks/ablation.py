@@ -33,7 +33,7 @@ from keras import layers, ops
 from worker import scan
 from worker.color.cielab import Pixels
 from worker.device import set_up_device, training_precision
-from worker.generator import (
+from worker.models.generator import (
     build_generator,
     color_grid,
     decode,
@@ -41,7 +41,7 @@ from worker.generator import (
     with_consensus,
     with_decoding,
 )
-from worker.generator_file import in_precision
+from worker.models.serialization import in_precision
 from worker.settings import EncoderPart, ReadSettings, TrainSettings
 from worker.training import collection, dataset, evaluate, gan
 from worker.training.dataset import Batch

@@ -27,9 +27,9 @@ GENERATOR_ALONE = """
 import sys, time
 import tensorflow as tf
 from worker.device import set_up_device
-from worker.generator import decode
-from worker.generator_file import load_generator
-from worker.models import built_in
+from worker.models.generator import decode
+from worker.models.serialization import load_generator
+from worker.models.store import built_in
 
 device = set_up_device()
 generator = load_generator(built_in())

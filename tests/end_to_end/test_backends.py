@@ -17,9 +17,14 @@ import pytest
 
 from tests.worker.conftest import SMALL
 from worker.device import set_up_device
-from worker.generator import build_generator, color_grid, load_imagenet_encoder, with_decoding
-from worker.generator_file import load_generator
-from worker.models import GENERATOR_FILE, ModelVersion, save_version
+from worker.models.generator import (
+    build_generator,
+    color_grid,
+    load_imagenet_encoder,
+    with_decoding,
+)
+from worker.models.serialization import load_generator
+from worker.models.store import GENERATOR_FILE, ModelVersion, save_version
 from worker.settings import TrainSettings
 from worker.training.dataset import Batch
 from worker.training.discriminator import build_discriminator

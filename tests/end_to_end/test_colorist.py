@@ -17,7 +17,7 @@ from worker.color import cielab
 from worker.colorizer import Colorizer
 from worker.device import set_up_device
 from worker.errors import DeviceError, ScanError
-from worker.models import built_in
+from worker.models.store import built_in
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, ReadSettings, WriteSettings
 

@@ -14,7 +14,7 @@ from tests.end_to_end.command import Command, Home
 from tests.folders import files
 from tests.generators import vivid_generator
 from tests.images import gray_scene, save
-from worker.models import ModelStore
+from worker.models.store import ModelStore
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from worker import scan
 from worker.colorizer import Colorizer
 from worker.device import set_up_device
 from worker.errors import ScanError
-from worker.models import built_in
+from worker.models.store import built_in
 from worker.settings import ColorSettings, OutputSpace, ReadSettings, WriteSettings
 
 pytestmark = pytest.mark.slow

@@ -20,9 +20,9 @@ from tests.folders import files
 from tests.generators import vivid_generator
 from tests.images import Array, gray_scene
 from worker import scan
-from worker.generator import color_grid, with_decoding, without_decoding
-from worker.models import ModelStore
-from worker.promotions import Promotion, write_promotions
+from worker.models.generator import color_grid, with_decoding, without_decoding
+from worker.models.promotions import Promotion, write_promotions
+from worker.models.store import ModelStore
 from worker.settings import ReadSettings
 
 pytestmark = pytest.mark.slow

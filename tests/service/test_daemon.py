@@ -32,7 +32,7 @@ from tests.images import Array, color_scene, gray_scene, save
 from tests.waiting import wait_until
 from worker.errors import DeviceError, ModelError
 from worker.metadata.provenance import Record
-from worker.promotions import Promotion, write_promotions
+from worker.models.promotions import Promotion, write_promotions
 
 HASTE = {
     "watch": Watch(settle=0.0, arriving=0.0),

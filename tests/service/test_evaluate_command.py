@@ -13,9 +13,9 @@ from service.evaluate import LINES, evaluate_models, print_evaluation
 from service.sections import Model
 from tests.generators import tiny_generator
 from tests.images import color_scene, gray_scene, save
-from worker import models
 from worker.errors import ModelError, ScanError
-from worker.models import ModelStore, ModelVersion
+from worker.models import store
+from worker.models.store import ModelStore, ModelVersion
 from worker.training.evaluate import Scores
 
 PHOTOS = 4
@@ -40,7 +40,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     elsewhere = ModelStore(home / "elsewhere")
     small = elsewhere.publish(tiny_generator(2), {})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "built_in", lambda: ModelVersion("builtin", small.folder, small.card))
+        patch.setattr(store, "built_in", lambda: ModelVersion("builtin", small.folder, small.card))
         ModelStore(config.models_folder).publish(tiny_generator(3), {})
         yield config
 

@@ -14,7 +14,7 @@ from service.model_watch import LOOK_EVERY, ModelWatch
 from tests.fakes import LONGEST_WAIT, FakeLoader
 from tests.waiting import wait_until
 from worker.errors import DeviceError, ModelError
-from worker.promotions import PROMOTIONS_FILE, Promotion, write_promotions
+from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 
 class Scene:

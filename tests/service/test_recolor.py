@@ -18,7 +18,7 @@ from service.recolor import age, inside_inbox, print_recoloring, queue_again
 from service.sections import Model, Output
 from service.stability import Snapshot
 from worker.errors import DeviceError
-from worker.promotions import Promotion, write_promotions
+from worker.models.promotions import Promotion, write_promotions
 
 PHOTOS = {  # path: version
     "a.tif": "builtin",

@@ -25,7 +25,7 @@ from tests.folders import files
 from tests.images import color_scene, gray_scene, save
 from tests.waiting import wait_until
 from worker.errors import DeviceError, ModelError
-from worker.promotions import Promotion, write_promotions
+from worker.models.promotions import Promotion, write_promotions
 
 HASTY = """
 watch: {settle: 0.0, arriving: 0.0}

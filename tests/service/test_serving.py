@@ -12,9 +12,9 @@ from service.sections import Batching, Model
 from service.serving import Loader
 from tests.generators import vivid_generator
 from worker.errors import ModelError
-from worker.generator import color_grid, with_decoding, without_decoding
-from worker.models import ModelStore
-from worker.promotions import PROMOTIONS_FILE, Promotion, write_promotions
+from worker.models.generator import color_grid, with_decoding, without_decoding
+from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
+from worker.models.store import ModelStore
 
 
 @pytest.fixture(scope="module")

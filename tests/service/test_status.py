@@ -19,7 +19,7 @@ from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.lock import StateLock
 from service.stability import Snapshot
 from service.status import DAY, LONGEST_WAIT, read_status
-from worker.promotions import PROMOTIONS_FILE, Promotion, write_promotions
+from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
 NEEDS_ONE = {"finished_since", "done_since", "recent_failures", "any_due"}  # argument

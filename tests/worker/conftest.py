@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from worker.generator import GeneratorShape, build_generator, load_imagenet_encoder
+from worker.models.generator import GeneratorShape, build_generator, load_imagenet_encoder
 
 SMALL = GeneratorShape(8, (8, 8, 8))
 

@@ -13,8 +13,8 @@ from worker.color.cielab import Floats
 from worker.colorizer import Colorizer
 from worker.device import Device
 from worker.errors import ModelError, ScanError
-from worker.generator import color_grid, decode, with_decoding, without_decoding
-from worker.models import built_in
+from worker.models.generator import color_grid, decode, with_decoding, without_decoding
+from worker.models.store import built_in
 from worker.scan import Page
 from worker.settings import ColorSettings, WriteSettings
 

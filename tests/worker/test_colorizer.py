@@ -11,14 +11,14 @@ import tensorflow as tf
 import tifffile
 
 from tests.images import gray_scene, one_page, origin
-from worker import models
 from worker.color import cielab
 from worker.colorizer import Colorizer
 from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
-from worker.generator import color_grid, with_decoding
 from worker.metadata.provenance import Record
-from worker.models import ModelVersion
+from worker.models import store
+from worker.models.generator import color_grid, with_decoding
+from worker.models.store import ModelVersion
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 
@@ -30,10 +30,8 @@ CPU = Device("CPU", 4)
 def version(small_generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
     """Save the small generator as a version."""
     folder = tmp_path_factory.mktemp("models") / "0001"
-    models.save_version(
-        with_decoding(small_generator, np.zeros(len(color_grid())), 0.5), {}, folder
-    )
-    return models._version("1", folder)
+    store.save_version(with_decoding(small_generator, np.zeros(len(color_grid())), 0.5), {}, folder)
+    return store._version("1", folder)
 
 
 @pytest.fixture(scope="module")
@@ -239,10 +237,10 @@ def test_impossible_chroma_is_refused_alone(
 def test_a_poisoned_generator_is_refused(small_generator: keras.Model, tmp_path: Path) -> None:
     """A generator whose colors are not finite is refused before the first photo."""
     spoiled = with_decoding(small_generator, np.full(len(color_grid()), np.nan), 1.0)
-    models.save_version(spoiled, {}, tmp_path / "0001")
+    store.save_version(spoiled, {}, tmp_path / "0001")
 
     with pytest.raises(ModelError, match="impossible colors"):
-        Colorizer(models._version("1", tmp_path / "0001"), SETTINGS, WriteSettings(), CPU)
+        Colorizer(store._version("1", tmp_path / "0001"), SETTINGS, WriteSettings(), CPU)
 
 
 def test_an_odd_render_size_is_refused(version: ModelVersion) -> None:

@@ -1,4 +1,4 @@
-"""Promises of worker.generator."""
+"""Promises of worker.models.generator."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from keras import ops
 
 from tests.worker.conftest import SMALL
 from worker.color.cielab import in_gamut_ab
-from worker.generator import (
+from worker.models.generator import (
     BIN_STEP,
     DECODING,
     LOGITS,

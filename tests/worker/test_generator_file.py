@@ -1,4 +1,4 @@
-"""Promises of worker.generator_file."""
+"""Promises of worker.models.serialization."""
 
 import json
 import shutil
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from worker import models
 from worker.errors import ModelError
-from worker.generator import color_grid, with_decoding
-from worker.generator_file import in_precision, load_generator
-from worker.models import CARD_FILE, GENERATOR_FILE, ModelVersion
+from worker.models import store
+from worker.models.generator import color_grid, with_decoding
+from worker.models.serialization import in_precision, load_generator
+from worker.models.store import CARD_FILE, GENERATOR_FILE, ModelVersion
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def served(small_generator: keras.Model) -> keras.Model:
 def published(served: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save one version to be copied by tests: saving takes longer than copying."""
     folder = tmp_path_factory.mktemp("published") / "0001"
-    models.save_version(served, {"steps": 3}, folder)
+    store.save_version(served, {"steps": 3}, folder)
     return folder
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_model_is_refused(version: ModelVersion) -> None:
     path = version.folder / GENERATOR_FILE
     for content in (b"", b"not a model", b"PK\x03\x04 half a zip"):
         path.write_bytes(content)
-        spoiled = ModelVersion("1", version.folder, {"sha256": models._digest(path)})
+        spoiled = ModelVersion("1", version.folder, {"sha256": store._digest(path)})
 
         with pytest.raises(ModelError, match="cannot be loaded"):
             load_generator(spoiled)
@@ -130,7 +130,7 @@ def test_code_in_a_model_is_refused(version: ModelVersion) -> None:
     path = version.folder / GENERATOR_FILE
     evil = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x)])
     evil.save(path)
-    spoiled = ModelVersion("1", version.folder, {"sha256": models._digest(path)})
+    spoiled = ModelVersion("1", version.folder, {"sha256": store._digest(path)})
 
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_generator(spoiled)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from tests.generators import tiny_generator
-from worker import generator_file
 from worker.errors import ModelError
-from worker.generator import with_consensus
-from worker.generator_file import load_generator, save_generator
-from worker.keras_archive import KNOWN, LAYERS, check_archive
-from worker.models import ModelVersion, _digest
+from worker.models import serialization
+from worker.models.generator import with_consensus
+from worker.models.safe_archive import KNOWN, LAYERS, check_archive
+from worker.models.serialization import load_generator, save_generator
+from worker.models.store import ModelVersion, _digest
 
 LAMBDA = {"class_name": "__lambda__", "config": {"value": ["4wEA", None, None]}}
 LAYER = {"name": "x", "inbound_nodes": [], "config": {"name": "x"}}
@@ -313,7 +313,7 @@ def test_keras_is_asked_once_a_file_has_passed(
     """In safe mode, and it compiles nothing."""
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(keras.models, "load_model", lambda _path, **how: asked.append(how))
-    monkeypatch.setattr(generator_file, "in_precision", lambda *_: None)
+    monkeypatch.setattr(serialization, "in_precision", lambda *_: None)
     load_generator(ModelVersion("1", honest.parent, {"sha256": _digest(honest)}))
 
     assert [{"compile": False, "safe_mode": True}] == asked

@@ -1,4 +1,4 @@
-"""Promises of worker.models."""
+"""Promises of worker.models.store."""
 
 import shutil
 import subprocess
@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from worker import models, numbered_folders
 from worker.errors import ModelError
-from worker.generator import color_grid, with_decoding
-from worker.generator_file import load_generator
-from worker.models import CARD_FILE, GENERATOR_FILE, ModelStore, ModelVersion, version_name
-from worker.promotions import PROMOTIONS_FILE
+from worker.models import store as models
+from worker.models import version_folders
+from worker.models.generator import color_grid, with_decoding
+from worker.models.promotions import PROMOTIONS_FILE
+from worker.models.serialization import load_generator
+from worker.models.store import CARD_FILE, GENERATOR_FILE, ModelStore, ModelVersion, version_name
 
 CARD = {"steps": 3}
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -68,7 +69,7 @@ def only_of_files(check: Any) -> Any:
 def shown(folder: Path) -> list[str]:
     """List what a folder holds, hidden things included, but for the record of numbers."""
     return sorted(
-        path.name for path in folder.iterdir() if path.name != numbered_folders.LAST_NUMBER_FILE
+        path.name for path in folder.iterdir() if path.name != version_folders.LAST_NUMBER_FILE
     )
 
 
@@ -359,7 +360,7 @@ def test_anything_else_names_no_version(text: str) -> None:
 def test_reading_the_store_loads_no_keras(tmp_path: Path) -> None:
     """In a fresh process: which version serves, its card, and all names."""
     question = (
-        "import sys; from pathlib import Path; from worker.models import ModelStore\n"
+        "import sys; from pathlib import Path; from worker.models.store import ModelStore\n"
         f"store = ModelStore(Path({str(tmp_path)!r}))\n"
         "print(store.promoted().name, store.names(), store.prunable(1), 'keras' in sys.modules)"
     )

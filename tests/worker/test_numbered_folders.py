@@ -1,4 +1,4 @@
-"""Promises of worker.numbered_folders."""
+"""Promises of worker.models.version_folders."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ModelError
-from worker.numbered_folders import LAST_NUMBER_FILE, NumberedFolders
+from worker.models.version_folders import LAST_NUMBER_FILE, NumberedFolders
 
 ROOT = Path(__file__).resolve().parents[2]
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
-from worker.numbered_folders import NumberedFolders
+from worker.models.version_folders import NumberedFolders
 with NumberedFolders(Path(sys.argv[1])).arriving() as folder:
     (folder / "half").write_text("half")
     print(folder, flush=True)

@@ -1,4 +1,4 @@
-"""Promises of worker.promotions."""
+"""Promises of worker.models.promotions."""
 
 import json
 from itertools import pairwise
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import ModelError
-from worker.promotions import (
+from worker.models.promotions import (
     PROMOTIONS_FILE,
     Promotion,
     read_promotions,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from worker.errors import ModelError
-from worker.generator import with_decoding
-from worker.models import CARD_FILE, ModelVersion
+from worker.models.generator import with_decoding
+from worker.models.store import CARD_FILE, ModelVersion
 from worker.trial import try_generator, try_version
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "worker" / "weights" / "builtin"

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
-from worker.generator import (
+from worker.models.generator import (
     DECODING,
     color_grid,
     with_consensus,
     with_decoding,
     without_decoding,
 )
-from worker.generator_file import in_precision
+from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
 from worker.training.evaluate import COLORFUL_ENOUGH, Decoding, Examination
 

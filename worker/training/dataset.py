@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
-from worker.generator import BIN_STEP, CHROMA_STRIDE, color_grid
+from worker.models.generator import BIN_STEP, CHROMA_STRIDE, color_grid
 from worker.training.collection import Collection
 from worker.training.film import old_camera
 from worker.training.squares import SIDE

@@ -19,7 +19,7 @@ from worker import batches
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
-from worker.generator import CHROMA_STRIDE, decode
+from worker.models.generator import CHROMA_STRIDE, decode
 from worker.training import metrics
 from worker.training.features import Look, look
 from worker.training.metrics import Comparison, colorfulness
@@ -107,7 +107,7 @@ def evaluate(
 
     Args:
         photos: (H, W, 3) uint8 sRGB color photographs, at least one; eight are held at once.
-        generators: by name, each with its decoding (`worker.generator.with_decoding`).
+        generators: by name, each with its decoding (`worker.models.generator.with_decoding`).
         render_size: side of the square that the generators see, pixels.
         watch: shown each photograph with its outputs, in order.
 

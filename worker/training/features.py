@@ -16,7 +16,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from worker.color.cielab import Floats, Pixels
-from worker.generator import ENCODER_WEIGHTS, encode
+from worker.models.generator import ENCODER_WEIGHTS, encode
 
 HEAD_WEIGHTS = "efficientnet_lite0_head.npz"  # what the encoder lacks: RGB stem, head, classes
 SIDE = 224  # the size it was trained at, pixels

@@ -14,7 +14,7 @@ import numpy as np
 from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
-from worker.generator import CHROMA_STRIDE, decode, deep_encoder_layers, encoder_layers
+from worker.models.generator import CHROMA_STRIDE, decode, deep_encoder_layers, encoder_layers
 from worker.settings import TrainSettings
 from worker.training.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
-from worker.generator_file import load_generator
-from worker.models import ModelStore, ModelVersion
+from worker.models.serialization import load_generator
+from worker.models.store import ModelStore, ModelVersion
 from worker.settings import ReadSettings
 from worker.training.candidates import RENDER_SIZE, Candidate, Parent, candidates
 from worker.training.collection import Collection

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.device import training_precision
-from worker.generator import build_generator, load_imagenet_encoder, without_decoding
-from worker.generator_file import in_precision, load_generator
-from worker.models import ModelStore, ModelVersion, version_name
+from worker.models.generator import build_generator, load_imagenet_encoder, without_decoding
+from worker.models.serialization import in_precision, load_generator
+from worker.models.store import ModelStore, ModelVersion, version_name
 from worker.training import checkpoint, collection, dataset
 from worker.training.checkpoint import BEST
 from worker.training.course import Course, Listener

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from worker import batches
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
-from worker.generator import CHROMA_STRIDE, decode
+from worker.models.generator import CHROMA_STRIDE, decode
 from worker.training.collection import Collection
 from worker.training.dataset import label_of
 from worker.training.gan import JUDGED_SHIFT, JUDGED_TEMPERATURE, ColorizationGAN

@@ -8,7 +8,7 @@ import pytest
 
 from tests.generators import tiny_generator
 from tests.images import color_scene
-from worker.generator import DECODING, color_grid, with_decoding, without_decoding
+from worker.models.generator import DECODING, color_grid, with_decoding, without_decoding
 from worker.training import candidates as offer
 from worker.training import evaluate
 from worker.training.candidates import Candidate, Parent, candidates, mix

@@ -5,7 +5,7 @@ import pytest
 
 from tests.images import color_scene, save
 from worker.color import cielab
-from worker.generator import color_grid
+from worker.models.generator import color_grid
 from worker.settings import ReadSettings
 from worker.training import dataset
 from worker.training.collection import Collection, prepare

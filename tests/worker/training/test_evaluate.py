@@ -11,7 +11,7 @@ from tests.generators import vivid_generator
 from tests.images import as_rgb, color_scene
 from worker.color import cielab
 from worker.errors import ScanError
-from worker.generator import color_grid
+from worker.models.generator import color_grid
 from worker.training import evaluate as evaluation
 from worker.training.dataset import label_of
 from worker.training.evaluate import BATCH, GRAY, Colored, Decoding, Examination, Scored, evaluate

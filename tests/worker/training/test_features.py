@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.images import as_rgb, color_scene, gray_scene
-from worker.generator import ENCODER_WEIGHTS
+from worker.models.generator import ENCODER_WEIGHTS
 from worker.training import features
 from worker.training.features import BATCH, HEAD_WEIGHTS, classifier, look
 

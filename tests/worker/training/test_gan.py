@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from tests.worker.conftest import SMALL
-from worker.generator import (
+from worker.models.generator import (
     build_generator,
     color_grid,
     deep_encoder_layers,

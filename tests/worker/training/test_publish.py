@@ -15,7 +15,7 @@ from tests.generators import tiny_generator
 from tests.images import as_rgb, color_scene, gray_scene, save
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
-from worker.generator import (
+from worker.models.generator import (
     DECODING,
     LOGITS,
     color_grid,
@@ -23,8 +23,8 @@ from worker.generator import (
     with_decoding,
     without_decoding,
 )
-from worker.generator_file import load_generator
-from worker.models import ModelStore
+from worker.models.serialization import load_generator
+from worker.models.store import ModelStore
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import candidates, evaluate, promotion
 from worker.training import publish as publishing

@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from tests.images import color_scene, save
 from tests.worker.conftest import SMALL
-from worker import generator
 from worker.errors import ModelError, ScanError
-from worker.generator_file import load_generator
-from worker.models import ModelStore, ModelVersion
+from worker.models import generator
+from worker.models.serialization import load_generator
+from worker.models.store import ModelStore, ModelVersion
 from worker.settings import TrainSettings
 from worker.training import checkpoint, course, train
 from worker.training.course import Listener

@@ -13,7 +13,7 @@ from tests.images import as_rgb, color_scene
 from tests.worker.conftest import SMALL
 from worker.color import cielab
 from worker.color.cielab import gray_of_rgb
-from worker.generator import build_generator, color_grid, load_imagenet_encoder
+from worker.models.generator import build_generator, color_grid, load_imagenet_encoder
 from worker.settings import TrainSettings
 from worker.training.collection import Collection
 from worker.training.dataset import log_prior, make_batch

@@ -18,9 +18,9 @@ from keras import layers
 
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError
-from worker.generator import CHROMA_STRIDE, SIZE_MULTIPLE, color_grid, decode
-from worker.generator_file import load_generator
-from worker.models import ModelVersion
+from worker.models.generator import CHROMA_STRIDE, SIZE_MULTIPLE, color_grid, decode
+from worker.models.serialization import load_generator
+from worker.models.store import ModelVersion
 
 # CIE ab units, of any value: what 8 bits cannot show. Formats differ by 0.001; a GPU that
 # multiplies in TF32 by some 0.1.
@@ -102,7 +102,7 @@ def _test_squares(side: int) -> Floats:
 
 
 def _coloring_model(generator: keras.Model, side: int | None) -> keras.Model:
-    """Join generator and `worker.generator.decode` into one model of plain layers.
+    """Join generator and `worker.models.generator.decode` into one model of plain layers.
 
     Returns:
         from lightness (N, S, S, 1) in 0..1 to ab (N, S/4, S/4, 2) in CIE units.

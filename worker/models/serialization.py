@@ -5,9 +5,9 @@ from pathlib import Path
 import keras
 
 from worker.errors import ModelError
-from worker.generator import DECODING, LOGITS
-from worker.keras_archive import check_archive
-from worker.models import GENERATOR_FILE, ModelVersion
+from worker.models.generator import DECODING, LOGITS
+from worker.models.safe_archive import check_archive
+from worker.models.store import GENERATOR_FILE, ModelVersion
 
 # What Keras raises where layers and weights, though known and plain, do not fit together.
 _UNLOADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
@@ -17,7 +17,7 @@ def save_generator(generator: keras.Model, path: Path) -> None:
     """Write a generator, its weights in float16.
 
     Args:
-        generator: with its decoding (`worker.generator.with_decoding`).
+        generator: with its decoding (`worker.models.generator.with_decoding`).
         path: ends in `.keras`.
 
     Raises:

@@ -17,8 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from worker.durable import sync
 from worker.errors import ModelError
-from worker.numbered_folders import NumberedFolders
-from worker.promotions import BUILT_IN, Promotion, read_promotions, standing, write_promotions
+from worker.models.promotions import (
+    BUILT_IN,
+    Promotion,
+    read_promotions,
+    standing,
+    write_promotions,
+)
+from worker.models.version_folders import NumberedFolders
 
 if TYPE_CHECKING:
     import keras
@@ -219,7 +225,7 @@ class ModelStore:
         """Save a generator as the next number, whole or not at all; it is a candidate.
 
         Args:
-            generator: with its decoding (`worker.generator.with_decoding`); its weights are saved
+            generator: with its decoding (`worker.models.generator.with_decoding`); its weights are saved
                 in float16.
             card: what is known of it; the SHA-256 of its file is added.
             attachments: files that belong to it (sheet, curves), copied under their own names.
@@ -243,7 +249,7 @@ def save_version(
     generator: "keras.Model", card: dict[str, Any], folder: Path, attachments: Sequence[Path] = ()
 ) -> None:
     """Write a version into a new folder and see it onto the disk; see `ModelStore.publish`."""
-    from worker.generator_file import save_generator
+    from worker.models.serialization import save_generator
 
     folder.mkdir(exist_ok=True)
     save_generator(generator, folder / GENERATOR_FILE)

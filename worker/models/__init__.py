@@ -1,0 +1,1 @@
+"""The generator and its versions: the network, its file, the store."""
