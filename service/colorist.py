@@ -1,4 +1,4 @@
-"""What is needed of `worker.colorizer.Colorizer`; tests bring their own."""
+"""What is needed of `worker.inference.colorizer.Colorizer`; tests bring their own."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

@@ -4,10 +4,10 @@ import structlog
 
 from service.config import Config
 from service.ledger import Serving
-from worker import canary
-from worker.colorizer import Colorizer
-from worker.device import set_up_device
 from worker.errors import ModelError
+from worker.inference import canary
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import set_up_device
 from worker.metadata.credentials import try_to_sign
 from worker.models.promotions import BUILT_IN, standing
 from worker.models.store import ModelStore, VersionName, version_name

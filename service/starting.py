@@ -68,6 +68,6 @@ def tensorflow_starts() -> Iterator[None]:
 
 def device() -> Any:
     """Set up what computes; TensorFlow is loaded."""
-    from worker.device import set_up_device
+    from worker.inference.device import set_up_device
 
     return set_up_device()

@@ -10,7 +10,7 @@ from service.lock import StateLock
 from service.progress import Report
 from service.signals import Signals
 from service.wish import Wish
-from worker.device import Device
+from worker.inference.device import Device
 from worker.models.store import ModelStore, ModelVersion
 from worker.training.course import Listener
 from worker.training.plan import Budget, Plan, Progress

@@ -20,7 +20,7 @@ LONGEST_WAIT = 30.0  # seconds; a test that forgets to open the gate fails inste
 
 
 class FakeColorist:
-    """Colors every photo the same brown; stands for `worker.colorizer.Colorizer`.
+    """Colors every photo the same brown; stands for `worker.inference.colorizer.Colorizer`.
 
     Its last step is the real one.
 

@@ -14,7 +14,7 @@ PIXEL_LIBRARIES = {"numpy", "PIL", "cv2", "tensorflow", "keras", "tifffile", "im
 PURE = {
     "worker.color.upsampling": set(),
     "worker.color.cielab": {"worker.color.upsampling"},
-    "worker.batches": {"worker.color.cielab"},
+    "worker.inference.batches": {"worker.color.cielab"},
     "worker.settings": set(),
     "worker.errors": set(),
     "service.health": set(),
@@ -264,7 +264,9 @@ def test_the_pure_modules_are_pure(name: str) -> None:
 
     assert set() == IMPURE & libraries(names)
     assert not {
-        name for name in names if name.startswith(("numpy.random", "worker.scan", "worker.device"))
+        name
+        for name in names
+        if name.startswith(("numpy.random", "worker.scan", "worker.inference.device"))
     }
     if (allowed := PURE[name]) is not None:
         inside = {other for other in names if other in SOURCES and other != "worker"}

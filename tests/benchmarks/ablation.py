@@ -32,7 +32,7 @@ from keras import layers, ops
 
 from worker import scan
 from worker.color.cielab import Pixels
-from worker.device import set_up_device, training_precision
+from worker.inference.device import set_up_device, training_precision
 from worker.models.generator import (
     build_generator,
     color_grid,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.worker.conftest import SMALL
-from worker.device import set_up_device
+from worker.inference.device import set_up_device
 from worker.models.generator import (
     build_generator,
     color_grid,

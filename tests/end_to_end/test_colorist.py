@@ -14,9 +14,9 @@ from tests.fakes import FakeColorist
 from tests.images import as_rgb, gray_scene, one_page, origin, save
 from worker import scan
 from worker.color import cielab
-from worker.colorizer import Colorizer
-from worker.device import set_up_device
 from worker.errors import DeviceError, ScanError
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import set_up_device
 from worker.models.store import built_in
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, ReadSettings, WriteSettings

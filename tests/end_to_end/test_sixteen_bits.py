@@ -9,9 +9,9 @@ from tests import decoders
 from tests.images import Array, gray_scene, origin, save
 from tests.lights import ADOBE, P3, SRGB
 from worker import scan
-from worker.colorizer import Colorizer
-from worker.device import set_up_device
 from worker.errors import ScanError
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import set_up_device
 from worker.models.store import built_in
 from worker.settings import ColorSettings, OutputSpace, ReadSettings, WriteSettings
 

@@ -15,8 +15,8 @@ from service.lock import StateLock
 from service.sections import Training
 from service.training import run_training
 from service.wish import Wish
-from worker.device import Device
 from worker.errors import DeviceError
+from worker.inference.device import Device
 from worker.training.course import Listener
 from worker.training.plan import Budget, Check, Progress
 

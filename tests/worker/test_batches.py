@@ -1,4 +1,4 @@
-"""Promises of worker.batches."""
+"""Promises of worker.inference.batches."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.images import gray_scene
-from worker import batches
 from worker.color import cielab
+from worker.inference import batches
 
 SIDES = st.integers(1, 70)
 

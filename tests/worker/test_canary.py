@@ -1,4 +1,4 @@
-"""Promises of worker.canary: what it lets pass, and what it refuses by name and reason."""
+"""Promises of worker.inference.canary: what it lets pass, and what it refuses by name and reason."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tests.generators import vivid_generator
-from worker import batches, canary
-from worker.canary import LEAST_CHROMA, LEAST_COLOR, SIDE
 from worker.color.cielab import Floats
-from worker.colorizer import Colorizer
-from worker.device import Device
 from worker.errors import ModelError, ScanError
+from worker.inference import batches, canary
+from worker.inference.canary import LEAST_CHROMA, LEAST_COLOR, SIDE
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import Device
 from worker.models.generator import color_grid, decode, with_decoding, without_decoding
 from worker.models.store import built_in
 from worker.scan import Page

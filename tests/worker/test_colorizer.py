@@ -1,4 +1,4 @@
-"""Promises of worker.colorizer, with a small generator."""
+"""Promises of worker.inference.colorizer, with a small generator."""
 
 import io
 from pathlib import Path
@@ -12,9 +12,9 @@ import tifffile
 
 from tests.images import gray_scene, one_page, origin
 from worker.color import cielab
-from worker.colorizer import Colorizer
-from worker.device import Device
 from worker.errors import DeviceError, ModelError, ScanError
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import Device
 from worker.metadata.provenance import Record
 from worker.models import store
 from worker.models.generator import color_grid, with_decoding

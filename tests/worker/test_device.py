@@ -1,9 +1,9 @@
-"""Promises of worker.device."""
+"""Promises of worker.inference.device."""
 
 import pytest
 import tensorflow as tf
 
-from worker.device import memory_in_use
+from worker.inference.device import memory_in_use
 
 
 def test_a_processor_has_no_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def filled(store: ModelStore, published: Path, tmp_path: Path) -> ModelStore:
 @pytest.fixture
 def no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every version pass its trial: what promotion does with it is tested once."""
-    monkeypatch.setattr("worker.trial.try_version", lambda _version: None)
+    monkeypatch.setattr("worker.inference.trial.try_version", lambda _version: None)
 
 
 def only_of_files(check: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Promises of worker.trial."""
+"""Promises of worker.inference.trial."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from worker.errors import ModelError
+from worker.inference.trial import try_generator, try_version
 from worker.models.generator import with_decoding
 from worker.models.store import CARD_FILE, ModelVersion
-from worker.trial import try_generator, try_version
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "worker" / "weights" / "builtin"
 

@@ -149,7 +149,7 @@ class ModelStore:
             ModelError: it is not there, altered, no generator, fails the canary, or serves already.
             OSError: when the disk fails; what served goes on serving.
         """
-        from worker.trial import try_version
+        from worker.inference.trial import try_version
 
         version = self.get(name)
         if standing(self.promotions())[-1] == version.name:

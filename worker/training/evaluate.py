@@ -15,10 +15,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import batches
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
+from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE, decode
 from worker.training import metrics
 from worker.training.features import Look, look

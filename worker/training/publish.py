@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
+from worker.inference.trial import try_generator
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore, ModelVersion
 from worker.settings import ReadSettings
@@ -36,7 +37,6 @@ from worker.training.promotion import Pair, Verdict, judge
 from worker.training.proofs import Proofs
 from worker.training.sheet import save_sheet
 from worker.training.squares import SIDE
-from worker.trial import try_generator
 
 MOST_PHOTOS = 120  # of each set that are scored at the end; twenty seconds for each generator
 SERVING = "serving"  # the name of the current generator while it is compared

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.device import training_precision
+from worker.inference.device import training_precision
 from worker.models.generator import build_generator, load_imagenet_encoder, without_decoding
 from worker.models.serialization import in_precision, load_generator
 from worker.models.store import ModelStore, ModelVersion, version_name

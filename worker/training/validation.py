@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker import batches
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
+from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE, decode
 from worker.training.collection import Collection
 from worker.training.dataset import label_of

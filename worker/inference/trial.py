@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from worker import batches, canary
 from worker.color.cielab import Floats
 from worker.errors import ScanError
+from worker.inference import batches, canary
 from worker.models.generator import decode
 from worker.models.serialization import load_generator
 from worker.models.store import ModelVersion

@@ -11,10 +11,11 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from worker import batches, encoding
+from worker import encoding
 from worker.color.cielab import Floats
-from worker.device import Device, memory_in_use
 from worker.errors import DeviceError, ModelError, ScanError
+from worker.inference import batches
+from worker.inference.device import Device, memory_in_use
 from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.models.generator import SIZE_MULTIPLE, decode

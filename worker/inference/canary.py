@@ -36,7 +36,7 @@ BESIDE_HULL = 0.1  # CIE units, for the rounding of a sum of 224 products
 
 
 class Predicts(Protocol):
-    """What the canary needs of `worker.colorizer.Colorizer`."""
+    """What the canary needs of `worker.inference.colorizer.Colorizer`."""
 
     @property
     def model(self) -> str:

@@ -1,0 +1,1 @@
+"""A generator at work: device, batches, the check before it serves."""
