@@ -11,9 +11,9 @@ from rich.text import Text
 
 from service.config import Config
 from service.progress import progress_bar
-from worker.training.collection import Collection, prepare
+from worker.training.data.cache import SQUARE_BYTES
+from worker.training.data.collection import Collection, prepare
 from worker.training.preview import write_preview
-from worker.training.squares import SQUARE_BYTES
 
 SHEET = "dry-run.jpg"
 

@@ -15,10 +15,10 @@ from service.progress import Report
 from worker.errors import ScanError
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore, version_name
-from worker.training.evaluate import GRAY, Colored, Scores, evaluate
-from worker.training.photographs import fit_photos, in_fixed_order
-from worker.training.proofs import Proofs
-from worker.training.sheet import save_sheet
+from worker.training.data.photographs import fit_photos, in_fixed_order
+from worker.training.evaluation.contact_sheet import save_sheet
+from worker.training.evaluation.evaluate import GRAY, Colored, Scores, evaluate
+from worker.training.evaluation.proofs import Proofs
 
 LINES = (  # of the table: name in `Scores`, its words, decimals, and what is good
     ("psnr", "PSNR, dB", 2, "high"),

@@ -12,7 +12,7 @@ from service.disk import make_folder, sync_folder
 from service.wish import Wish
 from worker.durable import replace_text
 from worker.models.store import ModelVersion
-from worker.training.listing import looks
+from worker.training.data.files import looks
 from worker.training.plan import CHECKPOINT
 
 NAME = "scheduled"  # of the versions that come of it

@@ -43,12 +43,14 @@ from worker.models.generator import (
 )
 from worker.models.serialization import in_precision
 from worker.settings import EncoderPart, ReadSettings, TrainSettings
-from worker.training import collection, dataset, evaluate, gan
-from worker.training.dataset import Batch
+from worker.training import gan
+from worker.training.data import collection, dataset
+from worker.training.data.dataset import Batch
+from worker.training.data.files import find_photos
 from worker.training.discriminator import build_discriminator
+from worker.training.evaluation import evaluate
+from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.gan import ColorizationGAN, GeneratorTask
-from worker.training.listing import find_photos
-from worker.training.sheet import contact_sheet
 
 SETTINGS = TrainSettings()
 ALONE = 0.75  # of the time, before the rows part

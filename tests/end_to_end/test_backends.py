@@ -26,7 +26,7 @@ from worker.models.generator import (
 from worker.models.serialization import load_generator
 from worker.models.store import GENERATOR_FILE, ModelVersion, save_version
 from worker.settings import TrainSettings
-from worker.training.dataset import Batch
+from worker.training.data.dataset import Batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
 from worker.training.train import train

@@ -16,7 +16,7 @@ from tests.images import color_scene, gray_scene, save
 from worker.errors import ModelError, ScanError
 from worker.models import store
 from worker.models.store import ModelStore, ModelVersion
-from worker.training.evaluate import Scores
+from worker.training.evaluation.evaluate import Scores
 
 PHOTOS = 4
 

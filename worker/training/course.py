@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import ModelError
-from worker.training import checkpoint, dataset, health, schedule
+from worker.training import checkpoint, health, schedule
 from worker.training.checkpoint import BEST, NotFiniteError
-from worker.training.collection import Collection
+from worker.training.data import dataset
+from worker.training.data.collection import Collection
 from worker.training.gan import ColorizationGAN
 from worker.training.journal import Journal
 from worker.training.plan import CHECKPOINT, Plan, Progress

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from worker.models.generator import CHROMA_STRIDE, decode, deep_encoder_layers, encoder_layers
 from worker.settings import TrainSettings
-from worker.training.dataset import Batch
+from worker.training.data.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
 
 AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator

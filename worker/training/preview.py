@@ -6,9 +6,9 @@ import numpy as np
 
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
-from worker.training.collection import Collection
-from worker.training.film import old_camera
-from worker.training.sheet import contact_sheet, save_sheet
+from worker.training.data.collection import Collection
+from worker.training.data.degradation import old_camera
+from worker.training.evaluation.contact_sheet import contact_sheet, save_sheet
 
 PHOTOS = 12
 CAMERAS = 3

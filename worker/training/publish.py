@@ -28,15 +28,15 @@ from worker.inference.trial import try_generator
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore, ModelVersion
 from worker.settings import ReadSettings
-from worker.training.candidates import RENDER_SIZE, Candidate, Parent, candidates
-from worker.training.collection import Collection
-from worker.training.evaluate import GRAY, Scored, evaluate
-from worker.training.photographs import fit_photos, in_fixed_order
+from worker.training.data.cache import SIDE
+from worker.training.data.collection import Collection
+from worker.training.data.photographs import fit_photos, in_fixed_order
+from worker.training.evaluation.candidates import RENDER_SIZE, Candidate, Parent, candidates
+from worker.training.evaluation.contact_sheet import save_sheet
+from worker.training.evaluation.evaluate import GRAY, Scored, evaluate
+from worker.training.evaluation.promotion_rule import Pair, Verdict, judge
+from worker.training.evaluation.proofs import Proofs
 from worker.training.plan import Plan, Progress
-from worker.training.promotion import Pair, Verdict, judge
-from worker.training.proofs import Proofs
-from worker.training.sheet import save_sheet
-from worker.training.squares import SIDE
 
 MOST_PHOTOS = 120  # of each set that are scored at the end; twenty seconds for each generator
 SERVING = "serving"  # the name of the current generator while it is compared

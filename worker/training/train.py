@@ -19,9 +19,10 @@ from worker.inference.device import training_precision
 from worker.models.generator import build_generator, load_imagenet_encoder, without_decoding
 from worker.models.serialization import in_precision, load_generator
 from worker.models.store import ModelStore, ModelVersion, version_name
-from worker.training import checkpoint, collection, dataset
+from worker.training import checkpoint
 from worker.training.checkpoint import BEST
 from worker.training.course import Course, Listener
+from worker.training.data import collection, dataset
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
 from worker.training.plan import CHECKPOINT, Plan, Progress

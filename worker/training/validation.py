@@ -14,8 +14,8 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE, decode
-from worker.training.collection import Collection
-from worker.training.dataset import label_of
+from worker.training.data.collection import Collection
+from worker.training.data.dataset import label_of
 from worker.training.gan import JUDGED_SHIFT, JUDGED_TEMPERATURE, ColorizationGAN
 from worker.training.losses import class_loss
 from worker.training.plan import Check, Progress

@@ -1,4 +1,4 @@
-"""Promises of worker.training.candidates."""
+"""Promises of worker.training.evaluation.candidates."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ import pytest
 from tests.generators import tiny_generator
 from tests.images import color_scene
 from worker.models.generator import DECODING, color_grid, with_decoding, without_decoding
-from worker.training import candidates as offer
-from worker.training import evaluate
-from worker.training.candidates import Candidate, Parent, candidates, mix
-from worker.training.evaluate import Decoding, Examination
+from worker.training.evaluation import candidates as offer
+from worker.training.evaluation import evaluate
+from worker.training.evaluation.candidates import Candidate, Parent, candidates, mix
+from worker.training.evaluation.evaluate import Decoding, Examination
 
 K = len(color_grid())
 PRIOR = np.random.default_rng(0).normal(size=K).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Promises of worker.training.collection: who is in, who is out and why, and nothing done twice."""
+"""Promises of worker.training.data.collection: who is in, who is out and why, and nothing done twice."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from tests.images import as_rgb, color_scene, gray_scene, save, sepia
 from worker import scan
 from worker.errors import ScanError
 from worker.settings import ReadSettings
-from worker.training import collection as module
-from worker.training.collection import Collection, prepare
-from worker.training.listing import find_photos
-from worker.training.squares import SQUARE_BYTES
+from worker.training.data import collection as module
+from worker.training.data.cache import SQUARE_BYTES
+from worker.training.data.collection import Collection, prepare
+from worker.training.data.files import find_photos
 
 READ = ReadSettings()
 PHOTOS = 12
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("worker.training.squares._write", full)
+    monkeypatch.setattr("worker.training.data.cache._write", full)
     with pytest.raises(OSError, match="No space left on device: decoded photographs") as refused:
         prepare([folder], tmp_path, 0.5, READ)
 

@@ -19,9 +19,9 @@ from tests.images import color_scene
 from worker.errors import ModelError
 from worker.settings import TrainSettings
 from worker.training import checkpoint, course, health, schedule
-from worker.training.collection import Collection
 from worker.training.course import Course, Listener
-from worker.training.dataset import Batch
+from worker.training.data.collection import Collection
+from worker.training.data.dataset import Batch
 from worker.training.plan import CHECKPOINT, Budget, Check, Plan, Progress
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.25)

@@ -1,4 +1,4 @@
-"""Promises of worker.training.dataset: batches that depend on seed and step alone."""
+"""Promises of worker.training.data.dataset: batches that depend on seed and step alone."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from tests.images import color_scene, save
 from worker.color import cielab
 from worker.models.generator import color_grid
 from worker.settings import ReadSettings
-from worker.training import dataset
-from worker.training.collection import Collection, prepare
-from worker.training.dataset import batches, label_of, log_prior, make_batch
+from worker.training.data import dataset
+from worker.training.data.collection import Collection, prepare
+from worker.training.data.dataset import batches, label_of, log_prior, make_batch
 
 PHOTOS = 12
 

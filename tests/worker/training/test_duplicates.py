@@ -1,4 +1,4 @@
-"""Promises of worker.training.duplicates: what is the same picture, and who is on which side."""
+"""Promises of worker.training.data.duplicates: what is the same picture, and who is on which side."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.images import color_scene
-from worker.training.duplicates import KEPT, NEAR, Division, divide, perceptual_hash
+from worker.training.data.duplicates import KEPT, NEAR, Division, divide, perceptual_hash
 
 Photo = tuple[str, int, int]  # digest, perceptual hash, pixels
 

@@ -1,4 +1,4 @@
-"""Promises of worker.training.evaluate."""
+"""Promises of worker.training.evaluation.evaluate."""
 
 import dataclasses
 import json
@@ -12,10 +12,18 @@ from tests.images import as_rgb, color_scene
 from worker.color import cielab
 from worker.errors import ScanError
 from worker.models.generator import color_grid
-from worker.training import evaluate as evaluation
-from worker.training.dataset import label_of
-from worker.training.evaluate import BATCH, GRAY, Colored, Decoding, Examination, Scored, evaluate
-from worker.training.metrics import colorfulness
+from worker.training.data.dataset import label_of
+from worker.training.evaluation import evaluate as evaluation
+from worker.training.evaluation.evaluate import (
+    BATCH,
+    GRAY,
+    Colored,
+    Decoding,
+    Examination,
+    Scored,
+    evaluate,
+)
+from worker.training.evaluation.metrics import colorfulness
 
 K = len(color_grid())
 FLAT = np.zeros(K, np.float32)

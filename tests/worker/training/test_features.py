@@ -1,4 +1,4 @@
-"""Promises of worker.training.features."""
+"""Promises of worker.training.evaluation.features."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ import pytest
 
 from tests.images import as_rgb, color_scene, gray_scene
 from worker.models.generator import ENCODER_WEIGHTS
-from worker.training import features
-from worker.training.features import BATCH, HEAD_WEIGHTS, classifier, look
+from worker.training.evaluation import features
+from worker.training.evaluation.features import BATCH, HEAD_WEIGHTS, classifier, look
 
 # What the original network (float32, batch norms not folded, its own classes) says of the scenes.
 CLASSES = [549, 549, 549, 549, 722]

@@ -1,4 +1,4 @@
-"""Promises of worker.training.film: what old cameras and a century do, each on some of the prints.
+"""Promises of worker.training.data.degradation: what old cameras and a century do, each on some of the prints.
 
 Effects are looked for where they show: grain, corners and dust on an even gray card.
 """
@@ -10,8 +10,8 @@ import pytest
 
 from tests.images import color_scene
 from worker.color import cielab
-from worker.training import film
-from worker.training.film import emulsion, old_camera
+from worker.training.data import degradation
+from worker.training.data.degradation import emulsion, old_camera
 
 SHOTS = 400
 RED, SKY, GRASS = (200, 30, 40), (110, 160, 230), (90, 150, 50)
@@ -188,7 +188,7 @@ def test_some_prints_are_worn(cards: np.ndarray) -> None:
 def test_wear_is_light_or_dark() -> None:
     """Dust and scratches are white on most worn prints and black on others."""
     light = np.full((96, 96), 0.5, np.float32)
-    worn = [film._worn(light, np.random.default_rng(seed)) for seed in range(60)]
+    worn = [degradation._worn(light, np.random.default_rng(seed)) for seed in range(60)]
     white = sum(bool(one.max() > 0.7) for one in worn)
     black = sum(bool(one.min() < 0.3) for one in worn)
 
@@ -199,7 +199,7 @@ def test_wear_covers_little() -> None:
     """Dust and scratches leave most of a print as it was."""
     light = np.full((96, 96), 0.5, np.float32)
     for seed in range(50):
-        worn = film._worn(light, np.random.default_rng(seed))
+        worn = degradation._worn(light, np.random.default_rng(seed))
 
         assert (worn == 0.5).mean() > 0.9
 
@@ -207,7 +207,7 @@ def test_wear_covers_little() -> None:
 def test_jpeg_changes_little_but_something() -> None:
     """JPEG at its worst quality here is still the picture, and never the very same."""
     light = cielab.lightness(cielab.gray_of_rgb(color_scene(64, 64, 4)))
-    pressed = [film._through_jpeg(light, np.random.default_rng(seed)) for seed in range(20)]
+    pressed = [degradation._through_jpeg(light, np.random.default_rng(seed)) for seed in range(20)]
 
     assert all(0 < np.abs(one - light).mean() < 0.05 for one in pressed)
     assert {np.dtype(np.float32)} == {one.dtype for one in pressed}
@@ -221,13 +221,13 @@ def test_every_effect_is_on_some_prints_and_not_on_all(
 ) -> None:
     """Each effect is thrown anew for each print: some have it, some do not."""
     calls: list[int] = []
-    real: Callable[..., np.ndarray] = getattr(film, effect)
+    real: Callable[..., np.ndarray] = getattr(degradation, effect)
 
     def counted(*arguments: object) -> np.ndarray:
         calls.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr(film, effect, counted)
+    monkeypatch.setattr(degradation, effect, counted)
     for seed in range(100):
         old_camera(card(side=32), np.random.default_rng(seed))
 

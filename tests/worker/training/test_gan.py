@@ -18,7 +18,7 @@ from worker.models.generator import (
 )
 from worker.settings import EncoderPart, TrainSettings
 from worker.training import gan as gan_module
-from worker.training.dataset import Batch
+from worker.training.data.dataset import Batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN, picture_of
 

@@ -1,11 +1,11 @@
-"""Promises of worker.training.licenses: tables beside photographs are read, whoever wrote them."""
+"""Promises of worker.training.data.licenses: tables beside photographs are read, whoever wrote them."""
 
 from pathlib import Path
 
 import pytest
 
 from worker.errors import ScanError
-from worker.training.licenses import NOT_STATED, Terms, read_terms
+from worker.training.data.licenses import NOT_STATED, Terms, read_terms
 
 TABLE = "path\tset\tlicense\tsource\n{prefix}a.jpg\tx\tCC0\tarchive\n{prefix}b b.jpg\tx\t\t\n"
 

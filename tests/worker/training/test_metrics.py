@@ -1,4 +1,4 @@
-"""Promises of worker.training.metrics, each held against the formula written out naively."""
+"""Promises of worker.training.evaluation.metrics, each held against the formula written out naively."""
 
 from typing import Any
 
@@ -11,8 +11,14 @@ from hypothesis.extra.numpy import arrays
 
 from tests.images import as_rgb, color_scene, gray_scene
 from worker.color import cielab
-from worker.training import metrics
-from worker.training.metrics import calibration, colorfulness, compare, kernel_distance, spearman
+from worker.training.evaluation import metrics
+from worker.training.evaluation.metrics import (
+    calibration,
+    colorfulness,
+    compare,
+    kernel_distance,
+    spearman,
+)
 
 Array = np.ndarray[Any, Any]
 pictures = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))

@@ -1,4 +1,4 @@
-"""Promises of worker.training.photographs."""
+"""Promises of worker.training.data.photographs."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.images import as_rgb, color_scene, gray_scene, save, sepia
 from worker.settings import ReadSettings
-from worker.training import photographs
-from worker.training.photographs import fit_photos, in_fixed_order
+from worker.training.data import photographs
+from worker.training.data.photographs import fit_photos, in_fixed_order
 
 names = st.sets(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=1, max_size=12)
 

@@ -1,4 +1,4 @@
-"""Promises of worker.training.promotion: what is promoted, what is refused, and what is said."""
+"""Promises of worker.training.evaluation.promotion_rule: what is promoted, what is refused, and what is said."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.training import promotion
-from worker.training.evaluate import Scored, Scores
-from worker.training.promotion import Pair, Verdict, difference, judge
+from worker.training.evaluation import promotion_rule
+from worker.training.evaluation.evaluate import Scored, Scores
+from worker.training.evaluation.promotion_rule import Pair, Verdict, difference, judge
 
 ALIKE = Scores(
     photographs=120,
@@ -68,7 +68,7 @@ def test_no_reference_set_is_a_reason() -> None:
     assert refused(judge(BETTER, None), "no reference set", "training.reference")
 
 
-@pytest.mark.parametrize("collection", [None, pair(-5, count=promotion.FEWEST_PHOTOS - 1)])
+@pytest.mark.parametrize("collection", [None, pair(-5, count=promotion_rule.FEWEST_PHOTOS - 1)])
 def test_a_tiny_collection_is_refused(collection: Pair | None) -> None:
     """However good it looks on a handful of photographs, or when none could be held back."""
     count = collection.new.scores.photographs if collection else 0

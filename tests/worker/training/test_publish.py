@@ -26,13 +26,13 @@ from worker.models.generator import (
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
 from worker.settings import ReadSettings, TrainSettings
-from worker.training import candidates, evaluate, promotion
 from worker.training import publish as publishing
-from worker.training.candidates import Candidate
-from worker.training.collection import Collection
-from worker.training.evaluate import Decoding, Scored
+from worker.training.data.collection import Collection
+from worker.training.evaluation import candidates, evaluate, promotion_rule
+from worker.training.evaluation.candidates import Candidate
+from worker.training.evaluation.evaluate import Decoding, Scored
+from worker.training.evaluation.promotion_rule import Verdict
 from worker.training.plan import Budget, Plan, Progress
-from worker.training.promotion import Verdict
 from worker.training.publish import SERVING, Exam, Trained, publish
 
 SIDE, PHOTOS = 64, 6
@@ -49,7 +49,7 @@ def _small_exam() -> Iterator[None]:
         patch.setattr(candidates, "ALPHAS", (0.5,))
         patch.setattr(evaluate, "SHIFTS", (0.5,))
         patch.setattr(evaluate, "TEMPERATURES", (0.6,))
-        patch.setattr(promotion, "FEWEST_PHOTOS", PHOTOS)
+        patch.setattr(promotion_rule, "FEWEST_PHOTOS", PHOTOS)
         yield
 
 

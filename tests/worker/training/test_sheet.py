@@ -1,4 +1,4 @@
-"""Promises of worker.training.sheet and proofs: what people look at."""
+"""Promises of worker.training.evaluation.contact_sheet and proofs: what people look at."""
 
 from pathlib import Path
 
@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from tests.images import as_rgb, color_scene
-from worker.training import proofs
-from worker.training.evaluate import GRAY, Colored
-from worker.training.proofs import Proofs
-from worker.training.sheet import CELL, GAP, TITLE, contact_sheet, save_sheet, shrunk
+from worker.training.evaluation import proofs
+from worker.training.evaluation.contact_sheet import (
+    CELL,
+    GAP,
+    TITLE,
+    contact_sheet,
+    save_sheet,
+    shrunk,
+)
+from worker.training.evaluation.evaluate import GRAY, Colored
+from worker.training.evaluation.proofs import Proofs
 
 
 def flat(height: int, width: int, code: int) -> np.ndarray:

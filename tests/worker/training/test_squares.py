@@ -1,4 +1,4 @@
-"""Promises of worker.training.squares: a cache that is killed, full or shared, and still true."""
+"""Promises of worker.training.data.cache: a cache that is killed, full or shared, and still true."""
 
 import resource
 import threading
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worker.errors import DeviceError
-from worker.training.squares import SIDE, SQUARE_BYTES, Facts, Squares
+from worker.training.data.cache import SIDE, SQUARE_BYTES, Facts, Squares
 
 
 def facts(number: int, unfit: str | None = None) -> Facts:

@@ -15,8 +15,8 @@ from worker.color import cielab
 from worker.color.cielab import gray_of_rgb
 from worker.models.generator import build_generator, color_grid, load_imagenet_encoder
 from worker.settings import TrainSettings
-from worker.training.collection import Collection
-from worker.training.dataset import log_prior, make_batch
+from worker.training.data.collection import Collection
+from worker.training.data.dataset import log_prior, make_batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
 from worker.training.plan import Progress

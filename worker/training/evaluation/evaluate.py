@@ -20,9 +20,9 @@ from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
 from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE, decode
-from worker.training import metrics
-from worker.training.features import Look, look
-from worker.training.metrics import Comparison, colorfulness
+from worker.training.evaluation import metrics
+from worker.training.evaluation.features import Look, look
+from worker.training.evaluation.metrics import Comparison, colorfulness
 
 GRAY = "gray"  # the name of the photograph left as it is, against which all are measured
 BATCH = 8

@@ -9,8 +9,8 @@ from worker import scan
 from worker.color.cielab import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
-from worker.training.fitness import unfit
-from worker.training.listing import find_photos
+from worker.training.data.files import find_photos
+from worker.training.data.filters import unfit
 
 
 def in_fixed_order(folder: Path) -> list[Path]:

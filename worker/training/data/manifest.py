@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from worker.training.licenses import Terms
-from worker.training.squares import Facts
+from worker.training.data.cache import Facts
+from worker.training.data.licenses import Terms
 
 SCHEMA = 1
 

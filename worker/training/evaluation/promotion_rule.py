@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.training.evaluate import Scored
+from worker.training.evaluation.evaluate import Scored
 
 FEWEST_PHOTOS = 20  # with fewer, the standard error itself is a guess
 BETTER_BY = 1.0  # standard errors that the ab error must fall by; chance alone does it 1 time in 6

@@ -20,13 +20,13 @@ from worker import scan
 from worker.color.cielab import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
-from worker.training import manifest
-from worker.training.duplicates import KEPT, divide, perceptual_hash
-from worker.training.fitness import unfit
-from worker.training.licenses import Terms, read_terms
-from worker.training.listing import find_photos
-from worker.training.manifest import Kept, LeftOut, Side
-from worker.training.squares import SIDE, Facts, Squares
+from worker.training.data import manifest
+from worker.training.data.cache import SIDE, Facts, Squares
+from worker.training.data.duplicates import KEPT, divide, perceptual_hash
+from worker.training.data.files import find_photos
+from worker.training.data.filters import unfit
+from worker.training.data.licenses import Terms, read_terms
+from worker.training.data.manifest import Kept, LeftOut, Side
 
 READERS = min(8, os.cpu_count() or 2)  # threads that decode
 TOGETHER = 256  # photos decoded between two commits; as many are lost when the process ends

@@ -22,7 +22,7 @@ from worker.models.generator import (
 )
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
-from worker.training.evaluate import COLORFUL_ENOUGH, Decoding, Examination
+from worker.training.evaluation.evaluate import COLORFUL_ENOUGH, Decoding, Examination
 
 RENDER_SIZE = ColorSettings.render_size  # the size that is measured is the one that serves
 MOST_PHOTOS = 60  # to choose a decoding on; it is one of 82, so there is little to overfit

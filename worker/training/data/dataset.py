@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.models.generator import BIN_STEP, CHROMA_STRIDE, color_grid
-from worker.training.collection import Collection
-from worker.training.film import old_camera
-from worker.training.squares import SIDE
+from worker.training.data.cache import SIDE
+from worker.training.data.collection import Collection
+from worker.training.data.degradation import old_camera
 
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 WORKERS = max(2, (os.cpu_count() or 2) - 2)  # threads that make batches

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from worker.color.cielab import Pixels
-from worker.training.evaluate import Colored
-from worker.training.sheet import contact_sheet, shrunk
+from worker.training.evaluation.contact_sheet import contact_sheet, shrunk
+from worker.training.evaluation.evaluate import Colored
 
 ROWS = 12  # of a sheet; more is not looked at
 

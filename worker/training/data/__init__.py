@@ -1,0 +1,1 @@
+"""Color photographs to learn from: found, filtered, cached, degraded, batched."""

@@ -1,0 +1,1 @@
+"""How good a generator is, and when it may replace another."""
