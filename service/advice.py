@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from service.access import how_to_open, may_empty, may_not_read, user_name
 from service.config import Config
-from service.mounts import file_system_type, is_network_file_system
-from service.ownership import belongs_to_another
-from service.permissions import group_number
+from service.filesystem.access import how_to_open, may_empty, may_not_read, user_name
+from service.filesystem.mounts import file_system_type, is_network_file_system
+from service.filesystem.ownership import belongs_to_another
+from service.filesystem.permissions import group_number
 from worker.errors import DeviceError
 
 MOST_FOLDERS = 20_000  # that are looked at

@@ -16,7 +16,7 @@ import bagit
 from rich.console import Console
 
 from service.config import Config
-from service.disk import make_folder, part_path, sync_folder
+from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.fixity import as_text, at_rest, check_sidecar
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger

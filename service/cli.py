@@ -16,9 +16,9 @@ import structlog
 import typer
 from rich.console import Console
 
-from service.access import as_whom, user_name
 from service.config import Config, ConfigError, check_config, load_config
 from service.custody import custody_app
+from service.filesystem.access import as_whom, user_name
 from service.install import install_app
 from service.learning import learning_app
 from service.log import log_to, set_up_logging
@@ -119,12 +119,12 @@ def run(
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time
     settings = check_config(config, for_run=True)
-    from service import permissions
     from service.daemon import Daemon
-    from service.lock import StateLock
+    from service.filesystem import permissions
+    from service.filesystem.availability import make_new_folders
+    from service.filesystem.lock import StateLock
+    from service.filesystem.ownership import refuse_another_owner
     from service.notify import Notifier
-    from service.ownership import refuse_another_owner
-    from service.places import make_new_folders
     from service.reload import Reloader, watch_models
 
     permissions.adopt(settings.permissions)

@@ -11,11 +11,11 @@ from pathlib import Path, PurePath, PurePosixPath
 import structlog
 
 from service import companions, outbox
-from service.beneath import digest, snapshot
 from service.colorist import Colorist
 from service.config import Config
 from service.delivery import Source, Target, deliver, log_replaced_color
-from service.disk import fitting_name, make_folder
+from service.filesystem.durable import fitting_name, make_folder
+from service.filesystem.safe_open import digest, snapshot
 from service.pipeline import THREADS
 from service.progress import Report
 from service.sections import AS_USUAL, FolderSettings

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import structlog
 
-from service import beneath, moves
-from service.beneath import held, open_beneath
+from service import moves
 from service.config import Config
 from service.copies import copy_file
-from service.disk import is_copy, numbered_names
+from service.filesystem import safe_open
+from service.filesystem.durable import is_copy, numbered_names
+from service.filesystem.safe_open import held, open_beneath
 from service.jobs import Job, JobStatus
 from service.ledger import Ledger
 from service.originals import find_original
@@ -50,7 +51,7 @@ def read(root: Path, scan: PurePath) -> tuple[XmpFile, ...]:
 def present(root: Path, scan: PurePath) -> list[str]:
     """Name the XMP files beside a scan, that of its full name last."""
     names = [stem + suffix for stem in (scan.stem, scan.name) for suffix in SUFFIXES]
-    return [name for name in names if beneath.snapshot(root / scan.with_name(name)) is not None]
+    return [name for name in names if safe_open.snapshot(root / scan.with_name(name)) is not None]
 
 
 def is_companion(path: Path) -> bool:
@@ -58,7 +59,7 @@ def is_companion(path: Path) -> bool:
     if path.suffix not in SUFFIXES:
         return False
     own = path.with_suffix("")
-    if own.suffix.lower() in KIND_OF_SUFFIX and beneath.snapshot(own) is not None:
+    if own.suffix.lower() in KIND_OF_SUFFIX and safe_open.snapshot(own) is not None:
         return True
     return any(_scans_of_stem(path.parent, path.stem))
 
@@ -194,7 +195,10 @@ class Companions:
 
     def _recover(self, now: float) -> None:
         for job in self._ledger.owing():
-            if job.id in self._owed or beneath.snapshot(self._config.inbox / job.path) is not None:
+            if (
+                job.id in self._owed
+                or safe_open.snapshot(self._config.inbox / job.path) is not None
+            ):
                 continue  # it is moved once more, and notes it again
             place = self._find(job)
             if place is None:
@@ -252,7 +256,7 @@ def _read(root: Path, path: PurePath) -> XmpFile:
     name = str(path.name).encode("utf-8", "backslashreplace").decode()
     try:
         with open_beneath(root, path) as file:
-            size, sha256 = beneath.snapshot_of(file).size, beneath.digest_of(file)
+            size, sha256 = safe_open.snapshot_of(file).size, safe_open.digest_of(file)
             if size > LARGEST:
                 fault = f"it has {size / 1e6:,.1f} MB, and up to {LARGEST / 1e6:.0f} MB are read"
                 return XmpFile(name, b"", sha256, size, fault)
@@ -265,7 +269,7 @@ def _scans_of_stem(folder: Path, stem: str) -> Iterator[str]:
     """Yield the names of the scans in a folder that have a stem."""
     for suffix in KIND_OF_SUFFIX:
         for spelled in (suffix, suffix.upper(), suffix.capitalize()):
-            if beneath.snapshot(folder / (stem + spelled)) is not None:
+            if safe_open.snapshot(folder / (stem + spelled)) is not None:
                 yield stem + spelled
 
 
@@ -288,7 +292,7 @@ def _free_name(source: Path, scan: PurePath, target_root: Path, place: PurePath)
     for full in (False, True):
         name = _named_after(source.name, scan, place, full=full)
         target = target_root / place.with_name(name)
-        if beneath.snapshot(target) is None or is_copy(source, target):
+        if safe_open.snapshot(target) is None or is_copy(source, target):
             return name
     return None
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from service.credential_files import check_credentials, half_set
-from service.folders import check_folders
-from service.places import noted
+from service.filesystem.availability import noted
+from service.filesystem.folder_checks import check_folders
 from service.sections import (
     Batching,
     Bookkeeping,

@@ -5,8 +5,13 @@ import os
 import shutil
 from pathlib import Path
 
-from service.beneath import digest, digest_of, open_plain
-from service.disk import ReplacedError, part_path, rename_without_overwriting, sync_folder
+from service.filesystem.durable import (
+    ReplacedError,
+    part_path,
+    rename_without_overwriting,
+    sync_folder,
+)
+from service.filesystem.safe_open import digest, digest_of, open_plain
 
 
 def copy_file(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from service.beneath import digest
-from service.disk import make_folder, sync_folder
+from service.filesystem.durable import make_folder, sync_folder
+from service.filesystem.safe_open import digest
 from service.jobs import Job, JobStatus
 from service.sidecar import SidecarError, read_sidecar
 

@@ -14,19 +14,20 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from service import beneath, moves
-from service.access import unwritable
+from service import moves
 from service.companions import Companions
 from service.config import Config
-from service.disk import ReplacedError
 from service.emptied import EmptyFolders
+from service.filesystem import safe_open
+from service.filesystem.access import unwritable
+from service.filesystem.availability import Places
+from service.filesystem.durable import ReplacedError
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.moves import Departure
 from service.naming import original_name
 from service.originals import still_there
 from service.outbox import alternative_name, withdraw
-from service.places import Places
 from service.sidecar import sidecar_name
 from service.unmoved import Unmoved
 from worker.errors import DeviceError
@@ -255,7 +256,7 @@ class Originals:
         """
         folder = self._config.originals.folder
         name = job.path.with_name(original_name(job))
-        if job.status is not JobStatus.FINISHED or beneath.snapshot(folder / name) is None:
+        if job.status is not JobStatus.FINISHED or safe_open.snapshot(folder / name) is None:
             return
         earlier = self._ledger.superseded_by(job.id)
         if earlier and earlier.original == name:
@@ -305,5 +306,5 @@ class Originals:
 def _is_content(path: Path, digest: str) -> bool:
     """Tell whether a file has this SHA-256; one that may not be read by now is let off."""
     with suppress(PermissionError):
-        return beneath.digest(path) == digest
+        return safe_open.digest(path) == digest
     return True

@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 
 import structlog
 
-from service.beneath import held
 from service.config import Config
+from service.filesystem.safe_open import held
 from service.ledger import Ledger
 from worker.errors import DeviceError
 

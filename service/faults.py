@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 import structlog
 
 from service.departures import Originals
+from service.filesystem.availability import Places
 from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
-from service.places import Places
 from service.sections import Retry
 from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
 from worker.formats.memory import is_short

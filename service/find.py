@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.beneath import snapshot
 from service.config import Config
+from service.filesystem.safe_open import snapshot
 from service.inbox import eligible
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger

@@ -4,8 +4,8 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from service.beneath import digest, snapshot
 from service.config import Config
+from service.filesystem.safe_open import digest, snapshot
 from service.jobs import Job, JobStatus
 from service.originals import find_original
 from service.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable

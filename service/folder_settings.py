@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import structlog
 
-from service import beneath
-from service.beneath import ObstructedError, held, open_beneath
 from service.config import Config
-from service.disk import write_text
+from service.filesystem import safe_open
+from service.filesystem.durable import write_text
+from service.filesystem.safe_open import ObstructedError, held, open_beneath
 from service.printable import printable
 from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
@@ -240,7 +240,7 @@ def _look(inbox: Path, file: PurePosixPath) -> Snapshot | None:
     """
     try:
         with held(inbox, PurePath(file.parent)) as folder:
-            return beneath.snapshot_of_status((folder / file.name).lstat())
+            return safe_open.snapshot_of_status((folder / file.name).lstat())
     except (FileNotFoundError, ObstructedError):
         return None
     except OSError as error:
@@ -248,7 +248,7 @@ def _look(inbox: Path, file: PurePosixPath) -> Snapshot | None:
 
 
 def _is_ours(path: Path) -> bool:
-    with suppress(FileNotFoundError), beneath.open_plain(path) as file:
+    with suppress(FileNotFoundError), safe_open.open_plain(path) as file:
         return file.read(len(OURS)) == OURS.encode()
     return False
 

@@ -4,8 +4,8 @@ A scanner that writes page by page may pause for longer than anybody waits. What
 other photograph: the new result takes the place of the earlier one, under the same name.
 """
 
-from service.beneath import held
 from service.config import Config
+from service.filesystem.safe_open import held
 from service.jobs import Job
 from service.ledger import Ledger
 from service.sidecar import SidecarError, read_sidecar, sidecar_name

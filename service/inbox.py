@@ -10,8 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from service.beneath import snapshot
-from service.ignored import Ignored, ignored
+from service.filesystem.ignored import Ignored, ignored
+from service.filesystem.safe_open import snapshot
 from worker.formats.kinds import KIND_OF_SUFFIX
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
     Args:
         path: a path below the inbox, from anywhere.
         inbox: the inbox's folder; it may itself be a symlink.
-        ignore: which names are ignored; None: those of the table in `service.ignored`.
+        ignore: which names are ignored; None: those of the table in `service.filesystem.ignored`.
 
     Returns:
         True for a plain file with a photo's suffix that is really inside the inbox: not a symlink,
@@ -59,7 +59,7 @@ def find(
     Args:
         folder: the inbox, or a folder in it that is not left alone.
         unreadable: told of each sub-folder that cannot be read, and the system's reason.
-        ignore: which names are ignored; None: those of the table in `service.ignored`.
+        ignore: which names are ignored; None: those of the table in `service.filesystem.ignored`.
 
     Yields:
         The folder's path joined with that of each file.
@@ -78,7 +78,7 @@ def find_left_alone(folder: Path, ignore: Ignored | None = None) -> Iterator[Pat
 
     Args:
         folder: the inbox.
-        ignore: which names are ignored; None: those of the table in `service.ignored`.
+        ignore: which names are ignored; None: those of the table in `service.filesystem.ignored`.
 
     Yields:
         Files of unknown suffix, symlinks, and FIFOs and the like; not hidden or unfinished files.

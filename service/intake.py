@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service.beneath import digest_of, open_beneath, snapshot_of
 from service.config import Config
+from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
 from service.folder_settings import FolderSettingsError, FolderSettingsWatch
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger

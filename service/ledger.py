@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from service.access import refuse_strangers
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
+from service.filesystem.access import refuse_strangers
 from service.jobs import Job, JobStatus, Serving
 from service.questions import Questions, restored, storable
 from service.schema import (

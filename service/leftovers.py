@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from service import outbox
 from service.config import Config
+from service.filesystem.availability import Places
 from service.moves import restore_hidden
-from service.places import Places
 from worker.errors import DeviceError
 
 KEYS = frozenset({"inbox", "outbox", "originals.folder", "rejected"})

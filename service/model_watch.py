@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple, Protocol
 
 import structlog
 
-from service.beneath import snapshot
 from service.colorist import Colorist
+from service.filesystem.safe_open import snapshot
 from service.ledger import Serving
 from service.stability import Snapshot
 from worker.errors import PhotochromError

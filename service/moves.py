@@ -12,14 +12,8 @@ import secrets
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from service.beneath import digest as digest_at
-from service.beneath import (
-    held,
-    snapshot,
-    snapshot_of_status,
-)
 from service.copies import copy_file, replaced
-from service.disk import (
+from service.filesystem.durable import (
     LONGEST_NAME,
     ReplacedError,
     is_copy,
@@ -31,6 +25,8 @@ from service.disk import (
     unlink_unless_replaced,
     write_text,
 )
+from service.filesystem.safe_open import digest as digest_at
+from service.filesystem.safe_open import held, snapshot, snapshot_of_status
 from service.printable import printable
 from service.stability import Snapshot
 

@@ -11,7 +11,7 @@ from typing import get_args
 
 from service import outbox
 from service.config import Config
-from service.disk import numbered_names
+from service.filesystem.durable import numbered_names
 from service.jobs import Job
 from service.ledger import Ledger
 from service.sidecar import sidecar_name

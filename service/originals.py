@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-from service import beneath
 from service.config import Config
-from service.disk import numbered_names
+from service.filesystem import safe_open
+from service.filesystem.durable import numbered_names
 from service.jobs import Job
 from service.naming import fits, misfit, original_name
 from service.outbox import alternative_name
@@ -17,7 +17,7 @@ from worker.errors import ScanError
 
 def still_there(path: Path, snapshot: Snapshot) -> bool:
     """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
-    now = beneath.snapshot(path)
+    now = safe_open.snapshot(path)
     return now is not None and now.same_as(snapshot)
 
 
@@ -41,12 +41,12 @@ def open_scan(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
         if not fits(job, config.output.format):
             raise ScanError(misfit(job))
         file = find_original(job, config)
-        return file, beneath.snapshot_of(file)
+        return file, safe_open.snapshot_of(file)
     try:
-        file = beneath.open_beneath(config.inbox, job.path)
+        file = safe_open.open_beneath(config.inbox, job.path)
     except PermissionError as error:
         raise ScanError("the file may not be read: its permissions refuse it") from error
-    if not beneath.snapshot_of(file).same_as(job.snapshot):
+    if not safe_open.snapshot_of(file).same_as(job.snapshot):
         file.close()
         raise FileNotFoundError(errno.ENOENT, "it is another file by now", file.name)
     return file, job.snapshot
@@ -71,7 +71,7 @@ def find_original(job: Job, config: Config) -> io.FileIO:
     for folder, name in places:
         path = folder / name
         try:
-            file = beneath.open_beneath(folder, name)
+            file = safe_open.open_beneath(folder, name)
         except FileNotFoundError:
             continue
         except PermissionError as error:
@@ -94,8 +94,8 @@ def find_original(job: Job, config: Config) -> io.FileIO:
 def _has_digest(file: io.FileIO, digest: str) -> bool:
     """Compare the content of an open file, which must not change meanwhile."""
     try:
-        looks = beneath.snapshot_of(file)
-        return beneath.digest_of(file) == digest and beneath.snapshot_of(file) == looks
+        looks = safe_open.snapshot_of(file)
+        return safe_open.digest_of(file) == digest and safe_open.snapshot_of(file) == looks
     except OSError:
         file.close()
         raise
@@ -115,5 +115,5 @@ def places_of_original(job: Job, config: Config) -> Iterator[tuple[Path, PurePat
     for name in dict.fromkeys((original_name(job), job.path.name, other)):
         for path in numbered_names(folder / job.path.with_name(name)):
             yield folder, path.relative_to(folder)
-            if beneath.snapshot(path) is None:
+            if safe_open.snapshot(path) is None:
                 break

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
-from service.beneath import ObstructedError, held
-from service.beneath import digest as digest_of_file
-from service.disk import (
+from service.filesystem.durable import (
     PART_PREFIX,
     PART_SUFFIX,
     fitting_name,
@@ -18,7 +16,9 @@ from service.disk import (
     renamed_at_once,
     sync_folder,
 )
-from service.permissions import file_made
+from service.filesystem.permissions import file_made
+from service.filesystem.safe_open import ObstructedError, held
+from service.filesystem.safe_open import digest as digest_of_file
 from worker.errors import DeviceError, ScanError
 from worker.formats.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
 from worker.settings import OutputFormat

@@ -27,12 +27,12 @@ from service.deliveries import Own
 from service.delivery import Source, Target, deliver, log_replaced_color
 from service.departures import Originals, Watched
 from service.faults import Faults, Tally
+from service.filesystem.availability import Places
 from service.growth import supersede_shorter
 from service.jobs import Job
 from service.ledger import Ledger
 from service.naming import free_name, well_named
 from service.outbox import Delivered, TakenError
-from service.places import Places
 from service.reading import confirm, read_scan
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan, predict_scans

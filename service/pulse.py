@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from service.access import may_not_read
 from service.config import Config
+from service.filesystem.access import may_not_read
 from service.health import Health, Signs, judge
 from service.heartbeat import (
     ArrivingFile,

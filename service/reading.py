@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from service import companions
-from service.beneath import digest_of, snapshot_of
 from service.config import Config
 from service.faults import Changed
+from service.filesystem.availability import Places
+from service.filesystem.safe_open import digest_of, snapshot_of
 from service.jobs import Job
 from service.originals import open_scan, still_there
-from service.places import Places
 from worker import scan
 from worker.errors import ScanError
 from worker.scan import Scan

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from service import deliveries
 from service.config import Config
-from service.disk import make_folder, sync_folder
+from service.filesystem.durable import make_folder, sync_folder
+from service.filesystem.lock import StateLock
+from service.filesystem.ownership import MARKER
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import StateLock
-from service.ownership import MARKER
 from service.printable import printable
 from service.progress import Report
 from service.restoring import Rebuilt, Restorer

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from rich.console import Console
 
 from service.config import Config
+from service.filesystem.lock import owner_of
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import owner_of
 from service.lookup import Lookup
 from service.naming import fits, misfit
 from service.printable import printable

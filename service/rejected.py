@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from service import beneath
 from service.config import Config
-from service.disk import numbered_name
+from service.filesystem import safe_open
+from service.filesystem.durable import numbered_name
 from service.jobs import Job
 from service.moves import REASON_SUFFIX
 from service.originals import still_there
@@ -94,7 +94,7 @@ class RejectedScans:
             names: set[str] = set()
             with (
                 suppress(FileNotFoundError, NotADirectoryError),
-                beneath.held(self._config.rejected, folder) as held,
+                safe_open.held(self._config.rejected, folder) as held,
                 os.scandir(held) as entries,
             ):
                 names = {one.name for one in entries if one.is_file(follow_symlinks=False)}
@@ -109,12 +109,12 @@ def unnumbered(name: PurePosixPath) -> PurePosixPath:
 
 
 def _is_scan_of(job: Job, path: Path) -> bool:
-    looks = beneath.snapshot(path)
+    looks = safe_open.snapshot(path)
     if looks is None or looks.size != job.snapshot.size:
         return False
     if abs(looks.mtime_ns - job.snapshot.mtime_ns) < _SAME_TIME:
         return True
     try:
-        return beneath.digest(path) == job.digest
+        return safe_open.digest(path) == job.digest
     except (FileNotFoundError, PermissionError):
         return False

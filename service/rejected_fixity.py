@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from service.beneath import digest, snapshot
 from service.config import Config
+from service.filesystem.safe_open import digest, snapshot
 from service.fixity import Fault, Finding, as_text
 from service.jobs import TAKEN_AWAY, UNREADABLE, Job
 from service.ledger import Ledger

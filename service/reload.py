@@ -6,14 +6,14 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from service import permissions
 from service.colorist import Colorist
 from service.config import Config, ConfigError, check_config
+from service.filesystem import permissions
+from service.filesystem.availability import make_new_folders
+from service.filesystem.ownership import refuse_another_owner
 from service.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
-from service.ownership import refuse_another_owner
-from service.places import make_new_folders
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()

@@ -19,8 +19,9 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, get_args
 
-from service import beneath, outbox
+from service import outbox
 from service.config import Config
+from service.filesystem import safe_open
 from service.fixity import as_text
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
@@ -99,7 +100,7 @@ class Restorer:
 
     def _each(self, root: Path, take: Callable[[PurePosixPath], None]) -> None:
         """Have each plain file of a folder and its sub-folders taken, many in one change."""
-        files = beneath.plain_files(root, self._tell)
+        files = safe_open.plain_files(root, self._tell)
         while portion := list(itertools.islice(files, AT_ONCE)):
             with self._ledger.held():
                 for name in portion:
@@ -125,7 +126,7 @@ class Restorer:
         path = self._config.outbox / name
         if name.suffix != SUFFIX:
             return
-        with beneath.open_beneath(self._config.outbox, name) as file:
+        with safe_open.open_beneath(self._config.outbox, name) as file:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST_SIDECAR:
                 self._tell(path, f"too large for a sidecar ({size / 1e6:,.0f} MB)")
@@ -163,7 +164,7 @@ class Restorer:
     def _with_original(self, job: Job) -> Job:
         """Note where the original of a job lies, if it is found."""
         for folder, name in places_of_original(job, self._config):
-            looks = beneath.snapshot(folder / name)
+            looks = safe_open.snapshot(folder / name)
             if looks is None or looks.size != job.snapshot.size:
                 continue
             same_time = looks.mtime_ns // 1000 == job.snapshot.mtime_ns // 1000
@@ -182,7 +183,7 @@ class Restorer:
         ):
             return
         digest = _digest(folder, name)
-        looks = beneath.snapshot(folder / name)
+        looks = safe_open.snapshot(folder / name)
         if looks is None:
             return
         path = self._path_of(name, digest)
@@ -192,7 +193,7 @@ class Restorer:
         result = self._result_of(path, name, digest)
         own = result or PurePosixPath(outbox.alternative_name(path, digest))
         later = None if result else self._ledger.latest_of(path)
-        there = beneath.snapshot(self._config.outbox / own)
+        there = safe_open.snapshot(self._config.outbox / own)
         job = _job(
             path,
             digest,
@@ -214,7 +215,7 @@ class Restorer:
         ending = f".{digest[:8]}"
         if plain.stem.endswith(ending):
             return plain.with_name(plain.stem.removesuffix(ending) + plain.suffix)
-        taken = plain != name and beneath.snapshot(self._config.originals.folder / plain)
+        taken = plain != name and safe_open.snapshot(self._config.originals.folder / plain)
         return plain if taken and not self._result_of(name, name, digest) else name
 
     def _result_of(
@@ -225,7 +226,7 @@ class Restorer:
         for one in dict.fromkeys((path, name)):
             own = [outbox.output_name(one, output_format) for output_format in formats]
             for output in dict.fromkeys([*own, *(outbox.alternative_name(o, digest) for o in own)]):
-                there = beneath.snapshot(self._config.outbox / output)
+                there = safe_open.snapshot(self._config.outbox / output)
                 if there and not self._ledger.output_taken(output):
                     return output
         return None
@@ -234,7 +235,7 @@ class Restorer:
 
     def _take_rejected(self, name: PurePosixPath) -> None:
         folder = self._config.rejected
-        looks = beneath.snapshot(folder / name)
+        looks = safe_open.snapshot(folder / name)
         if name.suffix.lower() not in KIND_OF_SUFFIX or looks is None:
             return
         try:
@@ -243,7 +244,7 @@ class Restorer:
             digest = f"{UNREADABLE}{looks.inode} {looks.mtime_ns}"
         plain = unnumbered(name)
         numbered = plain != name and (
-            beneath.snapshot(folder / plain) or self._ledger.numbers_of(plain)
+            safe_open.snapshot(folder / plain) or self._ledger.numbers_of(plain)
         )
         path = plain if numbered else name
         reason, moment = self._reason(name)
@@ -266,7 +267,7 @@ class Restorer:
     def _reason(self, name: PurePosixPath) -> tuple[str, float | None]:
         """Return why a scan was rejected, and when that was written."""
         note = name.with_name(name.name + REASON_SUFFIX)
-        with suppress(OSError), beneath.open_beneath(self._config.rejected, note) as file:
+        with suppress(OSError), safe_open.open_beneath(self._config.rejected, note) as file:
             text = (file.read(LARGEST_REASON) or b"").decode("utf-8", "replace")
             text = re.sub(r"photochrom retry \d+", "photochrom retry FILE", " ".join(text.split()))
             return text or NO_REASON, os.fstat(file.fileno()).st_mtime
@@ -283,7 +284,7 @@ class Restorer:
 def snapshot_of(job: Job, config: Config) -> Snapshot | None:
     """Look at the original of a job where it was found; None where it was not."""
     path = config.originals.folder / job.original if job.original else config.inbox / job.path
-    return beneath.snapshot(path)
+    return safe_open.snapshot(path)
 
 
 def _job_of(sidecar: Sidecar) -> Job:
@@ -333,5 +334,5 @@ def _leads_inside(name: PurePosixPath) -> bool:
 
 
 def _digest(folder: Path, name: Any) -> str:
-    with beneath.open_beneath(folder, name) as file:
-        return beneath.digest_of(file)
+    with safe_open.open_beneath(folder, name) as file:
+        return safe_open.digest_of(file)

@@ -16,15 +16,15 @@ from typing import NamedTuple
 from rich.console import Console
 
 from service import companions, moves
-from service.beneath import digest_of, open_beneath, snapshot
 from service.config import Config
+from service.filesystem.availability import Places
+from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.folder_settings import FolderSettingsError, settings_of
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup, is_number
 from service.naming import free_name
 from service.originals import still_there
-from service.places import Places
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
 from service.rejected import RejectedScans

@@ -8,12 +8,12 @@ import json
 from typing import Literal, NamedTuple
 
 from service.config import Config, ConfigError, missing_photographs
-from service.disk import make_folder, sync_folder
+from service.filesystem.durable import make_folder, sync_folder
 from service.wish import Wish
 from worker.durable import replace_text
 from worker.models.store import ModelVersion
 from worker.training.data.files import looks
-from worker.training.plan import CHECKPOINT
+from worker.training.run import CHECKPOINT
 
 NAME = "scheduled"  # of the versions that come of it
 LEARNED = "learned.json"  # in state/training: looks of the photographs that it was finished with

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.ignored import Ignored, ignored
+from service.filesystem.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
 from worker.metadata.credentials import SigningAlgorithm
 from worker.settings import (
@@ -81,7 +81,7 @@ Mode = Annotated[str, Field(pattern=r"^[02]?[0-7]{3}$")]
 
 
 class Permissions(Section):
-    """Of folders and files that are made; see `service.permissions`."""
+    """Of folders and files that are made; see `service.filesystem.permissions`."""
 
     group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]+$")] | None = Field(
         default=None, description="the name of a group, or null"

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from service import outbox
-from service.disk import LONGEST_NAME, fitting_name
+from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.outbox import Delivered
 from service.printable import escaped_json
 from service.sections import AS_USUAL, FolderSettings

@@ -10,13 +10,13 @@ from typing import Any
 from service import folder_settings
 from service.companions import is_companion
 from service.config import Config
+from service.filesystem.availability import Places
+from service.filesystem.lock import owner_of
 from service.find import utc, where_rejected
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.inbox import find, find_left_alone
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
-from service.lock import owner_of
-from service.places import Places
 from service.rejected import RejectedScans
 from worker.errors import DeviceError, ModelError
 from worker.models.promotions import read_promotions, standing

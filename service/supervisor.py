@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from service.mounts import is_network_file_system
+from service.filesystem.mounts import is_network_file_system
 from service.observer import Hints, Observer
 
 Polling = Literal["auto", "always", "never"]

@@ -6,15 +6,15 @@ from typing import Any
 import structlog
 
 from service.config import Config, ConfigError, missing_photographs
-from service.lock import StateLock
+from service.filesystem.lock import StateLock
 from service.progress import Report
 from service.signals import Signals
 from service.wish import Wish
 from worker.inference.device import Device
 from worker.models.store import ModelStore, ModelVersion
-from worker.training.course import Listener
-from worker.training.plan import Budget, Plan, Progress
+from worker.training.run import Budget, Plan, Progress
 from worker.training.train import train
+from worker.training.trainer import Listener
 
 TELL_SECONDS = 30.0  # between two lines of the log
 WARNINGS = {"rolled_back", "not_saved", "not_noted", "not_validated"}

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service.access import may_not_write
+from service.filesystem.access import may_not_write
 from service.sections import Retry
 
 M = TypeVar("M")  # a move, as `service.originals` has it

@@ -16,11 +16,11 @@ from rich.console import Console
 
 from service import outbox
 from service.config import Config
+from service.filesystem.availability import Places
+from service.filesystem.ignored import ignored
 from service.fixity import Finding, as_text, at_rest, check_photo
-from service.ignored import ignored
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
-from service.places import Places
 from service.printable import printable
 from service.progress import Report
 from service.rejected_fixity import check_rejected, rejected_jobs

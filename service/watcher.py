@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import structlog
 
-from service.beneath import has_writer, snapshot
-from service.ignored import Ignored, ignored
+from service.filesystem.ignored import Ignored, ignored
+from service.filesystem.safe_open import has_writer, snapshot
 from service.inbox import eligible, find, say_unreadable
 from service.observer import Hints, Writer
 from service.sections import Watch

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Wish(NamedTuple):
-    """What to train; see `worker.training.plan.Plan`."""
+    """What to train; see `worker.training.run.Plan`."""
 
     folders: tuple[Path, ...]
     start: str

@@ -6,10 +6,10 @@ import sqlite3
 from pathlib import Path, PurePosixPath
 
 from service.config import Config
+from service.filesystem.availability import MARKER
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.moves import HIDDEN_PREFIX
-from service.places import MARKER
 from service.sidecar import SidecarError, read_sidecar, sidecar_name
 from service.verify import verify
 from tests.folders import files, tells_of_its_photo

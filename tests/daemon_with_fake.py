@@ -21,10 +21,10 @@ from typing import Any
 from service import pipeline
 from service.config import Config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
+from service.filesystem.lock import StateLock
 from service.jobs import Job
 from service.ledger import Ledger
-from service.lock import StateLock
 from service.log import set_up_logging
 from service.recolor import queue_again
 from service.retry import forget, retry

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from service import beneath, moves
+from service import moves
 from service.config import Config
 from service.deliveries import Own
-from service.folders import make_folders
+from service.filesystem import safe_open
+from service.filesystem.folder_checks import make_folders
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger
 from service.outbox import deliver
@@ -32,10 +33,10 @@ def queue(config: Config, name: str) -> Job:
     scan = config.inbox / path
     scan.parent.mkdir(parents=True, exist_ok=True)
     scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
-    snapshot = beneath.snapshot(scan)
+    snapshot = safe_open.snapshot(scan)
     assert snapshot
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        return ledger.enqueue(path, beneath.digest(scan), snapshot, path, 0.0)[0]
+        return ledger.enqueue(path, safe_open.digest(scan), snapshot, path, 0.0)[0]
 
 
 def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = True) -> Job:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from service.ledger import Serving
-from worker import encoding
+from worker import render
 from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.metadata.provenance import Origin, Record
@@ -69,7 +69,7 @@ class FakeColorist:
         if fault:
             file.write(b"half a photo")
             raise fault
-        record = encoding.write(photo, chroma, origin, WriteSettings(), file)
+        record = render.write(photo, chroma, origin, WriteSettings(), file)
         with self._lock:
             self.painted += 1
         return record

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from service.places import MARKER
+from service.filesystem.availability import MARKER
 from service.sidecar import SUFFIX, SidecarError, read_sidecar
 
 

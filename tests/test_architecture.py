@@ -75,7 +75,7 @@ HOMES = {
     "h5py": {"worker.models.safe_archive"},
     "ray": {"worker.engine"},
     "matplotlib": {"worker.training.curves"},
-    "tensorboard": {"worker.training.journal"},
+    "tensorboard": {"worker.training.run_log"},
 }
 KERAS_ONLY = [
     "worker.models.generator",
@@ -83,7 +83,7 @@ KERAS_ONLY = [
     "worker.training.losses",
     "worker.training.gan",
     "worker.training.validation",
-    "worker.training.course",
+    "worker.training.trainer",
     "worker.training.train",
 ]
 FORBIDDEN_NAMES = {"utils", "util", "helper", "helpers", "manager", "managers", "common", "misc"}

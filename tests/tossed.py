@@ -30,13 +30,14 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from service import beneath, daemon, intake, moves
+from service import daemon, intake, moves
 from service.config import Config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem import safe_open
+from service.filesystem.availability import MARKER
+from service.filesystem.folder_checks import make_folders
 from service.inbox import find
 from service.jobs import Job, JobStatus
-from service.places import MARKER
 from service.sections import Batching, Originals, Retry, Watch
 from service.sidecar import read_sidecar, sidecar_name
 from service.stability import Snapshot
@@ -363,7 +364,7 @@ class World:
             if (said.source.path, said.source.sha256) != (str(job.path), job.digest):
                 faults.append(f"{job.output} was not made from the scan of its job")
         kept = {
-            (beneath.digest(path), path.stat().st_mtime_ns)
+            (safe_open.digest(path), path.stat().st_mtime_ns)
             for folder in (self.config.originals.folder, self.config.rejected)
             for path in folder.rglob("*")
             if path.is_file() and not path.name.endswith((moves.REASON_SUFFIX, MARKER))
@@ -419,9 +420,9 @@ class World:
     def _tree(self) -> dict[Path, tuple[Snapshot, str]]:
         found = {}
         for path in find(self.inbox):
-            looks = beneath.snapshot(path)
+            looks = safe_open.snapshot(path)
             assert looks
-            found[path] = (looks, beneath.digest(path))
+            found[path] = (looks, safe_open.digest(path))
         return found
 
     def _jobs(self) -> list[Job]:

@@ -1,6 +1,6 @@
 """What makes a change in the state folder last: it is on the disk, and whole, or it did not happen.
 
-The service has its own (`service.disk`), for folders that others own.
+The service has its own (`service.filesystem.durable`), for folders that others own.
 """
 
 import os

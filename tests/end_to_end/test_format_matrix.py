@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
-from service.places import MARKER
+from service.filesystem.availability import MARKER
 from tests import decoders, profiles
 from tests.end_to_end.command import Home
 from tests.images import Array

@@ -18,15 +18,15 @@ import pytest
 from rich.console import Console
 
 from service.bag import make_bag
-from service.beneath import digest_of, held, open_plain
 from service.config import Config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem.availability import MARKER
+from service.filesystem.folder_checks import make_folders
+from service.filesystem.safe_open import digest_of, held, open_plain
 from service.heartbeat import read_heartbeat
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
-from service.places import MARKER
 from service.retry import print_answers, retry
 from service.sidecar import read_sidecar, sidecar_name
 from service.status import read_status

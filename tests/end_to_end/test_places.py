@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from service.config import load_config
+from service.filesystem.availability import MARKER
 from service.pipeline import BATCHES_IN_MEMORY
-from service.places import MARKER
 from service.status import read_status
 from tests.accounts import PHOTOS, collection, wrong_in_the_end
 from tests.end_to_end.command import Command, Home

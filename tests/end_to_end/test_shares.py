@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.ownership import MARKER
+from service.filesystem.ownership import MARKER
 from tests.end_to_end.command import HASTY, Command, Home, ordinary_prefix
 from tests.folders import files
 from tests.images import color_scene

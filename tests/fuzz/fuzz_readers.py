@@ -28,7 +28,7 @@ import numpy as np
 
 from tests import hostile
 from tests.images import origin
-from worker import encoding, scan
+from worker import render, scan
 from worker.errors import ScanError
 from worker.settings import ReadSettings, WriteSettings
 
@@ -77,7 +77,7 @@ def attempt(path: Path) -> Outcome:
     try:
         found = scan.read(path, ReadSettings(megapixels=MEGAPIXELS))
         gray = [np.zeros((8, 8, 2), np.float32) for _ in found.pages]
-        record = encoding.write(found, gray, origin(path.name), WriteSettings(), io.BytesIO())
+        record = render.write(found, gray, origin(path.name), WriteSettings(), io.BytesIO())
         fault = "".join(f"lost: {what}; " for what in record.lost if not names_plainly(what))
     except ScanError as error:
         reason = str(error)

@@ -1,4 +1,4 @@
-"""Promises of service.access and service.unmoved: what permissions refuse, and what would help."""
+"""Promises of service.filesystem.access and service.unmoved: what permissions refuse, and what would help."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service.access import how_to_open, may_empty, may_not_read, may_not_write, unwritable
+from service.filesystem.access import (
+    how_to_open,
+    may_empty,
+    may_not_read,
+    may_not_write,
+    unwritable,
+)
 from service.sections import Retry
 from service.unmoved import Unmoved
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder

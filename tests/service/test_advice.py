@@ -8,8 +8,8 @@ import pytest
 from service import advice as subject
 from service.advice import advice
 from service.config import Config
-from service.folders import make_folders
-from service.places import Places
+from service.filesystem.availability import Places
+from service.filesystem.folder_checks import make_folders
 from service.sections import Permissions, Watch
 from tests.unprivileged import USER, as_nobody, needs_root, reachable_folder
 
@@ -118,7 +118,7 @@ def test_an_inbox_where_nobody_tells_of_closed_files_is_told(
 ) -> None:
     """With the setting that counts there, and what else would not work."""
     table = f"server:/scans {config.inbox} {kind} rw 0 0\n"
-    monkeypatch.setattr("service.mounts._mount_table", lambda: table)
+    monkeypatch.setattr("service.filesystem.mounts._mount_table", lambda: table)
     watched = config.model_copy(update={"watch": Watch(polling="never", settle_shared=45.0)})
     lines = "\n".join(advice(watched))
 

@@ -1,4 +1,4 @@
-"""Promises of service.beneath: no symlink is followed below a folder, and files are opened once."""
+"""Promises of service.filesystem.safe_open: no symlink is followed below a folder, and files are opened once."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from service.beneath import (
+from service.filesystem.safe_open import (
     ObstructedError,
     digest,
     digest_of,

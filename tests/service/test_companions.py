@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, companions, moves
+from service import companions, moves
 from service.config import Config
 from service.daemon import Daemon
+from service.filesystem import safe_open
+from service.filesystem.lock import StateLock
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import StateLock
 from service.retry import retry
 from service.sections import Batching, FolderSettings, Originals, Retry, Watch
 from service.sidecar import read_sidecar
@@ -75,7 +76,7 @@ def said(config: Config, name: str, *, page: int = 0) -> bytes:
 def test_it_is_in_the_result_and_moves_with_the_scan(config: Config, name: str) -> None:
     """By either way of naming it; the sidecar names it with its digest."""
     drop(config, "album/0042.png")
-    digest = beneath.digest(describe(config.inbox / "album", name))
+    digest = safe_open.digest(describe(config.inbox / "album", name))
     work(config)
     (file,) = read_sidecar(config.outbox / "album/0042.png.json").xmp_files
 
@@ -380,7 +381,7 @@ def test_a_companion_crosses_to_another_disk(config: Config, tmp_path: Path) -> 
         drop(config, "album/0042.png")
         before = describe(config.inbox / "album", "0042.xmp").stat()
         work(config)
-        after = beneath.snapshot(away / "album/0042.xmp")
+        after = safe_open.snapshot(away / "album/0042.xmp")
 
         assert after
         assert (before.st_size, before.st_mtime_ns) == (after.size, after.mtime_ns)

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from service.config import Config, ConfigError, check_config, load_config
-from service.places import NOTED
+from service.filesystem.availability import NOTED
 from service.sections import Metrics
 from worker.metadata.credentials import CredentialSettings
 from worker.settings import (

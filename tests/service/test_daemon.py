@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath, moves, observer, pipeline
+from service import moves, observer, pipeline
 from service.config import Config
 from service.daemon import Daemon
 from service.faults import Changed
-from service.folders import make_folders
+from service.filesystem import safe_open
+from service.filesystem.folder_checks import make_folders
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
@@ -254,7 +255,7 @@ class TestTake:
         path = place.drop("a.png")
         daemon = place.daemon()
         for _ in range(2):
-            looks = beneath.snapshot(path)
+            looks = safe_open.snapshot(path)
             assert looks is not None
             daemon.intake.take(path, looks, AT_REST)
             path.touch()
@@ -298,7 +299,7 @@ class TestTake:
         place.drop("a.png", gray_scene(24, 32))
         place.run_once()
         first = (place.config.outbox / "a.png").read_bytes()
-        digest = beneath.digest(place.drop("a.png", gray_scene(48, 64)))
+        digest = safe_open.digest(place.drop("a.png", gray_scene(48, 64)))
         place.run_once()
 
         assert ["a.png", f"a.{digest[:8]}.png"] == sorted(place.files()["outbox"], key=len)
@@ -308,7 +309,7 @@ class TestTake:
     def test_a_strangers_file_in_the_outbox_is_not_overwritten(self, place: Place) -> None:
         """Not even when the ledger knows nothing of it."""
         (place.config.outbox / "a.png").write_text("not ours")
-        digest = beneath.digest(place.drop("a.png"))
+        digest = safe_open.digest(place.drop("a.png"))
         place.run_once()
 
         assert "not ours" == (place.config.outbox / "a.png").read_text()
@@ -387,7 +388,7 @@ class TestTake:
     def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
         """Nor a fault."""
         path = place.drop("a.png")
-        looks = beneath.snapshot(path)
+        looks = safe_open.snapshot(path)
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
@@ -400,7 +401,7 @@ class TestTake:
     ) -> None:
         """A fault of the disk ends neither the daemon nor the photo."""
         faults: list[OSError] = [OSError(5, "Input/output error")]
-        digest_of = beneath.digest_of
+        digest_of = safe_open.digest_of
 
         def failing(file: io.FileIO) -> str:
             if faults:
@@ -569,7 +570,7 @@ class TestAfterACrash:
         place.drop("a.png")
         daemon = place.daemon()
         path = place.config.inbox / "a.png"
-        looks = beneath.snapshot(path)
+        looks = safe_open.snapshot(path)
         assert looks is not None
         daemon.intake.take(path, looks, AT_REST)
         for _ in range(place.config.retry.attempts):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service import disk
-from service.disk import (
+from service.filesystem import durable
+from service.filesystem.durable import (
     fitting_name,
     is_copy,
     make_folder,
@@ -78,7 +78,7 @@ def test_a_rename_never_overwrites(
     if means != "link":
         monkeypatch.setattr(os, "link", refuse(errno.EPERM))
     if means == "claim":
-        monkeypatch.setattr(disk, "renamed_at_once", lambda *_: False)
+        monkeypatch.setattr(durable, "renamed_at_once", lambda *_: False)
     source, target, free = (tmp_path / name for name in ("source", "target", "free"))
     source.write_text("new")
     target.write_text("old")
@@ -149,7 +149,7 @@ def test_a_rename_that_fails_leaves_no_empty_file(
 ) -> None:
     """The claimed name is given back."""
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
-    monkeypatch.setattr(disk, "renamed_at_once", lambda *_: False)
+    monkeypatch.setattr(durable, "renamed_at_once", lambda *_: False)
     monkeypatch.setattr(os, "rename", refuse(errno.EIO))
     source = tmp_path / "source"
     source.touch()

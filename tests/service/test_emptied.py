@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from service.config import Config
 from service.emptied import EmptyFolders
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
 from service.ledger import LEDGER_FILE, Ledger
 from service.sections import Originals
 from service.stability import Snapshot

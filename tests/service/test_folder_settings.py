@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from service.config import Config
+from service.filesystem.folder_checks import make_folders
 from service.folder_settings import (
     LARGEST,
     NAME,
@@ -22,7 +23,6 @@ from service.folder_settings import (
     FolderSettingsWatch,
     settings_of,
 )
-from service.folders import make_folders
 from service.sections import AS_USUAL, FolderSettings, Originals, Watch
 from service.yaml_text import parse
 from tests.folders import files

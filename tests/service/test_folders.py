@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service import folders as subject
-from service.folders import check_folders, make_folders
+from service.filesystem import folder_checks as subject
+from service.filesystem.folder_checks import check_folders, make_folders
 from worker.errors import DeviceError
 
 KEYS = ("inbox", "outbox", "originals.folder", "rejected", "state")

@@ -6,8 +6,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.beneath import snapshot
 from service.config import Config
+from service.filesystem.safe_open import snapshot
 from service.folder_settings import FolderSettingsWatch
 from service.intake import Intake
 from service.ledger import LEDGER_FILE, Ledger

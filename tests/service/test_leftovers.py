@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from service.config import Config
-from service.folders import make_folders
+from service.filesystem.availability import Places
+from service.filesystem.folder_checks import make_folders
 from service.leftovers import Leftovers
-from service.places import Places
 
 PART = ".photochrom-1-0.part"
 

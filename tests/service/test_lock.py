@@ -1,4 +1,4 @@
-"""Promises of service.lock: one process at a time, and never a lock that outlives its process."""
+"""Promises of service.filesystem.lock: one process at a time, and never a lock that outlives its process."""
 
 import fcntl
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from service import lock
-from service.lock import LOCK_FILE, StateLock, owner_of
+from service.filesystem import lock
+from service.filesystem.lock import LOCK_FILE, StateLock, owner_of
 from worker.errors import DeviceError
 
 HOLD = """
 import pathlib, sys
-from service.lock import StateLock
+from service.filesystem.lock import StateLock
 with StateLock(pathlib.Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.mounts import file_system_type, is_network_file_system
+from service.filesystem.mounts import file_system_type, is_network_file_system
 
 TABLE = r"""/dev/sda1 / ext4 rw 0 0
 server:/photos /mnt/photos nfs4 rw 0 0
@@ -70,7 +70,7 @@ def test_a_system_without_a_mount_table_is_taken_for_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is known, so nothing is refused."""
-    monkeypatch.setattr("service.mounts.MOUNT_TABLE", tmp_path / "none")
+    monkeypatch.setattr("service.filesystem.mounts.MOUNT_TABLE", tmp_path / "none")
 
     assert file_system_type(tmp_path) == ""
     assert not is_network_file_system(tmp_path)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service import beneath, copies
+from service import copies
 from service import moves as subject
-from service.disk import ReplacedError, rename_without_overwriting
+from service.filesystem import safe_open
+from service.filesystem.durable import ReplacedError, rename_without_overwriting
 from service.moves import Departure, archive, reject, restore_hidden, settle
 
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
@@ -244,7 +245,7 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
 ) -> None:
     """It stays in the inbox, to be colored; and so does a third one."""
     path, new, away = put(inbox, "sub/a.jpg"), tmp_path / "new", tmp_path / "away"
-    looks = beneath.snapshot(path)
+    looks = safe_open.snapshot(path)
     real = subject.rename_without_overwriting
     saved: list[str] = ["second", "third"]
     away.mkdir()
@@ -373,7 +374,7 @@ class TestTheEndOfAMove:
     ) -> None:
         """Its SHA-256 tells; and a change of permissions alone brings nothing back."""
         path = put(inbox, "sub/a.jpg")
-        digest = beneath.digest(path)
+        digest = safe_open.digest(path)
         with path.open("r+") as writer:
             departure = moved(move, path, inbox, away, digest)
             if late:

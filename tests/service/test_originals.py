@@ -11,13 +11,13 @@ from unittest.mock import Mock
 import pytest
 from structlog.testing import capture_logs
 
-from service import beneath
 from service.config import Config
 from service.departures import Originals
-from service.folders import make_folders
+from service.filesystem import safe_open
+from service.filesystem.availability import Places
+from service.filesystem.folder_checks import make_folders
 from service.jobs import Job, JobStatus
 from service.originals import find_original
-from service.places import Places
 from service.stability import Snapshot
 from tests.fakes import FakeInbox
 from worker.errors import DeviceError, ScanError
@@ -39,7 +39,7 @@ def config(tmp_path: Path) -> Config:
 def job(tmp_path: Path) -> Job:
     """Make a job of CONTENT that was finished and is to be colored again."""
     (tmp_path / "content").write_bytes(CONTENT)
-    return make_job(beneath.digest(tmp_path / "content"))
+    return make_job(safe_open.digest(tmp_path / "content"))
 
 
 def make_job(digest: str, original: str | None = None, looks: Snapshot = UNKNOWN) -> Job:
@@ -71,7 +71,7 @@ def test_it_is_where_it_was_moved_to(config: Config, job: Job) -> None:
 
     with find_original(make_job(job.digest, "sub/a (7).tif"), config) as found:
         assert str(here) == found.name
-        assert beneath.snapshot(here) == beneath.snapshot_of(found)
+        assert safe_open.snapshot(here) == safe_open.snapshot_of(found)
         assert CONTENT == found.read()
 
 
@@ -134,11 +134,11 @@ def test_one_that_may_not_be_read_is_said_to_be(
     """Waiting would not help; another fault of the disk is not taken for it."""
     put(config.originals.folder, "sub/a.tif", CONTENT)
     denied = PermissionError(13, "Permission denied")
-    monkeypatch.setattr(beneath, "open_beneath", Mock(side_effect=denied))
+    monkeypatch.setattr(safe_open, "open_beneath", Mock(side_effect=denied))
     with pytest.raises(ScanError, match="may not be read"):
         find_original(job, config)
     monkeypatch.undo()
-    monkeypatch.setattr(beneath, "digest_of", Mock(side_effect=OSError(5, "Input/output error")))
+    monkeypatch.setattr(safe_open, "digest_of", Mock(side_effect=OSError(5, "Input/output error")))
 
     with pytest.raises(OSError, match="Input/output error"):
         find_original(job, config)
@@ -147,7 +147,7 @@ def test_one_that_may_not_be_read_is_said_to_be(
 def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job: Job) -> None:
     """A ledger that cannot be written now is told again, once, at the next step."""
     path = put(config.inbox, "sub/a.tif", CONTENT)
-    looks = beneath.snapshot(path)
+    looks = safe_open.snapshot(path)
     assert looks is not None
     put(config.originals.folder, "sub/a.tif", OTHER)
     noted: list[tuple[int, PurePosixPath]] = []
@@ -174,7 +174,7 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
 def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, job: Job) -> None:
     """It is tried every ten minutes, and told less and less often; then it works at once."""
     path = put(config.inbox, "sub/a.tif", CONTENT)
-    looks = beneath.snapshot(path)
+    looks = safe_open.snapshot(path)
     assert looks is not None
     obstacle = config.originals.folder / "sub"
     obstacle.touch()

@@ -1,4 +1,4 @@
-"""Promises of service.ownership and service.places: one daemon for an inbox and an outbox."""
+"""Promises of service.filesystem.ownership and service.filesystem.availability: one daemon for an inbox and an outbox."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.lock import StateLock
-from service.ownership import IDENTITY, MARKER, refuse_another_owner
-from service.places import Places
+from service.filesystem.availability import Places
+from service.filesystem.lock import StateLock
+from service.filesystem.ownership import IDENTITY, MARKER, refuse_another_owner
 from worker.errors import DeviceError
 
 KEYS = ("inbox", "outbox", "originals.folder", "rejected", "state")

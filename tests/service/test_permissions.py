@@ -1,4 +1,4 @@
-"""Promises of service.permissions: who may do what with what photochrom makes, and its state."""
+"""Promises of service.filesystem.permissions: who may do what with what photochrom makes, and its state."""
 
 import grp
 import os
@@ -11,15 +11,15 @@ from pathlib import Path, PurePosixPath
 import pytest
 from structlog.testing import capture_logs
 
-from service.access import refuse_strangers
-from service.beneath import held
 from service.config import ConfigError, load_config
+from service.filesystem.access import refuse_strangers
+from service.filesystem.availability import make_new_folders
+from service.filesystem.lock import StateLock, owner_of
+from service.filesystem.permissions import adopt, close_state, file_made, group_number
+from service.filesystem.safe_open import held
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import StateLock, owner_of
 from service.moves import reject
 from service.outbox import deliver
-from service.permissions import adopt, close_state, file_made, group_number
-from service.places import make_new_folders
 from service.sections import Permissions
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 from worker.errors import DeviceError

@@ -14,8 +14,9 @@ import pytest
 import tifffile
 from structlog.testing import capture_logs
 
-from service import beneath, departures, moves, outbox, pipeline
+from service import departures, moves, outbox, pipeline
 from service.config import Config
+from service.filesystem import safe_open
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.moves import Departure
@@ -72,10 +73,10 @@ class Line:
     def queue(self, name: str) -> Job:
         """Queue what is in the inbox under a name."""
         path = self.config.inbox / name
-        looks = beneath.snapshot(path)
+        looks = safe_open.snapshot(path)
         assert looks is not None
         relative = PurePosixPath(name)
-        return self.ledger.enqueue(relative, beneath.digest(path), looks, relative, self.now)[0]
+        return self.ledger.enqueue(relative, safe_open.digest(path), looks, relative, self.now)[0]
 
     def step(self) -> None:
         """Do one step at the time of the clock."""
@@ -228,9 +229,9 @@ class TestScansThatGrow:
     def queue(self, line: Line) -> Job:
         """Queue it under a free name, as the intake does, and have it colored."""
         path = PurePosixPath("a.tif")
-        looks = beneath.snapshot(line.config.inbox / path)
+        looks = safe_open.snapshot(line.config.inbox / path)
         assert looks is not None
-        digest = beneath.digest(line.config.inbox / path)
+        digest = safe_open.digest(line.config.inbox / path)
         name = free_name(path, digest, line.config, line.ledger)
         job, _is_new = line.ledger.enqueue(path, digest, looks, name, line.now)
         line.run()
@@ -246,9 +247,9 @@ class TestScansThatGrow:
 
         assert ["a.tif"] == line.files()["outbox"]
         assert 3 == len(read_sidecar(line.config.outbox / "a.tif.json").pages)
-        assert second.digest == beneath.digest(line.config.originals.folder / "a.tif")
+        assert second.digest == safe_open.digest(line.config.originals.folder / "a.tif")
         aside = line.config.originals.folder / f"a.{first.digest[:8]}.tif"
-        assert first.digest == beneath.digest(aside)
+        assert first.digest == safe_open.digest(aside)
         assert (second.id, None) == (first.superseded_by, second.superseded_by)
         assert PurePosixPath(aside.name) == first.original
         assert 0 == line.ledger.recolor([first.id], line.now)
@@ -373,7 +374,7 @@ class TestTheUsualWay:
         assert b"theirs" == (line.config.outbox / name).read_bytes()
         assert (JobStatus.FINISHED, 1) == (done.status, done.attempts)
         assert PurePosixPath(f"a.{job.digest[:8]}.png") == done.output
-        assert done.output_digest == beneath.digest(line.config.outbox / done.output)
+        assert done.output_digest == safe_open.digest(line.config.outbox / done.output)
         assert [str(done.output)] == line.files()["originals"]
 
     def test_a_full_batch_goes_to_the_device_at_once(self, make_line: Callable[..., Line]) -> None:
@@ -1202,7 +1203,7 @@ class TestColoringAgain:
     def test_it_replaces_its_own_result_and_the_original_stays(self, line: Line, done: Job) -> None:
         """Byte for byte where it was."""
         original = line.config.originals.folder / "sub/a.png"
-        before = original.read_bytes(), beneath.snapshot(original)
+        before = original.read_bytes(), safe_open.snapshot(original)
 
         assert PurePosixPath("sub/a.png") == done.original
 
@@ -1213,7 +1214,7 @@ class TestColoringAgain:
         assert (24, 32, 3) == scan.read_color(
             line.config.outbox / "sub/a.png", ReadSettings()
         ).shape
-        assert before == (original.read_bytes(), beneath.snapshot(original))
+        assert before == (original.read_bytes(), safe_open.snapshot(original))
         assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
         assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
 

@@ -1,4 +1,4 @@
-"""Promises of service.places, with real folders on two real disks: the usual one and memory."""
+"""Promises of service.filesystem.availability, with real folders on two real disks: the usual one and memory."""
 
 import errno
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from service import places as subject
-from service.places import MARKER, NOTED, Places, make_new_folders, noted
+from service.filesystem import availability as subject
+from service.filesystem.availability import MARKER, NOTED, Places, make_new_folders, noted
 from worker.errors import DeviceError
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that is another one than that of the tests

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from service.config import Config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
 from service.health import PATIENCE
 from service.heartbeat import HEARTBEAT_FILE, read_heartbeat
 from service.notify import Notifier

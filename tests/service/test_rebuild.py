@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import beneath, moves
+from service import moves
 from service.config import Config
 from service.daemon import Daemon
+from service.filesystem import safe_open
+from service.filesystem.availability import Places
+from service.filesystem.lock import StateLock
+from service.filesystem.ownership import MARKER
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import StateLock
-from service.ownership import MARKER
-from service.places import Places
 from service.rebuild import print_rebuilt, rebuild
 from service.restoring import NO_REASON, Rebuilt
 from service.retry import retry
@@ -210,7 +211,7 @@ class TestWithoutSidecars:
         """Where that has one already; its result bears the digits of its content."""
         content = b"another scan of this name"
         (config.originals.folder / "1931/a (2).tif").write_bytes(content)
-        digest = beneath.digest(config.originals.folder / "1931/a (2).tif")
+        digest = safe_open.digest(config.originals.folder / "1931/a (2).tif")
         (config.outbox / f"1931/a.{digest[:8]}.tif").write_bytes(b"in color")
         lose(config)
         found = again(config)
@@ -232,7 +233,7 @@ class TestWithoutSidecars:
         """By the digits in its name; it has no result of its own."""
         path = config.originals.folder / "1931/shorter"
         path.write_bytes(b"one page")
-        digest = beneath.digest(path)
+        digest = safe_open.digest(path)
         path.rename(path.with_name(f"a.{digest[:8]}.tif"))
         lose(config)
         again(config)

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from service.config import load_config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
 from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.notify import Notifier
 from service.reload import Parts, Reloader, watch_models

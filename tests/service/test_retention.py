@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from service import retention
 from service.config import Config
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.retention import DAY, PORTION, ROUND, Retention

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import beneath, moves
+from service import moves
 from service.config import Config
 from service.daemon import Daemon
+from service.filesystem import safe_open
+from service.filesystem.lock import StateLock
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import StateLock
 from service.retry import Answer, forget, print_answers, retry
 from service.sections import AS_USUAL, Batching, FolderSettings, Originals, Watch
 from tests.delivered import color, place, queue
@@ -80,10 +81,10 @@ class TestRejected:
         back = config.inbox / "1931/a.tif"
 
         assert [True] == [answer.done for answer in answers]
-        looks = beneath.snapshot(back)
+        looks = safe_open.snapshot(back)
         assert looks is not None
         assert scan.snapshot.same_as(looks)
-        assert scan.digest == beneath.digest(back)
+        assert scan.digest == safe_open.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
 
@@ -125,11 +126,11 @@ class TestRejected:
     ) -> None:
         """With its attempts counted anew."""
         save(config.inbox / "a.png", gray_scene(24, 32))
-        snapshot = beneath.snapshot(config.inbox / "a.png")
+        snapshot = safe_open.snapshot(config.inbox / "a.png")
         assert snapshot
         path = PurePosixPath("a.png")
         with Ledger(config.state / LEDGER_FILE) as ledger:
-            digest = beneath.digest(config.inbox / path)
+            digest = safe_open.digest(config.inbox / path)
             first, _ = ledger.enqueue(path, digest, snapshot, path, 0.0)
             ledger.fail(first.id, REASON, 1.0)
         moves.reject(config.inbox / path, config.inbox, config.rejected, REASON)
@@ -168,11 +169,11 @@ class TestRejected:
         first = reject(config, "a.tif")
         other = config.inbox / "a.tif"
         other.write_bytes(b"gray A.tif")  # as long as the first
-        looks = beneath.snapshot(other)
+        looks = safe_open.snapshot(other)
         assert looks
         with Ledger(config.state / LEDGER_FILE) as ledger:
             path = PurePosixPath("a.tif")
-            second, _ = ledger.enqueue(path, beneath.digest(other), looks, path, 0.0)
+            second, _ = ledger.enqueue(path, safe_open.digest(other), looks, path, 0.0)
             ledger.fail(second.id, REASON, 1.0)
         moves.reject(other, config.inbox, config.rejected, REASON)
         retry(config, [first.id])
@@ -322,7 +323,7 @@ class TestRejected:
         assert "No space left on device" in failed.words
         assert ([], ["a.tif", "a.tif.reason.txt"]) == between
         assert f"{REASON}\n" == reason
-        assert scan.digest == beneath.digest(config.inbox / "a.tif")
+        assert scan.digest == safe_open.digest(config.inbox / "a.tif")
         assert [] == files(config.rejected)
 
 
@@ -384,7 +385,7 @@ def whole(folder: Path, scan: Job) -> list[Path]:
     return [
         path.relative_to(folder)
         for path in folder.rglob("[!.]*.tif")
-        if beneath.digest(path) == scan.digest
+        if safe_open.digest(path) == scan.digest
     ]
 
 

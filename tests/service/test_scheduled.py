@@ -14,7 +14,7 @@ from service.cli import app
 from service.config import Config, ConfigError
 from service.wish import Wish
 from tests.images import color_scene, save
-from worker.training.plan import CHECKPOINT
+from worker.training.run import CHECKPOINT
 
 
 class Archive:

@@ -13,10 +13,10 @@ from unittest.mock import Mock
 import pytest
 
 from service.config import Config
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
+from service.filesystem.lock import StateLock
 from service.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.ledger import LEDGER_FILE, Ledger, Serving
-from service.lock import StateLock
 from service.stability import Snapshot
 from service.status import DAY, LONGEST_WAIT, read_status
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from service import reading
 from service.config import Config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
 from service.jobs import Job, JobStatus
 from service.retry import retry
 from service.sections import Batching, Originals, Watch

@@ -11,14 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.config import Config, ConfigError
-from service.lock import StateLock
+from service.filesystem.lock import StateLock
 from service.sections import Training
 from service.training import run_training
 from service.wish import Wish
 from worker.errors import DeviceError
 from worker.inference.device import Device
-from worker.training.course import Listener
-from worker.training.plan import Budget, Check, Progress
+from worker.training.run import Budget, Check, Progress
+from worker.training.trainer import Listener
 
 CPU = Device("CPU", 8)
 AT_HALF = Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5, rate=0.00098)

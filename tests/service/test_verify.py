@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from service import moves
-from service.beneath import digest_of
 from service.config import Config
+from service.filesystem.availability import MARKER, NOTED, Places
+from service.filesystem.lock import StateLock
+from service.filesystem.safe_open import digest_of
 from service.fixity import Finding, check_photo
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
-from service.lock import StateLock
-from service.places import MARKER, NOTED, Places
 from service.sections import Originals, Output
 from service.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from service.verify import Verification, print_verification, verify
@@ -213,7 +213,7 @@ def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(
             raise broken
         return read_sidecar(path)
 
-    monkeypatch.setattr("service.beneath.digest_of", failing)
+    monkeypatch.setattr("service.filesystem.safe_open.digest_of", failing)
     monkeypatch.setattr("service.fixity.read_sidecar", failing_too)
     flip(config.outbox / "c.tif")
     result = check(config)

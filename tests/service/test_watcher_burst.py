@@ -15,7 +15,7 @@ import pytest
 from service import observer
 from service.config import Config
 from service.daemon import Daemon
-from service.folders import make_folders
+from service.filesystem.folder_checks import make_folders
 from service.sections import Batching, Watch
 from service.stability import Snapshot
 from service.watcher import Rest, Watcher

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from service.beneath import digest
+from service.filesystem.availability import MARKER
+from service.filesystem.safe_open import digest
 from service.moves import REASON_SUFFIX
-from service.places import MARKER
 from service.sidecar import SidecarError, read_sidecar, sidecar_name
 from tests.shares.machine import DAEMON, GROUP, SOURCE, Machine
 from tests.shares.writers import Upload

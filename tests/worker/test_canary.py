@@ -1,4 +1,4 @@
-"""Promises of worker.inference.canary: what it lets pass, and what it refuses by name and reason."""
+"""What it lets pass, and what it refuses by name and reason."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Promises of worker.encoding.write: the scan's container, depth and pages, and a true record."""
+"""Promises of worker.render.write: the scan's container, depth and pages, and a true record."""
 
 import hashlib
 import io
@@ -34,7 +34,7 @@ from tests.images import (
     sepia,
     turned,
 )
-from worker import encoding, scan
+from worker import render, scan
 from worker.color import cielab, icc
 from worker.errors import DeviceError, ScanError
 from worker.formats.image import Coding, Metadata
@@ -84,7 +84,7 @@ def write(source: Scan, how: WriteSettings = SAME, **options: Any) -> tuple[byte
     """Color a scan with made-up chroma, or `chromas`; return the file's bytes and the record."""
     chromas: Sequence[Array] = options.get("chromas", [chroma(n) for n in range(len(source.pages))])
     file = io.BytesIO()
-    record = encoding.write(source, chromas, origin_of(source), how, file)
+    record = render.write(source, chromas, origin_of(source), how, file)
     return file.getvalue(), record
 
 
@@ -532,7 +532,7 @@ class TestMark:
 
 
 class TestMetadata:
-    """What traveled with the scan is in the result's file; worker.metadata.result has the details."""
+    """What traveled with the scan is in the result's file; metadata.result has the details."""
 
     @pytest.mark.parametrize("kind", NAMES)
     @made.needs_exiftool
@@ -629,7 +629,7 @@ class TestCredentials:
         folder.mkdir()
         chromas = [chroma(n) for n in range(len(source.pages))]
         with (folder / "photo").open("w+b") as file:
-            record = encoding.write(source, chromas, origin_of(source), how, file, signer)
+            record = render.write(source, chromas, origin_of(source), how, file, signer)
         return (folder / "photo").read_bytes(), record
 
     @pytest.mark.parametrize("output", ["same", "png", "jpeg"])
@@ -711,7 +711,7 @@ def test_a_full_disk_is_an_os_error(kind: Kind, room: int) -> None:
     file.room = room
 
     with pytest.raises(OSError, match="No space left"):
-        encoding.write(one_page(gray_scene(*SIZE), kind), [chroma()], origin(), SAME, file)
+        render.write(one_page(gray_scene(*SIZE), kind), [chroma()], origin(), SAME, file)
 
 
 def test_a_16_bit_page_is_colored_in_the_memory_of_its_codes(tmp_path: Path) -> None:
@@ -720,7 +720,7 @@ def test_a_16_bit_page_is_colored_in_the_memory_of_its_codes(tmp_path: Path) -> 
     write(one_page(gray_scene(*SIZE, 16), "tiff"))  # tables and threads, once
     tracemalloc.start()
     with (tmp_path / "a.tif").open("w+b") as file:
-        encoding.write(source, [chroma()], origin(), SAME, file)
+        render.write(source, [chroma()], origin(), SAME, file)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     codes = source.pages[0].gray.nbytes

@@ -1,4 +1,4 @@
-"""Promises of worker.models.export: what is exported runs without photochrom and gives its colors."""
+"""What is exported runs without photochrom and gives its colors."""
 
 import shutil
 from pathlib import Path

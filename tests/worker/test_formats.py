@@ -1,4 +1,4 @@
-"""Promises of worker.formats.open_image.opened: what is no sound image is named; a bad disk is no damage."""
+"""What is no sound image is named; a bad disk is no damage."""
 
 import io
 import os

@@ -1,12 +1,12 @@
-"""Promises of worker.formats.kinds: each suffix has a kind, and each kind one in which it comes back."""
+"""Each suffix has a kind, and each kind one in which it comes back."""
 
 from typing import get_args
 
 import pytest
 
-from worker.encoding import WRITERS
 from worker.formats.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, Kind, result_kind
 from worker.formats.open_image import READERS
+from worker.render import WRITERS
 from worker.settings import OutputFormat
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

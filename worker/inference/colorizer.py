@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from worker import encoding
+from worker import render
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference import batches
@@ -147,5 +147,5 @@ class Colorizer:
             DeviceError: it cannot be signed, though that is set.
             OSError: when the disk fails.
         """
-        record = encoding.write(scan, chromas, origin, self._output, file, self._signer)
+        record = render.write(scan, chromas, origin, self._output, file, self._signer)
         return replace(record, settings={"render_size": self._side, **record.settings})

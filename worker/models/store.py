@@ -225,8 +225,8 @@ class ModelStore:
         """Save a generator as the next number, whole or not at all; it is a candidate.
 
         Args:
-            generator: with its decoding (`worker.models.generator.with_decoding`); its weights are saved
-                in float16.
+            generator: with its decoding (`worker.models.generator.with_decoding`); its weights
+                are saved in float16.
             card: what is known of it; the SHA-256 of its file is added.
             attachments: files that belong to it (sheet, curves), copied under their own names.
 

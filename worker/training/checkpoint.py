@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from worker.errors import ModelError
 from worker.settings import ReadSettings, TrainSettings
 from worker.training.gan import ColorizationGAN
-from worker.training.plan import Budget, Check, Plan, Progress
+from worker.training.run import Budget, Check, Plan, Progress
 
 BEST = "best.npz"  # the one that did best on validation in the first stage
 

@@ -13,7 +13,7 @@ EVENT_COLORS = {"stage": INK, "rolled_back": RED}
 
 
 def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write a PNG of the lines that `worker.training.journal` keeps.
+    """Write a PNG of the lines that `worker.training.run_log` keeps.
 
     Args:
         lines: of its kinds "steps", "check", "stage" and "rolled_back", oldest first.

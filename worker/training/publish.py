@@ -36,7 +36,7 @@ from worker.training.evaluation.contact_sheet import save_sheet
 from worker.training.evaluation.evaluate import GRAY, Scored, evaluate
 from worker.training.evaluation.promotion_rule import Pair, Verdict, judge
 from worker.training.evaluation.proofs import Proofs
-from worker.training.plan import Plan, Progress
+from worker.training.run import Plan, Progress
 
 MOST_PHOTOS = 120  # of each set that are scored at the end; twenty seconds for each generator
 SERVING = "serving"  # the name of the current generator while it is compared

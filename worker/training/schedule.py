@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.settings import TrainSettings
-from worker.training.plan import Budget, Check, Progress
+from worker.training.run import Budget, Check, Progress
 
 WARM_UP = 0.02  # share of the first stage in which the rate rises, where its length is known
 WARM_UP_STEPS = 200  # where it is not

@@ -3,7 +3,7 @@
 1. prepare the collection (or find it in the cache)
 2. build the networks: from a version, or from the ImageNet encoder and nothing else; or where a
    stopped or killed run left off
-3. teach (`worker.training.course`): the generator learns colors; then the discriminator warms up;
+3. teach (`worker.training.trainer`): the generator learns colors; then the discriminator warms up;
    then both, in turn; looked after, and with a checkpoint every few minutes
 4. average, measure, and publish as the next version (`worker.training.publish`)
 """
@@ -21,12 +21,12 @@ from worker.models.serialization import in_precision, load_generator
 from worker.models.store import ModelStore, ModelVersion, version_name
 from worker.training import checkpoint
 from worker.training.checkpoint import BEST
-from worker.training.course import Course, Listener
 from worker.training.data import collection, dataset
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
-from worker.training.plan import CHECKPOINT, Plan, Progress
 from worker.training.publish import Trained, publish
+from worker.training.run import CHECKPOINT, Plan, Progress
+from worker.training.trainer import Course, Listener
 
 SCRATCH = "scratch"
 

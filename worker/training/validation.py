@@ -18,7 +18,7 @@ from worker.training.data.collection import Collection
 from worker.training.data.dataset import label_of
 from worker.training.gan import JUDGED_SHIFT, JUDGED_TEMPERATURE, ColorizationGAN
 from worker.training.losses import class_loss
-from worker.training.plan import Check, Progress
+from worker.training.run import Check, Progress
 
 PHOTOS = 120  # most that are looked at
 SAMPLES = 7  # most that are shown

@@ -16,7 +16,7 @@ from tests.images import origin
 from tests.pages import resource
 from tests.worker.containers.test_jpeg import with_segments
 from tests.worker.containers.test_png import chunk
-from worker import encoding, scan
+from worker import render, scan
 from worker.formats import jpeg
 from worker.formats.isobmff import box
 from worker.formats.jpeg2000 import RESOURCES
@@ -80,7 +80,7 @@ def colored(
     result = folder / f"colored-{name}"
     chroma = [np.full((8, 8, 2), 20, np.float32) for _ in found.pages]
     with result.open("w+b") as file:
-        record = encoding.write(found, chroma, origin(name), settings or WriteSettings(), file)
+        record = render.write(found, chroma, origin(name), settings or WriteSettings(), file)
     return result, record
 
 

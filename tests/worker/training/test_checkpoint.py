@@ -11,7 +11,7 @@ from worker.errors import ModelError
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import checkpoint
 from worker.training.checkpoint import Checkpoint, NotFiniteError
-from worker.training.plan import CHECKPOINT, Budget, Check, Plan, Progress
+from worker.training.run import CHECKPOINT, Budget, Check, Plan, Progress
 
 PLAN = Plan((Path("/photos"), Path("/more")), "scratch", Budget(steps=4), TrainSettings(crop=32))
 

@@ -1,4 +1,4 @@
-"""Promises of worker.training.data.collection: who is in, who is out and why, and nothing done twice."""
+"""Who is in, who is out and why, and nothing done twice."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Promises of worker.training.course: looked after, put back, saved in time, brought to an end.
+"""Promises of worker.training.trainer: looked after, put back, saved in time, brought to an end.
 
 The networks are stood in for by a number of steps and scripted losses; photographs, batches,
 checkpoints and the journal are real.
@@ -18,11 +18,11 @@ import pytest
 from tests.images import color_scene
 from worker.errors import ModelError
 from worker.settings import TrainSettings
-from worker.training import checkpoint, course, health, schedule
-from worker.training.course import Course, Listener
+from worker.training import checkpoint, divergence, schedule, trainer
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import Batch
-from worker.training.plan import CHECKPOINT, Budget, Check, Plan, Progress
+from worker.training.run import CHECKPOINT, Budget, Check, Plan, Progress
+from worker.training.trainer import Course, Listener
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.25)
 PRIOR = np.zeros(224, np.float32)
@@ -106,7 +106,7 @@ class Training:
 
     def run(self, monkeypatch: pytest.MonkeyPatch, progress: Progress | None = None) -> bool:
         """Run it with the stand-ins in place."""
-        monkeypatch.setattr(course, "Validation", lambda *_: self.looks)
+        monkeypatch.setattr(trainer, "Validation", lambda *_: self.looks)
         listener = Listener(
             notice=lambda word, facts: self.told.append((word, facts)),
             should_stop=lambda: len(self.networks.rates) == self.stop_at,
@@ -138,13 +138,13 @@ class Training:
 @pytest.fixture(autouse=True)
 def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the pictures to test_journal.py; they take longer than all the rest."""
-    monkeypatch.setattr(course.Journal, "draw", lambda *_: None)
+    monkeypatch.setattr(trainer.Journal, "draw", lambda *_: None)
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, tick: float) -> None:
     """Let each look at the clock take so many seconds."""
     times = count(0.0, tick)
-    monkeypatch.setattr(course, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: next(times)))
 
 
 def test_a_course_ends_with_its_last_state_saved(
@@ -152,7 +152,7 @@ def test_a_course_ends_with_its_last_state_saved(
 ) -> None:
     """After all its steps, with a check at the end of each stage."""
     training = Training(tmp_path, Budget(steps=8))
-    monkeypatch.setattr(course, "JUDGE_ALONE_STEPS", 2)
+    monkeypatch.setattr(trainer, "JUDGE_ALONE_STEPS", 2)
 
     assert training.run(monkeypatch)
     assert (8, 2, True, 1.0) == (
@@ -207,9 +207,9 @@ def test_a_training_that_keeps_failing_ends_with_its_good_checkpoint(
     with pytest.raises(ModelError, match=r"after 4 rollbacks.*lower training.rate"):
         training.run(monkeypatch)
 
-    assert health.MAX_ROLLBACKS == len(training.notices("rolled_back"))
+    assert divergence.MAX_ROLLBACKS == len(training.notices("rolled_back"))
     assert 0.0 == training.kept.state[0][0]
-    assert 0.5**health.MAX_ROLLBACKS == training.kept.progress.rate_factor
+    assert 0.5**divergence.MAX_ROLLBACKS == training.kept.progress.rate_factor
 
 
 def test_weights_that_are_no_numbers_are_never_kept(
@@ -336,8 +336,8 @@ def test_a_journal_that_cannot_be_written_ends_nothing(
 ) -> None:
     """It is told, once in a while."""
     training = Training(tmp_path, Budget(steps=8))
-    monkeypatch.setattr(course.Journal, "step", fault)
-    monkeypatch.setattr(course.Journal, "draw", fault)
+    monkeypatch.setattr(trainer.Journal, "step", fault)
+    monkeypatch.setattr(trainer.Journal, "draw", fault)
 
     assert training.run(monkeypatch)
     assert 1 == len(training.notices("not_noted"))

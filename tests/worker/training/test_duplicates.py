@@ -1,4 +1,4 @@
-"""Promises of worker.training.data.duplicates: what is the same picture, and who is on which side."""
+"""What is the same picture, and who is on which side."""
 
 import cv2
 import numpy as np

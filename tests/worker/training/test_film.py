@@ -1,4 +1,4 @@
-"""Promises of worker.training.data.degradation: what old cameras and a century do, each on some of the prints.
+"""What old cameras and a century do, each on some of the prints.
 
 Effects are looked for where they show: grain, corners and dust on an even gray card.
 """

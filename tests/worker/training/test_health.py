@@ -1,4 +1,4 @@
-"""Promises of worker.training.health: what is taken for illness and what is not."""
+"""Promises of worker.training.divergence: what is taken for illness and what is not."""
 
 import math
 from dataclasses import replace
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.training.health import ALIVE, BEFORE, DEAD, LATELY, LossWatch, dead_color
-from worker.training.plan import Check, Progress
+from worker.training.divergence import ALIVE, BEFORE, DEAD, LATELY, LossWatch, dead_color
+from worker.training.run import Check, Progress
 
 normal = st.floats(2.0, 3.5)
 

@@ -1,4 +1,4 @@
-"""Promises of worker.training.journal and curves: what a person finds in the run's folder."""
+"""Promises of worker.training.run_log and curves: what a person finds in the run's folder."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.images import as_rgb, color_scene, gray_scene
 from worker.training.curves import draw_curves
-from worker.training.journal import CURVES, LINE_SECONDS, LOG, SAMPLES, TENSORBOARD, Journal
-from worker.training.plan import Check, Progress
+from worker.training.run import Check, Progress
+from worker.training.run_log import CURVES, LINE_SECONDS, LOG, SAMPLES, TENSORBOARD, Journal
 
 
 def check_at(seconds: float, loss: float | None = 3.0) -> Check:

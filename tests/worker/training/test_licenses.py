@@ -1,4 +1,4 @@
-"""Promises of worker.training.data.licenses: tables beside photographs are read, whoever wrote them."""
+"""Tables beside photographs are read, whoever wrote them."""
 
 from pathlib import Path
 

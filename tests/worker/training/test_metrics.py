@@ -1,4 +1,4 @@
-"""Promises of worker.training.evaluation.metrics, each held against the formula written out naively."""
+"""Each metric of the evaluation is held against its formula, written out naively."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Promises of worker.training.plan: how far a training is, in plain numbers."""
+"""Promises of worker.training.run: how far a training is, in plain numbers."""
 
 import json
 
-from worker.training.plan import Budget, Check, Progress
+from worker.training.run import Budget, Check, Progress
 
 
 def test_a_budget_is_counted_in_its_own_unit() -> None:

@@ -1,4 +1,4 @@
-"""Promises of worker.training.evaluation.promotion_rule: what is promoted, what is refused, and what is said."""
+"""What is promoted, what is refused, and what is said."""
 
 from dataclasses import replace
 

@@ -32,8 +32,8 @@ from worker.training.evaluation import candidates, evaluate, promotion_rule
 from worker.training.evaluation.candidates import Candidate
 from worker.training.evaluation.evaluate import Decoding, Scored
 from worker.training.evaluation.promotion_rule import Verdict
-from worker.training.plan import Budget, Plan, Progress
 from worker.training.publish import SERVING, Exam, Trained, publish
+from worker.training.run import Budget, Plan, Progress
 
 SIDE, PHOTOS = 64, 6
 FLAT = np.zeros(len(color_grid()), np.float32)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.settings import TrainSettings
 from worker.training import schedule
-from worker.training.plan import Budget, Check, Progress
+from worker.training.run import Budget, Check, Progress
 from worker.training.schedule import PATIENCE, WORSE_CHECKS, Schedule, grows_worse, is_plateau
 
 RECIPE = TrainSettings(rate=1e-3, adversarial_rate=1e-4, adversarial_share=0.25)

@@ -1,4 +1,4 @@
-"""Promises of worker.training.data.cache: a cache that is killed, full or shared, and still true."""
+"""A cache that is killed, full or shared, and still true."""
 
 import resource
 import threading

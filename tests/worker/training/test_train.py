@@ -21,11 +21,11 @@ from worker.models import generator
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore, ModelVersion
 from worker.settings import TrainSettings
-from worker.training import checkpoint, course, train
-from worker.training.course import Listener
-from worker.training.journal import LOG
-from worker.training.plan import CHECKPOINT, Budget, Plan, Progress
+from worker.training import checkpoint, train, trainer
 from worker.training.publish import Trained
+from worker.training.run import CHECKPOINT, Budget, Plan, Progress
+from worker.training.run_log import LOG
+from worker.training.trainer import Listener
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.5, validation_share=0.3)
 STEPS, JUDGE_ALONE = 4, 1  # two steps alone, one of the judge, two adversarial
@@ -47,7 +47,7 @@ def _small_story() -> Iterator[None]:
     patch.setattr(train, "build_generator", lambda: generator.build_generator(SMALL))
     patch.setattr(train, "training_precision", lambda **_: "float32")
     patch.setattr(train, "publish", publish)
-    patch.setattr(course, "JUDGE_ALONE_STEPS", JUDGE_ALONE)
+    patch.setattr(trainer, "JUDGE_ALONE_STEPS", JUDGE_ALONE)
     tf.config.run_functions_eagerly(True)  # noqa: FBT003
     yield
     tf.config.run_functions_eagerly(False)  # noqa: FBT003
@@ -180,7 +180,7 @@ def test_a_version_can_be_trained_on(
         begun.append(networks.generator.get_weights())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(course.Course, "run", lambda self: note(self._gan))
+    monkeypatch.setattr(trainer.Course, "run", lambda self: note(self._gan))
     with pytest.raises(KeyboardInterrupt):
         home.train(plan_for(photos, start=1))
     parent = load_generator(finished[1]).get_weights()

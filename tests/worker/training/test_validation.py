@@ -19,7 +19,7 @@ from worker.training.data.collection import Collection
 from worker.training.data.dataset import log_prior, make_batch
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
-from worker.training.plan import Progress
+from worker.training.run import Progress
 from worker.training.validation import SAMPLES, Validation, mean_chroma, variety
 
 SIDE = 32

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from service.access import user_name
+from service.filesystem.access import user_name
 from service.sections import Permissions
 from worker.errors import DeviceError
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from service import lock
-from service.disk import part_path, sync_opened
+from service.filesystem import lock
+from service.filesystem.durable import part_path, sync_opened
 from worker.durable import replace_text
 from worker.errors import DeviceError
 

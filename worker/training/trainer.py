@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import ModelError
-from worker.training import checkpoint, health, schedule
+from worker.training import checkpoint, divergence, schedule
 from worker.training.checkpoint import BEST, NotFiniteError
 from worker.training.data import dataset
 from worker.training.data.collection import Collection
 from worker.training.gan import ColorizationGAN
-from worker.training.journal import Journal
-from worker.training.plan import CHECKPOINT, Plan, Progress
+from worker.training.run import CHECKPOINT, Plan, Progress
+from worker.training.run_log import Journal
 from worker.training.schedule import Schedule
 from worker.training.validation import Validation
 
@@ -80,7 +80,7 @@ class Course:
         self._folder, self._listener = run_folder, listener
         self._schedule = Schedule(plan.budget, settings)
         self._validation = Validation(photos, settings.crop, settings.batch, log_prior)
-        self._losses = health.LossWatch()
+        self._losses = divergence.LossWatch()
         self._batches = self._batches_from_here()
         self._journal = Journal(run_folder, progress)
         self._clock = self._looked = self._kept = time.monotonic()
@@ -145,7 +145,7 @@ class Course:
         self._return_to_best()
         self._gan.begin_adversarial()
         self.progress.adversarial = True
-        self._losses = health.LossWatch()
+        self._losses = divergence.LossWatch()
         self._enter("adversarial", "the generator learns colors and to pass for a photograph")
 
     def _return_to_best(self) -> None:
@@ -196,7 +196,7 @@ class Course:
         check = self._validation.check(self._gan, progress)
         progress.checks.append(check)
         self._looked = time.monotonic()
-        if complaint := health.dead_color(progress.checks):
+        if complaint := divergence.dead_color(progress.checks):
             self._go_back(complaint)
             return False
         facts = {"step": check.step, "loss": check.loss, "variety": check.variety}
@@ -257,16 +257,16 @@ class Course:
         rollbacks, factor = self.progress.rollbacks + 1, self.progress.rate_factor
         self._count_time()
         seconds = self.progress.seconds
-        if rollbacks > health.MAX_ROLLBACKS:
+        if rollbacks > divergence.MAX_ROLLBACKS:
             raise ModelError(
-                f"{complaint}, after {health.MAX_ROLLBACKS} rollbacks; the last good checkpoint is "
-                f"kept in {self._folder}. Look at its journal, and begin again with a lower "
+                f"{complaint}, after {divergence.MAX_ROLLBACKS} rollbacks; the last good checkpoint "
+                f"is kept in {self._folder}. Look at its journal, and begin again with a lower "
                 "training.rate or adversarial_rate"
             )
         self.progress = self._restore(CHECKPOINT)
         self.progress.rollbacks, self.progress.seconds = rollbacks, seconds
-        self.progress.rate_factor = factor * health.RATE_FACTOR
-        self._losses = health.LossWatch()
+        self.progress.rate_factor = factor * divergence.RATE_FACTOR
+        self._losses = divergence.LossWatch()
         self._batches.close()
         self._batches = self._batches_from_here()
         facts = {

@@ -5,7 +5,7 @@ import statistics
 from collections import deque
 from collections.abc import Sequence
 
-from worker.training.plan import Check, Progress
+from worker.training.run import Check, Progress
 
 RATE_FACTOR = 0.5  # of the learning rates, after each rollback
 MAX_ROLLBACKS = 4  # a sixteenth of the rate: what still fails then is no matter of the rate

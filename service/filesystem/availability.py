@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from service.disk import sync_opened
-from service.folders import make_folders
-from service.ownership import (
+from service.filesystem.durable import sync_opened
+from service.filesystem.folder_checks import make_folders
+from service.filesystem.ownership import (
     MARKER,
     Owner,
     another_owner,
@@ -26,7 +26,7 @@ from service.ownership import (
     owner_in,
     put_marker,
 )
-from service.permissions import folder_made
+from service.filesystem.permissions import folder_made
 from worker.durable import replace_text
 from worker.errors import DeviceError
 

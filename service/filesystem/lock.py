@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Self, TextIO
 
-from service.access import refuse_strangers
+from service.filesystem.access import refuse_strangers
 from worker.errors import DeviceError
 
 LOCK_FILE = "lock"

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
-from service.disk import make_folder
-from service.mounts import file_system_type, is_network_file_system
+from service.filesystem.durable import make_folder
+from service.filesystem.mounts import file_system_type, is_network_file_system
 from worker.errors import DeviceError
 
 

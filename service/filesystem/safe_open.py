@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 
-from service.disk import sync_folder
-from service.ignored import ignored
-from service.permissions import folder_made
+from service.filesystem.durable import sync_folder
+from service.filesystem.ignored import ignored
+from service.filesystem.permissions import folder_made
 from service.stability import Snapshot
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -16,7 +16,7 @@ import cv2
 
 from worker.color.cielab import Pixels
 from worker.training.evaluation.contact_sheet import contact_sheet
-from worker.training.plan import Check, Progress
+from worker.training.run import Check, Progress
 
 LOG, CURVES, SAMPLES, TENSORBOARD = "log.jsonl", "curves.png", "samples.png", "tensorboard"
 LINE_SECONDS = 10.0  # of steps in one line; ten hours are 3,600 lines

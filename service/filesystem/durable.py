@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.permissions import file_made
+from service.filesystem.permissions import file_made
 
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
