@@ -15,7 +15,7 @@ from typing import NamedTuple
 import bagit
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.fixity import as_text, at_rest, check_sidecar
 from service.jobs import Job

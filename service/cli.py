@@ -16,7 +16,8 @@ import structlog
 import typer
 from rich.console import Console
 
-from service.config import Config, ConfigError, check_config, load_config
+from service.config.loader import Config, ConfigError, check_config, load_config
+from service.config.sections import FolderSettings
 from service.custody import custody_app
 from service.filesystem.access import as_whom, user_name
 from service.install import install_app
@@ -25,7 +26,6 @@ from service.log import log_to, set_up_logging
 from service.models import models_app
 from service.printable import printable
 from service.progress import progress_bar
-from service.sections import FolderSettings
 from service.signals import Signals
 from service.starting import (
     DEFAULT_CONFIG,
@@ -318,7 +318,7 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
     What is no mistake but will be felt is printed as a warning.
     """
     checked = check_config(config, for_training=True)
-    from service.advice import advice
+    from service.config.advice import advice
 
     for warning in advice(checked):
         print(f"warning: {printable(warning)}", file=sys.stderr)

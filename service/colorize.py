@@ -12,13 +12,13 @@ import structlog
 
 from service import companions, outbox
 from service.colorist import Colorist
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import AS_USUAL, FolderSettings
 from service.delivery import Source, Target, deliver, log_replaced_color
 from service.filesystem.durable import fitting_name, make_folder
 from service.filesystem.safe_open import digest, snapshot
 from service.pipeline import THREADS
 from service.progress import Report
-from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import sidecar_name
 from worker import scan
 from worker.errors import InColorError, ScanError

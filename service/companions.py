@@ -15,7 +15,8 @@ from typing import NamedTuple
 import structlog
 
 from service import moves
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Retry
 from service.copies import copy_file
 from service.filesystem import safe_open
 from service.filesystem.durable import is_copy, numbered_names
@@ -24,7 +25,6 @@ from service.jobs import Job, JobStatus
 from service.ledger import Ledger
 from service.originals import find_original
 from service.rejected import RejectedScans
-from service.sections import Retry
 from worker.errors import ScanError
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.metadata.provenance import XmpFile

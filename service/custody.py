@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.config import load_config
+from service.config.loader import load_config
+from service.config.sections import FolderSettings
 from service.progress import progress_bar
 from service.rebuild import print_rebuilt, rebuild
 from service.recolor import inside_inbox
 from service.retry import Answer, print_answers
 from service.retry import forget as forget_jobs
 from service.retry import retry as retry_jobs
-from service.sections import FolderSettings
 from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
 from service.verify import print_verification
 from service.verify import verify as verify_all

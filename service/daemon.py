@@ -19,7 +19,7 @@ import structlog
 
 from service import deliveries
 from service.colorist import Colorist
-from service.config import Config
+from service.config.loader import Config
 from service.faults import Tally, ended_the_process
 from service.folder_settings import FolderSettingsWatch
 from service.hold_up import HoldUp

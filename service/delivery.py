@@ -15,8 +15,8 @@ import structlog
 
 from service import outbox
 from service.colorist import Painter
+from service.config.sections import AS_USUAL, FolderSettings
 from service.outbox import Delivered, Replaceable, TakenError
-from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import deliver_sidecar, describe, sidecar_name
 from service.stability import Snapshot
 from worker.metadata.provenance import Origin, Record

@@ -16,7 +16,7 @@ import structlog
 
 from service import moves
 from service.companions import Companions
-from service.config import Config
+from service.config.loader import Config
 from service.emptied import EmptyFolders
 from service.filesystem import safe_open
 from service.filesystem.access import unwritable

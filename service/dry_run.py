@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.config import Config
+from service.config.loader import Config
 from service.progress import progress_bar
 from worker.training.data.cache import SQUARE_BYTES
 from worker.training.data.collection import Collection, prepare

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 import structlog
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.safe_open import held
 from service.ledger import Ledger
 from worker.errors import DeviceError

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.config import Config
+from service.config.loader import Config
 from service.progress import Report
 from worker.errors import ScanError
 from worker.models.serialization import load_generator

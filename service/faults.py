@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 
 import structlog
 
+from service.config.sections import Retry
 from service.departures import Originals
 from service.filesystem.availability import Places
 from service.jobs import TAKEN_AWAY, Job
 from service.ledger import Ledger
-from service.sections import Retry
 from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
 from worker.formats.memory import is_short
 

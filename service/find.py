@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.inbox import eligible
 from service.jobs import Job, JobStatus

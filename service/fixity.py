@@ -4,7 +4,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.safe_open import digest, snapshot
 from service.jobs import Job, JobStatus
 from service.originals import find_original

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import structlog
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import AS_USUAL, FolderSettings
+from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
 from service.filesystem.safe_open import ObstructedError, held, open_beneath
 from service.printable import printable
-from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
-from service.yaml_text import Problem, parse
 from worker.errors import PhotochromError
 
 NAME = "photochrom.yaml"

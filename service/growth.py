@@ -4,7 +4,7 @@ A scanner that writes page by page may pause for longer than anybody waits. What
 other photograph: the new result takes the place of the earlier one, under the same name.
 """
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.safe_open import held
 from service.jobs import Job
 from service.ledger import Ledger

@@ -12,7 +12,7 @@ import typer
 
 import service
 import worker
-from service.config import Config, load_config
+from service.config.loader import Config, load_config
 from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.starting import DEFAULT_CONFIG, ConfigFile
 from service.units import FILES, TIMER, UNIT, Program, notes, render

@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import FolderSettings
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
 from service.folder_settings import FolderSettingsError, FolderSettingsWatch
 from service.jobs import UNREADABLE, Job, JobStatus
 from service.ledger import Ledger
 from service.naming import free_name
-from service.sections import FolderSettings
 from service.stability import Snapshot
 from service.watcher import Rest
 from worker.errors import DeviceError

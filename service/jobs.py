@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from service.sections import AS_USUAL, FolderSettings
+from service.config.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
 UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read

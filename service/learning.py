@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
 from service.log import set_up_logging
 from service.progress import progress_bar
 from service.scheduled import find_task, finished

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from service.config.sections import AS_USUAL, FolderSettings
 from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.filesystem.access import refuse_strangers
 from service.jobs import Job, JobStatus, Serving
@@ -36,7 +37,6 @@ from service.schema import (
     UNLINK,
     UNQUEUE,
 )
-from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from service import outbox
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.moves import restore_hidden
 from worker.errors import DeviceError

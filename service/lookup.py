@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from service.config import Config
+from service.config.loader import Config
 from service.jobs import Job
 from service.ledger import Ledger
 from service.moves import REASON_SUFFIX

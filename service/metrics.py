@@ -27,10 +27,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from service.config.sections import Metrics as Settings
+from service.config.sections import address
 from service.health import Level
 from service.heartbeat import Heartbeat, put
-from service.sections import Metrics as Settings
-from service.sections import address
 
 LEVELS: tuple[Level, ...] = ("well", "held up", "stuck")
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
 from service.log import set_up_logging
 from service.model_cards import print_card, print_list, read_card, read_list
 from service.starting import (

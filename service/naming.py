@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from service import outbox
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.durable import numbered_names
 from service.jobs import Job
 from service.ledger import Ledger

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_names
 from service.jobs import Job

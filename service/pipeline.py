@@ -22,7 +22,7 @@ import structlog
 
 from service import deliveries
 from service.colorist import Colorist
-from service.config import Config
+from service.config.loader import Config
 from service.deliveries import Own
 from service.delivery import Source, Target, deliver, log_replaced_color
 from service.departures import Originals, Watched

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.access import may_not_read
 from service.health import Health, Signs, judge
 from service.heartbeat import (

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
+from service.config.sections import FolderSettings
 from service.database import Database, Row, folded
 from service.jobs import TAKEN_AWAY, Job, JobStatus, Serving
 from service.schema import OWNS_OUTPUT, WAITS
-from service.sections import FolderSettings
 from service.stability import Snapshot
 
 PORTION = 500  # jobs asked for in one go

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from service import companions
-from service.config import Config
+from service.config.loader import Config
 from service.faults import Changed
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, snapshot_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from service import deliveries
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.durable import make_folder, sync_folder
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER

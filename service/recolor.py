@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.lock import owner_of
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_name
 from service.jobs import Job

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.safe_open import digest, snapshot
 from service.fixity import Fault, Finding, as_text
 from service.jobs import TAKEN_AWAY, UNREADABLE, Job

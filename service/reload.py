@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from service.colorist import Colorist
-from service.config import Config, ConfigError, check_config
+from service.config.loader import Config, ConfigError, check_config
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
 from service.filesystem.ownership import refuse_another_owner

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, get_args
 
 from service import outbox
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
 from service.fixity import as_text
 from service.jobs import UNREADABLE, Job, JobStatus
@@ -30,7 +31,6 @@ from service.moves import REASON_SUFFIX
 from service.originals import places_of_original
 from service.progress import Report
 from service.rejected import unnumbered
-from service.sections import AS_USUAL, FolderSettings
 from service.sidecar import EPOCH, SUFFIX, Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.stability import Snapshot
 from worker.formats.kinds import KIND_OF_SUFFIX

@@ -9,7 +9,7 @@ import shutil
 
 import structlog
 
-from service.config import Config
+from service.config.loader import Config
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger
 from worker.errors import DeviceError

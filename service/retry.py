@@ -16,7 +16,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from service import companions, moves
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import FolderSettings
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.folder_settings import FolderSettingsError, settings_of
@@ -28,7 +29,6 @@ from service.originals import still_there
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
 from service.rejected import RejectedScans
-from service.sections import FolderSettings
 
 
 class Answer(NamedTuple):

@@ -7,7 +7,7 @@ counts once the training has come to its end.
 import json
 from typing import Literal, NamedTuple
 
-from service.config import Config, ConfigError, missing_photographs
+from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.durable import make_folder, sync_folder
 from service.wish import Wish
 from worker.durable import replace_text

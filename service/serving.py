@@ -2,7 +2,7 @@
 
 import structlog
 
-from service.config import Config
+from service.config.loader import Config
 from service.ledger import Serving
 from worker.errors import ModelError
 from worker.inference import canary

@@ -29,10 +29,10 @@ from pydantic import (
 )
 
 from service import outbox
+from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.outbox import Delivered
 from service.printable import escaped_json
-from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from service.config import Config, load_config
+from service.config.loader import Config, load_config
 from service.printable import as_json
 
 ConfigFile = Annotated[

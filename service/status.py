@@ -9,7 +9,7 @@ from typing import Any
 
 from service import folder_settings
 from service.companions import is_companion
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.lock import owner_of
 from service.find import utc, where_rejected

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from service.config import Config, ConfigError, missing_photographs
+from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.lock import StateLock
 from service.progress import Report
 from service.signals import Signals

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal, NamedTuple
 
-from service.config import Config
+from service.config.loader import Config
 from worker.errors import DeviceError
 
 UNIT = Path("etc/systemd/system/photochrom.service")

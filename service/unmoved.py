@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from service.config.sections import Retry
 from service.filesystem.access import may_not_write
-from service.sections import Retry
 
 M = TypeVar("M")  # a move, as `service.originals` has it
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from rich.console import Console
 
 from service import outbox
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.ignored import ignored
 from service.fixity import Finding, as_text, at_rest, check_photo

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import structlog
 
+from service.config.sections import Watch
 from service.filesystem.ignored import Ignored, ignored
 from service.filesystem.safe_open import has_writer, snapshot
 from service.inbox import eligible, find, say_unreadable
 from service.observer import Hints, Writer
-from service.sections import Watch
 from service.stability import Snapshot, StabilityTracker
 from service.supervisor import Supervisor
 

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 from pathlib import Path, PurePosixPath
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.availability import MARKER
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from service import cli
-from service.config import Config
+from service.config.loader import Config
 from service.ledger import Serving
 from tests.fakes import FakeColorist, FakeLoader
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from service import pipeline
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
@@ -28,7 +29,6 @@ from service.ledger import Ledger
 from service.log import set_up_logging
 from service.recolor import queue_again
 from service.retry import forget, retry
-from service.sections import Batching, Originals, Retry, Stop, Watch
 from tests.fakes import FakeColorist
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.sections import Retry
+from service.config.sections import Retry
 from tests.daemon_with_fake import config_of, live
 from worker import scan
 from worker.scan import Scan

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from service import moves
-from service.config import Config
+from service.config.loader import Config
 from service.deliveries import Own
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders

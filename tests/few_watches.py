@@ -11,7 +11,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from service.sections import Watch
+from service.config.sections import Watch
 from service.stability import Snapshot
 from service.watcher import Rest, Watcher
 

@@ -50,7 +50,7 @@ IMPURE = {
 HOMES = {
     "watchdog": {"service.observer"},
     "sqlite3": {"service.database"},
-    "yaml": {"service.yaml_text"},
+    "yaml": {"service.config.yaml_text"},
     "typer": {
         "service.cli",
         "service.custody",

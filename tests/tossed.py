@@ -31,14 +31,14 @@ from watchdog.events import (
 )
 
 from service import daemon, intake, moves
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Originals, Retry, Watch
 from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.inbox import find
 from service.jobs import Job, JobStatus
-from service.sections import Batching, Originals, Retry, Watch
 from service.sidecar import read_sidecar, sidecar_name
 from service.stability import Snapshot
 from service.watcher import Rest

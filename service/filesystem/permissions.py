@@ -15,8 +15,8 @@ from pathlib import Path
 
 import structlog
 
+from service.config.sections import Permissions
 from service.filesystem.access import user_name
-from service.sections import Permissions
 from worker.errors import DeviceError
 
 _DEFAULT_ACL = "system.posix_acl_default"

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from service.bag import make_bag
-from service.config import Config
+from service.config.loader import Config
 from service.daemon import Daemon
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from service.config import Config
+from service.config.loader import Config
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger
 from tests.accounts import (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.config import load_config
+from service.config.loader import load_config
 from service.filesystem.availability import MARKER
 from service.pipeline import BATCHES_IN_MEMORY
 from service.status import read_status

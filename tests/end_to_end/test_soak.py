@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
-from service.config import Config
+from service.config.loader import Config
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.sidecar import read_sidecar

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from service.config.sections import Retry
 from service.filesystem.access import (
     how_to_open,
     may_empty,
@@ -14,7 +15,6 @@ from service.filesystem.access import (
     may_not_write,
     unwritable,
 )
-from service.sections import Retry
 from service.unmoved import Unmoved
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 

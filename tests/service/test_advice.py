@@ -1,16 +1,16 @@
-"""Promises of service.advice: what is no mistake, but will be felt, is said beforehand."""
+"""Promises of service.config.advice: what is no mistake, but will be felt, is said beforehand."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from service import advice as subject
-from service.advice import advice
-from service.config import Config
+from service.config import advice as subject
+from service.config.advice import advice
+from service.config.loader import Config
+from service.config.sections import Permissions, Watch
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
-from service.sections import Permissions, Watch
 from tests.unprivileged import USER, as_nobody, needs_root, reachable_folder
 
 ANOTHER_DISK = Path("/dev/shm")  # noqa: S108 - a file system that is not that of the tests

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from service.bag import Bagging, make_bag, print_bagging
-from service.config import Config
+from service.config.loader import Config
 from service.ledger import LEDGER_FILE, Ledger
 from service.sidecar import read_sidecar
 from tests.delivered import color, place, queue

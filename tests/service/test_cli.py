@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service import cli
-from service.config import ConfigError
+from service.config.loader import ConfigError
 from service.ledger import LEDGER_FILE, Ledger
 from tests.end_to_end.command import ordinary_prefix
 from tests.images import gray_scene, save

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.colorize import colorize_files
-from service.config import Config
-from service.sections import FolderSettings, Output
+from service.config.loader import Config
+from service.config.sections import FolderSettings, Output
 from tests.fakes import FakeColorist
 from tests.folders import files as listed
 from tests.images import color_scene, gray_scene, save

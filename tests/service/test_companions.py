@@ -9,13 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import companions, moves
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, FolderSettings, Originals, Retry, Watch
 from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger import LEDGER_FILE, Ledger
 from service.retry import retry
-from service.sections import Batching, FolderSettings, Originals, Retry, Watch
 from service.sidecar import read_sidecar
 from service.status import read_status
 from tests.delivered import place

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from service.config import Config, ConfigError, check_config, load_config
+from service.config.loader import Config, ConfigError, check_config, load_config
+from service.config.sections import Metrics
 from service.filesystem.availability import NOTED
-from service.sections import Metrics
 from worker.metadata.credentials import CredentialSettings
 from worker.settings import (
     ColorSettings,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.config import ConfigError, check_config
-from service.credential_files import check_credentials
-from service.sections import Credentials
+from service.config.credential_files import check_credentials
+from service.config.loader import ConfigError, check_config
+from service.config.sections import Credentials
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_missing_library_is_told(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what to install, and only where photos are to be signed."""
-    monkeypatch.setattr("service.credential_files.find_spec", {"c2pa": None}.get)
+    monkeypatch.setattr("service.config.credential_files.find_spec", {"c2pa": None}.get)
 
     assert [
         ("credentials", "needs the extra c2pa: pip install 'photochrom[c2pa]'")

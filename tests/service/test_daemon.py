@@ -15,7 +15,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import moves, observer, pipeline
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
 from service.faults import Changed
 from service.filesystem import safe_open
@@ -25,7 +26,6 @@ from service.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
 from service.moves import Departure
 from service.recolor import queue_again
-from service.sections import Batching, Originals, Retry, Stop, Watch
 from service.watcher import Rest
 from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from service import deliveries
-from service.config import Config
+from service.config.loader import Config
 from service.deliveries import FOLDER, Own
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
 from service.dry_run import SHEET, print_dry_run
 from tests.images import color_scene, gray_scene, save
 from worker.errors import ScanError

@@ -7,11 +7,11 @@ from pathlib import Path, PurePath, PurePosixPath
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Originals
 from service.emptied import EmptyFolders
 from service.filesystem.folder_checks import make_folders
 from service.ledger import LEDGER_FILE, Ledger
-from service.sections import Originals
 from service.stability import Snapshot
 
 HOUR_AGO = -3600.0

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Model
 from service.evaluate import LINES, evaluate_models, print_evaluation
-from service.sections import Model
 from tests.generators import tiny_generator
 from tests.images import color_scene, gray_scene, save
 from worker.errors import ModelError, ScanError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service import moves, schema
-from service.config import Config
+from service.config.loader import Config
 from service.find import every, find, print_json, print_line, print_row, why_unknown
 from service.jobs import Job
 from service.ledger import LEDGER_FILE, Ledger

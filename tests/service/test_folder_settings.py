@@ -12,7 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import AS_USUAL, FolderSettings, Originals, Watch
+from service.config.yaml_text import parse
 from service.filesystem.folder_checks import make_folders
 from service.folder_settings import (
     LARGEST,
@@ -23,8 +25,6 @@ from service.folder_settings import (
     FolderSettingsWatch,
     settings_of,
 )
-from service.sections import AS_USUAL, FolderSettings, Originals, Watch
-from service.yaml_text import parse
 from tests.folders import files
 from tests.waiting import wait_until
 

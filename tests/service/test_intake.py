@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.folder_settings import FolderSettingsWatch
 from service.intake import Intake

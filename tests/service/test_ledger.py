@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.config.sections import AS_USUAL, FolderSettings
 from service.ledger import Job, JobStatus, Ledger, LedgerError, Serving
 from service.schema import MIGRATIONS
-from service.sections import AS_USUAL, FolderSettings
 from service.stability import Snapshot
 from worker.errors import DeviceError
 

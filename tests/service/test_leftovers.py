@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
 from service.leftovers import Leftovers

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from service.config.sections import Metrics as Settings
 from service.heartbeat import Heartbeat
 from service.metrics import Metrics
-from service.sections import Metrics as Settings
 
 NOON = 1_800_000_000.0
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"

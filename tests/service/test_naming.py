@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.config import Config
+from service.config.loader import Config
 from service.ledger import Ledger
 from service.naming import free_name
 from service.stability import Snapshot

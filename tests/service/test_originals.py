@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import Config
+from service.config.loader import Config
 from service.departures import Originals
 from service.filesystem import safe_open
 from service.filesystem.availability import Places

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import ConfigError, load_config
+from service.config.loader import ConfigError, load_config
+from service.config.sections import Permissions
 from service.filesystem.access import refuse_strangers
 from service.filesystem.availability import make_new_folders
 from service.filesystem.lock import StateLock, owner_of
@@ -20,7 +21,6 @@ from service.filesystem.safe_open import held
 from service.ledger import LEDGER_FILE, Ledger
 from service.moves import reject
 from service.outbox import deliver
-from service.sections import Permissions
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 from worker.errors import DeviceError
 

@@ -15,14 +15,14 @@ import tifffile
 from structlog.testing import capture_logs
 
 from service import departures, moves, outbox, pipeline
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.filesystem import safe_open
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.moves import Departure
 from service.naming import free_name
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
-from service.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.sidecar import read_sidecar
 from tests.fakes import FakeColorist, FakeInbox
 from tests.folders import files

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Retry, Stop, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.health import PATIENCE
 from service.heartbeat import HEARTBEAT_FILE, read_heartbeat
 from service.notify import Notifier
-from service.sections import Batching, Retry, Stop, Watch
 from tests.fakes import FakeColorist
 from tests.images import gray_scene, save
 from tests.waiting import wait_until

@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from service import moves
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, FolderSettings, Originals, Watch
 from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import Places
@@ -26,7 +27,6 @@ from service.ledger import LEDGER_FILE, Ledger
 from service.rebuild import print_rebuilt, rebuild
 from service.restoring import NO_REASON, Rebuilt
 from service.retry import retry
-from service.sections import Batching, FolderSettings, Originals, Watch
 from service.sidecar import read_sidecar, sealed
 from service.verify import verify
 from tests.delivered import color, place, queue

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Model, Output
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
 from service.jobs import JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.recolor import age, inside_inbox, print_recoloring, queue_again
-from service.sections import Model, Output
 from service.stability import Snapshot
 from worker.errors import DeviceError
 from worker.models.promotions import Promotion, write_promotions

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import load_config
+from service.config.loader import load_config
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.ledger import LEDGER_FILE, Ledger, Serving

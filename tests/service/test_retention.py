@@ -8,12 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import retention
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Bookkeeping, Originals
 from service.filesystem.folder_checks import make_folders
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.retention import DAY, PORTION, ROUND, Retention
-from service.sections import Bookkeeping, Originals
 from service.stability import Snapshot
 from tests.folders import files
 from worker.errors import DeviceError

@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 from service import moves
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import AS_USUAL, Batching, FolderSettings, Originals, Watch
 from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.jobs import Job, JobStatus
 from service.ledger import LEDGER_FILE, Ledger
 from service.retry import Answer, forget, print_answers, retry
-from service.sections import AS_USUAL, Batching, FolderSettings, Originals, Watch
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from service import learning
 from service.cli import app
-from service.config import Config, ConfigError
+from service.config.loader import Config, ConfigError
 from service.wish import Wish
 from tests.images import color_scene, save
 from worker.training.run import CHECKPOINT

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Model
 from service.ledger import Serving
-from service.sections import Batching, Model
 from service.serving import Loader
 from tests.generators import vivid_generator
 from worker.errors import ModelError

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.config.sections import FolderSettings
 from service.outbox import deliver, output_name
-from service.sections import FolderSettings
 from service.sidecar import (
     Sidecar,
     SidecarError,

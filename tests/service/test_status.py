@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
 from service.heartbeat import Heartbeat, InWork, write_heartbeat

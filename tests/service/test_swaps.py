@@ -14,12 +14,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import reading
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Originals, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.jobs import Job, JobStatus
 from service.retry import retry
-from service.sections import Batching, Originals, Watch
 from service.stability import Snapshot
 from service.watcher import Rest
 from tests.fakes import FakeColorist

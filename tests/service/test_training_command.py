@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.config import Config, ConfigError
+from service.config.loader import Config, ConfigError
+from service.config.sections import Training
 from service.filesystem.lock import StateLock
-from service.sections import Training
 from service.training import run_training
 from service.wish import Wish
 from worker.errors import DeviceError

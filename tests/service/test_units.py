@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service import units
-from service.config import Config
-from service.sections import Credentials, Metrics, Originals, Permissions, Stop, Training
+from service.config.loader import Config
+from service.config.sections import Credentials, Metrics, Originals, Permissions, Stop, Training
 from service.units import (
     FOLDERS,
     GPU,

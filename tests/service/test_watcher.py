@@ -18,8 +18,8 @@ from watchdog.events import (
 from watchdog.observers.api import EventEmitter
 
 from service import observer, supervisor, watcher
+from service.config.sections import Watch
 from service.observer import Hints, Observer, Writer
-from service.sections import Watch
 from service.stability import Snapshot
 from service.watcher import Arriving, Rest, Watcher
 from tests.waiting import wait_until

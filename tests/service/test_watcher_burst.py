@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from service import observer
-from service.config import Config
+from service.config.loader import Config
+from service.config.sections import Batching, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.sections import Batching, Watch
 from service.stability import Snapshot
 from service.watcher import Rest, Watcher
 from tests.fakes import LONGEST_WAIT, FakeColorist

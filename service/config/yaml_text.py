@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from service.sections import Section
+from service.config.sections import Section
 
 S = TypeVar("S", bound=Section)
 

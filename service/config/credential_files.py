@@ -7,7 +7,7 @@ import os
 import stat
 from importlib.util import find_spec
 
-from service.sections import Credentials
+from service.config.sections import Credentials
 
 
 def half_set(credentials: Credentials) -> list[tuple[str, str]]:

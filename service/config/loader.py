@@ -6,10 +6,8 @@ Refuses unknown keys, keys given twice, wrong values, and folders that would fee
 from pathlib import Path
 from typing import Self
 
-from service.credential_files import check_credentials, half_set
-from service.filesystem.availability import noted
-from service.filesystem.folder_checks import check_folders
-from service.sections import (
+from service.config.credential_files import check_credentials, half_set
+from service.config.sections import (
     Batching,
     Bookkeeping,
     Credentials,
@@ -28,7 +26,9 @@ from service.sections import (
     Training,
     Watch,
 )
-from service.yaml_text import Key, Problem, line_of, parse
+from service.config.yaml_text import Key, Problem, line_of, parse
+from service.filesystem.availability import noted
+from service.filesystem.folder_checks import check_folders
 from worker.errors import PhotochromError
 from worker.metadata.credentials import CredentialSettings
 from worker.settings import (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from service.config import Config
+from service.config.loader import Config
 from service.filesystem.access import how_to_open, may_empty, may_not_read, user_name
 from service.filesystem.mounts import file_system_type, is_network_file_system
 from service.filesystem.ownership import belongs_to_another
