@@ -21,8 +21,8 @@ from service.copies import copy_file
 from service.filesystem import safe_open
 from service.filesystem.durable import is_copy, numbered_names
 from service.filesystem.safe_open import held, open_beneath
-from service.jobs import Job, JobStatus
-from service.ledger import Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import Ledger
 from service.originals import find_original
 from service.rejected import RejectedScans
 from worker.errors import ScanError

@@ -24,8 +24,9 @@ from service.faults import Tally, ended_the_process
 from service.folder_settings import FolderSettingsWatch
 from service.hold_up import HoldUp
 from service.intake import Intake
-from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
+from service.ledger.retention import Retention
 from service.leftovers import Leftovers
 from service.model_watch import ModelWatch
 from service.notify import Notifier
@@ -33,7 +34,6 @@ from service.pipeline import Pipeline
 from service.progress import Report
 from service.pulse import Pulse
 from service.reload import Parts, Reloader
-from service.retention import Retention
 from service.signals import Signals
 from service.stability import Snapshot
 from service.watcher import Rest, Watcher

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from service.filesystem.durable import make_folder, sync_folder
 from service.filesystem.safe_open import digest
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.sidecar import SidecarError, read_sidecar
 
 FOLDER = "delivering"  # in the state folder

@@ -22,8 +22,8 @@ from service.filesystem import safe_open
 from service.filesystem.access import unwritable
 from service.filesystem.availability import Places
 from service.filesystem.durable import ReplacedError
-from service.jobs import UNREADABLE, Job, JobStatus
-from service.ledger import Ledger
+from service.ledger.jobs import UNREADABLE, Job, JobStatus
+from service.ledger.ledger import Ledger
 from service.moves import Departure
 from service.naming import original_name
 from service.originals import still_there

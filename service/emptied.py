@@ -14,7 +14,7 @@ import structlog
 
 from service.config.loader import Config
 from service.filesystem.safe_open import held
-from service.ledger import Ledger
+from service.ledger.ledger import Ledger
 from worker.errors import DeviceError
 
 # What the Finder and the Explorer leave, and make again by themselves.

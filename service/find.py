@@ -15,8 +15,8 @@ from typing import Any
 from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.inbox import eligible
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup
 from service.originals import places_of_original
 from service.printable import as_json, printable

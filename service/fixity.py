@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from service.config.loader import Config
 from service.filesystem.safe_open import digest, snapshot
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.originals import find_original
 from service.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
 from worker.errors import ScanError

@@ -6,8 +6,8 @@ other photograph: the new result takes the place of the earlier one, under the s
 
 from service.config.loader import Config
 from service.filesystem.safe_open import held
-from service.jobs import Job
-from service.ledger import Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import Ledger
 from service.sidecar import SidecarError, read_sidecar, sidecar_name
 from worker.scan import Scan
 

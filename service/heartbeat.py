@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from service.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.printable import printable
 
 HEARTBEAT_FILE = "heartbeat.json"

@@ -16,8 +16,8 @@ from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
 from service.folder_settings import FolderSettingsError, FolderSettingsWatch
-from service.jobs import UNREADABLE, Job, JobStatus
-from service.ledger import Ledger
+from service.ledger.jobs import UNREADABLE, Job, JobStatus
+from service.ledger.ledger import Ledger
 from service.naming import free_name
 from service.stability import Snapshot
 from service.watcher import Rest

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from service.config.loader import Config
-from service.jobs import Job
-from service.ledger import Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import Ledger
 from service.moves import REASON_SUFFIX
 from service.rejected import RejectedScans, unnumbered
 from service.sidecar import SUFFIX, sidecar_name

@@ -12,8 +12,8 @@ from typing import get_args
 from service import outbox
 from service.config.loader import Config
 from service.filesystem.durable import numbered_names
-from service.jobs import Job
-from service.ledger import Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import Ledger
 from service.sidecar import sidecar_name
 from worker.settings import OutputFormat
 

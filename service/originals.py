@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_names
-from service.jobs import Job
+from service.ledger.jobs import Job
 from service.naming import fits, misfit, original_name
 from service.outbox import alternative_name
 from service.stability import Snapshot

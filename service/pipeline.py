@@ -29,8 +29,8 @@ from service.departures import Originals, Watched
 from service.faults import Faults, Tally
 from service.filesystem.availability import Places
 from service.growth import supersede_shorter
-from service.jobs import Job
-from service.ledger import Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import Ledger
 from service.naming import free_name, well_named
 from service.outbox import Delivered, TakenError
 from service.reading import confirm, read_scan

@@ -20,8 +20,8 @@ from service.heartbeat import (
     longest_first,
     write_heartbeat,
 )
-from service.jobs import JobStatus
-from service.ledger import Ledger
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import Ledger
 from service.metrics import Metrics
 from service.notify import Notifier
 from service.pipeline import Pipeline

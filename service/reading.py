@@ -8,7 +8,7 @@ from service.config.loader import Config
 from service.faults import Changed
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, snapshot_of
-from service.jobs import Job
+from service.ledger.jobs import Job
 from service.originals import open_scan, still_there
 from worker import scan
 from worker.errors import ScanError

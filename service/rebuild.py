@@ -14,7 +14,7 @@ from service.config.loader import Config
 from service.filesystem.durable import make_folder, sync_folder
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.printable import printable
 from service.progress import Report
 from service.restoring import Rebuilt, Restorer

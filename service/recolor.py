@@ -13,8 +13,8 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.filesystem.lock import owner_of
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup
 from service.naming import fits, misfit
 from service.printable import printable

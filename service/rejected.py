@@ -13,7 +13,7 @@ from typing import NamedTuple
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_name
-from service.jobs import Job
+from service.ledger.jobs import Job
 from service.moves import REASON_SUFFIX
 from service.originals import still_there
 

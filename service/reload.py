@@ -11,7 +11,7 @@ from service.config.loader import Config, ConfigError, check_config
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
 from service.filesystem.ownership import refuse_another_owner
-from service.ledger import Serving
+from service.ledger.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
 from worker.errors import PhotochromError

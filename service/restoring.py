@@ -24,8 +24,8 @@ from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
 from service.fixity import as_text
-from service.jobs import UNREADABLE, Job, JobStatus
-from service.ledger import Ledger
+from service.ledger.jobs import UNREADABLE, Job, JobStatus
+from service.ledger.ledger import Ledger
 from service.lookup import Lookup
 from service.moves import REASON_SUFFIX
 from service.originals import places_of_original

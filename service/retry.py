@@ -21,8 +21,8 @@ from service.config.sections import FolderSettings
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.folder_settings import FolderSettingsError, settings_of
-from service.jobs import UNREADABLE, Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import UNREADABLE, Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.lookup import Lookup, is_number
 from service.naming import free_name
 from service.originals import still_there

@@ -3,7 +3,7 @@
 import structlog
 
 from service.config.loader import Config
-from service.ledger import Serving
+from service.ledger.ledger import Serving
 from worker.errors import ModelError
 from worker.inference import canary
 from worker.inference.colorizer import Colorizer

@@ -15,8 +15,8 @@ from service.filesystem.lock import owner_of
 from service.find import utc, where_rejected
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.inbox import find, find_left_alone
-from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.rejected import RejectedScans
 from worker.errors import DeviceError, ModelError
 from worker.models.promotions import read_promotions, standing

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.health import NEEDS_SOMEBODY, WELL
-from service.jobs import JobStatus
+from service.ledger.jobs import JobStatus
 from service.printable import printable
 
 IN_WORK_SHOWN = 5

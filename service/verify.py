@@ -19,8 +19,8 @@ from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.ignored import ignored
 from service.fixity import Finding, as_text, at_rest, check_photo
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.printable import printable
 from service.progress import Report
 from service.rejected_fixity import check_rejected, rejected_jobs

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from service.config.loader import Config
 from service.filesystem.availability import MARKER
-from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.moves import HIDDEN_PREFIX
 from service.sidecar import SidecarError, read_sidecar, sidecar_name
 from service.verify import verify

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from service import cli
 from service.config.loader import Config
-from service.ledger import Serving
+from service.ledger.ledger import Serving
 from tests.fakes import FakeColorist, FakeLoader
 
 MODEL = "fake"

@@ -24,8 +24,8 @@ from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.jobs import Job
-from service.ledger import Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import Ledger
 from service.log import set_up_logging
 from service.recolor import queue_again
 from service.retry import forget, retry

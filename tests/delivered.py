@@ -10,8 +10,8 @@ from service.config.loader import Config
 from service.deliveries import Own
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
-from service.jobs import Job
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.outbox import deliver
 from service.sidecar import deliver_sidecar, describe
 from worker.metadata.provenance import Origin, PageRecord, Record

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from service.ledger import Serving
+from service.ledger.ledger import Serving
 from worker import render
 from worker.color.cielab import Floats
 from worker.errors import ScanError

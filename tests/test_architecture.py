@@ -49,7 +49,7 @@ IMPURE = {
 }
 HOMES = {
     "watchdog": {"service.observer"},
-    "sqlite3": {"service.database"},
+    "sqlite3": {"service.ledger.database"},
     "yaml": {"service.config.yaml_text"},
     "typer": {
         "service.cli",
@@ -108,13 +108,13 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.supervisor",
     "service.cli",
     "service.status",
-    "service.ledger",
+    "service.ledger.ledger",
     "service.faults",
     "service.model_watch",
     "service.recolor",
     "service.retry",
-    "service.questions",
-    "service.retention",
+    "service.ledger.queries",
+    "service.ledger.retention",
     "service.verify",
     "service.fixity",
 }
@@ -131,7 +131,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.pipeline",
     "service.pulse",
     "service.reading",
-    "service.retention",
+    "service.ledger.retention",
     "service.reload",
     "service.serving",
     "service.training",
@@ -288,7 +288,11 @@ def test_one_library_has_one_home(library: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in modules_of("service") if name not in {"service.ledger", "service.schema"}],
+    [
+        name
+        for name in modules_of("service")
+        if name not in {"service.ledger.ledger", "service.ledger.schema"}
+    ],
 )
 def test_only_the_ledger_speaks_sql(name: str) -> None:
     """Rule 5: no other module has a statement that changes jobs."""

@@ -38,7 +38,7 @@ from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.inbox import find
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.sidecar import read_sidecar, sidecar_name
 from service.stability import Snapshot
 from service.watcher import Rest

@@ -24,8 +24,8 @@ from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.safe_open import digest_of, held, open_plain
 from service.heartbeat import read_heartbeat
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
 from service.retry import print_answers, retry
 from service.sidecar import read_sidecar, sidecar_name

@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service.config.loader import Config
-from service.jobs import Job
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from tests.accounts import (
     BAD,
     PHOTOS,

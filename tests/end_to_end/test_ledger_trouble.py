@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.database import LONGEST_LOCK_WAIT
-from service.ledger import Ledger
+from service.ledger.database import LONGEST_LOCK_WAIT
+from service.ledger.ledger import Ledger
 from tests.end_to_end.command import Command, Home
 from tests.folders import files
 from tests.images import gray_scene

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import pytest
 
 from service.config.loader import Config
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.sidecar import read_sidecar
 from service.verify import verify
 from tests.accounts import digests

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from tests.end_to_end.command import Command, Home
 from tests.folders import files
 from tests.generators import vivid_generator

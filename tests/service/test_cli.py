@@ -12,7 +12,7 @@ import pytest
 
 from service import cli
 from service.config.loader import ConfigError
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from tests.end_to_end.command import ordinary_prefix
 from tests.images import gray_scene, save
 from worker.errors import ModelError

@@ -14,7 +14,7 @@ from service.config.sections import Batching, FolderSettings, Originals, Retry, 
 from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.retry import retry
 from service.sidecar import read_sidecar
 from service.status import read_status

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from service import moves
 from service.cli import app
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from tests.delivered import color, place, queue
 from worker.errors import DeviceError
 

@@ -21,8 +21,8 @@ from service.daemon import Daemon
 from service.faults import Changed
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
-from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
 from service.moves import Departure
 from service.recolor import queue_again

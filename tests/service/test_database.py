@@ -1,4 +1,4 @@
-"""Promises of service.database: a ledger of the first photochrom is carried over, photo by photo.
+"""Promises of service.ledger.database: a ledger of the first photochrom is carried over, photo by photo.
 
 The other promises of the file (locks, full disks, damage) are in test_ledger.
 """
@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.database import LONGEST_JOURNAL, Database, LedgerError
-from service.jobs import JobStatus
-from service.ledger import Ledger, Serving
-from service.schema import MIGRATIONS
+from service.ledger.database import LONGEST_JOURNAL, Database, LedgerError
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import Ledger, Serving
+from service.ledger.schema import MIGRATIONS
 from service.stability import Snapshot
 from worker.errors import DeviceError
 
@@ -110,7 +110,9 @@ def test_a_change_that_fails_leaves_the_first_form(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whole, so that the earlier photochrom still works with it."""
-    monkeypatch.setattr("service.database.MIGRATIONS", (*MIGRATIONS, "SELECT * FROM nowhere"))
+    monkeypatch.setattr(
+        "service.ledger.database.MIGRATIONS", (*MIGRATIONS, "SELECT * FROM nowhere")
+    )
     with pytest.raises(Exception, match="no such table: nowhere"):
         Ledger(path)
     database = sqlite3.connect(path)

@@ -9,8 +9,8 @@ import pytest
 from service import deliveries
 from service.config.loader import Config
 from service.deliveries import FOLDER, Own
-from service.jobs import Job
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.outbox import deliver
 from tests.delivered import color, place, queue
 

@@ -11,7 +11,7 @@ from service.config.loader import Config
 from service.config.sections import Originals
 from service.emptied import EmptyFolders
 from service.filesystem.folder_checks import make_folders
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.stability import Snapshot
 
 HOUR_AGO = -3600.0

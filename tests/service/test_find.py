@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from service import moves, schema
+from service import moves
 from service.config.loader import Config
 from service.find import every, find, print_json, print_line, print_row, why_unknown
-from service.jobs import Job
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger import schema
+from service.ledger.jobs import Job
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.lookup import is_number
 from tests.delivered import color, place, queue
 

@@ -18,7 +18,7 @@ from service.heartbeat import (
     read_heartbeat,
     write_heartbeat,
 )
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.stability import Snapshot
 
 NOON = 1_800_000_000.0

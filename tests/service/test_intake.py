@@ -10,7 +10,7 @@ from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.folder_settings import FolderSettingsWatch
 from service.intake import Intake
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.watcher import Rest
 from tests.delivered import place
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.ledger import Job, JobStatus, Ledger, LedgerError, Serving
-from service.schema import MIGRATIONS
+from service.ledger.ledger import Job, JobStatus, Ledger, LedgerError, Serving
+from service.ledger.schema import MIGRATIONS
 from service.stability import Snapshot
 from worker.errors import DeviceError
 
@@ -834,7 +834,7 @@ class TestTheFile:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It works again afterwards."""
-        monkeypatch.setattr("service.database.LONGEST_LOCK_WAIT", 0.0)
+        monkeypatch.setattr("service.ledger.database.LONGEST_LOCK_WAIT", 0.0)
         other = sqlite3.connect(path, isolation_level=None)
         with Ledger(path) as ledger:
             other.execute("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.colorist import Colorist
-from service.ledger import Serving
+from service.ledger.ledger import Serving
 from service.model_watch import LOOK_EVERY, ModelWatch
 from tests.fakes import LONGEST_WAIT, FakeLoader
 from tests.waiting import wait_until

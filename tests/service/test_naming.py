@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from service.config.loader import Config
-from service.ledger import Ledger
+from service.ledger.ledger import Ledger
 from service.naming import free_name
 from service.stability import Snapshot
 

@@ -16,7 +16,7 @@ from service.departures import Originals
 from service.filesystem import safe_open
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.originals import find_original
 from service.stability import Snapshot
 from tests.fakes import FakeInbox

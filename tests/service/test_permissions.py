@@ -18,7 +18,7 @@ from service.filesystem.availability import make_new_folders
 from service.filesystem.lock import StateLock, owner_of
 from service.filesystem.permissions import adopt, close_state, file_made, group_number
 from service.filesystem.safe_open import held
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.moves import reject
 from service.outbox import deliver
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder

@@ -18,8 +18,8 @@ from service import departures, moves, outbox, pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.filesystem import safe_open
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.moves import Departure
 from service.naming import free_name
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline

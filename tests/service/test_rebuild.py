@@ -22,8 +22,8 @@ from service.filesystem import safe_open
 from service.filesystem.availability import Places
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.rebuild import print_rebuilt, rebuild
 from service.restoring import NO_REASON, Rebuilt
 from service.retry import retry

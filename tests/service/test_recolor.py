@@ -13,8 +13,8 @@ from service.config.loader import Config
 from service.config.sections import Model, Output
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.jobs import JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.recolor import age, inside_inbox, print_recoloring, queue_again
 from service.stability import Snapshot
 from worker.errors import DeviceError

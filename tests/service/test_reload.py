@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from service.config.loader import load_config
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.notify import Notifier
 from service.reload import Parts, Reloader, watch_models
 from service.signals import Signals

@@ -1,4 +1,4 @@
-"""Promises of service.retention: what is old is forgotten, and nothing that still lies in wait."""
+"""Promises of service.ledger.retention: what is old is forgotten, and nothing that still lies in wait."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 from structlog.testing import capture_logs
 
-from service import retention
 from service.config.loader import Config
 from service.config.sections import Bookkeeping, Originals
 from service.filesystem.folder_checks import make_folders
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
-from service.retention import DAY, PORTION, ROUND, Retention
+from service.ledger import retention
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.retention import DAY, PORTION, ROUND, Retention
 from service.stability import Snapshot
 from tests.folders import files
 from worker.errors import DeviceError

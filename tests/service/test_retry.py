@@ -19,8 +19,8 @@ from service.config.sections import AS_USUAL, Batching, FolderSettings, Original
 from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.retry import Answer, forget, print_answers, retry
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
@@ -410,7 +410,7 @@ def test_no_daemon_takes_up_a_scan_before_it_is_moved_whole(
 ) -> None:
     """Where it is copied, it would else reject the copy, and find that it has it already."""
     reject(config, "a.tif")
-    monkeypatch.setattr("service.database.LONGEST_LOCK_WAIT", 0.01)
+    monkeypatch.setattr("service.ledger.database.LONGEST_LOCK_WAIT", 0.01)
     monkeypatch.setattr(moves, "renamed_at_once", lambda *_: False)
     whole_copy = moves.copy_file
     refused: list[str] = []

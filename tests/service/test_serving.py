@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, Model
-from service.ledger import Serving
+from service.ledger.ledger import Serving
 from service.serving import Loader
 from tests.generators import vivid_generator
 from worker.errors import ModelError

@@ -16,7 +16,7 @@ from service.config.loader import Config
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
 from service.heartbeat import Heartbeat, InWork, write_heartbeat
-from service.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.stability import Snapshot
 from service.status import DAY, LONGEST_WAIT, read_status
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions

@@ -18,7 +18,7 @@ from service.config.loader import Config
 from service.config.sections import Batching, Originals, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.jobs import Job, JobStatus
+from service.ledger.jobs import Job, JobStatus
 from service.retry import retry
 from service.stability import Snapshot
 from service.watcher import Rest

@@ -18,8 +18,8 @@ from service.filesystem.availability import MARKER, NOTED, Places
 from service.filesystem.lock import StateLock
 from service.filesystem.safe_open import digest_of
 from service.fixity import Finding, check_photo
-from service.jobs import Job, JobStatus
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from service.verify import Verification, print_verification, verify
 from tests.delivered import color, finish, place, queue

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from service.schema import MIGRATIONS
+from service.ledger.schema import MIGRATIONS
 from worker.errors import DeviceError, PhotochromError
 
 LONGEST_LOCK_WAIT = 10.0  # seconds, for another process that holds the ledger

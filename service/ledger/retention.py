@@ -10,8 +10,8 @@ import shutil
 import structlog
 
 from service.config.loader import Config
-from service.jobs import Job
-from service.ledger import LEDGER_FILE, Ledger
+from service.ledger.jobs import Job
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from worker.errors import DeviceError
 
 DAY = 86_400.0  # seconds

@@ -6,7 +6,7 @@
                     again, recover    +-- unqueue --> no job
 
 `recolor` puts a finished job back to queued; so it does a failed one that was finished before.
-`forget` removes the row of a finished or failed job. What only asks is in `service.questions`.
+`forget` removes the row of a finished or failed job. What only asks is in `service.ledger.queries`.
 Each change is on disk before its call returns. Times are seconds since 1970, given by the caller.
 A ledger that is damaged or of a newer photochrom is refused, and never deleted.
 """
@@ -19,11 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.filesystem.access import refuse_strangers
-from service.jobs import Job, JobStatus, Serving
-from service.questions import Questions, restored, storable
-from service.schema import (
+from service.ledger.database import LONGEST_LOCK_WAIT, Database, LedgerError
+from service.ledger.jobs import Job, JobStatus, Serving
+from service.ledger.queries import Questions, restored, storable
+from service.ledger.schema import (
     ENQUEUE,
     FORGET,
     HASTEN,

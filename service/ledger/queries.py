@@ -9,9 +9,9 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from service.config.sections import FolderSettings
-from service.database import Database, Row, folded
-from service.jobs import TAKEN_AWAY, Job, JobStatus, Serving
-from service.schema import OWNS_OUTPUT, WAITS
+from service.ledger.database import Database, Row, folded
+from service.ledger.jobs import TAKEN_AWAY, Job, JobStatus, Serving
+from service.ledger.schema import OWNS_OUTPUT, WAITS
 from service.stability import Snapshot
 
 PORTION = 500  # jobs asked for in one go
@@ -20,7 +20,7 @@ PATTERN = "? ESCAPE '\\'"
 
 
 class Questions:
-    """A ledger that can be asked; every answer may raise what `service.ledger.Ledger` tells of."""
+    """A ledger that can be asked; every answer may raise what `service.ledger.ledger.Ledger` tells of."""
 
     def __init__(self, database: Database) -> None:
         """Ask an open file."""

@@ -1,0 +1,1 @@
+"""The ledger: one row a job, in SQLite."""
