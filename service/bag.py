@@ -22,7 +22,7 @@ from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.printable import printable
 from service.progress import Report
-from service.sidecar import sidecar_name
+from service.storage.sidecar import sidecar_name
 from worker.errors import DeviceError
 
 CHUNK = 1 << 20  # bytes copied at a time

@@ -10,7 +10,6 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import structlog
 
-from service import companions, outbox
 from service.colorist import Colorist
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
@@ -19,7 +18,8 @@ from service.filesystem.durable import fitting_name, make_folder
 from service.filesystem.safe_open import digest, snapshot
 from service.pipeline import THREADS
 from service.progress import Report
-from service.sidecar import sidecar_name
+from service.storage import companions, outbox
+from service.storage.sidecar import sidecar_name
 from worker import scan
 from worker.errors import InColorError, ScanError
 from worker.scan import Scan, predict_scans

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import structlog
 
-from service import deliveries
 from service.colorist import Colorist
 from service.config.loader import Config
 from service.faults import Tally, ended_the_process
@@ -27,7 +26,6 @@ from service.intake import Intake
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.ledger.retention import Retention
-from service.leftovers import Leftovers
 from service.model_watch import ModelWatch
 from service.notify import Notifier
 from service.pipeline import Pipeline
@@ -36,6 +34,8 @@ from service.pulse import Pulse
 from service.reload import Parts, Reloader
 from service.signals import Signals
 from service.stability import Snapshot
+from service.storage import deliveries
+from service.storage.cleanup import Leftovers
 from service.watcher import Rest, Watcher
 from worker.errors import DeviceError
 

@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import structlog
 
-from service import outbox
 from service.colorist import Painter
 from service.config.sections import AS_USUAL, FolderSettings
-from service.outbox import Delivered, Replaceable, TakenError
-from service.sidecar import deliver_sidecar, describe, sidecar_name
 from service.stability import Snapshot
+from service.storage import outbox
+from service.storage.outbox import Delivered, Replaceable, TakenError
+from service.storage.sidecar import deliver_sidecar, describe, sidecar_name
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan
 

@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 import structlog
 
 from service.config.sections import Retry
-from service.departures import Originals
 from service.filesystem.availability import Places
 from service.ledger.jobs import TAKEN_AWAY, Job
 from service.ledger.ledger import Ledger
+from service.storage.departures import Originals
 from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
 from worker.formats.memory import is_short
 

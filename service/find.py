@@ -17,11 +17,11 @@ from service.filesystem.safe_open import snapshot
 from service.inbox import eligible
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.lookup import Lookup
-from service.originals import places_of_original
 from service.printable import as_json, printable
-from service.rejected import Place, RejectedScans
-from service.sidecar import sidecar_name
+from service.storage.lookup import Lookup
+from service.storage.originals import places_of_original
+from service.storage.rejected import Place, RejectedScans
+from service.storage.sidecar import sidecar_name
 
 Row = dict[str, Any]
 
@@ -50,7 +50,7 @@ def opened(config: Config) -> Iterator[tuple[Ledger, Lookup] | None]:
 
 
 def find(config: Config, names: Sequence[str]) -> Iterator[tuple[str, Iterator[Row]]]:
-    """Find photographs by names, numbers of jobs and paths; for these see `service.lookup`.
+    """Find photographs by names, numbers of jobs and paths; for these see `service.storage.lookup`.
 
     Yields:
         Each name with what was found by it, each as a row (`described`).

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 from service.config.loader import Config
 from service.filesystem.safe_open import digest, snapshot
 from service.ledger.jobs import Job, JobStatus
-from service.originals import find_original
-from service.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
+from service.storage.originals import find_original
+from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
 from worker.errors import ScanError
 
 Fault = Literal["missing", "altered", "unreadable", "disagreeing", "orphaned"]

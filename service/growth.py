@@ -8,7 +8,7 @@ from service.config.loader import Config
 from service.filesystem.safe_open import held
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
-from service.sidecar import SidecarError, read_sidecar, sidecar_name
+from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
 from worker.scan import Scan
 
 

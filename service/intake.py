@@ -18,8 +18,8 @@ from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
 from service.folder_settings import FolderSettingsError, FolderSettingsWatch
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
-from service.naming import free_name
 from service.stability import Snapshot
+from service.storage.naming import free_name
 from service.watcher import Rest
 from worker.errors import DeviceError
 

@@ -20,20 +20,20 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from service import deliveries
 from service.colorist import Colorist
 from service.config.loader import Config
-from service.deliveries import Own
 from service.delivery import Source, Target, deliver, log_replaced_color
-from service.departures import Originals, Watched
 from service.faults import Faults, Tally
 from service.filesystem.availability import Places
 from service.growth import supersede_shorter
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
-from service.naming import free_name, well_named
-from service.outbox import Delivered, TakenError
 from service.reading import confirm, read_scan
+from service.storage import deliveries
+from service.storage.deliveries import Own
+from service.storage.departures import Originals, Watched
+from service.storage.naming import free_name, well_named
+from service.storage.outbox import Delivered, TakenError
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan, predict_scans
 

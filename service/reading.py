@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from service import companions
 from service.config.loader import Config
 from service.faults import Changed
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, snapshot_of
 from service.ledger.jobs import Job
-from service.originals import open_scan, still_there
+from service.storage import companions
+from service.storage.originals import open_scan, still_there
 from worker import scan
 from worker.errors import ScanError
 from worker.scan import Scan

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service import deliveries
 from service.config.loader import Config
 from service.filesystem.durable import make_folder, sync_folder
 from service.filesystem.lock import StateLock
@@ -18,6 +17,7 @@ from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.printable import printable
 from service.progress import Report
 from service.restoring import Rebuilt, Restorer
+from service.storage import deliveries
 from worker.errors import DeviceError
 
 PART = "ledger.rebuilding"  # until it is complete

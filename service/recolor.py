@@ -15,9 +15,9 @@ from service.config.loader import Config
 from service.filesystem.lock import owner_of
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.lookup import Lookup
-from service.naming import fits, misfit
 from service.printable import printable
+from service.storage.lookup import Lookup
+from service.storage.naming import fits, misfit
 from worker.errors import DeviceError
 from worker.models.promotions import BUILT_IN, read_promotions, standing
 
@@ -51,7 +51,7 @@ def queue_again(
         older_than: "promoted", "builtin" or a number: only photos that an earlier version colored;
             None: all that another version colored than the one that serves.
         folder: only photos under this sub-folder of the inbox.
-        chosen: only these jobs, files and folders (`service.lookup`). One that is meant alone is
+        chosen: only these jobs, files and folders (`service.storage.lookup`). One that is meant alone is
             colored again whatever version colored it, unless `older_than` is given.
         dry_run: change nothing.
 

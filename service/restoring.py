@@ -19,20 +19,27 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, get_args
 
-from service import outbox
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
 from service.fixity import as_text
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
-from service.lookup import Lookup
-from service.moves import REASON_SUFFIX
-from service.originals import places_of_original
 from service.progress import Report
-from service.rejected import unnumbered
-from service.sidecar import EPOCH, SUFFIX, Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.stability import Snapshot
+from service.storage import outbox
+from service.storage.lookup import Lookup
+from service.storage.moves import REASON_SUFFIX
+from service.storage.originals import places_of_original
+from service.storage.rejected import unnumbered
+from service.storage.sidecar import (
+    EPOCH,
+    SUFFIX,
+    Sidecar,
+    SidecarError,
+    parse_sidecar,
+    sidecar_name,
+)
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.settings import OutputFormat
 

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service import companions, moves
 from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.availability import Places
@@ -23,12 +22,13 @@ from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.folder_settings import FolderSettingsError, settings_of
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.lookup import Lookup, is_number
-from service.naming import free_name
-from service.originals import still_there
 from service.printable import printable
 from service.recolor import refuse_an_older_daemon
-from service.rejected import RejectedScans
+from service.storage import companions, moves
+from service.storage.lookup import Lookup, is_number
+from service.storage.naming import free_name
+from service.storage.originals import still_there
+from service.storage.rejected import RejectedScans
 
 
 class Answer(NamedTuple):
@@ -60,7 +60,7 @@ def retry(
 
     Args:
         config: the folders.
-        chosen: jobs by their number, and files and folders; see `service.lookup`. A job that waits
+        chosen: jobs by their number, and files and folders; see `service.storage.lookup`. A job that waits
             makes all due that do: they wait for the same machine.
         rejected: all jobs that failed.
         waiting: all jobs that wait.

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from rich.console import Console
 
-from service import outbox
 from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.ignored import ignored
@@ -24,7 +23,8 @@ from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.printable import printable
 from service.progress import Report
 from service.rejected_fixity import check_rejected, rejected_jobs
-from service.sidecar import SUFFIX, sidecar_name
+from service.storage import outbox
+from service.storage.sidecar import SUFFIX, sidecar_name
 from worker.errors import DeviceError
 
 THREADS = 2  # more would have a disk run to and fro

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from service import moves
 from service.config.loader import Config
-from service.deliveries import Own
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.outbox import deliver
-from service.sidecar import deliver_sidecar, describe
+from service.storage import moves
+from service.storage.deliveries import Own
+from service.storage.outbox import deliver
+from service.storage.sidecar import deliver_sidecar, describe
 from worker.metadata.provenance import Origin, PageRecord, Record
 
 PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from service.filesystem.availability import MARKER
-from service.sidecar import SUFFIX, SidecarError, read_sidecar
+from service.storage.sidecar import SUFFIX, SidecarError, read_sidecar
 
 
 def files(folder: Path) -> list[str]:

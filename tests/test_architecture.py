@@ -104,7 +104,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.daemon",
     "service.intake",
     "service.watcher",
-    "service.departures",
+    "service.storage.departures",
     "service.supervisor",
     "service.cli",
     "service.status",

@@ -30,7 +30,7 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from service import daemon, intake, moves
+from service import daemon, intake
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Watch
 from service.daemon import Daemon
@@ -39,8 +39,9 @@ from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.inbox import find
 from service.ledger.jobs import Job, JobStatus
-from service.sidecar import read_sidecar, sidecar_name
 from service.stability import Snapshot
+from service.storage import moves
+from service.storage.sidecar import read_sidecar, sidecar_name
 from service.watcher import Rest
 from tests.fakes import FakeColorist
 from tests.folders import files

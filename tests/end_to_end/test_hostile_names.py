@@ -28,9 +28,9 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
 from service.retry import print_answers, retry
-from service.sidecar import read_sidecar, sidecar_name
 from service.status import read_status
 from service.status_page import print_status
+from service.storage.sidecar import read_sidecar, sidecar_name
 from service.verify import print_verification, verify
 from tests.daemon_with_fake import config_of
 from tests.fakes import FakeColorist

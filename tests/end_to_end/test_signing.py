@@ -8,7 +8,7 @@ import c2pa
 import imagecodecs
 import pytest
 
-from service.sidecar import read_sidecar
+from service.storage.sidecar import read_sidecar
 from tests.certificates import Signer, make_signer
 from tests.end_to_end.command import HASTY, Command, Home
 from tests.folders import files

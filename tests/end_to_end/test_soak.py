@@ -23,7 +23,7 @@ import pytest
 from service.config.loader import Config
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.sidecar import read_sidecar
+from service.storage.sidecar import read_sidecar
 from service.verify import verify
 from tests.accounts import digests
 from tests.daemon_with_fake import Lives, config_of

@@ -1,4 +1,4 @@
-"""Promises of service.filesystem.access and service.unmoved: what permissions refuse, and what would help."""
+"""Promises of service.filesystem.access and service.storage.unmoved: what permissions refuse, and what would help."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from service.filesystem.access import (
     may_not_write,
     unwritable,
 )
-from service.unmoved import Unmoved
+from service.storage.unmoved import Unmoved
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 
 RETRY = Retry(first_wait=5.0, longest_wait=600.0)

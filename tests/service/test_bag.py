@@ -15,7 +15,7 @@ from rich.console import Console
 from service.bag import Bagging, make_bag, print_bagging
 from service.config.loader import Config
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.sidecar import read_sidecar
+from service.storage.sidecar import read_sidecar
 from tests.delivered import color, place, queue
 from worker.errors import DeviceError
 

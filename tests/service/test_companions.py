@@ -1,4 +1,4 @@
-"""Promises of service.companions: the XMP beside a scan is in its result and goes where it goes."""
+"""Promises of service.storage.companions: the XMP beside a scan is in its result and goes where it goes."""
 
 import errno
 import os
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import companions, moves
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Retry, Watch
 from service.daemon import Daemon
@@ -16,8 +15,9 @@ from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.retry import retry
-from service.sidecar import read_sidecar
 from service.status import read_status
+from service.storage import companions, moves
+from service.storage.sidecar import read_sidecar
 from tests.delivered import place
 from tests.fakes import FakeColorist
 from tests.folders import files

@@ -11,9 +11,9 @@ import bagit
 import pytest
 from typer.testing import CliRunner, Result
 
-from service import moves
 from service.cli import app
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.storage import moves
 from tests.delivered import color, place, queue
 from worker.errors import DeviceError
 

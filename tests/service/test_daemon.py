@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import moves, observer, pipeline
+from service import observer, pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
@@ -24,8 +24,9 @@ from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
-from service.moves import Departure
 from service.recolor import queue_again
+from service.storage import moves
+from service.storage.moves import Departure
 from service.watcher import Rest
 from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files

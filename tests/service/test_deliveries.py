@@ -1,4 +1,4 @@
-"""Promises of service.deliveries: what a job may replace in the outbox, and what not."""
+"""Promises of service.storage.deliveries: what a job may replace in the outbox, and what not."""
 
 import hashlib
 from dataclasses import replace
@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service import deliveries
 from service.config.loader import Config
-from service.deliveries import FOLDER, Own
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.outbox import deliver
+from service.storage import deliveries
+from service.storage.deliveries import FOLDER, Own
+from service.storage.outbox import deliver
 from tests.delivered import color, place, queue
 
 

@@ -1,4 +1,4 @@
-"""Promises of service.emptied: which folders of the inbox go when their last scan has left."""
+"""Promises of service.storage.empty_folders: which folders of the inbox go when their last scan has left."""
 
 import os
 import time
@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Originals
-from service.emptied import EmptyFolders
 from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.stability import Snapshot
+from service.storage.empty_folders import EmptyFolders
 
 HOUR_AGO = -3600.0
 

@@ -7,7 +7,7 @@ import pytest
 from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
-from service.leftovers import Leftovers
+from service.storage.cleanup import Leftovers
 
 PART = ".photochrom-1-0.part"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from service import copies
-from service import moves as subject
 from service.filesystem import safe_open
 from service.filesystem.durable import ReplacedError, rename_without_overwriting
-from service.moves import Departure, archive, reject, restore_hidden, settle
+from service.storage import copies
+from service.storage import moves as subject
+from service.storage.moves import Departure, archive, reject, restore_hidden, settle
 
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
 

@@ -1,4 +1,4 @@
-"""Promises of service.originals: an original that is to be colored again is found by its content.
+"""Promises of service.storage.originals: an original that is to be colored again is found by its content.
 
 That originals are moved, and moved later where the disk refuses, is promised in test_pipeline.
 """
@@ -12,13 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.config.loader import Config
-from service.departures import Originals
 from service.filesystem import safe_open
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
-from service.originals import find_original
 from service.stability import Snapshot
+from service.storage.departures import Originals
+from service.storage.originals import find_original
 from tests.fakes import FakeInbox
 from worker.errors import DeviceError, ScanError
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from service.outbox import TakenError, alternative_name, deliver, output_name, sweep
+from service.storage.outbox import TakenError, alternative_name, deliver, output_name, sweep
 from worker.errors import DeviceError, ScanError
 from worker.settings import OutputFormat
 
@@ -197,7 +197,7 @@ def test_what_others_wrote_is_never_replaced(
 ) -> None:
     """Also on a file system that cannot rename without replacing, such as NFS."""
     if not at_once:
-        monkeypatch.setattr("service.outbox.renamed_at_once", lambda *_: False)
+        monkeypatch.setattr("service.storage.outbox.renamed_at_once", lambda *_: False)
     theirs = deliver(tmp_path, NAME, lambda file: file.write(b"theirs")).path
     with pytest.raises(TakenError, match="another file has this name"):
         deliver(tmp_path, NAME, photo, own=own)

@@ -19,8 +19,8 @@ from service.filesystem.lock import StateLock, owner_of
 from service.filesystem.permissions import adopt, close_state, file_made, group_number
 from service.filesystem.safe_open import held
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.moves import reject
-from service.outbox import deliver
+from service.storage.moves import reject
+from service.storage.outbox import deliver
 from tests.unprivileged import GROUP, USER, as_nobody, needs_root, reachable_folder
 from worker.errors import DeviceError
 

@@ -14,16 +14,17 @@ import pytest
 import tifffile
 from structlog.testing import capture_logs
 
-from service import departures, moves, outbox, pipeline
+from service import pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.moves import Departure
-from service.naming import free_name
 from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
-from service.sidecar import read_sidecar
+from service.storage import departures, moves, outbox
+from service.storage.moves import Departure
+from service.storage.naming import free_name
+from service.storage.sidecar import read_sidecar
 from tests.fakes import FakeColorist, FakeInbox
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import moves
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Watch
 from service.daemon import Daemon
@@ -27,7 +26,8 @@ from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.rebuild import print_rebuilt, rebuild
 from service.restoring import NO_REASON, Rebuilt
 from service.retry import retry
-from service.sidecar import read_sidecar, sealed
+from service.storage import moves
+from service.storage.sidecar import read_sidecar, sealed
 from service.verify import verify
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import moves
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, Batching, FolderSettings, Originals, Watch
 from service.daemon import Daemon
@@ -22,6 +21,7 @@ from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.retry import Answer, forget, print_answers, retry
+from service.storage import moves
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files

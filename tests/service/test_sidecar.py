@@ -1,4 +1,4 @@
-"""Promises of service.sidecar: what was done to a photo is told whole, and no bit of it is lost."""
+"""Promises of service.storage.sidecar: what was done to a photo is told whole, and no bit of it is lost."""
 
 import hashlib
 import json
@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
-from service.outbox import deliver, output_name
-from service.sidecar import (
+from service.stability import Snapshot
+from service.storage.outbox import deliver, output_name
+from service.storage.sidecar import (
     Sidecar,
     SidecarError,
     deliver_sidecar,
@@ -26,7 +27,6 @@ from service.sidecar import (
     sealed,
     sidecar_name,
 )
-from service.stability import Snapshot
 from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -273,7 +273,7 @@ def test_names_that_begin_alike_and_are_too_long_stay_apart() -> None:
 
 
 def test_the_published_json_schema_is_current() -> None:
-    """`python -c "from service.sidecar import *; print(json_schema(), end='')"` makes it."""
+    """`python -c "from service.storage.sidecar import *; print(json_schema(), end='')"` makes it."""
     assert (ROOT / "docs/sidecar.schema.json").read_text() == json_schema()
 
 

@@ -11,7 +11,6 @@ from unittest.mock import Mock
 import pytest
 from rich.console import Console
 
-from service import moves
 from service.config.loader import Config
 from service.config.sections import Originals, Output
 from service.filesystem.availability import MARKER, NOTED, Places
@@ -20,7 +19,8 @@ from service.filesystem.safe_open import digest_of
 from service.fixity import Finding, check_photo
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.sidecar import Sidecar, deliver_sidecar, read_sidecar
+from service.storage import moves
+from service.storage.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from service.verify import Verification, print_verification, verify
 from tests.delivered import color, finish, place, queue
 from worker.errors import DeviceError

@@ -14,8 +14,8 @@ from typing import Any
 
 from service.filesystem.availability import MARKER
 from service.filesystem.safe_open import digest
-from service.moves import REASON_SUFFIX
-from service.sidecar import SidecarError, read_sidecar, sidecar_name
+from service.storage.moves import REASON_SUFFIX
+from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
 from tests.shares.machine import DAEMON, GROUP, SOURCE, Machine
 from tests.shares.writers import Upload
 from tests.waiting import wait_until

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 import structlog
 
-from service import moves
 from service.config.loader import Config
 from service.config.sections import Retry
-from service.copies import copy_file
 from service.filesystem import safe_open
 from service.filesystem.durable import is_copy, numbered_names
 from service.filesystem.safe_open import held, open_beneath
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import Ledger
-from service.originals import find_original
-from service.rejected import RejectedScans
+from service.storage import moves
+from service.storage.copies import copy_file
+from service.storage.originals import find_original
+from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.metadata.provenance import XmpFile

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from service.config.loader import Config
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
-from service.moves import REASON_SUFFIX
-from service.rejected import RejectedScans, unnumbered
-from service.sidecar import SUFFIX, sidecar_name
+from service.storage.moves import REASON_SUFFIX
+from service.storage.rejected import RejectedScans, unnumbered
+from service.storage.sidecar import SUFFIX, sidecar_name
 
 _LONG = 200  # bytes; only longer names may be shortened for what is added to them
 _DIGITS = re.compile(r"\.[0-9a-f]{8}$")  # of `outbox.alternative_name`

@@ -34,7 +34,7 @@ class TakenError(FileExistsError):
 
 
 class Replaceable(Protocol):
-    """What may lie under a name already and be replaced; see `service.deliveries.Own`."""
+    """What may lie under a name already and be replaced; see `service.storage.deliveries.Own`."""
 
     def note(self, sha256: str) -> None:
         """Note a file just before it gets its name."""

@@ -12,7 +12,6 @@ import secrets
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from service.copies import copy_file, replaced
 from service.filesystem.durable import (
     LONGEST_NAME,
     ReplacedError,
@@ -29,6 +28,7 @@ from service.filesystem.safe_open import digest as digest_at
 from service.filesystem.safe_open import held, snapshot, snapshot_of_status
 from service.printable import printable
 from service.stability import Snapshot
+from service.storage.copies import copy_file, replaced
 
 HIDDEN_PREFIX = ".photochrom-leaving-"  # of a file that is copied to another file system
 REASON_SUFFIX = ".reason.txt"

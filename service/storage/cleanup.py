@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from service import outbox
 from service.config.loader import Config
 from service.filesystem.availability import Places
-from service.moves import restore_hidden
+from service.storage import outbox
+from service.storage.moves import restore_hidden
 from worker.errors import DeviceError
 
 KEYS = frozenset({"inbox", "outbox", "originals.folder", "rejected"})

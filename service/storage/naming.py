@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from service import outbox
 from service.config.loader import Config
 from service.filesystem.durable import numbered_names
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
-from service.sidecar import sidecar_name
+from service.storage import outbox
+from service.storage.sidecar import sidecar_name
 from worker.settings import OutputFormat
 
 

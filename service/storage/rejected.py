@@ -14,8 +14,8 @@ from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_name
 from service.ledger.jobs import Job
-from service.moves import REASON_SUFFIX
-from service.originals import still_there
+from service.storage.moves import REASON_SUFFIX
+from service.storage.originals import still_there
 
 _NUMBER = re.compile(r" \((\d{1,9})\)$")  # as `numbered_name` adds it
 _SAME_TIME = 1000  # nanoseconds; a copy on another file system may have lost those

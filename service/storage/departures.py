@@ -14,22 +14,22 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from service import moves
-from service.companions import Companions
 from service.config.loader import Config
-from service.emptied import EmptyFolders
 from service.filesystem import safe_open
 from service.filesystem.access import unwritable
 from service.filesystem.availability import Places
 from service.filesystem.durable import ReplacedError
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
-from service.moves import Departure
-from service.naming import original_name
-from service.originals import still_there
-from service.outbox import alternative_name, withdraw
-from service.sidecar import sidecar_name
-from service.unmoved import Unmoved
+from service.storage import moves
+from service.storage.companions import Companions
+from service.storage.empty_folders import EmptyFolders
+from service.storage.moves import Departure
+from service.storage.naming import original_name
+from service.storage.originals import still_there
+from service.storage.outbox import alternative_name, withdraw
+from service.storage.sidecar import sidecar_name
+from service.storage.unmoved import Unmoved
 from worker.errors import DeviceError
 
 _REFUSED = {errno.EACCES, errno.EPERM}

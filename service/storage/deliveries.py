@@ -13,7 +13,7 @@ from pathlib import Path
 from service.filesystem.durable import make_folder, sync_folder
 from service.filesystem.safe_open import digest
 from service.ledger.jobs import Job, JobStatus
-from service.sidecar import SidecarError, read_sidecar
+from service.storage.sidecar import SidecarError, read_sidecar
 
 FOLDER = "delivering"  # in the state folder
 _OPEN = (JobStatus.QUEUED, JobStatus.STARTED)

@@ -15,7 +15,7 @@ import structlog
 from service.config.sections import Retry
 from service.filesystem.access import may_not_write
 
-M = TypeVar("M")  # a move, as `service.originals` has it
+M = TypeVar("M")  # a move, as `service.storage.originals` has it
 
 log = structlog.get_logger()
 

@@ -28,12 +28,12 @@ from pydantic import (
     ValidationError,
 )
 
-from service import outbox
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
-from service.outbox import Delivered
 from service.printable import escaped_json
 from service.stability import Snapshot
+from service.storage import outbox
+from service.storage.outbox import Delivered
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record
 

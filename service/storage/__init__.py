@@ -1,0 +1,1 @@
+"""Where scans and results lie: named, moved, delivered, found again."""
