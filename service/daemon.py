@@ -20,7 +20,6 @@ import structlog
 from service.colorist import Colorist
 from service.config.loader import Config
 from service.faults import Tally, ended_the_process
-from service.folder_settings import FolderSettingsWatch
 from service.hold_up import HoldUp
 from service.intake import Intake
 from service.ledger.jobs import JobStatus
@@ -33,10 +32,11 @@ from service.progress import Report
 from service.pulse import Pulse
 from service.reload import Parts, Reloader
 from service.signals import Signals
-from service.stability import Snapshot
 from service.storage import deliveries
 from service.storage.cleanup import Leftovers
-from service.watcher import Rest, Watcher
+from service.watch.folder_settings import FolderSettingsWatch
+from service.watch.stability import Snapshot
+from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
 
 LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed

@@ -15,10 +15,10 @@ import structlog
 
 from service.colorist import Painter
 from service.config.sections import AS_USUAL, FolderSettings
-from service.stability import Snapshot
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
 from service.storage.sidecar import deliver_sidecar, describe, sidecar_name
+from service.watch.stability import Snapshot
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan
 

@@ -15,12 +15,12 @@ import structlog
 from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
-from service.folder_settings import FolderSettingsError, FolderSettingsWatch
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
-from service.stability import Snapshot
 from service.storage.naming import free_name
-from service.watcher import Rest
+from service.watch.folder_settings import FolderSettingsError, FolderSettingsWatch
+from service.watch.stability import Snapshot
+from service.watch.watcher import Rest
 from worker.errors import DeviceError
 
 TAIL = 64  # bytes; of a file whose size was set first and that is still filled, they are zeros

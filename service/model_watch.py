@@ -15,7 +15,7 @@ import structlog
 from service.colorist import Colorist
 from service.filesystem.safe_open import snapshot
 from service.ledger.ledger import Serving
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.models.promotions import PROMOTIONS_FILE
 

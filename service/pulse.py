@@ -25,7 +25,7 @@ from service.ledger.ledger import Ledger
 from service.metrics import Metrics
 from service.notify import Notifier
 from service.pipeline import Pipeline
-from service.watcher import Arriving, Watcher
+from service.watch.watcher import Arriving, Watcher
 from worker.errors import DeviceError
 
 FOLDERS_TOLD = 100  # at most, in a heartbeat

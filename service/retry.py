@@ -19,7 +19,6 @@ from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot
-from service.folder_settings import FolderSettingsError, settings_of
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.printable import printable
@@ -29,6 +28,7 @@ from service.storage.lookup import Lookup, is_number
 from service.storage.naming import free_name
 from service.storage.originals import still_there
 from service.storage.rejected import RejectedScans
+from service.watch.folder_settings import FolderSettingsError, settings_of
 
 
 class Answer(NamedTuple):

@@ -7,17 +7,17 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from service import folder_settings
 from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.lock import owner_of
 from service.find import utc, where_rejected
 from service.heartbeat import Heartbeat, longest_first, read_heartbeat
-from service.inbox import find, find_left_alone
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.storage.companions import is_companion
 from service.storage.rejected import RejectedScans
+from service.watch import folder_settings
+from service.watch.selection import find, find_left_alone
 from worker.errors import DeviceError, ModelError
 from worker.models.promotions import read_promotions, standing
 

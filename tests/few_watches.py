@@ -12,8 +12,8 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from service.config.sections import Watch
-from service.stability import Snapshot
-from service.watcher import Rest, Watcher
+from service.watch.stability import Snapshot
+from service.watch.watcher import Rest, Watcher
 
 SETTLE, RESCAN = 2.0, 60.0
 LIMIT = Path("/proc/sys/user/max_inotify_watches")

@@ -18,10 +18,10 @@ PURE = {
     "worker.settings": set(),
     "worker.errors": set(),
     "service.health": set(),
-    "service.stability": None,  # what it may take from this project is not fixed
+    "service.watch.stability": None,  # what it may take from this project is not fixed
 }
 NAMES_OF_FILES = {
-    "service.stability": {"pathlib", "pathlib.Path"}
+    "service.watch.stability": {"pathlib", "pathlib.Path"}
 }  # as keys, never asked of the disk
 ON_DISK = (
     ".stat",
@@ -48,7 +48,7 @@ IMPURE = {
     "shutil",
 }
 HOMES = {
-    "watchdog": {"service.observer"},
+    "watchdog": {"service.watch.observer"},
     "sqlite3": {"service.ledger.database"},
     "yaml": {"service.config.yaml_text"},
     "typer": {
@@ -103,9 +103,9 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.reading",
     "service.daemon",
     "service.intake",
-    "service.watcher",
+    "service.watch.watcher",
     "service.storage.departures",
-    "service.supervisor",
+    "service.watch.supervisor",
     "service.cli",
     "service.status",
     "service.ledger.ledger",

@@ -37,12 +37,12 @@ from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
-from service.inbox import find
 from service.ledger.jobs import Job, JobStatus
-from service.stability import Snapshot
 from service.storage import moves
 from service.storage.sidecar import read_sidecar, sidecar_name
-from service.watcher import Rest
+from service.watch.selection import find
+from service.watch.stability import Snapshot
+from service.watch.watcher import Rest
 from tests.fakes import FakeColorist
 from tests.folders import files
 

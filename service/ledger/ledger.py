@@ -37,7 +37,7 @@ from service.ledger.schema import (
     UNLINK,
     UNQUEUE,
 )
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
 

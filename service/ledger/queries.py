@@ -12,7 +12,7 @@ from service.config.sections import FolderSettings
 from service.ledger.database import Database, Row, folded
 from service.ledger.jobs import TAKEN_AWAY, Job, JobStatus, Serving
 from service.ledger.schema import OWNS_OUTPUT, WAITS
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 
 PORTION = 500  # jobs asked for in one go
 NAMES = ("path", "output", "original")

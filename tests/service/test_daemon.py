@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import observer, pipeline
+from service import pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
@@ -27,7 +27,8 @@ from service.model_watch import ModelWatch
 from service.recolor import queue_again
 from service.storage import moves
 from service.storage.moves import Departure
-from service.watcher import Rest
+from service.watch import observer
+from service.watch.watcher import Rest
 from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files
 from tests.images import Array, color_scene, gray_scene, save

@@ -11,8 +11,8 @@ from service.config.loader import Config
 from service.config.sections import Originals
 from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.stability import Snapshot
 from service.storage.empty_folders import EmptyFolders
+from service.watch.stability import Snapshot
 
 HOUR_AGO = -3600.0
 

@@ -1,4 +1,4 @@
-"""Promises of service.folder_settings: what a folder says counts; hostile files harm none."""
+"""Promises of service.watch.folder_settings: what a folder says counts; hostile files harm none."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings, Originals, Watch
 from service.config.yaml_text import parse
 from service.filesystem.folder_checks import make_folders
-from service.folder_settings import (
+from service.watch.folder_settings import (
     LARGEST,
     NAME,
     OURS,
@@ -275,7 +275,7 @@ def test_a_text_that_cannot_be_written_is_said_and_stops_nothing(
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("service.folder_settings.write_text", refuse)
+    monkeypatch.setattr("service.watch.folder_settings.write_text", refuse)
     write(folder.inbox, "album", b"a: 1")
     with capture_logs() as logs:
         folder.wait()

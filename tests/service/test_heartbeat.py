@@ -19,7 +19,7 @@ from service.heartbeat import (
     write_heartbeat,
 )
 from service.ledger.jobs import Job, JobStatus
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 
 NOON = 1_800_000_000.0
 MOMENTS = some.floats(0, 4e9)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.filesystem.ignored import Ignored
-from service.inbox import eligible, find, find_left_alone
+from service.watch.selection import eligible, find, find_left_alone
 
 TAKEN = ["a.jpg", "b.JPEG", "c.Png", "d.tif", "e.TIFF", "f.webp", "g h.jpg", "sub/deep/i.tif"]
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8

@@ -8,10 +8,10 @@ import pytest
 
 from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
-from service.folder_settings import FolderSettingsWatch
 from service.intake import Intake
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.watcher import Rest
+from service.watch.folder_settings import FolderSettingsWatch
+from service.watch.watcher import Rest
 from tests.delivered import place
 
 SIZE = 20_000

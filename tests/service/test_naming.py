@@ -6,8 +6,8 @@ import pytest
 
 from service.config.loader import Config
 from service.ledger.ledger import Ledger
-from service.stability import Snapshot
 from service.storage.naming import free_name
+from service.watch.stability import Snapshot
 
 SCAN = PurePosixPath("a/scan.tif")
 DIGEST = "0123456789abcdef" * 4

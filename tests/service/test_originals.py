@@ -16,9 +16,9 @@ from service.filesystem import safe_open
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
-from service.stability import Snapshot
 from service.storage.departures import Originals
 from service.storage.originals import find_original
+from service.watch.stability import Snapshot
 from tests.fakes import FakeInbox
 from worker.errors import DeviceError, ScanError
 

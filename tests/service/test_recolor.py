@@ -16,7 +16,7 @@ from service.filesystem.lock import StateLock
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.recolor import age, inside_inbox, print_recoloring, queue_again
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 from worker.errors import DeviceError
 from worker.models.promotions import Promotion, write_promotions
 

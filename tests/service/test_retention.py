@@ -14,7 +14,7 @@ from service.ledger import retention
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.retention import DAY, PORTION, ROUND, Retention
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 from tests.folders import files
 from worker.errors import DeviceError
 

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
-from service.stability import Snapshot
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
     Sidecar,
@@ -27,6 +26,7 @@ from service.storage.sidecar import (
     sealed,
     sidecar_name,
 )
+from service.watch.stability import Snapshot
 from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
 
 ROOT = Path(__file__).resolve().parents[2]

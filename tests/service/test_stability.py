@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.stability import Snapshot, StabilityTracker
+from service.watch.stability import Snapshot, StabilityTracker
 
 SETTLE = 2.0
 PATH = Path("scan.tif")

@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask, WatchDescriptor
 
-from service.observer import Hints
-from service.supervisor import Supervisor
+from service.watch.observer import Hints
+from service.watch.supervisor import Supervisor
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,8 +20,8 @@ from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
 from service.retry import retry
-from service.stability import Snapshot
-from service.watcher import Rest
+from service.watch.stability import Snapshot
+from service.watch.watcher import Rest
 from tests.fakes import FakeColorist
 from tests.folders import files
 from tests.images import gray_scene, save

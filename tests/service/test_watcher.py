@@ -17,11 +17,11 @@ from watchdog.events import (
 )
 from watchdog.observers.api import EventEmitter
 
-from service import observer, supervisor, watcher
 from service.config.sections import Watch
-from service.observer import Hints, Observer, Writer
-from service.stability import Snapshot
-from service.watcher import Arriving, Rest, Watcher
+from service.watch import observer, supervisor, watcher
+from service.watch.observer import Hints, Observer, Writer
+from service.watch.stability import Snapshot
+from service.watch.watcher import Arriving, Rest, Watcher
 from tests.waiting import wait_until
 
 SETTLE, RESCAN = 2.0, 60.0

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from service import observer
 from service.config.loader import Config
 from service.config.sections import Batching, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.stability import Snapshot
-from service.watcher import Rest, Watcher
+from service.watch import observer
+from service.watch.stability import Snapshot
+from service.watch.watcher import Rest, Watcher
 from tests.fakes import LONGEST_WAIT, FakeColorist
 from tests.folders import files
 from tests.images import gray_scene, save

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from service import supervisor
 from service.storage import moves
+from service.watch import supervisor
 from tests.folders import files
 from tests.tossed import CONTENTS, PHOTOGRAPHS, RESCAN, SETTLE, World
 

@@ -21,7 +21,7 @@ from service.filesystem import safe_open
 from service.filesystem.durable import write_text
 from service.filesystem.safe_open import ObstructedError, held, open_beneath
 from service.printable import printable
-from service.stability import Snapshot
+from service.watch.stability import Snapshot
 from worker.errors import PhotochromError
 
 NAME = "photochrom.yaml"

@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 
 from service.filesystem.mounts import is_network_file_system
-from service.observer import Hints, Observer
+from service.watch.observer import Hints, Observer
 
 Polling = Literal["auto", "always", "never"]
 

@@ -2,7 +2,7 @@
 
 Watchdog's threads die in silence when the inbox goes away, it loses events when the kernel's queue
 is full, and leaves out folders that the kernel does not let it watch. Each can be asked here; what
-is done about it is in `service.supervisor`.
+is done about it is in `service.watch.supervisor`.
 """
 
 import errno

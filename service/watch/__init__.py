@@ -1,0 +1,1 @@
+"""Which files in the inbox count, and when each is complete."""
