@@ -179,7 +179,7 @@ def colorize(
     Exits 3 when some could not be colored.
     """
     settings = config_if_any(config)
-    from service.colorize import colorize_files
+    from service.pipeline.one_shot import colorize_files
 
     with progress_bar("photos") as report:
         set_up_logging(settings.log.level, settings.log.format)

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import structlog
 
-from service.colorist import Colorist
 from service.config.loader import Config
-from service.faults import Tally, ended_the_process
 from service.hold_up import HoldUp
-from service.intake import Intake
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.ledger.retention import Retention
 from service.model_watch import ModelWatch
 from service.notify import Notifier
-from service.pipeline import Pipeline
+from service.pipeline.failures import Tally, ended_the_process
+from service.pipeline.intake import Intake
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.protocols import Colorist
 from service.progress import Report
 from service.pulse import Pulse
 from service.reload import Parts, Reloader

@@ -24,7 +24,7 @@ from service.ledger.jobs import JobStatus
 from service.ledger.ledger import Ledger
 from service.metrics import Metrics
 from service.notify import Notifier
-from service.pipeline import Pipeline
+from service.pipeline.pipeline import Pipeline
 from service.watch.watcher import Arriving, Watcher
 from worker.errors import DeviceError
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from service.colorist import Colorist
 from service.config.loader import Config, ConfigError, check_config
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
@@ -14,6 +13,7 @@ from service.filesystem.ownership import refuse_another_owner
 from service.ledger.ledger import Serving
 from service.log import set_up_logging
 from service.model_watch import Loads, ModelWatch
+from service.pipeline.protocols import Colorist
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service import pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
@@ -27,6 +26,7 @@ from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
 from service.log import set_up_logging
+from service.pipeline import pipeline
 from service.recolor import queue_again
 from service.retry import forget, retry
 from tests.fakes import FakeColorist

@@ -30,7 +30,7 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from service import daemon, intake
+from service import daemon
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Watch
 from service.daemon import Daemon
@@ -38,6 +38,7 @@ from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
+from service.pipeline import intake
 from service.storage import moves
 from service.storage.sidecar import read_sidecar, sidecar_name
 from service.watch.selection import find

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from service.colorist import Colorist
+from service.pipeline.protocols import Colorist
 from tests.fakes import FakeColorist
 from tests.images import as_rgb, gray_scene, one_page, origin, save
 from worker import scan

@@ -319,7 +319,7 @@ def test_a_fault_that_names_a_hostile_file_stops_no_daemon(
         told.extend(beat.reasons)
         return digest_of(file)
 
-    monkeypatch.setattr("service.intake.digest_of", failing)
+    monkeypatch.setattr("service.pipeline.intake.digest_of", failing)
     terminal = Terminal()
     set_up_logging("info", "console", terminal)
     Daemon(config, FakeColorist(), once=True).run()

@@ -14,7 +14,7 @@ import pytest
 
 from service.config.loader import load_config
 from service.filesystem.availability import MARKER
-from service.pipeline import BATCHES_IN_MEMORY
+from service.pipeline.pipeline import BATCHES_IN_MEMORY
 from service.status import read_status
 from tests.accounts import PHOTOS, collection, wrong_in_the_end
 from tests.end_to_end.command import Command, Home

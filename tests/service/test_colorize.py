@@ -1,13 +1,13 @@
-"""Promises of service.colorize: given files, straight away, and nothing is moved or overwritten."""
+"""Promises of service.pipeline.one_shot: given files, straight away, and nothing is moved or overwritten."""
 
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from service.colorize import colorize_files
 from service.config.loader import Config
 from service.config.sections import FolderSettings, Output
+from service.pipeline.one_shot import colorize_files
 from tests.fakes import FakeColorist
 from tests.folders import files as listed
 from tests.images import color_scene, gray_scene, save

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Stop, Watch
 from service.daemon import Daemon
-from service.faults import Changed
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.model_watch import ModelWatch
+from service.pipeline import pipeline
+from service.pipeline.failures import Changed
 from service.recolor import queue_again
 from service.storage import moves
 from service.storage.moves import Departure
@@ -410,7 +410,7 @@ class TestTake:
                 raise faults.pop()
             return digest_of(file)
 
-        monkeypatch.setattr("service.intake.digest_of", failing)
+        monkeypatch.setattr("service.pipeline.intake.digest_of", failing)
         place.drop("a.png")
         with capture_logs() as logs:
             place.run_once()

@@ -8,8 +8,8 @@ import pytest
 
 from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
-from service.intake import Intake
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.pipeline.intake import Intake
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest
 from tests.delivered import place

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service.colorist import Colorist
 from service.ledger.ledger import Serving
 from service.model_watch import LOOK_EVERY, ModelWatch
+from service.pipeline.protocols import Colorist
 from tests.fakes import LONGEST_WAIT, FakeLoader
 from tests.waiting import wait_until
 from worker.errors import DeviceError, ModelError

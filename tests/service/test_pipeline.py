@@ -1,4 +1,4 @@
-"""Promises of service.pipeline: real files and ledger, a fake device, and the test's own clock."""
+"""Promises of service.pipeline.pipeline: real files and ledger, a fake device, and the test's own clock."""
 
 import errno
 import io
@@ -14,13 +14,13 @@ import pytest
 import tifffile
 from structlog.testing import capture_logs
 
-from service import pipeline
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
+from service.pipeline import pipeline
+from service.pipeline.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
 from service.storage import departures, moves, outbox
 from service.storage.moves import Departure
 from service.storage.naming import free_name

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from service import reading
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
+from service.pipeline import reading
 from service.retry import retry
 from service.watch.stability import Snapshot
 from service.watch.watcher import Rest

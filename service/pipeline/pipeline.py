@@ -20,15 +20,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from service.colorist import Colorist
 from service.config.loader import Config
-from service.delivery import Source, Target, deliver, log_replaced_color
-from service.faults import Faults, Tally
 from service.filesystem.availability import Places
-from service.growth import supersede_shorter
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
-from service.reading import confirm, read_scan
+from service.pipeline.delivery import Source, Target, deliver, log_replaced_color
+from service.pipeline.failures import Faults, Tally
+from service.pipeline.growth import supersede_shorter
+from service.pipeline.protocols import Colorist
+from service.pipeline.reading import confirm, read_scan
 from service.storage import deliveries
 from service.storage.deliveries import Own
 from service.storage.departures import Originals, Watched

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.config.loader import Config
-from service.faults import Changed
 from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, snapshot_of
 from service.ledger.jobs import Job
+from service.pipeline.failures import Changed
 from service.storage import companions
 from service.storage.originals import open_scan, still_there
 from worker import scan

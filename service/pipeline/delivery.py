@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import structlog
 
-from service.colorist import Painter
 from service.config.sections import AS_USUAL, FolderSettings
+from service.pipeline.protocols import Painter
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
 from service.storage.sidecar import deliver_sidecar, describe, sidecar_name

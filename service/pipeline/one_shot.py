@@ -10,13 +10,13 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import structlog
 
-from service.colorist import Colorist
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
-from service.delivery import Source, Target, deliver, log_replaced_color
 from service.filesystem.durable import fitting_name, make_folder
 from service.filesystem.safe_open import digest, snapshot
-from service.pipeline import THREADS
+from service.pipeline.delivery import Source, Target, deliver, log_replaced_color
+from service.pipeline.pipeline import THREADS
+from service.pipeline.protocols import Colorist
 from service.progress import Report
 from service.storage import companions, outbox
 from service.storage.sidecar import sidecar_name

@@ -1,0 +1,1 @@
+"""From a stable file to a delivered result, many photographs at once."""
