@@ -198,9 +198,9 @@ def status(
     ] = False,
 ) -> None:
     """Tell how the work stands: what waits, what is done, what was rejected and why."""
-    from service.find import every, print_line
-    from service.find import print_json as print_json_rows
-    from service.status import read_status
+    from service.monitoring.find import every, print_line
+    from service.monitoring.find import print_json as print_json_rows
+    from service.monitoring.status import read_status
     from service.status_page import print_status
 
     settings = load_config(config)
@@ -236,9 +236,9 @@ def find(
 
     Exits 3 when a name finds none.
     """
-    from service.find import find as find_photographs
-    from service.find import print_json as print_json_rows
-    from service.find import print_row, why_unknown
+    from service.monitoring.find import find as find_photographs
+    from service.monitoring.find import print_json as print_json_rows
+    from service.monitoring.find import print_row, why_unknown
 
     settings = load_config(config)
     unknown: list[str] = []

@@ -1,4 +1,4 @@
-"""What `service.status` found, as a page for people; in a narrow terminal, too."""
+"""What `service.monitoring.status` found, as a page for people; in a narrow terminal, too."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from service.health import NEEDS_SOMEBODY, WELL
 from service.ledger.jobs import JobStatus
+from service.monitoring.health import NEEDS_SOMEBODY, WELL
 from service.printable import printable
 
 IN_WORK_SHOWN = 5

@@ -17,7 +17,7 @@ PURE = {
     "worker.inference.batches": {"worker.color.cielab"},
     "worker.settings": set(),
     "worker.errors": set(),
-    "service.health": set(),
+    "service.monitoring.health": set(),
     "service.watch.stability": None,  # what it may take from this project is not fixed
 }
 NAMES_OF_FILES = {
@@ -60,7 +60,7 @@ HOMES = {
         "service.starting",
     },
     "bagit": {"service.bag"},
-    "prometheus_client": {"service.metrics"},
+    "prometheus_client": {"service.monitoring.metrics"},
     "lxml": {"worker.metadata.xmp", "worker.metadata.extended_xmp"},
     "c2pa": {"worker.metadata.credentials"},
     "PIL": {
@@ -107,7 +107,7 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.storage.departures",
     "service.watch.supervisor",
     "service.cli",
-    "service.status",
+    "service.monitoring.status",
     "service.ledger.ledger",
     "service.pipeline.failures",
     "service.model_watch",
@@ -129,7 +129,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.pipeline.growth",
     "service.model_watch",
     "service.pipeline.pipeline",
-    "service.pulse",
+    "service.monitoring.reporter",
     "service.pipeline.reading",
     "service.ledger.retention",
     "service.reload",

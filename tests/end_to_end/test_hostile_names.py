@@ -23,12 +23,12 @@ from service.daemon import Daemon
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.safe_open import digest_of, held, open_plain
-from service.heartbeat import read_heartbeat
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
+from service.monitoring.heartbeat import read_heartbeat
+from service.monitoring.status import read_status
 from service.retry import print_answers, retry
-from service.status import read_status
 from service.status_page import print_status
 from service.storage.sidecar import read_sidecar, sidecar_name
 from service.verify import print_verification, verify

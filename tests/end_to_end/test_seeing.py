@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.heartbeat import HEARTBEAT_FILE
+from service.monitoring.heartbeat import HEARTBEAT_FILE
 from tests.end_to_end.command import HASTY, PHOTOCHROM, Command, Home
 from tests.namespaces import WITH_FAKE, Namespace, can_mount
 from tests.waiting import wait_until

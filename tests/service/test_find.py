@@ -1,4 +1,4 @@
-"""Promises of service.find and service.storage.lookup: what a person types, and where its files are."""
+"""Promises of service.monitoring.find and service.storage.lookup: what a person types, and where its files are."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from service.config.loader import Config
-from service.find import every, find, print_json, print_line, print_row, why_unknown
 from service.ledger import schema
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.monitoring.find import every, find, print_json, print_line, print_row, why_unknown
 from service.storage import moves
 from service.storage.lookup import is_number
 from tests.delivered import color, place, queue

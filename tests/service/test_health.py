@@ -1,10 +1,10 @@
-"""Promises of service.health."""
+"""Promises of service.monitoring.health."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.health import PATIENCE, Signs, judge
+from service.monitoring.health import PATIENCE, Signs, judge
 
 WELL = Signs(
     rescan_age=59.0,

@@ -1,4 +1,4 @@
-"""Promises of service.heartbeat: one small file that is whole whenever it is read."""
+"""Promises of service.monitoring.heartbeat: one small file that is whole whenever it is read."""
 
 import stat
 import threading
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.heartbeat import (
+from service.ledger.jobs import Job, JobStatus
+from service.monitoring.heartbeat import (
     HEARTBEAT_FILE,
     Heartbeat,
     InWork,
@@ -18,7 +19,6 @@ from service.heartbeat import (
     read_heartbeat,
     write_heartbeat,
 )
-from service.ledger.jobs import Job, JobStatus
 from service.watch.stability import Snapshot
 
 NOON = 1_800_000_000.0

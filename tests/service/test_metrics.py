@@ -1,4 +1,4 @@
-"""Promises of service.metrics: what Prometheus really gets, over HTTP and as a file."""
+"""Promises of service.monitoring.metrics: what Prometheus really gets, over HTTP and as a file."""
 
 import errno
 import os
@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from service.config.sections import Metrics as Settings
-from service.heartbeat import Heartbeat
-from service.metrics import Metrics
+from service.monitoring.heartbeat import Heartbeat
+from service.monitoring.metrics import Metrics
 
 NOON = 1_800_000_000.0
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"

@@ -1,4 +1,4 @@
-"""Promises of service.pulse, with a real daemon, its folders and ledger, and a fake device."""
+"""Promises of service.monitoring.reporter, with a real daemon, its folders and ledger, and a fake device."""
 
 import signal
 import socket
@@ -13,8 +13,8 @@ from service.config.loader import Config
 from service.config.sections import Batching, Retry, Stop, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.health import PATIENCE
-from service.heartbeat import HEARTBEAT_FILE, read_heartbeat
+from service.monitoring.health import PATIENCE
+from service.monitoring.heartbeat import HEARTBEAT_FILE, read_heartbeat
 from service.notify import Notifier
 from tests.fakes import FakeColorist
 from tests.images import gray_scene, save

@@ -454,7 +454,7 @@ def test_a_reload_that_waits_long_is_not_taken_for_a_hang(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The inbox is not looked through meanwhile, and need not be."""
-    monkeypatch.setattr("service.health.PATIENCE", 1.5)  # seconds beyond watch.rescan
+    monkeypatch.setattr("service.monitoring.health.PATIENCE", 1.5)  # seconds beyond watch.rescan
     text = HASTY.replace("settle: 0.0", "settle: 0.0, rescan: 1.0")
     life.file.write_text(text.replace("longest_wait: 0.0", "longest_wait: 600.0"))
     monkeypatch.setenv("NOTIFY_SOCKET", str(life.folder / "notify"))

@@ -1,4 +1,4 @@
-"""Promises of service.status: what the ledger knows, told without disturbing a daemon."""
+"""Promises of service.monitoring.status: what the ledger knows, told without disturbing a daemon."""
 
 import json
 import os
@@ -15,9 +15,9 @@ import pytest
 from service.config.loader import Config
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
-from service.status import DAY, LONGEST_WAIT, read_status
+from service.monitoring.heartbeat import Heartbeat, InWork, write_heartbeat
+from service.monitoring.status import DAY, LONGEST_WAIT, read_status
 from service.watch.stability import Snapshot
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
@@ -414,7 +414,7 @@ def test_an_inbox_that_cannot_be_read_hides_nothing_else(
 ) -> None:
     """What is left alone in it is not known then."""
     fault = OSError(5, "Input/output error")
-    monkeypatch.setattr("service.status.find_left_alone", Mock(side_effect=fault))
+    monkeypatch.setattr("service.monitoring.status.find_left_alone", Mock(side_effect=fault))
     status = read_status(used)
 
     assert status["left_alone"] is None

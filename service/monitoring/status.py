@@ -10,10 +10,10 @@ from typing import Any
 from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.lock import owner_of
-from service.find import utc, where_rejected
-from service.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
+from service.monitoring.find import utc, where_rejected
+from service.monitoring.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.storage.companions import is_companion
 from service.storage.rejected import RejectedScans
 from service.watch import folder_settings

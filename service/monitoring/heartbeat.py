@@ -12,8 +12,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
 from service.ledger.jobs import Job, JobStatus
+from service.monitoring.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
 from service.printable import printable
 
 HEARTBEAT_FILE = "heartbeat.json"

@@ -29,8 +29,8 @@ from prometheus_client.registry import Collector
 
 from service.config.sections import Metrics as Settings
 from service.config.sections import address
-from service.health import Level
-from service.heartbeat import Heartbeat, put
+from service.monitoring.health import Level
+from service.monitoring.heartbeat import Heartbeat, put
 
 LEVELS: tuple[Level, ...] = ("well", "held up", "stuck")
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -12,17 +12,17 @@ import structlog
 
 from service.config.loader import Config
 from service.filesystem.access import may_not_read
-from service.health import Health, Signs, judge
-from service.heartbeat import (
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import Ledger
+from service.monitoring.health import Health, Signs, judge
+from service.monitoring.heartbeat import (
     ArrivingFile,
     Heartbeat,
     UnmovedIn,
     longest_first,
     write_heartbeat,
 )
-from service.ledger.jobs import JobStatus
-from service.ledger.ledger import Ledger
-from service.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.notify import Notifier
 from service.pipeline.pipeline import Pipeline
 from service.watch.watcher import Arriving, Watcher
