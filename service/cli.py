@@ -294,7 +294,7 @@ def recolor(
     file that is named is colored again whatever version colored it.
     """
     settings = load_config(config)
-    from service.recolor import inside_inbox, print_recoloring, queue_again
+    from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
     from worker.models.store import version_name
 
     try:

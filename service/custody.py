@@ -9,15 +9,15 @@ from rich.console import Console
 
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
+from service.maintenance.rebuild import print_rebuilt, rebuild
+from service.maintenance.recolor import inside_inbox
+from service.maintenance.retry import Answer, print_answers
+from service.maintenance.retry import forget as forget_jobs
+from service.maintenance.retry import retry as retry_jobs
+from service.maintenance.verify import print_verification
+from service.maintenance.verify import verify as verify_all
 from service.progress import progress_bar
-from service.rebuild import print_rebuilt, rebuild
-from service.recolor import inside_inbox
-from service.retry import Answer, print_answers
-from service.retry import forget as forget_jobs
-from service.retry import retry as retry_jobs
 from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
-from service.verify import print_verification
-from service.verify import verify as verify_all
 from worker.errors import DeviceError
 
 EXIT_FOUND = 1
@@ -91,7 +91,7 @@ def bag(
         raise typer.BadParameter(str(error), param_hint="--subfolder") from error
     if find_spec("bagit") is None:
         raise DeviceError("bags need the package bagit: pip install 'photochrom[bag]'")
-    from service.bag import make_bag, print_bagging
+    from service.maintenance.bag import make_bag, print_bagging
 
     with progress_bar("photographs") as report:
         made = make_bag(settings, folder, report, within=within, organization=organization)

@@ -9,9 +9,9 @@ from service.config.loader import Config
 from service.filesystem.availability import MARKER
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.verify import verify
 from service.storage.moves import HIDDEN_PREFIX
 from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
-from service.verify import verify
 from tests.folders import files, tells_of_its_photo
 from tests.images import gray_scene, save
 from worker import scan

@@ -26,9 +26,9 @@ from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
 from service.log import set_up_logging
+from service.maintenance.recolor import queue_again
+from service.maintenance.retry import forget, retry
 from service.pipeline import pipeline
-from service.recolor import queue_again
-from service.retry import forget, retry
 from tests.fakes import FakeColorist
 
 ROOT = Path(__file__).parents[1]

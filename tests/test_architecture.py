@@ -59,7 +59,7 @@ HOMES = {
         "service.models",
         "service.starting",
     },
-    "bagit": {"service.bag"},
+    "bagit": {"service.maintenance.bag"},
     "prometheus_client": {"service.monitoring.metrics"},
     "lxml": {"worker.metadata.xmp", "worker.metadata.extended_xmp"},
     "c2pa": {"worker.metadata.credentials"},
@@ -111,12 +111,12 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
     "service.ledger.ledger",
     "service.pipeline.failures",
     "service.model_watch",
-    "service.recolor",
-    "service.retry",
+    "service.maintenance.recolor",
+    "service.maintenance.retry",
     "service.ledger.queries",
     "service.ledger.retention",
-    "service.verify",
-    "service.fixity",
+    "service.maintenance.verify",
+    "service.maintenance.fixity",
 }
 HEAVY = {"tensorflow", "keras", "cv2", "PIL", "numpy"}
 AT_WORK = {  # rule 2: what the command line imports only where it colors or trains

@@ -17,7 +17,6 @@ from pathlib import Path, PurePath
 import pytest
 from rich.console import Console
 
-from service.bag import make_bag
 from service.config.loader import Config
 from service.daemon import Daemon
 from service.filesystem.availability import MARKER
@@ -26,12 +25,13 @@ from service.filesystem.safe_open import digest_of, held, open_plain
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
+from service.maintenance.bag import make_bag
+from service.maintenance.retry import print_answers, retry
+from service.maintenance.verify import print_verification, verify
 from service.monitoring.heartbeat import read_heartbeat
 from service.monitoring.status import read_status
-from service.retry import print_answers, retry
 from service.status_page import print_status
 from service.storage.sidecar import read_sidecar, sidecar_name
-from service.verify import print_verification, verify
 from tests.daemon_with_fake import config_of
 from tests.fakes import FakeColorist
 from tests.images import encoded, gray_scene

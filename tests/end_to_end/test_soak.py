@@ -23,8 +23,8 @@ import pytest
 from service.config.loader import Config
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.verify import verify
 from service.storage.sidecar import read_sidecar
-from service.verify import verify
 from tests.accounts import digests
 from tests.daemon_with_fake import Lives, config_of
 from tests.feeder import Feeder, Scan, left

@@ -1,4 +1,4 @@
-"""Promises of service.bag: a bag validates, holds what was delivered, and is there whole or not."""
+"""Promises of service.maintenance.bag: a bag validates, holds what was delivered, and is there whole or not."""
 
 import errno
 import hashlib
@@ -12,9 +12,9 @@ import bagit
 import pytest
 from rich.console import Console
 
-from service.bag import Bagging, make_bag, print_bagging
 from service.config.loader import Config
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.bag import Bagging, make_bag, print_bagging
 from service.storage.sidecar import read_sidecar
 from tests.delivered import color, place, queue
 from worker.errors import DeviceError

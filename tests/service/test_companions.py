@@ -14,8 +14,8 @@ from service.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.retry import retry
 from service.monitoring.status import read_status
-from service.retry import retry
 from service.storage import companions, moves
 from service.storage.sidecar import read_sidecar
 from tests.delivered import place

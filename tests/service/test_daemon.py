@@ -21,10 +21,10 @@ from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
+from service.maintenance.recolor import queue_again
 from service.model_watch import ModelWatch
 from service.pipeline import pipeline
 from service.pipeline.failures import Changed
-from service.recolor import queue_again
 from service.storage import moves
 from service.storage.moves import Departure
 from service.watch import observer

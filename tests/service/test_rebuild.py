@@ -1,4 +1,4 @@
-"""Promises of service.rebuild: a lost ledger made again, and nothing colored twice for it."""
+"""Promises of service.maintenance.rebuild: a lost ledger made again, and nothing colored twice for it."""
 
 import base64
 import io
@@ -23,12 +23,12 @@ from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.rebuild import print_rebuilt, rebuild
-from service.restoring import NO_REASON, Rebuilt
-from service.retry import retry
+from service.maintenance.rebuild import print_rebuilt, rebuild
+from service.maintenance.restoring import NO_REASON, Rebuilt
+from service.maintenance.retry import retry
+from service.maintenance.verify import verify
 from service.storage import moves
 from service.storage.sidecar import read_sidecar, sealed
-from service.verify import verify
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist
 from tests.folders import files

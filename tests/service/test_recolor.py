@@ -1,4 +1,4 @@
-"""Promises of service.recolor: which photos are queued again, and why the others are not."""
+"""Promises of service.maintenance.recolor: which photos are queued again, and why the others are not."""
 
 import io
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.recolor import age, inside_inbox, print_recoloring, queue_again
+from service.maintenance.recolor import age, inside_inbox, print_recoloring, queue_again
 from service.watch.stability import Snapshot
 from worker.errors import DeviceError
 from worker.models.promotions import Promotion, write_promotions
@@ -129,7 +129,7 @@ def test_only_photos_in_a_folder_are_queued(config: Config) -> None:
 
 def test_many_are_queued_in_small_portions(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a daemon is never locked out of the ledger for long; none is forgotten."""
-    monkeypatch.setattr("service.recolor.AT_ONCE", 2)
+    monkeypatch.setattr("service.maintenance.recolor.AT_ONCE", 2)
     portions: list[int] = []
     whole = Ledger.recolor
 

@@ -1,4 +1,4 @@
-"""Promises of service.retry: what is tried again, what is forgotten, and what a kill leaves."""
+"""Promises of service.maintenance.retry: what is tried again, what is forgotten, and what a kill leaves."""
 
 import errno
 import io
@@ -20,7 +20,7 @@ from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.retry import Answer, forget, print_answers, retry
+from service.maintenance.retry import Answer, forget, print_answers, retry
 from service.storage import moves
 from tests.delivered import color, place, queue
 from tests.fakes import FakeColorist

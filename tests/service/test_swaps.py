@@ -18,8 +18,8 @@ from service.config.sections import Batching, Originals, Watch
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
+from service.maintenance.retry import retry
 from service.pipeline import reading
-from service.retry import retry
 from service.watch.stability import Snapshot
 from service.watch.watcher import Rest
 from tests.fakes import FakeColorist

@@ -1,4 +1,4 @@
-"""Promises of service.verify: whatever was lost or altered is told, and mended where it can be."""
+"""Promises of service.maintenance.verify: whatever was lost or altered is told, and mended where it can be."""
 
 import io
 import json
@@ -16,12 +16,12 @@ from service.config.sections import Originals, Output
 from service.filesystem.availability import MARKER, NOTED, Places
 from service.filesystem.lock import StateLock
 from service.filesystem.safe_open import digest_of
-from service.fixity import Finding, check_photo
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.fixity import Finding, check_photo
+from service.maintenance.verify import Verification, print_verification, verify
 from service.storage import moves
 from service.storage.sidecar import Sidecar, deliver_sidecar, read_sidecar
-from service.verify import Verification, print_verification, verify
 from tests.delivered import color, finish, place, queue
 from worker.errors import DeviceError
 
@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(
         return read_sidecar(path)
 
     monkeypatch.setattr("service.filesystem.safe_open.digest_of", failing)
-    monkeypatch.setattr("service.fixity.read_sidecar", failing_too)
+    monkeypatch.setattr("service.maintenance.fixity.read_sidecar", failing_too)
     flip(config.outbox / "c.tif")
     result = check(config)
 
@@ -345,7 +345,7 @@ class TestBesideADaemon:
                     ledger.recolor([1], 2.0)
             return checked
 
-        monkeypatch.setattr("service.verify.check_photo", slow)
+        monkeypatch.setattr("service.maintenance.verify.check_photo", slow)
 
         assert (2, 0, 1, [], 0, {}, 0) == check(config)
 
@@ -410,8 +410,8 @@ class TestRepair:
     ) -> None:
         """It may be the wrong user who verifies, and then it would be all photos."""
         denied = PermissionError(13, "Permission denied")
-        monkeypatch.setattr("service.fixity.digest", Mock(side_effect=denied))
-        monkeypatch.setattr("service.fixity.find_original", Mock())
+        monkeypatch.setattr("service.maintenance.fixity.digest", Mock(side_effect=denied))
+        monkeypatch.setattr("service.maintenance.fixity.find_original", Mock())
         result = check(config, repair=True)
 
         assert {"unreadable"} == {one.fault for one in result.findings}

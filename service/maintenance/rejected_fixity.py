@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 from service.config.loader import Config
 from service.filesystem.safe_open import digest, snapshot
-from service.fixity import Fault, Finding, as_text
 from service.ledger.jobs import TAKEN_AWAY, UNREADABLE, Job
 from service.ledger.ledger import Ledger
+from service.maintenance.fixity import Fault, Finding, as_text
 from service.storage.moves import REASON_SUFFIX
 from service.storage.rejected import Place, RejectedScans
 from worker.formats.kinds import KIND_OF_SUFFIX

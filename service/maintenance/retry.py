@@ -21,8 +21,8 @@ from service.filesystem.availability import Places
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.recolor import refuse_an_older_daemon
 from service.printable import printable
-from service.recolor import refuse_an_older_daemon
 from service.storage import companions, moves
 from service.storage.lookup import Lookup, is_number
 from service.storage.naming import free_name

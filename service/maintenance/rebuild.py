@@ -1,6 +1,6 @@
 """The command `photochrom rebuild-ledger`: the ledger, made again where it is lost.
 
-What is noted comes from `service.restoring`. Only the ledger is written, and appears in one step.
+What is noted comes from `service.maintenance.restoring`. Only the ledger is written, and appears in one step.
 """
 
 import time
@@ -14,9 +14,9 @@ from service.filesystem.durable import make_folder, sync_folder
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.restoring import Rebuilt, Restorer
 from service.printable import printable
 from service.progress import Report
-from service.restoring import Rebuilt, Restorer
 from service.storage import deliveries
 from worker.errors import DeviceError
 

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple, get_args
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
-from service.fixity import as_text
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
+from service.maintenance.fixity import as_text
 from service.progress import Report
 from service.storage import outbox
 from service.storage.lookup import Lookup

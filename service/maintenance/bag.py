@@ -17,9 +17,9 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.filesystem.durable import make_folder, part_path, sync_folder
-from service.fixity import as_text, at_rest, check_sidecar
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.fixity import as_text, at_rest, check_sidecar
 from service.printable import printable
 from service.progress import Report
 from service.storage.sidecar import sidecar_name

@@ -17,12 +17,12 @@ from rich.console import Console
 from service.config.loader import Config
 from service.filesystem.availability import Places
 from service.filesystem.ignored import ignored
-from service.fixity import Finding, as_text, at_rest, check_photo
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.fixity import Finding, as_text, at_rest, check_photo
+from service.maintenance.rejected_fixity import check_rejected, rejected_jobs
 from service.printable import printable
 from service.progress import Report
-from service.rejected_fixity import check_rejected, rejected_jobs
 from service.storage import outbox
 from service.storage.sidecar import SUFFIX, sidecar_name
 from worker.errors import DeviceError

@@ -1,0 +1,1 @@
+"""What people ask for later: verify, bag, recolor, retry, rebuild."""
