@@ -12,7 +12,6 @@ from rich.console import Console
 from service.config.loader import Config
 from service.log import set_up_logging
 from service.progress import progress_bar
-from service.scheduled import find_task, finished
 from service.signals import Signals
 from service.starting import (
     DEFAULT_CONFIG,
@@ -22,7 +21,8 @@ from service.starting import (
     print_json,
     tensorflow_starts,
 )
-from service.wish import Wish
+from service.training.scheduled import find_task, finished
+from service.training.wish import Wish
 from worker.models.store import ModelVersion
 
 learning_app = typer.Typer()
@@ -86,7 +86,7 @@ def train(
         )
     settings = config_if_any(config)
     if dry_run:
-        from service.dry_run import print_dry_run
+        from service.training.dry_run import print_dry_run
 
         print_dry_run(settings, folders or [], Console())
     elif scheduled:
@@ -111,7 +111,7 @@ def _train(settings: Config, wish: Wish | None) -> ModelVersion | None:
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
         with tensorflow_starts():
-            from service.training import run_training
+            from service.training.run import run_training
 
             computes = device()
         return run_training(settings, computes, wish, report, signals)
@@ -143,7 +143,7 @@ def evaluate(
     with progress_bar("photographs") as report:
         set_up_logging(settings.log.level, settings.log.format)
         with tensorflow_starts():
-            from service.evaluate import evaluate_models, print_evaluation
+            from service.training.evaluate import evaluate_models, print_evaluation
 
             device()
         found = evaluate_models(settings, folder, models or ["promoted"], photos, sheet, report)

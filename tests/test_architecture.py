@@ -124,8 +124,8 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.pipeline.one_shot",
     "service.daemon",
     "service.pipeline.delivery",
-    "service.dry_run",
-    "service.evaluate",
+    "service.training.dry_run",
+    "service.training.evaluate",
     "service.pipeline.growth",
     "service.model_watch",
     "service.pipeline.pipeline",
@@ -134,7 +134,7 @@ AT_WORK = {  # rule 2: what the command line imports only where it colors or tra
     "service.ledger.retention",
     "service.reload",
     "service.serving",
-    "service.training",
+    "service.training.run",
 }
 
 

@@ -1,4 +1,4 @@
-"""Promises of service.dry_run: it tells what a collection holds, shows it, and trains nothing."""
+"""Promises of service.training.dry_run: it tells what a collection holds, shows it, and trains nothing."""
 
 import io
 import subprocess
@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from service.config.loader import Config
-from service.dry_run import SHEET, print_dry_run
+from service.training.dry_run import SHEET, print_dry_run
 from tests.images import color_scene, gray_scene, save
 from worker.errors import ScanError
 
@@ -72,7 +72,7 @@ def test_the_sheet_shows_photographs_and_cameras(photos: Path, tmp_path: Path) -
 def test_nothing_is_published(photos: Path, tmp_path: Path) -> None:
     """Only the cache and the sheet are written, and TensorFlow is not loaded for it."""
     dry_run(tmp_path / "state", photos)
-    question = "import sys, service.dry_run; print('tensorflow' in sys.modules)"
+    question = "import sys, service.training.dry_run; print('tensorflow' in sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", question], capture_output=True, text=True, check=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""Promises of service.evaluate, on real photographs and a real store of tiny generators."""
+"""Promises of service.training.evaluate, on real photographs and a real store of tiny generators."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import Model
-from service.evaluate import LINES, evaluate_models, print_evaluation
+from service.training.evaluate import LINES, evaluate_models, print_evaluation
 from tests.generators import tiny_generator
 from tests.images import color_scene, gray_scene, save
 from worker.errors import ModelError, ScanError

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from service import learning
 from service.cli import app
 from service.config.loader import Config, ConfigError
-from service.wish import Wish
+from service.training.wish import Wish
 from tests.images import color_scene, save
 from worker.training.run import CHECKPOINT
 

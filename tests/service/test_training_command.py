@@ -1,4 +1,4 @@
-"""Promises of service.training, with the training itself replaced."""
+"""Promises of service.training.run, with the training itself replaced."""
 
 import signal
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from service.config.loader import Config, ConfigError
 from service.config.sections import Training
 from service.filesystem.lock import StateLock
-from service.training import run_training
-from service.wish import Wish
+from service.training.run import run_training
+from service.training.wish import Wish
 from worker.errors import DeviceError
 from worker.inference.device import Device
 from worker.training.run import Budget, Check, Progress
@@ -63,7 +63,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             return None
         return SimpleNamespace(name="3", card=CARD, folder=run)
 
-    monkeypatch.setattr("service.training.train", train)
+    monkeypatch.setattr("service.training.run.train", train)
     return asked
 
 

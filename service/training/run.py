@@ -9,7 +9,7 @@ from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.lock import StateLock
 from service.progress import Report
 from service.signals import Signals
-from service.wish import Wish
+from service.training.wish import Wish
 from worker.inference.device import Device
 from worker.models.store import ModelStore, ModelVersion
 from worker.training.run import Budget, Plan, Progress

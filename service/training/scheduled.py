@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.durable import make_folder, sync_folder
-from service.wish import Wish
+from service.training.wish import Wish
 from worker.durable import replace_text
 from worker.models.store import ModelVersion
 from worker.training.data.files import looks
