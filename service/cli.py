@@ -124,8 +124,8 @@ def run(
     from service.filesystem.availability import make_new_folders
     from service.filesystem.lock import StateLock
     from service.filesystem.ownership import refuse_another_owner
-    from service.notify import Notifier
     from service.reload import Reloader, watch_models
+    from service.systemd.notify import Notifier
 
     permissions.adopt(settings.permissions)
     make_new_folders(settings.folders)

@@ -24,7 +24,6 @@ from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.ledger.retention import Retention
 from service.model_watch import ModelWatch
 from service.monitoring.reporter import Pulse
-from service.notify import Notifier
 from service.pipeline.failures import Tally, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
@@ -34,6 +33,7 @@ from service.reload import Parts, Reloader
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import Leftovers
+from service.systemd.notify import Notifier
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.stability import Snapshot
 from service.watch.watcher import Rest, Watcher

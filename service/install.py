@@ -15,7 +15,7 @@ import worker
 from service.config.loader import Config, load_config
 from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.starting import DEFAULT_CONFIG, ConfigFile
-from service.units import FILES, TIMER, UNIT, Program, notes, render
+from service.systemd.units import FILES, TIMER, UNIT, Program, notes, render
 from worker.errors import DeviceError
 
 OURS = "Written by `photochrom install"  # in each of the files, and so what may be replaced

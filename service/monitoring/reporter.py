@@ -23,8 +23,8 @@ from service.monitoring.heartbeat import (
     write_heartbeat,
 )
 from service.monitoring.metrics import Metrics
-from service.notify import Notifier
 from service.pipeline.pipeline import Pipeline
+from service.systemd.notify import Notifier
 from service.watch.watcher import Arriving, Watcher
 from worker.errors import DeviceError
 

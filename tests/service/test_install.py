@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from service import install
 from service.cli import app
 from service.config.loader import load_config
-from service.units import FILES, GPU, TIMER, TRAIN_GPU, UNIT, Program
+from service.systemd.units import FILES, GPU, TIMER, TRAIN_GPU, UNIT, Program
 from tests.folders import files
 from worker.errors import DeviceError
 

@@ -1,4 +1,4 @@
-"""Promises of service.notify: what arrives at a real socket of systemd's kind."""
+"""Promises of service.systemd.notify: what arrives at a real socket of systemd's kind."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service.notify import LONGEST_STATUS, Notifier
+from service.systemd.notify import LONGEST_STATUS, Notifier
 
 
 def listening(address: str) -> socket.socket:

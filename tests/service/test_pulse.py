@@ -15,7 +15,7 @@ from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.monitoring.health import PATIENCE
 from service.monitoring.heartbeat import HEARTBEAT_FILE, read_heartbeat
-from service.notify import Notifier
+from service.systemd.notify import Notifier
 from tests.fakes import FakeColorist
 from tests.images import gray_scene, save
 from tests.waiting import wait_until

@@ -17,9 +17,9 @@ from service.config.loader import load_config
 from service.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
-from service.notify import Notifier
 from service.reload import Parts, Reloader, watch_models
 from service.signals import Signals
+from service.systemd.notify import Notifier
 from tests.fakes import FakeColorist, FakeLoader
 from tests.folders import files
 from tests.images import color_scene, gray_scene, save

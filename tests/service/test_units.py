@@ -1,4 +1,4 @@
-"""Promises of service.units: what the service may do, as systemd's own tools judge it."""
+"""Promises of service.systemd.units: what the service may do, as systemd's own tools judge it."""
 
 import shutil
 import subprocess
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from service import units
 from service.config.loader import Config
 from service.config.sections import Credentials, Metrics, Originals, Permissions, Stop, Training
-from service.units import (
+from service.systemd import units
+from service.systemd.units import (
     FOLDERS,
     GPU,
     TIMER,
@@ -26,7 +26,7 @@ from service.units import (
 )
 from worker.errors import DeviceError
 
-TEMPLATES = Path(units.__file__).with_name("systemd")
+TEMPLATES = Path(units.__file__).parent
 PROGRAM = Program(
     Path("/opt/photochrom/bin/photochrom"),
     (Path("/opt/photochrom"), Path("/usr")),

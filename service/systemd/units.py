@@ -49,7 +49,7 @@ _NETWORKS: dict[Network, dict[str, str]] = {
     },
 }
 
-_TEMPLATES = Path(__file__).with_name("systemd")
+_TEMPLATES = Path(__file__).parent
 
 
 class Program(NamedTuple):

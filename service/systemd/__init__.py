@@ -1,0 +1,1 @@
+"""The systemd units and the notification protocol."""
