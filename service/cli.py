@@ -119,12 +119,12 @@ def run(
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time
     settings = check_config(config, for_run=True)
-    from service.daemon import Daemon
+    from service.daemon.daemon import Daemon
+    from service.daemon.reload import Reloader, watch_models
     from service.filesystem import permissions
     from service.filesystem.availability import make_new_folders
     from service.filesystem.lock import StateLock
     from service.filesystem.ownership import refuse_another_owner
-    from service.reload import Reloader, watch_models
     from service.systemd.notify import Notifier
 
     permissions.adopt(settings.permissions)
@@ -330,7 +330,7 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def _load_colorizer(settings: Config) -> tuple[Any, Any, Any]:
     """Return what loads versions, the colorizer to begin with, and what was refused for it."""
     with tensorflow_starts():
-        from service.serving import Loader
+        from service.daemon.model_loading import Loader
 
         loader = Loader(settings)
         colorizer, serving = loader.start()

@@ -20,7 +20,7 @@ from typing import Any
 
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Stop, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job

@@ -80,7 +80,7 @@ class FakeColorist:
 
 
 class FakeLoader:
-    """Stands for `service.serving.Loader`: it knows what a test promotes, and loads fakes.
+    """Stands for `service.daemon.model_loading.Loader`: it knows what a test promotes, and loads fakes.
 
     Attributes:
         version: what is promoted; an exception is raised instead.

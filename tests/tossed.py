@@ -30,10 +30,10 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from service import daemon
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Watch
-from service.daemon import Daemon
+from service.daemon import daemon
+from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders

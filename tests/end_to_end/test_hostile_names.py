@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from service.config.loader import Config
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.safe_open import digest_of, held, open_plain

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Retry, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.ledger import LEDGER_FILE, Ledger

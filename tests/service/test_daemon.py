@@ -1,4 +1,4 @@
-"""Promises of service.daemon, with real folders and a real ledger, and a fake device."""
+"""Promises of service.daemon.daemon, with real folders and a real ledger, and a fake device."""
 
 import contextlib
 import errno
@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Stop, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
+from service.daemon.model_updates import ModelWatch
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.maintenance.recolor import queue_again
-from service.model_watch import ModelWatch
 from service.pipeline import pipeline
 from service.pipeline.failures import Changed
 from service.storage import moves
@@ -651,7 +651,7 @@ class TestTakingUpAPromotedVersion:
     @pytest.fixture(autouse=True)
     def _watched(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let the daemon look for promotions at each step."""
-        monkeypatch.setattr("service.model_watch.LOOK_EVERY", 0.0)
+        monkeypatch.setattr("service.daemon.model_updates.LOOK_EVERY", 0.0)
         place.loader = FakeLoader("fake")
 
     def test_photos_in_flight_are_finished_by_the_old_one_and_the_rest_by_the_new_one(

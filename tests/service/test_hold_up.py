@@ -1,8 +1,8 @@
-"""Promises of service.hold_up: said when it begins and ends, and rarely in between."""
+"""Promises of service.daemon.blocked_log: said when it begins and ends, and rarely in between."""
 
 from structlog.testing import capture_logs
 
-from service.hold_up import AGAIN, SAME, HoldUp
+from service.daemon.blocked_log import AGAIN, SAME, HoldUp
 
 
 def said(notes: list[tuple[float, str]], *, over: bool = True) -> list[str]:

@@ -1,4 +1,4 @@
-"""Promises of service.model_watch: real history, a fake loader, and the test's own clock."""
+"""Promises of service.daemon.model_updates: real history, a fake loader, and the test's own clock."""
 
 import time
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from service.daemon.model_updates import LOOK_EVERY, ModelWatch
 from service.ledger.ledger import Serving
-from service.model_watch import LOOK_EVERY, ModelWatch
 from service.pipeline.protocols import Colorist
 from tests.fakes import LONGEST_WAIT, FakeLoader
 from tests.waiting import wait_until

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, Retry, Stop, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.monitoring.health import PATIENCE
 from service.monitoring.heartbeat import HEARTBEAT_FILE, read_heartbeat

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import Places
 from service.filesystem.lock import StateLock

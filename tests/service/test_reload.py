@@ -14,10 +14,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.config.loader import load_config
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
+from service.daemon.reload import Parts, Reloader, watch_models
 from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
-from service.reload import Parts, Reloader, watch_models
 from service.signals import Signals
 from service.systemd.notify import Notifier
 from tests.fakes import FakeColorist, FakeLoader
@@ -135,8 +135,8 @@ def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Life]:
     """Give one that notices signals at once; afterwards the signals are given back."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
-    monkeypatch.setattr("service.daemon.LONGEST_SLEEP", 0.02)
-    monkeypatch.setattr("service.model_watch.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("service.daemon.daemon.LONGEST_SLEEP", 0.02)
+    monkeypatch.setattr("service.daemon.model_updates.LOOK_EVERY", 0.0)
     made = Life(tmp_path)
     yield made
     made.colorist.gate.set()

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, Batching, FolderSettings, Originals, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job, JobStatus

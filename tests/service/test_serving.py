@@ -1,4 +1,4 @@
-"""Promises of service.serving: real small versions, loaded in this process."""
+"""Promises of service.daemon.model_loading: real small versions, loaded in this process."""
 
 from datetime import UTC, datetime
 
@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, Model
+from service.daemon.model_loading import Loader
 from service.ledger.ledger import Serving
-from service.serving import Loader
 from tests.generators import vivid_generator
 from worker.errors import ModelError
 from worker.models.generator import color_grid, with_decoding, without_decoding

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
 from service.maintenance.retry import retry

@@ -14,7 +14,7 @@ import pytest
 
 from service.config.loader import Config
 from service.config.sections import Batching, Watch
-from service.daemon import Daemon
+from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.watch import observer
 from service.watch.stability import Snapshot

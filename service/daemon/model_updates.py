@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Loads(Protocol):
-    """What is needed of `service.serving.Loader`; tests bring their own."""
+    """What is needed of `service.daemon.model_loading.Loader`; tests bring their own."""
 
     def promoted(self) -> str:
         """Name the version that is promoted."""

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from service.config.loader import Config, ConfigError, check_config
+from service.daemon.model_updates import Loads, ModelWatch
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
 from service.filesystem.ownership import refuse_another_owner
 from service.ledger.ledger import Serving
 from service.log import set_up_logging
-from service.model_watch import Loads, ModelWatch
 from service.pipeline.protocols import Colorist
 from worker.errors import PhotochromError
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Starts(Loads, Protocol):
-    """What is needed of `service.serving.Loader`; tests bring their own."""
+    """What is needed of `service.daemon.model_loading.Loader`; tests bring their own."""
 
     def start(self) -> tuple[Colorist, Serving]:
         """Load what colors first; raises a PhotochromError when nothing can."""

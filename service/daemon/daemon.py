@@ -18,18 +18,18 @@ from pathlib import Path
 import structlog
 
 from service.config.loader import Config
-from service.hold_up import HoldUp
+from service.daemon.blocked_log import HoldUp
+from service.daemon.model_updates import ModelWatch
+from service.daemon.reload import Parts, Reloader
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.ledger.retention import Retention
-from service.model_watch import ModelWatch
 from service.monitoring.reporter import Pulse
 from service.pipeline.failures import Tally, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.protocols import Colorist
 from service.progress import Report
-from service.reload import Parts, Reloader
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import Leftovers

@@ -1,0 +1,1 @@
+"""The daemon: startup, main loop, reload, shutdown, and which model it serves."""
