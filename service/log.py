@@ -11,7 +11,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import ExcInfo, Processor, WrappedLogger
 
-from service.printable import as_json, printable
+from service.terminal import as_json, printable
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]

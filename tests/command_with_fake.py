@@ -9,7 +9,7 @@ import signal
 from typing import Any
 from unittest.mock import patch
 
-from service import cli
+from service.cli import main
 from service.config.loader import Config
 from service.ledger.ledger import Serving
 from tests.fakes import FakeColorist, FakeLoader
@@ -29,5 +29,5 @@ def load_fake(_settings: Config) -> tuple[Any, Any, Any]:
 
 
 if __name__ == "__main__":
-    with patch.object(cli, "_load_colorizer", load_fake):
-        cli.main()
+    with patch.object(main, "_load_colorizer", load_fake):
+        main.main()

@@ -20,9 +20,9 @@ from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.fixity import as_text, at_rest, check_sidecar
-from service.printable import printable
 from service.progress import Report
 from service.storage.sidecar import sidecar_name
+from service.terminal import printable
 from worker.errors import DeviceError
 
 CHUNK = 1 << 20  # bytes copied at a time

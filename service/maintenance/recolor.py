@@ -15,9 +15,9 @@ from service.config.loader import Config
 from service.filesystem.lock import owner_of
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.printable import printable
 from service.storage.lookup import Lookup
 from service.storage.naming import fits, misfit
+from service.terminal import printable
 from worker.errors import DeviceError
 from worker.models.promotions import BUILT_IN, read_promotions, standing
 

@@ -22,12 +22,12 @@ from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.recolor import refuse_an_older_daemon
-from service.printable import printable
 from service.storage import companions, moves
 from service.storage.lookup import Lookup, is_number
 from service.storage.naming import free_name
 from service.storage.originals import still_there
 from service.storage.rejected import RejectedScans
+from service.terminal import printable
 from service.watch.folder_settings import FolderSettingsError, settings_of
 
 

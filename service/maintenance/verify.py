@@ -21,10 +21,10 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.fixity import Finding, as_text, at_rest, check_photo
 from service.maintenance.rejected_fixity import check_rejected, rejected_jobs
-from service.printable import printable
 from service.progress import Report
 from service.storage import outbox
 from service.storage.sidecar import SUFFIX, sidecar_name
+from service.terminal import printable
 from worker.errors import DeviceError
 
 THREADS = 2  # more would have a disk run to and fro

@@ -16,11 +16,11 @@ from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.printable import as_json, printable
 from service.storage.lookup import Lookup
 from service.storage.originals import places_of_original
 from service.storage.rejected import Place, RejectedScans
 from service.storage.sidecar import sidecar_name
+from service.terminal import as_json, printable
 from service.watch.selection import eligible
 
 Row = dict[str, Any]

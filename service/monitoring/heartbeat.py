@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
-from service.printable import printable
+from service.terminal import printable
 
 HEARTBEAT_FILE = "heartbeat.json"
 _PART = ".part"  # ending of the name under which a file is written; one writer has each

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 import pytest
 from rich.console import Console
 
+from service.cli.status_page import print_status
 from service.config.loader import Config
 from service.daemon.daemon import Daemon
 from service.filesystem.availability import MARKER
@@ -30,7 +31,6 @@ from service.maintenance.retry import print_answers, retry
 from service.maintenance.verify import print_verification, verify
 from service.monitoring.heartbeat import read_heartbeat
 from service.monitoring.status import read_status
-from service.status_page import print_status
 from service.storage.sidecar import read_sidecar, sidecar_name
 from tests.daemon_with_fake import config_of
 from tests.fakes import FakeColorist

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service import cli
+from service.cli import main
 from service.config.loader import ConfigError
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from tests.end_to_end.command import ordinary_prefix
@@ -20,7 +20,7 @@ from worker.errors import ModelError
 PHOTOCHROM = Path(sys.executable).with_name("photochrom")
 WITHOUT_TENSORFLOW = """
 import sys
-from service.cli import main
+from service.cli.main import main
 sys.argv[0] = "photochrom"
 try:
     main()
@@ -173,10 +173,10 @@ def test_every_known_fault_ends_in_plain_words(
     def failing() -> None:
         raise fault
 
-    monkeypatch.setattr(cli, "app", failing)
+    monkeypatch.setattr(main, "app", failing)
     monkeypatch.setattr(logging, "captureWarnings", lambda capture: capture)
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
 
     assert code == ended.value.code
     assert f"{words}\n" == capsys.readouterr().err

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from service import install
-from service.cli import app
+from service.cli import install
+from service.cli.main import app
 from service.config.loader import load_config
 from service.systemd.units import FILES, GPU, TIMER, TRAIN_GPU, UNIT, Program
 from tests.folders import files

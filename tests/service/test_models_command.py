@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from service.models import models_app
+from service.cli.models import models_app
 from worker.errors import PhotochromError
 
 PHOTOCHROM = Path(sys.executable).with_name("photochrom")
@@ -278,7 +278,7 @@ def test_tensorflow_is_not_loaded_for_a_quick_answer(home: Path, command: str) -
     """Nor anything else that knows pixels."""
     promote_by_hand(home, "1", "3")
     question = (
-        "import sys; from service.cli import main; sys.argv[0] = 'photochrom'\n"
+        "import sys; from service.cli.main import main; sys.argv[0] = 'photochrom'\n"
         "try: main()\n"
         "finally: print('loaded:', sorted({'tensorflow', 'keras', 'numpy', 'cv2', 'PIL'} "
         "& set(sys.modules)), file=sys.stderr)"

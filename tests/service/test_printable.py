@@ -1,4 +1,4 @@
-"""Promises of service.printable: whatever a name is made of, a terminal only shows it."""
+"""Promises of service.terminal: whatever a name is made of, a terminal only shows it."""
 
 import json
 import unicodedata
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.printable import as_json, printable
+from service.terminal import as_json, printable
 
 ANY = st.text(st.characters())  # surrogates too: a name that is not UTF-8
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from service import learning
-from service.cli import app
+from service.cli import train as learning
+from service.cli.main import app
 from service.config.loader import Config, ConfigError
 from service.training.wish import Wish
 from tests.images import color_scene, save

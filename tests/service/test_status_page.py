@@ -1,4 +1,4 @@
-"""Promises of service.status_page: a stranger reads how the work stands."""
+"""Promises of service.cli.status_page: a stranger reads how the work stands."""
 
 import io
 from typing import Any
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from rich.console import Console
 
-from service.printable import printable
-from service.status_page import IN_WORK_SHOWN, LEFT_ALONE_SHOWN, in_words, print_status
+from service.cli.status_page import IN_WORK_SHOWN, LEFT_ALONE_SHOWN, in_words, print_status
+from service.terminal import printable
 
 STATUS: dict[str, Any] = {
     "running": "process 12 on archive",

@@ -12,9 +12,9 @@ import typer
 
 import service
 import worker
+from service.cli.options import DEFAULT_CONFIG, ConfigFile
 from service.config.loader import Config, load_config
 from service.filesystem.durable import make_folder, part_path, sync_folder
-from service.starting import DEFAULT_CONFIG, ConfigFile
 from service.systemd.units import FILES, TIMER, UNIT, Program, notes, render
 from worker.errors import DeviceError
 

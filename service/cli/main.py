@@ -16,18 +16,10 @@ import structlog
 import typer
 from rich.console import Console
 
-from service.config.loader import Config, ConfigError, check_config, load_config
-from service.config.sections import FolderSettings
-from service.custody import custody_app
-from service.filesystem.access import as_whom, user_name
-from service.install import install_app
-from service.learning import learning_app
-from service.log import log_to, set_up_logging
-from service.models import models_app
-from service.printable import printable
-from service.progress import progress_bar
-from service.signals import Signals
-from service.starting import (
+from service.cli.install import install_app
+from service.cli.maintenance import custody_app
+from service.cli.models import models_app
+from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigFile,
     EvenIfColored,
@@ -36,6 +28,14 @@ from service.starting import (
     print_json,
     tensorflow_starts,
 )
+from service.cli.train import learning_app
+from service.config.loader import Config, ConfigError, check_config, load_config
+from service.config.sections import FolderSettings
+from service.filesystem.access import as_whom, user_name
+from service.log import log_to, set_up_logging
+from service.progress import progress_bar
+from service.signals import Signals
+from service.terminal import printable
 from worker.errors import PhotochromError
 
 EXIT_FAULT = 1  # of the machine or of a model
@@ -198,10 +198,10 @@ def status(
     ] = False,
 ) -> None:
     """Tell how the work stands: what waits, what is done, what was rejected and why."""
+    from service.cli.status_page import print_status
     from service.monitoring.find import every, print_line
     from service.monitoring.find import print_json as print_json_rows
     from service.monitoring.status import read_status
-    from service.status_page import print_status
 
     settings = load_config(config)
     now = read_status(settings)

@@ -9,11 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.config.loader import Config
-from service.log import set_up_logging
-from service.progress import progress_bar
-from service.signals import Signals
-from service.starting import (
+from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigFile,
     config_if_any,
@@ -21,6 +17,10 @@ from service.starting import (
     print_json,
     tensorflow_starts,
 )
+from service.config.loader import Config
+from service.log import set_up_logging
+from service.progress import progress_bar
+from service.signals import Signals
 from service.training.scheduled import find_task, finished
 from service.training.wish import Wish
 from worker.models.store import ModelVersion

@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from service.config.loader import Config, load_config
-from service.printable import as_json
+from service.terminal import as_json
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PHOTOCHROM_CONFIG")

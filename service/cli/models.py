@@ -11,10 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.config.loader import Config
-from service.log import set_up_logging
-from service.model_cards import print_card, print_list, read_card, read_list
-from service.starting import (
+from service.cli.model_cards import print_card, print_list, read_card, read_list
+from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigFile,
     config_if_any,
@@ -22,6 +20,8 @@ from service.starting import (
     print_json,
     tensorflow_starts,
 )
+from service.config.loader import Config
+from service.log import set_up_logging
 from worker.models.store import ModelStore, version_name
 
 models_app = typer.Typer(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from service.cli.options import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
 from service.maintenance.rebuild import print_rebuilt, rebuild
@@ -17,7 +18,6 @@ from service.maintenance.retry import retry as retry_jobs
 from service.maintenance.verify import print_verification
 from service.maintenance.verify import verify as verify_all
 from service.progress import progress_bar
-from service.starting import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
 from worker.errors import DeviceError
 
 EXIT_FOUND = 1

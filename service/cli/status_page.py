@@ -11,7 +11,7 @@ from rich.text import Text
 
 from service.ledger.jobs import JobStatus
 from service.monitoring.health import NEEDS_SOMEBODY, WELL
-from service.printable import printable
+from service.terminal import printable
 
 IN_WORK_SHOWN = 5
 LEFT_ALONE_SHOWN = 20

@@ -1,0 +1,1 @@
+"""The command `photochrom`: one file a group of commands, exit codes included."""
