@@ -20,7 +20,7 @@ PATTERN = "? ESCAPE '\\'"
 
 
 class Questions:
-    """A ledger that can be asked; every answer may raise what `service.ledger.ledger.Ledger` tells of."""
+    """A ledger that can be asked; every answer may raise what `Ledger` tells of."""
 
     def __init__(self, database: Database) -> None:
         """Ask an open file."""

@@ -1,6 +1,7 @@
 """The command `photochrom rebuild-ledger`: the ledger, made again where it is lost.
 
-What is noted comes from `service.maintenance.restoring`. Only the ledger is written, and appears in one step.
+What is noted comes from `service.maintenance.restoring`. Only the ledger is written, and it
+appears in one step.
 """
 
 import time

@@ -51,7 +51,7 @@ def queue_again(
         older_than: "promoted", "builtin" or a number: only photos that an earlier version colored;
             None: all that another version colored than the one that serves.
         folder: only photos under this sub-folder of the inbox.
-        chosen: only these jobs, files and folders (`service.storage.lookup`). One that is meant alone is
+        chosen: only these jobs, files and folders (`service.storage.lookup`). One meant alone is
             colored again whatever version colored it, unless `older_than` is given.
         dry_run: change nothing.
 

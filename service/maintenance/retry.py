@@ -60,7 +60,7 @@ def retry(
 
     Args:
         config: the folders.
-        chosen: jobs by their number, and files and folders; see `service.storage.lookup`. A job that waits
+        chosen: jobs by their number, and files and folders; see `service.storage.lookup`. One that waits
             makes all due that do: they wait for the same machine.
         rejected: all jobs that failed.
         waiting: all jobs that wait.

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.end_to_end.command import HASTY, Command, Home
-from tests.folders import files
-from tests.images import Array, as_rgb, gray_scene
+from tests.support.command import HASTY, Command, Home
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import Array, as_rgb, gray_scene
 
 pytestmark = pytest.mark.slow
 
-WITH_FAKE = (sys.executable, "-m", "tests.command_with_fake")
+WITH_FAKE = (sys.executable, "-m", "tests.support.fake_device_command")
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
  xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
  xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:Source="Fonds 12, Box 7"/>

@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from service.pipeline.protocols import Colorist
-from tests.fakes import FakeColorist
-from tests.images import as_rgb, gray_scene, one_page, origin, save
+from tests.support.fakes import FakeColorist
+from tests.support.synthetic_photos import as_rgb, gray_scene, one_page, origin, save
 from worker import scan
 from worker.color import cielab
 from worker.errors import DeviceError, ScanError

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import Command, Home
-from tests.folders import files
-from tests.images import encoded, gray_scene
+from tests.support.command import Command, Home
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import encoded, gray_scene
 from worker import scan
 from worker.settings import ReadSettings
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.end_to_end.command import Home
-from tests.images import color_scene, save
+from tests.support.command import Home
+from tests.support.synthetic_photos import color_scene, save
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import HASTY, Home
-from tests.images import gray_scene
+from tests.support.command import HASTY, Home
+from tests.support.synthetic_photos import gray_scene
 
 pytestmark = pytest.mark.slow
 
-WITH_FAKE = (sys.executable, "-m", "tests.command_with_fake")
+WITH_FAKE = (sys.executable, "-m", "tests.support.fake_device_command")
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """A scan of every kind, colored by the real command and looked at with other eyes.
 
-`tests/matrix.py` makes the scans; `tests/decoders.py` says which library decodes which result.
+`format_matrix.py` makes the scans; `independent_decoders.py` says which library decodes which
+result; both are in `tests/support/`.
 """
 
 import hashlib
@@ -17,13 +18,13 @@ import pytest
 from PIL import ImageCms
 
 from service.filesystem.availability import MARKER
-from tests import decoders, profiles
-from tests.end_to_end.command import Home
-from tests.images import Array
-from tests.lights import ADOBE, P3, SRGB, Light
-from tests.matrix import all_cases
-from tests.matrix_scenes import Case
-from tests.pages import SOURCE_TYPE, needs_exiftool
+from tests.support import icc_profiles, independent_decoders
+from tests.support.color_formulas import ADOBE, P3, SRGB, Light
+from tests.support.command import Home
+from tests.support.format_matrix import all_cases
+from tests.support.format_matrix_cases import Case
+from tests.support.output_pages import SOURCE_TYPE, needs_exiftool
+from tests.support.synthetic_photos import Array
 
 pytestmark = pytest.mark.slow
 
@@ -120,7 +121,7 @@ def test_all_scans_are_colored(done: Done) -> None:
 def test_a_photograph_is_stored_as_its_scan_was(done: Done, name: str) -> None:
     """Pages, sizes, bits, opacity, loss; a TIFF's compression and offsets; a JPEG at 4:4:4, 95."""
     case, path = CASES[name], done.result(name)
-    found = decoders.pages(path)
+    found = independent_decoders.pages(path)
     shapes = [
         (*case.lightness(number).shape, 3 if case.alpha is None else 4)
         for number in range(len(case.pages))
@@ -128,16 +129,18 @@ def test_a_photograph_is_stored_as_its_scan_was(done: Done, name: str) -> None:
 
     assert shapes == [page.shape for page in found]
     assert types(case) == [page.dtype for page in found]
-    assert (not case.lossy and path.suffix != ".jpg") == decoders.is_lossless(path)
+    assert (not case.lossy and path.suffix != ".jpg") == independent_decoders.is_lossless(path)
     if case.alpha is not None:
         assert np.array_equal(case.alpha, found[0][..., 3])
     if path.suffix in {".tif", ".tiff"}:
         bits = tuple(page.itemsize * 8 for page in types(case))
         stored = case.stored
         form = (bits, (stored.compression,) * len(bits), stored.order, stored.big)
-        assert form == decoders.tiff_form(path)
+        assert form == independent_decoders.tiff_form(path)
     if path.suffix.lower() in {".jpg", ".jpeg"}:
-        assert (0, decoders.tables_of_quality(95)) == decoders.jpeg_form(path)
+        assert (0, independent_decoders.tables_of_quality(95)) == independent_decoders.jpeg_form(
+            path
+        )
 
 
 def types(case: Case) -> list[np.dtype[Any]]:
@@ -156,10 +159,10 @@ def test_the_scans_own_lightness_stays(done: Done, name: str) -> None:
 
 def assert_lightness_stays(case: Case, path: Path, light: Light) -> None:
     """Hold each page against its scan; a toned print of 8 bits was rounded once before."""
-    for number, page in enumerate(decoders.pages(path)):
+    for number, page in enumerate(independent_decoders.pages(path)):
         expected, rgb = case.lightness(number), page[..., :3]
         difference = np.abs(light.lightness(rgb) - expected)
-        if not decoders.is_lossless(path):
+        if not independent_decoders.is_lossless(path):
             assert difference.mean() < 0.8
             assert difference.max() < 4.0
         elif page.dtype == np.uint8:
@@ -183,10 +186,10 @@ def test_a_photograph_is_in_color_and_its_profile_is_srgb(done: Done, name: str)
 
 def assert_in_color(case: Case, path: Path, light: Light, title: str) -> None:
     """Look at each page's colors and profile."""
-    found = decoders.color_profiles(path)
+    found = independent_decoders.color_profiles(path)
 
     assert len(case.pages) == len(found)
-    for page, profile in zip(decoders.pages(path), found, strict=True):
+    for page, profile in zip(independent_decoders.pages(path), found, strict=True):
         rgb = page[..., :3] if page.dtype.kind == "f" else page[..., :3] / np.iinfo(page.dtype).max
         assert case.tones == bool(np.ptp(rgb, axis=-1).max() > 0.05)
         assert title == profile_name(profile)
@@ -209,7 +212,7 @@ def seen(rgb: Array, profile: bytes) -> Array:
         outdtype=np.float64,
         intent=1,
     )
-    back = profiles.adapted(profiles.D50, profiles.xyz_of_place(profiles.D65_PLACE))
+    back = icc_profiles.adapted(icc_profiles.D50, icc_profiles.xyz_of_place(icc_profiles.D65_PLACE))
     return Light(b"", lambda y: y).lightness(np.asarray(xyz @ back[1]))
 
 
@@ -240,7 +243,7 @@ def test_the_sidecar_tells_of_what_lies_there(done: Done, name: str) -> None:
     assert digest(path.read_bytes()) == sidecar["output"]["sha256"]
     assert SOURCE_TYPE == sidecar["digital_source_type"]
     assert len(case.pages) == len(found)
-    for scan, page, entry in zip(case.pages, decoders.pages(path), found, strict=True):
+    for scan, page, entry in zip(case.pages, independent_decoders.pages(path), found, strict=True):
         assert page.shape[:2] == (entry["height"], entry["width"])
         assert page.itemsize * 8 == entry["bits"]
         assert "sRGB" == entry["profile"]
@@ -284,7 +287,7 @@ def test_another_container_and_space_can_be_set(other: Other, name: str) -> None
     path = other.outbox / (name if kept else name + other.suffix)
     depth = 8 if other.suffix == ".jpg" else case.pages[0].itemsize * 8
 
-    assert [depth] == [page.itemsize * 8 for page in decoders.pages(path)]
-    assert (other.suffix != ".jpg") == decoders.is_lossless(path)
+    assert [depth] == [page.itemsize * 8 for page in independent_decoders.pages(path)]
+    assert (other.suffix != ".jpg") == independent_decoders.is_lossless(path)
     assert_lightness_stays(case, path, other.light)
     assert_in_color(case, path, other.light, other.title)

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import decoders, hostile
-from tests.end_to_end.command import HASTY, Command, Home
-from tests.folders import files
 from tests.fuzz import fuzz_readers
 from tests.fuzz.fuzz_readers import Outcome
-from tests.images import gray_scene
+from tests.support import hostile_files, independent_decoders
+from tests.support.command import HASTY, Command, Home
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import gray_scene
 from worker.color import cielab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,7 +42,7 @@ sys.exit(code)
 def hostiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Make the files, in a folder."""
     folder = tmp_path_factory.mktemp("hostile")
-    for name, data in hostile.files():
+    for name, data in hostile_files.files():
         (folder / name).write_bytes(data)
     yield folder
     shutil.rmtree(folder)  # 0.6 GB
@@ -154,7 +154,7 @@ def test_each_rejected_file_has_a_reason_for_people(done: Done) -> None:
 def test_what_is_delivered_can_be_opened_by_others(done: Done) -> None:
     """Every page of it, whole."""
     outbox = [done.home.outbox / name for name in files(done.home.outbox)]
-    pages = [page for path in outbox for page in decoders.pages(path)]
+    pages = [page for path in outbox for page in independent_decoders.pages(path)]
 
     assert len(pages) >= len(outbox) > 50
     assert all(page.size for page in pages)
@@ -163,7 +163,7 @@ def test_what_is_delivered_can_be_opened_by_others(done: Done) -> None:
 @pytest.mark.parametrize("name", INNOCENT)
 def test_the_innocent_among_them_are_colored(done: Done, name: str) -> None:
     """Whatever came before."""
-    (rgb,) = decoders.pages(done.home.outbox / name)
+    (rgb,) = independent_decoders.pages(done.home.outbox / name)
 
     assert (48, 64, 3) == rgb.shape
     assert np.abs(cielab.lab_of_rgb(rgb)[..., 1:]).max() > 2

@@ -32,9 +32,9 @@ from service.maintenance.verify import print_verification, verify
 from service.monitoring.heartbeat import read_heartbeat
 from service.monitoring.status import read_status
 from service.storage.sidecar import read_sidecar, sidecar_name
-from tests.daemon_with_fake import config_of
-from tests.fakes import FakeColorist
-from tests.images import encoded, gray_scene
+from tests.support.fake_device_daemon import config_of
+from tests.support.fakes import FakeColorist
+from tests.support.synthetic_photos import encoded, gray_scene
 from worker.errors import DeviceError
 
 pytestmark = pytest.mark.timeout(120)

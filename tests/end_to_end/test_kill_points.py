@@ -23,8 +23,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.accounts import PHOTOS, collection, wrong_after_a_kill, wrong_in_the_end
-from tests.daemon_with_fake import Lives, Point, config_of, may_trace
+from tests.support.accounting import PHOTOS, collection, wrong_after_a_kill, wrong_in_the_end
+from tests.support.fake_device_daemon import Lives, Point, config_of, may_trace
 
 LANES = 2  # lives at a time
 ANOTHER_DISK = Path("/dev/shm")  # noqa: S108 - a file system that is not that of the other folders

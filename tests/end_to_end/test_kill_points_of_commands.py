@@ -26,7 +26,7 @@ import pytest
 from service.config.loader import Config
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from tests.accounts import (
+from tests.support.accounting import (
     BAD,
     PHOTOS,
     collection,
@@ -35,7 +35,7 @@ from tests.accounts import (
     wrong_after_a_kill,
     wrong_in_the_end,
 )
-from tests.daemon_with_fake import Lives, Point, config_of, may_trace
+from tests.support.fake_device_daemon import Lives, Point, config_of, may_trace
 
 LANES = 2  # lives at a time
 ALL = os.environ.get("PHOTOCHROM_KILL_POINTS") == "all"

@@ -16,10 +16,10 @@ import pytest
 
 from service.ledger.database import LONGEST_LOCK_WAIT
 from service.ledger.ledger import Ledger
-from tests.end_to_end.command import Command, Home
-from tests.folders import files
-from tests.images import gray_scene
-from tests.namespaces import WITH_FAKE, Namespace, can_mount
+from tests.support.command import Command, Home
+from tests.support.folder_listing import files
+from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
+from tests.support.synthetic_photos import gray_scene
 
 pytestmark = pytest.mark.slow
 

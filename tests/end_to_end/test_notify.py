@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import Home
-from tests.waiting import wait_until
+from tests.support.command import Home
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.command import Command, Home, can_be_ordinary, ordinary_prefix
-from tests.folders import files
-from tests.images import (
+from tests.support.command import Command, Home, can_be_ordinary, ordinary_prefix
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import (
     as_rgb,
     color_scene,
     encoded,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_with_fake import config_of
-from tests.daemon_with_hungry_decoder import ATTEMPTS
-from tests.folders import files
-from tests.images import gray_scene, save
+from tests.support.fake_device_daemon import config_of
+from tests.support.folder_listing import files
+from tests.support.memory_hungry_daemon import ATTEMPTS
+from tests.support.synthetic_photos import gray_scene, save
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def test_a_photo_that_has_the_daemon_killed_is_rejected_and_the_others_are_deliv
     codes = []
     for _ in range(ATTEMPTS + 1):
         life = subprocess.run(
-            [sys.executable, "-m", "tests.daemon_with_hungry_decoder", str(tmp_path), limit],
+            [sys.executable, "-m", "tests.support.memory_hungry_daemon", str(tmp_path), limit],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             check=False,

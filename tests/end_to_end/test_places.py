@@ -16,9 +16,9 @@ from service.config.loader import load_config
 from service.filesystem.availability import MARKER
 from service.monitoring.status import read_status
 from service.pipeline.pipeline import BATCHES_IN_MEMORY
-from tests.accounts import PHOTOS, collection, wrong_in_the_end
-from tests.end_to_end.command import Command, Home
-from tests.namespaces import WITH_FAKE, Namespace, can_mount
+from tests.support.accounting import PHOTOS, collection, wrong_in_the_end
+from tests.support.command import Command, Home
+from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import Command, Home
-from tests.folders import files
-from tests.generators import vivid_generator
-from tests.images import gray_scene, save
+from tests.support.command import Command, Home
+from tests.support.folder_listing import files
+from tests.support.small_generators import vivid_generator
+from tests.support.synthetic_photos import gray_scene, save
 from worker.models.store import ModelStore
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import HASTY, ROOT, Home
-from tests.waiting import wait_until
+from tests.support.command import HASTY, ROOT, Home
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ class Terminal:
         """Start it."""
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.command_with_fake", "run"],
+            [sys.executable, "-m", "tests.support.fake_device_command", "run"],
             cwd=home.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
             stdin=theirs,

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import HASTY, Home
-from tests.folders import files
-from tests.images import gray_scene
+from tests.support.command import HASTY, Home
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import gray_scene
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.monitoring.heartbeat import HEARTBEAT_FILE
-from tests.end_to_end.command import HASTY, PHOTOCHROM, Command, Home
-from tests.namespaces import WITH_FAKE, Namespace, can_mount
-from tests.waiting import wait_until
+from tests.support.command import HASTY, PHOTOCHROM, Command, Home
+from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

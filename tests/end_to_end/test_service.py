@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.booted import FROM_HERE, boot, machine, why_not
-from tests.images import color_scene, gray_scene, save
+from tests.support.booted_systemd import FROM_HERE, boot, machine, why_not
+from tests.support.synthetic_photos import color_scene, gray_scene, save
 
 CONFIG = """
 inbox: /srv/photos/inbox

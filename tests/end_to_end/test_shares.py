@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from service.filesystem.ownership import MARKER
-from tests.end_to_end.command import HASTY, Command, Home, ordinary_prefix
-from tests.folders import files
-from tests.images import color_scene
-from tests.namespaces import WITH_FAKE, Namespace, can_mount
-from tests.unprivileged import USER, needs_root, reachable_folder
+from tests.support.command import HASTY, Command, Home, ordinary_prefix
+from tests.support.folder_listing import files
+from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
+from tests.support.synthetic_photos import color_scene
+from tests.support.unprivileged_user import USER, needs_root, reachable_folder
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import imagecodecs
 import pytest
 
 from service.storage.sidecar import read_sidecar
-from tests.certificates import Signer, make_signer
-from tests.end_to_end.command import HASTY, Command, Home
-from tests.folders import files
-from tests.images import gray_scene
+from tests.support.certificates import Signer, make_signer
+from tests.support.command import HASTY, Command, Home
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import gray_scene
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import decoders
-from tests.images import Array, gray_scene, origin, save
-from tests.lights import ADOBE, P3, SRGB
+from tests.support import independent_decoders
+from tests.support.color_formulas import ADOBE, P3, SRGB
+from tests.support.synthetic_photos import Array, gray_scene, origin, save
 from worker import scan
 from worker.errors import ScanError
 from worker.inference.colorizer import Colorizer
@@ -41,9 +41,9 @@ def colored(
     path = folder / f"result{suffix}"
     with path.open("w+b") as file:
         colorizer.paint(photo, [chroma], origin(), file)
-    (rgb,) = decoders.pages(path)
+    (rgb,) = independent_decoders.pages(path)
 
-    assert "OpenCV" == decoders.decoder(path)
+    assert "OpenCV" == independent_decoders.decoder(path)
     assert ((*gray.shape, 3), np.uint16) == (rgb.shape, rgb.dtype)
     assert np.ptp(rgb, axis=-1).max() > 2500  # it is in color
     return rgb

@@ -25,11 +25,11 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.verify import verify
 from service.storage.sidecar import read_sidecar
-from tests.accounts import digests
-from tests.daemon_with_fake import Lives, config_of
-from tests.feeder import Feeder, Scan, left
-from tests.folders import files
-from tests.waiting import wait_until
+from tests.support.accounting import digests
+from tests.support.fake_device_daemon import Lives, config_of
+from tests.support.folder_listing import files
+from tests.support.waiting import wait_until
+from tests.support.wave_feeder import Feeder, Scan, left
 
 ALL = os.environ.get("PHOTOCHROM_SOAK") == "all"
 WITH_RESTARTS, WITHOUT = (8_000, 12_000) if ALL else (1_500, 5_000)

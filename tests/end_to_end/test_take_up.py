@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from tests.end_to_end.command import Command, Home
-from tests.folders import files
-from tests.generators import vivid_generator
-from tests.images import Array, gray_scene
+from tests.support.command import Command, Home
+from tests.support.folder_listing import files
+from tests.support.small_generators import vivid_generator
+from tests.support.synthetic_photos import Array, gray_scene
 from worker import scan
 from worker.models.generator import color_grid, with_decoding, without_decoding
 from worker.models.promotions import Promotion, write_promotions

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.end_to_end.command import HASTY, Command, Home
-from tests.folders import files
-from tests.images import color_scene, gray_scene, save
+from tests.support.command import HASTY, Command, Home
+from tests.support.folder_listing import files
+from tests.support.synthetic_photos import color_scene, gray_scene, save
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from typing import Any
 import bagit
 import pytest
 
-from tests.end_to_end.command import Home
-from tests.images import gray_scene
+from tests.support.command import Home
+from tests.support.synthetic_photos import gray_scene
 
 pytestmark = pytest.mark.slow
 

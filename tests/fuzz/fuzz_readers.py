@@ -1,6 +1,6 @@
 """Reads damaged files until something breaks: `python -m tests.fuzz.fuzz_readers --minutes 5`.
 
-Honest files (tests/hostile.py) are changed at random, and each goes the way of a photograph: read,
+Honest files (support/hostile_files.py) are changed at random, and each goes the way of a photograph: read,
 and written again in color. That happens in a process of its own, so that what crashes it, fills its
 memory or hangs is found too. What breaks is kept in a folder, and can be read again from there:
 `python -m tests.fuzz.fuzz_readers --replay FOLDER`. Exits 1 when something broke.
@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests import hostile
-from tests.images import origin
+from tests.support import hostile_files
+from tests.support.synthetic_photos import origin
 from worker import render, scan
 from worker.errors import ScanError
 from worker.settings import ReadSettings, WriteSettings
@@ -228,7 +228,7 @@ def fuzz(kinds: Sequence[str], minutes: float, first: int, kept: Path) -> Iterat
     """Read damaged files of some kinds (suffixes) for some time; keep and yield what broke."""
     sources = [
         (name, data)
-        for name, data in hostile.honest().items()
+        for name, data in hostile_files.honest().items()
         if not kinds or name.rpartition(".")[2] in kinds
     ]
     reader, number, end = Reader(), first, time.monotonic() + 60 * minutes

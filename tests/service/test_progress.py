@@ -1,4 +1,4 @@
-"""Promises of service.progress: a bar for people, silence for machines."""
+"""A bar for people, silence for machines."""
 
 import io
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
 GROUP = "photochrom"  # of all who may use the shared folders

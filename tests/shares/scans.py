@@ -12,9 +12,9 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from tests.decoders import pages as decoded
-from tests.images import Array, encoded, gray_scene
 from tests.shares.local_writer import write_pages
+from tests.support.independent_decoders import pages as decoded
+from tests.support.synthetic_photos import Array, encoded, gray_scene
 
 SIDE = 720  # pixels: large enough that every client sends it in many pieces
 _CLOSE_ENOUGH = 6.0  # of 255; JPEG and the rounding of a few colors

@@ -18,7 +18,7 @@ from service.storage.moves import REASON_SUFFIX
 from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
 from tests.shares.machine import DAEMON, GROUP, SOURCE, Machine
 from tests.shares.writers import Upload
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 CONFIG = """
 inbox: {folder}/inbox
@@ -182,7 +182,7 @@ class Scene:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         variables = [f"{name}={value}" for name, value in settings.items()]
-        program = [sys.executable, "-m", "tests.command_with_fake"]
+        program = [sys.executable, "-m", "tests.support.fake_device_command"]
         return ["env", *variables, *program, *arguments]
 
     def _said(self, event: str) -> bool:

@@ -14,7 +14,7 @@ from tests.shares.scans import Picture, raw
 from tests.shares.scenes import Scene
 from tests.shares.servers import Servers
 from tests.shares.writers import Upload
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.shares, pytest.mark.slow]
 

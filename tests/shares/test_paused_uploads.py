@@ -18,7 +18,7 @@ from tests.shares.scans import KINDS, Picture, raw, raw_16, three_pages
 from tests.shares.scenes import FOLDERS, Scene
 from tests.shares.servers import Servers
 from tests.shares.writers import Upload, Writers
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.shares, pytest.mark.slow, pytest.mark.timeout(420)]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.booted import FROM_HERE, boot, machine, why_not
 from tests.shares.local_writer import PAGED, WAYS
 from tests.shares.scans import raw, three_pages
 from tests.shares.scenes import TAKEN
 from tests.shares.writers import put_source
+from tests.support.booted_systemd import FROM_HERE, boot, machine, why_not
 
 CONFIG = """
 inbox: /srv/photos/inbox

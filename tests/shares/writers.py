@@ -24,7 +24,7 @@ from tests.shares.local_writer import PAGED
 from tests.shares.machine import ANNA, BERT, PASSWORD, Machine
 from tests.shares.scans import Picture
 from tests.shares.servers import Servers
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 AT_ONCE = 8  # clients that connect at one moment, which takes much of a small machine
 PATIENCE = 100.0  # seconds for all of an upload but its pause

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.images import Array, as_rgb, color_scene, gray_scene, save, sepia
+from tests.support.synthetic_photos import Array, as_rgb, color_scene, gray_scene, save, sepia
 from worker import scan
 from worker.errors import InColorError
 from worker.metadata.provenance import ReplacedColor

@@ -1,4 +1,4 @@
-"""Promises of worker.scan: files of any kind become upright gray pages; all else is refused."""
+"""Files of any kind become upright gray pages; all else is refused."""
 
 import io
 import itertools
@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from tests.images import (
+from tests.support.synthetic_photos import (
     Array,
     as_rgb,
     color_scene,

@@ -1,4 +1,4 @@
-"""Promises of worker.untoning: gray stays as it is, a tone goes, color is refused; band by band."""
+"""Gray stays as it is, a tone goes, color is refused; band by band."""
 
 import hashlib
 import tracemalloc
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import profiles as made
-from tests.images import Array, as_rgb, color_scene, dtype_of, gray_scene, sepia
+from tests.support import icc_profiles as made
+from tests.support.synthetic_photos import Array, as_rgb, color_scene, dtype_of, gray_scene, sepia
 from worker.color import cielab, icc
 from worker.color.cielab import Tone
 from worker.errors import ScanError

@@ -1,4 +1,4 @@
-"""Promises of worker.training.checkpoint: whole or not there, whatever the disk does."""
+"""Whole or not there, whatever the disk does."""
 
 from collections.abc import Callable
 from pathlib import Path

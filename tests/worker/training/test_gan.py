@@ -1,4 +1,4 @@
-"""Promises of worker.training.gan: one step on tiny images moves its own side only."""
+"""One step on tiny images moves its own side only."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Promises of worker.training.publish: what is measured, what the card says, what serves then."""
+"""What is measured, what the card says, what serves then."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.generators import tiny_generator
-from tests.images import as_rgb, color_scene, gray_scene, save
+from tests.support.small_generators import tiny_generator
+from tests.support.synthetic_photos import as_rgb, color_scene, gray_scene, save
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
 from worker.models.generator import (

@@ -1,4 +1,4 @@
-"""Promises of worker.training.schedule: stages, rates, plateau and early stop."""
+"""Stages, rates, plateau and early stop."""
 
 from dataclasses import replace
 from typing import Any

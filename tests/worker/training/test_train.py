@@ -1,4 +1,4 @@
-"""Promises of worker.training.train: the story on tiny images, stopped, resumed, from a version.
+"""The story on tiny images, stopped, resumed, from a version.
 
 What publishing adds is left to test_publish.py and to tests/end_to_end: here it saves and no more.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.images import color_scene, save
+from tests.support.synthetic_photos import color_scene, save
 from tests.worker.conftest import SMALL
 from worker.errors import ModelError, ScanError
 from worker.models import generator

@@ -1,4 +1,4 @@
-"""Promises of worker.training.validation: fixed photographs, averaged weights, honest numbers."""
+"""Fixed photographs, averaged weights, honest numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.images import as_rgb, color_scene
+from tests.support.synthetic_photos import as_rgb, color_scene
 from tests.worker.conftest import SMALL
 from worker.color import cielab
 from worker.color.cielab import gray_of_rgb

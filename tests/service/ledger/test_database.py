@@ -1,0 +1,334 @@
+"""A ledger of the first photochrom is carried over, photo by photo.
+
+The other promises of the file (locks, full disks, damage) are in test_ledger.
+"""
+
+import os
+import sqlite3
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from service.ledger.database import LONGEST_JOURNAL, Database, LedgerError
+from service.ledger.jobs import JobStatus
+from service.ledger.ledger import Ledger, Serving
+from service.ledger.schema import MIGRATIONS
+from service.watch.stability import Snapshot
+from worker.errors import DeviceError
+
+# As photochrom 0.1.0 made it; this text is history and never changes.
+FIRST = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL,
+    digest TEXT NOT NULL,
+    output BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode TEXT NOT NULL,
+    device TEXT NOT NULL,
+    same_content_as INTEGER REFERENCES jobs (id),
+    status TEXT NOT NULL CHECK (status IN ('queued', 'started', 'finished', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    waits INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    model TEXT,
+    not_before REAL NOT NULL,
+    queued_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    UNIQUE (path, digest)
+);
+CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE status != 'failed';
+CREATE INDEX jobs_by_digest ON jobs (digest);
+CREATE INDEX jobs_by_status ON jobs (status, finished_at);
+PRAGMA user_version = 1;
+"""
+PHOTOS = [  # name, status, model
+    ("a.png", "finished", "builtin"),
+    ("caf\udce9.png", "finished", "2"),
+    ("late.png", "queued", None),
+    ("torn.png", "started", None),
+    ("bad.png", "failed", None),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Make a ledger as the first photochrom left it, with a job of each kind."""
+    path = tmp_path / "ledger.sqlite3"
+    database = sqlite3.connect(path)
+    database.executescript(f"PRAGMA journal_mode = WAL; {FIRST}")
+    for number, (name, status, model) in enumerate(PHOTOS, 1):
+        row = (os.fsencode(name), f"{number:064}", os.fsencode(name), status, model)
+        database.execute(
+            "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, model,"
+            " not_before, queued_at) VALUES (?, ?, ?, 5, 6, '18446744073709551615', '8', ?, ?,"
+            " 0, 1)",
+            row,
+        )
+    database.commit()
+    database.close()
+    return path
+
+
+def test_every_job_of_the_first_form_is_carried_over(path: Path) -> None:
+    """With all it had; nothing is known of where its original lies, and nothing is recolored."""
+    with Ledger(path) as ledger:
+        assert not ledger.outdated
+        assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.counts()
+        for number, (name, status, model) in enumerate(PHOTOS, 1):
+            job = ledger._one("id = ?", number)
+            assert job is not None
+            assert (name, status, model) == (str(job.path), job.status, job.model)
+            assert (f"{number:064}", Snapshot(5, 6, 2**64 - 1, 8)) == (job.digest, job.snapshot)
+            assert (None, False) == (job.original, job.recolor)
+            assert (None, None) == (job.output_digest, job.event)
+
+
+def test_work_goes_on_after_the_change(path: Path) -> None:
+    """What was torn goes on; what was finished can be colored again; a free name stays free."""
+    with Ledger(path) as ledger:
+        assert [4] == [job.id for job in ledger.recover()]
+        assert 1 == ledger.recolor([1], 9.0)
+        assert [3, 4, 1] == [job.id for job in ledger.claim(9, 9.0, in_flight=0)]
+        assert ledger.output_taken(PurePosixPath("a.png"))
+        assert not ledger.output_taken(PurePosixPath("bad.png"))
+        ledger.serve(Serving("2"))
+        assert Serving("2") == ledger.serving()
+
+
+def test_the_change_happens_once(path: Path) -> None:
+    """Two that open it one after the other, or at once, find the same."""
+    with Ledger(path) as first, Ledger(path) as second:
+        assert first.counts() == second.counts()
+    with Ledger(path) as third:
+        assert 2 == third.counts()[JobStatus.FINISHED]
+
+
+def test_a_change_that_fails_leaves_the_first_form(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, so that the earlier photochrom still works with it."""
+    monkeypatch.setattr(
+        "service.ledger.database.MIGRATIONS", (*MIGRATIONS, "SELECT * FROM nowhere")
+    )
+    with pytest.raises(Exception, match="no such table: nowhere"):
+        Ledger(path)
+    database = sqlite3.connect(path)
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
+    database.close()
+
+    assert 1 == version
+    assert "recolor" not in columns
+
+
+def test_the_first_form_can_be_looked_at_unchanged(path: Path) -> None:
+    """As `photochrom status` does after an update, before the daemon's start."""
+    with Ledger.open_read_only(path) as ledger:
+        assert ledger.outdated
+        assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.counts()
+        assert ledger.oldest_waiting() is not None
+        assert "2" == ledger.last_model()
+        assert ledger.serving() is None
+    with Ledger.open_read_only(path) as again:
+        assert again.outdated
+
+
+def test_a_new_ledger_has_the_newest_form(tmp_path: Path) -> None:
+    """The same one as an old one that was carried over."""
+    first = tmp_path / "first.sqlite3"
+    Database(first).close()
+    shapes = []
+    for each in (first, _carried_over(tmp_path / "second.sqlite3")):
+        database = sqlite3.connect(each)
+        shapes.append(sorted(database.execute("SELECT type, name, tbl_name FROM sqlite_master")))
+        database.close()
+
+    assert shapes[0] == shapes[1]
+    assert ("table", "serving", "serving") in shapes[0]
+
+
+def _carried_over(path: Path) -> Path:
+    database = sqlite3.connect(path)
+    database.executescript(FIRST)
+    database.close()
+    Database(path).close()
+    return path
+
+
+def test_the_owner_of_an_output_is_found_by_an_index(path: Path) -> None:
+    """However many photos there are."""
+    with Ledger(path) as ledger:
+        plan = ledger._database.rows(
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs"
+            " WHERE output = ? AND (status != 'failed' OR recolor) AND superseded_by IS NULL",
+            b"a.png",
+        )
+
+    assert "jobs_by_output" in plan[0]["detail"]
+
+
+def test_the_next_jobs_are_found_by_an_index(path: Path) -> None:
+    """Without sorting all that wait."""
+    with Ledger(path) as ledger:
+        plan = ledger._database.rows(
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs"
+            " WHERE status = 'queued' AND not_before <= ? ORDER BY recolor, id LIMIT ?",
+            1.0,
+            8,
+        )
+
+    assert ["SEARCH jobs USING INDEX jobs_by_turn (status=?)"] == [row["detail"] for row in plan]
+
+
+OF_THE_WAITING = "SCAN jobs USING INDEX jobs_by_wait"  # which has no others
+
+
+def test_no_question_of_the_daemon_looks_at_all_photos(path: Path) -> None:
+    """Each is answered by an index, and none by sorting, however many photos are finished."""
+    asked: list[str] = []
+    with Ledger(path) as ledger:
+        ledger._database._connection.set_trace_callback(asked.append)
+        ledger.counts()
+        ledger.oldest_waiting()
+        ledger.recent_failures(9)
+        ledger.finished_since(1.0)
+        ledger.done_since(1.0)
+        ledger.any_due(1.0)
+        ledger.last_model()
+        ledger.exhausted(3)
+        ledger.waiting(1.0, limit=1)
+        ledger.finished_before(9.0, ledger.job(1), 9)
+        ledger.output_taken(PurePosixPath("a.png"))
+        ledger.find(PurePosixPath("a.png"), Snapshot(5, 6, 7, 8))
+        ledger.recover()
+        ledger.claim(8, 9.0, in_flight=0)
+        ledger.forget(1)
+        ledger._database._connection.set_trace_callback(None)
+        plans = {
+            sql: [row["detail"] for row in ledger._database.rows(f"EXPLAIN QUERY PLAN {sql}")]
+            for sql in (sql.replace("Inf", "9e999") for sql in asked)
+            if sql.split()[0] in {"SELECT", "UPDATE", "DELETE"} and "FROM counts" not in sql
+        }
+    slow = {
+        sql: plan
+        for sql, plan in plans.items()
+        if any("SCAN" in step.replace(OF_THE_WAITING, "") or "B-TREE" in step for step in plan)
+    }
+
+    assert 16 <= len(plans)
+    assert {} == slow
+
+
+def test_a_ledger_that_was_deleted_or_replaced_is_no_longer_written_to(path: Path) -> None:
+    """Else months of work would go into a file that nobody can find."""
+    other = path.with_name("other.sqlite3")
+    for harm in (
+        path.unlink,
+        lambda: path.with_name(f"{path.name}-wal").unlink(),
+        lambda: other.rename(path),
+    ):
+        with Ledger(path) as ledger:
+            Ledger(other).close()
+            before = ledger.counts()
+            harm()
+            with pytest.raises(LedgerError, match="was deleted, moved or replaced while photo"):
+                ledger.serve(Serving("2"))
+
+            assert before == ledger.counts()
+        for left in path.parent.iterdir():
+            left.unlink()
+        Ledger(path).close()
+
+
+def test_a_folder_that_cannot_be_looked_at_is_the_machines_fault(path: Path) -> None:
+    """Such as on a disk that fails: it is tried again, and the ledger is not given up."""
+    with Ledger(path) as ledger:
+        away = path.parent.rename(path.parent.with_name("away"))
+        path.parent.write_bytes(b"no folder")
+        with pytest.raises(DeviceError, match="cannot be used now: Not a directory"):
+            ledger.serve(Serving("2"))
+        path.parent.unlink()
+        away.rename(path.parent)
+        ledger.serve(Serving("2"))
+
+        assert Serving("2") == ledger.serving()
+
+
+class TestSize:
+    """Over a year of jobs that come and go."""
+
+    def test_room_of_forgotten_photos_is_given_back(self, tmp_path: Path) -> None:
+        """In portions; a new ledger needs nothing for it."""
+        database = Database(tmp_path / "new.sqlite3")
+        _fill(database, 2000)
+        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        full = _size(tmp_path / "new.sqlite3")
+        database.rows("DELETE FROM jobs")
+        portions = 1
+        while database.give_back(20):
+            portions += 1
+        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+
+        assert 5 < portions < 15
+        assert full > 700_000
+        assert _size(tmp_path / "new.sqlite3") < 150_000
+
+    def test_an_earlier_ledger_shrinks_after_it_was_written_anew(self, path: Path) -> None:
+        """Once, with all that is in it; until then it is used as it is."""
+        database = Database(path)
+        _fill(database, 2000)
+
+        assert not database.shrinks
+
+        database.rows("DELETE FROM jobs WHERE id > 9")
+
+        assert not database.give_back(100)
+
+        database.rewrite()
+        database.close()
+        with Ledger(path) as ledger:
+            assert ledger.shrinks
+            assert 9 == sum(ledger.counts().values())
+        assert _size(path) < 150_000
+
+    def test_the_log_shrinks_when_a_reader_lets_go(self, tmp_path: Path) -> None:
+        """It grows while one holds on to an old state, and is no larger than its limit later."""
+        path = tmp_path / "new.sqlite3"
+        database = Database(path)
+        database.rows("PRAGMA synchronous = OFF")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        for start in range(20):
+            _fill(database, 2000, start)
+        held = database.journal_size
+        reader.execute("COMMIT")
+        reader.close()
+        for start in range(20, 23):
+            _fill(database, 2000, start)
+        let_go = database.journal_size
+        database.close()
+
+        assert held > 1.5 * LONGEST_JOURNAL
+        assert 0 < let_go <= LONGEST_JOURNAL
+
+
+def _fill(database: Database, count: int, start: int = 0) -> None:
+    """Put rows into a ledger, as if photos had come."""
+    with database.transaction():
+        for number in range(start * count, (start + 1) * count):
+            database.rows(
+                "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
+                " not_before, queued_at) VALUES (?, ?, ?, 5, 6, '7', '8', 'finished', 0, 1)",
+                b"filled %d" % number,
+                f"{number:_>64}",
+                b"out %d" % number,
+            )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

@@ -1,0 +1,133 @@
+"""Given files, straight away, and nothing is moved or overwritten."""
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.config.loader import Config
+from service.config.sections import FolderSettings, Output
+from service.pipeline.one_shot import colorize_files
+from tests.support.fakes import FakeColorist
+from tests.support.folder_listing import files as listed
+from tests.support.synthetic_photos import color_scene, gray_scene, save
+from worker import scan
+from worker.errors import DeviceError
+from worker.settings import ReadSettings
+
+
+def silent(_done: float, _all: float, _words: str) -> None:
+    """Report to nobody."""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Make five scans of different sizes."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    return [save(folder / f"{n}.png", gray_scene(24 + n, 32, seed=n)) for n in range(5)]
+
+
+def test_files_are_colored_into_the_folder(files: list[Path], tmp_path: Path) -> None:
+    """More than a batch holds; same names and sizes; the scans stay as they were."""
+    before = [path.read_bytes() for path in files]
+    out = tmp_path / "new" / "out"
+    told: list[tuple[float, float, str]] = []
+    refused = colorize_files(
+        files, out, Config(), FakeColorist(batch_size=2), lambda *words: told.append(words)
+    )
+
+    assert 0 == refused
+    assert [path.name for path in files] == listed(out)
+    sizes = [scan.read_color(out / path.name, ReadSettings()).shape[0] for path in files]
+    assert [24, 25, 26, 27, 28] == sizes
+    assert before == [path.read_bytes() for path in files]
+    assert [(2, 5, ""), (4, 5, ""), (5, 5, "")] == told
+
+
+def test_what_a_result_does_not_carry_is_named(files: list[Path], tmp_path: Path) -> None:
+    """In the log, as the daemon does it, and only of the scan that has it."""
+    files[1].write_bytes(files[1].read_bytes() + b"left over")
+    with capture_logs() as logs:
+        colorize_files(files, tmp_path / "out", Config(), FakeColorist(), silent)
+
+    assert [(files[1], ("9 bytes behind the picture's end",))] == [
+        (entry["path"], entry["what"]) for entry in logs if entry["event"] == "photo.left_behind"
+    ]
+
+
+def test_a_file_that_cannot_be_colored_is_counted_and_named(
+    files: list[Path], tmp_path: Path
+) -> None:
+    """Whether it cannot be read or the generator refuses it; the others are colored."""
+    color = save(tmp_path / "color.png", color_scene(64, 64))
+    colorist = FakeColorist(batch_size=3)
+    colorist.refuses = lambda photo: photo.gray.shape[0] == 26
+    out = tmp_path / "out"
+    with capture_logs() as logs:
+        refused = colorize_files([files[0], color, *files[1:]], out, Config(), colorist, silent)
+
+    assert 2 == refused
+    assert ["0.png", "1.png", "3.png", "4.png"] == listed(out)
+    said = [entry for entry in logs if "photo.refused" == entry["event"]]
+    assert [color, files[2]] == [entry["path"] for entry in said]
+    assert "in color already" in said[0]["reason"]
+    assert said[0]["reason"].endswith("color it all the same with --even-if-colored")
+
+
+def test_what_is_in_color_is_colored_if_it_was_asked_for(tmp_path: Path) -> None:
+    """And where it had color is told."""
+    color = save(tmp_path / "color.png", color_scene(64, 64))
+    how = FolderSettings(even_if_colored=True)
+    with capture_logs() as logs:
+        refused = colorize_files([color], tmp_path / "out", Config(), FakeColorist(), silent, how)
+    events = [entry["event"] for entry in logs]
+
+    assert 0 == refused
+    assert ["photo.color_replaced", "photo.delivered"] == events
+
+
+def test_a_name_that_is_taken_gets_a_number(files: list[Path], tmp_path: Path) -> None:
+    """Two scans of one name from different folders, and what lies there already."""
+    other = tmp_path / "other"
+    other.mkdir()
+    twin = save(other / "0.png", gray_scene(40, 40))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "1.png").write_text("not ours")
+    colorize_files([files[0], twin, files[1]], out, Config(), FakeColorist(), silent)
+
+    assert ["0 (2).png", "0.png", "1 (2).png", "1.png"] == listed(out)
+    assert "not ours" == (out / "1.png").read_text()
+
+
+def test_coloring_again_and_again_overwrites_nothing(files: list[Path], tmp_path: Path) -> None:
+    """Each time there is one more; the photos of before stay as they were."""
+    out = tmp_path / "out"
+    for times in (1, 2, 3):
+        before = {path: path.stat().st_ino for path in out.iterdir()} if out.exists() else {}
+        colorize_files(files[:1], out, Config(), FakeColorist(), silent)
+
+        assert times == len(listed(out))
+        assert before == {path: path.stat().st_ino for path in before}
+
+
+def test_another_container_is_in_the_name(files: list[Path], tmp_path: Path) -> None:
+    """As in the outbox."""
+    config = Config(output=Output(format="tiff"))
+    colorize_files(files[:1], tmp_path / "out", config, FakeColorist(), silent)
+
+    assert ["0.png.tif"] == listed(tmp_path / "out")
+
+
+def test_no_files_are_no_fault(tmp_path: Path) -> None:
+    """Nothing is done."""
+    assert 0 == colorize_files([], tmp_path / "out", Config(), FakeColorist(), silent)
+
+
+def test_a_failing_device_ends_it(files: list[Path], tmp_path: Path) -> None:
+    """There is no queue in which the rest could wait."""
+    colorist = FakeColorist()
+    colorist.faults.append(DeviceError("the card fell off the bus"))
+    with pytest.raises(DeviceError):
+        colorize_files(files, tmp_path / "out", Config(), colorist, silent)

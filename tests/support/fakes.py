@@ -1,0 +1,153 @@
+"""What tests put in place of the device: a colorist without a generator, as faulty as they say."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from service.ledger.ledger import Serving
+from worker import render
+from worker.color.cielab import Floats
+from worker.errors import ScanError
+from worker.metadata.provenance import Origin, Record
+from worker.scan import Page, Scan
+from worker.settings import WriteSettings
+
+LONGEST_WAIT = 30.0  # seconds; a test that forgets to open the gate fails instead of hanging
+
+
+class FakeColorist:
+    """Colors every photo the same brown; stands for `worker.inference.colorizer.Colorizer`.
+
+    Its last step is the real one.
+
+    Attributes:
+        faults: raised by the next calls of `predict`, one each.
+        paint_faults: raised by the next calls of `paint`, one each.
+        refuses: tells for which pages `predict` gives a ScanError.
+        gate: while it is closed (`clear`), `paint` waits.
+        device_gate: while it is closed, `predict` waits.
+        batches: how many photos each call of `predict` got.
+        painted: how many photos were painted.
+    """
+
+    def __init__(self, batch_size: int = 2, model: str = "fake") -> None:
+        """Start obedient, with the gate open."""
+        self.batch_size = batch_size
+        self.model = model
+        self.weights_sha256 = "0" * 64
+        self.faults: deque[Exception] = deque()
+        self.paint_faults: deque[Exception] = deque()
+        self.refuses: Callable[[Page], bool] = lambda _page: False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.device_gate = threading.Event()
+        self.device_gate.set()
+        self.batches: list[int] = []
+        self.painted = 0
+        self._lock = threading.Lock()
+
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Give the same chroma for each page, or a refusal, or a fault."""
+        self.batches.append(len(pages))
+        _wait(self.device_gate)
+        if self.faults:
+            raise self.faults.popleft()
+        brown = np.full((4, 4, 2), (8.0, 16.0), np.float32)
+        return [ScanError("refused by the fake") if self.refuses(one) else brown for one in pages]
+
+    def paint(
+        self, photo: Scan, chroma: Sequence[Floats], origin: Origin, file: BinaryIO
+    ) -> Record:
+        """Wait for the gate, then write the photo or fail."""
+        _wait(self.gate)
+        with self._lock:
+            fault = self.paint_faults.popleft() if self.paint_faults else None
+        if fault:
+            file.write(b"half a photo")
+            raise fault
+        record = render.write(photo, chroma, origin, WriteSettings(), file)
+        with self._lock:
+            self.painted += 1
+        return record
+
+    def device_memory(self) -> int | None:
+        """Have none, as a processor."""
+        return None
+
+
+class FakeLoader:
+    """Stands for `model_loading.Loader`: it knows what a test promotes, and loads fakes.
+
+    Attributes:
+        version: what is promoted; an exception is raised instead.
+        faults: by version, why it cannot be loaded.
+        gate: while it is closed, loading waits.
+        loaded: what was asked for, in order.
+        first: what colors at the start.
+        next: what the next `start` gives, as a reload asks for it; an exception is raised instead.
+    """
+
+    def __init__(self, version: str = "builtin") -> None:
+        """Start with every version in order."""
+        self.version: str | Exception = version
+        self.faults: dict[str, Exception] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.loaded: list[str] = []
+        self.first = FakeColorist()
+        self.next: FakeColorist | Exception = self.first
+
+    def start(self) -> tuple[FakeColorist, Serving]:
+        """Give the next colorist, or its fault."""
+        if isinstance(self.next, Exception):
+            raise self.next
+        return self.next, Serving(self.next.model)
+
+    def tell(self, colorist: FakeColorist, serving: Serving) -> None:
+        """Keep it to itself."""
+
+    def promoted(self) -> str:
+        """Name what is promoted."""
+        if isinstance(self.version, Exception):
+            raise self.version
+        return self.version
+
+    def load(self, name: str) -> FakeColorist:
+        """Give a colorist of that name, or its fault."""
+        self.loaded.append(name)
+        _wait(self.gate)
+        if name in self.faults:
+            raise self.faults[name]
+        return FakeColorist(model=name)
+
+
+def _wait(gate: threading.Event) -> None:
+    if not gate.wait(LONGEST_WAIT):
+        raise AssertionError("the test left the gate closed")
+
+
+class FakeInbox:
+    """Stands for the watched inbox: notes what it is told, and waits for nothing unless told to."""
+
+    def __init__(self) -> None:
+        """Nothing was told."""
+        self.revisited: list[Path] = []
+        self.held: list[tuple[Path, str]] = []
+        self.waits = False  # for the rest of what is not whole
+
+    def revisit(self, path: Path) -> None:
+        """Note a path that is to be looked at anew."""
+        self.revisited.append(path)
+
+    def settle_of(self, _path: Path) -> float:
+        """Return the seconds a file must stay unchanged: a few."""
+        return 2.0
+
+    def hold(self, path: Path, reason: str, _now: float) -> bool:
+        """Note that the rest of a file is to be waited for."""
+        self.held.append((path, reason))
+        return self.waits

@@ -1,0 +1,249 @@
+"""Promises of worker.inference.colorizer, with a small generator."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tifffile
+
+from tests.support.synthetic_photos import gray_scene, one_page, origin
+from worker.color import cielab
+from worker.errors import DeviceError, ModelError, ScanError
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import Device
+from worker.metadata.provenance import Record
+from worker.models import store
+from worker.models.generator import color_grid, with_decoding
+from worker.models.store import ModelVersion
+from worker.scan import Page, Scan
+from worker.settings import ColorSettings, WriteSettings
+
+SETTINGS = ColorSettings(render_size=64, batch_size=4)
+CPU = Device("CPU", 4)
+
+
+@pytest.fixture(scope="module")
+def version(small_generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
+    """Save the small generator as a version."""
+    folder = tmp_path_factory.mktemp("models") / "0001"
+    store.save_version(with_decoding(small_generator, np.zeros(len(color_grid())), 0.5), {}, folder)
+    return store._version("1", folder)
+
+
+@pytest.fixture(scope="module")
+def _shared(version: ModelVersion) -> Colorizer:
+    return Colorizer(version, SETTINGS, WriteSettings(), CPU)
+
+
+@pytest.fixture
+def colorizer(_shared: Colorizer, monkeypatch: pytest.MonkeyPatch) -> Colorizer:
+    """Return a loaded colorizer whose batch size and device may be spoiled by one test."""
+    monkeypatch.setattr(_shared, "batch_size", SETTINGS.batch_size)
+    monkeypatch.setattr(_shared, "_run", _shared._run)
+    return _shared
+
+
+def pages(count: int) -> list[Page]:
+    """Make pages of different sizes and depths."""
+    return [
+        Page.of(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n)) for n in range(count)
+    ]
+
+
+def test_chroma_comes_for_each_page_in_order(colorizer: Colorizer) -> None:
+    """More pages than a batch holds come back each with its own finite chroma, in their order."""
+    nine = pages(9)
+    together = colorizer.predict(nine)
+    backward = colorizer.predict(nine[::-1])[::-1]
+
+    assert 9 == len(together)
+    for one, other in zip(together, backward, strict=True):
+        assert isinstance(one, np.ndarray)
+        assert (16, 16, 2) == one.shape
+        assert np.isfinite(one).all()
+        assert np.array_equal(one, other)
+    assert [] == colorizer.predict([])
+
+
+def painted(colorizer: Colorizer, photo: Scan, *chromas: Any) -> tuple[bytes, Record]:
+    """Give the file that is painted, and its record."""
+    file = io.BytesIO()
+    record = colorizer.paint(photo, chromas, origin(), file)
+    return file.getvalue(), record
+
+
+def test_a_photo_is_byte_identical_alone_and_in_company(colorizer: Colorizer) -> None:
+    """The file of a photo does not depend on its neighbors in the batch, nor on its place."""
+    four = pages(4)
+    company = colorizer.predict(four)
+    for page, chroma in zip(four, company, strict=True):
+        (alone,) = colorizer.predict([page])
+        photo = Scan((page,), "png")
+
+        assert painted(colorizer, photo, chroma) == painted(colorizer, photo, alone)
+
+
+def test_an_album_is_painted_page_by_page(colorizer: Colorizer) -> None:
+    """Each page of a TIFF gets its own chroma; the record has all pages and the render size."""
+    three = pages(3)
+    data, record = painted(colorizer, Scan(tuple(three), "tiff"), *colorizer.predict(three))
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        found = [page.asarray() for page in tiff.pages]
+    for page, ab, pixels in zip(three, colorizer.predict(three), found, strict=True):
+        assert not isinstance(ab, ScanError)
+
+        assert np.array_equal(cielab.merge(page.gray, ab, page.small), pixels)
+    assert [page.gray.shape for page in three] == [(one.height, one.width) for one in record.pages]
+    assert SETTINGS.render_size == record.settings["render_size"]
+    assert "same" == record.settings["format"]
+
+
+def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer) -> None:
+    """The same light in codes of gamma 2.2 gets the same color, but for rounding."""
+    srgb = gray_scene(64, 80, 16)
+    gamma = (np.arange(65536) / 65535) ** 2.2
+    light = cielab.linear_of_codes(srgb)
+    codes = np.rint(light ** (1 / 2.2) * 65535).astype(np.uint16)
+    first, second = colorizer.predict([Page.of(srgb), Page(codes, cielab.tone_of_luminance(gamma))])
+    assert isinstance(first, np.ndarray)
+
+    assert first == pytest.approx(second, abs=0.5)
+
+
+def test_painting_takes_what_was_set(version: ModelVersion) -> None:
+    """Container and space of the result are the settings', and the version's weights are named."""
+    set_up = WriteSettings("tiff", space="display-p3")
+    other = Colorizer(version, SETTINGS, set_up, CPU)
+    _, record = painted(other, one_page(gray_scene(40, 50)), *other.predict(pages(1)))
+
+    assert ("tiff", "display-p3") == (record.kind, record.settings["profile"])
+    assert "Display P3" == record.pages[0].profile
+    assert version.card["sha256"] == other.weights_sha256
+
+
+def test_the_graph_is_traced_once(colorizer: Colorizer) -> None:
+    """No page, size, depth or number of pages makes TensorFlow trace again."""
+    colorizer.predict(pages(7))
+    colorizer.predict(pages(1))
+
+    assert 1 == colorizer._run.experimental_get_tracing_count()
+
+
+def test_out_of_memory_halves_the_batch(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory does not suffice the batch shrinks until it fits; every page is colored."""
+    run = colorizer._run
+    sizes = []
+
+    def small_device(squares: tf.Tensor) -> Any:
+        sizes.append(len(squares))
+        if len(squares) > 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return run(squares)
+
+    monkeypatch.setattr(colorizer, "_run", small_device)
+    results = colorizer.predict(pages(3))
+
+    assert [4, 2, 1, 1, 1] == sizes
+    assert 1 == colorizer.batch_size
+    assert all(isinstance(result, np.ndarray) for result in results)
+
+    sizes.clear()
+    colorizer.predict(pages(2))
+
+    assert [1, 1] == sizes
+
+
+def test_memory_that_runs_out_between_two_batches_costs_no_page_its_color(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was colored stays, the rest comes in smaller batches: each page its own, none gray."""
+    run, calls = colorizer._run, 0
+    whole = colorizer.predict(pages(7))
+
+    def shrinking_device(squares: tf.Tensor) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1 and len(squares) > 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return run(squares)
+
+    monkeypatch.setattr(colorizer, "_run", shrinking_device)
+    results = colorizer.predict(pages(7))
+
+    assert 2 == colorizer.batch_size
+    for expected, result in zip(whole, results, strict=True):
+        assert np.abs(expected).max() > 0
+        assert expected == pytest.approx(result, abs=1e-3)
+
+
+def test_every_photo_takes_the_same_room_on_the_device(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large it is; so a device that has no room for one has none for any."""
+    run = colorizer._run
+    shapes = set()
+
+    def noting(squares: tf.Tensor) -> Any:
+        shapes.add(tuple(squares.shape))
+        return run(squares)
+
+    monkeypatch.setattr(colorizer, "_run", noting)
+    for size in ((1, 1), (40, 3000), (2000, 1500)):
+        colorizer.predict([Page.of(gray_scene(*size))])
+
+    assert {(4, 64, 64, 1)} == shapes
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.UnavailableError]
+)
+def test_a_failing_device_is_the_machines_fault(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch, error: type[tf.errors.OpError]
+) -> None:
+    """What the device cannot do for a single photo is a DeviceError, not the photo's fault."""
+
+    def broken(_: tf.Tensor) -> Any:
+        raise error(None, None, "the card fell off the bus")
+
+    monkeypatch.setattr(colorizer, "_run", broken)
+
+    with pytest.raises(DeviceError):
+        colorizer.predict(pages(2))
+
+
+def test_impossible_chroma_is_refused_alone(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo for which the generator finds no finite color is refused; its neighbors are not."""
+    run = colorizer._run
+
+    def poisoned(squares: tf.Tensor) -> Any:
+        ab = run(squares).numpy()
+        ab[1, 3, 3, 0] = np.nan
+        return tf.constant(ab)
+
+    monkeypatch.setattr(colorizer, "_run", poisoned)
+    kinds = [type(result) for result in colorizer.predict(pages(3))]
+
+    assert [np.ndarray, ScanError, np.ndarray] == kinds
+
+
+def test_a_poisoned_generator_is_refused(small_generator: keras.Model, tmp_path: Path) -> None:
+    """A generator whose colors are not finite is refused before the first photo."""
+    spoiled = with_decoding(small_generator, np.full(len(color_grid()), np.nan), 1.0)
+    store.save_version(spoiled, {}, tmp_path / "0001")
+
+    with pytest.raises(ModelError, match="impossible colors"):
+        Colorizer(store._version("1", tmp_path / "0001"), SETTINGS, WriteSettings(), CPU)
+
+
+def test_an_odd_render_size_is_refused(version: ModelVersion) -> None:
+    """A render size that the generator cannot halve five times is refused with the rule."""
+    with pytest.raises(ModelError, match="multiple of 32, not 100"):
+        Colorizer(version, ColorSettings(render_size=100), WriteSettings(), CPU)

@@ -1,0 +1,296 @@
+"""Promises of worker.training.evaluation.evaluate."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.support.small_generators import vivid_generator
+from tests.support.synthetic_photos import as_rgb, color_scene
+from worker.color import cielab
+from worker.errors import ScanError
+from worker.models.generator import color_grid
+from worker.training.data.dataset import label_of
+from worker.training.evaluation import evaluate as evaluation
+from worker.training.evaluation.evaluate import (
+    BATCH,
+    GRAY,
+    Colored,
+    Decoding,
+    Examination,
+    Scored,
+    evaluate,
+)
+from worker.training.evaluation.metrics import colorfulness
+
+K = len(color_grid())
+FLAT = np.zeros(K, np.float32)
+SIDE = 64  # of photos and of the squares the generator sees
+
+
+class Oracle:
+    """A generator that looks at no picture and gives logits fixed beforehand."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        """Take the logits (P, s, s, K), handed out in order."""
+        self._logits = logits
+        self._next = 0
+
+    def predict_on_batch(self, squares: np.ndarray) -> np.ndarray:
+        """Give the next batch of logits, the last one repeated into places left over."""
+        assert (BATCH, SIDE, SIDE, 1) == squares.shape
+        rows = np.minimum(np.arange(self._next, self._next + len(squares)), len(self._logits) - 1)
+        self._next += len(squares)
+        return self._logits[rows]
+
+
+def logits_of(ab: np.ndarray, sharpness: float = 60.0) -> np.ndarray:
+    """Return logits that are all but sure of `ab`, where that is a color of the grid."""
+    logits = np.zeros((*ab.shape[:-1], K), np.float32)
+    label = label_of(ab, np.random.default_rng(0))
+    np.put_along_axis(logits, label[..., None], sharpness, axis=-1)
+    return logits
+
+
+def flat_photos(count: int) -> list[np.ndarray]:
+    """Make photos of one color each, a color of the grid, with a slope of light."""
+    gray = np.tile(np.linspace(90, 160, SIDE).astype(np.uint8), (SIDE, 1))
+    colors = [(20.0, 20.0), (-20.0, 20.0), (0.0, -20.0), (20.0, -10.0)]
+    return [cielab.merge(gray, np.full((4, 4, 2), colors[n % 4], np.float32)) for n in range(count)]
+
+
+def mean_logits(photos: list[np.ndarray], sharpness: float = 60.0) -> np.ndarray:
+    """Return logits that say the mean color of each photo."""
+    means = np.stack(
+        [cielab.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos]
+    )
+    places = np.broadcast_to(means[:, None, None], (len(photos), SIDE // 4, SIDE // 4, 2))
+    return logits_of(places.astype(np.float32), sharpness)
+
+
+def scored(photos: list[np.ndarray], logits: np.ndarray) -> Scored:
+    """Score fixed logits."""
+    return evaluate(photos, {"it": Oracle(logits)}, SIDE)["it"]
+
+
+def test_gray_gains_nothing() -> None:
+    """A generator that gives gray scores as gray does: no gain, no color, the chroma as error."""
+    photos = flat_photos(3)
+    gray = logits_of(np.zeros((3, SIDE // 4, SIDE // 4, 2), np.float32))
+    both = evaluate(photos, {"it": Oracle(gray)}, SIDE)
+    chroma = [cielab.lab_of_rgb(photo)[..., 1:] for photo in photos]
+    rmse = np.mean([np.sqrt((one**2).mean()) for one in chroma])
+
+    assert [GRAY, "it"] == list(both)
+    for scores, _ in both.values():
+        assert 0 == pytest.approx(scores.psnr_gain, abs=1e-6)
+        assert 0 == pytest.approx(scores.colorfulness_ratio, abs=1e-6)
+        assert rmse == pytest.approx(scores.ab_rmse, abs=0.02)
+        assert 1 == pytest.approx(scores.kernel_share, abs=1e-6)
+        assert -scores.colorfulness_truth == pytest.approx(scores.colorfulness_difference)
+
+
+def test_the_truth_gains_much() -> None:
+    """The true colors gain many decibels, err hardly, look real, and are as colorful as life."""
+    photos = flat_photos(8)
+    scores, each = scored(photos, mean_logits(photos))
+
+    assert scores.psnr_gain > 15
+    assert scores.ab_rmse < 1
+    assert 1 == pytest.approx(scores.colorfulness_ratio, abs=0.02)
+    assert 0 == pytest.approx(scores.colorfulness_difference, abs=0.5)
+    assert scores.kernel_share is not None
+    assert scores.kernel_share < 0.05
+    assert scores.agreement > 0.8
+    assert scores.lightness_mean <= scores.lightness_max < 1
+    assert each.mean() == pytest.approx(scores.ab_rmse)
+    assert 8 == scores.photographs == len(each)
+
+
+def test_false_colors_cost() -> None:
+    """The colors of other photos lose against gray."""
+    photos = flat_photos(4)
+    scores, _ = scored(photos, mean_logits(photos)[::-1])
+
+    assert scores.psnr_gain < 0
+    assert scores.ab_rmse > 20
+
+
+def test_the_mean_of_outputs_is_over_the_mean_of_truths() -> None:
+    """The colorfulness ratio is of the two means that are told beside it."""
+    photos = flat_photos(4)
+    scores, _ = scored(photos, mean_logits(photos)[::-1])
+    truths = np.mean([colorfulness(photo) for photo in photos])
+
+    assert truths == pytest.approx(scores.colorfulness_truth)
+    assert scores.colorfulness / truths == pytest.approx(scores.colorfulness_ratio)
+
+
+def test_doubt_is_held_against_the_error() -> None:
+    """One that is sure and right is calibrated; one that is sure and wrong is far from it."""
+    photos = flat_photos(4)
+    right, _ = scored(photos, mean_logits(photos))
+    wrong, _ = scored(photos, mean_logits(photos)[::-1])
+
+    assert right.calibration_error == pytest.approx(0, abs=1.5)
+    assert wrong.calibration_error is not None
+    assert wrong.calibration_error > 25
+
+
+def test_generators_are_measured_side_by_side() -> None:
+    """What stands beside a generator changes nothing of its scores; the order is as given."""
+    photos = flat_photos(3)
+    right, wrong = mean_logits(photos), mean_logits(photos)[::-1]
+    both = evaluate(photos, {"b": Oracle(right), "a": Oracle(wrong)}, SIDE)
+
+    assert [GRAY, "b", "a"] == list(both)
+    assert scored(photos, right).scores == both["b"].scores
+    assert scored(photos, wrong).scores == both["a"].scores
+
+
+def test_more_photos_than_a_batch_are_each_met_once() -> None:
+    """Batches that are not full, or more than one, change nothing; the order is kept."""
+    photos = flat_photos(2 * BATCH + 3)
+    logits = mean_logits(photos)
+    logits[-1] = logits[-2]  # one is wrong: the last
+    scores, each = scored(photos, logits)
+
+    assert len(photos) == scores.photographs
+    assert len(photos) - 1 == each.argmax()
+    assert each[:-1].max() < 1
+
+
+def test_photos_are_never_all_held() -> None:
+    """At most two batches are asked for before the first is done with, however many there are."""
+    given, most, seen = 0, 0, 0
+
+    def stream() -> Iterator[np.ndarray]:
+        nonlocal given, most
+        for photo in flat_photos(4 * BATCH):
+            given += 1
+            most = max(most, given - seen)
+            yield photo
+
+    def watch(_colored: Colored) -> None:
+        nonlocal seen
+        seen += 1
+
+    evaluate(stream(), {}, SIDE, watch)
+
+    assert 4 * BATCH == seen
+    assert most <= 2 * BATCH
+
+
+def test_the_watcher_sees_each_photo_and_its_outputs() -> None:
+    """In order: the truth, its gray, and what each generator made of it."""
+    photos, seen = flat_photos(3), []
+    evaluate(photos, {"it": Oracle(mean_logits(photos))}, SIDE, seen.append)
+
+    assert 3 == len(seen)
+    for photo, one in zip(photos, seen, strict=True):
+        assert np.array_equal(photo, one.truth)
+        assert np.array_equal(as_rgb(one.gray), one.outputs[GRAY])
+        assert np.abs(photo.astype(int) - one.outputs["it"]).mean() < 2
+
+
+def test_a_real_generator_of_any_decoding_is_scored() -> None:
+    """Keras models take the same road; photographs need not be squares or of one size."""
+    photos = [color_scene(97, 120, 1), color_scene(130, 96, 2)]
+    scores, each = evaluate(photos, {"vivid": vivid_generator()}, 64)["vivid"]
+
+    assert scores.colorfulness > 5
+    assert np.isfinite(each).all()
+    assert scores.calibration_rank is not None
+
+
+def test_without_photographs_there_is_nothing_to_say() -> None:
+    """It is an error, not a row of zeros."""
+    with pytest.raises(ScanError, match="no photograph"):
+        evaluate([], {}, SIDE)
+
+
+def test_what_cannot_be_measured_is_none() -> None:
+    """One photograph has no kernel distance, gray no doubt; JSON takes it."""
+    both = evaluate(flat_photos(1), {}, SIDE)
+    plain = json.loads(json.dumps(both[GRAY].scores.rounded(), allow_nan=False))
+
+    assert plain["kernel_distance"] is plain["kernel_share"] is plain["calibration_error"] is None
+    assert {field.name for field in dataclasses.fields(both[GRAY].scores)} == set(plain)
+
+
+def examination(photos: list[np.ndarray], logits: np.ndarray) -> Examination:
+    """Examine fixed logits."""
+    return Examination(Oracle(logits), photos, SIDE)
+
+
+def test_an_examination_paints_as_serving_does() -> None:
+    """A decoding tried on kept logits gives what the decoding in the file gives."""
+    photos, seen = flat_photos(3), []
+    logits = mean_logits(photos, 6.0)
+    prior = np.random.default_rng(0).normal(size=K).astype(np.float32)
+    evaluate(photos, {"it": Oracle((logits - 0.4 * prior) / 0.5)}, SIDE, seen.append)
+    painted = examination(photos, logits).paint(prior, Decoding(0.4, 0.5))
+
+    for served, tried in zip(seen, painted, strict=True):
+        assert np.abs(served.outputs["it"].astype(int) - tried).max() <= 2  # logits kept in float16
+
+
+def hesitant(photos: list[np.ndarray]) -> tuple[Examination, np.ndarray]:
+    """Examine a generator to which the truth is likeliest but for gray; also the log-prior."""
+    gray = (color_grid() == 0).all(axis=1)
+    exam = examination(photos, mean_logits(photos) / 10 + 7 * gray)
+    return exam, np.where(gray, -1.0, -6.0).astype(np.float32)
+
+
+def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
+    """Shares of the prior are tried from none to all, and no more is taken than is needed."""
+    exam, prior = hesitant(flat_photos(4))
+    chosen = exam.choose(prior)
+    calmer = [
+        exam.colorfulness_ratio(prior, Decoding(shift, chosen.temperature))
+        for shift in evaluation.SHIFTS
+        if shift < chosen.shift
+    ]
+
+    assert exam.colorfulness_ratio(prior, chosen) >= evaluation.COLORFUL_ENOUGH
+    assert calmer
+    assert max(calmer) < evaluation.COLORFUL_ENOUGH
+
+
+def test_more_color_can_be_asked_for() -> None:
+    """The calmest that has it is bolder than the one that needs less."""
+    exam, prior = hesitant(flat_photos(4))
+    bolder = exam.choose(prior, 0.95)
+
+    assert bolder.shift > exam.choose(prior).shift
+    assert exam.colorfulness_ratio(prior, bolder) >= 0.95
+
+
+def test_between_temperatures_the_kernel_distance_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With photographs enough for it; with fewer the first temperature is taken."""
+    exam, prior = hesitant(flat_photos(4))
+    few = exam.choose(prior)
+    monkeypatch.setattr(evaluation, "ENOUGH_FOR_KERNEL", 4)
+    found = {}
+    for last, sign in ((True, -1), (False, 1)):
+        distances = iter([0.0, sign * 1.0])
+        monkeypatch.setattr(
+            evaluation.metrics, "kernel_distance", lambda *_, of=distances: next(of)
+        )
+        found[last] = exam.choose(prior)
+
+    assert evaluation.TEMPERATURES[0] == few.temperature
+    assert evaluation.TEMPERATURES[1] == found[True].temperature
+    assert few == found[False]
+
+
+def test_where_nothing_is_colorful_the_boldest_is_chosen() -> None:
+    """A generator that learned nothing still gets a decoding: the boldest there is."""
+    photos = flat_photos(2)
+    exam = examination(photos, logits_of(np.zeros((2, 16, 16, 2), np.float32), 20.0))
+    chosen = exam.choose(FLAT)
+
+    assert evaluation.SHIFTS[-1] == chosen.shift
+    assert exam.colorfulness_ratio(FLAT, chosen) < evaluation.COLORFUL_ENOUGH
