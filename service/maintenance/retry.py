@@ -60,8 +60,8 @@ def retry(
 
     Args:
         config: the folders.
-        chosen: jobs by their number, and files and folders; see `service.storage.lookup`. One that waits
-            makes all due that do: they wait for the same machine.
+        chosen: jobs by their number, and files and folders; `service.storage.lookup`. One that
+            waits makes all due that do: they wait for the same machine.
         rejected: all jobs that failed.
         waiting: all jobs that wait.
         dry_run: change nothing.

@@ -1,6 +1,6 @@
 """Reads damaged files until something breaks: `python -m tests.fuzz.fuzz_readers --minutes 5`.
 
-Honest files (support/hostile_files.py) are changed at random, and each goes the way of a photograph: read,
+Honest files (hostile_files.py) are changed at random, and each goes the way of a photograph: read,
 and written again in color. That happens in a process of its own, so that what crashes it, fills its
 memory or hangs is found too. What breaks is kept in a folder, and can be read again from there:
 `python -m tests.fuzz.fuzz_readers --replay FOLDER`. Exits 1 when something broke.

@@ -1,6 +1,6 @@
 """The real daemon with a fake device, life after life, each in a process of its own to be killed.
 
-`python -m tests.support.fake_device_daemon` loads everything once, forks a life for each line of JSON
+`python -m tests.support.fake_device_daemon` loads all once, forks a life for each line of JSON
 that it reads. It answers with two lines: the life's process number when it begins, and when it
 ended its exit code, negative for the signal that ended it. TensorFlow is not loaded. It is Linux's
 fork and strace that make 500 lives a matter of two minutes.

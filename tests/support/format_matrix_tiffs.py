@@ -12,8 +12,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
-from tests.worker.formats.tiff.test_reader_jpeg import in_tags
-from tests.worker.formats.tiff.test_reader_samples import units
+from tests.worker.formats.tiff.test_jpeg_in_tiff import in_tags
+from tests.worker.formats.tiff.test_samples import units
 
 from tests.support import tiff_files
 from tests.support.color_formulas import SRGB

@@ -1,7 +1,7 @@
 """Watches an inbox where the kernel grants few watches, and prints what it sees, as JSON.
 
 Started by tests in a user namespace of its own, where the limit can be set:
-`unshare -r python -m tests.support.limited_inotify INBOX FOLDERS LIMIT`. The limit rises at the end.
+`unshare -r python -m tests.support.limited_inotify INBOX FOLDERS LIMIT`. The limit then rises.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Promises of filesystem.availability, with real folders on two real disks: the usual one and memory."""
+"""Availability, with real folders on two real disks: the usual one and memory."""
 
 import errno
 import json

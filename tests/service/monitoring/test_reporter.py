@@ -1,4 +1,4 @@
-"""Promises of monitoring.reporter, with a real daemon, its folders and ledger, and a fake device."""
+"""Promises of the reporter, with a real daemon, its folders and ledger, and a fake device."""
 
 import signal
 import socket
