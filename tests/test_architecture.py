@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,43 @@ KERAS_ONLY = [
     "worker.training.trainer",
     "worker.training.train",
 ]
+LAYERS = {  # lowest first; a package or module imports only what stands before it, or itself
+    "service": [
+        "terminal",
+        "log",
+        "progress",
+        "filesystem",
+        "config",
+        "ledger",
+        "storage",
+        "watch",
+        "pipeline",
+        "systemd",
+        "monitoring",
+        "signals",
+        "training",
+        "daemon",
+        "maintenance",
+        "cli",
+    ],
+    "worker": [
+        "settings",
+        "errors",
+        "durable",
+        "color",
+        "metadata",
+        "formats",
+        "models",
+        "replaced_color",
+        "untoning",
+        "scan",
+        "render",
+        "inference",
+        "training.evaluation",
+        "training.data",
+        "training",
+    ],
+}
 FORBIDDEN_NAMES = {"utils", "util", "helper", "helpers", "manager", "managers", "common", "misc"}
 TOP_LEVEL = {
     "worker",
@@ -215,6 +253,46 @@ def test_there_is_something_to_test() -> None:
 def test_the_worker_never_imports_the_service(name: str) -> None:
     """Rule 1: worker knows pixels and never chooses a folder."""
     assert "service" not in libraries(set(imported(TREES[name])))
+
+
+def layer(name: str) -> int:
+    """Return how high in its side's layers a module stands."""
+    side, _, rest = name.partition(".")
+    found = [one for one in LAYERS[side] if f"{rest}.".startswith(f"{one}.")]
+    assert found, f"{name} has no place in LAYERS"
+    return LAYERS[side].index(max(found, key=len))
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if "." in name])
+def test_no_module_imports_a_higher_layer(name: str) -> None:
+    """Rule 1: imports go down, inside functions too, so that no two packages need each other."""
+    side = name.partition(".")[0]
+    inside = {
+        other
+        for other in imported(TREES[name])
+        if other in SOURCES and other.startswith(f"{side}.")
+    }
+
+    assert not [other for other in inside if layer(other) > layer(name)]
+
+
+@pytest.mark.parametrize("side", LAYERS)
+def test_no_module_imports_itself_by_way_of_others(side: str) -> None:
+    """Rule 1: no circle, inside a package neither."""
+    graph = {
+        name: {other for other in imported(TREES[name]) if other in SOURCES and other != name}
+        for name in modules_of(side)
+    }
+
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("side", LAYERS)
+def test_no_file_name_stands_twice(side: str) -> None:
+    """Rule 1: within a side a file's name says which file is meant."""
+    stems = [path.stem for name in modules_of(side) if (path := SOURCES[name]).stem != "__init__"]
+
+    assert [] == sorted({stem for stem in stems if stems.count(stem) > 1})
 
 
 @pytest.mark.parametrize(

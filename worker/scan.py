@@ -19,9 +19,10 @@ import numpy as np
 from worker.color import cielab, icc
 from worker.color.cielab import Floats, Pixels, Tone
 from worker.errors import ScanError
-from worker.formats.image import Coding, Metadata, Picture
+from worker.formats.image import Coding, Picture
 from worker.formats.kinds import Kind
 from worker.formats.open_image import opened
+from worker.metadata.block import Metadata
 from worker.metadata.provenance import ReplacedColor, XmpFile
 from worker.metadata.result import with_xmp_files
 from worker.replaced_color import find_replaced

@@ -295,7 +295,7 @@ def recolor(
     """
     settings = load_config(config)
     from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
-    from worker.models.store import version_name
+    from worker.models.version import version_name
 
     try:
         within = None if folder is None else inside_inbox(folder, settings)

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from worker.errors import ModelError
 from worker.models.promotions import standing
-from worker.models.store import GENERATOR_FILE, ModelStore, ModelVersion, VersionName, version_name
+from worker.models.store import ModelStore
+from worker.models.version import GENERATOR_FILE, ModelVersion, VersionName, version_name
 
 SETS = ("validation", "reference")  # of photographs, as the card's scores name them
 LISTED = {  # scores of the list: heading, decimals

@@ -22,7 +22,8 @@ from service.cli.options import (
 )
 from service.config.loader import Config
 from service.log import set_up_logging
-from worker.models.store import ModelStore, version_name
+from worker.models.store import ModelStore
+from worker.models.version import version_name
 
 models_app = typer.Typer(
     help="List, promote, roll back, prune and export versions of the generator.",
@@ -74,8 +75,10 @@ def promote(
     set_up_logging(settings.log.level, settings.log.format)
     name = version_name(version)
     with tensorflow_starts():
+        from worker.inference.trial import try_version
+
         device()
-        promoted = _store(settings).promote(name, why, datetime.now(UTC))
+        promoted = _store(settings).promote(name, why, datetime.now(UTC), try_version)
     _tell_who_serves(promoted.name, settings)
 
 

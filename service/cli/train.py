@@ -23,7 +23,7 @@ from service.progress import progress_bar
 from service.signals import Signals
 from service.training.scheduled import find_task, finished
 from service.training.wish import Wish
-from worker.models.store import ModelVersion
+from worker.models.version import ModelVersion
 
 learning_app = typer.Typer()
 

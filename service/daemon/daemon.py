@@ -21,6 +21,7 @@ from service.config.loader import Config
 from service.daemon.blocked_log import HoldUp
 from service.daemon.model_updates import ModelWatch
 from service.daemon.reload import Parts, Reloader
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
 from service.ledger.retention import Retention
@@ -35,7 +36,6 @@ from service.storage import deliveries
 from service.storage.cleanup import Leftovers
 from service.systemd.notify import Notifier
 from service.watch.folder_settings import FolderSettingsWatch
-from service.watch.stability import Snapshot
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
 

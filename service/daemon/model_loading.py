@@ -10,7 +10,8 @@ from worker.inference.colorizer import Colorizer
 from worker.inference.device import set_up_device
 from worker.metadata.credentials import try_to_sign
 from worker.models.promotions import BUILT_IN, standing
-from worker.models.store import ModelStore, VersionName, version_name
+from worker.models.store import ModelStore
+from worker.models.version import VersionName, version_name
 
 log = structlog.get_logger()
 

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple, Protocol
 import structlog
 
 from service.filesystem.safe_open import snapshot
+from service.filesystem.snapshot import Snapshot
 from service.ledger.ledger import Serving
 from service.pipeline.protocols import Colorist
-from service.watch.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.models.promotions import PROMOTIONS_FILE
 

@@ -12,10 +12,10 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
-from service.config.sections import Permissions
 from service.filesystem.access import user_name
 from worker.errors import DeviceError
 
@@ -23,6 +23,22 @@ _DEFAULT_ACL = "system.posix_acl_default"
 _STATE_MODE = 0o700
 
 log = structlog.get_logger()
+
+
+class PermissionSettings(Protocol):
+    """The section `permissions` of config.yaml."""
+
+    @property
+    def group(self) -> str | None:
+        """The name of the group of all that is made; None leaves it to the system."""
+
+    @property
+    def folders(self) -> str | None:
+        """Mode of folders, in octal digits."""
+
+    @property
+    def files(self) -> str | None:
+        """Mode of files, in octal digits."""
 
 
 class _Rule:
@@ -39,7 +55,7 @@ class _Rule:
 _rule = _Rule()
 
 
-def adopt(settings: Permissions) -> None:
+def adopt(settings: PermissionSettings) -> None:
     """Have settings hold for all that is made from now on.
 
     Raises:

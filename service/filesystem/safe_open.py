@@ -20,7 +20,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from service.filesystem.durable import sync_folder
 from service.filesystem.ignored import ignored
 from service.filesystem.permissions import folder_made
-from service.watch.stability import Snapshot
+from service.filesystem.snapshot import Snapshot
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.access import refuse_strangers
+from service.filesystem.snapshot import Snapshot
 from service.ledger.database import LONGEST_LOCK_WAIT, Database, LedgerError
 from service.ledger.jobs import Job, JobStatus, Serving
 from service.ledger.queries import Questions, restored, storable
@@ -37,7 +38,6 @@ from service.ledger.schema import (
     UNLINK,
     UNQUEUE,
 )
-from service.watch.stability import Snapshot
 
 __all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
 

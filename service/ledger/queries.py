@@ -9,10 +9,10 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from service.config.sections import FolderSettings
+from service.filesystem.snapshot import Snapshot
 from service.ledger.database import Database, Row, folded
 from service.ledger.jobs import TAKEN_AWAY, Job, JobStatus, Serving
 from service.ledger.schema import OWNS_OUTPUT, WAITS
-from service.watch.stability import Snapshot
 
 PORTION = 500  # jobs asked for in one go
 NAMES = ("path", "output", "original")

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, get_args
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
@@ -39,7 +40,6 @@ from service.storage.sidecar import (
     parse_sidecar,
     sidecar_name,
 )
-from service.watch.stability import Snapshot
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.settings import OutputFormat
 

@@ -14,11 +14,11 @@ from uuid import uuid4
 import structlog
 
 from service.config.sections import AS_USUAL, FolderSettings
+from service.filesystem.snapshot import Snapshot
 from service.pipeline.protocols import Painter
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
 from service.storage.sidecar import deliver_sidecar, describe, sidecar_name
-from service.watch.stability import Snapshot
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Scan
 

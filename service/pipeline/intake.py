@@ -15,11 +15,11 @@ import structlog
 from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage.naming import free_name
 from service.watch.folder_settings import FolderSettingsError, FolderSettingsWatch
-from service.watch.stability import Snapshot
 from service.watch.watcher import Rest
 from worker.errors import DeviceError
 

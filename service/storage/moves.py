@@ -26,9 +26,9 @@ from service.filesystem.durable import (
 )
 from service.filesystem.safe_open import digest as digest_at
 from service.filesystem.safe_open import held, snapshot, snapshot_of_status
+from service.filesystem.snapshot import Snapshot
 from service.storage.copies import copy_file, replaced
 from service.terminal import printable
-from service.watch.stability import Snapshot
 
 HIDDEN_PREFIX = ".photochrom-leaving-"  # of a file that is copied to another file system
 REASON_SUFFIX = ".reason.txt"

@@ -8,10 +8,10 @@ from pathlib import Path, PurePath
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_names
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import Job
 from service.storage.naming import fits, misfit, original_name
 from service.storage.outbox import alternative_name
-from service.watch.stability import Snapshot
 from worker.errors import ScanError
 
 

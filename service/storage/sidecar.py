@@ -30,10 +30,10 @@ from pydantic import (
 
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
+from service.filesystem.snapshot import Snapshot
 from service.storage import outbox
 from service.storage.outbox import Delivered
 from service.terminal import escaped_json
-from service.watch.stability import Snapshot
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record
 

@@ -14,7 +14,8 @@ from service.config.loader import Config
 from service.progress import Report
 from worker.errors import ScanError
 from worker.models.serialization import load_generator
-from worker.models.store import ModelStore, version_name
+from worker.models.store import ModelStore
+from worker.models.version import version_name
 from worker.training.data.photographs import fit_photos, in_fixed_order
 from worker.training.evaluation.contact_sheet import save_sheet
 from worker.training.evaluation.evaluate import GRAY, Colored, Scores, evaluate

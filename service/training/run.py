@@ -11,7 +11,8 @@ from service.progress import Report
 from service.signals import Signals
 from service.training.wish import Wish
 from worker.inference.device import Device
-from worker.models.store import ModelStore, ModelVersion
+from worker.models.store import ModelStore
+from worker.models.version import ModelVersion
 from worker.training.run import Budget, Plan, Progress
 from worker.training.train import train
 from worker.training.trainer import Listener

@@ -11,7 +11,7 @@ from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.durable import make_folder, sync_folder
 from service.training.wish import Wish
 from worker.durable import replace_text
-from worker.models.store import ModelVersion
+from worker.models.version import ModelVersion
 from worker.training.data.files import looks
 from worker.training.run import CHECKPOINT
 

@@ -20,8 +20,8 @@ from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
 from service.filesystem.safe_open import ObstructedError, held, open_beneath
+from service.filesystem.snapshot import Snapshot
 from service.terminal import printable
-from service.watch.stability import Snapshot
 from worker.errors import PhotochromError
 
 NAME = "photochrom.yaml"

@@ -17,9 +17,10 @@ import structlog
 from service.config.sections import Watch
 from service.filesystem.ignored import Ignored, ignored
 from service.filesystem.safe_open import has_writer, snapshot
+from service.filesystem.snapshot import Snapshot
 from service.watch.observer import Hints, Writer
 from service.watch.selection import eligible, find, say_unreadable
-from service.watch.stability import Snapshot, StabilityTracker
+from service.watch.stability import StabilityTracker
 from service.watch.supervisor import Supervisor
 
 MOST_LOOKED_AT_IN_A_STEP = 1_000  # so that a full inbox does not keep the daemon

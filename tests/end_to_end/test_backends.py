@@ -24,7 +24,8 @@ from worker.models.generator import (
     with_decoding,
 )
 from worker.models.serialization import load_generator
-from worker.models.store import GENERATOR_FILE, ModelVersion, save_version
+from worker.models.store import save_version
+from worker.models.version import GENERATOR_FILE, ModelVersion
 from worker.settings import TrainSettings
 from worker.training.data.dataset import Batch
 from worker.training.discriminator import build_discriminator

@@ -14,6 +14,7 @@ from tests.support.command import Command, Home
 from tests.support.folder_listing import files
 from tests.support.small_generators import vivid_generator
 from tests.support.synthetic_photos import gray_scene, save
+from worker.inference.trial import try_version
 from worker.models.store import ModelStore
 
 pytestmark = pytest.mark.slow
@@ -39,13 +40,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     models = ModelStore(home.folder / "state/models")
     models.publish(vivid_generator(1), {})
     models.publish(vivid_generator(3), {})
-    models.promote(1, "the first", datetime.now(UTC))
+    models.promote(1, "the first", datetime.now(UTC), try_version)
     for n, name in enumerate(NAMES):
         home.drop(name, gray_scene(64, 80, seed=n))
     with home.start("run") as daemon:
         daemon.wait_for("photo.moved", times=6)
         story = Story(home, contents(home, "originals"), [contents(home, "outbox")], [])
-        models.promote(2, "the second", datetime.now(UTC))
+        models.promote(2, "the second", datetime.now(UTC), try_version)
         (home.originals / "gone.png").unlink()
         save(home.originals / "torn.png", gray_scene(64, 80, seed=99))
         daemon.wait_for("model.taken_up", to="2")

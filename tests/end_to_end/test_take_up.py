@@ -20,6 +20,7 @@ from tests.support.folder_listing import files
 from tests.support.small_generators import vivid_generator
 from tests.support.synthetic_photos import Array, gray_scene
 from worker import scan
+from worker.inference.trial import try_version
 from worker.models.generator import color_grid, with_decoding, without_decoding
 from worker.models.promotions import Promotion, write_promotions
 from worker.models.store import ModelStore
@@ -39,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     models.publish(vivid_generator(1), {})
     models.publish(vivid_generator(3), {})
     models.publish(with_decoding(without_decoding(vivid_generator(1)), gray, 0.6), {})
-    models.promote(1, "the first", datetime.now(UTC))
+    models.promote(1, "the first", datetime.now(UTC), try_version)
     return home
 
 
@@ -75,7 +76,7 @@ def test_photos_in_flight_come_out_once_whichever_version_colors_them(
     """Photos are dropped without a pause until the new one serves, and a while longer."""
     home.drop("before.png", SCENE)
     daemon.wait_for("photo.delivered", path="before.png", model="1")
-    store(home).promote(2, "the second", datetime.now(UTC))
+    store(home).promote(2, "the second", datetime.now(UTC), try_version)
     dropped = ["before.png"]
 
     def taken_up() -> bool:

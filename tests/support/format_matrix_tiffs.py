@@ -12,8 +12,6 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
-from tests.worker.formats.tiff.test_jpeg_in_tiff import in_tags
-from tests.worker.formats.tiff.test_samples import units
 
 from tests.support import tiff_files
 from tests.support.color_formulas import SRGB
@@ -28,6 +26,8 @@ from tests.support.format_matrix_cases import (
     scene,
 )
 from tests.support.synthetic_photos import Array, as_rgb, encoded, gray_scene, sepia, turned
+from tests.worker.formats.tiff.test_jpeg_in_tiff import in_tags
+from tests.worker.formats.tiff.test_samples import units
 
 
 def tiffs_of_each_coding() -> Iterator[Case]:

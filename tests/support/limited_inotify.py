@@ -12,7 +12,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from service.config.sections import Watch
-from service.watch.stability import Snapshot
+from service.filesystem.snapshot import Snapshot
 from service.watch.watcher import Rest, Watcher
 
 SETTLE, RESCAN = 2.0, 60.0

@@ -15,8 +15,9 @@ import pytest
 from tests.support import synthetic_photos
 from tests.support.synthetic_photos import Array
 from worker.color import cielab, icc
-from worker.formats.image import Coding, ColorPage, Metadata, Picture
+from worker.formats.image import Coding, ColorPage, Picture
 from worker.metadata import exif
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 Reader = Callable[[BinaryIO, ReadSettings], list[Picture]]

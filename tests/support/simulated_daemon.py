@@ -37,12 +37,12 @@ from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import Job, JobStatus
 from service.pipeline import intake
 from service.storage import moves
 from service.storage.sidecar import read_sidecar, sidecar_name
 from service.watch.selection import find
-from service.watch.stability import Snapshot
 from service.watch.watcher import Rest
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files

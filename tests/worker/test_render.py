@@ -37,8 +37,9 @@ from tests.support.synthetic_photos import (
 from worker import render, scan
 from worker.color import cielab, icc
 from worker.errors import DeviceError, ScanError
-from worker.formats.image import Coding, Metadata
+from worker.formats.image import Coding
 from worker.formats.kinds import RESULT_SUFFIXES, Kind
+from worker.metadata.block import Metadata
 from worker.metadata.credentials import MIME_TYPES, CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.metadata.xmp import DIGITAL_SOURCE_TYPE

@@ -15,7 +15,8 @@ from tests.support.synthetic_photos import Array, as_rgb, color_scene, dtype_of,
 from worker.color import cielab, icc
 from worker.color.cielab import Tone
 from worker.errors import ScanError
-from worker.formats.image import Metadata, Picture
+from worker.formats.image import Picture
+from worker.metadata.block import Metadata
 from worker.untoning import TONE_LIMIT, tone_spread, untoned
 
 SIZE = (61, 83)

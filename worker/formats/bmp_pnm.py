@@ -15,7 +15,8 @@ from PIL import BmpImagePlugin
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError
 from worker.formats.full_image import scaled
-from worker.formats.image import Coding, Metadata, Picture, check_size
+from worker.formats.image import Coding, Picture, check_size
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between

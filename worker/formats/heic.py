@@ -22,8 +22,9 @@ from worker.color.cielab import Pixels
 from worker.errors import DamagedError, DeviceError, ScanError
 from worker.formats import heic_items
 from worker.formats.full_image import scaled
-from worker.formats.image import Coding, Metadata, Picture, check_size
+from worker.formats.image import Coding, Picture, check_size
 from worker.metadata import exif_tags
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 MODES = {  # samples, opacity, bits

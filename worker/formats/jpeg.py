@@ -19,15 +19,7 @@ from worker.color.cielab import Pixels, to_8_bit
 from worker.errors import DamagedError, ScanError
 from worker.formats import jpeg_segments
 from worker.formats.full_image import gathered, on_white, only_page, scaled
-from worker.formats.image import (
-    CENTIMETERS,
-    Coding,
-    ColorPage,
-    Metadata,
-    Picture,
-    Resolution,
-    check_size,
-)
+from worker.formats.image import Coding, ColorPage, Picture, check_size
 from worker.formats.jpeg_segments import (
     APP0,
     APP1,
@@ -42,6 +34,7 @@ from worker.formats.jpeg_segments import (
     Header,
 )
 from worker.metadata import exif_tags, extended_xmp, photoshop
+from worker.metadata.block import CENTIMETERS, Metadata, Resolution
 from worker.settings import ReadSettings
 
 QUALITY = 95

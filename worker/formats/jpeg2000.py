@@ -16,9 +16,10 @@ import imagecodecs
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError
 from worker.formats.full_image import gathered, only_page, scaled
-from worker.formats.image import Coding, ColorPage, Metadata, Picture, Resolution, check_size
+from worker.formats.image import Coding, ColorPage, Picture, check_size
 from worker.formats.isobmff import Box, body, box, named, read_at, start, walk
 from worker.metadata import exif_tags, photoshop
+from worker.metadata.block import Metadata, Resolution
 from worker.settings import ReadSettings
 
 PSNR = 50  # decibels asked of what is not reversible; 48 to 50 come out, nobody sees a difference

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from worker.errors import DamagedError, ScanError, plain
-from worker.formats.image import Metadata, Resolution
 from worker.metadata import exif_tags, extended_xmp, photoshop
+from worker.metadata.block import Metadata, Resolution
 
 MOST_JUNK = 1 << 20  # bytes between segments; what others pass over in silence
 JFIF, JFIF_BYTES = b"JFIF\0", 14

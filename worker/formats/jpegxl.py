@@ -15,10 +15,11 @@ from worker.color import cielab, icc
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, plain
 from worker.formats.full_image import scaled
-from worker.formats.image import Coding, Metadata, Picture, check_size
+from worker.formats.image import Coding, Picture, check_size
 from worker.formats.isobmff import Box, body, named, read_at, walk
 from worker.formats.jpegxl_header import Header, header_of
 from worker.metadata import exif_tags
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 BARE = b"\xff\x0a"

@@ -19,10 +19,11 @@ from PIL import Image
 from worker.color.cielab import Pixels
 from worker.errors import DeviceError, IncompleteError, ScanError, plain
 from worker.formats import bmp_pnm, heic, jpeg, jpeg2000, jpegxl, png, webp
-from worker.formats.image import Bands, Metadata, Picture
+from worker.formats.image import Bands, Picture
 from worker.formats.kinds import KIND_OF_SUFFIX, Kind
 from worker.formats.memory import is_short, suffices_for
 from worker.formats.tiff import reader
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ import imagecodecs
 
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError, plain
-from worker.formats.image import Coding, Metadata, Picture, Resolution, check_size
+from worker.formats.image import Coding, Picture, check_size
 from worker.metadata import exif_tags, photoshop
+from worker.metadata.block import Metadata, Resolution
 from worker.settings import ReadSettings
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

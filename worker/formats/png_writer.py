@@ -17,9 +17,10 @@ import numpy as np
 
 from worker.color.cielab import Pixels
 from worker.formats.full_image import only_page
-from worker.formats.image import ColorPage, Metadata
+from worker.formats.image import ColorPage
 from worker.formats.png import INCH, SIGNATURE, XMP_KEYWORD
 from worker.metadata import photoshop
+from worker.metadata.block import Metadata
 
 LEVEL = 6
 LONGEST_SIDE = 1_000_000  # that libpng reads

@@ -16,8 +16,9 @@ from PIL import Image
 from worker.color.cielab import Pixels, to_8_bit
 from worker.errors import DamagedError, ScanError
 from worker.formats.full_image import gathered, only_page
-from worker.formats.image import Coding, ColorPage, Metadata, Picture, check_size
+from worker.formats.image import Coding, ColorPage, Picture, check_size
 from worker.metadata import exif_tags
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 LONGEST_SIDE = 16_383

@@ -20,7 +20,7 @@ from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.models.generator import SIZE_MULTIPLE, decode
 from worker.models.serialization import load_generator
-from worker.models.store import ModelVersion
+from worker.models.version import ModelVersion
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings
 

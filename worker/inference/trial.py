@@ -15,7 +15,7 @@ from worker.errors import ScanError
 from worker.inference import batches, canary
 from worker.models.generator import decode
 from worker.models.serialization import load_generator
-from worker.models.store import ModelVersion
+from worker.models.version import ModelVersion
 from worker.scan import Page
 from worker.settings import ColorSettings
 

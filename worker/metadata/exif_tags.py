@@ -3,8 +3,8 @@
 import struct
 from collections.abc import Mapping
 
-from worker.formats.image import Resolution
 from worker.metadata import exif
+from worker.metadata.block import Resolution
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 DOCUMENT_NAME, DESCRIPTION, ARTIST, COPYRIGHT, IPTC = 0x010D, 0x010E, 0x013B, 0x8298, 0x83BB

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from worker.errors import DamagedError
-from worker.formats.image import Resolution
+from worker.metadata.block import Resolution
 
 SIGNATURES = {b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"}
 MOST = 10_000  # resources; Photoshop writes some dozens

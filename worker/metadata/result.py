@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from worker.color import icc
 from worker.errors import DamagedError, plain
-from worker.formats.image import CENTIMETERS, Metadata, Resolution
-from worker.formats.kinds import Kind
 from worker.metadata import exif, photoshop, xmp
+from worker.metadata.block import CENTIMETERS, Metadata, Resolution
 from worker.metadata.exif import Block
 from worker.metadata.provenance import Origin, XmpFile
 from worker.settings import OutputSpace, WriteSettings
@@ -40,7 +39,7 @@ POSITIONS = {0x011E, 0x011F}  # XPosition, YPosition: of the scan as it lay, on 
 CREDIT, CHARSET, UTF_8 = (2, 110), (1, 90), b"\x1b%G"  # IPTC-IIM 4.2
 LONGEST_CREDIT = 32  # bytes, in IPTC-IIM
 LARGEST_DPI = 400_000.0
-HOLD_RESOURCES: set[Kind] = {"tiff", "jpeg", "png", "jp2"}  # of Photoshop
+HOLD_RESOURCES: set[str] = {"tiff", "jpeg", "png", "jp2"}  # of Photoshop
 COMMENT = "Comment"  # keyword of the one text that a JPEG holds
 LONGEST_SHOWN = 200  # characters of a text that is named
 
@@ -104,7 +103,7 @@ def for_result(
     )
 
 
-def fitting(metadata: Metadata, kind: Kind) -> Metadata:
+def fitting(metadata: Metadata, kind: str) -> Metadata:
     """Leave behind, and name, what the result's kind of file has no place for.
 
     Args:

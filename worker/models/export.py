@@ -20,7 +20,7 @@ from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError
 from worker.models.generator import CHROMA_STRIDE, SIZE_MULTIPLE, color_grid, decode
 from worker.models.serialization import load_generator
-from worker.models.store import ModelVersion
+from worker.models.version import ModelVersion
 
 # CIE ab units, of any value: what 8 bits cannot show. Formats differ by 0.001; a GPU that
 # multiplies in TF32 by some 0.1.

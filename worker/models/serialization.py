@@ -7,7 +7,7 @@ import keras
 from worker.errors import ModelError
 from worker.models.generator import DECODING, LOGITS
 from worker.models.safe_archive import check_archive
-from worker.models.store import GENERATOR_FILE, ModelVersion
+from worker.models.version import GENERATOR_FILE, ModelVersion
 
 # What Keras raises where layers and weights, though known and plain, do not fit together.
 _UNLOADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)

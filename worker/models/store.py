@@ -5,15 +5,13 @@ measured, its digest) and what else belongs to it, published whole or not at all
 until it is promoted. Only publishing and promoting load Keras.
 """
 
-import hashlib
 import json
 import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from worker.durable import sync
 from worker.errors import ModelError
@@ -24,58 +22,18 @@ from worker.models.promotions import (
     standing,
     write_promotions,
 )
+from worker.models.version import (
+    CARD_FILE,
+    GENERATOR_FILE,
+    ModelVersion,
+    VersionName,
+    digest,
+    version_name,
+)
 from worker.models.version_folders import NumberedFolders
 
 if TYPE_CHECKING:
     import keras
-
-GENERATOR_FILE = "generator.keras"
-CARD_FILE = "card.json"
-VersionName = int | Literal["promoted", "builtin"]
-
-
-def version_name(text: str) -> VersionName:
-    """Return the version that a person means: promoted, builtin, or a number.
-
-    Raises:
-        ModelError: it is none of these.
-    """
-    if text in {"promoted", BUILT_IN}:
-        return cast("VersionName", text)
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise ModelError(f"there is no version {text!r}: say promoted, builtin, or a number")
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One generator on disk.
-
-    Attributes:
-        name: "builtin" or its number as text.
-        folder: where it lies.
-        card: what `card.json` says.
-    """
-
-    name: str
-    folder: Path
-    card: dict[str, Any]
-
-    def check_digest(self) -> None:
-        """Compare the generator's file with its card.
-
-        Raises:
-            ModelError: it is missing, or not the one that the card describes.
-        """
-        path = self.folder / GENERATOR_FILE
-        try:
-            digest = _digest(path)
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read: {error}") from error
-        if digest != self.card.get("sha256"):
-            raise ModelError(
-                f"{path} is not the file its card describes (SHA-256 differs); copy it again"
-            )
 
 
 class ModelStore:
@@ -137,24 +95,30 @@ class ModelStore:
                 "`photochrom models promote`"
             ) from error
 
-    def promote(self, name: VersionName, why: str, now: datetime) -> ModelVersion:
+    def promote(
+        self,
+        name: VersionName,
+        why: str,
+        now: datetime,
+        check: Callable[[ModelVersion], None],
+    ) -> ModelVersion:
         """Let a version serve, after trying it.
 
         Args:
             name: which.
             why: for people; kept in the history.
             now: with its time zone.
+            check: raises ModelError if the version is not fit to serve, such as
+                `worker.inference.trial.try_version`.
 
         Raises:
             ModelError: it is not there, altered, no generator, fails the canary, or serves already.
             OSError: when the disk fails; what served goes on serving.
         """
-        from worker.inference.trial import try_version
-
         version = self.get(name)
         if standing(self.promotions())[-1] == version.name:
             raise ModelError(f"version {version.name} serves already")
-        try_version(version)
+        check(version)
         with self._folders.alone():
             self.get(name)  # nobody pruned it meanwhile
             self._note(Promotion(version.name, now.isoformat(timespec="seconds"), why))
@@ -255,7 +219,7 @@ def save_version(
     save_generator(generator, folder / GENERATOR_FILE)
     for attachment in attachments:
         shutil.copyfile(attachment, folder / attachment.name)
-    text = json.dumps({**card, "sha256": _digest(folder / GENERATOR_FILE)}, indent=2)
+    text = json.dumps({**card, "sha256": digest(folder / GENERATOR_FILE)}, indent=2)
     (folder / CARD_FILE).write_text(f"{text}\n", encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         sync(path)
@@ -273,8 +237,3 @@ def _version(name: str, folder: Path) -> ModelVersion:
     if not isinstance(card, dict):
         raise ModelError(f"model version {name} has no readable card in {folder}: it is a list")
     return ModelVersion(name, folder, card)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
-from worker.inference.trial import try_generator
+from worker.inference.trial import try_generator, try_version
 from worker.models.serialization import load_generator
-from worker.models.store import ModelStore, ModelVersion
+from worker.models.store import ModelStore
+from worker.models.version import ModelVersion
 from worker.settings import ReadSettings
 from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
@@ -123,7 +124,7 @@ def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersi
         [path for path in pictures if path.exists()],
     )
     if verdict.promoted:
-        store.promote(int(version.name), verdict.why, datetime.now(UTC))
+        store.promote(int(version.name), verdict.why, datetime.now(UTC), try_version)
     return version
 
 

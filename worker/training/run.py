@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from worker.models.store import VersionName
+from worker.models.version import VersionName
 from worker.settings import ReadSettings, TrainSettings
 
 CHECKPOINT = "checkpoint.npz"  # a training that was ended has left it in its folder

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from worker.inference.device import training_precision
 from worker.models.generator import build_generator, load_imagenet_encoder, without_decoding
 from worker.models.serialization import in_precision, load_generator
-from worker.models.store import ModelStore, ModelVersion, version_name
+from worker.models.store import ModelStore
+from worker.models.version import ModelVersion, version_name
 from worker.training import checkpoint
 from worker.training.checkpoint import BEST
 from worker.training.data import collection, dataset

@@ -260,7 +260,7 @@ class Course:
         if rollbacks > divergence.MAX_ROLLBACKS:
             raise ModelError(
                 f"{complaint}, after {divergence.MAX_ROLLBACKS} rollbacks; the last good "
-                f"checkpoint is kept in {self._folder}. Look at its journal, and begin again with a "
+                f"checkpoint is kept in {self._folder}. Look at its journal, and begin again with a"
                 "lower training.rate or adversarial_rate"
             )
         self.progress = self._restore(CHECKPOINT)

@@ -19,7 +19,7 @@ from service.filesystem.safe_open import (
     snapshot,
     snapshot_of,
 )
-from service.watch.stability import Snapshot
+from service.filesystem.snapshot import Snapshot
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 (FIPS 180-2)
 

@@ -17,10 +17,10 @@ from service.config.loader import Config
 from service.config.sections import Batching, Originals, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import Job, JobStatus
 from service.maintenance.retry import retry
 from service.pipeline import reading
-from service.watch.stability import Snapshot
 from service.watch.watcher import Rest
 from tests.service.pipeline.test_pipeline import Line
 from tests.support.fakes import FakeColorist

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from service.filesystem.snapshot import Snapshot
 from service.ledger.database import LONGEST_JOURNAL, Database, LedgerError
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import Ledger, Serving
 from service.ledger.schema import MIGRATIONS
-from service.watch.stability import Snapshot
 from worker.errors import DeviceError
 
 # As photochrom 0.1.0 made it; this text is history and never changes.

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import AS_USUAL, FolderSettings
+from service.filesystem.snapshot import Snapshot
 from service.ledger.ledger import Job, JobStatus, Ledger, LedgerError, Serving
 from service.ledger.schema import MIGRATIONS
-from service.watch.stability import Snapshot
 from worker.errors import DeviceError
 
 LOOKS = Snapshot(size=5, mtime_ns=10**18, inode=2**64 - 1, device=2**63)

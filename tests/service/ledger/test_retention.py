@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Bookkeeping, Originals
 from service.filesystem.folder_checks import make_folders
+from service.filesystem.snapshot import Snapshot
 from service.ledger import retention
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.retention import DAY, PORTION, ROUND, Retention
-from service.watch.stability import Snapshot
 from tests.support.folder_listing import files
 from worker.errors import DeviceError
 

@@ -13,10 +13,10 @@ from service.config.loader import Config
 from service.config.sections import Model, Output
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.recolor import age, inside_inbox, print_recoloring, queue_again
-from service.watch.stability import Snapshot
 from worker.errors import DeviceError
 from worker.models.promotions import Promotion, write_promotions
 

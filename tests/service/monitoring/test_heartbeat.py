@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.heartbeat import (
     HEARTBEAT_FILE,
@@ -19,7 +20,6 @@ from service.monitoring.heartbeat import (
     read_heartbeat,
     write_heartbeat,
 )
-from service.watch.stability import Snapshot
 
 NOON = 1_800_000_000.0
 MOMENTS = some.floats(0, 4e9)

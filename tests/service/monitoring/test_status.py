@@ -15,10 +15,10 @@ import pytest
 from service.config.loader import Config
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
+from service.filesystem.snapshot import Snapshot
 from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
 from service.monitoring.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.monitoring.status import DAY, LONGEST_WAIT, read_status
-from service.watch.stability import Snapshot
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC

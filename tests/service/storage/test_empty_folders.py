@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Originals
 from service.filesystem.folder_checks import make_folders
+from service.filesystem.snapshot import Snapshot
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage.empty_folders import EmptyFolders
-from service.watch.stability import Snapshot
 
 HOUR_AGO = -3600.0
 

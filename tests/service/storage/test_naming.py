@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from service.config.loader import Config
+from service.filesystem.snapshot import Snapshot
 from service.ledger.ledger import Ledger
 from service.storage.naming import free_name
-from service.watch.stability import Snapshot
 
 SCAN = PurePosixPath("a/scan.tif")
 DIGEST = "0123456789abcdef" * 4

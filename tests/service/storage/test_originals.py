@@ -15,10 +15,10 @@ from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.availability import Places
 from service.filesystem.folder_checks import make_folders
+from service.filesystem.snapshot import Snapshot
 from service.ledger.jobs import Job, JobStatus
 from service.storage.departures import Originals
 from service.storage.originals import find_original
-from service.watch.stability import Snapshot
 from tests.support.fakes import FakeInbox
 from worker.errors import DeviceError, ScanError
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
+from service.filesystem.snapshot import Snapshot
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
     Sidecar,
@@ -26,7 +27,6 @@ from service.storage.sidecar import (
     sealed,
     sidecar_name,
 )
-from service.watch.stability import Snapshot
 from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
 
 ROOT = Path(__file__).resolve().parents[3]

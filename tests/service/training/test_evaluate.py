@@ -15,7 +15,8 @@ from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import color_scene, gray_scene, save
 from worker.errors import ModelError, ScanError
 from worker.models import store
-from worker.models.store import ModelStore, ModelVersion
+from worker.models.store import ModelStore
+from worker.models.version import ModelVersion
 from worker.training.evaluation.evaluate import Scores
 
 PHOTOS = 4

@@ -5,7 +5,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.watch.stability import Snapshot, StabilityTracker
+from service.filesystem.snapshot import Snapshot
+from service.watch.stability import StabilityTracker
 
 SETTLE = 2.0
 PATH = Path("scan.tif")

@@ -18,9 +18,9 @@ from watchdog.events import (
 from watchdog.observers.api import EventEmitter
 
 from service.config.sections import Watch
+from service.filesystem.snapshot import Snapshot
 from service.watch import observer, supervisor, watcher
 from service.watch.observer import Hints, Observer, Writer
-from service.watch.stability import Snapshot
 from service.watch.watcher import Arriving, Rest, Watcher
 from tests.support.waiting import wait_until
 

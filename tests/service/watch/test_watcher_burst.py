@@ -16,8 +16,8 @@ from service.config.loader import Config
 from service.config.sections import Batching, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
+from service.filesystem.snapshot import Snapshot
 from service.watch import observer
-from service.watch.stability import Snapshot
 from service.watch.watcher import Rest, Watcher
 from tests.support.fakes import LONGEST_WAIT, FakeColorist
 from tests.support.folder_listing import files

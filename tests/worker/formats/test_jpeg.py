@@ -18,8 +18,9 @@ from tests.support import output_pages, synthetic_photos
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import jpeg
-from worker.formats.image import Metadata, Picture
+from worker.formats.image import Picture
 from worker.metadata import extended_xmp
+from worker.metadata.block import Metadata
 
 LONG = "<photoshop:Instructions>" + "x" * 90_000 + "</photoshop:Instructions>"
 

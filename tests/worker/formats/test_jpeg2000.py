@@ -18,7 +18,8 @@ from tests.support.synthetic_photos import Array
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import isobmff, jpeg2000
-from worker.formats.image import Metadata, Picture
+from worker.formats.image import Picture
+from worker.metadata.block import Metadata
 
 
 def read(data: bytes) -> Picture:

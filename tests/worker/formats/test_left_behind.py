@@ -17,12 +17,12 @@ from tests.worker.formats.test_png import chunk, small
 from tests.worker.metadata.test_photoshop import colored
 from worker.errors import IncompleteError, ScanError, plain
 from worker.formats import jpeg2000, jpegxl, png, webp
-from worker.formats.image import Metadata
 from worker.formats.isobmff import box
 from worker.formats.kinds import Kind
 from worker.formats.open_image import opened
 from worker.metadata import result as metadata
 from worker.metadata import xmp
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings, WriteSettings
 
 GRAY = synthetic_photos.gray_scene(40, 48)

@@ -19,8 +19,9 @@ from tests.support.synthetic_photos import Array
 from worker.color import icc
 from worker.errors import ScanError
 from worker.formats import png, png_writer
-from worker.formats.image import Metadata, Picture
+from worker.formats.image import Picture
 from worker.metadata import exif, exif_tags
+from worker.metadata.block import Metadata
 
 PALETTE = (np.arange(48, dtype=np.uint8) * 5).reshape(16, 3)
 

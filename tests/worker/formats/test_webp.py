@@ -15,7 +15,8 @@ from tests.support import output_pages, synthetic_photos
 from worker.color import cielab
 from worker.errors import ScanError
 from worker.formats import webp
-from worker.formats.image import Metadata, Picture
+from worker.formats.image import Picture
+from worker.metadata.block import Metadata
 
 
 def read(data: bytes) -> Picture:

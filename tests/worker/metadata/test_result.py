@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.color import cielab, icc
-from worker.formats.image import Metadata
 from worker.metadata import exif
 from worker.metadata import result as metadata
+from worker.metadata.block import Metadata
 from worker.metadata.provenance import Origin
 from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.settings import OutputSpace, WriteSettings

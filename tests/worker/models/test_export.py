@@ -13,7 +13,7 @@ from worker.models import export, store
 from worker.models.export import FORMATS, TOLERANCE, export_version
 from worker.models.generator import color_grid, decode, with_decoding
 from worker.models.serialization import load_generator
-from worker.models.store import ModelVersion
+from worker.models.version import GENERATOR_FILE, ModelVersion, digest
 
 SIDE = 64
 
@@ -24,7 +24,7 @@ def version(small_generator: keras.Model, tmp_path_factory: pytest.TempPathFacto
     served = with_decoding(small_generator, np.linspace(-1, 1, len(color_grid())), 0.2)
     folder = tmp_path_factory.mktemp("models") / "0001"
     store.save_version(served, {}, folder)
-    return ModelVersion("1", folder, {"sha256": store._digest(folder / store.GENERATOR_FILE)})
+    return ModelVersion("1", folder, {"sha256": digest(folder / GENERATOR_FILE)})
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +128,7 @@ def test_an_export_that_differs_is_refused(
 def test_an_altered_version_is_not_exported(version: ModelVersion, tmp_path: Path) -> None:
     """Its card does not vouch for it."""
     shutil.copytree(version.folder, tmp_path / "0001")
-    (tmp_path / "0001" / store.GENERATOR_FILE).write_bytes(b"else")
+    (tmp_path / "0001" / GENERATOR_FILE).write_bytes(b"else")
 
     with pytest.raises(ModelError, match="SHA-256"):
         export_version(

@@ -19,7 +19,7 @@ from worker.models import serialization
 from worker.models.generator import with_consensus
 from worker.models.safe_archive import KNOWN, LAYERS, check_archive
 from worker.models.serialization import load_generator, save_generator
-from worker.models.store import ModelVersion, _digest
+from worker.models.version import ModelVersion, digest
 
 LAMBDA = {"class_name": "__lambda__", "config": {"value": ["4wEA", None, None]}}
 LAYER = {"name": "x", "inbound_nodes": [], "config": {"name": "x"}}
@@ -111,7 +111,7 @@ def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def refused(path: Path, words: str) -> None:
     """Make sure that a file, though its card vouches for it, is refused before Keras sees it."""
-    version = ModelVersion("1", path.parent, {"sha256": _digest(path)})
+    version = ModelVersion("1", path.parent, {"sha256": digest(path)})
     with pytest.raises(ModelError, match=words) as fault:
         load_generator(version)
 
@@ -314,6 +314,6 @@ def test_keras_is_asked_once_a_file_has_passed(
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(keras.models, "load_model", lambda _path, **how: asked.append(how))
     monkeypatch.setattr(serialization, "in_precision", lambda *_: None)
-    load_generator(ModelVersion("1", honest.parent, {"sha256": _digest(honest)}))
+    load_generator(ModelVersion("1", honest.parent, {"sha256": digest(honest)}))
 
     assert [{"compile": False, "safe_mode": True}] == asked

@@ -16,7 +16,7 @@ from worker.errors import ModelError
 from worker.models import store
 from worker.models.generator import color_grid, with_decoding
 from worker.models.serialization import in_precision, load_generator
-from worker.models.store import CARD_FILE, GENERATOR_FILE, ModelVersion
+from worker.models.version import CARD_FILE, GENERATOR_FILE, ModelVersion, digest
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_model_is_refused(version: ModelVersion) -> None:
     path = version.folder / GENERATOR_FILE
     for content in (b"", b"not a model", b"PK\x03\x04 half a zip"):
         path.write_bytes(content)
-        spoiled = ModelVersion("1", version.folder, {"sha256": store._digest(path)})
+        spoiled = ModelVersion("1", version.folder, {"sha256": digest(path)})
 
         with pytest.raises(ModelError, match="cannot be loaded"):
             load_generator(spoiled)
@@ -130,7 +130,7 @@ def test_code_in_a_model_is_refused(version: ModelVersion) -> None:
     path = version.folder / GENERATOR_FILE
     evil = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x)])
     evil.save(path)
-    spoiled = ModelVersion("1", version.folder, {"sha256": store._digest(path)})
+    spoiled = ModelVersion("1", version.folder, {"sha256": digest(path)})
 
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_generator(spoiled)

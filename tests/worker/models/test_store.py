@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from worker.errors import ModelError
+from worker.inference.trial import try_version
 from worker.models import store as models
 from worker.models import version_folders
 from worker.models.generator import color_grid, with_decoding
 from worker.models.promotions import PROMOTIONS_FILE
 from worker.models.serialization import load_generator
-from worker.models.store import CARD_FILE, GENERATOR_FILE, ModelStore, ModelVersion, version_name
+from worker.models.store import ModelStore
+from worker.models.version import CARD_FILE, GENERATOR_FILE, ModelVersion, version_name
 
 CARD = {"steps": 3}
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -55,10 +57,8 @@ def filled(store: ModelStore, published: Path, tmp_path: Path) -> ModelStore:
     return store
 
 
-@pytest.fixture
-def no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every version pass its trial: what promotion does with it is tested once."""
-    monkeypatch.setattr("worker.inference.trial.try_version", lambda _version: None)
+def untried(version: ModelVersion) -> None:
+    """Let every version pass: what promotion does with the check is tested once."""
 
 
 def only_of_files(check: Any) -> Any:
@@ -105,7 +105,7 @@ def fail(*_: Any, **__: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("failing", ["save", "sync", "_digest"])
+@pytest.mark.parametrize("failing", ["save", "sync", "digest"])
 def test_a_failed_publish_leaves_no_version(
     store: ModelStore,
     served: keras.Model,
@@ -199,13 +199,12 @@ def test_attachments_lie_beside_the_card(
     assert b"sheet" == (version.folder / "sheet.jpg").read_bytes() == sheet.read_bytes()
 
 
-@pytest.mark.usefixtures("no_trial")
 class TestPromotion:
     """What serves is what was promoted last."""
 
     def test_a_promoted_version_serves(self, filled: ModelStore) -> None:
         """With its reason and time in the history, for another process too."""
-        promoted = filled.promote(3, "better", NOW)
+        promoted = filled.promote(3, "better", NOW, untried)
         entry = filled.promotions()[-1]
 
         assert "3" == promoted.name == filled.promoted().name == filled.get("promoted").name
@@ -213,8 +212,8 @@ class TestPromotion:
 
     def test_rollback_goes_back_one_by_one(self, filled: ModelStore) -> None:
         """Down to the built-in version, never to what was taken back; then it says so."""
-        filled.promote(3, "better", NOW)
-        filled.promote(5, "better still", NOW)
+        filled.promote(3, "better", NOW, untried)
+        filled.promote(5, "better still", NOW, untried)
 
         assert ["3", "builtin"] == [filled.rollback("blotches", NOW).name for _ in range(2)]
         assert "builtin" == filled.promoted().name
@@ -224,8 +223,8 @@ class TestPromotion:
 
     def test_the_built_in_can_be_promoted(self, filled: ModelStore) -> None:
         """And rolling that back returns to the version before it."""
-        filled.promote(2, "better", NOW)
-        filled.promote("builtin", "worse after all", NOW)
+        filled.promote(2, "better", NOW, untried)
+        filled.promote("builtin", "worse after all", NOW, untried)
 
         assert "2" == filled.rollback("no, better", NOW).name
 
@@ -233,7 +232,7 @@ class TestPromotion:
     def test_what_serves_is_not_promoted_again(self, filled: ModelStore, name: Any) -> None:
         """It is told, and nothing is noted."""
         with pytest.raises(ModelError, match="serves already"):
-            filled.promote(name, "again", NOW)
+            filled.promote(name, "again", NOW, untried)
 
         assert [] == filled.promotions()
 
@@ -241,8 +240,8 @@ class TestPromotion:
         self, filled: ModelStore, tmp_path: Path
     ) -> None:
         """What serves goes on serving."""
-        filled.promote(2, "better", NOW)
-        filled.promote(4, "better", NOW)
+        filled.promote(2, "better", NOW, untried)
+        filled.promote(4, "better", NOW, untried)
         (tmp_path / "state" / "models" / "0002" / GENERATOR_FILE).write_bytes(b"else")
         with pytest.raises(ModelError, match="SHA-256"):
             filled.rollback("blotches", NOW)
@@ -253,22 +252,22 @@ class TestPromotion:
         self, filled: ModelStore, tmp_path: Path
     ) -> None:
         """No other version silently takes its place; promoting another mends it."""
-        filled.promote(2, "better", NOW)
+        filled.promote(2, "better", NOW, untried)
         shutil.rmtree(tmp_path / "state" / "models" / "0002")
 
         with pytest.raises(ModelError, match=r"there is no model version 2 .* models promote"):
             filled.promoted()
-        assert "1" == filled.promote(1, "the other is gone", NOW).name
+        assert "1" == filled.promote(1, "the other is gone", NOW, untried).name
 
     def test_a_disk_that_fails_changes_nothing(
         self, filled: ModelStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What served before serves, and the error comes through."""
-        filled.promote(2, "better", NOW)
+        filled.promote(2, "better", NOW, untried)
         with monkeypatch.context() as broken:
             broken.setattr("worker.durable.sync", fail)
             with pytest.raises(OSError, match="No space left"):
-                filled.promote(3, "better", NOW)
+                filled.promote(3, "better", NOW, untried)
 
         assert "2" == filled.promoted().name
 
@@ -284,7 +283,7 @@ def test_a_version_that_colors_everything_gray_is_not_promoted(
     dull.get_layer("logits").set_weights([0 * kernel, np.where(gray, 40.0, bias)])
     store.publish(dull, CARD)
     with pytest.raises(ModelError, match="version 1 is not fit to serve"):
-        store.promote(1, "try", NOW)
+        store.promote(1, "try", NOW, try_version)
 
     assert [] == store.promotions()
 
@@ -295,11 +294,10 @@ def test_a_broken_version_is_not_promoted(filled: ModelStore, tmp_path: Path) ->
 
     for name, words in ((1, "SHA-256"), (9, "no model version 9")):
         with pytest.raises(ModelError, match=words):
-            filled.promote(name, "try", NOW)
+            filled.promote(name, "try", NOW, try_version)
     assert not (tmp_path / "state" / "models" / PROMOTIONS_FILE).exists()
 
 
-@pytest.mark.usefixtures("no_trial")
 class TestPruning:
     """Old versions go, and never one that is needed."""
 
@@ -314,7 +312,7 @@ class TestPruning:
     def test_what_serves_and_what_served_before_stay(self, filled: ModelStore) -> None:
         """However old they are; a rollback still works afterwards."""
         for name in (4, 1, 2):
-            filled.promote(name, "better", NOW)
+            filled.promote(name, "better", NOW, untried)
 
         assert ["3", "4", "5"] == filled.prune(0)
         assert ["builtin", "1", "2"] == filled.names()

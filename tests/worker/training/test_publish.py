@@ -15,6 +15,7 @@ from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import as_rgb, color_scene, gray_scene, save
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
+from worker.inference.trial import try_version
 from worker.models.generator import (
     DECODING,
     LOGITS,
@@ -60,7 +61,7 @@ def store(tmp_path: Path) -> ModelStore:
     agreed = with_consensus(without_decoding(tiny_generator(3)))
     serving = with_decoding(agreed, np.zeros(len(color_grid())), 0.6)
     store.publish(serving, {"decoding": {"shift": 0.0}})
-    store.promote(1, "for the test", datetime.now(UTC))
+    store.promote(1, "for the test", datetime.now(UTC), try_version)
     return store
 
 

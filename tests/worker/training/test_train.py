@@ -19,7 +19,8 @@ from tests.worker.conftest import SMALL
 from worker.errors import ModelError, ScanError
 from worker.models import generator
 from worker.models.serialization import load_generator
-from worker.models.store import ModelStore, ModelVersion
+from worker.models.store import ModelStore
+from worker.models.version import ModelVersion
 from worker.settings import TrainSettings
 from worker.training import checkpoint, train, trainer
 from worker.training.publish import Trained

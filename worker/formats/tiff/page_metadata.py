@@ -9,10 +9,10 @@ from typing import BinaryIO, NamedTuple
 from tifffile import TIFF
 
 from worker.errors import ScanError, plain
-from worker.formats.image import Metadata, Resolution
 from worker.formats.tiff import directory
 from worker.formats.tiff.directory import Field, Form
 from worker.metadata import exif, photoshop
+from worker.metadata.block import Metadata, Resolution
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296

@@ -14,13 +14,14 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from worker.color import icc
 from worker.errors import IncompleteError, ScanError
-from worker.formats.image import Coding, Metadata, Picture, check_size
+from worker.formats.image import Coding, Picture, check_size
 from worker.formats.tiff import directory, jpeg_in_tiff, page_metadata, pages, samples
 from worker.formats.tiff import pixels as tiff_pixels
 from worker.formats.tiff.color_models import LABS
 from worker.formats.tiff.directory import Form, Page
 from worker.formats.tiff.pages import EMPTY, Photograph
 from worker.formats.tiff.samples import MOST_SAMPLES
+from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
 ORIENTATION, SAMPLE_FORMAT = 274, 339

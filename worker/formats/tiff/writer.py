@@ -14,12 +14,13 @@ import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from worker.color.cielab import Pixels
-from worker.formats.image import CENTIMETERS, ColorPage, Compression
+from worker.formats.image import ColorPage, Compression
 from worker.formats.prefetch import WORKERS, ahead
 from worker.formats.tiff import directory
 from worker.formats.tiff.directory import LONG8, Form
 from worker.formats.tiff.page_metadata import DESCRIPTIVE, IPTC, PHOTOSHOP, PROFILE, XMP
 from worker.metadata import exif
+from worker.metadata.block import CENTIMETERS
 from worker.metadata.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
 
 STRIP_BYTES = 1 << 19  # of a strip, not compressed

@@ -22,9 +22,10 @@ from PIL import Image
 from tests.support import synthetic_photos, tiff_files
 from tests.support.tiff_files import codes_of, pages_of
 from worker.color import cielab, icc
-from worker.formats.image import Coding, ColorPage, Metadata
+from worker.formats.image import Coding, ColorPage
 from worker.formats.tiff import writer
 from worker.metadata import exif
+from worker.metadata.block import Metadata
 
 needs_exiftool = pytest.mark.skipif(
     shutil.which("exiftool") is None,
