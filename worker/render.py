@@ -17,7 +17,7 @@ import numpy as np
 from worker.color import cielab, icc, watermark
 from worker.color.cielab import Floats, Pixels
 from worker.formats import jpeg, jpeg2000, png_writer, webp
-from worker.formats.image import Coding, ColorPage
+from worker.formats.image import Encoding, OutputPage
 from worker.formats.kinds import Kind, result_kind
 from worker.formats.open_image import READERS
 from worker.formats.tiff import writer
@@ -30,7 +30,7 @@ from worker.scan import Page, Scan
 from worker.settings import ReadSettings, WriteSettings
 from worker.untoning import add_samples
 
-WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[ColorPage]], None]] = {
+WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[OutputPage]], None]] = {
     "tiff": writer.write,
     "jpeg": jpeg.write,
     "png": png_writer.write,
@@ -118,7 +118,7 @@ class _Result:
         # Of the samples as they are written; a lossy file's are others.
         self.digest = None if _is_lossy(kind, scan.coding) else hashlib.sha256()
         self._painted = watermark.draw(colored, height, width, settings.mark)
-        self.page = ColorPage(
+        self.page = OutputPage(
             height,
             width,
             cielab.bit_depth(scan.gray),
@@ -175,13 +175,13 @@ def _record(
     return Record(kind, tuple(pages), said, DIGITAL_SOURCE_TYPE, tuple(lost), beside)
 
 
-def _is_lossy(kind: Kind, scan: Coding) -> bool:
+def _is_lossy(kind: Kind, scan: Encoding) -> bool:
     if kind == "tiff":
         return scan.compression == "jpeg"
     return kind == "jpeg" or (kind in {"webp", "jp2"} and not scan.lossless)
 
 
-def _bits(kind: Kind, page: ColorPage) -> int:
+def _bits(kind: Kind, page: OutputPage) -> int:
     if kind == "tiff" and page.coding.floating:
         return FLOAT_BITS
     return 8 if kind in _EIGHT_BITS else page.depth

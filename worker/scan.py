@@ -19,7 +19,7 @@ import numpy as np
 from worker.color import cielab, icc
 from worker.color.cielab import Floats, Pixels, Tone
 from worker.errors import ScanError
-from worker.formats.image import Coding, Picture
+from worker.formats.image import DecodedImage, Encoding
 from worker.formats.kinds import Kind
 from worker.formats.open_image import opened
 from worker.metadata.block import Metadata
@@ -57,7 +57,7 @@ class Page:
     tone: Tone
     alpha: Pixels | None = None
     turned: bool = False
-    coding: Coding = field(default_factory=Coding)
+    coding: Encoding = field(default_factory=Encoding)
     metadata: Metadata = field(default_factory=Metadata)
     profile: str = ""
     sha256: str = ""
@@ -177,7 +177,7 @@ def predict_scans(
 
 
 def _page(
-    pictures: Sequence[Picture],
+    pictures: Sequence[DecodedImage],
     number: int,
     settings: ReadSettings,
     xmp_files: Sequence[XmpFile],
@@ -212,7 +212,7 @@ def _page(
     return page
 
 
-def _srgb(band: Pixels, picture: Picture, profile: bytes) -> Pixels:
+def _srgb(band: Pixels, picture: DecodedImage, profile: bytes) -> Pixels:
     if picture.alpha and (band[..., -1] != np.iinfo(band.dtype).max).any():
         raise ScanError("the image has transparent parts; flatten it before training on it")
     band = band[..., : picture.samples]

@@ -14,7 +14,7 @@ import numpy as np
 from worker.color import cielab, icc
 from worker.color.cielab import Floats, Pixels, Tone
 from worker.errors import InColorError, IncompleteError
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 
 TONE_LIMIT = 2.5  # RMS chroma (CIE units) beside the print's own tone; above it a photo is in color
 JUDGED_SIDE = 128  # pixels of the long side at which a photo is judged to be in color or not
@@ -48,7 +48,7 @@ class Plane:
     ink: Floats | None = None
 
 
-def untoned(picture: Picture, *, even_if_colored: bool = False) -> Plane:
+def untoned(picture: DecodedImage, *, even_if_colored: bool = False) -> Plane:
     """Decode a picture to gray.
 
     Args:
@@ -90,7 +90,7 @@ def add_samples(digest: "hashlib._Hash", band: Pixels) -> None:
     digest.update(np.ascontiguousarray(ordered).data)
 
 
-def usable_profile(picture: Picture) -> tuple[bytes, tuple[str, ...]]:
+def usable_profile(picture: DecodedImage) -> tuple[bytes, tuple[str, ...]]:
     """Return the picture's profile, or b"" and why it cannot be honored; sRGB is taken then."""
     profile = picture.metadata.profile
     if not profile:
@@ -112,7 +112,7 @@ class _Gray:
     tone, all is turned to the sRGB gray codes of its luminance.
     """
 
-    def __init__(self, picture: Picture, depth: int, profile: bytes) -> None:
+    def __init__(self, picture: DecodedImage, depth: int, profile: bytes) -> None:
         self.gray = np.empty((picture.height, picture.width), cielab.pixel_type(depth))
         self.tone = icc.neutral_tone(profile, depth) if profile else cielab.srgb_tone(depth)
         self._depth = depth

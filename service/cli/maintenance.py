@@ -12,7 +12,7 @@ from service.config.loader import load_config
 from service.config.sections import FolderSettings
 from service.maintenance.rebuild import print_rebuilt, rebuild
 from service.maintenance.recolor import inside_inbox
-from service.maintenance.retry import Answer, print_answers
+from service.maintenance.retry import JobResult, print_answers
 from service.maintenance.retry import forget as forget_jobs
 from service.maintenance.retry import retry as retry_jobs
 from service.maintenance.verify import print_verification
@@ -151,6 +151,6 @@ def forget(
     _tell(forget_jobs(load_config(config), jobs))
 
 
-def _tell(answers: list[Answer], *, dry_run: bool = False) -> None:
+def _tell(answers: list[JobResult], *, dry_run: bool = False) -> None:
     print_answers(answers, Console(), dry_run=dry_run)
     raise typer.Exit(0 if all(answer.done for answer in answers) else EXIT_SOME_LEFT)

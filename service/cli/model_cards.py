@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from worker.errors import ModelError
-from worker.models.promotions import standing
+from worker.models.promotions import active_versions
 from worker.models.store import ModelStore
 from worker.models.version import GENERATOR_FILE, ModelVersion, VersionName, version_name
 
@@ -38,7 +38,7 @@ def read_list(store: ModelStore, configured: VersionName) -> dict[str, Any]:
         ModelError: the history of promotions is damaged.
     """
     history = store.promotions()
-    serving = standing(history)[-1]
+    serving = active_versions(history)[-1]
     served = {"builtin", *(one.version for one in history)}
     names = store.names()
     versions = [
@@ -126,7 +126,7 @@ def read_card(store: ModelStore, name: VersionName) -> dict[str, Any]:
     version = store.get(name)
     history = store.promotions()
     served = {"builtin", *(one.version for one in history)}
-    summary = _summary(store, version.name, standing(history)[-1], served)
+    summary = _summary(store, version.name, active_versions(history)[-1], served)
     about = {
         "version": version.name,
         "state": summary["state"],

@@ -8,7 +8,7 @@ SAME = 60.0  # seconds; what is back within them had never gone
 log = structlog.get_logger()
 
 
-class HoldUp:
+class BlockedLog:
     """Says that no work begins; a fault that comes and goes, or lasts a year, fills no log.
 
     Attributes:

@@ -18,22 +18,22 @@ from pathlib import Path
 import structlog
 
 from service.config.loader import Config
-from service.daemon.blocked_log import HoldUp
+from service.daemon.blocked_log import BlockedLog
 from service.daemon.model_updates import ModelWatch
 from service.daemon.reload import Parts, Reloader
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger, LedgerError, Serving
+from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger, LedgerError
 from service.ledger.retention import Retention
-from service.monitoring.reporter import Pulse
-from service.pipeline.failures import Tally, ended_the_process
+from service.monitoring.reporter import HealthReporter
+from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.protocols import Colorist
+from service.pipeline.protocols import Predictor
 from service.progress import Report
 from service.signals import Signals
 from service.storage import deliveries
-from service.storage.cleanup import Leftovers
+from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
@@ -65,7 +65,7 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        colorist: Colorist,
+        colorist: Predictor,
         models: ModelWatch | None = None,
         *,
         once: bool = False,
@@ -81,13 +81,13 @@ class Daemon:
         self.reloader: Reloader | None = None
         self._woken = threading.Event()
         self.held_up = False  # whether photos were left at the end
-        self._hold_up = HoldUp()
-        self._leftovers = Leftovers()
+        self._hold_up = BlockedLog()
+        self._leftovers = TempFileSweeper()
         self.ledger = Ledger(config.state / LEDGER_FILE)
-        self._noted: Serving | None = None  # what the ledger knows to serve
-        self.tally = Tally()
-        self._pulse = Pulse(self._notifier, self.ledger)
-        serving = models.serving if models else Serving(colorist.model)
+        self._noted: ActiveModel | None = None  # what the ledger knows to serve
+        self.tally = Counters()
+        self._pulse = HealthReporter(self._notifier, self.ledger)
+        serving = models.serving if models else ActiveModel(colorist.model)
         self._make(Parts(config, colorist, models, serving))
 
     def _make(self, parts: Parts) -> None:
@@ -107,7 +107,7 @@ class Daemon:
         self.folder_settings = FolderSettingsWatch(config, self.watcher.revisit)
         archive = self.pipeline.originals.archive
         self.intake = Intake(config, self.ledger, archive, self.folder_settings)
-        self._pulse.look_at(config, self.watcher, self.pipeline)
+        self._pulse.attach(config, self.watcher, self.pipeline)
         self._retention = Retention(config, self.ledger)
         self.watcher.found_one, self.watcher.ignore = self._found_one, config.watch.ignored
 
@@ -193,7 +193,7 @@ class Daemon:
         if not self.pipeline.busy:
             self._leftovers.remove(self.config, self.places, self._found_one)
         # Without the outbox it is not known which names are taken there.
-        away = self.places.unusable("inbox") or self.places.unusable("outbox")
+        away = self.places.problem("inbox") or self.places.problem("outbox")
         if not away:
             self.folder_settings.step(now)
         self.watcher.step(now, tell=not away)
@@ -270,7 +270,7 @@ class Daemon:
             self.watcher.start(time.monotonic())
             reloader.take_up(old.config, new.config)
         self._notifier.ready()
-        self.ledger.hasten(time.time())  # what waits after a fault: it may be mended by this
+        self.ledger.expedite(time.time())  # what waits after a fault: it may be mended by this
 
     def _finish(self, over: Callable[[], bool]) -> None:
         """Begin nothing new, and bring what is in hand to its end, or until it is over."""
@@ -291,16 +291,16 @@ class Daemon:
         """Whether photos are in work, or originals still lie hidden in an inbox that is there."""
         return self.pipeline.busy or (self.pipeline.originals.leaving and not self.places.trouble)
 
-    def _take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
+    def _take(self, path: Path, snapshot: FileStat, rest: Rest) -> str:
         reason = self.intake.take(path, snapshot, rest)
         self._found_one()
         return reason
 
     def _found_one(self) -> None:
-        self._pulse.goes_on(time.monotonic())
+        self._pulse.keep_alive(time.monotonic())
 
     def _find_empty_folders(self, now: float) -> None:
-        if not self.places.unusable("inbox"):
+        if not self.places.problem("inbox"):
             self.pipeline.originals.emptied.find(now)
 
     def _take_up(self, now: float) -> None:

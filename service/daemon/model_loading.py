@@ -3,13 +3,13 @@
 import structlog
 
 from service.config.loader import Config
-from service.ledger.ledger import Serving
+from service.ledger.ledger import ActiveModel
 from worker.errors import ModelError
 from worker.inference import canary
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import set_up_device
 from worker.metadata.credentials import try_to_sign
-from worker.models.promotions import BUILT_IN, standing
+from worker.models.promotions import BUILT_IN, active_versions
 from worker.models.store import ModelStore
 from worker.models.version import VersionName, version_name
 
@@ -29,7 +29,7 @@ class Loader:
         self._store = ModelStore(config.models_folder)
         self._device = set_up_device()
 
-    def start(self) -> tuple[Colorizer, Serving]:
+    def start(self) -> tuple[Colorizer, ActiveModel]:
         """Load what colors first.
 
         A promoted version that is not fit to serve is left for the one before it, and so on, down
@@ -48,9 +48,9 @@ class Loader:
         wanted: VersionName = self._config.model.version
         if wanted != "promoted":
             colorizer = self._colorizer(wanted)
-            return colorizer, Serving(colorizer.model)
+            return colorizer, ActiveModel(colorizer.model)
         refused = because = None
-        for name in reversed(standing(self._store.promotions())):
+        for name in reversed(active_versions(self._store.promotions())):
             try:
                 colorizer = self.load(name)
             except ModelError as error:
@@ -58,10 +58,10 @@ class Loader:
                     raise
                 refused, because = refused or name, because or str(error)
             else:
-                return colorizer, Serving(colorizer.model, refused, because)
+                return colorizer, ActiveModel(colorizer.model, refused, because)
         raise AssertionError  # the built-in one always stands first
 
-    def tell(self, colorizer: Colorizer, serving: Serving) -> None:
+    def tell(self, colorizer: Colorizer, serving: ActiveModel) -> None:
         """Log what `start` gave; not while TensorFlow's own words are kept out of the log."""
         if serving.refused:
             log.error(
@@ -85,7 +85,7 @@ class Loader:
         Raises:
             ModelError: the history of promotions is damaged.
         """
-        return standing(self._store.promotions())[-1]
+        return active_versions(self._store.promotions())[-1]
 
     def load(self, name: str) -> Colorizer:
         """Load a version and try it with the canary.

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple, Protocol
 import structlog
 
 from service.filesystem.safe_open import snapshot
-from service.filesystem.snapshot import Snapshot
-from service.ledger.ledger import Serving
-from service.pipeline.protocols import Colorist
+from service.filesystem.snapshot import FileStat
+from service.ledger.ledger import ActiveModel
+from service.pipeline.protocols import Predictor
 from worker.errors import PhotochromError
 from worker.models.promotions import PROMOTIONS_FILE
 
@@ -24,13 +24,13 @@ LOOK_EVERY = 2.0  # seconds
 log = structlog.get_logger()
 
 
-class Loads(Protocol):
+class LoadsModels(Protocol):
     """What is needed of `service.daemon.model_loading.Loader`; tests bring their own."""
 
     def promoted(self) -> str:
         """Name the version that is promoted."""
 
-    def load(self, name: str) -> Colorist:
+    def load(self, name: str) -> Predictor:
         """Load a version and try it; raises ModelError when it is not fit to serve."""
 
 
@@ -38,7 +38,7 @@ class _Found(NamedTuple):
     """What a look at the history led to; `version` is None where it could not be read."""
 
     version: str | None
-    colorist: Colorist | None = None
+    colorist: Predictor | None = None
     error: Exception | None = None
 
 
@@ -54,7 +54,7 @@ class ModelWatch:
         serving: what serves, kept up to date.
     """
 
-    def __init__(self, folder: Path, loader: Loads, serving: Serving) -> None:
+    def __init__(self, folder: Path, loader: LoadsModels, serving: ActiveModel) -> None:
         """Nothing was looked at yet."""
         self.serving = serving
         self._promotions = folder / PROMOTIONS_FILE
@@ -62,9 +62,9 @@ class ModelWatch:
         self._thread = ThreadPoolExecutor(1, "model")
         self._work: Future[_Found] | None = None
         self._look_at = 0.0
-        self._seen: Snapshot | Literal["never"] | None = "never"
+        self._seen: FileStat | Literal["never"] | None = "never"
 
-    def step(self, now: float) -> Colorist | None:
+    def step(self, now: float) -> Predictor | None:
         """Look, if it is time; never waits.
 
         Args:
@@ -108,14 +108,14 @@ class ModelWatch:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one serves on
             return _Found(version, error=error)
 
-    def _taken_up(self) -> Colorist | None:
+    def _taken_up(self) -> Predictor | None:
         assert self._work is not None  # noqa: S101 - `step` asks only then
         version, colorist, error = self._work.result()
         self._work = None
         if error is not None:
             expected = isinstance(error, PhotochromError | OSError)
             reason = str(error) if expected else repr(error)
-            self.serving = Serving(self.serving.model, version, reason)
+            self.serving = ActiveModel(self.serving.model, version, reason)
             log.error(
                 "model.refused",
                 version=version,
@@ -125,7 +125,7 @@ class ModelWatch:
             )
         elif colorist is not None:
             log.info("model.taken_up", **{"from": self.serving.model}, to=colorist.model)
-            self.serving = Serving(colorist.model)
+            self.serving = ActiveModel(colorist.model)
         elif version == self.serving.model:  # gone back to what serves anyway
-            self.serving = Serving(version)
+            self.serving = ActiveModel(version)
         return colorist

@@ -7,25 +7,25 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from service.config.loader import Config, ConfigError, check_config
-from service.daemon.model_updates import Loads, ModelWatch
+from service.daemon.model_updates import LoadsModels, ModelWatch
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
 from service.filesystem.ownership import refuse_another_owner
-from service.ledger.ledger import Serving
+from service.ledger.ledger import ActiveModel
 from service.log import set_up_logging
-from service.pipeline.protocols import Colorist
+from service.pipeline.protocols import Predictor
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()
 
 
-class Starts(Loads, Protocol):
+class StartsModels(LoadsModels, Protocol):
     """What is needed of `service.daemon.model_loading.Loader`; tests bring their own."""
 
-    def start(self) -> tuple[Colorist, Serving]:
+    def start(self) -> tuple[Predictor, ActiveModel]:
         """Load what colors first; raises a PhotochromError when nothing can."""
 
-    def tell(self, colorist: Colorist, serving: Serving) -> None:
+    def tell(self, colorist: Predictor, serving: ActiveModel) -> None:
         """Log what `start` gave."""
 
 
@@ -40,9 +40,9 @@ class Parts(NamedTuple):
     """
 
     config: Config
-    colorist: Colorist
+    colorist: Predictor
     models: ModelWatch | None
-    serving: Serving
+    serving: ActiveModel
 
 
 class Reloader:
@@ -57,7 +57,9 @@ class Reloader:
         refused: what was wrong with it when it was last read; "" where it was taken up.
     """
 
-    def __init__(self, path: Path, loader: Starts, make_loader: Callable[[Config], Starts]) -> None:
+    def __init__(
+        self, path: Path, loader: StartsModels, make_loader: Callable[[Config], StartsModels]
+    ) -> None:
         """Nothing was read yet."""
         self.refused = ""
         self._path = path
@@ -113,7 +115,7 @@ class Reloader:
         return Parts(config, colorist, watch_models(config, self._loader, serving), serving)
 
 
-def watch_models(config: Config, loader: Loads, serving: Serving) -> ModelWatch | None:
+def watch_models(config: Config, loader: LoadsModels, serving: ActiveModel) -> ModelWatch | None:
     """Give what brings promoted versions, where the configuration wants them."""
     if config.model.version != "promoted":
         return None

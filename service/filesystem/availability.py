@@ -46,7 +46,7 @@ _REMEDIES = {
 _TEXT = b"By this file photochrom sees that the right disk is mounted here. Leave it in place.\n"
 
 
-class Places:
+class FolderMonitor:
     """The folders of one daemon, looked at again and again; nothing is written before `look`.
 
     Args:
@@ -113,7 +113,7 @@ class Places:
         self.trouble = trouble
         return trouble
 
-    def unusable(self, key: str, *, to_write: bool = True) -> str:
+    def problem(self, key: str, *, to_write: bool = True) -> str:
         """Say why a folder cannot be used now, or nothing; for every thread, and changes nothing.
 
         Args:
@@ -135,7 +135,7 @@ class Places:
             DeviceError: one cannot be used now.
         """
         for key in keys:
-            if reason := self.unusable(key, to_write=to_write):
+            if reason := self.problem(key, to_write=to_write):
                 raise DeviceError(reason)
 
     def free(self) -> dict[str, int]:
@@ -287,7 +287,7 @@ def make_new_folders(folders: Mapping[str, Path]) -> None:
     """Make the folders that are missing, but none that was used before: it may be a share.
 
     Args:
-        folders: as for `Places`.
+        folders: as for `FolderMonitor`.
 
     Raises:
         DeviceError: one cannot be made.

@@ -20,7 +20,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from service.filesystem.durable import sync_folder
 from service.filesystem.ignored import ignored
 from service.filesystem.permissions import folder_made
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -32,7 +32,7 @@ class ObstructedError(NotADirectoryError):
 
 
 @contextmanager
-def held(root: Path, inside: PurePath, *, make: bool = False) -> Iterator[Path]:
+def open_dir_beneath(root: Path, inside: PurePath, *, make: bool = False) -> Iterator[Path]:
     """Hold a sub-folder open: nobody can put another in its place while it is worked in.
 
     Args:
@@ -80,7 +80,7 @@ def open_beneath(root: Path, name: PurePath) -> io.FileIO:
     """
     path = root / name
     try:
-        with held(root, name.parent) as folder:
+        with open_dir_beneath(root, name.parent) as folder:
             descriptor = os.open(folder / name.name, _FILE)
     except ObstructedError as error:
         raise FileNotFoundError(errno.ENOENT, str(error.strerror), str(path)) from error
@@ -94,7 +94,7 @@ def open_beneath(root: Path, name: PurePath) -> io.FileIO:
     return io.FileIO(str(path), opener=lambda _path, _flags: descriptor)
 
 
-def open_plain(path: Path) -> io.FileIO:
+def open_regular(path: Path) -> io.FileIO:
     """Open a plain file by its path, of which only the last name may be no symlink.
 
     Raises:
@@ -103,7 +103,7 @@ def open_plain(path: Path) -> io.FileIO:
     return open_beneath(path.parent, PurePath(path.name))
 
 
-def snapshot(path: Path) -> Snapshot | None:
+def snapshot(path: Path) -> FileStat | None:
     """Look at a file without opening it or following a symlink.
 
     Returns:
@@ -116,7 +116,7 @@ def snapshot(path: Path) -> Snapshot | None:
     return snapshot_of_status(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def snapshot_of(file: io.FileIO) -> Snapshot:
+def snapshot_of(file: io.FileIO) -> FileStat:
     """Look at an open file.
 
     Raises:
@@ -129,9 +129,9 @@ def digest(path: Path) -> str:
     """Compute the SHA-256 of a file's content, as 64 hexadecimal digits.
 
     Raises:
-        OSError: as `open_plain`.
+        OSError: as `open_regular`.
     """
-    with open_plain(path) as file:
+    with open_regular(path) as file:
         return digest_of(file)
 
 
@@ -190,7 +190,7 @@ def plain_files(root: Path, refused: Callable[[Path, str], None]) -> Iterator[Pu
     while left:
         inside = left.pop()
         try:
-            with held(root, inside) as folder, os.scandir(folder) as entries:
+            with open_dir_beneath(root, inside) as folder, os.scandir(folder) as entries:
                 found = sorted(
                     (
                         one.name,
@@ -255,9 +255,9 @@ def _open_folder(name: str, above: int, *, make: bool) -> int:
     return folder
 
 
-def snapshot_of_status(status: os.stat_result) -> Snapshot:
+def snapshot_of_status(status: os.stat_result) -> FileStat:
     """Give how a file looked from what `stat` told of it."""
-    return Snapshot(
+    return FileStat(
         status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class FileStat:
     """How a file looked at one moment.
 
     Attributes:
@@ -22,7 +22,7 @@ class Snapshot:
     device: int
     ctime_ns: int = 0
 
-    def same_as(self, other: "Snapshot") -> bool:
+    def same_as(self, other: "FileStat") -> bool:
         """Tell whether it is the same file with the same content, as far as this can tell.
 
         A reboot may have renumbered the device, and a change of permissions changes no content.

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 
 UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
@@ -68,7 +68,7 @@ class Job:
     path: PurePosixPath
     digest: str
     output: PurePosixPath
-    snapshot: Snapshot
+    snapshot: FileStat
     same_content_as: int | None
     status: JobStatus
     attempts: int
@@ -88,7 +88,7 @@ class Job:
     settings: FolderSettings = AS_USUAL
 
 
-class Serving(NamedTuple):
+class ActiveModel(NamedTuple):
     """Which generator the daemon uses.
 
     Attributes:

@@ -20,9 +20,9 @@ from typing import Any, Self
 
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.access import refuse_strangers
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.database import LONGEST_LOCK_WAIT, Database, LedgerError
-from service.ledger.jobs import Job, JobStatus, Serving
+from service.ledger.jobs import ActiveModel, Job, JobStatus
 from service.ledger.queries import Questions, restored, storable
 from service.ledger.schema import (
     ENQUEUE,
@@ -39,7 +39,7 @@ from service.ledger.schema import (
     UNQUEUE,
 )
 
-__all__ = ["LEDGER_FILE", "Job", "JobStatus", "Ledger", "LedgerError", "Serving"]
+__all__ = ["LEDGER_FILE", "ActiveModel", "Job", "JobStatus", "Ledger", "LedgerError"]
 
 LEDGER_FILE = "ledger.sqlite3"
 
@@ -90,7 +90,7 @@ class Ledger(Questions):
         self,
         path: PurePosixPath,
         digest: str,
-        snapshot: Snapshot,
+        snapshot: FileStat,
         output: PurePosixPath,
         now: float,
         settings: FolderSettings = AS_USUAL,
@@ -154,13 +154,13 @@ class Ledger(Questions):
                 given = asked.model_dump_json(exclude_unset=True)
                 self._database.rows("UPDATE jobs SET asked = ? WHERE id = ?", given, job_id)
 
-    def hasten(self, now: float) -> list[Job]:
+    def expedite(self, now: float) -> list[Job]:
         """Make the queued jobs due that wait after a fault, and return them."""
         with self._database.transaction():
             return sorted(self._all(HASTEN, now, now), key=lambda job: job.id)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Let nobody else change the ledger meanwhile, so that no daemon takes up another job."""
         with self._database.transaction():
             yield
@@ -280,12 +280,12 @@ class Ledger(Questions):
         with self._database.transaction():
             self._database.rows("UPDATE jobs SET xmp_owed = ? WHERE id = ?", owed, job_id)
 
-    def wait(self, job_id: int, reason: str, not_before: float) -> Job:
+    def back_off(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for a fault of the machine; the attempt does not count."""
         change = "status = 'queued', attempts = attempts - 1, waits = waits + 1, reason = ?"
         return self._change(job_id, f"{change}, not_before = ?", storable(reason), not_before)
 
-    def again(self, job_id: int, reason: str, not_before: float) -> Job:
+    def requeue(self, job_id: int, reason: str, not_before: float) -> Job:
         """Put a started job back for another attempt; this one counts."""
         change = "status = 'queued', reason = ?, not_before = ?"
         return self._change(job_id, change, storable(reason), not_before)
@@ -305,7 +305,7 @@ class Ledger(Questions):
                 raise ValueError(f"job {job_id} is not started")
         return changed[0]
 
-    def name_output(self, job_id: int, output: PurePosixPath) -> Job:
+    def rename_output(self, job_id: int, output: PurePosixPath) -> Job:
         """Give a started job's result another name."""
         return self._change(job_id, "output = ?", os.fsencode(output))
 
@@ -316,7 +316,7 @@ class Ledger(Questions):
             if not self._all(UNQUEUE, job_id):
                 raise ValueError(f"job {job_id} is not started")
 
-    def release(self, job_id: int, now: float) -> Job:
+    def unclaim(self, job_id: int, now: float) -> Job:
         """Put a started job back that nobody has begun to work on, as if never claimed."""
         change = "status = 'queued', attempts = attempts - 1, started_at = NULL, not_before = ?"
         return self._change(job_id, change, now)
@@ -362,7 +362,7 @@ class Ledger(Questions):
 
     # Which generator serves
 
-    def serve(self, serving: Serving) -> None:
+    def serve(self, serving: ActiveModel) -> None:
         """Note which generator the daemon uses, for those who ask beside it."""
         with self._database.transaction():
             self._database.rows(SERVE, *serving)

@@ -9,9 +9,9 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from service.config.sections import FolderSettings
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.database import Database, Row, folded
-from service.ledger.jobs import TAKEN_AWAY, Job, JobStatus, Serving
+from service.ledger.jobs import TAKEN_AWAY, ActiveModel, Job, JobStatus
 from service.ledger.schema import OWNS_OUTPUT, WAITS
 
 PORTION = 500  # jobs asked for in one go
@@ -148,7 +148,7 @@ class Questions:
         found = self._all(f"SELECT * FROM jobs WHERE {where}", os.fsencode(path))  # noqa: S608
         return [job for job in found if not job.recolor]  # no column of an outdated ledger
 
-    def find(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
+    def find(self, path: PurePosixPath, snapshot: FileStat) -> Job | None:
         """Return the job of a file that looks as it did when it was queued, without reading it.
 
         A failed job is not returned: whoever drops its file again wants another try.
@@ -170,12 +170,12 @@ class Questions:
             is not None
         )
 
-    def serving(self) -> Serving | None:
+    def serving(self) -> ActiveModel | None:
         """Return what `serve` noted last, or None."""
         if self._database.outdated:
             return None
         rows = self._database.rows("SELECT model, refused, refused_because FROM serving")
-        return Serving(**rows[0]) if rows else None
+        return ActiveModel(**rows[0]) if rows else None
 
     # Which jobs a person means; by number, for there may be a million
 
@@ -229,7 +229,7 @@ class Questions:
         """Return a job as it is now, or None."""
         return self._one("id = ?", job_id)
 
-    def given_up(self, path: PurePosixPath, snapshot: Snapshot) -> Job | None:
+    def given_up(self, path: PurePosixPath, snapshot: FileStat) -> Job | None:
         """Return the job that was rejected of a file that still looks as it did then, or None."""
         looks = (snapshot.size, snapshot.mtime_ns, str(snapshot.inode))
         where = "path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND status = 'failed'"
@@ -307,7 +307,7 @@ def _job(row: Row) -> Job:
         path=PurePosixPath(os.fsdecode(row.pop("path"))),
         output=PurePosixPath(os.fsdecode(row.pop("output"))),
         status=JobStatus(row.pop("status")),
-        snapshot=Snapshot(*(int(number) for number in looks)),
+        snapshot=FileStat(*(int(number) for number in looks)),
         original=None if original is None else PurePosixPath(os.fsdecode(original)),
         recolor=bool(row.pop("recolor", 0)),
         settings=asked.over(folder),

@@ -19,7 +19,7 @@ from service.config.loader import Config
 from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.maintenance.fixity import as_text, at_rest, check_sidecar
+from service.maintenance.fixity import as_text, check_sidecar, is_delivered
 from service.progress import Report
 from service.storage.sidecar import sidecar_name
 from service.terminal import printable
@@ -29,7 +29,7 @@ CHUNK = 1 << 20  # bytes copied at a time
 ALGORITHMS = ["sha256", "sha512"]
 
 
-class Bagging(NamedTuple):
+class BagResult(NamedTuple):
     """What was packed.
 
     Attributes:
@@ -54,7 +54,7 @@ def make_bag(
     *,
     within: PurePosixPath | None = None,
     organization: str = "",
-) -> Bagging:
+) -> BagResult:
     """Pack the photos of finished jobs.
 
     Args:
@@ -72,7 +72,7 @@ def make_bag(
     folder = folder.absolute()
     _refuse_folder(folder, config)
     jobs = _jobs(config, within)
-    photos = [job for job in jobs if at_rest(job)]
+    photos = [job for job in jobs if is_delivered(job)]
     if not photos:
         raise DeviceError("there is no finished photograph to put into a bag")
     make_folder(folder.parent)
@@ -94,10 +94,10 @@ def make_bag(
         shutil.rmtree(part)
         raise
     sync_folder(folder.parent)
-    return Bagging(folder, len(photos), without_digest, without_sidecar, len(jobs) - len(photos))
+    return BagResult(folder, len(photos), without_digest, without_sidecar, len(jobs) - len(photos))
 
 
-def print_bagging(made: Bagging, console: Console) -> None:
+def print_bagging(made: BagResult, console: Console) -> None:
     """Tell a person what was packed, and what is not known of it."""
     lines = [f"{made.folder}: {made.photos} photographs"]
     for count, words in (

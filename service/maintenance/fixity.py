@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     words: str
 
 
-def at_rest(job: Job) -> bool:
+def is_delivered(job: Job) -> bool:
     """Tell whether a job has its photo in the outbox, and nobody is about to replace it."""
     return job.status is JobStatus.FINISHED or (job.status is JobStatus.FAILED and job.recolor)
 

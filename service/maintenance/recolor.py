@@ -19,12 +19,12 @@ from service.storage.lookup import Lookup
 from service.storage.naming import fits, misfit
 from service.terminal import printable
 from worker.errors import DeviceError
-from worker.models.promotions import BUILT_IN, read_promotions, standing
+from worker.models.promotions import BUILT_IN, active_versions, read_promotions
 
 AT_ONCE = 1000  # jobs in one change of the ledger, so that a daemon need not wait for it
 
 
-class Recoloring(NamedTuple):
+class RecolorResult(NamedTuple):
     """What was, or would be, queued.
 
     Attributes:
@@ -43,7 +43,7 @@ def queue_again(
     folder: PurePosixPath | None = None,
     chosen: Sequence[str] = (),
     dry_run: bool = False,
-) -> Recoloring:
+) -> RecolorResult:
     """Queue finished photos again.
 
     Args:
@@ -68,11 +68,11 @@ def queue_again(
     path = config.state / LEDGER_FILE
     if not path.exists():
         _refuse_unknown({one: [] for one in chosen})
-        return Recoloring(0, {})
+        return RecolorResult(0, {})
     refuse_an_older_daemon(config, path)
     serving = str(config.model.version)
     if serving == "promoted":
-        serving = standing(read_promotions(config.models_folder))[-1]
+        serving = active_versions(read_promotions(config.models_folder))[-1]
     limit = serving if older_than == "promoted" else older_than
     skipped: Counter[str] = Counter()
     again: list[int] = []
@@ -98,10 +98,10 @@ def queue_again(
             else:
                 again.append(job.id)
         queued = len(again) if dry_run else _queue(ledger, again)
-    return Recoloring(queued, dict(+skipped))
+    return RecolorResult(queued, dict(+skipped))
 
 
-def print_recoloring(found: Recoloring, console: Console, *, dry_run: bool) -> None:
+def print_recoloring(found: RecolorResult, console: Console, *, dry_run: bool) -> None:
     """Tell a person what was, or with `dry_run` would be, queued, and what was skipped."""
     lines = [f"{'would be queued' if dry_run else 'queued'}: {found.queued}"]
     lines += [f"skipped: {count}, {reason}" for reason, count in sorted(found.skipped.items())]

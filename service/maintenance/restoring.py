@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, get_args
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
@@ -101,7 +101,7 @@ class Restorer:
         self._each(config.outbox, self._take_sidecar)
         self._each(config.originals.folder, self._take_original)
         self._each(config.rejected, self._take_rejected)
-        with self._ledger.held():
+        with self._ledger.exclusive():
             self._ledger.note_same_contents()
         self._each(config.outbox, self._take_leftover)
 
@@ -109,7 +109,7 @@ class Restorer:
         """Have each plain file of a folder and its sub-folders taken, many in one change."""
         files = safe_open.plain_files(root, self._tell)
         while portion := list(itertools.islice(files, AT_ONCE)):
-            with self._ledger.held():
+            with self._ledger.exclusive():
                 for name in portion:
                     try:
                         take(name)
@@ -288,7 +288,7 @@ class Restorer:
             self._tell(self._config.outbox / name, words)
 
 
-def snapshot_of(job: Job, config: Config) -> Snapshot | None:
+def snapshot_of(job: Job, config: Config) -> FileStat | None:
     """Look at the original of a job where it was found; None where it was not."""
     path = config.originals.folder / job.original if job.original else config.inbox / job.path
     return safe_open.snapshot(path)
@@ -302,7 +302,7 @@ def _job_of(sidecar: Sidecar) -> Job:
             sidecar.source.name,
             sidecar.source.sha256,
             output=sidecar.output.name,
-            snapshot=Snapshot(sidecar.source.size, mtime, 0, 0),
+            snapshot=FileStat(sidecar.source.size, mtime, 0, 0),
             status=JobStatus.FINISHED,
             moment=sidecar.colored.timestamp(),
         ),
@@ -326,7 +326,7 @@ def _settings_of(sidecar: Sidecar) -> FolderSettings:
 
 
 def _job(
-    path: PurePosixPath, digest: str, *, snapshot: Snapshot, moment: float, **known: Any
+    path: PurePosixPath, digest: str, *, snapshot: FileStat, moment: float, **known: Any
 ) -> Job:
     """Describe a job that ended at a moment, seconds since 1970; its number is not known yet."""
     nothing = dict.fromkeys(("same_content_as", "reason", "model", "started_at"))

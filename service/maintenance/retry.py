@@ -17,7 +17,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import FolderSettings
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
@@ -31,7 +31,7 @@ from service.terminal import printable
 from service.watch.folder_settings import FolderSettingsError, settings_of
 
 
-class Answer(NamedTuple):
+class JobResult(NamedTuple):
     """What became of one job, or of a file that no job has.
 
     Attributes:
@@ -55,7 +55,7 @@ def retry(
     waiting: bool = False,
     dry_run: bool = False,
     asked: FolderSettings | None = None,
-) -> list[Answer]:
+) -> list[JobResult]:
     """Have photos tried again that failed, or that wait after a fault.
 
     Args:
@@ -74,7 +74,9 @@ def retry(
         DeviceError: a folder is away, or the ledger cannot be used now.
         OSError: the folder of the rejected scans cannot be read.
     """
-    Places(config.folders).check("inbox", "rejected")  # nothing is made in the place of a share
+    FolderMonitor(config.folders).check(
+        "inbox", "rejected"
+    )  # nothing is made in the place of a share
     with _opened(config) as ledger:
         if ledger is None:
             return [_none(one) for one in chosen]
@@ -92,7 +94,7 @@ def retry(
         ]
         answers += strangers
         if waiting or held_up.keys() & jobs.keys():
-            due = held_up.values() if dry_run else ledger.hasten(now)
+            due = held_up.values() if dry_run else ledger.expedite(now)
             answers += [_done(job, "due now") for job in due]
     return answers
 
@@ -105,10 +107,10 @@ def _chosen(
     held_up: dict[int, Job],
     *,
     dry_run: bool,
-) -> tuple[dict[int, Job], list[Answer]]:
+) -> tuple[dict[int, Job], list[JobResult]]:
     """Find the jobs that are meant; of a folder those that failed or wait. Answer for the rest."""
     jobs: dict[int, Job] = {}
-    answers: list[Answer] = []
+    answers: list[JobResult] = []
     for one in chosen:
         found = {job.id: job for job in ledger.some(lookup.exactly(str(one)))}
         if not found:
@@ -118,14 +120,14 @@ def _chosen(
             found = {number: found[number] for number in found if number in again | held_up.keys()}
             if not found:
                 words = "nothing in it was rejected, or waits after a fault"
-                answers.append(Answer(None, PurePosixPath(str(one)), done=False, words=words))
+                answers.append(JobResult(None, PurePosixPath(str(one)), done=False, words=words))
         jobs |= found
     return jobs, answers
 
 
 def _stranger(
     one: int | str, config: Config, lookup: Lookup, ledger: Ledger, *, dry_run: bool
-) -> Answer:
+) -> JobResult:
     """Answer for what no job has; a scan among the rejected ones is moved back all the same."""
     if is_number(str(one)):
         return _none(one)
@@ -137,14 +139,14 @@ def _stranger(
     try:
         if not dry_run:
             companions.bring_back(place, name, config)
-            with ledger.held():
-                moves.take_back(place, config.rejected, target, config.inbox)
+            with ledger.exclusive():
+                moves.restore(place, config.rejected, target, config.inbox)
     except OSError as error:
-        return Answer(None, name, done=False, words=f"it cannot be moved back: {error}")
-    return Answer(None, name, done=True, words=f"moved back into the inbox from {place}")
+        return JobResult(None, name, done=False, words=f"it cannot be moved back: {error}")
+    return JobResult(None, name, done=True, words=f"moved back into the inbox from {place}")
 
 
-def forget(config: Config, job_ids: Sequence[int]) -> list[Answer]:
+def forget(config: Config, job_ids: Sequence[int]) -> list[JobResult]:
     """Remove finished and failed jobs from the ledger, so that their scans are new again.
 
     Args:
@@ -163,7 +165,7 @@ def forget(config: Config, job_ids: Sequence[int]) -> list[Answer]:
         return [_forget(number, config, ledger) for number in dict.fromkeys(job_ids)]
 
 
-def print_answers(answers: Sequence[Answer], console: Console, *, dry_run: bool = False) -> None:
+def print_answers(answers: Sequence[JobResult], console: Console, *, dry_run: bool = False) -> None:
     """Tell a person what became of each job, or with `dry_run` would."""
     for answer in answers:
         named = [f"job {answer.job}"] if answer.job is not None else []
@@ -199,7 +201,7 @@ def _try_again(
     rejected: RejectedScans,
     *,
     dry_run: bool,
-) -> Answer:
+) -> JobResult:
     if job.status is JobStatus.FINISHED:
         return _not_done(job, "it is finished; `photochrom recolor` colors anew, `forget` forgets")
     if job.status is not JobStatus.FAILED:
@@ -218,7 +220,7 @@ def _bring_back(
     rejected: RejectedScans,
     *,
     dry_run: bool,
-) -> Answer:
+) -> JobResult:
     target = config.inbox / job.path
     left: Sequence[Path] = ()
     kept = config.originals.after == "keep" and still_there(target, job.snapshot)
@@ -232,8 +234,10 @@ def _bring_back(
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
             left = companions.bring_back(place.path, job.path, config)
-            with ledger.held():  # or a daemon could reject the new copy for this one, which goes
-                moves.take_back(place.path, config.rejected, target, config.inbox)
+            with (
+                ledger.exclusive()
+            ):  # or a daemon could reject the new copy for this one, which goes
+                moves.restore(place.path, config.rejected, target, config.inbox)
             rejected.changed(job.path)
     except OSError as error:
         return _not_done(job, f"its scan cannot be moved back: {error}")
@@ -247,7 +251,7 @@ def _bring_back(
     return _done(job, f"{words}; it was changed since it was rejected, and is queued as new")
 
 
-def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> Answer:
+def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> JobResult:
     """Queue a rejected scan that was kept in the inbox, where no daemon takes it up by itself."""
     digest = job.digest
     if digest.startswith(UNREADABLE):
@@ -263,7 +267,7 @@ def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> A
     return _done(job, "queued again, from the inbox, where it was kept")
 
 
-def _forget(number: int, config: Config, ledger: Ledger) -> Answer:
+def _forget(number: int, config: Config, ledger: Ledger) -> JobResult:
     job = ledger.job(number)
     if job is None:
         return _none(number)
@@ -276,16 +280,16 @@ def _forget(number: int, config: Config, ledger: Ledger) -> Answer:
     return _done(job, f"forgotten; {config.outbox / job.output} and its scan stay where they are")
 
 
-def _done(job: Job, words: str) -> Answer:
-    return Answer(job.id, job.path, done=True, words=words)
+def _done(job: Job, words: str) -> JobResult:
+    return JobResult(job.id, job.path, done=True, words=words)
 
 
-def _not_done(job: Job, words: str) -> Answer:
-    return Answer(job.id, job.path, done=False, words=words)
+def _not_done(job: Job, words: str) -> JobResult:
+    return JobResult(job.id, job.path, done=False, words=words)
 
 
-def _none(one: int | str) -> Answer:
+def _none(one: int | str) -> JobResult:
     if is_number(str(one)):
-        return Answer(int(one), None, done=False, words="there is no such job")
+        return JobResult(int(one), None, done=False, words="there is no such job")
     words = "no photograph has this path; `photochrom find` looks for parts of names, too"
-    return Answer(None, PurePosixPath(str(one)), done=False, words=words)
+    return JobResult(None, PurePosixPath(str(one)), done=False, words=words)

@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from rich.console import Console
 
 from service.config.loader import Config
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.ignored import ignored
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.maintenance.fixity import Finding, as_text, at_rest, check_photo
+from service.maintenance.fixity import Finding, as_text, check_photo, is_delivered
 from service.maintenance.rejected_fixity import check_rejected, rejected_jobs
 from service.progress import Report
 from service.storage import outbox
@@ -82,7 +82,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
         if ledger.outdated:
             raise DeviceError(f"the ledger {path} is of an older photochrom; run this one once")
         jobs = ledger.owning()
-        photos = [job for job in jobs if at_rest(job)]
+        photos = [job for job in jobs if is_delivered(job)]
         in_work = sum(_in_work(job) for job in jobs)
         _refuse_missing_folders(photos, config)
         for done, (job, findings, has_digest) in enumerate(_checks(photos, config), 1):
@@ -95,7 +95,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
             report(done, len(photos), "")
         rejected = rejected_jobs(ledger)
         if rejected:
-            Places(config.folders).check("rejected", to_write=False)
+            FolderMonitor(config.folders).check("rejected", to_write=False)
         strangers = list(check_rejected(rejected, beside, config, ledger))
     queued, not_queued = _repair(found, photos, config) if repair else (0, {})
     found += [*_orphans(present, jobs), *strangers]
@@ -131,7 +131,7 @@ def _refuse_missing_folders(photos: Sequence[Job], config: Config) -> None:
     if any(job.original for job in photos):
         keys.append("originals.folder")
     folders = {**config.folders, "originals.folder": config.originals.folder}
-    Places(folders).check(*keys, to_write=False)
+    FolderMonitor(folders).check(*keys, to_write=False)
 
 
 def _checks(photos: Sequence[Job], config: Config) -> Iterator[tuple[Job, list[Finding], bool]]:

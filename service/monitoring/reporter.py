@@ -35,7 +35,7 @@ QUICKEST = 1.0  # seconds between two signs of life, however often the health ch
 log = structlog.get_logger()
 
 
-class Pulse:
+class HealthReporter:
     """Looks at the parts of a daemon and tells how they do.
 
     Args:
@@ -59,7 +59,7 @@ class Pulse:
         self._beat: Heartbeat | None = None
         self._unwritten = ""
 
-    def look_at(self, config: Config, watcher: Watcher, pipeline: Pipeline) -> None:
+    def attach(self, config: Config, watcher: Watcher, pipeline: Pipeline) -> None:
         """Look at these parts from now on; after a reload they are others.
 
         Args:
@@ -97,7 +97,7 @@ class Pulse:
         self._beat = beat
         self._tell(beat, now)
 
-    def goes_on(self, now: float) -> None:
+    def keep_alive(self, now: float) -> None:
         """Tell that a long step goes on, if it is long: one more file was found or taken."""
         if now < self._told_at + 2 * self._notifier.beat:
             return

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from service.config.loader import Config
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.lock import owner_of
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.monitoring.find import utc, where_rejected
 from service.monitoring.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.storage.companions import is_companion
@@ -19,7 +19,7 @@ from service.storage.rejected import RejectedScans
 from service.watch import folder_settings
 from service.watch.selection import find, find_left_alone
 from worker.errors import DeviceError, ModelError
-from worker.models.promotions import read_promotions, standing
+from worker.models.promotions import active_versions, read_promotions
 
 REJECTED_SHOWN = 10
 DAY = 86_400.0  # seconds
@@ -108,7 +108,7 @@ def _of_heartbeat(beat: Heartbeat | None) -> dict[str, Any]:
         "unreadable_folders": beat and beat.unreadable_folders,
         "unreadable": list(beat.unreadable) if beat else [],
         "ledger_fault": None,
-        "noted": beat and Serving(beat.model),
+        "noted": beat and ActiveModel(beat.model),
         "last_model": None,
     }
 
@@ -179,7 +179,7 @@ def _midnight(now: float) -> float:
 def _free(config: Config) -> dict[str, int]:
     """Return the bytes that are free for each folder that is there; a mere mount point is not."""
     try:
-        return Places(config.folders).free()
+        return FolderMonitor(config.folders).free()
     except DeviceError:  # what was noted of them cannot be read; a daemon says so itself
         return {}
 
@@ -214,11 +214,11 @@ def _refused(config: Config, folder: Path) -> list[dict[str, Any]]:
     return []
 
 
-def _model(config: Config, noted: Serving | None, last: str | None) -> dict[str, str | None]:
+def _model(config: Config, noted: ActiveModel | None, last: str | None) -> dict[str, str | None]:
     """Tell which version serves (or colored last), which is promoted, and why it does not serve."""
     promoted, damage = None, None
     try:
-        promoted = standing(read_promotions(config.models_folder))[-1]
+        promoted = active_versions(read_promotions(config.models_folder))[-1]
     except ModelError as error:
         damage = str(error)
     return {

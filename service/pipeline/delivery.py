@@ -14,8 +14,8 @@ from uuid import uuid4
 import structlog
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.snapshot import Snapshot
-from service.pipeline.protocols import Painter
+from service.filesystem.snapshot import FileStat
+from service.pipeline.protocols import Renderer
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
 from service.storage.sidecar import deliver_sidecar, describe, sidecar_name
@@ -41,7 +41,7 @@ class Source:
 
     path: PurePosixPath
     sha256: str
-    snapshot: Snapshot
+    snapshot: FileStat
     read: float
     settings: FolderSettings = AS_USUAL
 
@@ -68,7 +68,7 @@ def deliver(
     target: Target,
     photo: Scan,
     chroma: Any,
-    painter: Painter,
+    painter: Renderer,
     source: Source,
     now: float,
 ) -> tuple[Delivered[Record], Origin]:

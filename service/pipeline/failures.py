@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import structlog
 
 from service.config.sections import Retry
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import TAKEN_AWAY, Job
 from service.ledger.ledger import Ledger
 from service.storage.departures import Originals
@@ -21,12 +21,12 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # for this file; perhaps fo
 log = structlog.get_logger()
 
 
-class Changed(Exception):  # noqa: N818 - it is news, no error
+class SourceChanged(Exception):  # noqa: N818 - it is news, no error
     """The file is gone, or no longer the one that was queued; the watcher brings what it is now."""
 
 
 @dataclass
-class Tally:
+class Counters:
     """What happened since the daemon started, in photos."""
 
     finished: int = 0
@@ -34,7 +34,7 @@ class Tally:
     pixels: int = 0  # of those that were finished
 
 
-class Trouble:
+class Backoff:
     """How long the machine's faults make everything wait: doubling until something works again."""
 
     def __init__(self, retry: Retry) -> None:
@@ -57,7 +57,7 @@ class Trouble:
         self.faults, self.until, self.reason = 0, 0.0, ""
 
 
-class Shortage(Trouble):
+class Shortage(Backoff):
     """A disk without room for large photos: they wait, and smaller ones go on meanwhile.
 
     Attributes:
@@ -96,7 +96,7 @@ def ended_the_process(job: Job) -> str:
     )
 
 
-class Faults:
+class FailureHandler:
     """Settles jobs that did not come to their end.
 
     Args:
@@ -113,9 +113,9 @@ class Faults:
         self,
         retry: Retry,
         ledger: Ledger,
-        places: Places,
+        places: FolderMonitor,
         originals: Originals,
-        tally: Tally,
+        tally: Counters,
         hold: Hold,
     ) -> None:
         """Nothing went wrong yet."""
@@ -126,7 +126,7 @@ class Faults:
         self._originals = originals
         self._tally = tally
         self._hold = hold
-        self.trouble = Trouble(retry)
+        self.trouble = Backoff(retry)
         self.shortage = Shortage(retry)
 
     @property
@@ -167,7 +167,7 @@ class Faults:
             log.info("photo.arriving", job=job.id, path=job.path, reason=str(error))
         elif isinstance(error, ScanError):
             self.reject(job, str(error) + _way_out(job, error), now, wall)
-        elif isinstance(error, Changed):
+        elif isinstance(error, SourceChanged):
             self._let_go(job, wall)
         elif is_short(error):
             self._try_alone(job, error, now, wall)
@@ -183,7 +183,7 @@ class Faults:
                 reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
                 self.reject(job, reason, now, wall)
             else:
-                self._ledger.again(job.id, repr(error), wall + self._retry.wait_after(0))
+                self._ledger.requeue(job.id, repr(error), wall + self._retry.wait_after(0))
 
     def hold_up(self, now: float, wall: float) -> str:
         """Say why no new work may begin now, or nothing.
@@ -196,7 +196,7 @@ class Faults:
         """
         away = self._places.look()
         if self._was_away and not away:
-            self._ledger.hasten(wall)
+            self._ledger.expedite(wall)
             self._originals.hasten(now)
             self.trouble.end()
             self.shortage.end()
@@ -231,11 +231,11 @@ class Faults:
         """Give up a file that is not there as it was, unless the same scan was dropped again."""
         known = self._ledger.job(job.id)
         if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
-            self._ledger.release(job.id, wall)
+            self._ledger.unclaim(job.id, wall)
             return
         self._ledger.fail(job.id, TAKEN_AWAY, wall)
         log.info("photo.changed", job=job.id, path=job.path)
-        self._originals.look_anew(job)
+        self._originals.request_rescan(job)
 
     def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back for want of memory; its attempt counts, so that it comes alone next.
@@ -256,7 +256,7 @@ class Faults:
         reason = f"too little memory for a photo of {size}"
         together = now < self.trouble.until
         seconds = self.trouble.begin(now, reason)
-        self._ledger.again(job.id, reason, wall + seconds)
+        self._ledger.requeue(job.id, reason, wall + seconds)
         self._say_waits(job, reason, seconds, self.trouble, together=together)
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
@@ -265,7 +265,7 @@ class Faults:
         For room on a disk only the job itself waits, and those that are larger still.
         """
         reason = str(error) or repr(error)
-        waits: Trouble = self.trouble
+        waits: Backoff = self.trouble
         if isinstance(error, OSError):
             reason = self._places.in_words(error)
             waits = self.shortage if error.errno in NO_ROOM else waits
@@ -275,12 +275,12 @@ class Faults:
             seconds = waits.begin_with(job, now, reason)
         else:
             seconds = waits.begin(now, reason)
-        self._ledger.wait(job.id, reason, wall + seconds)
+        self._ledger.back_off(job.id, reason, wall + seconds)
         self._say_waits(job, reason, seconds, waits, together=together)
 
     @staticmethod
     def _say_waits(
-        job: Job, reason: str, seconds: float, trouble: Trouble, *, together: bool
+        job: Job, reason: str, seconds: float, trouble: Backoff, *, together: bool
     ) -> None:
         """Say it of the first photo of those that failed together, at the 1st, 2nd, 4th … time."""
         again = together or trouble.faults.bit_count() != 1

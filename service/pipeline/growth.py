@@ -5,7 +5,7 @@ other photograph: the new result takes the place of the earlier one, under the s
 """
 
 from service.config.loader import Config
-from service.filesystem.safe_open import held
+from service.filesystem.safe_open import open_dir_beneath
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
 from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
@@ -38,7 +38,7 @@ def supersede_shorter(job: Job, photo: Scan, config: Config, ledger: Ledger) -> 
 def _continues(photo: Scan, earlier: Job, config: Config) -> bool:
     name = sidecar_name(earlier.output)
     try:
-        with held(config.outbox, name.parent) as folder:
+        with open_dir_beneath(config.outbox, name.parent) as folder:
             said = read_sidecar(folder / name.name)
     except (SidecarError, OSError):  # carried away, say: then nobody can tell
         return False

@@ -15,7 +15,7 @@ import structlog
 from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage.naming import free_name
@@ -51,7 +51,7 @@ class Intake:
         self._archive = archive
         self._settings = settings
 
-    def take(self, path: Path, snapshot: Snapshot, rest: Rest) -> str:
+    def take(self, path: Path, snapshot: FileStat, rest: Rest) -> str:
         """Queue a stable file, or move it away when its work was done before.
 
         Args:
@@ -80,14 +80,14 @@ class Intake:
             self._archive(job, time.monotonic())
         return ""
 
-    def _stays_rejected(self, path: PurePosixPath, snapshot: Snapshot, digest: str) -> bool:
+    def _stays_rejected(self, path: PurePosixPath, snapshot: FileStat, digest: str) -> bool:
         """Tell whether a file was rejected before, and was to stay where it is."""
         if self._config.originals.after != "keep":
             return False
         rejected = self._ledger.given_up(path, snapshot)
         return rejected is not None and digest == rejected.digest
 
-    def _look_into(self, path: Path, snapshot: Snapshot, rest: Rest) -> tuple[str, str]:
+    def _look_into(self, path: Path, snapshot: FileStat, rest: Rest) -> tuple[str, str]:
         """Return the digest of a file; or "", and why it is not whole, if it is there unchanged.
 
         Raises:
@@ -118,7 +118,7 @@ class Intake:
         self,
         relative: PurePosixPath,
         digest: str,
-        snapshot: Snapshot,
+        snapshot: FileStat,
         settings: FolderSettings,
     ) -> Job:
         name, now = free_name(relative, digest, self._config, self._ledger), time.time()

@@ -16,7 +16,7 @@ from service.filesystem.durable import fitting_name, make_folder
 from service.filesystem.safe_open import digest, snapshot
 from service.pipeline.delivery import Source, Target, deliver, log_replaced_color
 from service.pipeline.pipeline import THREADS
-from service.pipeline.protocols import Colorist
+from service.pipeline.protocols import Predictor
 from service.progress import Report
 from service.storage import companions, outbox
 from service.storage.sidecar import sidecar_name
@@ -31,7 +31,7 @@ def colorize_files(
     files: Sequence[Path],
     out: Path,
     config: Config,
-    colorist: Colorist,
+    colorist: Predictor,
     report: Report,
     settings: FolderSettings = AS_USUAL,
 ) -> int:

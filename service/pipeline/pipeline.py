@@ -21,13 +21,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import structlog
 
 from service.config.loader import Config
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
 from service.pipeline.delivery import Source, Target, deliver, log_replaced_color
-from service.pipeline.failures import Faults, Tally
+from service.pipeline.failures import Counters, FailureHandler
 from service.pipeline.growth import supersede_shorter
-from service.pipeline.protocols import Colorist
+from service.pipeline.protocols import Predictor
 from service.pipeline.reading import confirm, read_scan
 from service.storage import deliveries
 from service.storage.deliveries import Own
@@ -59,7 +59,7 @@ class _Batch(NamedTuple):
 
     future: Future[list[Any]]
     photos: deque[tuple[Job, Scan]]
-    colorist: Colorist
+    colorist: Predictor
 
 
 class _Writing(NamedTuple):
@@ -93,10 +93,10 @@ class Pipeline:
         self,
         config: Config,
         ledger: Ledger,
-        colorist: Colorist,
+        colorist: Predictor,
         wake: Callable[[], None],
         watched: Inbox,
-        tally: Tally | None = None,
+        tally: Counters | None = None,
     ) -> None:
         """Start the threads; no job is claimed yet."""
         self._config = config
@@ -112,12 +112,12 @@ class Pipeline:
         self._coloring: deque[_Batch] = deque()
         self._writing: dict[Future[Delivery], _Writing] = {}
         self._moved_at = 0.0
-        self.tally = tally or Tally()
+        self.tally = tally or Counters()
         self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
         self.held_up_by = ""
-        self.places = Places(config.folders, config.limits.free_space)
+        self.places = FolderMonitor(config.folders, config.limits.free_space)
         self.originals = Originals(config, self.places, watched, ledger)
-        self._faults = Faults(
+        self._faults = FailureHandler(
             config.retry,
             ledger,
             self.places,
@@ -155,12 +155,12 @@ class Pipeline:
         """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
         return now - self._moved_at if self.busy else 0.0
 
-    def take_up(self, colorist: Colorist) -> None:
+    def take_up(self, colorist: Predictor) -> None:
         """Color with another generator from the next batch on; what the old one has, it ends."""
         self.colorist = colorist
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
-        """Give a queued job up; see `Faults.reject`."""
+        """Give a queued job up; see `FailureHandler.reject`."""
         self._faults.reject(job, reason, now, wall)
 
     def step(self, now: float, wall: float, *, claim: bool = True) -> None:
@@ -194,7 +194,7 @@ class Pipeline:
     def release(self, wall: float) -> None:
         """Give back the jobs that nobody has begun to read."""
         while self._claimed:
-            self._ledger.release(self._claimed[0].id, wall)
+            self._ledger.unclaim(self._claimed[0].id, wall)
             self._claimed.popleft()
 
     def close(self) -> None:
@@ -264,7 +264,7 @@ class Pipeline:
             self._coloring.append(_Batch(future, batch, self.colorist))
             future.add_done_callback(lambda _future: self._wake())
 
-    def _predict(self, colorist: Colorist, scans: list[Scan]) -> list[Any]:
+    def _predict(self, colorist: Predictor, scans: list[Scan]) -> list[Any]:
         began = time.monotonic()
         results: list[Any] = predict_scans(colorist.predict, scans)
         self.batch_done(len(scans), time.monotonic() - began)
@@ -296,7 +296,7 @@ class Pipeline:
             self._coloring.popleft()
 
     def _start_writing(
-        self, job: Job, photo: Scan, chroma: Any, colorist: Colorist, wall: float
+        self, job: Job, photo: Scan, chroma: Any, colorist: Predictor, wall: float
     ) -> None:
         read = job.started_at or wall
         source = Source(job.path, job.digest, job.snapshot, read, job.settings)
@@ -348,8 +348,8 @@ class Pipeline:
     def _name_otherwise(self, job: Job, error: TakenError, wall: float) -> None:
         """Have a photo come out under a free name: another file has the one it was to get."""
         name = free_name(job.path, job.digest, self._config, self._ledger)
-        self._ledger.name_output(job.id, name)
-        self._ledger.release(job.id, wall)
+        self._ledger.rename_output(job.id, name)
+        self._ledger.unclaim(job.id, wall)
         log.warning("photo.name_taken", job=job.id, path=job.path, reason=str(error), output=name)
 
     def _outcome(self, job: Job, future: Future[T], now: float, wall: float) -> T | None:
@@ -360,6 +360,6 @@ class Pipeline:
         except TakenError as error:  # since the job was queued
             self._name_otherwise(job, error, wall)
             return None
-        except Exception as error:  # noqa: BLE001 - `Faults.settle` decides, and logs
+        except Exception as error:  # noqa: BLE001 - `FailureHandler.settle` decides, and logs
             self._faults.settle(job, error, now, wall)
             return None

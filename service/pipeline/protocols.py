@@ -7,7 +7,7 @@ from worker.metadata.provenance import Origin, Record
 from worker.scan import Page, Scan
 
 
-class Painter(Protocol):
+class Renderer(Protocol):
     """What a delivery needs of it."""
 
     @property
@@ -22,7 +22,7 @@ class Painter(Protocol):
         """Write the colored photo into an open file."""
 
 
-class Colorist(Painter, Protocol):
+class Predictor(Renderer, Protocol):
     """What the pipeline needs of it."""
 
     batch_size: int

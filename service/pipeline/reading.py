@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.config.loader import Config
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.safe_open import digest_of, snapshot_of
 from service.ledger.jobs import Job
-from service.pipeline.failures import Changed
+from service.pipeline.failures import SourceChanged
 from service.storage import companions
 from service.storage.originals import open_scan, still_there
 from worker import scan
@@ -15,7 +15,7 @@ from worker.errors import ScanError
 from worker.scan import Scan
 
 
-def read_scan(job: Job, config: Config, places: Places) -> Scan:
+def read_scan(job: Job, config: Config, places: FolderMonitor) -> Scan:
     """Read the scan of a job, in a thread of its own.
 
     Args:
@@ -35,7 +35,7 @@ def read_scan(job: Job, config: Config, places: Places) -> Scan:
     """
     try:
         return _read(job, config)
-    except (Changed, ScanError):  # what is away was neither changed nor taken away
+    except (SourceChanged, ScanError):  # what is away was neither changed nor taken away
         places.check("inbox", "originals.folder", to_write=False)
         raise
 
@@ -44,7 +44,7 @@ def _read(job: Job, config: Config) -> Scan:
     try:
         file, looks = open_scan(job, config)
     except FileNotFoundError as error:
-        raise Changed from error
+        raise SourceChanged from error
     with file:
         path = Path(str(file.name))
         settings = replace(config.read_settings, **job.settings.model_dump())
@@ -54,14 +54,14 @@ def _read(job: Job, config: Config) -> Scan:
             photo = scan.read(path, settings, file, xmp_files)
         except ScanError as error:
             if not still_there(path, looks):  # its writer was not done: nothing is wrong with it
-                raise Changed from error
+                raise SourceChanged from error
             raise
         if not still_there(path, looks):
-            raise Changed
+            raise SourceChanged
     return photo
 
 
-def confirm(job: Job, config: Config, places: Places) -> None:
+def confirm(job: Job, config: Config, places: FolderMonitor) -> None:
     """Make sure that a scan is still what was colored, before its result gets its name.
 
     Args:
@@ -80,4 +80,4 @@ def confirm(job: Job, config: Config, places: Places) -> None:
                 return
     except (FileNotFoundError, ScanError):  # it is gone, or may no longer be read
         places.check("inbox", to_write=False)
-    raise Changed
+    raise SourceChanged

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from service.config.loader import Config
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.storage import outbox
 from service.storage.moves import restore_hidden
 from worker.errors import DeviceError
@@ -11,7 +11,7 @@ from worker.errors import DeviceError
 KEYS = frozenset({"inbox", "outbox", "originals.folder", "rejected"})
 
 
-class Leftovers:
+class TempFileSweeper:
     """Remembers which folders are to be swept: all at the start, later those that were away."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Leftovers:
         self._unswept |= away & KEYS
 
     def remove(
-        self, config: Config, places: Places, report: Callable[[], None] = lambda: None
+        self, config: Config, places: FolderMonitor, report: Callable[[], None] = lambda: None
     ) -> int:
         """Sweep what is to be swept and is there. Call it while no work is in hand.
 
@@ -43,7 +43,7 @@ class Leftovers:
         for key in sorted(self._unswept):
             if key == "inbox" and config.originals.after == "keep":  # nothing is written there
                 continue
-            if places.unusable(key):
+            if places.problem(key):
                 continue
             try:
                 removed += outbox.sweep(folders[key], report)

@@ -18,7 +18,7 @@ from service.config.loader import Config
 from service.config.sections import Retry
 from service.filesystem import safe_open
 from service.filesystem.durable import is_copy, numbered_names
-from service.filesystem.safe_open import held, open_beneath
+from service.filesystem.safe_open import open_beneath, open_dir_beneath
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage import moves
@@ -301,8 +301,8 @@ def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
     """Copy a file, where it is not copied yet; as `moves.archive` names it."""
     inside = path.relative_to(root)
     with (
-        held(root, inside.parent) as home,
-        held(target_root, inside.parent, make=True) as folder,
+        open_dir_beneath(root, inside.parent) as home,
+        open_dir_beneath(target_root, inside.parent, make=True) as folder,
     ):
         for target in numbered_names(folder / name):
             with contextlib.suppress(FileExistsError):

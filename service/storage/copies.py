@@ -11,7 +11,7 @@ from service.filesystem.durable import (
     rename_without_overwriting,
     sync_folder,
 )
-from service.filesystem.safe_open import digest, digest_of, open_plain
+from service.filesystem.safe_open import digest, digest_of, open_regular
 
 
 def copy_file(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
@@ -25,7 +25,7 @@ def copy_file(path: Path, target: Path, wanted: str | None, name: Path) -> os.st
     """
     part = part_path(target.parent)
     try:
-        with open_plain(path) as source:
+        with open_regular(path) as source:
             looks = os.fstat(source.fileno())
             with part.open("xb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)

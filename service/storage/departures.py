@@ -17,7 +17,7 @@ import structlog
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.access import unwritable
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.durable import ReplacedError
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
@@ -78,7 +78,9 @@ class Originals:
         emptied: the folders that scans left.
     """
 
-    def __init__(self, config: Config, places: Places, watched: Watched, ledger: Ledger) -> None:
+    def __init__(
+        self, config: Config, places: FolderMonitor, watched: Watched, ledger: Ledger
+    ) -> None:
         """Nothing waits to be moved."""
         self._config = config
         self._places = places
@@ -158,7 +160,7 @@ class Originals:
         )
         self._waiting.append(_Move(job, move, folder, now, verified=not readable))
 
-    def look_anew(self, job: Job) -> None:
+    def request_rescan(self, job: Job) -> None:
         """Have a job's scan found again: it was not what was queued when it was needed.
 
         By now it may be again, as when it was away for a moment, and then nothing else would tell.
@@ -178,7 +180,7 @@ class Originals:
         """
         self._waiting += self.unmoved.probes(now)
         for move in [move for move in self._waiting if now >= move.due]:
-            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+            if any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
                 break
             self._waiting.remove(move)
             try:
@@ -189,13 +191,13 @@ class Originals:
         if self._unnoted:
             self._ledger.moved(self._unnoted)
             self._unnoted = []
-        if not any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+        if not any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
             self.companions.step(now)
         for one in [one for one in self._departed if now >= one.due]:
-            if any(map(self._places.unusable, ("inbox", "originals.folder", "rejected"))):
+            if any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
                 break
             self._settle(one, now)
-        if not self._places.unusable("inbox"):
+        if not self._places.problem("inbox"):
             self.emptied.step(now)
 
     def next_due(self, now: float) -> float | None:
@@ -207,10 +209,10 @@ class Originals:
     def _move(self, move: _Move, now: float) -> None:
         job, path = move.job, self._config.inbox / move.job.path
         if not still_there(path, job.snapshot):  # it was taken away, or is another by now
-            if self._places.unusable("inbox"):
+            if self._places.problem("inbox"):
                 self._waiting.append(move)
             else:
-                self.look_anew(job)
+                self.request_rescan(job)
             return
         goal = move.root / job.path.parent
         if folder := unwritable(path, goal):
@@ -218,14 +220,14 @@ class Originals:
             return
         try:
             if not move.verified and not _is_content(path, job.digest):
-                self._take_back(job)
+                self._restore(job)
                 return
             self._set_shorter_aside(job)
             settle = self._watched.settle_of(path)
             self.companions.owe(job)
             departure = move.move(path)
         except ReplacedError:  # just now; the new one stays
-            self.look_anew(job)
+            self.request_rescan(job)
         except OSError as error:
             if error.errno in _REFUSED:
                 self.unmoved.add(path.parent, move, now, leaves=True)
@@ -284,10 +286,10 @@ class Originals:
                 return
             self._departed[place] = one._replace(undone=True)
             self.companions.bring_back(job, one.departure.place)
-        self._take_back(job)
+        self._restore(job)
         del self._departed[place]
 
-    def _take_back(self, job: Job) -> None:
+    def _restore(self, job: Job) -> None:
         """Have the content that a file has by now colored in place of what was colored of it.
 
         Raises:
@@ -300,7 +302,7 @@ class Originals:
             withdraw(self._config.outbox, known.output, sidecar, known.output_digest)
         if known and known.status in {JobStatus.FINISHED, JobStatus.FAILED}:
             self._ledger.forget(job.id)
-        self.look_anew(job)
+        self.request_rescan(job)
 
 
 def _is_content(path: Path, digest: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 import structlog
 
 from service.config.loader import Config
-from service.filesystem.safe_open import held
+from service.filesystem.safe_open import open_dir_beneath
 from service.ledger.ledger import Ledger
 from worker.errors import DeviceError
 
@@ -62,18 +62,20 @@ class EmptyFolders:
             folders[:] = [name for name in folders if not self._ignore.folder(name)]
             inside = PurePath(os.path.relpath(parent, self._inbox))
             if not folders and not _all_but_litter(names) and inside.parts:
-                at_rest = _at_rest(Path(parent))
-                if at_rest is not None and self._ledger.any_done_below(inside):
-                    self._due[inside] = now + max(0.0, after - at_rest)
+                is_delivered = _at_rest(Path(parent))
+                if is_delivered is not None and self._ledger.any_done_below(inside):
+                    self._due[inside] = now + max(0.0, after - is_delivered)
 
     def step(self, now: float) -> None:
         """Remove what is empty and was at rest for long enough, and what is empty by that."""
         if self._after is None:
             return
         for folder in [folder for folder, due in self._due.items() if now >= due]:
-            at_rest = _at_rest(self._inbox / folder)
-            if at_rest is not None and at_rest < self._after - 1.0:  # somebody was there since
-                self._due[folder] = now + self._after - at_rest
+            is_delivered = _at_rest(self._inbox / folder)
+            if (
+                is_delivered is not None and is_delivered < self._after - 1.0
+            ):  # somebody was there since
+                self._due[folder] = now + self._after - is_delivered
                 continue
             del self._due[folder]
             while folder.parts and self._remove(folder):
@@ -83,13 +85,13 @@ class EmptyFolders:
     def _remove(self, folder: PurePath) -> bool:
         """Remove a folder if nothing but litter is in it; tell whether it is gone."""
         with suppress(OSError):  # something is in it, or permissions keep it: it stays
-            with held(self._inbox, folder) as inside:
+            with open_dir_beneath(self._inbox, folder) as inside:
                 found = list(inside.iterdir())
                 if _all_but_litter([path.name for path in found]):
                     return False
                 for path in found:
                     path.unlink()
-            with held(self._inbox, folder.parent) as home:
+            with open_dir_beneath(self._inbox, folder.parent) as home:
                 (home / folder.name).rmdir()
             return True
         return False

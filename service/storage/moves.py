@@ -25,8 +25,8 @@ from service.filesystem.durable import (
     write_text,
 )
 from service.filesystem.safe_open import digest as digest_at
-from service.filesystem.safe_open import held, snapshot, snapshot_of_status
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.safe_open import open_dir_beneath, snapshot, snapshot_of_status
+from service.filesystem.snapshot import FileStat
 from service.storage.copies import copy_file, replaced
 from service.terminal import printable
 
@@ -47,7 +47,7 @@ class Departure(NamedTuple):
 
     source: PurePath
     place: Path
-    looks: Snapshot
+    looks: FileStat
     hidden: str = ""
     digest: str | None = None
 
@@ -56,7 +56,7 @@ def archive(
     path: Path,
     inbox: Path,
     originals: Path,
-    expected: Snapshot | None = None,
+    expected: FileStat | None = None,
     *,
     digest: str | None = None,
     name: str | None = None,
@@ -80,8 +80,8 @@ def archive(
     """
     inside = path.relative_to(inbox)
     with (
-        held(inbox, inside.parent) as home,
-        held(originals, inside.parent, make=True) as folder,
+        open_dir_beneath(inbox, inside.parent) as home,
+        open_dir_beneath(originals, inside.parent, make=True) as folder,
     ):
         for target in numbered_names(folder / (name or inside.name)):
             with contextlib.suppress(FileExistsError):
@@ -96,7 +96,7 @@ def reject(
     inbox: Path,
     rejected: Path,
     reason: str,
-    expected: Snapshot | None = None,
+    expected: FileStat | None = None,
     *,
     digest: str | None = None,
 ) -> Departure:
@@ -122,10 +122,10 @@ def reject(
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
-    with held(inbox, inside.parent) as home:
+    with open_dir_beneath(inbox, inside.parent) as home:
         source = home / inside.name
         identity = source.lstat()
-        with held(rejected, inside.parent, make=True) as folder:
+        with open_dir_beneath(rejected, inside.parent, make=True) as folder:
             for target in numbered_names(folder / inside.name, REASON_SUFFIX):
                 taken = os.path.lexists(target)
                 is_another = taken and not os.path.samestat(identity, target.lstat())
@@ -161,9 +161,9 @@ def settle(departure: Departure, inbox: Path) -> bool:
         OSError: it can neither be ended nor undone now; call it again.
     """
     source, place = departure.source, departure.place
-    with held(place.parent, PurePath()) as folder:
+    with open_dir_beneath(place.parent, PurePath()) as folder:
         target, note = folder / place.name, folder / (place.name + REASON_SUFFIX)
-        with held(inbox, source.parent, make=not departure.hidden) as home:
+        with open_dir_beneath(inbox, source.parent, make=not departure.hidden) as home:
             open_yet = home / departure.hidden if departure.hidden else target
             if _at_rest(open_yet, departure):
                 if departure.hidden:
@@ -204,7 +204,7 @@ def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
     Raises:
         OSError: it cannot be renamed.
     """
-    with held(root, inside.parent) as folder:
+    with open_dir_beneath(root, inside.parent) as folder:
         for target in numbered_names(folder / name):
             with contextlib.suppress(FileExistsError):
                 rename_without_overwriting(folder / inside.name, target)
@@ -227,13 +227,13 @@ def restore_hidden(inbox: Path) -> int:
             if name.startswith(HIDDEN_PREFIX):
                 inside = PurePath(os.path.relpath(parent, inbox))
                 own = name.removeprefix(HIDDEN_PREFIX).partition("-")[2]
-                with held(inbox, inside) as home:
+                with open_dir_beneath(inbox, inside) as home:
                     _put_back(home / name, home / own)
                 restored += 1
     return restored
 
 
-def take_back(path: Path, rejected: Path, target: Path, inbox: Path) -> None:
+def restore(path: Path, rejected: Path, target: Path, inbox: Path) -> None:
     """Move a rejected original back into the inbox, and remove the reason beside it.
 
     The reason goes first, while no daemon has to do with the photo, which then moves in one step.
@@ -251,11 +251,14 @@ def take_back(path: Path, rejected: Path, target: Path, inbox: Path) -> None:
         OSError: it cannot be moved, and is where it was, with its reason.
     """
     name, wanted = path.relative_to(rejected), target.relative_to(inbox)
-    with held(inbox, wanted.parent, make=True) as inside, held(rejected, name.parent) as home:
-        _take_back(home / name.name, inside / wanted.name)
+    with (
+        open_dir_beneath(inbox, wanted.parent, make=True) as inside,
+        open_dir_beneath(rejected, name.parent) as home,
+    ):
+        _restore(home / name.name, inside / wanted.name)
 
 
-def _take_back(path: Path, target: Path) -> None:
+def _restore(path: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
     note, hidden = path.with_name(path.name + REASON_SUFFIX), part_path(path.parent)
@@ -274,8 +277,8 @@ def _take_back(path: Path, target: Path) -> None:
 
 
 def _move(
-    path: Path, target: Path, expected: Snapshot | None, digest: str | None
-) -> tuple[Snapshot, str]:
+    path: Path, target: Path, expected: FileStat | None, digest: str | None
+) -> tuple[FileStat, str]:
     """Move a plain file; the folders of both are held.
 
     Whether it is the expected one is asked of what has arrived: before, it may still be replaced.
@@ -309,7 +312,7 @@ def _move(
 
 
 def _copy_hidden(
-    path: Path, target: Path, expected: Snapshot | None, digest: str | None
+    path: Path, target: Path, expected: FileStat | None, digest: str | None
 ) -> tuple[str, os.stat_result]:
     """Copy a file under a hidden name; without a copy it has its own name again."""
     hidden = _hide(path)
@@ -335,7 +338,7 @@ def _hide(path: Path) -> str:
     return hidden.name
 
 
-def _is(looks: os.stat_result, expected: Snapshot | None) -> bool:
+def _is(looks: os.stat_result, expected: FileStat | None) -> bool:
     return expected is None or snapshot_of_status(looks).same_as(expected)
 
 

@@ -68,7 +68,7 @@ def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
     """
     if job.recolor or fits(job, config.output.format):
         return job
-    return ledger.name_output(job.id, free_name(job.path, job.digest, config, ledger))
+    return ledger.rename_output(job.id, free_name(job.path, job.digest, config, ledger))
 
 
 def fits(job: Job, output_format: OutputFormat) -> bool:

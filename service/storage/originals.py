@@ -8,20 +8,20 @@ from pathlib import Path, PurePath
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.durable import numbered_names
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job
 from service.storage.naming import fits, misfit, original_name
 from service.storage.outbox import alternative_name
 from worker.errors import ScanError
 
 
-def still_there(path: Path, snapshot: Snapshot) -> bool:
+def still_there(path: Path, snapshot: FileStat) -> bool:
     """Tell whether a file looks as it did; but for its device, which a reboot may renumber."""
     now = safe_open.snapshot(path)
     return now is not None and now.same_as(snapshot)
 
 
-def open_scan(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
+def open_scan(job: Job, config: Config) -> tuple[io.FileIO, FileStat]:
     """Open the scan of a job, once: all that is read of it is read from what is returned.
 
     Args:

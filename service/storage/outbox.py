@@ -17,7 +17,7 @@ from service.filesystem.durable import (
     sync_folder,
 )
 from service.filesystem.permissions import file_made
-from service.filesystem.safe_open import ObstructedError, held
+from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
 from worker.errors import DeviceError, ScanError
 from worker.formats.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
@@ -126,7 +126,7 @@ def deliver(
     """
     check()
     try:
-        with held(outbox, name.parent, make=True) as folder:
+        with open_dir_beneath(outbox, name.parent, make=True) as folder:
             digest, size, result = _put(folder / name.name, write, check, confirm, own)
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
@@ -209,7 +209,7 @@ def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: 
         DeviceError: it cannot be removed now.
     """
     try:
-        with held(outbox, name.parent) as folder:
+        with open_dir_beneath(outbox, name.parent) as folder:
             photo = folder / name.name
             if digest and digest_of_file(photo) == digest:
                 photo.unlink()

@@ -94,7 +94,7 @@ class RejectedScans:
             names: set[str] = set()
             with (
                 suppress(FileNotFoundError, NotADirectoryError),
-                safe_open.held(self._config.rejected, folder) as held,
+                safe_open.open_dir_beneath(self._config.rejected, folder) as held,
                 os.scandir(held) as entries,
             ):
                 names = {one.name for one in entries if one.is_file(follow_symlinks=False)}

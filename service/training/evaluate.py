@@ -19,7 +19,7 @@ from worker.models.version import version_name
 from worker.training.data.photographs import fit_photos, in_fixed_order
 from worker.training.evaluation.contact_sheet import save_sheet
 from worker.training.evaluation.evaluate import GRAY, Colored, Scores, evaluate
-from worker.training.evaluation.proofs import Proofs
+from worker.training.evaluation.proofs import SheetSampler
 
 LINES = (  # of the table: name in `Scores`, its words, decimals, and what is good
     ("psnr", "PSNR, dB", 2, "high"),
@@ -92,7 +92,7 @@ def evaluate_models(
     generators = {version.name: load_generator(version) for version in versions}
     paths = in_fixed_order(folder)
     left_out: Counter[str] = Counter()
-    proofs = Proofs()
+    proofs = SheetSampler()
     done = count(1)
 
     def watch(colored: Colored) -> None:

@@ -15,7 +15,7 @@ from worker.models.store import ModelStore
 from worker.models.version import ModelVersion
 from worker.training.run import Budget, Plan, Progress
 from worker.training.train import train
-from worker.training.trainer import Listener
+from worker.training.trainer import Callbacks
 
 TELL_SECONDS = 30.0  # between two lines of the log
 WARNINGS = {"rolled_back", "not_saved", "not_noted", "not_validated"}
@@ -124,7 +124,7 @@ def run_training(
                 ModelStore(config.models_folder),
                 home,
                 home / "photographs",
-                Listener(preparing, tell.progress, tell.notice, lambda: signals.stop),
+                Callbacks(preparing, tell.progress, tell.notice, lambda: signals.stop),
             )
         except StoppedEarlyError:
             log.info("training.stopped", checkpoint=None, go_on_with="the same command")

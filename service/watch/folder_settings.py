@@ -19,8 +19,8 @@ from service.config.sections import AS_USUAL, FolderSettings
 from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
-from service.filesystem.safe_open import ObstructedError, held, open_beneath
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.safe_open import ObstructedError, open_beneath, open_dir_beneath
+from service.filesystem.snapshot import FileStat
 from service.terminal import printable
 from worker.errors import PhotochromError
 
@@ -101,7 +101,7 @@ def _in_words(problem: Problem) -> str:
 class _Read(NamedTuple):
     """A settings file as it was last read, or why it cannot be used; None: there is none."""
 
-    looks: Snapshot | None
+    looks: FileStat | None
     settings: FolderSettings
     error: FolderSettingsError | None
 
@@ -119,7 +119,7 @@ class FolderSettingsWatch:
         self._config = config
         self._revisit = revisit
         self._read: dict[PurePosixPath, _Read] = {}
-        self._young: dict[PurePosixPath, tuple[Snapshot, float]] = {}  # since when it looks so
+        self._young: dict[PurePosixPath, tuple[FileStat, float]] = {}  # since when it looks so
         self._waiting: dict[PurePosixPath, dict[Path, None]] = {}  # scans, by settings file
         self._look_at = 0.0
 
@@ -175,7 +175,7 @@ class FolderSettingsWatch:
             raise known.error
         return known.settings
 
-    def _is_young(self, folder: PurePosixPath, looks: Snapshot) -> bool:
+    def _is_young(self, folder: PurePosixPath, looks: FileStat) -> bool:
         """Tell whether a file may still be being written."""
         settle = self._config.watch.settle
         if 0 <= settle <= time.time() - looks.mtime_ns / 1e9:
@@ -187,7 +187,7 @@ class FolderSettingsWatch:
         return time.monotonic() - since < settle
 
     def _read_anew(
-        self, folder: PurePosixPath, looks: Snapshot | None, known: _Read | None
+        self, folder: PurePosixPath, looks: FileStat | None, known: _Read | None
     ) -> _Read:
         self._young.pop(folder, None)
         try:
@@ -214,7 +214,7 @@ class FolderSettingsWatch:
         if self._config.originals.after == "keep":  # nothing is written there
             return
         try:
-            with held(self._config.inbox, folder) as home:
+            with open_dir_beneath(self._config.inbox, folder) as home:
                 page = home / PROBLEMS
                 if os.path.lexists(page) and not _is_ours(page):
                     return
@@ -232,14 +232,14 @@ def _folders(scan: PurePosixPath) -> list[PurePosixPath]:
     return list(scan.parents)[::-1]
 
 
-def _look(inbox: Path, file: PurePosixPath) -> Snapshot | None:
+def _look(inbox: Path, file: PurePosixPath) -> FileStat | None:
     """Look at whatever has a name in the inbox, a link too; None where nothing has.
 
     Raises:
         FolderSettingsError: nobody can tell.
     """
     try:
-        with held(inbox, PurePath(file.parent)) as folder:
+        with open_dir_beneath(inbox, PurePath(file.parent)) as folder:
             return safe_open.snapshot_of_status((folder / file.name).lstat())
     except (FileNotFoundError, ObstructedError):
         return None
@@ -248,7 +248,7 @@ def _look(inbox: Path, file: PurePosixPath) -> Snapshot | None:
 
 
 def _is_ours(path: Path) -> bool:
-    with suppress(FileNotFoundError), safe_open.open_plain(path) as file:
+    with suppress(FileNotFoundError), safe_open.open_regular(path) as file:
         return file.read(len(OURS)) == OURS.encode()
     return False
 

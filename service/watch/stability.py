@@ -9,11 +9,11 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 
 
 class _Watched(NamedTuple):
-    snapshot: Snapshot
+    snapshot: FileStat
     since: float
     due: float
     entry: int  # of the heap; older entries of the same file count no more
@@ -32,7 +32,7 @@ class StabilityTracker:
         self._heap: list[tuple[float, int, Path]] = []  # by when each is due
         self._entries = itertools.count()
 
-    def observe(self, path: Path, snapshot: Snapshot | None, now: float) -> bool:
+    def observe(self, path: Path, snapshot: FileStat | None, now: float) -> bool:
         """Note how a file looks now.
 
         Args:
@@ -51,7 +51,7 @@ class StabilityTracker:
             self.restart(path, snapshot, now)
         return now >= self._watched[path].since + self._settle
 
-    def restart(self, path: Path, snapshot: Snapshot, now: float) -> None:
+    def restart(self, path: Path, snapshot: FileStat, now: float) -> None:
         """Count the settle time of a file from now, whatever was seen before."""
         self._push(path, snapshot, now, now + self._settle)
 
@@ -93,7 +93,7 @@ class StabilityTracker:
         due = self._head()
         return None if due is None else max(0.0, due - now)
 
-    def _push(self, path: Path, snapshot: Snapshot, since: float, due: float) -> None:
+    def _push(self, path: Path, snapshot: FileStat, since: float, due: float) -> None:
         entry = next(self._entries)
         self._watched[path] = _Watched(snapshot, since, due, entry)
         heapq.heappush(self._heap, (due, entry, path))

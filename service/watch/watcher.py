@@ -17,7 +17,7 @@ import structlog
 from service.config.sections import Watch
 from service.filesystem.ignored import Ignored, ignored
 from service.filesystem.safe_open import has_writer, snapshot
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.watch.observer import Hints, Writer
 from service.watch.selection import eligible, find, say_unreadable
 from service.watch.stability import StabilityTracker
@@ -79,7 +79,7 @@ class Watcher:
         inbox: Path,
         habits: Watch,
         *,
-        on_stable: Callable[[Path, Snapshot, Rest], str],
+        on_stable: Callable[[Path, FileStat, Rest], str],
         wake: Callable[[], None],
         poll: float = POLL_EVERY,
     ) -> None:
@@ -353,7 +353,7 @@ class Watcher:
         self._waited_for.discard(path)
         self._written.pop(path, None)
 
-    def _writer(self, path: Path, looks: Snapshot) -> Writer:
+    def _writer(self, path: Path, looks: FileStat) -> Writer:
         """Tell whether somebody still writes a file, as far as the system knows.
 
         A lease answers for certain, but only for one's own files; inotify for those of everybody,

@@ -256,7 +256,7 @@ def main() -> None:
 
     def served(name: str, row: ColorizationGAN) -> keras.Model:
         agreed = with_consensus(in_precision(row.averaged_generator(adversarial=True), "float32"))
-        decoding = evaluate.Examination(agreed, held_back, RENDER_SIZE).choose(log_prior)
+        decoding = evaluate.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
         model = with_decoding(agreed, decoding.shift * log_prior, decoding.temperature)
         model.save(wish.out / f"{name.replace('+ ', 'plus_').replace(' ', '_')}.keras")
         print(name, steps[name], decoding, flush=True)

@@ -106,7 +106,7 @@ def make_scan(home: Path, megapixels: int, compression: str) -> Path:
 def tifffile_alone(scan: Path, target: Path, compression: str) -> Cost:
     """Time tifffile's own way through."""
     command = [sys.executable, "-c", TIFFFILE_ALONE, str(scan), str(target), compression]
-    done = held(command, scan.parent)
+    done = open_dir_beneath(command, scan.parent)
     seconds, kilobytes = done.stdout.split()
     target.unlink()
     return Cost(float(seconds), float(kilobytes) / 1e6)
@@ -117,14 +117,16 @@ def photochrom(home: Path, scan: Path) -> Cost:
     (home / "inbox").mkdir()
     (home / "config.yaml").write_text("watch: {settle: 0.2}\n")
     scan.rename(home / "inbox" / scan.name)
-    done = held([str(Path(sys.executable).with_name("photochrom")), "run", "--once"], home)
+    done = open_dir_beneath(
+        [str(Path(sys.executable).with_name("photochrom")), "run", "--once"], home
+    )
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     delivered = [event for event in events if event["event"] == "photo.delivered"]
     assert len(delivered) == 1, done.stderr
     return Cost(float(delivered[0]["seconds"]), float(done.stdout.split()[-1]) / 1e6)
 
 
-def held(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def open_dir_beneath(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, to its end; the last it prints is the most KB that it held."""
     os.sync()
     holding = [sys.executable, "-c", HOLDS, *command]

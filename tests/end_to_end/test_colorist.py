@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from service.pipeline.protocols import Colorist
+from service.pipeline.protocols import Predictor
 from tests.support.fakes import FakeColorist
 from tests.support.synthetic_photos import as_rgb, gray_scene, one_page, origin, save
 from worker import scan
@@ -32,11 +32,11 @@ def colorizer() -> Colorizer:
 
 
 @pytest.fixture(params=["fake", "real"])
-def colorist(request: pytest.FixtureRequest) -> Colorist:
+def colorist(request: pytest.FixtureRequest) -> Predictor:
     """Give both, one after the other."""
     if request.param == "fake":
         return FakeColorist(BATCH)
-    real: Colorist = request.getfixturevalue("colorizer")
+    real: Predictor = request.getfixturevalue("colorizer")
     return real
 
 
@@ -50,7 +50,7 @@ def pages(count: int) -> list[Page]:
 class TestEveryColorist:
     """What the pipeline relies on."""
 
-    def test_each_page_gets_one_result_in_order(self, colorist: Colorist) -> None:
+    def test_each_page_gets_one_result_in_order(self, colorist: Predictor) -> None:
         """However many there are; none is no fault."""
         several = pages(2 * BATCH + 1)
         results = colorist.predict(several)
@@ -63,7 +63,7 @@ class TestEveryColorist:
         assert [] == colorist.predict([])
 
     def test_what_the_device_cannot_do_raises_and_is_never_given_as_gray(
-        self, colorist: Colorist, monkeypatch: pytest.MonkeyPatch
+        self, colorist: Predictor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Also when only the last batch fails; the next call is whole again."""
         if isinstance(colorist, FakeColorist):
@@ -85,7 +85,7 @@ class TestEveryColorist:
 
     @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
     def test_painting_writes_a_readable_file_of_the_same_size(
-        self, colorist: Colorist, kind: Any
+        self, colorist: Predictor, kind: Any
     ) -> None:
         """In the container of the scan, in color; what comes back tells of it."""
         photo = one_page(gray_scene(50, 70), kind)
@@ -96,7 +96,7 @@ class TestEveryColorist:
         assert (kind.upper(), "RGB", (70, 50)) == (image.format, image.mode, image.size)
         assert (kind, 50, 70) == (record.kind, record.pages[0].height, record.pages[0].width)
 
-    def test_an_album_comes_back_as_one(self, colorist: Colorist) -> None:
+    def test_an_album_comes_back_as_one(self, colorist: Predictor) -> None:
         """Page by page, each at its own size and depth."""
         photo = Scan(tuple(pages(3)), "tiff")
         file = io.BytesIO()
@@ -109,7 +109,7 @@ class TestEveryColorist:
         ]
 
     def test_it_says_how_many_it_colors_together_and_by_which_model(
-        self, colorist: Colorist
+        self, colorist: Predictor
     ) -> None:
         """For the pipeline and for the ledger."""
         assert BATCH == colorist.batch_size

@@ -22,7 +22,7 @@ from service.config.loader import Config
 from service.daemon.daemon import Daemon
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.safe_open import digest_of, held, open_plain
+from service.filesystem.safe_open import digest_of, open_dir_beneath, open_regular
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
@@ -103,7 +103,7 @@ class Terminal(io.StringIO):
 def put(folder: Path, name: str, content: bytes) -> str:
     """Drop a file, however long its path; return its digest."""
     path = PurePath(name)
-    with held(folder, path.parent, make=True) as place:
+    with open_dir_beneath(folder, path.parent, make=True) as place:
         (place / path.name).write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
@@ -116,7 +116,7 @@ def digests_of(folder: Path) -> dict[str, str]:
     digests = {}
     for parent, _folders, names, descriptor in os.fwalk(folder):
         for name in names:
-            with open_plain(Path(f"/proc/self/fd/{descriptor}", name)) as file:
+            with open_regular(Path(f"/proc/self/fd/{descriptor}", name)) as file:
                 digests[str(PurePath(parent, name).relative_to(folder))] = digest_of(file)
     digests.pop(MARKER, None)
     return digests
@@ -139,7 +139,7 @@ def drop_what_is_no_file(inbox: Path, elsewhere: Path) -> None:
     """Drop what is to be left alone, under names of photos."""
     os.mkfifo(inbox / "fifo.png")
     os.mknod(inbox / "zero.png", 0o20666, os.makedev(1, 5))
-    with socket.socket(socket.AF_UNIX) as server, held(inbox, PurePath()) as short:
+    with socket.socket(socket.AF_UNIX) as server, open_dir_beneath(inbox, PurePath()) as short:
         server.bind(str(short / "socket.png"))
     (inbox / "out.png").symlink_to(elsewhere / "secret.png")
     (inbox / "self.png").symlink_to("self.png")
@@ -200,7 +200,7 @@ def test_each_sidecar_tells_of_its_photo(done: Done) -> None:
     """Byte by byte the name it had; and in letters that a terminal only shows."""
     for job in done.finished:
         name = sidecar_name(job.output)
-        with held(done.config.outbox, name.parent) as folder:
+        with open_dir_beneath(done.config.outbox, name.parent) as folder:
             said = read_sidecar(folder / name.name)
             text = (folder / name.name).read_text(encoding="utf-8")
         on_terminal(text)

@@ -51,10 +51,10 @@ TRANSITIONS = {
     "claim": 6,
     "finish": PHOTOS,
     "fail": 1,
-    "wait": 1,
-    "again": 1,
+    "back_off": 1,
+    "requeue": 1,
     "moved": 6,
-    "release": 2,
+    "unclaim": 2,
 }
 RENAMES = ("rename", "renameat2")  # of an original that cannot be linked
 MOVES = ("linkat", "unlink", "fsync")  # of an original that goes to another disk

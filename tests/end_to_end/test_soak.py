@@ -117,13 +117,13 @@ def live_long(soak: Soak, lives: Lives, home: Path) -> None:
     before = soak.feeder.dropped - left(soak.config.inbox)
     while soak.feeder.dropped < WITH_RESTARTS + WITHOUT:
         soak.feeder.wave(chance.randint(*WAVES))
-        wait_until(lambda: at_rest(life, soak.config), PATIENCE)
+        wait_until(lambda: is_delivered(life, soak.config), PATIENCE)
         soak.readings.append(read(life, soak.feeder.dropped - before))
     os.kill(life, signal.SIGTERM)
     soak.codes.append(lives.end())
 
 
-def at_rest(process: int, config: Config) -> bool:
+def is_delivered(process: int, config: Config) -> bool:
     """Tell whether a daemon has done all that there is, and has no photo open."""
     if left(config.inbox):
         return False

@@ -21,7 +21,7 @@ _CLOSE_ENOUGH = 6.0  # of 255; JPEG and the rounding of a few colors
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A scan: its file as the client has it, and what is to be seen on each page."""
 
     suffix: str
@@ -47,35 +47,35 @@ class Picture:
         return ""
 
 
-def raw(seed: int) -> Picture:
+def raw(seed: int) -> DecodedImage:
     """Make an uncompressed TIFF, its directory first: cut anywhere, it opens."""
     return _tiff(_scene(seed))
 
 
-def raw_16(seed: int) -> Picture:
+def raw_16(seed: int) -> DecodedImage:
     """Make one of 16 bits."""
     return _tiff(_scene(seed)[: SIDE // 2].astype(np.uint16) * 257)
 
 
-def directory_last(seed: int) -> Picture:
+def directory_last(seed: int) -> DecodedImage:
     """Make a compressed TIFF as libtiff writes it: what is in it is said at its end."""
     page = _scene(seed)
-    return Picture(".tif", encoded("TIFF", page, compression="tiff_lzw"), (page,))
+    return DecodedImage(".tif", encoded("TIFF", page, compression="tiff_lzw"), (page,))
 
 
-def jpeg(seed: int) -> Picture:
+def jpeg(seed: int) -> DecodedImage:
     """Make a JPEG."""
     page = _scene(seed)
-    return Picture(".jpg", encoded("JPEG", page, quality=98), (page,))
+    return DecodedImage(".jpg", encoded("JPEG", page, quality=98), (page,))
 
 
-def png(seed: int) -> Picture:
+def png(seed: int) -> DecodedImage:
     """Make a PNG."""
     page = _scene(seed)[: SIDE // 2]
-    return Picture(".png", bytes(imagecodecs.png_encode(page, level=1)), (page,))
+    return DecodedImage(".png", bytes(imagecodecs.png_encode(page, level=1)), (page,))
 
 
-def three_pages(seed: int, folder: Path) -> Picture:
+def three_pages(seed: int, folder: Path) -> DecodedImage:
     """Make a TIFF of three pages, as `local_writer.write_pages` does without a pause."""
     scene = _scene(seed)
     pages = tuple(np.ascontiguousarray(scene[top : top + 240]) for top in (0, 240, 480))
@@ -83,10 +83,10 @@ def three_pages(seed: int, folder: Path) -> Picture:
     write_pages(path, pages, lambda: None)
     data = path.read_bytes()
     path.unlink()
-    return Picture(".tif", data, pages)
+    return DecodedImage(".tif", data, pages)
 
 
-KINDS: tuple[Callable[[int], Picture], ...] = (raw, jpeg, directory_last, raw_16, png)
+KINDS: tuple[Callable[[int], DecodedImage], ...] = (raw, jpeg, directory_last, raw_16, png)
 
 
 @cache
@@ -100,10 +100,10 @@ def _scene(seed: int) -> Array:
     return np.ascontiguousarray(turned // 2 + seed % 100)
 
 
-def _tiff(page: Array) -> Picture:
+def _tiff(page: Array) -> DecodedImage:
     file = io.BytesIO()
     tifffile.imwrite(file, page, photometric="minisblack", metadata=None)
-    return Picture(".tif", file.getvalue(), (page,))
+    return DecodedImage(".tif", file.getvalue(), (page,))
 
 
 def _light(page: Array) -> Array:

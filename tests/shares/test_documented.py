@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.shares.machine import ANNA, DAEMON, GROUP, PASSWORD, SOURCE, Machine, why_not
-from tests.shares.scans import Picture, raw
+from tests.shares.scans import DecodedImage, raw
 from tests.shares.scenes import Scene
 from tests.shares.servers import Servers
 from tests.shares.writers import Upload
@@ -92,7 +92,7 @@ def modes(archive: Archive) -> set[str]:
     return set(listed.splitlines())
 
 
-def all_are_taken(archive: Archive, pictures: dict[str, Picture]) -> None:
+def all_are_taken(archive: Archive, pictures: dict[str, DecodedImage]) -> None:
     """Start the daemon, and return when all are colored and their originals are away."""
     archive.scene.start()
     uploads = [
@@ -104,7 +104,7 @@ def all_are_taken(archive: Archive, pictures: dict[str, Picture]) -> None:
     archive.scene.stop()
 
 
-def put(archive: Archive, name: str, picture: Picture) -> str:
+def put(archive: Archive, name: str, picture: DecodedImage) -> str:
     """Put a scan where the client works; return its path there."""
     path = archive.machine.see(CLIENT) / name
     path.parent.mkdir(parents=True, exist_ok=True)

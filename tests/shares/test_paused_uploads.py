@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.shares.machine import DAEMON, GROUP, Machine, why_not
-from tests.shares.scans import KINDS, Picture, raw, raw_16, three_pages
+from tests.shares.scans import KINDS, DecodedImage, raw, raw_16, three_pages
 from tests.shares.scenes import FOLDERS, Scene
 from tests.shares.servers import Servers
 from tests.shares.writers import Upload, Writers
@@ -58,7 +58,7 @@ class Story(NamedTuple):
     arriving: list[dict[str, Any]]
 
 
-def picture_for(way: str, seed: int, folder: Path) -> Picture:
+def picture_for(way: str, seed: int, folder: Path) -> DecodedImage:
     """Make a scan that this way of uploading is a danger for."""
     if way in {"local.pages", "local.appended"}:
         return three_pages(seed, folder)

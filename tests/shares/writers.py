@@ -22,7 +22,7 @@ import numpy as np
 from tests.shares import sftp
 from tests.shares.local_writer import PAGED
 from tests.shares.machine import ANNA, BERT, PASSWORD, Machine
-from tests.shares.scans import Picture
+from tests.shares.scans import DecodedImage
 from tests.shares.servers import Servers
 from tests.support.waiting import wait_until
 
@@ -50,7 +50,7 @@ class Upload:
     name: str
     way: str
     pause: float
-    picture: Picture
+    picture: DecodedImage
     last: float = 0.0
     fault: str = ""
     done: float = 0.0
@@ -355,7 +355,7 @@ WAYS: dict[str, Callable[[Writers, Upload], Iterator[None]]] = {
 }
 
 
-def put_source(path: Path, picture: Picture, way: str) -> None:
+def put_source(path: Path, picture: DecodedImage, way: str) -> None:
     """Write what the local writer is to write: the file, or its pages."""
     if way in PAGED:
         with path.open("wb") as file:

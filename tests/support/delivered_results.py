@@ -45,7 +45,7 @@ def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = Tru
     with Ledger(config.state / LEDGER_FILE) as ledger:
         for other in ledger.claim(99, 0.0, in_flight=0):
             if other.id != job.id:
-                ledger.release(other.id, 0.0)
+                ledger.unclaim(other.id, 0.0)
         return finish(config, ledger, job, sidecar=sidecar, digest=digest)
 
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from service.cli import main
 from service.config.loader import Config
-from service.ledger.ledger import Serving
+from service.ledger.ledger import ActiveModel
 from tests.support.fakes import FakeColorist, FakeLoader
 
 MODEL = "fake"
@@ -25,7 +25,7 @@ def load_fake(_settings: Config) -> tuple[Any, Any, Any]:
         closed = {"device": colorist.device_gate, "paint": colorist.gate}[gate]
         closed.clear()
         signal.signal(signal.SIGUSR1, lambda *_: closed.set())
-    return FakeLoader(MODEL), colorist, Serving(MODEL)
+    return FakeLoader(MODEL), colorist, ActiveModel(MODEL)
 
 
 if __name__ == "__main__":

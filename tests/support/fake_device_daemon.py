@@ -35,8 +35,8 @@ ROOT = Path(__file__).parents[2]
 LOG_FILE = "daemon.log"  # in its home, of a life that goes on until it is asked to stop
 EXIT_HELD_UP = 75
 FAULT_BEFORE = {  # what leads to a change of the ledger that there is not in every life
-    "wait": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    "again": ValueError("nobody foresaw it"),
+    "back_off": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    "requeue": ValueError("nobody foresaw it"),
 }
 COMMANDS: dict[str, Callable[[Config], object]] = {
     "recolor": queue_again,
@@ -151,7 +151,7 @@ def born(order: dict[str, Any]) -> int:
         transition, when, after = order["transition"]
         kill_at(transition, when, after=after)
         fault = FAULT_BEFORE.get(transition)
-        if transition == "release":
+        if transition == "unclaim":
             stop_with_some_claimed()
     home, elsewhere = Path(order["home"]), order["elsewhere"]
     config = config_of(home, elsewhere and Path(elsewhere))

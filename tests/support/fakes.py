@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from service.ledger.ledger import Serving
+from service.ledger.ledger import ActiveModel
 from worker import render
 from worker.color.cielab import Floats
 from worker.errors import ScanError
@@ -101,13 +101,13 @@ class FakeLoader:
         self.first = FakeColorist()
         self.next: FakeColorist | Exception = self.first
 
-    def start(self) -> tuple[FakeColorist, Serving]:
+    def start(self) -> tuple[FakeColorist, ActiveModel]:
         """Give the next colorist, or its fault."""
         if isinstance(self.next, Exception):
             raise self.next
-        return self.next, Serving(self.next.model)
+        return self.next, ActiveModel(self.next.model)
 
-    def tell(self, colorist: FakeColorist, serving: Serving) -> None:
+    def tell(self, colorist: FakeColorist, serving: ActiveModel) -> None:
         """Keep it to itself."""
 
     def promoted(self) -> str:

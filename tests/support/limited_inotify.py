@@ -12,7 +12,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from service.config.sections import Watch
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.watch.watcher import Rest, Watcher
 
 SETTLE, RESCAN = 2.0, 60.0
@@ -26,7 +26,7 @@ def observe(inbox: Path, folders: int, limit: int) -> dict[str, Any]:
     LIMIT.write_text(str(limit))
     told: list[str] = []
 
-    def note(path: Path, _looks: Snapshot, _rest: Rest) -> str:
+    def note(path: Path, _looks: FileStat, _rest: Rest) -> str:
         told.append(str(path.relative_to(inbox)))
         return ""
 

@@ -15,13 +15,13 @@ import pytest
 from tests.support import synthetic_photos
 from tests.support.synthetic_photos import Array
 from worker.color import cielab, icc
-from worker.formats.image import Coding, ColorPage, Picture
+from worker.formats.image import DecodedImage, Encoding, OutputPage
 from worker.metadata import exif
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
-Reader = Callable[[BinaryIO, ReadSettings], list[Picture]]
-Writer = Callable[[BinaryIO, Sequence[ColorPage]], None]
+Reader = Callable[[BinaryIO, ReadSettings], list[DecodedImage]]
+Writer = Callable[[BinaryIO, Sequence[OutputPage]], None]
 
 needs_exiftool = pytest.mark.skipif(
     shutil.which("exiftool") is None,
@@ -86,16 +86,16 @@ def rich() -> Metadata:
 
 def page(
     rgb: Array, metadata: Metadata | None = None, *, lossless: bool = True, rows: int = 7
-) -> ColorPage:
+) -> OutputPage:
     """Make a page of pixels (H, W, 3 or 4), given in strips of some rows."""
     height, width, channels = rgb.shape
-    return ColorPage(
+    return OutputPage(
         height=height,
         width=width,
         depth=rgb.dtype.itemsize * 8,
         alpha=channels == 4,
         strips=lambda: (rgb[top : top + rows] for top in range(0, height, rows)),
-        coding=Coding(bits=rgb.dtype.itemsize * 8, lossless=lossless),
+        coding=Encoding(bits=rgb.dtype.itemsize * 8, lossless=lossless),
         metadata=metadata or Metadata(),
     )
 
@@ -107,20 +107,20 @@ def smooth(height: int, width: int, depth: int = 8, channels: int = 3) -> Array:
     return np.rint(light * (2**depth - 1)).astype(synthetic_photos.dtype_of(depth))
 
 
-def stored(write: Writer, *pages: ColorPage) -> bytes:
+def stored(write: Writer, *pages: OutputPage) -> bytes:
     """Return the bytes of a file with these pages."""
     file = io.BytesIO()
     write(file, pages)
     return file.getvalue()
 
 
-def picture(read: Reader, data: bytes, **settings: float) -> Picture:
+def picture(read: Reader, data: bytes, **settings: float) -> DecodedImage:
     """Read the one picture in a file's bytes."""
     (found,) = read(io.BytesIO(data), ReadSettings(**settings))
     return found
 
 
-def pixels(found: Picture) -> Array:
+def pixels(found: DecodedImage) -> Array:
     """Decode a picture; all bands, as promised of shape (H, W, samples and opacity)."""
     bands = list(found.bands())
     assert {(found.width, found.samples + found.alpha)} == {band.shape[1:] for band in bands}

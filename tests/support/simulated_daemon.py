@@ -37,7 +37,7 @@ from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.pipeline import intake
 from service.storage import moves
@@ -123,7 +123,7 @@ class World:
         self.ticks = 0
         self.colorist = FakeColorist()
         self.events: list[FileSystemEvent] = []
-        self.first_seen: dict[tuple[Path, Snapshot], float] = {}
+        self.first_seen: dict[tuple[Path, FileStat], float] = {}
         self.moved_by_daemon: set[tuple[str, int]] = set()  # digest and time of change
         self.logs = logs
         self.local = local
@@ -375,7 +375,7 @@ class World:
             faults.append("what was moved is not what lies among originals and rejected")
         return faults
 
-    def _check_move(self, path: Path, looks: Snapshot, digest: str) -> None:
+    def _check_move(self, path: Path, looks: FileStat, digest: str) -> None:
         """An original left the inbox: was it done, and rightly so?"""
         self.moved_by_daemon.add((digest, looks.mtime_ns))
         name = str(path.relative_to(self.inbox))
@@ -389,7 +389,7 @@ class World:
         if not finished and not rightly_rejected(job):
             self.faults.append(f"{name} is {job.status}: {job.reason}")
 
-    def _check_stable(self, path: Path, looks: Snapshot) -> None:
+    def _check_stable(self, path: Path, looks: FileStat) -> None:
         since = self.first_seen.get((path, looks))
         if since is None or self.clock - since < SETTLE:
             self.faults.append(f"{path.name} was taken, and had not settled")
@@ -403,7 +403,7 @@ class World:
         pipeline._readers, pipeline._device, pipeline._writers = self.hands  # type: ignore[assignment]
         take = self.daemon.watcher._on_stable
 
-        def checked(path: Path, looks: Snapshot, rest: Rest) -> str:
+        def checked(path: Path, looks: FileStat, rest: Rest) -> str:
             self._check_stable(path, looks)
             if looks.inode in {os.fstat(file.fileno()).st_ino for file, _ in self.held.values()}:
                 self.faults.append(f"{path.name} was taken while its writer paused")
@@ -419,7 +419,7 @@ class World:
         for path, (looks, _digest) in self._tree().items():
             self.first_seen.setdefault((path, looks), self.clock)
 
-    def _tree(self) -> dict[Path, tuple[Snapshot, str]]:
+    def _tree(self) -> dict[Path, tuple[FileStat, str]]:
         found = {}
         for path in find(self.inbox):
             looks = safe_open.snapshot(path)

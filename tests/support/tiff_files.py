@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.formats.tiff import reader
 from worker.settings import ReadSettings
 
@@ -93,12 +93,12 @@ def gray_fields(width: int, height: int, bits: int, **others: object) -> list[tu
     return [(tag, 4 if tag in {256, 257, 278} else 3, value) for tag, value in fields.items()]
 
 
-def pages_of(data: bytes, settings: ReadSettings = SETTINGS) -> list[Picture]:
+def pages_of(data: bytes, settings: ReadSettings = SETTINGS) -> list[DecodedImage]:
     """Read a TIFF's pages."""
     return reader.read(io.BytesIO(data), settings)
 
 
-def codes_of(picture: Picture) -> Array:
+def codes_of(picture: DecodedImage) -> Array:
     """Put a page's bands together: (H, W, samples); each is checked for its promised form."""
     samples = picture.samples + picture.alpha
     bands = list(picture.bands())
@@ -106,7 +106,7 @@ def codes_of(picture: Picture) -> Array:
     return np.concatenate(bands)
 
 
-def only(data: bytes) -> tuple[Picture, Array]:
+def only(data: bytes) -> tuple[DecodedImage, Array]:
     """Read a TIFF of one page: the page and its codes."""
     (picture,) = pages_of(data)
     return picture, codes_of(picture)

@@ -37,7 +37,7 @@ from tests.support.synthetic_photos import (
 from worker import render, scan
 from worker.color import cielab, icc
 from worker.errors import DeviceError, ScanError
-from worker.formats.image import Coding
+from worker.formats.image import Encoding
 from worker.formats.kinds import RESULT_SUFFIXES, Kind
 from worker.metadata.block import Metadata
 from worker.metadata.credentials import MIME_TYPES, CredentialSettings
@@ -174,7 +174,7 @@ class TestContainers:
     def test_lossy_kinds_stay_near(self, kind: Kind) -> None:
         """What was lossy comes back lossy, and near the photo."""
         smooth = cv2.GaussianBlur(gray_scene(*SIZE), (0, 0), 3)
-        source = one_page(smooth, kind, coding=Coding(lossless=False, compression="jpeg"))
+        source = one_page(smooth, kind, coding=Encoding(lossless=False, compression="jpeg"))
         (pixels,) = decoded(kind, write(source)[0])
 
         assert not np.array_equal(painted(source), pixels)
@@ -230,7 +230,7 @@ class TestDepth:
     def test_jpeg_scales_16_bits_and_clips_none(self) -> None:
         """A deep ramp becomes a ramp of 8 bits, from black to white."""
         ramp = np.tile(np.linspace(0, 65535, 256).astype(np.uint16), (64, 1))
-        source = one_page(ramp, "tiff", coding=Coding(bits=16))
+        source = one_page(ramp, "tiff", coding=Encoding(bits=16))
         gray = np.zeros((2, 2, 2), np.float32)
         data, record = write(source, WriteSettings("jpeg"), chromas=[gray])
         (pixels,) = decoded("jpeg", data)
@@ -253,26 +253,26 @@ class TestDepth:
     @pytest.mark.parametrize(
         ("kind", "depth", "coding", "output", "bits"),
         [
-            ("tiff", 16, Coding(bits=16), "same", 16),
-            ("tiff", 16, Coding(bits=32, floating=True), "same", 32),
-            ("tiff", 16, Coding(bits=32, floating=True), "png", 16),
-            ("tiff", 16, Coding(bits=32, floating=True), "jpeg", 8),
-            ("tiff", 8, Coding(bits=1), "same", 8),
-            ("tiff", 8, Coding(lossless=False, compression="jpeg"), "same", 8),
-            ("tiff", 16, Coding(bits=16, lossless=False, compression="jpeg"), "same", 16),
-            ("png", 16, Coding(bits=16), "same", 16),
-            ("png", 16, Coding(bits=16), "tiff", 16),
-            ("pnm", 16, Coding(bits=16), "same", 16),
-            ("jp2", 16, Coding(bits=16), "same", 16),
-            ("jpeg", 16, Coding(bits=16, lossless=False), "same", 8),
-            ("jpeg", 16, Coding(bits=16, lossless=False), "tiff", 16),
-            ("heic", 16, Coding(bits=16, lossless=False), "same", 8),
-            ("jxl", 16, Coding(bits=16), "same", 16),
-            ("webp", 8, Coding(), "same", 8),
+            ("tiff", 16, Encoding(bits=16), "same", 16),
+            ("tiff", 16, Encoding(bits=32, floating=True), "same", 32),
+            ("tiff", 16, Encoding(bits=32, floating=True), "png", 16),
+            ("tiff", 16, Encoding(bits=32, floating=True), "jpeg", 8),
+            ("tiff", 8, Encoding(bits=1), "same", 8),
+            ("tiff", 8, Encoding(lossless=False, compression="jpeg"), "same", 8),
+            ("tiff", 16, Encoding(bits=16, lossless=False, compression="jpeg"), "same", 16),
+            ("png", 16, Encoding(bits=16), "same", 16),
+            ("png", 16, Encoding(bits=16), "tiff", 16),
+            ("pnm", 16, Encoding(bits=16), "same", 16),
+            ("jp2", 16, Encoding(bits=16), "same", 16),
+            ("jpeg", 16, Encoding(bits=16, lossless=False), "same", 8),
+            ("jpeg", 16, Encoding(bits=16, lossless=False), "tiff", 16),
+            ("heic", 16, Encoding(bits=16, lossless=False), "same", 8),
+            ("jxl", 16, Encoding(bits=16), "same", 16),
+            ("webp", 8, Encoding(), "same", 8),
         ],
     )
     def test_the_record_tells_the_bits(
-        self, kind: Kind, depth: int, coding: Coding, output: OutputFormat, bits: int
+        self, kind: Kind, depth: int, coding: Encoding, output: OutputFormat, bits: int
     ) -> None:
         """Of scan and result, as the result's samples really are."""
         data, record = write(
@@ -309,7 +309,7 @@ class TestColor:
     @pytest.mark.parametrize("space", cielab.SPACES)
     def test_the_codes_are_of_that_space(self, space: OutputSpace) -> None:
         """Not sRGB's codes under another name: every code is the space's."""
-        source = one_page(gray_scene(*SIZE, 16), "tiff", coding=Coding(bits=16))
+        source = one_page(gray_scene(*SIZE, 16), "tiff", coding=Encoding(bits=16))
         data, _ = write(source, WriteSettings(space=space))
 
         assert np.array_equal(painted(source, space=cielab.SPACES[space]), decoded("tiff", data)[0])
@@ -377,9 +377,9 @@ class TestPages:
         alpha = gray_scene(30, 20, seed=2)
         grays = [gray_scene(40, 50), gray_scene(*SIZE, 16), gray_scene(30, 20)]
         parts: list[dict[str, Any]] = [
-            {"coding": Coding(compression="lzw")},
-            {"coding": Coding(bits=16, compression="zstd"), "profile": "Gamma 2.2"},
-            {"alpha": alpha, "coding": Coding(compression="none")},
+            {"coding": Encoding(compression="lzw")},
+            {"coding": Encoding(bits=16, compression="zstd"), "profile": "Gamma 2.2"},
+            {"alpha": alpha, "coding": Encoding(compression="none")},
         ]
         pages = [one_page(*one[:1], **one[1]).pages[0] for one in zip(grays, parts, strict=True)]
         source = Scan(tuple(pages), "tiff")
@@ -433,7 +433,7 @@ class TestRecord:
     @pytest.mark.parametrize("lossless", [True, False])
     def test_the_results_digest_is_that_of_its_samples(self, kind: Kind, *, lossless: bool) -> None:
         """Anyone who decodes the file finds it, whether the file keeps every code or not."""
-        coding = Coding(lossless=lossless, compression="deflate" if lossless else "jpeg")
+        coding = Encoding(lossless=lossless, compression="deflate" if lossless else "jpeg")
         data, record = write(one_page(gray_scene(*SIZE), kind, coding=coding))
 
         assert [digest(pixels) for pixels in decoded(kind, data)] == [

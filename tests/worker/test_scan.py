@@ -37,7 +37,7 @@ from worker.color import cielab, icc
 from worker.color.cielab import Pixels
 from worker.errors import ScanError
 from worker.formats import open_image
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.scan import Page, Scan
 from worker.settings import ReadSettings
@@ -485,8 +485,8 @@ class TestLargeScans:
                 met.append(False)
             yield GRAY[..., None]
 
-        def read(_file: BinaryIO, _settings: ReadSettings) -> list[Picture]:
-            return [Picture(*SIZE, 1, alpha=False, bands=bands)]
+        def read(_file: BinaryIO, _settings: ReadSettings) -> list[DecodedImage]:
+            return [DecodedImage(*SIZE, 1, alpha=False, bands=bands)]
 
         monkeypatch.setitem(open_image.READERS, "png", read)
         monkeypatch.setattr(scan, "LARGE", GRAY.size - large)

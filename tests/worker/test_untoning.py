@@ -15,7 +15,7 @@ from tests.support.synthetic_photos import Array, as_rgb, color_scene, dtype_of,
 from worker.color import cielab, icc
 from worker.color.cielab import Tone
 from worker.errors import ScanError
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.metadata.block import Metadata
 from worker.untoning import TONE_LIMIT, tone_spread, untoned
 
@@ -26,7 +26,7 @@ GAMMA = imagecodecs.cms_profile("gray", gamma=2.2)
 SRGB_WEIGHTS, ADOBE_WEIGHTS = (0.2126, 0.7152, 0.0722), (0.29734, 0.62736, 0.07529)
 
 
-def picture(pixels: Array, *, cuts: tuple[int, ...] = (), profile: bytes = b"") -> Picture:
+def picture(pixels: Array, *, cuts: tuple[int, ...] = (), profile: bytes = b"") -> DecodedImage:
     """Make a picture of pixels (H, W, 1 to 4) that comes in bands, cut at these rows."""
     height, width, channels = pixels.shape
     alpha = channels in {2, 4}
@@ -35,7 +35,7 @@ def picture(pixels: Array, *, cuts: tuple[int, ...] = (), profile: bytes = b"") 
         yield from (band for band in np.split(pixels, cuts) if len(band))
 
     metadata = Metadata(profile=profile)
-    return Picture(height, width, channels - alpha, alpha, bands, metadata=metadata)
+    return DecodedImage(height, width, channels - alpha, alpha, bands, metadata=metadata)
 
 
 def lightness(tone: Tone, gray: Array) -> Array:
@@ -200,7 +200,7 @@ def test_too_few_rows_are_damage(rows: int) -> None:
     """A decoder that ends early without a word gives no half photo; the rows are counted."""
     gray = gray_scene(*SIZE)[..., None]
     whole = picture(gray)
-    short = Picture(*SIZE, 1, alpha=False, bands=picture(gray[:rows]).bands)
+    short = DecodedImage(*SIZE, 1, alpha=False, bands=picture(gray[:rows]).bands)
 
     assert np.array_equal(gray[..., 0], untoned(whole).gray)
     with pytest.raises(ScanError, match=f"cut short: {rows} of 61 rows"):
@@ -261,7 +261,9 @@ def test_untoning_holds_no_copy_in_rgb() -> None:
         for _ in range(height // 64):
             yield band.copy()
 
-    page = Picture(height, width, 3, alpha=False, bands=bands, metadata=Metadata(profile=ADOBE))
+    page = DecodedImage(
+        height, width, 3, alpha=False, bands=bands, metadata=Metadata(profile=ADOBE)
+    )
     untoned(picture(band, profile=ADOBE))  # the profile's tables, made once
     tracemalloc.start()
     plane = untoned(page)

@@ -15,7 +15,7 @@ from PIL import BmpImagePlugin
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError
 from worker.formats.full_image import scaled
-from worker.formats.image import Coding, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
@@ -34,7 +34,7 @@ PROFILE_LINKED = b"KNIL"
 PROFILE_EMBEDDED = b"DEBM"  # "MBED" as a little-endian number
 
 
-def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a BMP's header; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -65,13 +65,13 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             yield np.asarray(image.convert(as_mode)).reshape(height, width, -1)
 
     return [
-        Picture(
+        DecodedImage(
             height=height,
             width=width,
             samples=1 if as_mode == "L" else 3,
             alpha=as_mode == "RGBA",
             bands=bands,
-            coding=Coding(bits=1 if mode == "1" else 8),
+            coding=Encoding(bits=1 if mode == "1" else 8),
             metadata=Metadata(
                 profile=_bmp_profile(file),
                 dpi=(round(dpi[0], 2), round(dpi[1], 2)) if dpi and min(dpi) > 0 else None,
@@ -134,7 +134,7 @@ def _bmp_lost(file: BinaryIO) -> tuple[str, ...]:
     return ("a color profile in another file",) if linked and file.read(1) == b"\x7c" else ()
 
 
-def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a PBM, PGM or PPM, ASCII or raw; raw ones by bands.
 
     Args:
@@ -167,13 +167,13 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
             yield scaled(1 - codes if kind in {1, 4} else codes, white)
 
     return [
-        Picture(
+        DecodedImage(
             height=height,
             width=width,
             samples=samples,
             alpha=False,
             bands=bands,
-            coding=Coding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
+            coding=Encoding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
             metadata=Metadata(texts=_comments(start[:at])),
         )
     ]

@@ -6,10 +6,10 @@ import numpy as np
 
 from worker.color.cielab import Pixels
 from worker.errors import ScanError
-from worker.formats.image import ColorPage
+from worker.formats.image import OutputPage
 
 
-def only_page(pages: Sequence[ColorPage], name: str, longest: int) -> ColorPage:
+def only_page(pages: Sequence[OutputPage], name: str, longest: int) -> OutputPage:
     """Return the one page that a file of this format can hold.
 
     Args:
@@ -33,7 +33,7 @@ def only_page(pages: Sequence[ColorPage], name: str, longest: int) -> ColorPage:
     return page
 
 
-def gathered(page: ColorPage, strips: Iterator[Pixels] | None = None) -> Pixels:
+def gathered(page: OutputPage, strips: Iterator[Pixels] | None = None) -> Pixels:
     """Put a page's strips together.
 
     Args:

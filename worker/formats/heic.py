@@ -22,7 +22,7 @@ from worker.color.cielab import Pixels
 from worker.errors import DamagedError, DeviceError, ScanError
 from worker.formats import heic_items
 from worker.formats.full_image import scaled
-from worker.formats.image import Coding, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata import exif_tags
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
@@ -45,7 +45,7 @@ OUT_OF_MEMORY = {errno.ENOMEM, -signal.SIGKILL}  # what the decoder's process en
 DECODER = Path(__file__).with_name("heic_process.py")
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a HEIC's header; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -81,13 +81,13 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 
     exif, iptc = exif_tags.without_iptc(base64.b64decode(told["exif"]))
     return [
-        Picture(
+        DecodedImage(
             height=height,
             width=width,
             samples=samples,
             alpha=alpha,
             bands=bands,
-            coding=Coding(bits=bits, lossless=False),
+            coding=Encoding(bits=bits, lossless=False),
             metadata=Metadata(
                 exif=exif,
                 iptc=iptc,

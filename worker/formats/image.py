@@ -17,7 +17,7 @@ Bands = Callable[[], Iterator[Pixels]]  # from the top; (n, W, samples) each, n 
 
 
 @dataclass(frozen=True)
-class Coding:
+class Encoding:
     """How a page is stored, as far as its result is stored alike.
 
     Attributes:
@@ -38,7 +38,7 @@ class Coding:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """One page as its file stores it: not turned upright, in codes of its own profile.
 
     Attributes:
@@ -58,12 +58,12 @@ class Picture:
     alpha: bool
     bands: Bands
     orientation: int = 1
-    coding: Coding = field(default_factory=Coding)
+    coding: Encoding = field(default_factory=Encoding)
     metadata: Metadata = field(default_factory=Metadata)
 
 
 @dataclass(frozen=True)
-class ColorPage:
+class OutputPage:
     """One colored page, ready to be stored: upright, its metadata already that of the result.
 
     Attributes:
@@ -81,7 +81,7 @@ class ColorPage:
     depth: int
     alpha: bool
     strips: Bands
-    coding: Coding
+    coding: Encoding
     metadata: Metadata
 
 

@@ -19,7 +19,7 @@ from worker.color.cielab import Pixels, to_8_bit
 from worker.errors import DamagedError, ScanError
 from worker.formats import jpeg_segments
 from worker.formats.full_image import gathered, on_white, only_page, scaled
-from worker.formats.image import Coding, ColorPage, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, OutputPage, check_size
 from worker.formats.jpeg_segments import (
     APP0,
     APP1,
@@ -47,7 +47,7 @@ END = b"\xff\xd9"
 NO_CODES = b"\xff\0" * 8  # as many bits as a decoder looks ahead, all ones
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a JPEG's header; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -75,14 +75,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         yield _pixels(file, header, inks)
 
     return [
-        Picture(
+        DecodedImage(
             height=header.height,
             width=header.width,
             samples=1 if header.channels == 1 else 3,
             alpha=False,
             bands=bands,
             orientation=exif_tags.orientation(metadata.exif),
-            coding=Coding(bits=16 if header.bits == 12 else 8, lossless=False),
+            coding=Encoding(bits=16 if header.bits == 12 else 8, lossless=False),
             metadata=metadata,
         )
     ]
@@ -193,7 +193,7 @@ def _named_behind(rest: bytes) -> tuple[tuple[str, ...], bool]:
     return tuple(named), whole
 
 
-def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write a JPEG of 8 bits, quality 95 and 4:4:4; opacity is laid on white.
 
     Raises:

@@ -16,7 +16,7 @@ import imagecodecs
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError
 from worker.formats.full_image import gathered, only_page, scaled
-from worker.formats.image import Coding, ColorPage, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, OutputPage, check_size
 from worker.formats.isobmff import Box, body, box, named, read_at, start, walk
 from worker.metadata import exif_tags, photoshop
 from worker.metadata.block import Metadata, Resolution
@@ -60,7 +60,7 @@ class _Header:
     lost: list[str] = field(default_factory=list)
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a JPEG 2000's header; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -86,14 +86,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         yield scaled(codes, 2**header.bits - 1)
 
     return [
-        Picture(
+        DecodedImage(
             height=header.height,
             width=header.width,
             samples=samples,
             alpha=alpha,
             bands=bands,
             orientation=exif_tags.orientation(header.told.get(EXIF, b"")),
-            coding=Coding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
+            coding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
             metadata=_metadata(header),
         )
     ]
@@ -285,7 +285,7 @@ def _metadata(header: _Header) -> Metadata:
     )
 
 
-def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write a JP2 at the page's depth: reversible if the scan was, else of at least 45 dB.
 
     A scan that is a bare codestream comes back as JP2 too, for only boxes can hold the label.
@@ -318,7 +318,7 @@ def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
     file.write(codestream)
 
 
-def _picture_boxes(page: ColorPage) -> Iterator[bytes]:
+def _picture_boxes(page: OutputPage) -> Iterator[bytes]:
     channels = 4 if page.alpha else 3
     head = struct.pack(">IIHBBBB", page.height, page.width, channels, page.depth - 1, 7, 0, 0)
     yield box(b"ihdr", head)

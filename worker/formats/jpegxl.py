@@ -15,7 +15,7 @@ from worker.color import cielab, icc
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, plain
 from worker.formats.full_image import scaled
-from worker.formats.image import Coding, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.formats.isobmff import Box, body, named, read_at, walk
 from worker.formats.jpegxl_header import Header, header_of
 from worker.metadata import exif_tags
@@ -29,7 +29,7 @@ OF_THE_FILE = {b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp", b"jxli", b"jbrd", b"
 LONGEST_TOLD = 64 << 20  # bytes of metadata, unpacked
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a JPEG XL's header; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -55,14 +55,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
         yield _pixels(file, header)
 
     return [
-        Picture(
+        DecodedImage(
             height=header.height,
             width=header.width,
             samples=header.samples,
             alpha=header.alpha,
             bands=bands,
             orientation=header.orientation,
-            coding=Coding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
+            coding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
             metadata=metadata,
         )
     ]

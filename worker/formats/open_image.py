@@ -19,7 +19,7 @@ from PIL import Image
 from worker.color.cielab import Pixels
 from worker.errors import DeviceError, IncompleteError, ScanError, plain
 from worker.formats import bmp_pnm, heic, jpeg, jpeg2000, jpegxl, png, webp
-from worker.formats.image import Bands, Picture
+from worker.formats.image import Bands, DecodedImage
 from worker.formats.kinds import KIND_OF_SUFFIX, Kind
 from worker.formats.memory import is_short, suffices_for
 from worker.formats.tiff import reader
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = None  # limits.megapixels is the limit, and its reason is in plain words
 
-READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[Picture]]] = {
+READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[DecodedImage]]] = {
     "tiff": reader.read,
     "jpeg": jpeg.read,
     "png": png.read,
@@ -101,7 +101,7 @@ DECODER_ERRORS = (
 @contextmanager
 def opened(
     path: Path, settings: ReadSettings, file: io.FileIO | None = None
-) -> Iterator[tuple[Kind, list[Picture]]]:
+) -> Iterator[tuple[Kind, list[DecodedImage]]]:
     """Open an image file; its pictures can be read as long as it is open.
 
     Args:
@@ -191,7 +191,7 @@ def _bounded(metadata: Metadata) -> Metadata:
     return replace(metadata, **kept, texts=texts, lost=tuple(lost))
 
 
-def _guarded(picture: Picture, kind: Kind) -> Bands:
+def _guarded(picture: DecodedImage, kind: Kind) -> Bands:
     samples = picture.height * picture.width * (picture.samples + picture.alpha)
 
     def guarded() -> Iterator[Pixels]:

@@ -17,7 +17,7 @@ import imagecodecs
 
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError, plain
-from worker.formats.image import Coding, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata import exif_tags, photoshop
 from worker.metadata.block import Metadata, Resolution
 from worker.settings import ReadSettings
@@ -85,7 +85,7 @@ class _Chunks:
     room: int = MOST_TOLD
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a PNG's chunks; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -113,14 +113,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
 
     metadata = _metadata(chunks, samples)
     return [
-        Picture(
+        DecodedImage(
             height=height,
             width=width,
             samples=samples,
             alpha=alpha,
             bands=bands,
             orientation=exif_tags.orientation(metadata.exif),
-            coding=Coding(bits=8 if color_type == 3 else bits),
+            coding=Encoding(bits=8 if color_type == 3 else bits),
             metadata=metadata,
         )
     ]

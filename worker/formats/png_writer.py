@@ -17,7 +17,7 @@ import numpy as np
 
 from worker.color.cielab import Pixels
 from worker.formats.full_image import only_page
-from worker.formats.image import ColorPage
+from worker.formats.image import OutputPage
 from worker.formats.png import INCH, SIGNATURE, XMP_KEYWORD
 from worker.metadata import photoshop
 from worker.metadata.block import Metadata
@@ -30,7 +30,7 @@ MOST_CORES = 4
 LONGEST_KEYWORD = 79  # bytes
 
 
-def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write a PNG at the page's depth, with its opacity.
 
     Raises:
@@ -81,7 +81,7 @@ def _text(keyword: bytes, text: bytes) -> tuple[bytes, bytes]:
     return b"iTXt", keyword + b"\0\1\0\0\0" + zlib.compress(text)
 
 
-def _packed(page: ColorPage) -> Iterator[bytes]:
+def _packed(page: OutputPage) -> Iterator[bytes]:
     """Give the page's zlib stream, piece by piece in order."""
     cores = min(MOST_CORES, os.cpu_count() or 1)
     yield b"\x78\x9c"  # deflate with the full window, default level

@@ -16,7 +16,7 @@ from PIL import Image
 from worker.color.cielab import Pixels, to_8_bit
 from worker.errors import DamagedError, ScanError
 from worker.formats.full_image import gathered, only_page
-from worker.formats.image import Coding, ColorPage, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, OutputPage, check_size
 from worker.metadata import exif_tags
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
@@ -45,7 +45,7 @@ class _Chunks:
     lost: list[str] = field(default_factory=list)
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a WebP's chunks; its pixels are decoded whole when their one band is asked for.
 
     Args:
@@ -72,14 +72,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     if exif and not exif.startswith(b"Exif\0\0"):
         exif = b"Exif\0\0" + exif
     return [
-        Picture(
+        DecodedImage(
             height=chunks.height,
             width=chunks.width,
             samples=3,
             alpha=chunks.alpha,
             bands=bands,
             orientation=exif_tags.orientation(exif),
-            coding=Coding(lossless=bool(chunks.lossless)),
+            coding=Encoding(lossless=bool(chunks.lossless)),
             metadata=Metadata(
                 exif=exif,
                 iptc=iptc,
@@ -178,7 +178,7 @@ def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
         raise DamagedError("it says more than one size")
 
 
-def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write a WebP of 8 bits: lossless if the scan was, else of quality 95.
 
     Raises:

@@ -34,7 +34,7 @@ class Promotion:
     rollback: bool = False
 
 
-def standing(history: Sequence[Promotion]) -> list[str]:
+def active_versions(history: Sequence[Promotion]) -> list[str]:
     """Return the versions that rollbacks walk back through: the last serves, the first is built in.
 
     A promotion goes on top, a rollback takes the top away, so going back twice goes back twice as

@@ -18,8 +18,8 @@ from worker.errors import ModelError
 from worker.models.promotions import (
     BUILT_IN,
     Promotion,
+    active_versions,
     read_promotions,
-    standing,
     write_promotions,
 )
 from worker.models.version import (
@@ -30,14 +30,14 @@ from worker.models.version import (
     digest,
     version_name,
 )
-from worker.models.version_folders import NumberedFolders
+from worker.models.version_folders import VersionFolders
 
 if TYPE_CHECKING:
     import keras
 
 
 class ModelStore:
-    """The versions under one folder; see `NumberedFolders` for who may change it, and how.
+    """The versions under one folder; see `VersionFolders` for who may change it, and how.
 
     Args:
         folder: on a local disk; made when the first version is published.
@@ -46,7 +46,7 @@ class ModelStore:
     def __init__(self, folder: Path) -> None:
         """Nothing is read or made yet."""
         self._folder = folder
-        self._folders = NumberedFolders(folder)
+        self._folders = VersionFolders(folder)
 
     def names(self) -> list[str]:
         """List what there is, readable or not: the built-in one first, then by number."""
@@ -86,7 +86,7 @@ class ModelStore:
         Raises:
             ModelError: it is not there any more, or the history is damaged.
         """
-        name = standing(self.promotions())[-1]
+        name = active_versions(self.promotions())[-1]
         try:
             return self.get(version_name(name))
         except ModelError as error:
@@ -116,10 +116,10 @@ class ModelStore:
             OSError: when the disk fails; what served goes on serving.
         """
         version = self.get(name)
-        if standing(self.promotions())[-1] == version.name:
+        if active_versions(self.promotions())[-1] == version.name:
             raise ModelError(f"version {version.name} serves already")
         check(version)
-        with self._folders.alone():
+        with self._folders.locked():
             self.get(name)  # nobody pruned it meanwhile
             self._note(Promotion(version.name, now.isoformat(timespec="seconds"), why))
         return version
@@ -135,8 +135,8 @@ class ModelStore:
             ModelError: there is none, or it is gone or altered.
             OSError: when the disk fails; what served goes on serving.
         """
-        with self._folders.alone():
-            walk = standing(self.promotions())
+        with self._folders.locked():
+            walk = active_versions(self.promotions())
             if len(walk) == 1:
                 raise ModelError("the built-in generator serves, and nothing served before it")
             version = self.get(version_name(walk[-2]))
@@ -165,7 +165,7 @@ class ModelStore:
         """
         numbers = self.names()[1:]
         old = numbers[: max(0, len(numbers) - keep)]
-        kept = {*standing(self.promotions())[-2:], *spare}
+        kept = {*active_versions(self.promotions())[-2:], *spare}
         return [name for name in old if name not in kept]
 
     def prune(self, keep: int, spare: Collection[str] = ()) -> list[str]:
@@ -178,7 +178,7 @@ class ModelStore:
             ModelError: the history is damaged.
             OSError: when the disk fails.
         """
-        with self._folders.alone():
+        with self._folders.locked():
             names = self.prunable(keep, spare)
             self._folders.remove([int(name) for name in names])
         return names
@@ -197,9 +197,9 @@ class ModelStore:
         Raises:
             OSError: when the disk fails.
         """
-        with self._folders.arriving() as folder:
+        with self._folders.staging() as folder:
             save_version(generator, card, folder, attachments)
-            number = self._folders.settle(folder)
+            number = self._folders.commit(folder)
         return self.get(number)
 
 

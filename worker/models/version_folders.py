@@ -19,7 +19,7 @@ LAST_NUMBER_FILE = "last_number"
 ARRIVING, LEAVING = ".publishing-", ".pruned-"  # how folders are named before and after
 
 
-class NumberedFolders:
+class VersionFolders:
     """The folders 0001, 0002 and so on in one folder; anything else in it is left alone.
 
     Args:
@@ -39,7 +39,7 @@ class NumberedFolders:
         return self._folder / f"{number:04d}"
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the lock; not to be asked for again by who holds it.
 
         Raises:
@@ -51,7 +51,7 @@ class NumberedFolders:
             yield
 
     @contextmanager
-    def arriving(self) -> Iterator[Path]:
+    def staging(self) -> Iterator[Path]:
         """Make a folder to be filled and then numbered by `settle`; without that it goes again.
 
         Nobody sweeps it while this process lives, and everybody does when it was killed.
@@ -59,7 +59,7 @@ class NumberedFolders:
         Raises:
             OSError: when the disk fails.
         """
-        with self.alone():
+        with self.locked():
             self._sweep()
             folder = self._folder / f"{ARRIVING}{_unique()}"
             folder.mkdir()
@@ -71,14 +71,14 @@ class NumberedFolders:
             shutil.rmtree(folder, ignore_errors=True)  # what is left goes with the next sweep
             os.close(mine)
 
-    def settle(self, folder: Path) -> int:
+    def commit(self, folder: Path) -> int:
         """Give a filled folder of `arriving` the next number, and return that.
 
         Raises:
             ModelError: the record of the last number is damaged.
             OSError: when the disk fails.
         """
-        with self.alone():
+        with self.locked():
             number = self._highest() + 1
             self._record(number)
             folder.rename(self.home(number))

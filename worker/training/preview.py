@@ -7,7 +7,7 @@ import numpy as np
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.training.data.collection import Collection
-from worker.training.data.degradation import old_camera
+from worker.training.data.degradation import degrade
 from worker.training.evaluation.contact_sheet import contact_sheet, save_sheet
 
 PHOTOS = 12
@@ -30,7 +30,7 @@ def write_preview(collection: Collection, path: Path) -> None:
     rows = []
     for index in rng.permutation(everyone)[:PHOTOS]:
         photo = np.asarray(collection.photos[index])
-        rows.append([photo, *(_print_of(old_camera(photo, rng)) for _ in range(CAMERAS))])
+        rows.append([photo, *(_print_of(degrade(photo, rng)) for _ in range(CAMERAS))])
     save_sheet(path, contact_sheet(rows, ["the photograph", *["an old camera"] * CAMERAS]))
 
 

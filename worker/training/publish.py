@@ -36,7 +36,7 @@ from worker.training.evaluation.candidates import RENDER_SIZE, Candidate, Parent
 from worker.training.evaluation.contact_sheet import save_sheet
 from worker.training.evaluation.evaluate import GRAY, Scored, evaluate
 from worker.training.evaluation.promotion_rule import Pair, Verdict, judge
-from worker.training.evaluation.proofs import Proofs
+from worker.training.evaluation.proofs import SheetSampler
 from worker.training.run import Plan, Progress
 
 MOST_PHOTOS = 120  # of each set that are scored at the end; twenty seconds for each generator
@@ -62,7 +62,7 @@ class Trained(NamedTuple):
     progress: Progress
 
 
-class Exam(NamedTuple):
+class ModelComparison(NamedTuple):
     """All that was measured: by generator, on the collection and on the reference set, if any.
 
     Attributes:
@@ -103,12 +103,12 @@ def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersi
     now = load_generator(serving)
     found = candidates(generator, log_prior, parent, photos, now)
 
-    proofs = Proofs()
+    proofs = SheetSampler()
     generators = {
         SERVING: load_generator(serving),
         **{str(one.alpha): one.generator for one in found},
     }
-    exam = Exam(
+    exam = ModelComparison(
         evaluate(photos, generators, RENDER_SIZE, proofs.watch),
         evaluate(reference, generators, RENDER_SIZE) if reference else None,
         held_back,
@@ -154,7 +154,7 @@ def _parent(store: ModelStore, plan: Plan) -> Parent | None:
         return None  # pruned while the training ran: its result stands without a mix
 
 
-def _choose(found: Sequence[Candidate], exam: Exam) -> tuple[Candidate, Verdict]:
+def _choose(found: Sequence[Candidate], exam: ModelComparison) -> tuple[Candidate, Verdict]:
     """Take the best on the collection of those that may be promoted, else the training's own."""
     verdicts = {one.alpha: _tried(one, exam.verdict(str(one.alpha))) for one in found}
     due = [one for one in found if verdicts[one.alpha].promoted]
@@ -178,7 +178,11 @@ def _pair(scored: Mapping[str, Scored] | None, name: str) -> Pair | None:
 
 
 def _card(
-    trained: Trained, chosen: Candidate, exam: Exam, serving: ModelVersion, verdict: Verdict
+    trained: Trained,
+    chosen: Candidate,
+    exam: ModelComparison,
+    serving: ModelVersion,
+    verdict: Verdict,
 ) -> dict[str, Any]:
     plan, collection, _, _, progress = trained
     measured = "never trained on" if exam.held_back else "trained on: none could be held back"
@@ -213,7 +217,7 @@ def _card(
     }
 
 
-def _scores(exam: Exam, name: str) -> dict[str, Any]:
+def _scores(exam: ModelComparison, name: str) -> dict[str, Any]:
     return {
         "validation": exam.collection[name].scores.rounded(),
         "reference": exam.reference[name].scores.rounded() if exam.reference else None,

@@ -22,7 +22,7 @@ LOG, CURVES, SAMPLES, TENSORBOARD = "log.jsonl", "curves.png", "samples.png", "t
 LINE_SECONDS = 10.0  # of steps in one line; ten hours are 3,600 lines
 
 
-class Journal:
+class RunLog:
     """Writes down how a training goes.
 
     Args:

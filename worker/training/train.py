@@ -27,7 +27,7 @@ from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
 from worker.training.publish import Trained, publish
 from worker.training.run import CHECKPOINT, Plan, Progress
-from worker.training.trainer import Course, Listener
+from worker.training.trainer import Callbacks, Trainer
 
 SCRATCH = "scratch"
 
@@ -37,7 +37,7 @@ def train(
     store: ModelStore,
     run_folder: Path,
     cache_folder: Path,
-    listener: Listener,
+    listener: Callbacks,
 ) -> ModelVersion | None:
     """Train a generator as planned and publish it.
 
@@ -66,7 +66,7 @@ def train(
     if saved:
         checkpoint.restore(gan, saved, run_folder)
 
-    course = Course(plan, photos, gan, progress, run_folder, log_prior, listener)
+    course = Trainer(plan, photos, gan, progress, run_folder, log_prior, listener)
     try:
         if not course.run():
             return None

@@ -19,7 +19,7 @@ from worker.training.data import dataset
 from worker.training.data.collection import Collection
 from worker.training.gan import ColorizationGAN
 from worker.training.run import CHECKPOINT, Plan, Progress
-from worker.training.run_log import Journal
+from worker.training.run_log import RunLog
 from worker.training.schedule import Schedule
 from worker.training.validation import Validation
 
@@ -30,7 +30,7 @@ JUDGE_ALONE_STEPS = 40  # discriminator only, before its first verdict counts
 NEXT_ORDER = 7919  # added to the seed by each rollback
 
 
-class Listener(NamedTuple):
+class Callbacks(NamedTuple):
     """Who follows a training.
 
     Attributes:
@@ -47,7 +47,7 @@ class Listener(NamedTuple):
     should_stop: Callable[[], bool] = lambda: False
 
 
-class Course:
+class Trainer:
     """One training from where it stands to its end.
 
     Args:
@@ -71,7 +71,7 @@ class Course:
         progress: Progress,
         run_folder: Path,
         log_prior: NDArray[np.float32],
-        listener: Listener,
+        listener: Callbacks,
     ) -> None:
         """Make ready; no step is taken yet."""
         settings = plan.settings
@@ -82,7 +82,7 @@ class Course:
         self._validation = Validation(photos, settings.crop, settings.batch, log_prior)
         self._losses = divergence.LossWatch()
         self._batches = self._batches_from_here()
-        self._journal = Journal(run_folder, progress)
+        self._journal = RunLog(run_folder, progress)
         self._clock = self._looked = self._kept = time.monotonic()
         self._complained = float("-inf")
         if not self._validation.held_back:

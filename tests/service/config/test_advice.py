@@ -9,7 +9,7 @@ from service.config import advice as subject
 from service.config.advice import advice
 from service.config.loader import Config
 from service.config.sections import Permissions, Watch
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.folder_checks import make_folders
 from tests.support.unprivileged_user import USER, as_nobody, needs_root, reachable_folder
 
@@ -131,7 +131,7 @@ def test_an_outbox_of_another_daemon_and_a_group_that_is_none_are_told(
     config: Config, tmp_path: Path
 ) -> None:
     """Before the start refuses them."""
-    Places(config.folders | {"state": tmp_path}).look()
+    FolderMonitor(config.folders | {"state": tmp_path}).look()
     changed = config.model_copy(update={"permissions": Permissions(group="nowhere")})
     lines = list(advice(changed))
 

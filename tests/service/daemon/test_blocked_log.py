@@ -2,12 +2,12 @@
 
 from structlog.testing import capture_logs
 
-from service.daemon.blocked_log import AGAIN, SAME, HoldUp
+from service.daemon.blocked_log import AGAIN, SAME, BlockedLog
 
 
 def said(notes: list[tuple[float, str]], *, over: bool = True) -> list[str]:
     """Note what is at which seconds; return the events and reasons that were logged."""
-    hold_up = HoldUp()
+    hold_up = BlockedLog()
     with capture_logs() as logs:
         for now, reason in notes:
             hold_up.note(reason, now, over=over)
@@ -63,7 +63,7 @@ def test_work_that_is_tried_again_is_not_yet_going_on() -> None:
 
 def test_what_was_said_is_forgotten() -> None:
     """A thousand reasons a day must not stay in memory for a year."""
-    hold_up = HoldUp()
+    hold_up = BlockedLog()
     for n in range(1000):
         hold_up.note(f"reason {n}", n * AGAIN)
 

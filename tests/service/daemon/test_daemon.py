@@ -21,10 +21,10 @@ from service.daemon.model_updates import ModelWatch
 from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.maintenance.recolor import queue_again
 from service.pipeline import pipeline
-from service.pipeline.failures import Changed
+from service.pipeline.failures import SourceChanged
 from service.storage import moves
 from service.storage.moves import Departure
 from service.watch import observer
@@ -74,7 +74,7 @@ class Place:
         """Make a daemon that is not started."""
         models = None
         if self.loader:
-            serving = Serving(self.colorist.model)
+            serving = ActiveModel(self.colorist.model)
             models = ModelWatch(self.config.models_folder, self.loader, serving)
         self.daemons.append(Daemon(self.config, self.colorist, models, once=once))
         return self.daemons[-1]
@@ -365,7 +365,7 @@ class TestTake:
         place.config = place.configured(originals=Originals(after="keep"))
         place.drop("a.png")
         gone = FileNotFoundError(errno.ENOENT, "gone")
-        read, faults = pipeline.read_scan, [Changed(gone)]
+        read, faults = pipeline.read_scan, [SourceChanged(gone)]
 
         def away_at_first(*arguments: Any) -> Any:
             if faults:
@@ -482,7 +482,7 @@ def test_nothing_is_forgotten_while_the_inbox_is_away(
     daemon = place.daemon()
     looked: list[float] = []
     monkeypatch.setattr(daemon._retention, "step", lambda _now, wall: looked.append(wall))
-    monkeypatch.setattr(daemon.places, "unusable", lambda key: away if key == "inbox" else "")
+    monkeypatch.setattr(daemon.places, "problem", lambda key: away if key == "inbox" else "")
     daemon.startup()
     daemon.step(time.monotonic(), 7.0)
 
@@ -681,7 +681,7 @@ class TestTakingUpAPromotedVersion:
         assert 13 == models.count("fake") + models.count("3")
         assert "3" == models[-1]
         assert 13 == len(place.files()["outbox"]) == len(place.files()["originals"])
-        assert Serving("3") == daemon.ledger.serving()
+        assert ActiveModel("3") == daemon.ledger.serving()
 
     def test_a_version_that_is_refused_leaves_everything_as_it_was(self, place: Place) -> None:
         """The old one colors on, and whoever asks is told why."""
@@ -690,11 +690,11 @@ class TestTakingUpAPromotedVersion:
         place.promote("3")
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: daemon.ledger.serving() != Serving("fake"))
+        stepping(daemon, lambda: daemon.ledger.serving() != ActiveModel("fake"))
         place.drop("a.png")
         stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
 
-        assert Serving("fake", "3", "all probes are nearly gray") == daemon.ledger.serving()
+        assert ActiveModel("fake", "3", "all probes are nearly gray") == daemon.ledger.serving()
         assert ["fake"] == place.models()
 
     def test_a_ledger_that_cannot_be_written_hides_no_version(
@@ -706,7 +706,7 @@ class TestTakingUpAPromotedVersion:
         faults = [DeviceError("the ledger cannot be used now")] * 3
         serve = daemon.ledger.serve
 
-        def failing(serving: Serving) -> None:
+        def failing(serving: ActiveModel) -> None:
             if faults:
                 raise faults.pop()
             serve(serving)
@@ -717,7 +717,7 @@ class TestTakingUpAPromotedVersion:
         def noted() -> bool:
             with contextlib.suppress(DeviceError):
                 daemon.step(time.monotonic(), time.time())
-            return Serving("3") == daemon.ledger.serving()
+            return ActiveModel("3") == daemon.ledger.serving()
 
         wait_until(noted)
 
@@ -762,7 +762,7 @@ def test_without_promotions_to_follow_the_first_generator_serves_for_good(place:
     place.drop("a.png")
     stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
 
-    assert Serving("fake") == daemon.ledger.serving()
+    assert ActiveModel("fake") == daemon.ledger.serving()
 
 
 class TestColoringAgain:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Batching, Model
 from service.daemon.model_loading import Loader
-from service.ledger.ledger import Serving
+from service.ledger.ledger import ActiveModel
 from tests.support.small_generators import vivid_generator
 from worker.errors import ModelError
 from worker.models.generator import color_grid, with_decoding, without_decoding
@@ -44,7 +44,7 @@ def test_the_promoted_version_is_loaded(config: Config) -> None:
     loader = Loader(config)
     colorizer, serving = loader.start()
 
-    assert ("1", Serving("1")) == (colorizer.model, serving)
+    assert ("1", ActiveModel("1")) == (colorizer.model, serving)
     assert "1" == loader.promoted()
 
 

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.daemon.model_updates import LOOK_EVERY, ModelWatch
-from service.ledger.ledger import Serving
-from service.pipeline.protocols import Colorist
+from service.ledger.ledger import ActiveModel
+from service.pipeline.protocols import Predictor
 from tests.support.fakes import LONGEST_WAIT, FakeLoader
 from tests.support.waiting import wait_until
 from worker.errors import DeviceError, ModelError
@@ -25,7 +25,7 @@ class Scene:
         self.folder = folder
         self.loader = FakeLoader()
         self.now = 0.0
-        self.watch = ModelWatch(folder, self.loader, Serving("builtin"))
+        self.watch = ModelWatch(folder, self.loader, ActiveModel("builtin"))
 
     def promote(self, version: str) -> None:
         """Write the history anew, as a promotion does."""
@@ -33,7 +33,7 @@ class Scene:
         at = datetime.now(UTC).isoformat()
         write_promotions(self.folder, [Promotion(version, at, f"the test promotes {version}")])
 
-    def look(self) -> Colorist | None:
+    def look(self) -> Predictor | None:
         """Let time pass for a look, and follow it to its end."""
         self.now += LOOK_EVERY
         first = self.watch.step(self.now)
@@ -63,7 +63,7 @@ def test_a_promoted_version_is_brought(scene: Scene) -> None:
 
     assert brought is not None
     assert "3" == brought.model
-    assert Serving("3") == scene.watch.serving
+    assert ActiveModel("3") == scene.watch.serving
     assert [("model.taken_up", "builtin", "3")] == [
         (entry["event"], entry["from"], entry["to"]) for entry in logs
     ]
@@ -77,7 +77,7 @@ def test_nothing_is_read_while_the_history_does_not_change(scene: Scene) -> None
     for _ in range(3):
         assert scene.look() is None
 
-    assert Serving("builtin") == scene.watch.serving
+    assert ActiveModel("builtin") == scene.watch.serving
 
 
 def test_it_looks_now_and_then(scene: Scene) -> None:
@@ -97,7 +97,7 @@ def test_while_a_version_is_loaded_the_steps_go_on(scene: Scene) -> None:
     for _ in range(5):
         assert scene.watch.step(scene.now) is None
 
-    assert Serving("builtin") == scene.watch.serving
+    assert ActiveModel("builtin") == scene.watch.serving
 
     scene.loader.gate.set()
     assert scene.watch._work is not None
@@ -127,7 +127,7 @@ def test_a_version_that_cannot_serve_is_refused_once(
 
     assert [None] * 3 == brought
     assert ["3"] == scene.loader.loaded
-    assert Serving("builtin", "3", reason) == scene.watch.serving
+    assert ActiveModel("builtin", "3", reason) == scene.watch.serving
     assert [("model.refused", "3", "builtin", reason)] == [
         (entry["event"], entry["version"], entry["serving"], entry["reason"]) for entry in logs
     ]
@@ -136,7 +136,7 @@ def test_a_version_that_cannot_serve_is_refused_once(
     scene.promote("3")
 
     assert scene.look() is not None
-    assert Serving("3") == scene.watch.serving
+    assert ActiveModel("3") == scene.watch.serving
 
 
 def test_going_back_to_what_serves_ends_a_refusal(scene: Scene) -> None:
@@ -147,7 +147,7 @@ def test_going_back_to_what_serves_ends_a_refusal(scene: Scene) -> None:
     scene.promote("builtin")
 
     assert scene.look() is None
-    assert Serving("builtin") == scene.watch.serving
+    assert ActiveModel("builtin") == scene.watch.serving
     assert ["3"] == scene.loader.loaded
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_history_changes_nothing_and_is_told(scene: Scene) -> None:
 
     assert scene.look() is None
     assert (
-        Serving("builtin", None, "promotions.json does not tell which version serves")
+        ActiveModel("builtin", None, "promotions.json does not tell which version serves")
         == scene.watch.serving
     )
 
@@ -177,11 +177,11 @@ def test_what_the_start_refused_is_not_tried_again_at_the_first_look(tmp_path: P
     """It was tried a moment ago; once the history changes it is."""
     scene = Scene(tmp_path)
     scene.promote("3")
-    scene.watch = ModelWatch(tmp_path, scene.loader, Serving("2", "3", "all nearly gray"))
+    scene.watch = ModelWatch(tmp_path, scene.loader, ActiveModel("2", "3", "all nearly gray"))
 
     assert scene.look() is None
     assert [] == scene.loader.loaded
-    assert Serving("2", "3", "all nearly gray") == scene.watch.serving
+    assert ActiveModel("2", "3", "all nearly gray") == scene.watch.serving
 
     scene.promote("3")
 

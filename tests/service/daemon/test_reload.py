@@ -17,7 +17,7 @@ from service.config.loader import load_config
 from service.daemon.daemon import Daemon
 from service.daemon.reload import Parts, Reloader, watch_models
 from service.filesystem.folder_checks import make_folders
-from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
+from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.signals import Signals
 from service.systemd.notify import Notifier
 from tests.support.fakes import FakeColorist, FakeLoader
@@ -67,7 +67,7 @@ class Life:
         """Run the daemon until the story is over, and then stop it; return what `run` does."""
         config = load_config(self.file)
         notifier = Notifier(dict(os.environ))
-        models = watch_models(config, self.loader, Serving("fake"))
+        models = watch_models(config, self.loader, ActiveModel("fake"))
         signals = Signals()
         self.daemon = Daemon(
             config, self.colorist, models, once=once, notifier=notifier, signals=signals
@@ -254,14 +254,14 @@ class TestAGoodFile:
     ) -> None:
         """The new file is in use; the work goes on when the ledger is back."""
         faults = [DeviceError("the ledger is locked")]
-        hasten = Ledger.hasten
+        expedite = Ledger.expedite
 
         def locked(ledger: Ledger, now: float) -> Any:
             if faults:
                 raise faults.pop()
-            return hasten(ledger, now)
+            return expedite(ledger, now)
 
-        monkeypatch.setattr(Ledger, "hasten", locked)
+        monkeypatch.setattr(Ledger, "expedite", locked)
 
         def story() -> None:
             life.configure(STOP + "outbox: results\n")
@@ -371,7 +371,7 @@ class TestTheGenerator:
         assert 1 == life.made
         assert "another" == life.events("photo.delivered")[0]["model"]
         with Ledger.open_read_only(life.folder / "state" / LEDGER_FILE) as ledger:
-            assert Serving("another") == ledger.serving()
+            assert ActiveModel("another") == ledger.serving()
 
     @pytest.mark.parametrize(
         ("fault", "words"),

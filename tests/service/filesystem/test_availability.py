@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.filesystem import availability as subject
-from service.filesystem.availability import MARKER, NOTED, Places, make_new_folders, noted
+from service.filesystem.availability import MARKER, NOTED, FolderMonitor, make_new_folders, noted
 from worker.errors import DeviceError
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that is another one than that of the tests
@@ -53,7 +53,7 @@ def replaced(folder: Path, other: Path) -> None:
 
 def test_folders_in_use_are_marked_and_noted_but_the_state(folders: dict[str, Path]) -> None:
     """Each with its device, and with words for whoever finds the file."""
-    assert "" == Places(folders).look()
+    assert "" == FolderMonitor(folders).look()
     for key, folder in folders.items():
         assert (key != "state") == (folder / MARKER).exists()
     assert "Leave it in place" in (folders["outbox"] / MARKER).read_text()
@@ -63,9 +63,9 @@ def test_folders_in_use_are_marked_and_noted_but_the_state(folders: dict[str, Pa
 
 def test_looking_again_writes_nothing(folders: dict[str, Path]) -> None:
     """It is done twice a second, for years."""
-    Places(folders).look()
+    FolderMonitor(folders).look()
     before = (folders["state"] / NOTED).stat()
-    places = Places(folders)
+    places = FolderMonitor(folders)
     places.look()
     places.look()
 
@@ -77,18 +77,18 @@ def test_a_share_that_is_away_is_told_from_an_empty_folder(
     folders: dict[str, Path], other_disk: Path, *, restarted: bool
 ) -> None:
     """By the daemon that saw it and by the next one; nothing is put in its place."""
-    places = Places(folders)
+    places = FolderMonitor(folders)
     places.look()
     replaced(folders["outbox"], other_disk)
     if restarted:
-        places = Places(folders)
+        places = FolderMonitor(folders)
 
     assert OTHER_TEXT.format(folders["outbox"]) == places.look() == places.trouble
     assert {"outbox"} == places.away
-    assert places.trouble == places.unusable("outbox")
+    assert places.trouble == places.problem("outbox")
     with pytest.raises(DeviceError, match="outbox"):
         places.check("inbox", "outbox")
-    assert "" == places.unusable("inbox")
+    assert "" == places.problem("inbox")
     assert [] == list(other_disk.iterdir())
     assert {"inbox", "originals.folder", "rejected", "state"} == places.free().keys()
 
@@ -103,10 +103,10 @@ def test_the_marker_is_believed_whatever_the_device_is_called(
     folders: dict[str, Path], other_disk: Path
 ) -> None:
     """A reboot renumbers devices; and whoever moved the folder to another disk makes the file."""
-    Places(folders).look()
+    FolderMonitor(folders).look()
     replaced(folders["outbox"], other_disk)
     (other_disk / MARKER).touch()
-    places = Places(folders)
+    places = FolderMonitor(folders)
 
     assert "" == places.look()
     assert other_disk.stat().st_dev == noted(folders["state"])[folders["outbox"]]
@@ -114,7 +114,7 @@ def test_the_marker_is_believed_whatever_the_device_is_called(
 
 def test_a_folder_that_was_emptied_or_made_anew_is_marked_again(folders: dict[str, Path]) -> None:
     """On the disk where it was; tidy people do that."""
-    places = Places(folders)
+    places = FolderMonitor(folders)
     places.look()
     (folders["outbox"] / MARKER).unlink()
     shutil.rmtree(folders["rejected"])
@@ -127,7 +127,7 @@ def test_a_folder_that_was_emptied_or_made_anew_is_marked_again(folders: dict[st
 
 def test_a_folder_that_is_missing_or_none_is_named(folders: dict[str, Path]) -> None:
     """With what to do, and none is made."""
-    places = Places(folders)
+    places = FolderMonitor(folders)
     places.look()
     shutil.rmtree(folders["outbox"])
 
@@ -150,12 +150,12 @@ def test_an_inbox_whose_originals_stay_is_not_even_marked(
 
     monkeypatch.setattr(subject, "_mark", refuse)
     with pytest.raises(DeviceError, match=r"originals.folder: cannot make the file .*Read-"):
-        Places(folders).look()
+        FolderMonitor(folders).look()
 
     monkeypatch.undo()
     (folders["inbox"] / MARKER).unlink()
     del folders["originals.folder"]
-    places = Places(folders)
+    places = FolderMonitor(folders)
 
     assert "" == places.look()
     assert [] == list(folders["inbox"].iterdir())
@@ -167,7 +167,7 @@ def test_an_unmarked_inbox_is_away_where_nothing_is_mounted(
 ) -> None:
     """It is compared with what this process saw; a share of another number is still a share."""
     del folders["originals.folder"], folders["outbox"], folders["rejected"]
-    places = Places(folders)
+    places = FolderMonitor(folders)
 
     assert "" == places.look()
 
@@ -177,7 +177,7 @@ def test_an_unmarked_inbox_is_away_where_nothing_is_mounted(
 
     replaced(folders["inbox"], MEMORY)  # a mount
 
-    assert "" == places.unusable("inbox")
+    assert "" == places.problem("inbox")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_unmarked_inbox_is_away_where_nothing_is_mounted(
 )
 def test_room_is_kept_free(folders: dict[str, Path], wanted: str, free_space: float) -> None:
     """So many gigabytes, or a share of the disk; 0 turns it off. The inbox is not written to."""
-    places = Places(folders, free_space)
+    places = FolderMonitor(folders, free_space)
 
     assert (wanted in places.look()) if wanted else ("" == places.look())
     assert (places.trouble == "") == (wanted == "")
@@ -211,7 +211,7 @@ def test_auto_keeps_a_hundredth_free_and_a_gigabyte_at_most(
         (1000, 1000, gigabytes * 10**6, 0, round(free * 10**6), 0, 0, 0, 0, 255)
     )
     monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: disk)
-    places = Places(folders)
+    places = FolderMonitor(folders)
 
     assert short == bool(places.look())
     assert places.free() == dict.fromkeys(folders, round(free * 10**6) * 1000)
@@ -219,7 +219,7 @@ def test_auto_keeps_a_hundredth_free_and_a_gigabyte_at_most(
 
 def test_new_folders_are_made_and_known_ones_never(folders: dict[str, Path]) -> None:
     """A known one that is missing is a share that is away."""
-    Places(folders).look()
+    FolderMonitor(folders).look()
     for key in ("inbox", "outbox"):
         shutil.rmtree(folders[key])
     folders["outbox"] = folders["outbox"].with_name("another")
@@ -234,14 +234,14 @@ def test_damaged_notes_are_refused(folders: dict[str, Path], text: str) -> None:
     """They are written in one step, so somebody should look; what to do is said."""
     (folders["state"] / NOTED).write_text(text, errors="surrogateescape")
     with pytest.raises(DeviceError, match="is damaged; mount all folders"):
-        Places(folders)
+        FolderMonitor(folders)
 
 
 def test_any_name_of_a_folder_can_be_noted(folders: dict[str, Path]) -> None:
     """Also one that is not UTF-8."""
     folders["outbox"] = folders["outbox"].with_name("caf\udce9\n")
     make_new_folders(folders)
-    Places(folders).look()
+    FolderMonitor(folders).look()
 
     assert folders["outbox"] in noted(folders["state"])
     assert json.loads((folders["state"] / NOTED).read_text())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import IDENTITY, MARKER, refuse_another_owner
 from worker.errors import DeviceError
@@ -29,7 +29,7 @@ def folders_of(home: Path, **shared: Path) -> dict[str, Path]:
 def first(tmp_path: Path) -> dict[str, Path]:
     """Make the folders of a daemon that has worked."""
     folders = folders_of(tmp_path / "first")
-    assert "" == Places(folders).look()
+    assert "" == FolderMonitor(folders).look()
     return folders
 
 
@@ -81,7 +81,7 @@ def test_a_stale_owner_is_taken_over_when_that_is_asked_for(
 
     assert (first["outbox"], str(first["state"])) == (folder, owner.state)
     assert [] == refuse_another_owner(second)
-    assert "" == Places(second).look()
+    assert "" == FolderMonitor(second).look()
     with pytest.raises(DeviceError, match="belongs to another photochrom"):
         refuse_another_owner(first)
 
@@ -90,12 +90,12 @@ def test_a_daemon_whose_outbox_is_taken_over_stops_to_work_there(
     first: dict[str, Path], second: dict[str, Path]
 ) -> None:
     """At its next look, with the other's name; it writes nothing any more."""
-    places = Places(first)
+    places = FolderMonitor(first)
     assert "" == places.look()
     refuse_another_owner(second, take_over=True)
 
     assert f"with the state folder {second['state']} on " in places.look()
-    assert places.unusable("outbox")
+    assert places.problem("outbox")
     assert {"outbox"} == places.away
     assert str(second["state"]) == said(first["outbox"])["state"]
 
@@ -110,7 +110,7 @@ def test_markers_of_older_versions_are_upgraded_silently(tmp_path: Path, text: s
         (folders[key] / MARKER).write_text(text)
 
     assert [] == refuse_another_owner(folders)
-    assert "" == Places(folders).look()
+    assert "" == FolderMonitor(folders).look()
     assert str(folders["state"]) == said(folders["outbox"])["state"]
 
 
@@ -122,7 +122,7 @@ def test_an_owner_may_move_with_its_state_or_lose_it(
     moved = first | {"state": first["state"].rename(tmp_path / "moved")}
 
     assert [] == refuse_another_owner(moved)
-    assert "" == Places(moved).look()
+    assert "" == FolderMonitor(moved).look()
     assert ("new-server", str(tmp_path / "moved")) == tuple(
         said(first["outbox"])[name] for name in ("host", "state")
     )
@@ -131,19 +131,19 @@ def test_an_owner_may_move_with_its_state_or_lose_it(
     moved["state"].mkdir()
 
     assert [] == refuse_another_owner(moved)
-    assert "" == Places(moved).look()
+    assert "" == FolderMonitor(moved).look()
 
 
 def test_of_two_daemons_with_copies_of_one_state_the_first_gives_way(
     tmp_path: Path, first: dict[str, Path]
 ) -> None:
     """They have one identity; the outbox tells where the one lies that came last."""
-    places = Places(first)
+    places = FolderMonitor(first)
     places.look()
     copy = first | {"state": tmp_path / "copy"}
     shutil.copytree(first["state"], copy["state"])
 
-    assert "" == Places(copy).look()
+    assert "" == FolderMonitor(copy).look()
     assert f"with the state folder {copy['state']} on " in places.look()
 
 
@@ -156,7 +156,7 @@ def test_a_collection_whose_originals_are_kept_has_no_owner(
     before = said(first["inbox"])
 
     assert [] == refuse_another_owner(reader)
-    assert "" == Places(reader).look()
+    assert "" == FolderMonitor(reader).look()
     assert before == said(first["inbox"])
 
 

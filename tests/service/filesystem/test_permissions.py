@@ -17,7 +17,7 @@ from service.filesystem.access import refuse_strangers
 from service.filesystem.availability import make_new_folders
 from service.filesystem.lock import StateLock, owner_of
 from service.filesystem.permissions import adopt, close_state, file_made, group_number
-from service.filesystem.safe_open import held
+from service.filesystem.safe_open import open_dir_beneath
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage.moves import reject
 from service.storage.outbox import deliver
@@ -215,5 +215,5 @@ class TestState:
 def test_folders_are_made_by_others_with_the_same_rule(tmp_path: Path) -> None:
     """Whatever makes a folder below another one."""
     adopt(Permissions(folders="711"))
-    with held(tmp_path, PurePosixPath("a/b"), make=True) as folder:
+    with open_dir_beneath(tmp_path, PurePosixPath("a/b"), make=True) as folder:
         assert "711" == mode(folder)

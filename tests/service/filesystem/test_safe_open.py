@@ -13,13 +13,13 @@ from service.filesystem.safe_open import (
     digest,
     digest_of,
     has_writer,
-    held,
     open_beneath,
-    open_plain,
+    open_dir_beneath,
+    open_regular,
     snapshot,
     snapshot_of,
 )
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 (FIPS 180-2)
 
@@ -93,7 +93,7 @@ class TestOpening:
         before = open_descriptors()
         for opening in (
             lambda: open_beneath(root, PurePath("sub/deep/a.jpg")),
-            lambda: open_plain(path),
+            lambda: open_regular(path),
         ):
             with pytest.raises(FileNotFoundError) as fault:
                 opening()
@@ -125,7 +125,7 @@ class TestOpening:
     def test_a_path_longer_than_any_the_system_takes_is_opened(self, root: Path) -> None:
         """4096 bytes are the most in one go (PATH_MAX); name by name there is no end."""
         name = PurePath(*["d" * 250] * 20, "a.jpg")
-        with held(root, name.parent, make=True) as folder:
+        with open_dir_beneath(root, name.parent, make=True) as folder:
             (folder / "a.jpg").write_text("far down")
         with open_beneath(root, name) as file:
             assert b"far down" == file.read()
@@ -149,11 +149,14 @@ class TestHolding:
 
     def test_what_is_missing_is_made_when_asked_for(self, root: Path) -> None:
         """And else said to be missing, by its own name; the root is not made."""
-        with pytest.raises(FileNotFoundError) as fault, held(root, PurePath("new/er")):
+        with pytest.raises(FileNotFoundError) as fault, open_dir_beneath(root, PurePath("new/er")):
             pass
-        with held(root, PurePath("new/er"), make=True) as folder:
+        with open_dir_beneath(root, PurePath("new/er"), make=True) as folder:
             (folder / "b").touch()
-        with pytest.raises(FileNotFoundError), held(root / "gone", PurePath("a"), make=True):
+        with (
+            pytest.raises(FileNotFoundError),
+            open_dir_beneath(root / "gone", PurePath("a"), make=True),
+        ):
             pass
 
         assert str(root / "new") == fault.value.filename
@@ -165,7 +168,10 @@ class TestHolding:
         (root / "link").symlink_to(root.with_name("outside"))
         (root / "file").touch()
         for inside in ("link", "link/new", "file/new"):
-            with pytest.raises(ObstructedError) as fault, held(root, PurePath(inside), make=True):
+            with (
+                pytest.raises(ObstructedError) as fault,
+                open_dir_beneath(root, PurePath(inside), make=True),
+            ):
                 pass
             assert str(root / inside.split("/")[0]) == fault.value.filename
 
@@ -175,7 +181,7 @@ class TestHolding:
         self, root: Path
     ) -> None:
         """What is written goes with it, and not where the symlink leads."""
-        with held(root, PurePath("sub/deep")) as folder:
+        with open_dir_beneath(root, PurePath("sub/deep")) as folder:
             (root / "sub").rename(root / "aside")
             (root / "sub").symlink_to(root.with_name("outside"))
             (folder / "b").write_text("here")
@@ -187,7 +193,7 @@ class TestHolding:
         """For the person who reads it; both names of a move."""
         with (
             pytest.raises(OSError, match="No such file") as fault,
-            held(root, PurePath("sub")) as sub,
+            open_dir_beneath(root, PurePath("sub")) as sub,
         ):
             os.link(sub / "gone", sub / "new")
 
@@ -205,7 +211,7 @@ class TestLookingAtAFile:
         (root / "link.jpg").symlink_to(path)
         status = path.stat()
 
-        looks = Snapshot(5, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns)
+        looks = FileStat(5, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns)
         assert looks == snapshot(path)
         assert snapshot(root / "link.jpg") is None
         assert snapshot(root) is None

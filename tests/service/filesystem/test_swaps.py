@@ -17,7 +17,7 @@ from service.config.loader import Config
 from service.config.sections import Batching, Originals, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.maintenance.retry import retry
 from service.pipeline import reading
@@ -91,7 +91,7 @@ def test_a_scan_swapped_once_it_is_open_is_not_read_from_its_new_place(
     seen: list[np.ndarray] = []
     read, open_scan = scan.read, reading.open_scan
 
-    def open_and_swap(job: Job, config: Config) -> tuple[io.FileIO, Snapshot]:
+    def open_and_swap(job: Job, config: Config) -> tuple[io.FileIO, FileStat]:
         opened = open_scan(job, config)
         swapped_for(what, config.inbox / job.path)
         return opened
@@ -146,7 +146,7 @@ def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: 
     tell = daemon.watcher._on_stable
     told: list[Path] = []
 
-    def swap_and_tell(path: Path, looks: Snapshot, rest: Rest) -> str:
+    def swap_and_tell(path: Path, looks: FileStat, rest: Rest) -> str:
         if not told:
             swapped_for(what, path)
         told.append(path)

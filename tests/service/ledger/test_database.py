@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.database import LONGEST_JOURNAL, Database, LedgerError
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import Ledger, Serving
+from service.ledger.ledger import ActiveModel, Ledger
 from service.ledger.schema import MIGRATIONS
 from worker.errors import DeviceError
 
@@ -81,7 +81,7 @@ def test_every_job_of_the_first_form_is_carried_over(path: Path) -> None:
             job = ledger._one("id = ?", number)
             assert job is not None
             assert (name, status, model) == (str(job.path), job.status, job.model)
-            assert (f"{number:064}", Snapshot(5, 6, 2**64 - 1, 8)) == (job.digest, job.snapshot)
+            assert (f"{number:064}", FileStat(5, 6, 2**64 - 1, 8)) == (job.digest, job.snapshot)
             assert (None, False) == (job.original, job.recolor)
             assert (None, None) == (job.output_digest, job.event)
 
@@ -94,8 +94,8 @@ def test_work_goes_on_after_the_change(path: Path) -> None:
         assert [3, 4, 1] == [job.id for job in ledger.claim(9, 9.0, in_flight=0)]
         assert ledger.output_taken(PurePosixPath("a.png"))
         assert not ledger.output_taken(PurePosixPath("bad.png"))
-        ledger.serve(Serving("2"))
-        assert Serving("2") == ledger.serving()
+        ledger.serve(ActiveModel("2"))
+        assert ActiveModel("2") == ledger.serving()
 
 
 def test_the_change_happens_once(path: Path) -> None:
@@ -202,7 +202,7 @@ def test_no_question_of_the_daemon_looks_at_all_photos(path: Path) -> None:
         ledger.waiting(1.0, limit=1)
         ledger.finished_before(9.0, ledger.job(1), 9)
         ledger.output_taken(PurePosixPath("a.png"))
-        ledger.find(PurePosixPath("a.png"), Snapshot(5, 6, 7, 8))
+        ledger.find(PurePosixPath("a.png"), FileStat(5, 6, 7, 8))
         ledger.recover()
         ledger.claim(8, 9.0, in_flight=0)
         ledger.forget(1)
@@ -235,7 +235,7 @@ def test_a_ledger_that_was_deleted_or_replaced_is_no_longer_written_to(path: Pat
             before = ledger.counts()
             harm()
             with pytest.raises(LedgerError, match="was deleted, moved or replaced while photo"):
-                ledger.serve(Serving("2"))
+                ledger.serve(ActiveModel("2"))
 
             assert before == ledger.counts()
         for left in path.parent.iterdir():
@@ -249,12 +249,12 @@ def test_a_folder_that_cannot_be_looked_at_is_the_machines_fault(path: Path) -> 
         away = path.parent.rename(path.parent.with_name("away"))
         path.parent.write_bytes(b"no folder")
         with pytest.raises(DeviceError, match="cannot be used now: Not a directory"):
-            ledger.serve(Serving("2"))
+            ledger.serve(ActiveModel("2"))
         path.parent.unlink()
         away.rename(path.parent)
-        ledger.serve(Serving("2"))
+        ledger.serve(ActiveModel("2"))
 
-        assert Serving("2") == ledger.serving()
+        assert ActiveModel("2") == ledger.serving()
 
 
 class TestSize:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.snapshot import Snapshot
-from service.ledger.ledger import Job, JobStatus, Ledger, LedgerError, Serving
+from service.filesystem.snapshot import FileStat
+from service.ledger.ledger import ActiveModel, Job, JobStatus, Ledger, LedgerError
 from service.ledger.schema import MIGRATIONS
 from worker.errors import DeviceError
 
-LOOKS = Snapshot(size=5, mtime_ns=10**18, inode=2**64 - 1, device=2**63)
+LOOKS = FileStat(size=5, mtime_ns=10**18, inode=2**64 - 1, device=2**63)
 A, B = "a" * 64, "b" * 64
 DAY = 86_400.0
 
@@ -135,14 +135,14 @@ class TestQueuing:
         job = queue(ledger, "a.jpg")
 
         assert job == ledger.find(job.path, LOOKS)
-        assert job == ledger.find(job.path, Snapshot(5, 10**18, 2**64 - 1, device=0))
-        assert ledger.find(job.path, Snapshot(6, 10**18, 2**64 - 1, 2**63)) is None
+        assert job == ledger.find(job.path, FileStat(5, 10**18, 2**64 - 1, device=0))
+        assert ledger.find(job.path, FileStat(6, 10**18, 2**64 - 1, 2**63)) is None
         assert ledger.find(PurePosixPath("b.jpg"), LOOKS) is None
 
     def test_a_file_that_was_touched_is_found_after_it_was_seen_again(self, ledger: Ledger) -> None:
         """So an original that stays is read once, not at each rescan."""
         job = queue(ledger, "a.jpg", A)
-        touched = Snapshot(5, 10**18 + 1, 7, 1)
+        touched = FileStat(5, 10**18 + 1, 7, 1)
         ledger.enqueue(job.path, A, touched, job.output, 1.0)
         found = ledger.find(job.path, touched)
 
@@ -197,7 +197,7 @@ class TestClaiming:
         queue(ledger, "a")
         queue(ledger, "b")
         ledger.claim(1, 0.0, in_flight=0)
-        ledger.wait(1, "disk full", 10.0)
+        ledger.back_off(1, "disk full", 10.0)
 
         assert [2] == ids(ledger.claim(9, 9.9, in_flight=0))
         assert [1] == ids(ledger.claim(9, 10.0, in_flight=1))
@@ -222,8 +222,8 @@ class TestClaiming:
         for name in "abc":
             queue(ledger, name)
         ledger.claim(2, 0.0, in_flight=0)
-        ledger.release(1, 0.0)
-        ledger.again(2, "odd", 0.0)
+        ledger.unclaim(1, 0.0)
+        ledger.requeue(2, "odd", 0.0)
 
         assert [1] == ids(ledger.claim(9, 0.0, in_flight=0))
         assert [] == ledger.claim(9, 0.0, in_flight=1)
@@ -239,7 +239,7 @@ class TestAClockThatJumps:
         """Though the clock was put back or forth by a day or by years after it failed."""
         queue(ledger, "a", now=10 * DAY)
         (job,) = ledger.claim(1, 10 * DAY, in_flight=0)
-        ledger.wait(job.id, "No space left on device", 10 * DAY + 600.0)
+        ledger.back_off(job.id, "No space left on device", 10 * DAY + 600.0)
 
         assert [] == ledger.claim(1, 10 * DAY + 1, in_flight=0, longest_wait=600.0)
         assert [job.id] == ids(ledger.waiting(10 * DAY + 1, longest_wait=600.0))
@@ -279,7 +279,7 @@ class TestTheEndOfAnAttempt:
 
     def test_a_fault_of_the_machine_is_no_attempt(self, ledger: Ledger, job: Job) -> None:
         """It is counted apart."""
-        back = ledger.wait(job.id, "disk full", 9.0)
+        back = ledger.back_off(job.id, "disk full", 9.0)
 
         assert (JobStatus.QUEUED, 0, 1, "disk full", 9.0) == (
             back.status,
@@ -291,7 +291,7 @@ class TestTheEndOfAnAttempt:
 
     def test_another_attempt_counts(self, ledger: Ledger, job: Job) -> None:
         """So it ends some day."""
-        back = ledger.again(job.id, "odd", 9.0)
+        back = ledger.requeue(job.id, "odd", 9.0)
 
         assert (JobStatus.QUEUED, 1, 0, 9.0) == (
             back.status,
@@ -302,7 +302,7 @@ class TestTheEndOfAnAttempt:
 
     def test_a_released_job_is_as_if_never_claimed(self, ledger: Ledger, job: Job) -> None:
         """For what a stop leaves untouched."""
-        back = ledger.release(job.id, 3.0)
+        back = ledger.unclaim(job.id, 3.0)
 
         assert (JobStatus.QUEUED, 0, 0, None) == (
             back.status,
@@ -316,9 +316,9 @@ class TestTheEndOfAnAttempt:
         done = ledger.finish(job.id, model="1", now=2.0)
         for change in (
             lambda: ledger.finish(job.id, model="2", now=3.0),
-            lambda: ledger.wait(job.id, "", 0.0),
-            lambda: ledger.again(job.id, "", 0.0),
-            lambda: ledger.release(job.id, 0.0),
+            lambda: ledger.back_off(job.id, "", 0.0),
+            lambda: ledger.requeue(job.id, "", 0.0),
+            lambda: ledger.unclaim(job.id, 0.0),
             lambda: ledger.fail(job.id, "", 0.0),
             lambda: ledger.finish(99, model="1", now=3.0),
         ):
@@ -345,7 +345,7 @@ class TestTheEndOfAnAttempt:
         self, ledger: Ledger, job: Job
     ) -> None:
         """Whoever mended the disk restarts the daemon, and it goes on at once."""
-        ledger.wait(job.id, "disk full", 600.0)
+        ledger.back_off(job.id, "disk full", 600.0)
         ledger.recover()
 
         assert [job.id] == ids(ledger.claim(9, 1.0, in_flight=0))
@@ -504,7 +504,7 @@ class TestColoringAgain:
 
         assert [done.id] == ids(ledger.claim(2, 5.0, in_flight=3))
 
-        ledger.release(done.id, 5.0)
+        ledger.unclaim(done.id, 5.0)
         queue(ledger, "new")
         ledger.claim(1, 5.0, in_flight=0)
         ledger.recover()
@@ -530,7 +530,7 @@ class TestColoringAgain:
     def test_dropped_again_while_it_waits_it_stays_one_job(self, ledger: Ledger, done: Job) -> None:
         """Only its looks are noted, so that the copy is known, and archived in the end."""
         ledger.recolor([done.id], 5.0)
-        touched = Snapshot(5, 10**18 + 1, 7, 1)
+        touched = FileStat(5, 10**18 + 1, 7, 1)
         seen, is_new = ledger.enqueue(done.path, done.digest, touched, PurePosixPath("x"), 6.0)
         found = ledger.find(done.path, touched)
 
@@ -601,17 +601,17 @@ class TestAnotherTry:
         waiting, again = queue(ledger, "a"), queue(ledger, "b")
         queue(ledger, "c")
         ledger.claim(2, 0.0, in_flight=0)
-        ledger.wait(waiting.id, "the disk is full", 900.0)
-        ledger.again(again.id, "odd", 800.0)
+        ledger.back_off(waiting.id, "the disk is full", 900.0)
+        ledger.requeue(again.id, "odd", 800.0)
         held_up = ids(ledger.waiting(5.0)), ids(ledger.waiting(5.0, limit=1))
-        hastened = ledger.hasten(5.0)
+        hastened = ledger.expedite(5.0)
 
         assert ([1, 2], [1]) == held_up
         assert [(1, 5.0, "the disk is full", 0), (2, 5.0, "odd", 1)] == [
             (job.id, job.not_before, job.reason, job.attempts) for job in hastened
         ]
         assert [] == ledger.waiting(5.0)
-        assert [] == ledger.hasten(5.0)
+        assert [] == ledger.expedite(5.0)
 
     def test_failed_jobs_are_listed_in_the_order_of_arrival(self, ledger: Ledger) -> None:
         """And no others."""
@@ -784,7 +784,7 @@ def test_the_counts_are_those_of_the_rows(deeds: list[tuple[str, int]]) -> None:
                     case "fail":
                         ledger.fail(number, "cut short", now)
                     case "wait":
-                        ledger.wait(number, "full", now)
+                        ledger.back_off(number, "full", now)
                     case "recolor":
                         ledger.recolor([number], now)
                     case "forget":
@@ -801,13 +801,13 @@ def test_which_generator_serves_is_told_beside_the_daemon(ledger: Ledger, path: 
     with Ledger.open_read_only(path) as reader:
         assert reader.serving() is None
 
-        ledger.serve(Serving("3", "4", "all probes are nearly gray"))
+        ledger.serve(ActiveModel("3", "4", "all probes are nearly gray"))
 
-        assert Serving("3", "4", "all probes are nearly gray") == reader.serving()
+        assert ActiveModel("3", "4", "all probes are nearly gray") == reader.serving()
 
-        ledger.serve(Serving("5"))
+        ledger.serve(ActiveModel("5"))
 
-        assert Serving("5", None, None) == reader.serving()
+        assert ActiveModel("5", None, None) == reader.serving()
 
 
 class TestTheFile:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Bookkeeping, Originals
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger import retention
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
@@ -18,7 +18,7 @@ from service.ledger.retention import DAY, PORTION, ROUND, Retention
 from tests.support.folder_listing import files
 from worker.errors import DeviceError
 
-LOOKS = Snapshot(size=5, mtime_ns=6, inode=7, device=8)
+LOOKS = FileStat(size=5, mtime_ns=6, inode=7, device=8)
 YEAR = 365 * DAY
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.maintenance.bag import Bagging, make_bag, print_bagging
+from service.maintenance.bag import BagResult, make_bag, print_bagging
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import color, place, queue
 from worker.errors import DeviceError
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def pack(
     config: Config, folder: Path, within: PurePosixPath | None = None, organization: str = ""
-) -> Bagging:
+) -> BagResult:
     """Make a bag without a progress bar."""
     return make_bag(
         config,

@@ -18,7 +18,7 @@ from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.jobs import Job, JobStatus
@@ -46,7 +46,7 @@ def config(tmp_path: Path) -> Config:
     for name in NAMES:
         color(config, name)
     reject(config, "1931/bad.tif")
-    Places(config.folders).look()
+    FolderMonitor(config.folders).look()
     return config
 
 
@@ -171,7 +171,7 @@ class TestWhole:
         """They look as they did, so that no daemon reads them all again."""
         config = place(tmp_path, Config(originals=Originals(after="keep")))
         color(config, "a.tif")
-        Places(config.folders).look()
+        FolderMonitor(config.folders).look()
         before = jobs(config)
         lose(config)
         found = again(config)

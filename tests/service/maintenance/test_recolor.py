@@ -13,7 +13,7 @@ from service.config.loader import Config
 from service.config.sections import Model, Output
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.recolor import age, inside_inbox, print_recoloring, queue_again
@@ -37,11 +37,11 @@ def config(tmp_path: Path) -> Config:
     with Ledger(config.state / LEDGER_FILE) as ledger:
         for number, (name, version) in enumerate(PHOTOS.items()):
             path = PurePosixPath(name)
-            job, _ = ledger.enqueue(path, f"{number:064}", Snapshot(1, 1, number, 1), path, 0.0)
+            job, _ = ledger.enqueue(path, f"{number:064}", FileStat(1, 1, number, 1), path, 0.0)
             ledger.claim(1, 0.0, in_flight=0)
             ledger.finish(job.id, model=version, now=1.0)
         waiting = PurePosixPath("1931/waiting.tif")
-        ledger.enqueue(waiting, "f" * 64, Snapshot(1, 1, 9, 1), waiting, 0.0)
+        ledger.enqueue(waiting, "f" * 64, FileStat(1, 1, 9, 1), waiting, 0.0)
     config.models_folder.mkdir()
     write_promotions(
         config.models_folder, [Promotion("2", datetime.now(UTC).isoformat(), "it is better")]

@@ -20,7 +20,7 @@ from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.maintenance.retry import Answer, forget, print_answers, retry
+from service.maintenance.retry import JobResult, forget, print_answers, retry
 from service.storage import moves
 from tests.support.delivered_results import color, place, queue
 from tests.support.fakes import FakeColorist
@@ -61,7 +61,7 @@ def hold_up(config: Config, name: str) -> Job:
     waiting = queue(config, name)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         ledger.claim(99, 0.0, in_flight=0)
-        return ledger.wait(waiting.id, "No space left on device", 1e11)
+        return ledger.back_off(waiting.id, "No space left on device", 1e11)
 
 
 def run_daemon(config: Config) -> None:
@@ -96,7 +96,7 @@ class TestRejected:
         asked = FolderSettings(even_if_colored=True)
         retry(config, [scan.id], dry_run=True, asked=asked)
         before = job(config, scan.id).settings
-        monkeypatch.setattr(moves, "take_back", lambda *_: None)  # as if killed
+        monkeypatch.setattr(moves, "restore", lambda *_: None)  # as if killed
         retry(config, [scan.id], asked=asked)
 
         assert AS_USUAL == before
@@ -190,7 +190,9 @@ class TestRejected:
         (config.rejected / "gone.tif").unlink()
         why = f"its scan is not in {config.rejected}; drop it again"
 
-        assert [Answer(gone.id, gone.path, done=False, words=why)] == retry(config, rejected=True)
+        assert [JobResult(gone.id, gone.path, done=False, words=why)] == retry(
+            config, rejected=True
+        )
         assert [] == files(config.inbox)
 
     def test_a_scan_that_was_edited_or_replaced_comes_back_as_what_it_is(
@@ -395,7 +397,7 @@ def test_a_scan_that_a_daemon_is_moving_just_now_is_not_touched(config: Config) 
     os.link(config.rejected / "a.tif", config.inbox / "a.tif")
     [answer] = retry(config, [scan.id])
     with pytest.raises(FileExistsError):
-        moves.take_back(
+        moves.restore(
             config.rejected / "a.tif", config.rejected, config.inbox / "a.tif", config.inbox
         )
     (config.inbox / "a.tif").unlink()
@@ -444,7 +446,7 @@ class TestWaiting:
         assert [] == nothing
         assert 1e11 == still
         assert dry == answers
-        assert [Answer(j.id, j.path, done=True, words="due now") for j in (first, second)] == dry
+        assert [JobResult(j.id, j.path, done=True, words="due now") for j in (first, second)] == dry
         with Ledger(config.state / LEDGER_FILE) as ledger:
             assert [first.id] == [j.id for j in ledger.claim(2, time.time(), in_flight=0)][:1]
             assert [] == ledger.waiting(time.time())
@@ -457,7 +459,7 @@ class TestWaiting:
         assert [False] * 3 == [answer.done for answer in answers]
         assert "it is finished" in answers[0].words
         assert "it is in the queue or in work already" == answers[1].words
-        assert Answer(77, None, done=False, words="there is no such job") == answers[2]
+        assert JobResult(77, None, done=False, words="there is no such job") == answers[2]
         assert JobStatus.FINISHED is job(config, finished.id).status
 
     def test_what_could_not_be_colored_again_is_queued_again(self, config: Config) -> None:
@@ -482,7 +484,7 @@ class TestWaiting:
         (config.state / LEDGER_FILE).unlink()
 
         assert [] == retry(config, rejected=True, waiting=True)
-        assert [Answer(1, None, done=False, words="there is no such job")] == forget(config, [1])
+        assert [JobResult(1, None, done=False, words="there is no such job")] == forget(config, [1])
         assert not (config.state / LEDGER_FILE).exists()
 
 
@@ -527,9 +529,9 @@ def test_a_person_is_told_what_was_and_with_a_dry_run_what_would_be_done() -> No
     """One line a job, whole however narrow the screen; names are no markup."""
     path = PurePosixPath("[red]a.tif")
     answers = [
-        Answer(1, path, done=True, words="due now"),
-        Answer(2, path, done=False, words="its scan is gone"),
-        Answer(3, None, done=False, words="there is no such job"),
+        JobResult(1, path, done=True, words="due now"),
+        JobResult(2, path, done=False, words="its scan is gone"),
+        JobResult(3, None, done=False, words="there is no such job"),
     ]
     page = io.StringIO()
     print_answers(answers, Console(file=page, width=10), dry_run=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import Originals, Output
-from service.filesystem.availability import MARKER, NOTED, Places
+from service.filesystem.availability import MARKER, NOTED, FolderMonitor
 from service.filesystem.lock import StateLock
 from service.filesystem.safe_open import digest_of
 from service.ledger.jobs import Job, JobStatus
@@ -450,7 +450,7 @@ def test_a_folder_that_is_not_there_is_no_loss_of_all_photos(config: Config, key
 
 def test_an_empty_folder_in_place_of_a_share_is_no_loss_either(config: Config) -> None:
     """It has no marker, and is on another disk than what was noted."""
-    Places(config.folders).look()
+    FolderMonitor(config.folders).look()
     (config.outbox / MARKER).unlink()
     text = (config.state / NOTED).read_text()
     (config.state / NOTED).write_text(text.replace(str(config.outbox.stat().st_dev), "1"))

@@ -214,7 +214,7 @@ class TestPrinting:
         self, config: Config, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """More than are asked for in one go; the JSON is a list, a line each."""
-        with Ledger(config.state / LEDGER_FILE) as ledger, ledger.held():
+        with Ledger(config.state / LEDGER_FILE) as ledger, ledger.exclusive():
             sql = "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
             sql += " not_before, queued_at) VALUES (?, '0', ?, 1, 1, '1', '1', 'queued', 0, 0)"
             for n in range(1234):
@@ -235,7 +235,7 @@ class TestPrinting:
 def test_a_name_is_found_though_another_process_writes(config: Config) -> None:
     """It is only read, whatever a daemon does meanwhile."""
     job = color(config, "a.tif")
-    with Ledger(config.state / LEDGER_FILE) as ledger, ledger.held():
+    with Ledger(config.state / LEDGER_FILE) as ledger, ledger.exclusive():
         assert [job.id] == found(config, os.fsdecode(b"a.tif"))
     assert PurePosixPath("a.tif") == job.path
 

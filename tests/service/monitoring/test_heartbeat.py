@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.heartbeat import (
     HEARTBEAT_FILE,
@@ -37,7 +37,7 @@ def heartbeat(**values: Any) -> Heartbeat:
 def job(number: int, path: str, started_at: float | None) -> Job:
     """Give a job in work."""
     name = PurePosixPath(path)
-    looks = Snapshot(1, 1, 1, 1)
+    looks = FileStat(1, 1, 1, 1)
     return Job(
         id=number,
         path=name,

@@ -321,10 +321,10 @@ def test_the_heartbeat_stays_readable_while_a_rescan_goes_on(watched: Watched) -
     now = time.monotonic() + 10.0
     watched.daemon._pulse.step(now)
     (watched.config.state / HEARTBEAT_FILE).unlink()
-    watched.daemon._pulse.goes_on(now + 19.0)
+    watched.daemon._pulse.keep_alive(now + 19.0)
     early = read_heartbeat(watched.config.state)
-    watched.daemon._pulse.goes_on(now + 20.0)
-    watched.daemon._pulse.goes_on(now + 40.0)
+    watched.daemon._pulse.keep_alive(now + 20.0)
+    watched.daemon._pulse.keep_alive(now + 40.0)
     late = read_heartbeat(watched.config.state)
 
     assert early is None

@@ -15,8 +15,8 @@ import pytest
 from service.config.loader import Config
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import Snapshot
-from service.ledger.ledger import LEDGER_FILE, Ledger, Serving
+from service.filesystem.snapshot import FileStat
+from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.monitoring.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.monitoring.status import DAY, LONGEST_WAIT, read_status
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
@@ -40,14 +40,14 @@ def used(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     with Ledger(config.state / LEDGER_FILE) as ledger:
         for n in range(6):
             path = PurePosixPath(f"album/{n}.png")
-            ledger.enqueue(path, f"{n:064x}", Snapshot(1, 1, n, 1), path, NOON - 100 + n)
+            ledger.enqueue(path, f"{n:064x}", FileStat(1, 1, n, 1), path, NOON - 100 + n)
         old, first, second, rejected, held_up, _ = ledger.claim(6, NOON, in_flight=0)
-        ledger.release(6, NOON)
+        ledger.unclaim(6, NOON)
         ledger.finish(old.id, model="1", now=NOON - DAY - 1)
         ledger.finish(first.id, model="1", now=NOON - 20)
         ledger.finish(second.id, model="2", now=NOON - 10)
         ledger.fail(rejected.id, "the file is empty (0 bytes)", NOON - 5)
-        ledger.wait(held_up.id, "[Errno 28] No space left on device", NOON + 60)
+        ledger.back_off(held_up.id, "[Errno 28] No space left on device", NOON + 60)
     return config
 
 
@@ -115,7 +115,7 @@ class TestTheModel:
         promotion = Promotion("4", "2027-01-15T07:00:00+00:00", "it is better")
         write_promotions(used.models_folder, [promotion])
         with Ledger(used.state / LEDGER_FILE) as ledger:
-            ledger.serve(Serving("3", "4", "all probes are nearly gray"))
+            ledger.serve(ActiveModel("3", "4", "all probes are nearly gray"))
 
     def test_a_running_daemon_says_what_serves(self, used: Config) -> None:
         """Before the first photo is finished by it."""
@@ -343,7 +343,7 @@ def test_today_began_at_midnight_where_this_machine_is(
     with Ledger(used.state / LEDGER_FILE) as ledger:
         for moment in (midnight - 1, midnight):
             path = PurePosixPath(f"{moment}.png")
-            job, _new = ledger.enqueue(path, "a", Snapshot(1, 1, 1, 1), path, NOON)
+            job, _new = ledger.enqueue(path, "a", FileStat(1, 1, 1, 1), path, NOON)
             while not any(one.id == job.id for one in ledger.claim(9, noon, in_flight=0)):
                 pass
             ledger.finish(job.id, model="2", now=moment)

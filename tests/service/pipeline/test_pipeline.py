@@ -576,11 +576,11 @@ class TestTheMachinesFault:
         job = line.drop("a.png")
         line.run()
         line.now += 1.0
-        line.ledger.hasten(line.now)
+        line.ledger.expedite(line.now)
         line.run()
         second = line.job(job.id).not_before - line.now
         line.now += 1.0
-        line.ledger.hasten(line.now)
+        line.ledger.expedite(line.now)
         line.run()
 
         assert 20.0 == second
@@ -719,7 +719,7 @@ class TestTheMachinesFault:
         line.colorist.paint_faults.append(full())
         line.drop("a.png")
         line.run()
-        line.ledger.hasten(line.now)
+        line.ledger.expedite(line.now)
         line.run()
 
         assert ["a.png"] == line.files()["outbox"]
@@ -779,15 +779,15 @@ class TestTheMachinesFault:
         home = {"archived": "originals", "rejected": "rejected"}[fate]
         assert "a.png" in line.files()[home]
 
-    @pytest.mark.parametrize("change", ["finish", "fail", "wait", "again"])
+    @pytest.mark.parametrize("change", ["finish", "fail", "back_off", "requeue"])
     def test_a_ledger_that_cannot_be_written_loses_nothing(
         self, line: Line, monkeypatch: pytest.MonkeyPatch, change: str
     ) -> None:
         """The step ends with the fault, and the next one goes on where it ended."""
         line.colorist.refuses = lambda photo: photo.gray.shape[1] == 40
-        if change == "wait":
+        if change == "back_off":
             line.colorist.paint_faults.append(full())
-        if change == "again":
+        if change == "requeue":
             line.colorist.paint_faults.append(ZeroDivisionError())
         line.drop("a.png")
         line.drop("b.png", gray_scene(24, 40))
@@ -1349,7 +1349,7 @@ class TestColoringAgain:
 
         assert new.id == first.id
 
-        line.ledger.release(new.id, line.now)
+        line.ledger.unclaim(new.id, line.now)
         line.run()
 
         assert 7 == line.ledger.counts()[JobStatus.FINISHED]

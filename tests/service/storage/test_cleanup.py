@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from service.config.loader import Config
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.folder_checks import make_folders
-from service.storage.cleanup import Leftovers
+from service.storage.cleanup import TempFileSweeper
 
 PART = ".photochrom-1-0.part"
 
@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Config:
 
 def test_all_folders_are_swept_once(config: Config) -> None:
     """Later ones may be of work in hand, or of another program."""
-    leftovers, places = Leftovers(), Places(config.folders)
+    leftovers, places = TempFileSweeper(), FolderMonitor(config.folders)
 
     assert 2 == leftovers.remove(config, places)
 
@@ -40,13 +40,13 @@ def test_an_inbox_that_others_manage_is_let_alone(config: Config) -> None:
     kept = config.model_copy(update={"originals": originals})
     (kept.inbox / PART).touch()
 
-    assert 2 == Leftovers().remove(kept, Places(kept.folders))
+    assert 2 == TempFileSweeper().remove(kept, FolderMonitor(kept.folders))
     assert (kept.inbox / PART).exists()
 
 
 def test_a_folder_that_is_away_is_swept_when_it_is_back(config: Config) -> None:
     """The others need not wait for it, and it is not made."""
-    leftovers, places = Leftovers(), Places(config.folders)
+    leftovers, places = TempFileSweeper(), FolderMonitor(config.folders)
     away = config.outbox.rename(config.outbox.with_name("away"))
 
     assert 1 == leftovers.remove(config, places)
@@ -59,7 +59,7 @@ def test_a_folder_that_is_away_is_swept_when_it_is_back(config: Config) -> None:
 
 def test_a_folder_that_was_away_is_swept_again(config: Config) -> None:
     """What was being written when its disk became read-only could not be removed then."""
-    leftovers, places = Leftovers(), Places(config.folders)
+    leftovers, places = TempFileSweeper(), FolderMonitor(config.folders)
     leftovers.remove(config, places)
     (config.outbox / PART).touch()
     leftovers.note({"outbox", "state"})

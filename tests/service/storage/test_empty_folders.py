@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Originals
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage.empty_folders import EmptyFolders
 
@@ -60,7 +60,7 @@ def finished(config: Config, name: str) -> None:
     """Note a scan as finished."""
     path = PurePosixPath(name)
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        job, _ = ledger.enqueue(path, name, Snapshot(1, 2, 3, 4), path, 0.0)
+        job, _ = ledger.enqueue(path, name, FileStat(1, 2, 3, 4), path, 0.0)
         ledger.claim(1, 1.0, in_flight=0)
         ledger.finish(job.id, model="1", now=2.0)
 

@@ -5,13 +5,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from service.config.loader import Config
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.ledger import Ledger
 from service.storage.naming import free_name
 
 SCAN = PurePosixPath("a/scan.tif")
 DIGEST = "0123456789abcdef" * 4
-LOOKS = Snapshot(1, 2, 3, 4)
+LOOKS = FileStat(1, 2, 3, 4)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.filesystem import safe_open
-from service.filesystem.availability import Places
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.storage.departures import Originals
 from service.storage.originals import find_original
@@ -24,7 +24,7 @@ from worker.errors import DeviceError, ScanError
 
 CONTENT = b"a scan"
 OTHER = b"another scan"
-UNKNOWN = Snapshot(1, 2, 3, 4)
+UNKNOWN = FileStat(1, 2, 3, 4)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def job(tmp_path: Path) -> Job:
     return make_job(safe_open.digest(tmp_path / "content"))
 
 
-def make_job(digest: str, original: str | None = None, looks: Snapshot = UNKNOWN) -> Job:
+def make_job(digest: str, original: str | None = None, looks: FileStat = UNKNOWN) -> Job:
     """Make a job for `sub/a.tif`."""
     place = None if original is None else PurePosixPath(original)
     path = PurePosixPath("sub/a.tif")
@@ -159,7 +159,7 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
         noted.extend(places)
 
     ledger = Mock(moved=note, owing=Mock(return_value=[]))
-    originals = Originals(config, Places(config.folders), FakeInbox(), ledger)
+    originals = Originals(config, FolderMonitor(config.folders), FakeInbox(), ledger)
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     with pytest.raises(DeviceError):
         originals.step(0.0)
@@ -179,7 +179,7 @@ def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, j
     obstacle = config.originals.folder / "sub"
     obstacle.touch()
     originals = Originals(
-        config, Places(config.folders), FakeInbox(), Mock(owing=Mock(return_value=[]))
+        config, FolderMonitor(config.folders), FakeInbox(), Mock(owing=Mock(return_value=[]))
     )
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     now = 0.0

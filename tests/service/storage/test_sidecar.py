@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
     Sidecar,
@@ -58,7 +58,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         origin,
         delivered,
         source=path,
-        snapshot=Snapshot(5, mtime_ns, 1, 1),
+        snapshot=FileStat(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
         settings=FolderSettings(even_if_colored=True),

@@ -18,7 +18,7 @@ from service.training.wish import Wish
 from worker.errors import DeviceError
 from worker.inference.device import Device
 from worker.training.run import Budget, Check, Progress
-from worker.training.trainer import Listener
+from worker.training.trainer import Callbacks
 
 CPU = Device("CPU", 8)
 AT_HALF = Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5, rate=0.00098)
@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replace the training by one that notes what it was asked, and obeys a stop."""
     asked: dict[str, Any] = {}
 
-    def train(plan: Any, _store: Any, run: Path, cache: Path, listener: Listener) -> Any:
+    def train(plan: Any, _store: Any, run: Path, cache: Path, listener: Callbacks) -> Any:
         asked.update(plan=plan, run=run, cache=cache)
         if asked.get("interrupt_reading"):
             signal.raise_signal(signal.SIGTERM)

@@ -5,16 +5,16 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.watch.stability import StabilityTracker
 
 SETTLE = 2.0
 PATH = Path("scan.tif")
 
 
-def looks(size: int) -> Snapshot:
+def looks(size: int) -> FileStat:
     """Make a snapshot that differs by its size only."""
-    return Snapshot(size=size, mtime_ns=0, inode=1, device=1)
+    return FileStat(size=size, mtime_ns=0, inode=1, device=1)
 
 
 def test_a_file_is_stable_when_it_stayed_the_same_for_the_settle_time() -> None:
@@ -49,9 +49,9 @@ def test_a_file_that_went_and_came_back_starts_again() -> None:
 def test_another_inode_of_the_same_size_and_time_is_another_file() -> None:
     """A file put in place of another is seen."""
     tracker = StabilityTracker(SETTLE)
-    tracker.observe(PATH, Snapshot(1, 1, inode=1, device=1), 0.0)
+    tracker.observe(PATH, FileStat(1, 1, inode=1, device=1), 0.0)
 
-    assert not tracker.observe(PATH, Snapshot(1, 1, inode=2, device=1), 3.0)
+    assert not tracker.observe(PATH, FileStat(1, 1, inode=2, device=1), 3.0)
 
 
 def test_restart_counts_from_now_though_nothing_changed() -> None:

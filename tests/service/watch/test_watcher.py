@@ -18,7 +18,7 @@ from watchdog.events import (
 from watchdog.observers.api import EventEmitter
 
 from service.config.sections import Watch
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.watch import observer, supervisor, watcher
 from service.watch.observer import Hints, Observer, Writer
 from service.watch.watcher import Arriving, Rest, Watcher
@@ -48,7 +48,7 @@ class Scene:
             poll=0.05,
         )
 
-    def _on_stable(self, path: Path, _snapshot: Snapshot, rest: Rest) -> str:
+    def _on_stable(self, path: Path, _snapshot: FileStat, rest: Rest) -> str:
         if self.fault:
             raise self.fault
         self.rests.append(rest)

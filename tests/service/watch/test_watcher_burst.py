@@ -16,7 +16,7 @@ from service.config.loader import Config
 from service.config.sections import Batching, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import Snapshot
+from service.filesystem.snapshot import FileStat
 from service.watch import observer
 from service.watch.watcher import Rest, Watcher
 from tests.support.fakes import LONGEST_WAIT, FakeColorist
@@ -69,7 +69,7 @@ class Told:
         self.watcher.start(time.monotonic())
         self.watcher.step(time.monotonic())
 
-    def _note(self, path: Path, _looks: Snapshot, _rest: Rest) -> str:
+    def _note(self, path: Path, _looks: FileStat, _rest: Rest) -> str:
         self.told.append(path.name)
         return ""
 

@@ -15,15 +15,15 @@ from tests.support.synthetic_photos import Array
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import bmp_pnm
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 
 
-def pnm(data: bytes) -> Picture:
+def pnm(data: bytes) -> DecodedImage:
     """Read a PBM, PGM or PPM."""
     return output_pages.picture(bmp_pnm.read_pnm, data)
 
 
-def bmp(data: bytes) -> Picture:
+def bmp(data: bytes) -> DecodedImage:
     """Read a BMP."""
     return output_pages.picture(bmp_pnm.read_bmp, data)
 

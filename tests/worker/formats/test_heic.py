@@ -13,7 +13,7 @@ import pytest
 from tests.support import output_pages
 from worker.errors import DeviceError, ScanError
 from worker.formats import heic
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 
 # No encoder is installed beside pi-heif, so these were made once, with pillow-heif 1.8.1: gray
 # 4 x + 2 y up to 255, 48 x 32. The first lies on its side, with an artist and XMP; the second has
@@ -49,7 +49,7 @@ def data_of(text: str) -> bytes:
     return base64.b64decode("".join(text.split()))
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Read a HEIC."""
     pytest.importorskip("pi_heif", reason="the extra heif is not installed")
     return output_pages.picture(heic.read, data)

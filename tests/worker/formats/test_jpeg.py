@@ -18,14 +18,14 @@ from tests.support import output_pages, synthetic_photos
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import jpeg
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.metadata import extended_xmp
 from worker.metadata.block import Metadata
 
 LONG = "<photoshop:Instructions>" + "x" * 90_000 + "</photoshop:Instructions>"
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Read a JPEG."""
     return output_pages.picture(jpeg.read, data)
 

@@ -18,11 +18,11 @@ from tests.support.synthetic_photos import Array
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import isobmff, jpeg2000
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.metadata.block import Metadata
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Read a JPEG 2000."""
     return output_pages.picture(jpeg2000.read, data)
 

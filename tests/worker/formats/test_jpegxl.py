@@ -13,13 +13,13 @@ from tests.support.synthetic_photos import Array
 from worker.color import icc
 from worker.errors import ScanError
 from worker.formats import isobmff, jpegxl, jpegxl_header
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.metadata import exif_tags
 
 USUAL = [(0, 2), (0, 1), (0, 2), (1, 1)]  # 8 bits, no extra channel, stored as XYB
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Read a JPEG XL."""
     return output_pages.picture(jpegxl.read, data)
 

@@ -17,7 +17,7 @@ from tests.support.tiff_files import gray_fields, plain
 from worker.color.cielab import Pixels
 from worker.errors import DeviceError, IncompleteError, ScanError
 from worker.formats import open_image
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.formats.open_image import opened
 from worker.settings import ReadSettings
@@ -245,10 +245,10 @@ def test_whatever_decoders_raise_is_damage(
         yield GRAY[:9, :, None]
         raise error
 
-    def read(_file: BinaryIO, _settings: ReadSettings) -> list[Picture]:
+    def read(_file: BinaryIO, _settings: ReadSettings) -> list[DecodedImage]:
         if place == "header":
             raise error
-        return [Picture(61, 83, 1, alpha=False, bands=bands)]
+        return [DecodedImage(61, 83, 1, alpha=False, bands=bands)]
 
     monkeypatch.setitem(open_image.READERS, "png", read)
     path = stored(tmp_path, FILES[".png"], "a.png")
@@ -265,7 +265,7 @@ def test_other_faults_pass_as_they_are(
 ) -> None:
     """A reader's own refusal and the machine's faults are not called damage."""
 
-    def read(_file: BinaryIO, _settings: ReadSettings) -> list[Picture]:
+    def read(_file: BinaryIO, _settings: ReadSettings) -> list[DecodedImage]:
         raise error
 
     monkeypatch.setitem(open_image.READERS, "png", read)

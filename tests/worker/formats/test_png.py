@@ -19,7 +19,7 @@ from tests.support.synthetic_photos import Array
 from worker.color import icc
 from worker.errors import ScanError
 from worker.formats import png, png_writer
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.metadata import exif, exif_tags
 from worker.metadata.block import Metadata
 
@@ -38,7 +38,7 @@ def small(*chunks: bytes, bits: int = 8, color_type: int = 0, rows: bytes = b"\0
     return png.SIGNATURE + b"".join([*body, chunk(b"IEND", b"")])
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Read a PNG."""
     return output_pages.picture(png.read, data)
 

@@ -15,11 +15,11 @@ from tests.support import output_pages, synthetic_photos
 from worker.color import cielab
 from worker.errors import ScanError
 from worker.formats import webp
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.metadata.block import Metadata
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> DecodedImage:
     """Read a WebP."""
     return output_pages.picture(webp.read, data)
 

@@ -143,14 +143,14 @@ def test_lightness_that_is_lost_is_refused(
     vivid: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By more than rounding costs, at any pixel."""
-    merge = canary.color.merge
+    merge = canary.cielab.merge
 
     def darker(gray: Floats, ab: Floats) -> Floats:
         rgb = merge(gray, ab)
         rgb[100, 100] //= 2
         return rgb
 
-    monkeypatch.setattr(canary.color, "merge", darker)
+    monkeypatch.setattr(canary.cielab, "merge", darker)
 
     with pytest.raises(ModelError, match=r"the probe 'ramp' lost .* of its lightness"):
         canary.check(Bare(vivid))

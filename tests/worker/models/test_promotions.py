@@ -12,8 +12,8 @@ from worker.errors import ModelError
 from worker.models.promotions import (
     PROMOTIONS_FILE,
     Promotion,
+    active_versions,
     read_promotions,
-    standing,
     write_promotions,
 )
 
@@ -35,7 +35,7 @@ def back_to(version: str) -> Promotion:
 @given(HISTORIES)
 def test_the_last_entry_serves(history: list[Promotion]) -> None:
     """Whatever came before it, even nonsense that a person wrote; without entries, the built-in."""
-    walk = standing(history)
+    walk = active_versions(history)
 
     assert (history[-1].version if history else "builtin") == walk[-1]
     assert "builtin" == walk[0]
@@ -54,7 +54,7 @@ def test_a_rollback_takes_back_the_last_change_that_stands(asked: list[str | Non
             pile.append(name)
             history.append(promoted(name))
 
-    assert pile == standing(history)
+    assert pile == active_versions(history)
 
 
 @given(history=HISTORIES)

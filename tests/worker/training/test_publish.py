@@ -33,7 +33,7 @@ from worker.training.evaluation import candidates, evaluate, promotion_rule
 from worker.training.evaluation.candidates import Candidate
 from worker.training.evaluation.evaluate import Decoding, Scored
 from worker.training.evaluation.promotion_rule import Verdict
-from worker.training.publish import SERVING, Exam, Trained, publish
+from worker.training.publish import SERVING, ModelComparison, Trained, publish
 from worker.training.run import Budget, Plan, Progress
 
 SIDE, PHOTOS = 64, 6
@@ -206,14 +206,14 @@ def test_without_a_parent_there_is_no_mix(
     assert (1.0, str(start)) == (version.card["alpha"], version.card["parent"])
 
 
-def exam(**errors: float) -> Exam:
+def exam(**errors: float) -> ModelComparison:
     """Give each candidate an ab error on the collection."""
     base = evaluate.evaluate([color_scene(64, 64)], {}, 64)[evaluate.GRAY].scores
     scored = {
         name: Scored(replace(base, ab_rmse=error), np.full(PHOTOS, error))
         for name, error in errors.items()
     }
-    return Exam(scored, None, held_back=True)
+    return ModelComparison(scored, None, held_back=True)
 
 
 @pytest.mark.parametrize(

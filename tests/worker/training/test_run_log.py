@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.support.synthetic_photos import as_rgb, color_scene, gray_scene
 from worker.training.curves import draw_curves
 from worker.training.run import Check, Progress
-from worker.training.run_log import CURVES, LINE_SECONDS, LOG, SAMPLES, TENSORBOARD, Journal
+from worker.training.run_log import CURVES, LINE_SECONDS, LOG, SAMPLES, TENSORBOARD, RunLog
 
 
 def check_at(seconds: float, loss: float | None = 3.0) -> Check:
@@ -27,7 +27,7 @@ def resumed(seconds: float) -> Progress:
     return Progress(step=40, seconds=seconds, checks=[check_at(0.0)])
 
 
-def teach(journal: Journal, seconds: range, **changes: Any) -> None:
+def teach(journal: RunLog, seconds: range, **changes: Any) -> None:
     """Note a step each second."""
     for second in seconds:
         losses = {"generator_loss": float(second), "discriminator_loss": 1.0, "rate": 1e-3}
@@ -41,7 +41,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_line_holds_the_means_of_ten_seconds(tmp_path: Path) -> None:
     """So that the log stays small, and its curves calm."""
-    journal = Journal(tmp_path, Progress())
+    journal = RunLog(tmp_path, Progress())
     teach(journal, range(1, 21))
     journal.close()
     first, second = lines(tmp_path)
@@ -54,13 +54,13 @@ def test_a_line_holds_the_means_of_ten_seconds(tmp_path: Path) -> None:
 
 def test_a_resumed_training_goes_on_with_its_journal(tmp_path: Path) -> None:
     """Without what a killed run did after its last checkpoint: it is done again."""
-    killed = Journal(tmp_path, Progress())
+    killed = RunLog(tmp_path, Progress())
     teach(killed, range(1, 51))
     killed.check(check_at(25.0), Progress())
     killed.close()
     with (tmp_path / LOG).open("a") as file:
         file.write('{"kind": "steps", "seco')  # torn by the kill
-    journal = Journal(tmp_path, resumed(31.04))
+    journal = RunLog(tmp_path, resumed(31.04))
     teach(journal, range(32, 43))
     journal.close()
 
@@ -69,11 +69,11 @@ def test_a_resumed_training_goes_on_with_its_journal(tmp_path: Path) -> None:
 
 def test_a_new_training_begins_a_new_journal(tmp_path: Path) -> None:
     """Pictures and events of the one before are gone, or they would be taken for its own."""
-    old = Journal(tmp_path, Progress())
+    old = RunLog(tmp_path, Progress())
     teach(old, range(1, 21))
     old.draw([(color_scene(32, 32),) * 3])
     old.close()
-    Journal(tmp_path, Progress()).close()
+    RunLog(tmp_path, Progress()).close()
 
     assert [] == lines(tmp_path)
     assert [LOG] == [path.name for path in tmp_path.iterdir()]
@@ -81,7 +81,7 @@ def test_a_new_training_begins_a_new_journal(tmp_path: Path) -> None:
 
 def test_steps_before_a_new_stage_are_not_mixed_with_its_own(tmp_path: Path) -> None:
     """Their losses are of another kind."""
-    journal = Journal(tmp_path, Progress())
+    journal = RunLog(tmp_path, Progress())
     teach(journal, range(1, 6), generator_loss=100.0)
     journal.event("stage", Progress(seconds=5.0), "adversarial")
     teach(journal, range(6, 16), generator_loss=1.0, adversarial=True)
@@ -94,7 +94,7 @@ def test_steps_before_a_new_stage_are_not_mixed_with_its_own(tmp_path: Path) -> 
 
 def test_a_network_that_takes_no_step_has_no_loss(tmp_path: Path) -> None:
     """The discriminator before its stage; the generator while the discriminator learns alone."""
-    journal = Journal(tmp_path, resumed(0.0))
+    journal = RunLog(tmp_path, resumed(0.0))
     teach(journal, range(1, 11))
     for second in range(11, 21):
         progress = Progress(step=10, seconds=float(second), generator_loss=9.0)
@@ -111,7 +111,7 @@ def test_a_network_that_takes_no_step_has_no_loss(tmp_path: Path) -> None:
 def test_tensorboard_can_read_the_same_numbers(tmp_path: Path) -> None:
     """Through its own reader; a resumed run's are beside those before."""
     for seconds in (range(1, 12), range(12, 23)):
-        journal = Journal(tmp_path, resumed(float(seconds.start)))
+        journal = RunLog(tmp_path, resumed(float(seconds.start)))
         teach(journal, seconds, adversarial=True)
         journal.check(check_at(float(seconds.stop), 2.5), Progress(step=seconds.stop))
         journal.close()
@@ -135,7 +135,7 @@ def test_tensorboard_can_read_the_same_numbers(tmp_path: Path) -> None:
 
 def test_the_samples_show_gray_colored_and_true_side_by_side(tmp_path: Path) -> None:
     """One row for each photograph, drawn again each time."""
-    journal = Journal(tmp_path, Progress())
+    journal = RunLog(tmp_path, Progress())
     gray, colored, true = as_rgb(gray_scene(64, 64)), color_scene(64, 64, 1), color_scene(64, 64, 2)
     journal.draw([(gray, colored, true)] * 2)
     once = cv2.imread(str(tmp_path / SAMPLES))
@@ -154,7 +154,7 @@ def test_the_samples_show_gray_colored_and_true_side_by_side(tmp_path: Path) -> 
 @pytest.mark.parametrize("loss", [None, 3.0])
 def test_the_curves_mark_stages_and_rollbacks(tmp_path: Path, loss: float | None) -> None:
     """In a picture of its own colors; also where no photograph could be held back."""
-    journal = Journal(tmp_path, Progress())
+    journal = RunLog(tmp_path, Progress())
     teach(journal, range(1, 31))
     journal.check(check_at(30.0, loss), Progress())
     journal.draw([(color_scene(32, 32),) * 3])
@@ -190,7 +190,7 @@ def test_a_full_disk_is_an_os_error_and_harms_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last ones stay whole."""
-    journal = Journal(tmp_path, Progress())
+    journal = RunLog(tmp_path, Progress())
     teach(journal, range(1, 31))
     journal.draw([(color_scene(32, 32),) * 3])
     before = {name: (tmp_path / name).read_bytes() for name in (CURVES, SAMPLES)}

@@ -26,7 +26,7 @@ from worker.training import checkpoint, train, trainer
 from worker.training.publish import Trained
 from worker.training.run import CHECKPOINT, Budget, Plan, Progress
 from worker.training.run_log import LOG
-from worker.training.trainer import Listener
+from worker.training.trainer import Callbacks
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.5, validation_share=0.3)
 STEPS, JUDGE_ALONE = 4, 1  # two steps alone, one of the judge, two adversarial
@@ -80,7 +80,7 @@ class Home(NamedTuple):
         self, plan: Plan | None, should_stop: Callable[[], bool] = lambda: False
     ) -> ModelVersion | None:
         """Train here; keeps a copy of each report."""
-        listener = Listener(
+        listener = Callbacks(
             report=lambda progress: self.told.append(dataclasses.replace(progress)),
             should_stop=should_stop,
         )
@@ -181,7 +181,7 @@ def test_a_version_can_be_trained_on(
         begun.append(networks.generator.get_weights())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer.Course, "run", lambda self: note(self._gan))
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self: note(self._gan))
     with pytest.raises(KeyboardInterrupt):
         home.train(plan_for(photos, start=1))
     parent = load_generator(finished[1]).get_weights()

@@ -22,7 +22,7 @@ from worker.training import checkpoint, divergence, schedule, trainer
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import Batch
 from worker.training.run import CHECKPOINT, Budget, Check, Plan, Progress
-from worker.training.trainer import Course, Listener
+from worker.training.trainer import Callbacks, Trainer
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.25)
 PRIOR = np.zeros(224, np.float32)
@@ -102,16 +102,16 @@ class Training:
         self.stop_at: int | None = None
         squares = np.stack([color_scene(256, 256, seed) for seed in range(6)])
         self.photos = Collection(squares, np.arange(4), np.arange(4, 6), {}, "")
-        self.course: Course | None = None
+        self.course: Trainer | None = None
 
     def run(self, monkeypatch: pytest.MonkeyPatch, progress: Progress | None = None) -> bool:
         """Run it with the stand-ins in place."""
         monkeypatch.setattr(trainer, "Validation", lambda *_: self.looks)
-        listener = Listener(
+        listener = Callbacks(
             notice=lambda word, facts: self.told.append((word, facts)),
             should_stop=lambda: len(self.networks.rates) == self.stop_at,
         )
-        self.course = Course(
+        self.course = Trainer(
             self.plan,
             self.photos,
             self.networks,  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ class Training:
 @pytest.fixture(autouse=True)
 def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the pictures to test_journal.py; they take longer than all the rest."""
-    monkeypatch.setattr(trainer.Journal, "draw", lambda *_: None)
+    monkeypatch.setattr(trainer.RunLog, "draw", lambda *_: None)
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, tick: float) -> None:
@@ -336,8 +336,8 @@ def test_a_journal_that_cannot_be_written_ends_nothing(
 ) -> None:
     """It is told, once in a while."""
     training = Training(tmp_path, Budget(steps=8))
-    monkeypatch.setattr(trainer.Journal, "step", fault)
-    monkeypatch.setattr(trainer.Journal, "draw", fault)
+    monkeypatch.setattr(trainer.RunLog, "step", fault)
+    monkeypatch.setattr(trainer.RunLog, "draw", fault)
 
     assert training.run(monkeypatch)
     assert 1 == len(training.notices("not_noted"))

@@ -35,7 +35,7 @@ def _eager() -> Iterator[None]:
     tf.config.run_functions_eagerly(False)  # noqa: FBT003
 
 
-class Painter:
+class Renderer:
     """Stands in for generator and training: gives logits for each batch it is shown."""
 
     def __init__(self, logits: Any) -> None:
@@ -44,7 +44,7 @@ class Painter:
         self.shown: list[np.ndarray] = []
 
     @contextmanager
-    def averaged(self, *, adversarial: bool) -> Iterator["Painter"]:
+    def averaged(self, *, adversarial: bool) -> Iterator["Renderer"]:
         """Lend itself."""
         self.stage = adversarial
         yield self
@@ -87,7 +87,7 @@ def knowing(places: list[int]) -> Any:
 
 def test_only_held_back_photographs_are_looked_at() -> None:
     """Whole, with their true lightness, the same every time; the last batch is filled with none."""
-    look, painter = validation([2, 5, 6, 9]), Painter(flat)
+    look, painter = validation([2, 5, 6, 9]), Renderer(flat)
     first = look.check(painter, Progress(step=7, seconds=9.0))  # type: ignore[arg-type]
     again = look.check(painter, Progress(step=7, seconds=9.0))  # type: ignore[arg-type]
 
@@ -103,8 +103,8 @@ def test_only_held_back_photographs_are_looked_at() -> None:
 def test_the_loss_is_the_cross_entropy_of_the_true_colors() -> None:
     """The logarithm of 224 for who knows nothing, however full the last batch is."""
     for held_back in ([1, 2, 3], [1, 2, 3, 4]):
-        nothing = validation(held_back).check(Painter(flat), Progress())  # type: ignore[arg-type]
-        much = validation(held_back).check(Painter(knowing(held_back)), Progress())  # type: ignore[arg-type]
+        nothing = validation(held_back).check(Renderer(flat), Progress())  # type: ignore[arg-type]
+        much = validation(held_back).check(Renderer(knowing(held_back)), Progress())  # type: ignore[arg-type]
 
         assert np.log(224) == pytest.approx(nothing.loss, abs=1e-4)
         assert much.loss is not None
@@ -119,7 +119,7 @@ def test_to_have_learned_is_to_beat_guessing_the_collection() -> None:
     held_back = [1, 2, 3]
     prior = log_prior(collection(held_back))
     learned = [
-        validation(held_back, prior).check(Painter(painter), Progress()).learned  # type: ignore[arg-type]
+        validation(held_back, prior).check(Renderer(painter), Progress()).learned  # type: ignore[arg-type]
         for painter in (flat, lambda place: flat(place) + 0.5 * prior, knowing(held_back))
     ]
 
@@ -129,7 +129,7 @@ def test_to_have_learned_is_to_beat_guessing_the_collection() -> None:
 def test_without_held_back_photographs_color_is_still_looked_at() -> None:
     """On photographs of the training; a loss there would say nothing."""
     look = validation([])
-    check = look.check(Painter(knowing(list(range(10)))), Progress())  # type: ignore[arg-type]
+    check = look.check(Renderer(knowing(list(range(10)))), Progress())  # type: ignore[arg-type]
 
     assert not look.held_back
     assert check.loss is None
@@ -154,7 +154,7 @@ def test_samples_are_laid_over_the_photograph_as_serving_does() -> None:
     """Gray, colored, true: always the same photographs, at most so many."""
     held_back = list(range(9))
     look = validation(held_back)
-    look.check(Painter(knowing(held_back)), Progress())  # type: ignore[arg-type]
+    look.check(Renderer(knowing(held_back)), Progress())  # type: ignore[arg-type]
     samples = look.samples()
 
     assert SAMPLES == len(samples)

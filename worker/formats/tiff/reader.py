@@ -14,7 +14,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from worker.color import icc
 from worker.errors import IncompleteError, ScanError
-from worker.formats.image import Coding, Picture, check_size
+from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.formats.tiff import directory, jpeg_in_tiff, page_metadata, pages, samples
 from worker.formats.tiff import pixels as tiff_pixels
 from worker.formats.tiff.color_models import LABS
@@ -46,7 +46,7 @@ class _Source(NamedTuple):
     lock: Lock
 
 
-def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
+def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """Read a TIFF's pages.
 
     Args:
@@ -67,7 +67,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[Picture]:
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
     source = _Source(file, form, tiff, Lock())
-    pictures: list[Picture] = []
+    pictures: list[DecodedImage] = []
     pixels = held = 0
     for photograph in chosen:
         try:
@@ -118,7 +118,7 @@ def _check_formats(file: BinaryIO, page: Page) -> None:
 
 def _picture(
     source: _Source, photograph: Photograph, settings: ReadSettings, others: int
-) -> Picture:
+) -> DecodedImage:
     file, form = source.file, source.form
     file.seek(photograph.page.at)
     loaded = TiffPage(source.tiff, index=photograph.page.number)
@@ -144,14 +144,14 @@ def _picture(
     if loaded.photometric in LABS:
         metadata = _without_profile(metadata)
     paletted = loaded.photometric == PHOTOMETRIC.PALETTE and samples.depth(loaded) == 16
-    return Picture(
+    return DecodedImage(
         height=loaded.imagelength,
         width=loaded.imagewidth,
         samples=samples.colors(loaded),
         alpha=alpha is not None,
         bands=partial(tiff_pixels.bands, loaded, file, source.lock, inks, tables),
         orientation=orientation if orientation and 1 <= orientation <= 8 else 1,
-        coding=Coding(
+        coding=Encoding(
             bits=16 if paletted else loaded.bitspersample,
             floating=samples.is_real(loaded),
             lossless=loaded.compression not in samples.LOSSY,

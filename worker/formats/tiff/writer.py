@@ -14,7 +14,7 @@ import numpy as np
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from worker.color.cielab import Pixels
-from worker.formats.image import ColorPage, Compression
+from worker.formats.image import Compression, OutputPage
 from worker.formats.prefetch import WORKERS, ahead
 from worker.formats.tiff import directory
 from worker.formats.tiff.directory import LONG8, Form
@@ -52,7 +52,7 @@ class _Storage(NamedTuple):
     order: Literal["<", ">"]
 
 
-def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
+def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write colored pages as one TIFF, each stored as its scan was.
 
     JPEG that cannot hold a page (16 bits, opacity, a long side) gives way to Deflate. Byte order
@@ -83,7 +83,7 @@ def write(file: BinaryIO, pages: Sequence[ColorPage]) -> None:
         link = following
 
 
-def _form(pages: Sequence[ColorPage]) -> Form:
+def _form(pages: Sequence[OutputPage]) -> Form:
     size = 0.0
     for page in pages:
         samples = page.width * page.height * (4 if page.alpha else 3)
@@ -93,14 +93,14 @@ def _form(pages: Sequence[ColorPage]) -> Form:
     return Form(">" if coding.big_endian else "<", coding.big_tiff or size > CLASSIC_BYTES)
 
 
-def _storage(page: ColorPage, form: Form) -> _Storage:
+def _storage(page: OutputPage, form: Form) -> _Storage:
     compression = page.coding.compression
     if compression == "jpeg" and (page.depth > 8 or page.alpha or page.width > JPEG_SIDE):
         compression = "deflate"
     return _Storage(compression, page.coding.floating and page.depth == 16, form.order)
 
 
-def _pixels(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
+def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
     """Write a page's strips; return the fields that say how they are stored."""
     storage = _storage(page, form)
     samples = 4 if page.alpha else 3
@@ -144,7 +144,7 @@ def _pixels(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
     return fields
 
 
-def _cut(page: ColorPage, rows: int) -> Iterator[Pixels]:
+def _cut(page: OutputPage, rows: int) -> Iterator[Pixels]:
     """Cut a page's strips anew, into strips of so many rows (the last may have fewer)."""
     held: list[Pixels] = []
     done = count = 0
@@ -190,7 +190,7 @@ def _encoded(storage: _Storage, strip: Pixels) -> bytes:
     return bytes(ENCODERS[storage.compression](data)) if storage.compression in ENCODERS else data
 
 
-def _metadata(file: BinaryIO, page: ColorPage, form: Form) -> Directory:
+def _metadata(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
     """Write a page's EXIF directories; return the fields that point to them, and the others."""
     carried = page.metadata
     fields = _descriptions(file, carried.exif, form) if carried.exif else {}

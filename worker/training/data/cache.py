@@ -44,7 +44,7 @@ class Facts:
     unfit: str | None = None
 
 
-class Squares:
+class DecodeCache:
     """The cache in a folder, open for adding; one process at a time, another one waits.
 
     Args:

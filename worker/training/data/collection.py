@@ -21,7 +21,7 @@ from worker.color.cielab import Pixels
 from worker.errors import ScanError
 from worker.settings import ReadSettings
 from worker.training.data import manifest
-from worker.training.data.cache import SIDE, Facts, Squares
+from worker.training.data.cache import SIDE, DecodeCache, Facts
 from worker.training.data.duplicates import KEPT, divide, perceptual_hash
 from worker.training.data.files import find_photos
 from worker.training.data.filters import unfit
@@ -92,7 +92,7 @@ def prepare(
     """
     folders = [folder.resolve() for folder in folders]
     terms = read_terms(folders)
-    with Squares(cache_folder) as squares:
+    with DecodeCache(cache_folder) as squares:
         paths, left_out = _fill(squares, find_photos(folders), settings, progress)
         kept, twins = _divided(squares, paths, terms, validation_share)
         written = manifest.write(cache_folder / "manifests", kept, left_out + twins)
@@ -113,7 +113,7 @@ def prepare(
 
 
 def _fill(
-    squares: Squares,
+    squares: DecodeCache,
     paths: list[Path],
     settings: ReadSettings,
     progress: Callable[[int, int], None],
@@ -143,7 +143,7 @@ def _fill(
     return path_of, left_out
 
 
-def _look(path: Path, squares: Squares, settings: ReadSettings) -> _Look:
+def _look(path: Path, squares: DecodeCache, settings: ReadSettings) -> _Look:
     """Read one file unless its content is known.
 
     That a file cannot be read is not kept in the cache: it may be for its name or its permissions.
@@ -165,7 +165,7 @@ def _look(path: Path, squares: Squares, settings: ReadSettings) -> _Look:
 
 
 def _divided(
-    squares: Squares, paths: dict[str, Path], terms: dict[Path, Terms], validation_share: float
+    squares: DecodeCache, paths: dict[str, Path], terms: dict[Path, Terms], validation_share: float
 ) -> tuple[list[Kept], list[LeftOut]]:
     """Give each fit photograph its side, or leave it out as a near-duplicate."""
     fit = [facts for digest in sorted(paths) if (facts := squares.known[digest]).unfit is None]

@@ -16,7 +16,7 @@ from worker.color.cielab import Floats, Pixels
 from worker.models.generator import BIN_STEP, CHROMA_STRIDE, color_grid
 from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
-from worker.training.data.degradation import old_camera
+from worker.training.data.degradation import degrade
 
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 WORKERS = max(2, (os.cpu_count() or 2) - 2)  # threads that make batches
@@ -103,7 +103,7 @@ def _sample(
     lab = cielab.lab_of_rgb(rgb)
     side = crop // CHROMA_STRIDE
     ab = np.asarray(cv2.resize(lab[..., 1:], (side, side), interpolation=cv2.INTER_AREA))
-    return old_camera(rgb, rng)[..., None], ab, label_of(ab, rng)
+    return degrade(rgb, rng)[..., None], ab, label_of(ab, rng)
 
 
 def _random_square(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:

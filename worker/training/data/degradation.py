@@ -12,7 +12,7 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 
 
-def old_camera(rgb: Pixels, rng: np.random.Generator) -> Floats:
+def degrade(rgb: Pixels, rng: np.random.Generator) -> Floats:
     """Photograph a color photograph with an old camera, and let a century pass.
 
     A random emulsion, a tone curve and fading always; and, each on some of the prints, a lens dark

@@ -22,7 +22,7 @@ from worker.models.generator import (
 )
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
-from worker.training.evaluation.evaluate import COLORFUL_ENOUGH, Decoding, Examination
+from worker.training.evaluation.evaluate import COLORFUL_ENOUGH, Decoding, DecodingSearch
 
 RENDER_SIZE = ColorSettings.render_size  # the size that is measured is the one that serves
 MOST_PHOTOS = 60  # to choose a decoding on; it is one of 82, so there is little to overfit
@@ -85,7 +85,7 @@ def candidates(
     found = []
     for alpha, mixed, prior in mixes:
         agreed = with_consensus(mixed)
-        decoding = Examination(agreed, some, RENDER_SIZE).choose(prior, colorful)
+        decoding = DecodingSearch(agreed, some, RENDER_SIZE).choose(prior, colorful)
         served = with_decoding(agreed, decoding.shift * prior, decoding.temperature)
         as_saved = in_precision(in_precision(served, "float16"), "float32")
         found.append(Candidate(alpha, as_saved, decoding))
@@ -98,7 +98,7 @@ def _colorfulness(serving: keras.Model, photos: Sequence[Pixels]) -> float:
     A duller one errs less without having learned anything: 0.02 of colorfulness is worth 0.12 units
     of ab error, six standard errors on 120 photographs. So they are compared alike.
     """
-    as_it_is = Examination(serving, photos, RENDER_SIZE).colorfulness_ratio(
+    as_it_is = DecodingSearch(serving, photos, RENDER_SIZE).colorfulness_ratio(
         np.zeros(len(color_grid()), np.float32), Decoding(0.0, 1.0)
     )
     return min(max(as_it_is, COLORFUL_ENOUGH), AS_LIFE)

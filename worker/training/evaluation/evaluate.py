@@ -239,7 +239,7 @@ class Decoding(NamedTuple):
     temperature: float
 
 
-class Examination:
+class DecodingSearch:
     """A generator's logits for some photographs, kept so that many decodings can be tried.
 
     Args:

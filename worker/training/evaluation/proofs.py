@@ -9,7 +9,7 @@ from worker.training.evaluation.evaluate import Colored
 ROWS = 12  # of a sheet; more is not looked at
 
 
-class Proofs:
+class SheetSampler:
     """Keeps the first photographs it is shown; give its `watch` to `evaluate`."""
 
     def __init__(self) -> None:

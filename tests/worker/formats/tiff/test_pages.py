@@ -11,7 +11,7 @@ import tifffile
 from tests.support import synthetic_photos, tiff_files
 from tests.support.tiff_files import codes_of, gray_fields, pages_of, plain
 from worker.errors import IncompleteError, ScanError
-from worker.formats.image import Picture
+from worker.formats.image import DecodedImage
 from worker.formats.open_image import DECODER_ERRORS
 from worker.metadata import exif
 
@@ -271,7 +271,7 @@ def test_what_the_outer_page_says_is_said_of_the_photograph() -> None:
     assert (600.0, 600.0) == page.metadata.dpi
 
 
-def _without_software(page: Picture) -> exif.Directory:
+def _without_software(page: DecodedImage) -> exif.Directory:
     main = exif.read(page.metadata.exif).main
     return {tag: value for tag, value in main.items() if tag != 305}
 

@@ -22,7 +22,7 @@ from PIL import Image
 from tests.support import synthetic_photos, tiff_files
 from tests.support.tiff_files import codes_of, pages_of
 from worker.color import cielab, icc
-from worker.formats.image import Coding, ColorPage
+from worker.formats.image import Encoding, OutputPage
 from worker.formats.tiff import writer
 from worker.metadata import exif
 from worker.metadata.block import Metadata
@@ -45,21 +45,21 @@ IPTC = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x03abc"
 
 def page_of(
     pixels: synthetic_photos.Array, step: int = 7, metadata: Metadata | None = None, **coding: Any
-) -> ColorPage:
+) -> OutputPage:
     """Make a page whose strips have `step` rows."""
     height, width, samples = pixels.shape
-    return ColorPage(
+    return OutputPage(
         height,
         width,
         8 * pixels.itemsize,
         samples == 4,
         lambda: (pixels[top : top + step] for top in range(0, height, step)),
-        Coding(**{"bits": 8 * pixels.itemsize, **coding}),
+        Encoding(**{"bits": 8 * pixels.itemsize, **coding}),
         metadata or Metadata(),
     )
 
 
-def stored(*pages: ColorPage) -> bytes:
+def stored(*pages: OutputPage) -> bytes:
     """Write pages; return the file."""
     file = io.BytesIO()
     writer.write(file, pages)
@@ -183,7 +183,7 @@ def test_any_cut_of_the_rows_gives_the_same_page(
 def test_wrong_numbers_of_rows_are_a_fault(rows: int) -> None:
     """A page that gives fewer or more rows than it says is never written as if whole."""
     page = page_of(np.resize(RGB8, (rows, 83, 3)))
-    wrong = ColorPage(61, 83, 8, False, page.strips, page.coding, page.metadata)  # noqa: FBT003
+    wrong = OutputPage(61, 83, 8, False, page.strips, page.coding, page.metadata)  # noqa: FBT003
 
     with pytest.raises(ValueError, match="rows were given for a page of 61"):
         stored(wrong)
@@ -365,7 +365,7 @@ def test_memory_does_not_grow_with_the_page(tmp_path: Path) -> None:
         for _ in range(count):
             yield strip.copy()
 
-    page = ColorPage(30 * count, 4000, 16, False, strips, Coding(16), Metadata())  # noqa: FBT003
+    page = OutputPage(30 * count, 4000, 16, False, strips, Encoding(16), Metadata())  # noqa: FBT003
     with (tmp_path / "large.tif").open("w+b") as file:
         tracemalloc.start()
         writer.write(file, [page])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worker.errors import DeviceError
-from worker.training.data.cache import SIDE, SQUARE_BYTES, Facts, Squares
+from worker.training.data.cache import SIDE, SQUARE_BYTES, DecodeCache, Facts
 
 
 def facts(number: int, unfit: str | None = None) -> Facts:
@@ -23,15 +23,15 @@ def square(number: int) -> np.ndarray:
 
 def fill(folder: Path, *numbers: int) -> None:
     """Add photographs and commit them."""
-    with Squares(folder) as squares:
+    with DecodeCache(folder) as squares:
         for number in numbers:
             squares.add(facts(number), square(number))
         squares.commit()
 
 
-def held(folder: Path) -> dict[int, int]:
+def open_dir_beneath(folder: Path) -> dict[int, int]:
     """Read back the number of each photograph, and what its square tells."""
-    with Squares(folder) as squares:
+    with DecodeCache(folder) as squares:
         photos = squares.photos()
         return {int(digest, 16): int(photos[squares.row(digest)].max()) for digest in squares.known}
 
@@ -40,23 +40,23 @@ def test_what_was_committed_is_there_again(tmp_path: Path) -> None:
     """Facts and squares come back as they were, in later sessions too."""
     fill(tmp_path, 1, 2)
     fill(tmp_path, 3)
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         known = squares.known
         photos = squares.photos()
 
     assert [facts(1), facts(2), facts(3)] == list(known.values())
     assert (3, SIDE, SIDE, 3) == photos.shape
     assert np.array_equal(square(3), photos[2])
-    assert {1: 1, 2: 2, 3: 3} == held(tmp_path)
+    assert {1: 1, 2: 2, 3: 3} == open_dir_beneath(tmp_path)
 
 
 def test_the_unfit_take_no_room(tmp_path: Path) -> None:
     """Of a photograph that cannot teach, only the facts are kept."""
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         squares.add(facts(1, "gray"), square(1))
         squares.add(facts(2), square(2))
         squares.commit()
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         assert "gray" == squares.known[facts(1).digest].unfit
         assert 0 == squares.row(facts(2).digest)
         assert (1, SIDE, SIDE, 3) == squares.photos().shape
@@ -65,11 +65,11 @@ def test_the_unfit_take_no_room(tmp_path: Path) -> None:
 def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
     """A process that ends in the middle leaves nothing half done that is taken for whole."""
     fill(tmp_path, 1)
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         squares.add(facts(9), square(9))
     fill(tmp_path, 2)
 
-    assert {1: 1, 2: 2} == held(tmp_path)
+    assert {1: 1, 2: 2} == open_dir_beneath(tmp_path)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 100])
@@ -78,18 +78,18 @@ def test_a_torn_line_is_not_believed(tmp_path: Path, cut: int) -> None:
     fill(tmp_path, 1, 2)
     (lines,) = tmp_path.glob("facts-*")
     lines.write_bytes(lines.read_bytes()[:-cut])
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         assert [facts(1)] == list(squares.known.values())
     fill(tmp_path, 3)
 
-    assert {1: 1, 3: 3} == held(tmp_path)
+    assert {1: 1, 3: 3} == open_dir_beneath(tmp_path)
 
 
 def test_a_full_disk_harms_nothing(tmp_path: Path) -> None:
     """When there is no room for a square it is said, and what was committed before stays."""
     fill(tmp_path, 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(2.5 * SQUARE_BYTES), hard))
         try:
             squares.add(facts(2), square(2))
@@ -99,17 +99,17 @@ def test_a_full_disk_harms_nothing(tmp_path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert str(tmp_path) == refused.value.filename
-    assert {1: 1} == held(tmp_path)
+    assert {1: 1} == open_dir_beneath(tmp_path)
     fill(tmp_path, 2, 3)
-    assert {1: 1, 2: 2, 3: 3} == held(tmp_path)
+    assert {1: 1, 2: 2, 3: 3} == open_dir_beneath(tmp_path)
 
 
 def test_a_map_stays_while_the_cache_grows(tmp_path: Path) -> None:
     """A training that goes on is not disturbed by another preparation, or by what that left."""
     fill(tmp_path, 1)
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         photos = squares.photos()
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         squares.add(facts(2), square(2))
     fill(tmp_path, 3)
 
@@ -123,11 +123,11 @@ def test_two_at_once_take_turns(tmp_path: Path) -> None:
     known: list[str] = []
 
     def second() -> None:
-        with Squares(tmp_path) as squares:
+        with DecodeCache(tmp_path) as squares:
             known.extend(squares.known)
             opened.set()
 
-    with Squares(tmp_path) as squares:
+    with DecodeCache(tmp_path) as squares:
         thread = threading.Thread(target=second)
         thread.start()
         in_between = opened.wait(0.3)
@@ -154,4 +154,4 @@ def test_a_damaged_cache_says_what_to_do(tmp_path: Path, name: str, content: byt
     file.write_bytes(content)
 
     with pytest.raises(DeviceError, match="delete that folder"):
-        Squares(tmp_path)
+        DecodeCache(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.synthetic_photos import color_scene
 from worker.color import cielab
 from worker.training.data import degradation
-from worker.training.data.degradation import emulsion, old_camera
+from worker.training.data.degradation import degrade, emulsion
 
 SHOTS = 400
 RED, SKY, GRASS = (200, 30, 40), (110, 160, 230), (90, 150, 50)
@@ -30,13 +30,13 @@ def true_lightness(rgb: tuple[int, int, int]) -> float:
 @pytest.fixture(scope="module")
 def cards() -> np.ndarray:
     """Photograph a gray card with many cameras, (SHOTS, 48, 48)."""
-    return np.stack([old_camera(card(), np.random.default_rng(seed)) for seed in range(SHOTS)])
+    return np.stack([degrade(card(), np.random.default_rng(seed)) for seed in range(SHOTS)])
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_old_cameras_stay_in_range(seed: int) -> None:
     """Whatever the camera, lightness is float32 within 0..1 and still a picture."""
-    light = old_camera(color_scene(48, 40, seed), np.random.default_rng(seed))
+    light = degrade(color_scene(48, 40, seed), np.random.default_rng(seed))
 
     assert ((48, 40), np.float32) == (light.shape, light.dtype)
     assert 0 <= light.min() < light.max() <= 1
@@ -46,7 +46,7 @@ def test_old_cameras_stay_in_range(seed: int) -> None:
 @pytest.mark.parametrize("rgb", [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)])
 def test_the_ends_of_the_scale_are_no_trouble(rgb: tuple[int, int, int]) -> None:
     """Black, white and pure colors come out finite and within 0..1 of every camera."""
-    shots = [old_camera(card(rgb, 32), np.random.default_rng(seed)) for seed in range(60)]
+    shots = [degrade(card(rgb, 32), np.random.default_rng(seed)) for seed in range(60)]
 
     assert all(np.isfinite(shot).all() and 0 <= shot.min() <= shot.max() <= 1 for shot in shots)
 
@@ -56,7 +56,7 @@ def test_the_photograph_is_left_as_it_is() -> None:
     photo = color_scene(48, 48, 1)
     before = photo.copy()
     for seed in range(40):
-        old_camera(photo, np.random.default_rng(seed))
+        degrade(photo, np.random.default_rng(seed))
 
     assert np.array_equal(before, photo)
 
@@ -66,7 +66,7 @@ def test_old_cameras_differ_but_show_the_scene() -> None:
     picture = color_scene(64, 64, 3)
     truth = cielab.lightness(cielab.gray_of_rgb(picture))
     rng = np.random.default_rng(1)
-    shots = [old_camera(picture, rng) for _ in range(40)]
+    shots = [degrade(picture, rng) for _ in range(40)]
     alike = [np.corrcoef(truth.ravel(), shot.ravel())[0, 1] for shot in shots]
 
     assert 40 == len({shot.tobytes() for shot in shots})
@@ -76,7 +76,7 @@ def test_old_cameras_differ_but_show_the_scene() -> None:
 def test_the_same_dice_give_the_same_print() -> None:
     """A camera depends on its dice alone, so a training can be resumed."""
     photo = color_scene(48, 48, 2)
-    first, again = (old_camera(photo, np.random.default_rng(9)) for _ in range(2))
+    first, again = (degrade(photo, np.random.default_rng(9)) for _ in range(2))
 
     assert np.array_equal(first, again)
 
@@ -114,7 +114,7 @@ def test_some_prints_show_red_dark_and_skies_white() -> None:
     """In finished prints too: in some a red dress is far darker beside the sky."""
     photo = np.concatenate([card(SKY, 24), card(GRASS, 24), card(RED, 24)])
     sky, grass, red = (true_lightness(rgb) for rgb in (SKY, GRASS, RED))
-    prints = [old_camera(photo, np.random.default_rng(seed)) for seed in range(200)]
+    prints = [degrade(photo, np.random.default_rng(seed)) for seed in range(200)]
     thirds = np.array([[part.mean() for part in np.split(shot, 3)] for shot in prints])
     far_apart = thirds[:, 0] - thirds[:, 2] > 1.3 * (sky - red)
 
@@ -134,8 +134,8 @@ def test_tones_bend_both_ways(cards: np.ndarray) -> None:
 def test_prints_fade() -> None:
     """Black is seldom black any more, and white seldom white, but never by a tenth."""
     seeds = range(100)
-    blacks = [np.median(old_camera(card((0,) * 3), np.random.default_rng(s))) for s in seeds]
-    whites = [np.median(old_camera(card((255,) * 3), np.random.default_rng(s))) for s in seeds]
+    blacks = [np.median(degrade(card((0,) * 3), np.random.default_rng(s))) for s in seeds]
+    whites = [np.median(degrade(card((255,) * 3), np.random.default_rng(s))) for s in seeds]
 
     assert 0.02 < np.mean(blacks) < 0.06
     assert 0.08 + 0.02 > max(blacks)
@@ -170,7 +170,7 @@ def test_some_prints_are_unsharp() -> None:
     photo = np.repeat(squares[..., None], 3, axis=-1).astype(np.uint8)
     steps = np.array(
         [
-            np.abs(np.diff(old_camera(photo, np.random.default_rng(seed)), axis=1))[:, 7::8].mean()
+            np.abs(np.diff(degrade(photo, np.random.default_rng(seed)), axis=1))[:, 7::8].mean()
             for seed in range(200)
         ]
     )
@@ -229,6 +229,6 @@ def test_every_effect_is_on_some_prints_and_not_on_all(
 
     monkeypatch.setattr(degradation, effect, counted)
     for seed in range(100):
-        old_camera(card(side=32), np.random.default_rng(seed))
+        degrade(card(side=32), np.random.default_rng(seed))
 
     assert 5 < len(calls) < 65

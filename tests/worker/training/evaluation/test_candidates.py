@@ -12,7 +12,7 @@ from worker.models.generator import DECODING, color_grid, with_decoding, without
 from worker.training.evaluation import candidates as offer
 from worker.training.evaluation import evaluate
 from worker.training.evaluation.candidates import Candidate, Parent, candidates, mix
-from worker.training.evaluation.evaluate import Decoding, Examination
+from worker.training.evaluation.evaluate import Decoding, DecodingSearch
 
 K = len(color_grid())
 PRIOR = np.random.default_rng(0).normal(size=K).astype(np.float32)
@@ -110,11 +110,11 @@ def test_none_is_offered_that_is_duller_than_what_serves(monkeypatch: pytest.Mon
     """Less color is less error without any merit; beyond life's own color none is asked for."""
     asked: list[float] = []
 
-    def choose(_exam: Examination, _prior: np.ndarray, colorful_enough: float) -> Decoding:
+    def choose(_exam: DecodingSearch, _prior: np.ndarray, colorful_enough: float) -> Decoding:
         asked.append(colorful_enough)
         return Decoding(0.5, 0.6)
 
-    monkeypatch.setattr(Examination, "choose", choose)
+    monkeypatch.setattr(DecodingSearch, "choose", choose)
     monkeypatch.setattr(offer, "COLORFUL_ENOUGH", 0.75)
     for share in (1.0, 0.8, 0.2):  # of their color, left in the photographs
         gray = [photo.mean(axis=-1, keepdims=True) for photo in photos()]

@@ -17,7 +17,7 @@ from worker.training.evaluation.contact_sheet import (
     shrunk,
 )
 from worker.training.evaluation.evaluate import GRAY, Colored
-from worker.training.evaluation.proofs import Proofs
+from worker.training.evaluation.proofs import SheetSampler
 
 
 def flat(height: int, width: int, code: int) -> np.ndarray:
@@ -84,7 +84,7 @@ def colored(code: int) -> Colored:
 def test_proofs_keep_the_first_and_keep_them_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, after and truth stand side by side under their titles; the rest is forgotten."""
     monkeypatch.setattr(proofs, "ROWS", 2)
-    kept = Proofs()
+    kept = SheetSampler()
     for code in (10, 20, 30):
         kept.watch(colored(code))
     sheet = kept.sheet({"it": "after", GRAY: "before"})

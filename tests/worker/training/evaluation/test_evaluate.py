@@ -19,7 +19,7 @@ from worker.training.evaluation.evaluate import (
     GRAY,
     Colored,
     Decoding,
-    Examination,
+    DecodingSearch,
     Scored,
     evaluate,
 )
@@ -220,9 +220,9 @@ def test_what_cannot_be_measured_is_none() -> None:
     assert {field.name for field in dataclasses.fields(both[GRAY].scores)} == set(plain)
 
 
-def examination(photos: list[np.ndarray], logits: np.ndarray) -> Examination:
+def examination(photos: list[np.ndarray], logits: np.ndarray) -> DecodingSearch:
     """Examine fixed logits."""
-    return Examination(Oracle(logits), photos, SIDE)
+    return DecodingSearch(Oracle(logits), photos, SIDE)
 
 
 def test_an_examination_paints_as_serving_does() -> None:
@@ -237,7 +237,7 @@ def test_an_examination_paints_as_serving_does() -> None:
         assert np.abs(served.outputs["it"].astype(int) - tried).max() <= 2  # logits kept in float16
 
 
-def hesitant(photos: list[np.ndarray]) -> tuple[Examination, np.ndarray]:
+def hesitant(photos: list[np.ndarray]) -> tuple[DecodingSearch, np.ndarray]:
     """Examine a generator to which the truth is likeliest but for gray; also the log-prior."""
     gray = (color_grid() == 0).all(axis=1)
     exam = examination(photos, mean_logits(photos) / 10 + 7 * gray)
