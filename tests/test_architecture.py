@@ -19,7 +19,6 @@ LAYERS = {
     "service": [
         # What knows neither photographs nor jobs:
         "terminal",
-        "progress",
         "log",
         "signals",
         "filesystem",
@@ -148,7 +147,8 @@ CHANGES_FILES = {
     "service.monitoring.heartbeat",  # its own file
     "service.watch.folder_settings",  # the page that tells of mistakes
     "service.training.scheduled",  # the list of what was learned from
-    "service.cli.install",  # systemd's files
+    "service.systemd.files",  # the units
+    "service.cli.install",  # removes them
 }
 FILE_CALLS = {
     "os.rename",
@@ -168,6 +168,7 @@ READS_ONLY = {  # what tells people how things stand
     "service.monitoring.status",
     "service.monitoring.find",
     "service.cli.status_page",
+    "service.cli.status_commands",
     "service.web",  # changes jobs only by way of service.maintenance
 }
 CHANGES = {  # modules and names that those have no business with
