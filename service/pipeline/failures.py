@@ -68,7 +68,7 @@ class Shortage(Backoff):
 
     def begin_with(self, job: Job, now: float, reason: str) -> float:
         """Note that a job's result did not fit; return the seconds it waits, longer each time."""
-        size = job.snapshot.size
+        size = job.stat.size
         if now >= self.until:
             self.until = now + self._retry.wait_after(job.waits)
             self.faults += 1
@@ -147,7 +147,7 @@ class FailureHandler:
     def delivered(self, job: Job, now: float) -> None:
         """Note that a job's photo is in the outbox."""
         self.trouble.end()
-        self.shortage.delivered(job.snapshot.size, now)
+        self.shortage.delivered(job.stat.size, now)
 
     def settle(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Reject a started job or put it back, by whose fault it was.
@@ -203,13 +203,13 @@ class FailureHandler:
         self._was_away = bool(away)
         longest = self._retry.longest_wait
         waits = [one for one in (self.trouble, self.shortage) if now < one.until]
-        if waits and not self._ledger.waiting(wall, limit=1, longest_wait=longest):
+        if waits and not self._ledger.queries.backed_off(wall, limit=1, longest_wait=longest):
             for one in waits:
                 one.until = now  # the count of faults stays: it may not have been mended
         if away or now < self.trouble.until:
             return away or self.trouble.reason
         below = self.shortage.below(now)
-        if below is None or self._ledger.any_due(wall, longest_wait=longest, below=below):
+        if below is None or self._ledger.queries.has_due(wall, longest_wait=longest, below=below):
             return ""
         return self.shortage.reason
 
@@ -229,8 +229,8 @@ class FailureHandler:
 
     def _let_go(self, job: Job, wall: float) -> None:
         """Give up a file that is not there as it was, unless the same scan was dropped again."""
-        known = self._ledger.job(job.id)
-        if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
+        known = self._ledger.queries.job(job.id)
+        if known and known.stat != job.stat:  # the watcher told of it, and will not again
             self._ledger.unclaim(job.id, wall)
             return
         self._ledger.fail(job.id, TAKEN_AWAY, wall)
@@ -289,7 +289,7 @@ class FailureHandler:
 
 
 def _megabytes(job: Job) -> str:
-    return f"{job.snapshot.size / 1e6:,.1f} MB as a file"
+    return f"{job.stat.size / 1e6:,.1f} MB as a file"
 
 
 def _way_out(job: Job, error: ScanError) -> str:
