@@ -26,7 +26,6 @@ from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
-from service.progress import Report
 from service.storage import outbox
 from service.storage.lookup import Lookup
 from service.storage.moves import REASON_SUFFIX
@@ -40,6 +39,7 @@ from service.storage.sidecar import (
     parse_sidecar,
     sidecar_name,
 )
+from service.terminal import Report
 from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.settings import OutputFormat
 

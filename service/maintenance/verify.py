@@ -21,10 +21,9 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.fixity import Finding, as_text, check_photo, is_delivered
 from service.maintenance.rejected_fixity import check_rejected, rejected_jobs
-from service.progress import Report
 from service.storage import outbox
 from service.storage.sidecar import SUFFIX, sidecar_name
-from service.terminal import printable
+from service.terminal import Report, printable
 from worker.errors import DeviceError
 
 THREADS = 2  # more would have a disk run to and fro
