@@ -18,6 +18,7 @@ from service.daemon.daemon import Daemon
 from service.daemon.reload import Parts, Reloader, watch_models
 from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.queries import LedgerQueries
 from service.signals import Signals
 from service.systemd.notify import Notifier
 from tests.support.fakes import FakeColorist, FakeLoader
@@ -370,8 +371,8 @@ class TestTheGenerator:
         life.live(story)
         assert 1 == life.made
         assert "another" == life.events("photo.delivered")[0]["model"]
-        with Ledger.open_read_only(life.folder / "state" / LEDGER_FILE) as ledger:
-            assert ActiveModel("another") == ledger.serving()
+        with LedgerQueries.open(life.folder / "state" / LEDGER_FILE) as ledger:
+            assert ActiveModel("another") == ledger.active_model()
 
     @pytest.mark.parametrize(
         ("fault", "words"),

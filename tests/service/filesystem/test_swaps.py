@@ -151,7 +151,7 @@ def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: 
         told.append(path)
         reason = tell(path, looks, rest)
         if len(told) == 1:
-            assert daemon.ledger.counts()[JobStatus.QUEUED] == 0
+            assert daemon.ledger.queries.counts()[JobStatus.QUEUED] == 0
         return reason
 
     daemon.watcher._on_stable = swap_and_tell

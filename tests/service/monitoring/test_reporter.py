@@ -133,7 +133,7 @@ def test_a_photo_that_is_lost_between_ledger_and_pipeline_starves_the_watchdog(
 
     def queued() -> bool:
         watched.daemon.watcher.step(time.monotonic())
-        return sum(watched.daemon.ledger.counts().values()) == 1
+        return sum(watched.daemon.ledger.queries.counts().values()) == 1
 
     wait_until(queued)
     watched.daemon.ledger.claim(1, time.time(), in_flight=0)
@@ -282,7 +282,7 @@ def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Wa
 
     def queued() -> bool:
         watched.daemon.watcher.step(time.monotonic())
-        return sum(watched.daemon.ledger.counts().values()) == 1
+        return sum(watched.daemon.ledger.queries.counts().values()) == 1
 
     wait_until(queued)
     now = time.monotonic() + 10.0
