@@ -3,11 +3,9 @@
 TensorFlow is imported only by the commands that color or train, so that the others answer at once.
 """
 
-import itertools
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -154,9 +152,9 @@ def run(
         daemon.reloader = Reloader(config, loader, type(loader))
         finished_in_time = daemon.run()
     code = 0
-    if once and daemon.tally.rejected:
+    if once and daemon.counters.rejected:
         code = EXIT_SOME_REJECTED
-    if once and daemon.held_up:
+    if once and daemon.work_left:
         code = EXIT_TRY_AGAIN
     if not finished_in_time:  # threads are still at work, and Python would wait for them
         os._exit(code)
@@ -194,13 +192,13 @@ def status(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Then tell of every photograph, a line each.")
+        bool, typer.Option("--all", help="Then list every photograph, a line each.")
     ] = False,
 ) -> None:
-    """Tell how the work stands: what waits, what is done, what was rejected and why."""
+    """Show the state of the work: what waits, what is done, what was rejected and why."""
+    from service.cli.find_page import print_line, print_rows_as_json
     from service.cli.status_page import print_status
-    from service.monitoring.find import every, print_line
-    from service.monitoring.find import print_json as print_json_rows
+    from service.monitoring.find import every
     from service.monitoring.status import read_status
 
     settings = load_config(config)
@@ -212,11 +210,11 @@ def status(
         for row in rows:
             print_line(row)
     elif everything:  # one value, written as it is read
-        print(json_text(now).removesuffix("\n}") + ',\n  "photographs": [')
-        print_json_rows(rows)
+        print(json_text(now.model_dump()).removesuffix("\n}") + ',\n  "photographs": [')
+        print_rows_as_json(rows)
         print("]}")
     else:
-        print_json(now)
+        print_json(now.model_dump())
 
 
 @app.command()
@@ -232,35 +230,14 @@ def find(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Tell where photographs are: scan, original, result; and why one was rejected.
+    """Show where photographs are: scan, original and result; and why one was rejected.
 
-    Exits 3 when a name finds none.
+    Exits 3 when a name matches none.
     """
-    from service.monitoring.find import find as find_photographs
-    from service.monitoring.find import print_json as print_json_rows
-    from service.monitoring.find import print_row, why_unknown
+    from service.cli.find_page import print_found
 
-    settings = load_config(config)
-    unknown: list[str] = []
-
-    def found() -> Iterator[dict[str, Any]]:
-        for name, rows in find_photographs(settings, names):
-            first = next(rows, None)
-            if first is None:
-                unknown.append(name)
-            else:
-                yield from itertools.chain([first], rows)
-
-    if as_json:
-        print("[")
-        print_json_rows(found())
-        print("]")
-    else:
-        for row in found():
-            print_row(row)
-    for name in unknown:
-        print("photochrom:", printable(why_unknown(settings, name)), file=sys.stderr)
-    raise typer.Exit(EXIT_SOME_REJECTED if unknown else 0)
+    known = print_found(load_config(config), names, json=as_json)
+    raise typer.Exit(0 if known else EXIT_SOME_REJECTED)
 
 
 @app.command()
