@@ -74,7 +74,7 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
         yield JobStatus.QUEUED.words, f"{jobs[JobStatus.QUEUED]}{_oldest(status)}"
         shown = any(str(status.waiting_for) in reason for reason in status.health.reasons)
         if status.waiting_for and not shown:
-            yield "blocked by", status.waiting_for
+            yield "retrying after", status.waiting_for
         yield JobStatus.STARTED.words, str(jobs[JobStatus.STARTED])
         yield JobStatus.FINISHED.words, f"{jobs[JobStatus.FINISHED]}{_lately(status)}"
         yield JobStatus.FAILED.words, str(jobs[JobStatus.FAILED])

@@ -61,7 +61,7 @@ class Row(BaseModel):
         finished: when it was finished or rejected.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # built only where one is made
 
     job: int
     state: JobStatus

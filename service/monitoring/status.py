@@ -47,7 +47,7 @@ Text = Annotated[str, SkipValidation]  # may hold bytes of names that are not UT
 
 
 class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # built only where one is made
 
 
 class DaemonHealth(_Value):

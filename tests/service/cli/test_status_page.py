@@ -131,12 +131,12 @@ def test_what_is_not_known_is_not_told() -> None:
     assert not [word for word in ("waiting", "rate", "time left", "free", "None") if word in text]
 
 
-def test_what_blocks_the_work_is_told() -> None:
+def test_why_photos_are_retried_is_told() -> None:
     """In the words of the system, and once."""
     fault = "No space left on device"
     health = DaemonHealth(level="blocked", reasons=(f"[Errno 28] {fault}",))
 
-    assert f"blocked by   {fault}" in page(waiting_for=fault)
+    assert f"retrying after  {fault}" in page(waiting_for=fault)
     assert 1 == page(waiting_for=fault, health=health).count(fault)
 
 
