@@ -30,11 +30,11 @@ from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.protocols import Predictor
-from service.progress import Report
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
+from service.terminal import Report
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
@@ -138,7 +138,7 @@ class Daemon:
         now, wall = time.monotonic(), time.time()
         swept = self._sweeper.remove(self.config, self.folders)
         interrupted = self.ledger.recover()
-        deliveries.forget_all_but_open(self.config.state, self.ledger.job)
+        deliveries.forget_all_but_open(self.config.state, self.ledger.queries.job)
         log.info(
             "daemon.started",
             inbox=self.config.inbox,
@@ -146,9 +146,8 @@ class Daemon:
             swept=swept,
             resumed=len(interrupted),
         )
-        self._retention.start()
         self._record_model()
-        for job in self.ledger.exhausted(self.config.retry.attempts):
+        for job in self.ledger.queries.exhausted(self.config.retry.attempts):
             self.pipeline.reject(job, ended_the_process(job), now, wall)
         self._find_empty_folders(now)
         self.watcher.start(now)
@@ -313,7 +312,7 @@ class Daemon:
 
     def _record_model(self) -> None:
         if self._parts.active != self._recorded_model:
-            self.ledger.serve(self._parts.active)
+            self.ledger.record_active_model(self._parts.active)
             self._recorded_model = self._parts.active
 
     def _report_health(self) -> None:
@@ -321,7 +320,7 @@ class Daemon:
 
     def _report_progress(self) -> None:
         if self._progress:
-            counts = self.ledger.counts()
+            counts = self.ledger.queries.counts()
             done = self.counters.finished + self.counters.rejected
             left = counts[JobStatus.QUEUED] + counts[JobStatus.STARTED]
             self._progress(done, done + left, "")
@@ -341,7 +340,7 @@ class Daemon:
 
     def _jobs_left(self) -> bool:
         try:
-            counts = self.ledger.counts()
+            counts = self.ledger.queries.counts()
         except DeviceError:  # the next step, or the next start, says why
             return True
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0

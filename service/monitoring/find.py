@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer, SkipValidation
 from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.ledger.jobs import Job, JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from service.storage.lookup import Lookup
 from service.storage.originals import places_of_original
 from service.storage.rejected import Place, RejectedScans
@@ -85,7 +86,7 @@ class Row(BaseModel):
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[tuple[Ledger, Lookup] | None]:
+def opened(config: Config) -> Iterator[tuple[LedgerQueries, Lookup] | None]:
     """Open the ledger to look photographs up in it; None if there is none yet.
 
     Raises:
@@ -96,7 +97,7 @@ def opened(config: Config) -> Iterator[tuple[Ledger, Lookup] | None]:
     if not path.exists():
         yield None
         return
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         yield ledger, Lookup(config, ledger)
 
 
@@ -117,7 +118,7 @@ def find(config: Config, names: Sequence[str]) -> Iterator[tuple[str, Iterator[R
                 yield name, iter(())
             else:
                 ledger, lookup = known
-                jobs = ledger.some(lookup.by_name(name))
+                jobs = ledger.by_ids(lookup.by_name(name))
                 yield name, (row(job, config, lookup.rejected) for job in jobs)
 
 
@@ -126,7 +127,7 @@ def every(config: Config) -> Iterator[Row]:
     with opened(config) as known:
         if known is not None:
             ledger, lookup = known
-            for job in ledger.every():
+            for job in ledger.all_jobs():
                 yield row(job, config, lookup.rejected)
 
 

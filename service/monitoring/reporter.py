@@ -178,11 +178,11 @@ class HealthReporter:
     def _queue(self, wall: float) -> _Queue:
         longest = self._config.retry.longest_wait
         try:
-            oldest = self._ledger.oldest_waiting()
+            oldest = self._ledger.queries.oldest_waiting()
             return _Queue(
-                self._ledger.counts(),
+                self._ledger.queries.counts(),
                 oldest.queued_at if oldest else None,
-                self._ledger.any_due(wall, longest_wait=longest),
+                self._ledger.queries.has_due(wall, longest_wait=longest),
             )
         except DeviceError as error:
             return _Queue(None, None, due=False, fault=str(error))

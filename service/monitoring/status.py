@@ -14,7 +14,8 @@ from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.lock import owner_of
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.ledger import LEDGER_FILE, ActiveModel
+from service.ledger.queries import LedgerQueries
 from service.monitoring.find import Moment, StoredPath, where_rejected
 from service.monitoring.health import PUBLISHED, Level
 from service.monitoring.heartbeat import (
@@ -298,14 +299,14 @@ def _ask_ledger(config: Config, now: float, since: float | None) -> _Work:
         DeviceError: it cannot be read now.
         LedgerError: it is damaged.
     """
-    with Ledger.open_read_only(config.state / LEDGER_FILE, wait=LOCK_TIMEOUT) as ledger:
+    with LedgerQueries.open(config.state / LEDGER_FILE, wait=LOCK_TIMEOUT) as ledger:
         oldest = ledger.oldest_waiting()
         rate = since and ledger.done_since(since) / max(1.0, now - since) * 3600
         return _Work(
             jobs=ledger.counts(),
             in_work=() if since is None else longest_first(ledger.started(), now),
             oldest_waiting=oldest.queued_at if oldest else None,
-            noted=ledger.serving(),
+            noted=ledger.active_model(),
             last_model=ledger.last_model(),
             finished_today=ledger.finished_since(_midnight(now)),
             finished_last_24h=ledger.finished_since(now - DAY),
@@ -315,9 +316,9 @@ def _ask_ledger(config: Config, now: float, since: float | None) -> _Work:
         )
 
 
-def _rejected(ledger: Ledger, config: Config) -> list[RejectedPhoto]:
+def _rejected(ledger: LedgerQueries, config: Config) -> list[RejectedPhoto]:
     """List the photos rejected last, with where their scans are now."""
-    scans = RejectedScans(config, ledger.failed_of)
+    scans = RejectedScans(config, ledger.rejected_of)
     photos = []
     for job in ledger.recent_failures(REJECTED_SHOWN):
         place = None if job.recolor else where_rejected(job, scans)

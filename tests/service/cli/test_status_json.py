@@ -49,7 +49,7 @@ def fill_ledger(config: Config) -> None:
         ledger.back_off(blocked.id, "[Errno 28] No space left on device", NOON + 60)
         assert started.started_at == NOON
         ledger.recolor([second.id], NOON)
-        ledger.serve(ActiveModel("3", "4", "all probes are nearly gray"))
+        ledger.record_active_model(ActiveModel("3", "4", "all probes are nearly gray"))
 
 
 def fill_folders(config: Config) -> None:
