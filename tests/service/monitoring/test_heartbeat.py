@@ -44,7 +44,7 @@ def job(number: int, path: str, started_at: float | None) -> Job:
         path=name,
         digest="0",
         output=name,
-        snapshot=looks,
+        stat=looks,
         same_content_as=None,
         status=JobStatus.STARTED,
         attempts=1,
