@@ -36,7 +36,7 @@ StoredPath = Annotated[PurePath, SkipValidation, PlainSerializer(str, return_typ
 
 
 class Row(BaseModel):
-    """A photograph: its state, and where its files are now; docs/operations.md lists the keys.
+    """A photograph: its state, and where its files are now; docs/status.md lists the keys.
 
     `model_dump` gives what `photochrom find --json` prints.
 

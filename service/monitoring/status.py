@@ -112,7 +112,7 @@ class RejectedPhoto(_Value):
 
 
 class Status(_Value):
-    """The state of the work; docs/operations.md lists the same keys for JSON.
+    """The state of the work; docs/status.md lists the same keys for JSON.
 
     Times are seconds since 1970, and ISO 8601 in UTC in `model_dump`, which is what
     `photochrom status --json` prints. None stands for what is not known: a rate without a daemon,
