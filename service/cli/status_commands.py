@@ -30,7 +30,7 @@ def status(
     from service.cli.find_page import print_line, print_rows_as_json
     from service.cli.status_page import print_status
     from service.monitoring.find import every
-    from service.monitoring.status import read_status
+    from service.monitoring.status_reader import read_status
 
     settings = load_config(config)
     now = read_status(settings)

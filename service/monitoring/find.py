@@ -7,17 +7,14 @@ nothing. Photographs are yielded one at a time, as there may be a million.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, PlainSerializer, SkipValidation
 
 from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
+from service.monitoring.values import Moment, StoredPath, Text, Value
 from service.storage.lookup import Lookup
 from service.storage.originals import places_of_original
 from service.storage.rejected import Place, RejectedScans
@@ -25,17 +22,7 @@ from service.storage.sidecar import sidecar_name
 from service.watch.selection import eligible
 
 
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-# Seconds since 1970; when dumped, ISO 8601 in UTC.
-Moment = Annotated[float, PlainSerializer(_utc, return_type=str)]
-# Not checked: a name may hold bytes that are not UTF-8. When dumped, a text.
-StoredPath = Annotated[PurePath, SkipValidation, PlainSerializer(str, return_type=object)]
-
-
-class Row(BaseModel):
+class Row(Value):
     """A photograph: its state, and where its files are now; docs/status.md lists the keys.
 
     `model_dump` gives what `photochrom find --json` prints.
@@ -62,8 +49,6 @@ class Row(BaseModel):
         finished: when it was finished or rejected.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)  # built only where one is made
-
     job: int
     state: JobStatus
     path: StoredPath
@@ -74,7 +59,7 @@ class Row(BaseModel):
     rejected: StoredPath | None
     changed: bool
     missing: tuple[str, ...]
-    reason: Annotated[str, SkipValidation] | None
+    reason: Text | None
     version: str | None
     to_be_colored_again: bool
     sha256: str

@@ -30,7 +30,7 @@ from service.maintenance.bag import make_bag
 from service.maintenance.retry import print_answers, retry
 from service.maintenance.verify import print_verification, verify
 from service.monitoring.heartbeat import read_heartbeat
-from service.monitoring.status import read_status
+from service.monitoring.status_reader import read_status
 from service.storage.sidecar import read_sidecar, sidecar_name
 from tests.support.fake_device_daemon import config_of
 from tests.support.fakes import FakeColorist

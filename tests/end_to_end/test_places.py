@@ -14,7 +14,7 @@ import pytest
 
 from service.config.loader import load_config
 from service.filesystem.availability import MARKER
-from service.monitoring.status import read_status
+from service.monitoring.status_reader import read_status
 from service.pipeline.pipeline import BATCHES_IN_MEMORY
 from tests.support.accounting import PHOTOS, collection, wrong_in_the_end
 from tests.support.command import Command, Home

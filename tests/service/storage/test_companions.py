@@ -15,7 +15,7 @@ from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.retry import retry
-from service.monitoring.status import read_status
+from service.monitoring.status_reader import read_status
 from service.storage import companions, moves
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import place

@@ -21,15 +21,13 @@ from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.ledger.queries import LedgerQueries
 from service.monitoring.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.monitoring.status import (
-    DAY,
-    LOCK_TIMEOUT,
     DaemonHealth,
     ModelStatus,
     RefusedSettings,
     RejectedPhoto,
     Status,
-    read_status,
 )
+from service.monitoring.status_reader import DAY, LOCK_TIMEOUT, read_status
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
@@ -420,7 +418,7 @@ def test_an_inbox_that_cannot_be_read_hides_nothing_else(
 ) -> None:
     """What is left alone in it is not known then."""
     fault = OSError(5, "Input/output error")
-    monkeypatch.setattr("service.monitoring.status.find_left_alone", Mock(side_effect=fault))
+    monkeypatch.setattr("service.monitoring.status_reader.find_left_alone", Mock(side_effect=fault))
     status = read_status(used)
 
     assert status.left_alone is None
