@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support import output_pages, synthetic_photos
+from tests.support.segments_and_chunks import with_segments
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import jpeg
@@ -28,12 +29,6 @@ LONG = "<photoshop:Instructions>" + "x" * 90_000 + "</photoshop:Instructions>"
 def read(data: bytes) -> DecodedImage:
     """Read a JPEG."""
     return output_pages.picture(jpeg.read, data)
-
-
-def with_segments(data: bytes, *segments: tuple[int, bytes]) -> bytes:
-    """Put segments behind a JPEG's first two bytes."""
-    parts = (struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
-    return data[:2] + b"".join(parts) + data[2:]
 
 
 def gray(**options: object) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support import synthetic_photos, tiff_files
 from tests.support.format_matrix_cases import packed
-from tests.support.tiff_files import gray_fields, only, pages_of, plain, written
+from tests.support.tiff_files import gray_fields, only, pages_of, plain, units, written
 from worker.errors import ScanError
 
 G8, G16 = synthetic_photos.gray_scene(67, 83), synthetic_photos.gray_scene(67, 83, 16)
@@ -242,16 +242,6 @@ def test_gray_in_subsampled_ycbcr_is_its_light(
 
     assert np.array_equal(np.dstack([G8] * 3), found)
     assert (8, True) == (page.coding.bits, page.coding.lossless)
-
-
-def units(gray: synthetic_photos.Array, steps: tuple[int, int]) -> bytes:
-    """Lay out gray as YCbCr in units of several pixels and one color, which is none."""
-    across, down = steps
-    tall, wide = -(-gray.shape[0] // down), -(-gray.shape[1] // across)
-    padding = ((0, tall * down - gray.shape[0]), (0, wide * across - gray.shape[1]))
-    light = np.pad(gray, padding, mode="edge").reshape(tall, down, wide, across)
-    light = light.transpose(0, 2, 1, 3).reshape(tall, wide, down * across)
-    return np.dstack([light, np.full((tall, wide, 2), 128, np.uint8)]).tobytes()
 
 
 def test_the_usual_subsampling_of_ycbcr_is_two_by_two() -> None:
