@@ -71,7 +71,7 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             samples=1 if as_mode == "L" else 3,
             alpha=as_mode == "RGBA",
             bands=bands,
-            coding=Encoding(bits=1 if mode == "1" else 8),
+            encoding=Encoding(bits=1 if mode == "1" else 8),
             metadata=Metadata(
                 profile=_bmp_profile(file),
                 dpi=(round(dpi[0], 2), round(dpi[1], 2)) if dpi and min(dpi) > 0 else None,
@@ -173,7 +173,7 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             samples=samples,
             alpha=False,
             bands=bands,
-            coding=Encoding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
+            encoding=Encoding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
             metadata=Metadata(texts=_comments(start[:at])),
         )
     ]

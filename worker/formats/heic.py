@@ -87,7 +87,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             samples=samples,
             alpha=alpha,
             bands=bands,
-            coding=Encoding(bits=bits, lossless=False),
+            encoding=Encoding(bits=bits, lossless=False),
             metadata=Metadata(
                 exif=exif,
                 iptc=iptc,

@@ -82,7 +82,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             alpha=False,
             bands=bands,
             orientation=exif_tags.orientation(metadata.exif),
-            coding=Encoding(bits=16 if header.bits == 12 else 8, lossless=False),
+            encoding=Encoding(bits=16 if header.bits == 12 else 8, lossless=False),
             metadata=metadata,
         )
     ]

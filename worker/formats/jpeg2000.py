@@ -93,7 +93,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             alpha=alpha,
             bands=bands,
             orientation=exif_tags.orientation(header.told.get(EXIF, b"")),
-            coding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
+            encoding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
             metadata=_metadata(header),
         )
     ]
@@ -295,7 +295,7 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
         OSError: when the disk fails.
     """
     page = only_page(pages, "JPEG 2000", 2**31 - 1)
-    lossless = page.coding.lossless
+    lossless = page.encoding.lossless
     codestream = imagecodecs.jpeg2k_encode(
         gathered(page),
         0 if lossless else PSNR,

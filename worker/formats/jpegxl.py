@@ -62,7 +62,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             alpha=header.alpha,
             bands=bands,
             orientation=header.orientation,
-            coding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
+            encoding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
             metadata=metadata,
         )
     ]

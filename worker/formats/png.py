@@ -120,7 +120,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             alpha=alpha,
             bands=bands,
             orientation=exif_tags.orientation(metadata.exif),
-            coding=Encoding(bits=8 if color_type == 3 else bits),
+            encoding=Encoding(bits=8 if color_type == 3 else bits),
             metadata=metadata,
         )
     ]

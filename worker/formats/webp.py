@@ -79,7 +79,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             alpha=chunks.alpha,
             bands=bands,
             orientation=exif_tags.orientation(exif),
-            coding=Encoding(lossless=bool(chunks.lossless)),
+            encoding=Encoding(lossless=bool(chunks.lossless)),
             metadata=Metadata(
                 exif=exif,
                 iptc=iptc,
@@ -189,7 +189,7 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     metadata = page.metadata
     exif = exif_tags.with_resolution(metadata.exif, metadata.dpi)
     image = Image.fromarray(gathered(page, (to_8_bit(strip) for strip in page.strips())))
-    lossless = page.coding.lossless
+    lossless = page.encoding.lossless
     image.save(
         file,
         "WEBP",

@@ -353,7 +353,7 @@ def test_profiles_tell_their_color_model() -> None:
         (made.gray_profile(1e-4, 4), "dark to light"),
         (made.gray_profile(np.linspace(1, 0, 64)), "dark to light"),
         (made.gray_profile(np.tile([0.0, 1.0], 32)), "dark to light"),
-        (made.table_profile("CMYK", lambda inks: inks[:, :3], 2), "for cmyk pictures"),
+        (made.table_profile("CMYK", lambda inks: inks[:, :3], 2), "for cmyk images"),
         (made.packed("RGB ", {}, 2, "no curves"), "damaged"),
     ],
 )
@@ -365,11 +365,11 @@ def test_what_cannot_be_honored_is_refused_with_a_reason(profile: bytes, reason:
 
 def test_a_profile_of_another_model_is_refused() -> None:
     """RGB pixels with a gray profile, and ink with one of RGB, are refused."""
-    with pytest.raises(icc.ProfileError, match="for gray pictures"):
+    with pytest.raises(icc.ProfileError, match="for gray images"):
         icc.luminance(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
-    with pytest.raises(icc.ProfileError, match="for gray pictures"):
+    with pytest.raises(icc.ProfileError, match="for gray images"):
         icc.to_srgb(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
-    with pytest.raises(icc.ProfileError, match="for rgb pictures"):
+    with pytest.raises(icc.ProfileError, match="for rgb images"):
         icc.cmyk_to_srgb(np.zeros((2, 2, 4), np.uint8), made.rgb_profile(1.0))
 
 

@@ -27,7 +27,7 @@ def test_it_is_read_upright_with_its_metadata() -> None:
     found = read(data_of(LYING))
 
     assert (48, 32, 1, False) == (found.height, found.width, found.samples, found.alpha)
-    assert (8, False, 1) == (found.coding.bits, found.coding.lossless, found.orientation)
+    assert (8, False, 1) == (found.encoding.bits, found.encoding.lossless, found.orientation)
     assert b"A. Nonymous" in found.metadata.exif
     assert b"xmpmeta" in found.metadata.xmp
     np.testing.assert_allclose(np.rot90(slope(), -1)[..., None], output_pages.pixels(found), atol=3)
@@ -38,7 +38,7 @@ def test_ten_bits_keep_their_white() -> None:
     found = read(data_of(TEN_BITS))
     got = output_pages.pixels(found)
 
-    assert 16 == found.coding.bits
+    assert 16 == found.encoding.bits
     np.testing.assert_allclose(slope()[..., None] * 257, got, atol=3 * 257)
     np.testing.assert_array_equal(got, output_pages.pixels(found))
 

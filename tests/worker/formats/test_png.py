@@ -43,7 +43,7 @@ def test_every_channel_comes_as_stored(depth: int, channels: int) -> None:
 
     assert (9, 13) == (found.height, found.width)
     assert (1 if channels < 3 else 3, channels in {2, 4}) == (found.samples, found.alpha)
-    assert (depth, True) == (found.coding.bits, found.coding.lossless)
+    assert (depth, True) == (found.encoding.bits, found.encoding.lossless)
     np.testing.assert_array_equal(stored, output_pages.pixels(found))
 
 
@@ -57,7 +57,7 @@ def test_few_bits_are_stretched_to_white(bits: int) -> None:
     data += chunk(b"IDAT", zlib.compress(b"\0" + packed.tobytes())) + chunk(b"IEND", b"")
     found = read(data)
 
-    assert bits == found.coding.bits
+    assert bits == found.encoding.bits
     np.testing.assert_array_equal(
         codes * (255 // (2**bits - 1)), output_pages.pixels(found).reshape(-1)
     )
@@ -74,7 +74,7 @@ def test_palettes_become_colors(transparent: int | None) -> None:
     found = read(buffer.getvalue())
     got = output_pages.pixels(found)
 
-    assert (3, transparent is not None, 8) == (found.samples, found.alpha, found.coding.bits)
+    assert (3, transparent is not None, 8) == (found.samples, found.alpha, found.encoding.bits)
     np.testing.assert_array_equal(PALETTE[index], got[..., :3])
     if transparent is not None:
         np.testing.assert_array_equal(np.where(index == 3, 0, 255), got[..., 3])

@@ -68,11 +68,11 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
     source = _Source(file, form, tiff, Lock())
-    pictures: list[DecodedImage] = []
+    images: list[DecodedImage] = []
     pixels = held = 0
     for photograph in chosen:
         try:
-            picture = _picture(source, photograph, settings, pixels)
+            image = _picture(source, photograph, settings, pixels)
         except ScanError as error:
             if EMPTY in photograph.page.fields:
                 raise IncompleteError(
@@ -82,13 +82,13 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
                 raise
             name = f"the photograph below page {photograph.page.number + 1} of the TIFF"
             raise type(error)(f"{name}: {error}") from error
-        pixels += picture.width * picture.height
-        carried = picture.metadata
+        pixels += image.width * image.height
+        carried = image.metadata
         held += len(carried.exif) + len(carried.iptc) + len(carried.xmp) + len(carried.profile)
         if held > MOST_METADATA:
             raise ScanError(f"the TIFF's pages carry more than {MOST_METADATA >> 20} MB of texts")
-        pictures.append(picture)
-    return pictures
+        images.append(image)
+    return images
 
 
 def _check_tags(page: Page) -> None:
@@ -152,7 +152,7 @@ def _picture(
         alpha=alpha is not None,
         bands=partial(tiff_pixels.bands, loaded, file, source.lock, inks, tables),
         orientation=orientation if orientation and 1 <= orientation <= 8 else 1,
-        coding=Encoding(
+        encoding=Encoding(
             bits=16 if paletted else loaded.bitspersample,
             floating=samples.is_real(loaded),
             lossless=loaded.compression not in samples.LOSSY,

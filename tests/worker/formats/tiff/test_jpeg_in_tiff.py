@@ -58,7 +58,7 @@ def test_old_style_jpeg_with_a_stream_is_read(kind: str, *, ended: bool, gray: b
     page, codes = only(plain(fields, [stream]))
 
     assert np.array_equal(shown(stream), codes)
-    assert ("jpeg", False) == (page.coding.compression, page.coding.lossless)
+    assert ("jpeg", False) == (page.encoding.compression, page.encoding.lossless)
 
 
 @pytest.mark.parametrize("ended", [True, False])
