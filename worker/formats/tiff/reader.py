@@ -48,17 +48,7 @@ class _Source(NamedTuple):
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a TIFF's pages.
-
-    Args:
-        file: open for reading, seekable; stays open while `bands` are read.
-        settings: the limits.
-
-    Raises:
-        IncompleteError: it is cut short or damaged.
-        ScanError: with the reason, when it is refused.
-        OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
-    """
+    """Read a TIFF's pages; see `ImageFormat.read`."""
     form, chain = directory.walk(file)
     for page in chain:
         for one in (page, *page.below):
