@@ -52,7 +52,7 @@ def how_to_open(folder: Path) -> str:
     """Say what lets this process move files out of a folder and into it."""
     name = shlex.quote(str(folder))
     try:
-        looks = folder.stat()
+        status = folder.stat()
     except OSError as error:
         return (
             f"it cannot be looked at ({error.strerror}): let {user_name()} into the folders above"
@@ -63,7 +63,7 @@ def how_to_open(folder: Path) -> str:
         return "the system refuses it though its mode allows it; see its ACL and attributes"
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return "it is on a disk that is read-only: mount it for writing"
-    if looks.st_gid in {os.getegid(), *os.getgroups()}:
+    if status.st_gid in {os.getegid(), *os.getgroups()}:
         return f"chmod g+w {name}"
     group = shlex.quote(group_name())
     return f"chgrp {group} {name} && chmod g+ws {name}"
@@ -136,8 +136,8 @@ def _sticks(folder: Path, file: Path | None) -> bool:
     """Tell whether a folder's sticky bit keeps a file of others in it."""
     me = os.geteuid()
     try:
-        looks = folder.stat()
-        owners = {looks.st_uid} | ({file.lstat().st_uid} if file else set())
+        status = folder.stat()
+        owners = {status.st_uid} | ({file.lstat().st_uid} if file else set())
     except OSError:
         return False
-    return bool(looks.st_mode & stat.S_ISVTX) and me != 0 and me not in owners
+    return bool(status.st_mode & stat.S_ISVTX) and me != 0 and me not in owners

@@ -94,11 +94,11 @@ def folder_made(folder: Path) -> None:
     if _rule.group is None and not (_rule.folders or 0) & stat.S_ISGID:
         return
     try:
-        looks = folder.stat()
-        if _rule.group is not None and looks.st_gid != _rule.group:
+        status = folder.stat()
+        if _rule.group is not None and status.st_gid != _rule.group:
             os.chown(folder, -1, _rule.group)
-        if not looks.st_mode & stat.S_ISGID:
-            folder.chmod(stat.S_IMODE(looks.st_mode) | stat.S_ISGID)
+        if not status.st_mode & stat.S_ISGID:
+            folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_ISGID)
     except OSError as error:
         _refused(folder, error)
 

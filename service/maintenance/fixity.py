@@ -1,15 +1,20 @@
 """One photo: are its original, its result and its sidecar still what the ledger says they were?"""
 
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from service.config.loader import Config
-from service.filesystem.safe_open import digest, snapshot
-from service.ledger.jobs import Job, JobStatus
+from service.filesystem.safe_open import digest, file_stat
+from service.ledger.jobs import TAKEN_AWAY, UNREADABLE, Job, JobStatus
+from service.ledger.queries import LedgerQueries
+from service.storage.moves import REASON_SUFFIX
 from service.storage.originals import find_original
+from service.storage.rejected import Place, RejectedScans
 from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
 from worker.errors import ScanError
+from worker.formats.kinds import KIND_OF_SUFFIX
 
 Fault = Literal["missing", "altered", "unreadable", "disagreeing", "orphaned"]
 
@@ -71,7 +76,7 @@ def _check_original(job: Job, config: Config) -> Finding | None:
         if isinstance(error.__cause__, OSError):
             fault = "unreadable"
         else:
-            fault = "altered" if any(map(snapshot, places)) else "missing"
+            fault = "altered" if any(map(file_stat, places)) else "missing"
     else:
         return None
     return Finding("original", fault, as_text(job.path), job.id, words)
@@ -138,3 +143,61 @@ def _refuse_unless_plain(path: Path) -> None:
 def as_text(path: PurePosixPath) -> str:
     """Return a path for people; what is not UTF-8 in it stands as backslashes and digits."""
     return str(storable(str(path)))
+
+
+def rejected_jobs(ledger: LedgerQueries) -> list[Job]:
+    """List the jobs whose scans were rejected, and should lie among the rejected ones."""
+    return [job for job in ledger.failed() if not job.recolor and job.reason != TAKEN_AWAY]
+
+
+def check_rejected(
+    jobs: Sequence[Job], present: Sequence[PurePosixPath], config: Config, ledger: LedgerQueries
+) -> Iterator[Finding]:
+    """Check the rejected scans by reading them, and look for files that belong to none.
+
+    Args:
+        jobs: those of the rejected scans.
+        present: all files among the rejected ones, listed before the jobs were.
+        config: the folders.
+        ledger: is asked again before something is said; a daemon or person may have changed it.
+    """
+    scans = RejectedScans(config, ledger.rejected_of)
+    belongs = set()
+    for job in jobs:
+        try:
+            place = scans.place_of(job)
+            finding = _check_scan(job, place, config)
+        except OSError as error:
+            place, finding = None, _rejected_finding(job, "unreadable", str(error))
+        if place is not None:
+            belongs.add(place.path)
+        if finding and ledger.job(job.id) == job:
+            yield finding
+    for name in present:
+        path = config.rejected / name
+        told = name.with_name(name.name.removesuffix(REASON_SUFFIX))
+        if told != name and file_stat(config.rejected / told) is None and file_stat(path):
+            words = "the scan that it tells of is not beside it"
+            yield Finding("reason", "orphaned", as_text(name), None, words)
+        elif name.suffix.lower() in KIND_OF_SUFFIX and path not in belongs and file_stat(path):
+            words = "no job in the ledger has it; `photochrom retry FILE` takes it back"
+            yield Finding("rejected", "orphaned", as_text(name), None, words)
+
+
+def _check_scan(job: Job, place: Place | None, config: Config) -> Finding | None:
+    if place is None:
+        words = f"it is not in {config.rejected}; drop it again, or `photochrom forget {job.id}`"
+        return _rejected_finding(job, "missing", words)
+    if place.changed:
+        words = f"{place.path} was edited or replaced; `photochrom retry {job.id}` takes it back"
+        return _rejected_finding(job, "altered", words)
+    if not job.digest.startswith(UNREADABLE):
+        found = digest(place.path)
+        if found != job.digest:
+            words = f"the SHA-256 of {place.path} is {found}; that of the rejected is {job.digest}"
+            return _rejected_finding(job, "altered", words)
+    return None
+
+
+def _rejected_finding(job: Job, fault: Fault, words: str) -> Finding:
+    return Finding("rejected", fault, as_text(job.path), job.id, words)

@@ -22,7 +22,7 @@ from service.terminal import printable
 from worker.errors import DeviceError
 from worker.models.promotions import BUILT_IN, active_versions, read_promotions
 
-AT_ONCE = 1000  # jobs in one change of the ledger, so that a daemon need not wait for it
+PORTION = 1000  # jobs per transaction
 
 
 class RecolorResult(NamedTuple):
@@ -98,7 +98,7 @@ def queue_again(
                 skipped[reason] += 1
             else:
                 again.append(job.id)
-        queued = len(again) if dry_run else _queue(ledger, again)
+        queued = len(again) if dry_run else queue_in_portions(ledger, again)
     return RecolorResult(queued, dict(+skipped))
 
 
@@ -146,9 +146,10 @@ def _refuse_unknown(found: dict[str, list[int]]) -> None:
         raise ValueError(f"no photograph has this number or path: {', '.join(unknown)}")
 
 
-def _queue(ledger: Ledger, chosen: list[int]) -> int:
-    starts = range(0, len(chosen), AT_ONCE)
-    return sum(ledger.recolor(chosen[at : at + AT_ONCE], time.time()) for at in starts)
+def queue_in_portions(ledger: Ledger, job_ids: list[int], *, repair: bool = False) -> int:
+    """Queue jobs again, in transactions so short that no daemon waits; see `Ledger.recolor`."""
+    portions = (job_ids[at : at + PORTION] for at in range(0, len(job_ids), PORTION))
+    return sum(ledger.recolor(portion, time.time(), repair=repair) for portion in portions)
 
 
 def _reason_to_skip(job: Job, config: Config, serving: str, limit: str | None) -> str:

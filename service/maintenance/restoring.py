@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, get_args
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
@@ -45,7 +45,7 @@ from worker.settings import OutputFormat
 
 LARGEST_SIDECAR = 64 << 20  # bytes; one of ten thousand pages has five million
 LARGEST_REASON = 4096  # bytes
-AT_ONCE = 200  # files in one change of the ledger
+PORTION = 200  # files per transaction
 NO_REASON = "rejected before the ledger was made again; why is not known"
 
 
@@ -107,10 +107,17 @@ class Restorer:
 
     def _each(self, root: Path, take: Callable[[PurePosixPath], None]) -> None:
         """Have each plain file of a folder and its sub-folders taken, many in one change."""
-        files = safe_open.plain_files(root, self._tell)
-        while portion := list(itertools.islice(files, AT_ONCE)):
+
+        def tell(path: Path, error: OSError) -> None:
+            self._tell(path, f"the folder cannot be read: {error.strerror}")
+
+        files = safe_open.files_beneath(root, tell)
+        while portion := list(itertools.islice(files, PORTION)):
             with self._ledger.exclusive():
-                for name in portion:
+                for name, is_regular in portion:
+                    if not is_regular:
+                        self._tell(root / name, "not a regular file")
+                        continue
                     try:
                         take(name)
                     except (OSError, ValueError) as error:  # a zero in a name is a ValueError
@@ -165,20 +172,20 @@ class Restorer:
             )
         else:
             self._count("finished")
-            if not snapshot_of(job, self._config):
+            if not original_stat(job, self._config):
                 self._count("without_original")
 
     def _with_original(self, job: Job) -> Job:
         """Note where the original of a job lies, if it is found."""
         for folder, name in places_of_original(job, self._config):
-            looks = safe_open.snapshot(folder / name)
-            if looks is None or looks.size != job.stat.size:
+            stat = safe_open.file_stat(folder / name)
+            if stat is None or stat.size != job.stat.size:
                 continue
-            same_time = looks.mtime_ns // 1000 == job.stat.mtime_ns // 1000
+            same_time = stat.mtime_ns // 1000 == job.stat.mtime_ns // 1000
             if same_time or _digest(folder, name) == job.digest:
                 archived = folder == self._config.originals.folder
                 original = PurePosixPath(name) if archived else None
-                return replace(job, stat=looks, original=original)
+                return replace(job, stat=stat, original=original)
         return job
 
     # Step 2
@@ -190,8 +197,8 @@ class Restorer:
         ):
             return
         digest = _digest(folder, name)
-        looks = safe_open.snapshot(folder / name)
-        if looks is None:
+        stat = safe_open.file_stat(folder / name)
+        if stat is None:
             return
         path = self._path_of(name, digest)
         if self._ledger.queries.by_digest(path, digest):
@@ -200,14 +207,14 @@ class Restorer:
         result = self._result_of(path, name, digest)
         own = result or PurePosixPath(outbox.alternative_name(path, digest))
         later = None if result else self._ledger.queries.latest_finished(path)
-        there = safe_open.snapshot(self._config.outbox / own)
+        there = safe_open.file_stat(self._config.outbox / own)
         job = _job(
             path,
             digest,
             output=later.output if later else own,
-            stat=looks,
+            stat=stat,
             status=JobStatus.FINISHED,
-            moment=(there or looks).mtime_ns / 1e9,
+            moment=(there or stat).mtime_ns / 1e9,
             original=name,
             superseded_by=later.id if later else None,
         )
@@ -222,7 +229,7 @@ class Restorer:
         ending = f".{digest[:8]}"
         if plain.stem.endswith(ending):
             return plain.with_name(plain.stem.removesuffix(ending) + plain.suffix)
-        taken = plain != name and safe_open.snapshot(self._config.originals.folder / plain)
+        taken = plain != name and safe_open.file_stat(self._config.originals.folder / plain)
         return plain if taken and not self._result_of(name, name, digest) else name
 
     def _result_of(
@@ -233,7 +240,7 @@ class Restorer:
         for one in dict.fromkeys((path, name)):
             own = [outbox.output_name(one, output_format) for output_format in formats]
             for output in dict.fromkeys([*own, *(outbox.alternative_name(o, digest) for o in own)]):
-                there = safe_open.snapshot(self._config.outbox / output)
+                there = safe_open.file_stat(self._config.outbox / output)
                 if there and not self._ledger.queries.output_taken(output):
                     return output
         return None
@@ -242,16 +249,16 @@ class Restorer:
 
     def _take_rejected(self, name: PurePosixPath) -> None:
         folder = self._config.rejected
-        looks = safe_open.snapshot(folder / name)
-        if name.suffix.lower() not in KIND_OF_SUFFIX or looks is None:
+        stat = safe_open.file_stat(folder / name)
+        if name.suffix.lower() not in KIND_OF_SUFFIX or stat is None:
             return
         try:
             digest = _digest(folder, name)
         except PermissionError:
-            digest = f"{UNREADABLE}{looks.inode} {looks.mtime_ns}"
+            digest = f"{UNREADABLE}{stat.inode} {stat.mtime_ns}"
         plain = unnumbered(name)
         numbered = plain != name and (
-            safe_open.snapshot(folder / plain) or self._ledger.queries.ids_of_path(plain)
+            safe_open.file_stat(folder / plain) or self._ledger.queries.ids_of_path(plain)
         )
         path = plain if numbered else name
         reason, moment = self._reason(name)
@@ -259,9 +266,9 @@ class Restorer:
             path,
             digest,
             output=outbox.output_name(path, self._config.output.format),
-            stat=looks,
+            stat=stat,
             status=JobStatus.FAILED,
-            moment=looks.mtime_ns / 1e9 if moment is None else moment,
+            moment=stat.mtime_ns / 1e9 if moment is None else moment,
             reason=reason,
         )
         known = self._ledger.queries.by_digest(path, digest)
@@ -288,10 +295,10 @@ class Restorer:
             self._tell(self._config.outbox / name, words)
 
 
-def snapshot_of(job: Job, config: Config) -> FileStat | None:
+def original_stat(job: Job, config: Config) -> FileStat | None:
     """Look at the original of a job where it was found; None where it was not."""
     path = config.originals.folder / job.original if job.original else config.inbox / job.path
-    return safe_open.snapshot(path)
+    return safe_open.file_stat(path)
 
 
 def _job_of(sidecar: Sidecar) -> Job:

@@ -18,7 +18,7 @@ from rich.console import Console
 from service.config.loader import Config
 from service.config.sections import FolderSettings
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.safe_open import digest_of, open_beneath, snapshot
+from service.filesystem.safe_open import digest_of, file_stat, open_beneath
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.recolor import refuse_an_older_daemon
@@ -132,7 +132,7 @@ def _stranger(
     if is_number(str(one)):
         return _none(one)
     rejected = (name for root, name in lookup.places(str(one)) if root == "rejected")
-    name = next((name for name in rejected if snapshot(config.rejected / name)), None)
+    name = next((name for name in rejected if file_stat(config.rejected / name)), None)
     if name is None:
         return _none(one)
     place, target = config.rejected / name, config.inbox / name

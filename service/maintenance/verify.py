@@ -4,8 +4,6 @@ Everything is read again and compared with the ledger and the sidecars. Nothing 
 `repair`, the ledger: what can be made again from its original is queued. It works beside a daemon.
 """
 
-import os
-import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,20 +14,26 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.ignored import ignored
+from service.filesystem.safe_open import files_beneath
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
-from service.maintenance.fixity import Finding, as_text, check_photo, is_delivered
-from service.maintenance.rejected_fixity import check_rejected, rejected_jobs
+from service.maintenance.fixity import (
+    Finding,
+    as_text,
+    check_photo,
+    check_rejected,
+    is_delivered,
+    rejected_jobs,
+)
+from service.maintenance.recolor import queue_in_portions
 from service.progress import Report
-from service.storage import outbox
+from service.storage.naming import fits, misfit
 from service.storage.sidecar import SUFFIX, sidecar_name
 from service.terminal import printable
 from worker.errors import DeviceError
 
 THREADS = 2  # more would have a disk run to and fro
-AT_ONCE = 1000  # jobs in one change of the ledger, so that a daemon need not wait for it
 REPAIRABLE = {"missing", "altered", "disagreeing"}
 
 
@@ -73,8 +77,8 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
         OSError: the outbox cannot be listed.
     """
     path = config.state / LEDGER_FILE
-    present = list(_files(config.outbox))  # before the ledger is read, which knows all of them then
-    beside = list(_files(config.rejected))
+    present = _files(config.outbox)  # before the ledger is read, which knows all of them then
+    beside = _files(config.rejected)
     if not path.exists():
         return Verification(0, 0, 0, list(_orphans(present, [])), 0, {})
     found: list[Finding] = []
@@ -148,19 +152,15 @@ def _checks(photos: Sequence[Job], config: Config) -> Iterator[tuple[Job, list[F
             yield job, *future.result()
 
 
-def _files(folder: Path) -> Iterator[PurePosixPath]:
-    """Walk the outbox for all that is no unfinished or hidden file, nor a file manager's litter."""
+def _files(folder: Path) -> list[PurePosixPath]:
+    """List the files beneath a folder, except temporary, hidden and ignored ones."""
     if not folder.is_dir():
-        return
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not ignored().folder(name))
-        for name in sorted(names):
-            if not ignored().file(name):
-                yield PurePosixPath(Path(parent, name).relative_to(folder))
+        return []
 
+    def fail(_path: Path, error: OSError) -> NoReturn:
+        raise error
 
-def _raise(error: OSError) -> NoReturn:
-    raise error
+    return [name for name, _is_regular in files_beneath(folder, fail)]
 
 
 def _orphans(present: Sequence[PurePosixPath], jobs: Sequence[Job]) -> Iterator[Finding]:
@@ -184,20 +184,15 @@ def _repair(
     chosen: list[int] = []
     reasons: Counter[str] = Counter()
     for job in photos:
-        now = outbox.output_name(job.path, config.output.format).suffix.lower()
         if job.id not in broken:
             continue
         if job.id in lost:
-            reasons["the original is not what it was"] += 1
+            reasons["the original is missing or altered"] += 1
         elif job.id in unreadable:
-            reasons["the disk or the permissions are to be mended first"] += 1
-        elif now != job.output.suffix.lower():
-            reasons[f"delivered as {job.output.suffix}, which output.format no longer gives"] += 1
+            reasons["fix the disk or the permissions first"] += 1
+        elif not fits(job, config.output.format):
+            reasons[misfit(job)] += 1
         else:
             chosen.append(job.id)
-    starts = range(0, len(chosen), AT_ONCE)
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        queued = sum(
-            ledger.recolor(chosen[at : at + AT_ONCE], time.time(), repair=True) for at in starts
-        )
-    return queued, dict(reasons)
+        return queue_in_portions(ledger, chosen, repair=True), dict(reasons)

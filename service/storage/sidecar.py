@@ -30,7 +30,7 @@ from pydantic import (
 
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.storage import outbox
 from service.storage.outbox import Delivered
 from service.terminal import escaped_json
@@ -175,7 +175,7 @@ def describe(
     delivered: Delivered[Record],
     *,
     source: PurePosixPath,
-    snapshot: FileStat,
+    stat: FileStat,
     output: PurePosixPath,
     read: datetime,
     settings: FolderSettings = AS_USUAL,
@@ -198,8 +198,8 @@ def describe(
         source=Source(
             **_path(source),
             sha256=origin.sha256,
-            size=snapshot.size,
-            modified=_moment(snapshot.mtime_ns),
+            size=stat.size,
+            modified=_moment(stat.mtime_ns),
         ),
         output=Output(
             **_path(output),

@@ -19,8 +19,8 @@ from service.config.sections import AS_USUAL, FolderSettings
 from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
+from service.filesystem.file_stat import FileStat
 from service.filesystem.safe_open import ObstructedError, open_beneath, open_dir_beneath
-from service.filesystem.snapshot import FileStat
 from service.terminal import printable
 from worker.errors import PhotochromError
 
@@ -101,7 +101,7 @@ def _in_words(problem: Problem) -> str:
 class _Read(NamedTuple):
     """A settings file as it was last read, or why it cannot be used; None: there is none."""
 
-    looks: FileStat | None
+    stat: FileStat | None
     settings: FolderSettings
     error: FolderSettingsError | None
 
@@ -165,35 +165,35 @@ class FolderSettingsWatch:
 
     def _of_folder(self, folder: PurePosixPath, *, again: bool = False) -> FolderSettings:
         """Return the settings of a folder; with `again`, what was refused is read again."""
-        looks = _look(self._config.inbox, folder / NAME)
+        stat = _look(self._config.inbox, folder / NAME)
         known = self._read.get(folder)
-        if known is None or known.looks != looks or (known.error and again):
-            if looks is not None and self._is_young(folder, looks):
+        if known is None or known.stat != stat or (known.error and again):
+            if stat is not None and self._is_young(folder, stat):
                 raise FolderSettingsError(folder / NAME, ())
-            known = self._read_anew(folder, looks, known)
+            known = self._read_anew(folder, stat, known)
         if known.error:
             raise known.error
         return known.settings
 
-    def _is_young(self, folder: PurePosixPath, looks: FileStat) -> bool:
+    def _is_young(self, folder: PurePosixPath, stat: FileStat) -> bool:
         """Tell whether a file may still be being written."""
         settle = self._config.watch.settle
-        if 0 <= settle <= time.time() - looks.mtime_ns / 1e9:
+        if 0 <= settle <= time.time() - stat.mtime_ns / 1e9:
             return False
         before, since = self._young.get(folder, (None, 0.0))
-        if before != looks:
+        if before != stat:
             since = time.monotonic()
-            self._young[folder] = (looks, since)
+            self._young[folder] = (stat, since)
         return time.monotonic() - since < settle
 
     def _read_anew(
-        self, folder: PurePosixPath, looks: FileStat | None, known: _Read | None
+        self, folder: PurePosixPath, stat: FileStat | None, known: _Read | None
     ) -> _Read:
         self._young.pop(folder, None)
         try:
-            read = _Read(looks, read_settings(self._config.inbox, folder), None)
+            read = _Read(stat, read_settings(self._config.inbox, folder), None)
         except FolderSettingsError as error:
-            read = _Read(looks, AS_USUAL, error)
+            read = _Read(stat, AS_USUAL, error)
         self._read[folder] = read
         problems = read.error.problems if read.error else ()
         if problems != (known.error.problems if known and known.error else ()):
@@ -240,7 +240,7 @@ def _look(inbox: Path, file: PurePosixPath) -> FileStat | None:
     """
     try:
         with open_dir_beneath(inbox, PurePath(file.parent)) as folder:
-            return safe_open.snapshot_of_status((folder / file.name).lstat())
+            return FileStat.of((folder / file.name).lstat())
     except (FileNotFoundError, ObstructedError):
         return None
     except OSError as error:

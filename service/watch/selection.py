@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from service.filesystem.ignored import Ignored, ignored
-from service.filesystem.safe_open import snapshot
+from service.filesystem.safe_open import file_stat
 from worker.formats.kinds import KIND_OF_SUFFIX
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
     # Without a symlink on the way, the real path is the inbox's own plus the same names.
     if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
         return False
-    return snapshot(path) is not None
+    return file_stat(path) is not None
 
 
 def say_unreadable(folder: str, reason: str) -> None:

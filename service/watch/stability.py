@@ -9,11 +9,11 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 
 
 class _Watched(NamedTuple):
-    snapshot: FileStat
+    stat: FileStat
     since: float
     due: float
     entry: int  # of the heap; older entries of the same file count no more
@@ -32,7 +32,7 @@ class StabilityTracker:
         self._heap: list[tuple[float, int, Path]] = []  # by when each is due
         self._entries = itertools.count()
 
-    def observe(self, path: Path, snapshot: FileStat | None, now: float) -> bool:
+    def observe(self, path: Path, stat: FileStat | None, now: float) -> bool:
         """Note how a file looks now.
 
         Args:
@@ -43,22 +43,22 @@ class StabilityTracker:
         Returns:
             True when it has looked like this for the settle time, until it is forgotten.
         """
-        if snapshot is None:
+        if stat is None:
             self.forget(path)
             return False
         before = self._watched.get(path)
-        if before is None or before.snapshot != snapshot:
-            self.restart(path, snapshot, now)
+        if before is None or before.stat != stat:
+            self.restart(path, stat, now)
         return now >= self._watched[path].since + self._settle
 
-    def restart(self, path: Path, snapshot: FileStat, now: float) -> None:
+    def restart(self, path: Path, stat: FileStat, now: float) -> None:
         """Count the settle time of a file from now, whatever was seen before."""
-        self._push(path, snapshot, now, now + self._settle)
+        self._push(path, stat, now, now + self._settle)
 
     def postpone(self, path: Path, due: float) -> None:
         """Have a watched file due at another moment; since when it is unchanged stays known."""
         watched = self._watched[path]
-        self._push(path, watched.snapshot, watched.since, due)
+        self._push(path, watched.stat, watched.since, due)
 
     def since(self, path: Path) -> float | None:
         """Return since when a file has not been seen to change; None: it is not watched."""
@@ -93,9 +93,9 @@ class StabilityTracker:
         due = self._head()
         return None if due is None else max(0.0, due - now)
 
-    def _push(self, path: Path, snapshot: FileStat, since: float, due: float) -> None:
+    def _push(self, path: Path, stat: FileStat, since: float, due: float) -> None:
         entry = next(self._entries)
-        self._watched[path] = _Watched(snapshot, since, due, entry)
+        self._watched[path] = _Watched(stat, since, due, entry)
         heapq.heappush(self._heap, (due, entry, path))
 
     def _head(self) -> float | None:

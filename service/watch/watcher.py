@@ -15,9 +15,9 @@ from typing import NamedTuple
 import structlog
 
 from service.config.sections import Watch
+from service.filesystem.file_stat import FileStat
 from service.filesystem.ignored import Ignored, ignored
-from service.filesystem.safe_open import has_writer, snapshot
-from service.filesystem.snapshot import FileStat
+from service.filesystem.safe_open import file_stat, has_writer
 from service.watch.observer import Hints, Writer
 from service.watch.selection import eligible, find, say_unreadable
 from service.watch.stability import StabilityTracker
@@ -167,8 +167,8 @@ class Watcher:
 
     def settle_of(self, path: Path) -> float:
         """Return the seconds a file must stay unchanged where it lies, if it is closed."""
-        looks = snapshot(path)
-        local = looks is not None and self._supervisor.is_local(path, looks.device)
+        stat = file_stat(path)
+        local = stat is not None and self._supervisor.is_local(path, stat.device)
         return self._settle if local else self._settle_shared
 
     def emitters_alive(self) -> bool:
@@ -225,9 +225,9 @@ class Watcher:
             self._waited_for.discard(path)
             return False
         self._told.pop(os.fspath(path), None)
-        looks = snapshot(path)
-        if looks is not None and self._tracker.since(path) is None:  # else it was seen to change
-            self._tracker.restart(path, looks, now)
+        stat = file_stat(path)
+        if stat is not None and self._tracker.since(path) is None:  # else it was seen to change
+            self._tracker.restart(path, stat, now)
             self._put_off(path, reason, now)
         return True
 
@@ -301,30 +301,30 @@ class Watcher:
 
     def _look_at(self, path: Path, now: float, *, announced: bool = False) -> None:
         """Look at a file; one of which something was announced is not at rest."""
-        looks = snapshot(path)
-        if looks is None:
+        stat = file_stat(path)
+        if stat is None:
             self.forget(path)
-        elif self._told.get(os.fspath(path)) != hash(looks):
+        elif self._told.get(os.fspath(path)) != hash(stat):
             self._told.pop(os.fspath(path), None)
             if announced:
-                self._tracker.restart(path, looks, now)
+                self._tracker.restart(path, stat, now)
             else:
-                self._tracker.observe(path, looks, now)
+                self._tracker.observe(path, stat, now)
             if self._tracker.since(path) == now:
                 self._incomplete.pop(path, None)
                 self._waited_for.discard(path)
 
     def _tell(self, now: float) -> None:
         for path in self._tracker.due(now, MOST_TOLD_IN_A_STEP):
-            looks = snapshot(path)
-            if looks is None or not self._tracker.observe(path, looks, now):
+            stat = file_stat(path)
+            if stat is None or not self._tracker.observe(path, stat, now):
                 self._look_at(path, now)
                 continue
             since = self._tracker.since(path) or now
-            writer = self._writer(path, looks)
+            writer = self._writer(path, stat)
             if writer is Writer.WRITING:
                 self._written.setdefault(path, now)
-                self._tracker.restart(path, looks, now)  # the settle time follows the close
+                self._tracker.restart(path, stat, now)  # the settle time follows the close
                 continue
             self._written.pop(path, None)
             closed = writer is Writer.DONE
@@ -332,7 +332,7 @@ class Watcher:
                 self._tracker.postpone(path, since + self._settle_shared)
                 continue
             self._tracker.postpone(path, now + self._settle)  # for an error
-            reason = self._on_stable(path, looks, Rest(now - since, closed))
+            reason = self._on_stable(path, stat, Rest(now - since, closed))
             if reason:
                 self._put_off(path, reason, now)
                 continue
@@ -341,7 +341,7 @@ class Watcher:
             if self._patience and now >= since + self._patience:
                 self._waited_for.add(path)
             self._hints.forget_writer(path)
-            self._told[os.fspath(path)] = hash(looks)
+            self._told[os.fspath(path)] = hash(stat)
 
     def _put_off(self, path: Path, reason: str, now: float) -> None:
         since = self._tracker.since(path) or now
@@ -353,13 +353,13 @@ class Watcher:
         self._waited_for.discard(path)
         self._written.pop(path, None)
 
-    def _writer(self, path: Path, looks: FileStat) -> Writer:
+    def _writer(self, path: Path, stat: FileStat) -> Writer:
         """Tell whether somebody still writes a file, as far as the system knows.
 
         A lease answers for certain, but only for one's own files; inotify for those of everybody,
         but only since the watch began.
         """
-        if not self._supervisor.is_local(path, looks.device):
+        if not self._supervisor.is_local(path, stat.device):
             return Writer.UNKNOWN
         answer = has_writer(self._inbox, path.relative_to(self._inbox))
         if answer is None:

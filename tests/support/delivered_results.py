@@ -33,7 +33,7 @@ def queue(config: Config, name: str) -> Job:
     scan = config.inbox / path
     scan.parent.mkdir(parents=True, exist_ok=True)
     scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
-    snapshot = safe_open.snapshot(scan)
+    snapshot = safe_open.file_stat(scan)
     assert snapshot
     with Ledger(config.state / LEDGER_FILE) as ledger:
         return ledger.enqueue(path, safe_open.digest(scan), snapshot, path, 0.0)[0]

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import Model, Output
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries

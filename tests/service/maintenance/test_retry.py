@@ -82,7 +82,7 @@ class TestRejected:
         back = config.inbox / "1931/a.tif"
 
         assert [True] == [answer.done for answer in answers]
-        looks = safe_open.snapshot(back)
+        looks = safe_open.file_stat(back)
         assert looks is not None
         assert scan.stat.same_as(looks)
         assert scan.digest == safe_open.digest(back)
@@ -127,7 +127,7 @@ class TestRejected:
     ) -> None:
         """With its attempts counted anew."""
         save(config.inbox / "a.png", gray_scene(24, 32))
-        snapshot = safe_open.snapshot(config.inbox / "a.png")
+        snapshot = safe_open.file_stat(config.inbox / "a.png")
         assert snapshot
         path = PurePosixPath("a.png")
         with Ledger(config.state / LEDGER_FILE) as ledger:
@@ -170,7 +170,7 @@ class TestRejected:
         first = reject(config, "a.tif")
         other = config.inbox / "a.tif"
         other.write_bytes(b"gray A.tif")  # as long as the first
-        looks = safe_open.snapshot(other)
+        looks = safe_open.file_stat(other)
         assert looks
         with Ledger(config.state / LEDGER_FILE) as ledger:
             path = PurePosixPath("a.tif")

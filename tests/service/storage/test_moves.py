@@ -245,7 +245,7 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
 ) -> None:
     """It stays in the inbox, to be colored; and so does a third one."""
     path, new, away = put(inbox, "sub/a.jpg"), tmp_path / "new", tmp_path / "away"
-    looks = safe_open.snapshot(path)
+    looks = safe_open.file_stat(path)
     real = subject.rename_without_overwriting
     saved: list[str] = ["second", "third"]
     away.mkdir()

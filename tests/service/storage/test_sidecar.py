@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
     Sidecar,

@@ -18,7 +18,7 @@ from watchdog.events import (
 from watchdog.observers.api import EventEmitter
 
 from service.config.sections import Watch
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.watch import observer, supervisor, watcher
 from service.watch.observer import Hints, Observer, Writer
 from service.watch.watcher import Arriving, Rest, Watcher
