@@ -14,7 +14,7 @@ from service.storage.originals import find_original
 from service.storage.rejected import Place, RejectedScans
 from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
 from worker.errors import ScanError
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import format_of
 
 Fault = Literal["missing", "altered", "unreadable", "disagreeing", "orphaned"]
 
@@ -179,7 +179,7 @@ def check_rejected(
         if told != name and file_stat(config.rejected / told) is None and file_stat(path):
             words = "the scan that it tells of is not beside it"
             yield Finding("reason", "orphaned", as_text(name), None, words)
-        elif name.suffix.lower() in KIND_OF_SUFFIX and path not in belongs and file_stat(path):
+        elif format_of(name) and path not in belongs and file_stat(path):
             words = "no job in the ledger has it; `photochrom retry FILE` takes it back"
             yield Finding("rejected", "orphaned", as_text(name), None, words)
 

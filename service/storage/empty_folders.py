@@ -74,7 +74,7 @@ class EmptyFolders:
             del self._due[folder]
             while folder.parts and self._remove(folder):
                 log.info("folder.removed", folder=self._inbox / folder)
-                folder = folder.parent  # noqa: PLW2901 - upward, as far as they are empty
+                folder = folder.parent  # noqa: PLW2901 - upward while empty
 
     def _remove(self, folder: PurePath) -> bool:
         """Remove a folder with nothing but litter in it; tell whether it is gone."""

@@ -67,7 +67,7 @@ class Lookup:
         return sorted(found)
 
     def by_name(self, text: str) -> list[int]:
-        """Find as `exactly`, and unless the text is a number or an absolute path, by parts of names.
+        """Find as `exactly`, and also by parts of names, unless given a number or absolute path.
 
         Arguments, return value and errors are those of `exactly`.
         """

@@ -41,7 +41,7 @@ class Departure(NamedTuple):
         source: its path in the inbox, relative to it.
         place: its new path.
         stat: of the file that a writer may still have open.
-        hidden: that file's hidden name in the inbox, if it was copied to another file system; or "".
+        hidden: its hidden name in the inbox, if it was copied to another file system; or "".
         digest: SHA-256 of what was moved, hexadecimal; None: unknown.
     """
 

@@ -6,7 +6,6 @@ A job keeps its output's name, unless `output.format` changes before it has a re
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import get_args
 
 from service.config.loader import Config
 from service.filesystem.durable import numbered_names
@@ -15,7 +14,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.queries import LedgerQueries
 from service.storage import outbox
 from service.storage.sidecar import sidecar_name
-from worker.settings import OutputFormat
+from worker.formats.registry import output_formats
 
 
 def free_name(
@@ -56,7 +55,7 @@ def original_name(job: Job) -> str:
         The scan's own name; if the result has an alternative name, that one, so that it is
         `0042.1a2b3c4d.tif` in both folders.
     """
-    own = (outbox.output_name(job.path, one) for one in get_args(OutputFormat))
+    own = (outbox.output_name(job.path, one) for one in output_formats())
     if job.output in own:
         return job.path.name
     return outbox.alternative_name(job.path, job.digest).name
@@ -73,7 +72,7 @@ def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
     return ledger.rename_output(job.id, free_name(job.path, job.digest, config, ledger.queries))
 
 
-def fits(job: Job, output_format: OutputFormat) -> bool:
+def fits(job: Job, output_format: str) -> bool:
     """Tell whether a job's output has the suffix of this format."""
     wanted = outbox.output_name(job.path, output_format)
     return wanted.suffix.lower() == job.output.suffix.lower()

@@ -45,7 +45,7 @@ def open_scan(job: Job, config: Config) -> tuple[io.FileIO, FileStat]:
     try:
         file = safe_open.open_beneath(config.inbox, job.path)
     except PermissionError as error:
-        raise ScanError("permission denied") from error
+        raise ScanError("the file may not be read (permission denied)") from error
     if not safe_open.file_stat_of(file).same_as(job.stat):
         file.close()
         raise FileNotFoundError(errno.ENOENT, "another file has taken its place", file.name)
@@ -75,19 +75,19 @@ def find_original(job: Job, config: Config) -> io.FileIO:
         except FileNotFoundError:
             continue
         except PermissionError as error:
-            raise ScanError(f"cannot read the original {path}: permission denied") from error
+            raise ScanError(f"the original {path} may not be read (permission denied)") from error
         if _has_digest(file, job.digest):
             return file
         file.close()
         changed.append(str(path))
     if changed:
         raise ScanError(
-            f"the original was changed after it was colored: the SHA-256 of {changed[0]} differs;"
+            f"the original was changed since it was colored: the SHA-256 of {changed[0]} differs;"
             " the result in the outbox is kept"
         )
     looked = ", ".join(str(folder / name) for folder, name in places)
     raise ScanError(
-        f"the original is missing (not found at {looked}); the result in the outbox is kept"
+        f"the original is gone (not found at {looked}); the result in the outbox is kept"
     )
 
 

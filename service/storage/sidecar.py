@@ -186,7 +186,7 @@ def describe(
         origin: what was known before it was written.
         delivered: the photo, and what was written.
         source: the scan's path in the inbox.
-        snapshot: how the scan looked when it was read.
+        stat: of the scan when it was read.
         output: the photo's path in the outbox.
         read: when work on the scan began; UTC.
         settings: how it was to be colored.

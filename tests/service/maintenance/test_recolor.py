@@ -189,7 +189,7 @@ def test_photos_whose_container_would_change_are_left(config: Config) -> None:
     other = config.model_copy(update={"output": Output(format="jpeg")})
     found = queue_again(other, older_than="11")
 
-    assert (0, {"delivered as .tif, which output.format no longer gives": 5}) == found
+    assert (0, {"delivered as .tif, but output.format now produces another format": 5}) == found
 
 
 def test_where_nothing_was_colored_there_is_nothing_to_queue(tmp_path: Path) -> None:

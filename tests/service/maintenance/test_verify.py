@@ -404,7 +404,9 @@ class TestRepair:
         other = config.model_copy(update={"output": Output(format="jpeg")})
         result = check(other, repair=True)
 
-        assert {"delivered as .tif, which output.format no longer gives": 1} == result.not_queued
+        assert {
+            "delivered as .tif, but output.format now produces another format": 1
+        } == result.not_queued
 
     def test_what_cannot_be_read_is_not_made_again(
         self, config: Config, monkeypatch: pytest.MonkeyPatch

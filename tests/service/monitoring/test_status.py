@@ -23,7 +23,7 @@ from service.monitoring.status import DAY, LONGEST_WAIT, read_status
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
-NEEDS_ONE = {"finished_since", "done_since", "recent_failures", "any_due"}  # argument
+NEEDS_ONE = {"finished_since", "done_since", "recent_failures", "has_due"}  # argument
 
 
 @pytest.fixture
@@ -393,7 +393,7 @@ class TestLedgerFault:
     "question",
     [
         *("finished_since", "done_since", "recent_failures", "last_model"),
-        *("oldest_waiting", "started", "any_due"),
+        *("oldest_waiting", "started", "has_due"),
     ],
 )
 def test_a_million_jobs_are_asked_by_an_index(used: Config, question: str) -> None:

@@ -305,7 +305,10 @@ class TestAnotherFormat:
 
         assert before == (line.config.outbox / "a.png").read_bytes()
         assert ["a.png"] == files(tmp_path / "outbox")
-        assert "delivered as .png, which output.format no longer gives" == line.job(job.id).reason
+        assert (
+            "delivered as .png, but output.format now produces another format"
+            == line.job(job.id).reason
+        )
 
 
 class TestTheUsualWay:
