@@ -9,10 +9,11 @@ from service.config.loader import Config
 from service.filesystem.safe_open import digest, file_stat
 from service.ledger.jobs import TAKEN_AWAY, UNREADABLE, Job, JobStatus
 from service.ledger.queries import LedgerQueries
+from service.ledger.rows import storable
 from service.storage.moves import REASON_SUFFIX
 from service.storage.originals import find_original
 from service.storage.rejected import Place, RejectedScans
-from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
+from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name
 from worker.errors import ScanError
 from worker.formats.registry import format_of
 
@@ -142,7 +143,7 @@ def _refuse_unless_plain(path: Path) -> None:
 
 def as_text(path: PurePosixPath) -> str:
     """Return a path for people; what is not UTF-8 in it stands as backslashes and digits."""
-    return str(storable(str(path)))
+    return storable(str(path))
 
 
 def rejected_jobs(ledger: LedgerQueries) -> list[Job]:

@@ -1,6 +1,10 @@
-"""What lies in a folder, as tests ask for it."""
+"""What lies in a folder, as tests ask for it; and folders deeper than Python recurses."""
 
 import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.filesystem.availability import MARKER
@@ -30,3 +34,16 @@ def tells_of_its_photo(path: Path) -> bool:
     except SidecarError:
         return False
     return said.output.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+
+
+@contextmanager
+def nested_folders(root: Path, depth: int = 1200) -> Iterator[Path]:
+    """Make folders `d/d/d/...` in a folder, and remove them afterwards: pytest cannot."""
+    deepest = str(root)
+    for _ in range(depth):
+        deepest += "/d"
+        os.mkdir(deepest)  # noqa: PTH102 - pathlib is quadratic in the depth
+    try:
+        yield Path(deepest)
+    finally:
+        subprocess.run(["rm", "-r", root / "d"], check=True)

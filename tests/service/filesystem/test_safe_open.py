@@ -253,5 +253,5 @@ class TestLookingAtAFile:
         (root / "link.jpg").symlink_to(put(root, "abc"))
 
         assert ABC == digest(root / "a.jpg")
-        with pytest.raises(FileNotFoundError, match="no plain file"):
+        with pytest.raises(FileNotFoundError, match="not a regular file"):
             digest(root / "link.jpg")

@@ -24,6 +24,7 @@ from service.maintenance.verify import Verification, print_verification, verify
 from service.storage import moves
 from service.storage.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from tests.support.delivered_results import color, finish, place, queue
+from tests.support.folder_listing import nested_folders
 from worker.errors import DeviceError
 
 LATER = 1e12  # seconds since 1970
@@ -246,6 +247,16 @@ def test_what_no_photo_in_the_ledger_has_is_an_orphan(config: Config) -> None:
     (config.outbox / ".stfolder/z.tif").touch()
 
     assert ["output orphaned x.tif", "sidecar orphaned 1931/y.tif.json"] == found(config)
+
+
+def test_orphans_are_found_however_deep(config: Config) -> None:
+    """Deeper than Python recurses."""
+    with nested_folders(config.outbox) as deepest:
+        (deepest / "x.tif").touch()
+
+        assert [f"output orphaned {(deepest / 'x.tif').relative_to(config.outbox)}"] == found(
+            config
+        )
 
 
 def test_a_lost_ledger_makes_orphans_of_all(config: Config) -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from service.filesystem.ignored import Ignored
 from service.watch.selection import eligible, find, find_left_alone
+from tests.support.folder_listing import nested_folders
 
 TAKEN = ["a.jpg", "b.JPEG", "c.Png", "d.tif", "e.TIFF", "f.webp", "g h.jpg", "sub/deep/i.tif"]
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
@@ -163,3 +164,11 @@ class TestWhichFilesCount:
 
         assert ["c/3.jpg"] == found
         assert ["inbox.unreadable"] == [line["event"] for line in logs]
+
+
+def test_folders_are_searched_however_deep(tmp_path: Path) -> None:
+    """Deeper than Python recurses; anyone may create them in the inbox."""
+    with nested_folders(tmp_path) as deepest:
+        (deepest / "a.jpg").touch()
+
+        assert [deepest / "a.jpg"] == list(find(tmp_path))
