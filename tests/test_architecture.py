@@ -55,6 +55,7 @@ HOMES = {
     "typer": {
         "service.cli.main",
         "service.cli.maintenance",
+        "service.cli.status_commands",
         "service.cli.install",
         "service.cli.train",
         "service.cli.models",
@@ -91,7 +92,6 @@ LAYERS = {  # lowest first; a package or module imports only what stands before 
     "service": [
         "terminal",
         "log",
-        "progress",
         "filesystem",
         "config",
         "backoff",

@@ -30,11 +30,11 @@ from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.protocols import Predictor
-from service.progress import Report
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
+from service.terminal import Report
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError

@@ -21,9 +21,8 @@ from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import as_text, check_sidecar, is_delivered
-from service.progress import Report
 from service.storage.sidecar import sidecar_name
-from service.terminal import printable
+from service.terminal import Report, printable
 from worker.errors import DeviceError
 
 CHUNK = 1 << 20  # bytes copied at a time

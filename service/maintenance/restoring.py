@@ -26,7 +26,6 @@ from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
-from service.progress import Report
 from service.storage import outbox
 from service.storage.lookup import Lookup
 from service.storage.moves import REASON_SUFFIX
@@ -40,6 +39,7 @@ from service.storage.sidecar import (
     parse_sidecar,
     sidecar_name,
 )
+from service.terminal import Report
 from worker.formats.registry import format_of, output_formats
 
 LARGEST_SIDECAR = 64 << 20  # bytes; one of ten thousand pages has five million

@@ -27,10 +27,9 @@ from service.maintenance.fixity import (
     rejected_jobs,
 )
 from service.maintenance.recolor import queue_in_portions
-from service.progress import Report
 from service.storage.naming import fits, misfit
 from service.storage.sidecar import SUFFIX, sidecar_name
-from service.terminal import printable
+from service.terminal import Report, printable
 from worker.errors import DeviceError
 
 THREADS = 2  # more would have a disk run to and fro

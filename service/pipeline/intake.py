@@ -1,7 +1,7 @@
 """A stable file becomes a job, or is moved away when its work was done before.
 
 A file that is not whole is no job yet: its rest may still come. Only when it has been at rest for
-`watch.arriving` is it taken for what it is.
+`watch.incomplete_timeout` is it taken for what it is.
 """
 
 import io
@@ -93,7 +93,7 @@ class Intake:
         Raises:
             DeviceError: it cannot be read now.
         """
-        young = rest.seconds < self._config.watch.arriving
+        young = rest.seconds < self._config.watch.incomplete_timeout
         if young and not snapshot.size:
             return "", "it is empty"
         relative = path.relative_to(self._config.inbox)

@@ -60,8 +60,8 @@ class Watcher:
         habits: the settle times, and how to watch.
         on_stable: called in `step` for each stable file, once unless the file changes. It returns
             "", or why the file is incomplete; then it is called again when the file has been
-            unchanged for `habits.arriving`. If it raises, the error leaves `step`, and it is called
-            again after another settle time.
+            unchanged for `habits.incomplete_timeout`. If it raises, the error leaves `step`, and it
+            is called again after another settle time.
         wake: called from other threads when a step is useful; must not raise.
         poll: seconds between polls, if `habits.polling` asks for them.
 
@@ -87,7 +87,7 @@ class Watcher:
         self._inbox = inbox
         self._settle = habits.settle
         self._settle_shared = max(habits.settle, habits.settle_shared)
-        self._patience = habits.arriving
+        self._patience = habits.incomplete_timeout
         self._rescan_every = habits.rescan
         self._on_stable = on_stable
         self.ignore: Ignored = ignored()
@@ -98,8 +98,8 @@ class Watcher:
         self._incomplete: dict[Path, str] = {}  # and why
         self._waited_for: set[Path] = set()  # long enough: reported though they may be incomplete
         self._written: dict[Path, float] = {}  # since when a writer was seen to have each open
-        # Hash of each file's stat when it was reported, while it exists. With `originals.after: keep`
-        # there may be half a million: 83 MB; with Path and FileStat it would be 286 MB.
+        # Hash of each file's stat when it was reported, while it exists. With `originals.after:
+        # keep` there may be half a million: 83 MB; with Path and FileStat it would be 286 MB.
         self._reported: dict[str, int] = {}
         self._rescan_at = 0.0
         self._walk: Iterator[Path] | None = None  # of the rescan in progress

@@ -24,7 +24,7 @@ from tests.support.synthetic_photos import gray_scene
 pytestmark = pytest.mark.slow
 
 HASTY = """
-watch: {settle: 0.1, rescan: 1.0, arriving: 0}
+watch: {settle: 0.1, rescan: 1.0, incomplete_timeout: 0}
 batch: {longest_wait: 0.1}
 retry: {first_wait: 0.2, longest_wait: 0.4}
 stop: {within: 3.0}

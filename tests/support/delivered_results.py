@@ -33,10 +33,10 @@ def queue(config: Config, name: str) -> Job:
     scan = config.inbox / path
     scan.parent.mkdir(parents=True, exist_ok=True)
     scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
-    snapshot = safe_open.file_stat(scan)
-    assert snapshot
+    stat = safe_open.file_stat(scan)
+    assert stat
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        return ledger.enqueue(path, safe_open.digest(scan), snapshot, path, 0.0)[0]
+        return ledger.enqueue(path, safe_open.digest(scan), stat, path, 0.0)[0]
 
 
 def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = True) -> Job:
@@ -68,7 +68,7 @@ def finish(
             origin,
             delivered,
             source=job.path,
-            snapshot=job.stat,
+            stat=job.stat,
             output=job.output,
             read=now,
         )

@@ -110,7 +110,7 @@ class World:
     def __init__(self, folder: Path, after: str, logs: list[Any], *, local: bool = False) -> None:
         """Start the first daemon."""
         self.config = Config(
-            watch=Watch(settle=SETTLE, rescan=RESCAN, arriving=0.0),
+            watch=Watch(settle=SETTLE, rescan=RESCAN, incomplete_timeout=0.0),
             batch=Batching(longest_wait=0.0),
             retry=Retry(attempts=3, first_wait=1.0, longest_wait=1.0),
             originals=Originals(after=after),  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ from worker.metadata.provenance import Record
 from worker.models.promotions import Promotion, write_promotions
 
 HASTE = {
-    "watch": Watch(settle=0.0, arriving=0.0),
+    "watch": Watch(settle=0.0, incomplete_timeout=0.0),
     "batch": Batching(longest_wait=0.0),
     "retry": Retry(attempts=2, first_wait=0.05, longest_wait=0.1),
     "stop": Stop(within=10.0),
@@ -194,7 +194,7 @@ class TestOnce:
         self, place: Place, content: bytes | None
     ) -> None:
         """Its rest may come; it is rejected by a run that finds it at rest for long."""
-        place.config = place.configured(watch=Watch(settle=0.0, arriving=3600.0))
+        place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=3600.0))
         path = place.drop("a.png")
         path.write_bytes(path.read_bytes()[:-20] if content is None else content)
         with capture_logs() as logs:
@@ -206,7 +206,7 @@ class TestOnce:
         assert "photo.arriving" in [entry["event"] for entry in logs]
         assert {0} == set(LedgerQueries.open(place.config.state / LEDGER_FILE).counts().values())
 
-        place.config = place.configured(watch=Watch(settle=0.0, arriving=0.0))
+        place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=0.0))
         assert 1 == place.run_once().tally.rejected
 
     def test_originals_that_cannot_be_moved_count_as_left(

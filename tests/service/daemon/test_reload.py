@@ -29,7 +29,7 @@ from worker.errors import DeviceError, ModelError
 from worker.models.promotions import Promotion, write_promotions
 
 HASTY = """
-watch: {settle: 0.0, arriving: 0.0}
+watch: {settle: 0.0, incomplete_timeout: 0.0}
 batch: {longest_wait: 0.0}
 retry: {first_wait: 30.0, longest_wait: 30.0}
 """
@@ -309,7 +309,7 @@ class TestABadFile:
         assert life.live(story)
         (refused,) = life.events("config.refused")
         assert [
-            f"{life.file}:6: outbux: is not a key; did you mean outbox?",
+            f"{life.file}:6: outbux: unknown key; did you mean outbox?",
             f"{life.file}:7: stop.within: must be a number of seconds, not 'soon'",
         ] == refused["problems"]
         assert ["a.png"] == life.files("outbox")

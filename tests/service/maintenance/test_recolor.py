@@ -130,7 +130,7 @@ def test_only_photos_in_a_folder_are_queued(config: Config) -> None:
 
 def test_many_are_queued_in_small_portions(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a daemon is never locked out of the ledger for long; none is forgotten."""
-    monkeypatch.setattr("service.maintenance.recolor.AT_ONCE", 2)
+    monkeypatch.setattr("service.maintenance.recolor.PORTION", 2)
     portions: list[int] = []
     whole = Ledger.recolor
 

@@ -67,7 +67,8 @@ def hold_up(config: Config, name: str) -> Job:
 
 def run_daemon(config: Config) -> None:
     """Have a daemon with a fake device do all that waits."""
-    hasty = {"watch": Watch(settle=0.0, arriving=0.0), "batch": Batching(longest_wait=0.0)}
+    watch = Watch(settle=0.0, incomplete_timeout=0.0)
+    hasty = {"watch": watch, "batch": Batching(longest_wait=0.0)}
     with StateLock(config.state):
         assert Daemon(config.model_copy(update=hasty), FakeColorist(), once=True).run()
 

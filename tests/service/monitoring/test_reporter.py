@@ -28,7 +28,7 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         """Make the folders, the socket and the daemon."""
         config = Config(
-            watch=Watch(settle=0.0, arriving=0.0),
+            watch=Watch(settle=0.0, incomplete_timeout=0.0),
             batch=Batching(longest_wait=0.0),
             stop=Stop(within=20.0),
             retry=Retry(first_wait=60.0),

@@ -184,7 +184,7 @@ def test_a_settings_file_is_only_told_of_when_it_has_mistakes(config: Config) ->
     assert [
         {
             "file": "bad/photochrom.yaml",
-            "problems": ["line 1: vivid: is not a key"],
+            "problems": ["line 1: vivid: unknown key"],
             "scans": 2,
         }
     ] == status["folder_settings"]

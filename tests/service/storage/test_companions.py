@@ -307,7 +307,7 @@ def test_where_originals_are_kept_it_stays_too(config: Config) -> None:
         (b"\xff\xff\x00", "the XMP file 0042.xmp cannot be read ("),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "it has a document type"),
         (b"<a/>", "it holds no RDF"),
-        (b" " * 4_000_001, "it has 4.0 MB, and up to 4 MB are read"),
+        (b" " * 4_000_001, "too large (4.0 MB; the limit is 4 MB)"),
     ],
 )
 def test_what_cannot_be_read_is_named_and_rejects_nothing(

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.filesystem import safe_open
-from service.filesystem.durable import ReplacedError, rename_without_overwriting
-from service.storage import copies
-from service.storage import moves as subject
+from service.filesystem.durable import PART_SUFFIX, ReplacedError, rename_without_overwriting
+from service.storage import moves
 from service.storage.cleanup import sweep
 from service.storage.moves import Departure, archive, reject, settle
 
@@ -140,7 +139,7 @@ class TestMovingAnOriginal:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(subject, "_move", crash)
+            patch.setattr(moves, "_move", crash)
             with pytest.raises(KeyboardInterrupt):
                 reject(path, inbox, tmp_path / "rejected", "too dark")
 
@@ -209,7 +208,7 @@ def test_a_copy_across_disks_that_fails_leaves_the_original_alone(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if fault == "digest":
-        monkeypatch.setattr(copies, "digest", str)
+        monkeypatch.setattr(moves, "digest_at", str)
     else:
         monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match=r"No space left|the copy differs"):
@@ -229,10 +228,11 @@ def test_a_scan_that_is_saved_anew_while_it_is_copied_stays_in_the_inbox(
 
     def save_anew(part: Path, target: Path) -> None:
         rename_without_overwriting(part, target)
-        new.write_text("saved anew")
-        new.rename(path)
+        if part.suffix == PART_SUFFIX:
+            new.write_text("saved anew")
+            new.rename(path)
 
-    monkeypatch.setattr(copies, "rename_without_overwriting", save_anew)
+    monkeypatch.setattr(moves, "rename_without_overwriting", save_anew)
     moved = archive(path, inbox, tmp_path / "originals").place
 
     assert "photo" == moved.read_text()
@@ -247,7 +247,7 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
     """It stays in the inbox, to be colored; and so does a third one."""
     path, new, away = put(inbox, "sub/a.jpg"), tmp_path / "new", tmp_path / "away"
     looks = safe_open.file_stat(path)
-    real = subject.rename_without_overwriting
+    real = moves.rename_without_overwriting
     saved: list[str] = ["second", "third"]
     away.mkdir()
 
@@ -262,7 +262,7 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
         new.write_text(content)
         new.rename(path)
 
-    monkeypatch.setattr(subject, "rename_without_overwriting", save_around)
+    monkeypatch.setattr(moves, "rename_without_overwriting", save_around)
     moved = partial(archive, path, inbox, away)
     if move == "reject":
         moved = partial(reject, path, inbox, away, "no photo")

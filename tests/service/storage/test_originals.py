@@ -158,7 +158,7 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
             raise faults.pop()
         noted.extend(places)
 
-    ledger = Mock(moved=note, owing=Mock(return_value=[]))
+    ledger = Mock(record_originals=note, queries=Mock(with_xmp_owed=Mock(return_value=[])))
     originals = Originals(config, FolderMonitor(config.folders), FakeInbox(), ledger)
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     with pytest.raises(DeviceError):
@@ -179,7 +179,10 @@ def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, j
     obstacle = config.originals.folder / "sub"
     obstacle.touch()
     originals = Originals(
-        config, FolderMonitor(config.folders), FakeInbox(), Mock(owing=Mock(return_value=[]))
+        config,
+        FolderMonitor(config.folders),
+        FakeInbox(),
+        Mock(queries=Mock(with_xmp_owed=Mock(return_value=[]))),
     )
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     now = 0.0

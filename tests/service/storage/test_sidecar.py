@@ -195,7 +195,9 @@ def test_a_sidecar_of_a_newer_photochrom_is_refused_in_words(tmp_path: Path) -> 
     """And not called damaged."""
     path = resealed(colored(tmp_path), schema="photochrom sidecar 3", something="new")
 
-    with pytest.raises(SidecarError, match=r"newer photochrom \(sidecar 3, this one knows 2\)"):
+    with pytest.raises(
+        SidecarError, match=r"newer photochrom \(sidecar 3; this version supports 2\)"
+    ):
         read_sidecar(path)
 
 

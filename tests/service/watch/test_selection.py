@@ -153,9 +153,9 @@ class TestWhichFilesCount:
         real = os.scandir
         faults = {"a": errno.EACCES, "b": errno.ENOENT}
 
-        def scandir(path: Path) -> object:
-            if path.name in faults:
-                raise OSError(faults[path.name], os.strerror(faults[path.name]))
+        def scandir(path: str | Path) -> object:
+            if (fault := faults.get(Path(path).name)) is not None:
+                raise OSError(fault, os.strerror(fault))
             return real(path)
 
         monkeypatch.setattr(os, "scandir", scandir)
