@@ -20,7 +20,7 @@ from service.config.loader import load_config
 from service.config.sections import FolderSettings
 from service.maintenance.rebuild import print_rebuilt, rebuild
 from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
-from service.maintenance.retry import JobResult, print_answers
+from service.maintenance.retry import JobResult, print_results
 from service.maintenance.retry import forget as forget_jobs
 from service.maintenance.retry import retry as retry_jobs
 from service.maintenance.verify import print_verification
@@ -142,11 +142,11 @@ def bag(
         raise typer.BadParameter(str(error), param_hint="--subfolder") from error
     if find_spec("bagit") is None:
         raise DeviceError("bags need the package bagit: pip install 'photochrom[bag]'")
-    from service.maintenance.bag import make_bag, print_bagging
+    from service.maintenance.bag import make_bag, print_bag_result
 
     with progress_bar("photographs") as report:
         made = make_bag(settings, folder, report, within=within, organization=organization)
-    print_bagging(made, Console())
+    print_bag_result(made, Console())
 
 
 @maintenance_app.command(rich_help_panel=COLOR)
@@ -203,5 +203,5 @@ def forget(
 
 
 def _tell(answers: list[JobResult], *, dry_run: bool = False) -> None:
-    print_answers(answers, Console(), dry_run=dry_run)
+    print_results(answers, Console(), dry_run=dry_run)
     raise typer.Exit(0 if all(answer.done for answer in answers) else ExitCode.SOME_REJECTED)

@@ -151,8 +151,8 @@ class Hints(FileSystemEventHandler):
                 known = writers.pop(source, None)
                 if not event.dest_path:  # moved out of the inbox
                     return
-                # A renamed file is complete unless the kernel reported otherwise; one moved with its
-                # folder keeps its state.
+                # A renamed file is complete, unless the kernel reported otherwise; one moved with
+                # its folder keeps its state.
                 if known is None and not event.is_synthetic:
                     known = Writer.DONE
                 if known is None:

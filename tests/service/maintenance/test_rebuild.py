@@ -263,7 +263,7 @@ class TestWithoutSidecars:
         [one] = again(config).unplaced
 
         assert str(config.outbox / "stray.tif") == one.path
-        assert "neither a sidecar nor an original" in one.words
+        assert "no sidecar or original" in one.words
 
 
 def change(**values: Any) -> Callable[[Path], None]:
@@ -298,7 +298,7 @@ def change(**values: Any) -> Callable[[Path], None]:
         (change(path="a\0.tif"), "leads out of its folder"),
         (change(path_bytes="%"), ""),
         (change(path_bytes=base64.b64encode(b"../a").decode()), "leads out of its folder"),
-        (lambda path: path.rename(path.with_name("b.tif.json")), "it tells of another file"),
+        (lambda path: path.rename(path.with_name("b.tif.json")), "describes another file"),
     ],
 )
 def test_a_hostile_sidecar_is_told_and_its_original_is_known_all_the_same(
@@ -344,7 +344,7 @@ def test_the_later_of_two_colorings_of_one_scan_counts(config: Config) -> None:
     found = again(config)
 
     assert "1931/a.12345678.tif" in [str(job.output) for job in jobs(config)]
-    assert any("colored later as 1931/a.12345678.tif" in one.words for one in found.unplaced)
+    assert any("superseded by 1931/a.12345678.tif" in one.words for one in found.unplaced)
 
 
 class TestRefusals:
@@ -353,7 +353,7 @@ class TestRefusals:
     def test_a_ledger_that_is_there_is_kept(self, config: Config) -> None:
         """Only on demand it gets another name, and is whole under it."""
         before = jobs(config)
-        with pytest.raises(DeviceError, match=r"there is a ledger, .*--move-aside"):
+        with pytest.raises(DeviceError, match=r"the ledger .* exists; .*--move-aside"):
             again(config)
         found = again(config, move_aside=True)
         assert found.aside
@@ -405,11 +405,11 @@ def test_a_person_is_told_what_is_known_and_what_is_not(config: Config) -> None:
     page = io.StringIO()
     print_rebuilt(again(config), Console(file=page, width=20))
 
-    words = "neither a sidecar nor an original tells what it was made from"
+    words = "no sidecar or original shows what it was made from"
     assert [
         f"not placed: {config.outbox}/stray.tif: {words}",
         "finished, with a sidecar: 3",
         "rejected: 1",
         "not placed: 1",
-        "The jobs have new numbers. `photochrom verify` reads all files again.",
+        "The jobs have new numbers. To check all files, run: photochrom verify",
     ] == page.getvalue().splitlines()

@@ -76,7 +76,7 @@ class TestRejected:
         missing, reason = check(config).findings
 
         assert ("rejected", "missing", "1931/bad.tif", scan.id) == missing[:4]
-        assert f"`photochrom forget {scan.id}`" in missing.words
+        assert f"run: photochrom forget {scan.id}" in missing.words
         assert ("reason", "orphaned", "1931/bad.tif.reason.txt", None) == reason[:4]
 
     @pytest.mark.parametrize("edit", [False, True])
@@ -406,7 +406,7 @@ class TestRepair:
         flip(config.outbox / "c.tif")
         result = check(config, repair=True)
 
-        assert (0, {"the original is not what it was": 1}) == (result.queued, result.not_queued)
+        assert (0, {"the original is missing or altered": 1}) == (result.queued, result.not_queued)
         assert [] == queued(config)
 
     def test_what_would_come_out_as_another_container_is_left(self, config: Config) -> None:
@@ -429,7 +429,7 @@ class TestRepair:
         result = check(config, repair=True)
 
         assert {"unreadable"} == {one.fault for one in result.findings}
-        assert {"the disk or the permissions are to be mended first": 3} == result.not_queued
+        assert {"fix the disk or the permissions first": 3} == result.not_queued
 
     def test_originals_and_orphans_stay_as_they_are(self, config: Config) -> None:
         """Nothing is deleted, moved or written to."""
@@ -507,14 +507,14 @@ def test_a_person_reads_what_was_found(config: Config) -> None:
     lines = page.getvalue().splitlines()
 
     assert [
-        "output missing: 1931/a.tif: it is not in the outbox",
-        "sidecar missing: c.tif.json: it is not in the outbox",
-        "output orphaned: [red]x.tif: no photograph in the ledger has it",
+        "output missing: 1931/a.tif: not in the outbox",
+        "sidecar missing: c.tif.json: not in the outbox",
+        "output orphaned: [red]x.tif: belongs to no photograph in the ledger",
         "photographs checked: 4; findings: 4",
-        "delivered before photochrom kept digests, so only known to be there and readable: 1",
-        "not checked, being in work: 1",
-        "queued to be colored again: 1",
-        "not queued: 1, the original is not what it was",
+        "only checked to be readable, because no digest was recorded: 1",
+        "skipped because in progress: 1",
+        "queued to be recolored: 1",
+        "not queued: 1 (the original is missing or altered)",
     ] == [line for line in lines if not line.startswith("original missing: c.tif: ")]
     assert 9 == len(lines)
 

@@ -377,8 +377,8 @@ class TestWithoutHints:
         deaf.put("open/b.jpg")
         real = os.scandir
 
-        def refuse(folder: Path) -> object:
-            if folder.name == "closed":
+        def refuse(folder: str | Path) -> object:
+            if Path(folder).name == "closed":
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return real(folder)
 
