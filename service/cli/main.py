@@ -197,12 +197,16 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     Exit codes: 0 no mistakes; 78 mistakes.
     """
-    checked = check_config(config, for_training=True)
+    checked = check_config(config, _print_warning, for_training=True)
     from service.config.advice import advice
 
     for warning in advice(checked):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        _print_warning(warning)
     print(f"{config}: OK. Scans go into {checked.inbox}, results into {checked.outbox}")
+
+
+def _print_warning(text: str) -> None:
+    print(f"warning: {printable(text)}", file=sys.stderr)
 
 
 app.add_typer(status_app)

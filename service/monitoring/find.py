@@ -97,7 +97,7 @@ def described(job: Job, config: Config, rejected: RejectedScans) -> Row:
     """Tell of a photograph: how far it is, and where its files are now.
 
     Returns:
-        What docs/operations.md lists. A place is None where nothing is there; what should be there
+        What docs/status.md lists. A place is None where nothing is there; what should be there
         and is not is listed under `missing`. Times are ISO 8601 in UTC.
     """
     failed = job.status is JobStatus.FAILED and not job.recolor

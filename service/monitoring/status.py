@@ -31,7 +31,7 @@ SILENT_AFTER = 60.0  # seconds without a heartbeat, of which there is one every 
 
 
 def read_status(config: Config) -> dict[str, Any]:
-    """Collect what is known of the work; docs/operations.md lists the keys.
+    """Collect what is known of the work; docs/status.md lists the keys.
 
     Times are ISO 8601 in UTC. What nobody knows is None: a rate without a daemon, say, or what only
     the ledger knows where that cannot be read now (`ledger_fault` says why).
