@@ -238,7 +238,7 @@ def _bring_back(
         return _not_done(job, f"its scan cannot be moved back: {error}")
     words = f"moved back to the inbox from {place.path}"
     if left:
-        words += f"; {', '.join(map(str, left))} stayed: the inbox has other files with their names"
+        words += f"; {', '.join(map(str, left))} stayed there: the inbox has other files so named"
     if not place.changed:
         return _done(job, words)
     if not dry_run:
