@@ -1,9 +1,9 @@
-"""What lies in a folder, as tests ask for it; and folders deeper than Python recurses."""
+"""Files in a folder: listed, written, and in folders deeper than Python recurses."""
 
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,19 @@ def tells_of_its_photo(path: Path) -> bool:
     except SidecarError:
         return False
     return said.output.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+
+
+def put(folder: Path, name: str, content: str | bytes = "photo") -> Path:
+    """Write a file, and the folders above it."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def relative_names(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Return paths as text, relative to a folder."""
+    return [str(path.relative_to(folder)) for path in paths]
 
 
 @contextmanager

@@ -27,15 +27,13 @@ from service.maintenance.rebuild import print_rebuilt, rebuild
 from service.maintenance.restoring import NO_REASON, Rebuilt
 from service.maintenance.retry import retry
 from service.maintenance.verify import verify
-from service.storage import moves
 from service.storage.sidecar import read_sidecar, sealed
-from tests.support.delivered_results import color, place, queue
+from tests.support.delivered_results import REASON, color, place, reject
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files, nested_folders
 from tests.support.synthetic_photos import color_scene, gray_scene, save
 from worker.errors import DeviceError
 
-REASON = "the file is cut short"
 NAMES = ("1931/a.tif", "caf\udce9.tif", "x" * 250 + ".tif")
 
 
@@ -48,15 +46,6 @@ def config(tmp_path: Path) -> Config:
     reject(config, "1931/bad.tif")
     FolderMonitor(config.folders).look()
     return config
-
-
-def reject(config: Config, name: str) -> Job:
-    """Queue a scan and reject it, as a daemon does."""
-    job = queue(config, name)
-    with Ledger(config.state / LEDGER_FILE) as ledger:
-        job = ledger.fail(job.id, REASON, 1.0)
-    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
-    return job
 
 
 def jobs(config: Config) -> list[Job]:

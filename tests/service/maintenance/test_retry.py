@@ -23,30 +23,17 @@ from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
 from service.maintenance.retry import JobResult, forget, print_results, retry
 from service.storage import moves
-from tests.support.delivered_results import color, place, queue
+from tests.support.delivered_results import REASON, color, place_with_ledger, queue, reject
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import gray_scene, save
 from worker.errors import DeviceError
 
-REASON = "the file is cut short"
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Make the folders and an empty ledger."""
-    config = place(tmp_path)
-    Ledger(config.state / LEDGER_FILE).close()
-    return config
-
-
-def reject(config: Config, name: str) -> Job:
-    """Queue a scan and reject it, as a daemon does."""
-    job = queue(config, name)
-    with Ledger(config.state / LEDGER_FILE) as ledger:
-        ledger.fail(job.id, REASON, 1.0)
-    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
-    return job
+    return place_with_ledger(tmp_path)
 
 
 def job(config: Config, number: int) -> Job:

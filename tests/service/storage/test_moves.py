@@ -13,6 +13,7 @@ from service.filesystem.durable import PART_SUFFIX, ReplacedError, rename_withou
 from service.storage import moves
 from service.storage.cleanup import sweep
 from service.storage.moves import Departure, archive, reject, settle
+from tests.support.folder_listing import put, relative_names
 
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
 
@@ -23,19 +24,6 @@ def inbox(tmp_path: Path) -> Path:
     for name in ("inbox", "originals", "rejected"):
         (tmp_path / name).mkdir()
     return tmp_path / "inbox"
-
-
-def put(folder: Path, name: str, content: str = "photo") -> Path:
-    """Write a file, and the folders above it."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
-
-
-def names(paths: object, folder: Path) -> list[str]:
-    """Return paths as text, relative to a folder."""
-    return [str(path.relative_to(folder)) for path in paths]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=["same disk", "no hard links", "other disk"])
@@ -145,7 +133,7 @@ class TestMovingAnOriginal:
 
         assert (tmp_path / "rejected" / "a.jpg.reason.txt").read_text() == "too dark\n"
         reject(path, inbox, tmp_path / "rejected", "too dark")
-        assert ["a.jpg", "a.jpg.reason.txt"] == names(
+        assert ["a.jpg", "a.jpg.reason.txt"] == relative_names(
             sorted((tmp_path / "rejected").iterdir()), tmp_path / "rejected"
         )
 

@@ -20,6 +20,7 @@ from service.ledger.jobs import Job, JobStatus
 from service.storage.departures import Originals
 from service.storage.originals import find_original
 from tests.support.fakes import FakeInbox
+from tests.support.folder_listing import put
 from worker.errors import DeviceError, ScanError
 
 CONTENT = b"a scan"
@@ -48,14 +49,6 @@ def make_job(digest: str, original: str | None = None, looks: FileStat = UNKNOWN
     path = PurePosixPath("sub/a.tif")
     numbers = (1, path, digest, path, looks, None, JobStatus.STARTED, 1, 0, None, "1")
     return Job(*numbers, 0.0, 0.0, None, None, place, recolor=True)
-
-
-def put(folder: Path, name: str, content: bytes) -> Path:
-    """Write a file in a sub-folder."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 def place_of(job: Job, config: Config) -> Path:
