@@ -23,6 +23,7 @@ from service.filesystem.durable import ReplacedError
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage import moves
+from service.storage.blocked_moves import BlockedMoves
 from service.storage.companions import Companions, log_not_moved
 from service.storage.empty_folders import EmptyFolders
 from service.storage.moves import Departure
@@ -30,7 +31,6 @@ from service.storage.naming import original_name
 from service.storage.originals import still_there
 from service.storage.outbox import alternative_name, withdraw
 from service.storage.sidecar import sidecar_name
-from service.storage.unmoved import Unmoved
 from worker.errors import DeviceError
 
 _REFUSED = {errno.EACCES, errno.EPERM}
@@ -88,7 +88,7 @@ class Originals:
         self._watched = watched
         self._ledger = ledger
         self._waiting: list[_Move] = []
-        self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
+        self.unmoved: BlockedMoves[_Move] = BlockedMoves(config.retry)
         self._departed: list[_Departed] = []
         self.emptied = EmptyFolders(config, ledger.queries)
         self._unrecorded: list[tuple[int, PurePosixPath]] = []
@@ -171,7 +171,7 @@ class Originals:
     def hasten(self, now: float) -> None:
         """End all backoffs: the cause of the failures is gone."""
         self._waiting = [move._replace(backoff=move.backoff.ended(now)) for move in self._waiting]
-        self.unmoved.hasten(now)
+        self.unmoved.expedite(now)
 
     def step(self, now: float) -> None:
         """Move what is due, and settle earlier moves; see `moves.settle`.
