@@ -100,5 +100,5 @@ def test_unreadable_folders_are_counted_and_some_are_named() -> None:
     """With who is to be let in."""
     words = may_not_read(tuple(f"in/{n}" for n in range(4)))
 
-    assert words.startswith("4 folders in the inbox cannot be read (in/0, in/1, in/2, …): let ")
-    assert may_not_read(("in/0",)).startswith("1 folder in the inbox cannot be read (in/0): let ")
+    assert words.startswith("4 folders in the inbox cannot be read (in/0, in/1, in/2, …): give ")
+    assert may_not_read(("in/0",)).startswith("1 folder in the inbox cannot be read (in/0): give ")
