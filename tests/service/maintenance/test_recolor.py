@@ -161,7 +161,7 @@ def test_what_is_queued_is_not_queued_twice(config: Config) -> None:
         {
             reason: count
             for reason, count in queue_again(config, older_than="1").skipped.items()
-            if "waiting" in reason
+            if "queued" in reason
         },
     )
 
