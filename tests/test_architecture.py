@@ -109,7 +109,7 @@ LAYERS = {  # lowest first; a package or module imports only what stands before 
     "worker": [
         "settings",
         "errors",
-        "durable",
+        "atomic",
         "color",
         "metadata",
         "formats",

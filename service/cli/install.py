@@ -14,8 +14,9 @@ import service
 import worker
 from service.cli.options import DEFAULT_CONFIG, ConfigFile
 from service.config.loader import Config, load_config
-from service.filesystem.durable import make_folder, part_path, sync_folder
+from service.filesystem.durable import make_folder
 from service.systemd.units import FILES, TIMER, UNIT, Program, notes, render
+from worker.atomic import write_durably
 from worker.errors import DeviceError
 
 OURS = "Written by `photochrom install"  # in each of the files, and so what may be replaced
@@ -126,8 +127,4 @@ def _put(path: Path, text: str | None) -> None:
         path.unlink(missing_ok=True)
         return
     make_folder(path.parent)
-    part = part_path(path.parent)
-    part.write_text(text)
-    part.chmod(0o644)
-    part.replace(path)
-    sync_folder(path.parent)
+    write_durably(path, text, mode=0o644)

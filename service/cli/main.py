@@ -28,7 +28,7 @@ from service.cli.options import (
     print_json,
     tensorflow_starts,
 )
-from service.cli.train import learning_app
+from service.cli.train import train_app
 from service.config.loader import Config, ConfigError, check_config, load_config
 from service.config.sections import FolderSettings
 from service.filesystem.access import as_whom, user_name
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(custody_app)  # beside the other commands
-app.add_typer(learning_app)
+app.add_typer(train_app)
 app.add_typer(install_app)
 
 

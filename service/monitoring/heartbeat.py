@@ -4,8 +4,6 @@ The file is replaced in one step, so that whoever reads it beside the daemon fin
 not synced to the disk: it is of no use after a power cut.
 """
 
-import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
@@ -15,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
 from service.terminal import printable
+from worker.atomic import write_atomically
 
 HEARTBEAT_FILE = "heartbeat.json"
-_PART = ".part"  # ending of the name under which a file is written; one writer has each
 
 
 # Names in it are written out where they are not UTF-8, or a terminal would obey them.
@@ -147,7 +145,7 @@ def write_heartbeat(state: Path, beat: Heartbeat) -> None:
     Raises:
         OSError: the disk does not let it; the one before stays.
     """
-    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n")
+    write_atomically(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2) + "\n")
 
 
 def read_heartbeat(state: Path) -> Heartbeat | None:
@@ -160,31 +158,6 @@ def read_heartbeat(state: Path) -> Heartbeat | None:
         return Heartbeat.model_validate_json((state / HEARTBEAT_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):  # none yet, or of another photochrom
         return None
-
-
-def put(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Replace a file in one step, without syncing; nobody else may write it.
-
-    Args:
-        path: the file; its folder must exist.
-        data: all it is to hold.
-        mode: its permissions; None: as the process's umask has them.
-
-    Raises:
-        OSError: the disk does not let it; the file is as it was.
-    """
-    part = path.with_name(path.name + _PART)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    try:
-        with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            file.write(data)
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()  # half of it
-        raise
 
 
 def longest_first(jobs: Iterable[Job], wall: float) -> tuple[InWork, ...]:

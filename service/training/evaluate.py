@@ -17,9 +17,8 @@ from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
 from worker.models.version import version_name
 from worker.training.data.photographs import fit_photos, in_fixed_order
-from worker.training.evaluation.contact_sheet import save_sheet
+from worker.training.evaluation.contact_sheet import SheetSampler, save_sheet
 from worker.training.evaluation.evaluate import GRAY, Colored, Scores, evaluate
-from worker.training.evaluation.proofs import SheetSampler
 
 LINES = (  # of the table: name in `Scores`, its words, decimals, and what is good
     ("psnr", "PSNR, dB", 2, "high"),

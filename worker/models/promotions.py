@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from worker.durable import replace_text
+from worker.atomic import write_durably
 from worker.errors import ModelError
 
 PROMOTIONS_FILE = "promotions.json"
@@ -101,4 +101,4 @@ def write_promotions(folder: Path, history: Sequence[Promotion]) -> None:
         {key: value for key, value in asdict(one).items() if key != "rollback" or value}
         for one in history
     ]
-    replace_text(folder / PROMOTIONS_FILE, json.dumps(entries, indent=2) + "\n")
+    write_durably(folder / PROMOTIONS_FILE, json.dumps(entries, indent=2) + "\n")

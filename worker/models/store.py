@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.durable import sync
+from worker.atomic import sync, sync_folder
 from worker.errors import ModelError
 from worker.models.promotions import (
     BUILT_IN,
@@ -221,8 +221,9 @@ def save_version(
         shutil.copyfile(attachment, folder / attachment.name)
     text = json.dumps({**card, "sha256": digest(folder / GENERATOR_FILE)}, indent=2)
     (folder / CARD_FILE).write_text(f"{text}\n", encoding="utf-8")
-    for path in (*folder.iterdir(), folder):
+    for path in folder.iterdir():
         sync(path)
+    sync_folder(folder)
 
 
 def _version(name: str, folder: Path) -> ModelVersion:

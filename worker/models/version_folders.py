@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker.durable import replace_text, sync
+from worker.atomic import sync_folder, write_durably
 from worker.errors import ModelError
 
 LAST_NUMBER_FILE = "last_number"
@@ -82,7 +82,7 @@ class VersionFolders:
             number = self._highest() + 1
             self._record(number)
             folder.rename(self.home(number))
-            sync(self._folder)
+            sync_folder(self._folder)
         return number
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -95,7 +95,7 @@ class VersionFolders:
         self._record(self._highest())  # of folders that a person put here, too
         for number in numbers:  # gone from its place at once, whenever the process ends
             self.home(number).rename(self._folder / f"{LEAVING}{_unique()}")
-        sync(self._folder)
+        sync_folder(self._folder)
         self._sweep()
 
     def _sweep(self) -> None:
@@ -110,7 +110,7 @@ class VersionFolders:
                     shutil.rmtree(leftover)
 
     def _record(self, number: int) -> None:
-        replace_text(self._folder / LAST_NUMBER_FILE, f"{number}\n")
+        write_durably(self._folder / LAST_NUMBER_FILE, f"{number}\n")
 
     def _highest(self) -> int:
         """Return the highest number that was ever given or is there."""

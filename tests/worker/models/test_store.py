@@ -265,7 +265,7 @@ class TestPromotion:
         """What served before serves, and the error comes through."""
         filled.promote(2, "better", NOW, untried)
         with monkeypatch.context() as broken:
-            broken.setattr("worker.durable.sync", fail)
+            broken.setattr("worker.atomic.os.fsync", fail)
             with pytest.raises(OSError, match="No space left"):
                 filled.promote(3, "better", NOW, untried)
 

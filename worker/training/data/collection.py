@@ -24,9 +24,9 @@ from worker.training.data import manifest
 from worker.training.data.cache import SIDE, DecodeCache, Facts
 from worker.training.data.duplicates import KEPT, divide, perceptual_hash
 from worker.training.data.files import find_photos
-from worker.training.data.filters import unfit
 from worker.training.data.licenses import Terms, read_terms
 from worker.training.data.manifest import Kept, LeftOut, Side
+from worker.training.data.photographs import reject_reason
 
 READERS = min(8, os.cpu_count() or 2)  # threads that decode
 TOGETHER = 256  # photos decoded between two commits; as many are lost when the process ends
@@ -159,7 +159,7 @@ def _look(path: Path, squares: DecodeCache, settings: ReadSettings) -> _Look:
     except (PermissionError, FileNotFoundError) as error:
         return _Look(fault=error.strerror or str(error))
     height, width = rgb.shape[:2]
-    facts = Facts(digest, width, height, f"{perceptual_hash(rgb):016x}", unfit(rgb))
+    facts = Facts(digest, width, height, f"{perceptual_hash(rgb):016x}", reject_reason(rgb))
     square = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return _Look(digest, facts, np.asarray(square))
 

@@ -24,7 +24,7 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
     )
 
 
-def looks(folders: Sequence[Path]) -> set[str]:
+def fingerprints(folders: Sequence[Path]) -> set[str]:
     """Give a short digest of path, size and time of change for each photograph under `folders`."""
     found = set()
     for path in find_photos(folders):

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
+from worker.atomic import write_atomically
 from worker.training.data.cache import Facts
 from worker.training.data.licenses import Terms
 
@@ -90,10 +90,5 @@ def write(folder: Path, kept: list[Kept], left_out: list[LeftOut]) -> Written:
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{digest[:16]}.json"
-    temporary = folder / f".{path.name}.{os.getpid()}"
-    try:
-        temporary.write_text(json.dumps(manifest, indent=1))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(manifest, indent=1))
     return Written(path, digest, dict(Counter(one.reason for one in left_out).most_common()))
