@@ -125,7 +125,7 @@ class TestList:
         said = say("list")
 
         assert "1 candidate, unreadable" == line(said, "1 ")
-        assert "1: model version 1 has no readable card" in line(said, "1:")
+        assert "1: the card of model version 1 cannot be read" in line(said, "1:")
         assert "9 serving, unreadable" == line(said, "9 ")
         assert "9: there is no model version 9" in line(said, "9:")
         assert line(said, "3 ").startswith("3 postcards candidate")
@@ -160,7 +160,7 @@ class TestList:
         """Nobody may think that the built-in version serves."""
         (home / "state" / "models" / "promotions.json").write_text("?")
 
-        assert "does not tell which version serves" in str(refuse("list"))
+        assert "active version is unknown" in str(refuse("list"))
 
     def test_without_a_configuration_or_store_the_built_in_is_listed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -220,7 +220,7 @@ class TestShow:
         assert f"{home}/state/models/0003" == about["folder"]
 
     @pytest.mark.parametrize(
-        ("name", "words"), [("9", "no model version 9"), ("x", "say promoted")]
+        ("name", "words"), [("9", "no model version 9"), ("x", "use promoted")]
     )
     def test_what_is_not_there_is_told(self, home: Path, name: str, words: str) -> None:
         """With what can be asked for."""
@@ -243,7 +243,7 @@ class TestRollback:
 
     def test_where_nothing_served_before_it_is_refused(self, home: Path) -> None:
         """Nothing is noted."""
-        assert "nothing served before" in str(refuse("rollback"))
+        assert "none was before it" in str(refuse("rollback"))
         assert not (home / "state" / "models" / "promotions.json").exists()
 
     def test_a_fixed_version_is_told(self, home: Path) -> None:

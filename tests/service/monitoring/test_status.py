@@ -147,7 +147,7 @@ class TestTheModel:
         status = read_status(used)
 
         assert status["model"]["promoted"] is None
-        assert "does not tell which version serves" in status["model"]["refused_because"]
+        assert "active version is unknown" in status["model"]["refused_because"]
         assert 3 == status["jobs"]["finished"]
 
 

@@ -107,7 +107,7 @@ def test_a_damaged_file_is_never_taken_for_an_empty_history(tmp_path: Path, text
     """It is a ModelError that names the file and what to do."""
     (tmp_path / PROMOTIONS_FILE).write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(ModelError, match=r"promotions\.json .*put a copy of it back"):
+    with pytest.raises(ModelError, match=r"promotions\.json .*Restore a backup"):
         read_promotions(tmp_path)
 
 

@@ -284,7 +284,7 @@ def test_nothing_fit_is_a_scan_error(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for _ in range(2):
-        with pytest.raises(ScanError, match=r"no photograph in .* is fit .*: there is none"):
+        with pytest.raises(ScanError, match=r"no photograph in .* is fit .*: no photograph found"):
             prepare([photos], tmp_path / "cache", 0.1, READ)
     save(photos / "gray.png", gray_scene(120, 120))
     for _ in range(2):
@@ -294,7 +294,7 @@ def test_nothing_fit_is_a_scan_error(tmp_path: Path) -> None:
 
 def test_holding_everything_back_is_a_scan_error(folder: Path, cache: Path) -> None:
     """Where validation took every photo, nothing is left to learn from, and that is said."""
-    with pytest.raises(ScanError, match="validation took all 12 photographs"):
+    with pytest.raises(ScanError, match="all 12 photographs were held back"):
         prepare([folder], cache, 1.0, READ)
 
 
