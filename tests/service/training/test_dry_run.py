@@ -40,7 +40,7 @@ def test_counts_reasons_and_licenses_are_told(photos: Path, tmp_path: Path) -> N
     """A person reads how many are fit, who is left out and why with an example, and licenses."""
     said = dry_run(tmp_path / "state", photos)
 
-    assert f"fit, to learn from {PHOTOS}" in said
+    assert f"for training {PHOTOS}" in said
     assert f"left out: gray 1 {photos}/a [red] one.png" in said
     assert "CC BY [4.0] 1" in said
     assert f"not stated {PHOTOS - 1}" in said

@@ -40,7 +40,7 @@ def _signals_left_as_found() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-PROMOTION = {"promoted": False, "why": "no reference set to see what it forgot"}
+PROMOTION = {"promoted": False, "why": "no reference set"}
 CARD = {"scores": {"psnr": 24.0}, "promotion": PROMOTION}
 
 

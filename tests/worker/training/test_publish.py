@@ -169,7 +169,7 @@ def test_a_generator_that_is_refused_does_not_serve(
     assert version.card["scores"] == {
         which: version.card["current"][which] for which in ("validation", "reference")
     }
-    assert "no better than chance" in version.card["promotion"]["why"]
+    assert "not clearly better" in version.card["promotion"]["why"]
 
 
 def test_what_the_canary_refuses_does_not_serve(
