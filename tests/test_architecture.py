@@ -94,6 +94,7 @@ LAYERS = {  # lowest first; a package or module imports only what stands before 
         "progress",
         "filesystem",
         "config",
+        "backoff",
         "ledger",
         "storage",
         "watch",

@@ -167,7 +167,7 @@ class Daemon:
                     self._reload(self.reloader)
                 now = time.monotonic()
                 self.step(now, time.time())
-                self._hold_up.note(self.pipeline.held_up_by, now, over=not self.pipeline.faults)
+                self._hold_up.note(self.pipeline.blocked_by, now, over=not self.pipeline.faults)
                 if self._once and self._nothing_left(now):
                     return
             except DeviceError as error:  # nothing was changed; the next step tries again

@@ -81,7 +81,7 @@ class HealthReporter:
             held_up: the machine's fault that kept the loop from its work just now, or "".
             refused_config: why a changed configuration is not used, or "".
         """
-        tried_again = self._pipeline.tried_again(now)
+        tried_again = self._pipeline.unresolved(now)
         troubled = bool(held_up or tried_again or not self._watcher.sees_inbox)
         known = (troubled, refused_config, len(self._watcher.arriving))
         news = known != self._known
@@ -213,7 +213,7 @@ class HealthReporter:
             hints=self._watcher.emitters_alive(),
             inbox=self._watcher.sees_inbox,
             held_up=held_up,
-            tried_again=self._pipeline.tried_again(now),
+            tried_again=self._pipeline.unresolved(now),
             idle=0.0 if self._idle_since is None else now - self._idle_since,
             orphans=orphans,
             remarks=tuple(remark for remark in remarks if remark),

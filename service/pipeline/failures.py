@@ -2,11 +2,12 @@
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import structlog
 
+from service.backoff import Backoff
 from service.config.sections import Retry
 from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import TAKEN_AWAY, Job
@@ -34,56 +35,36 @@ class Counters:
     pixels: int = 0  # of those that were finished
 
 
-class Backoff:
-    """How long the machine's faults make everything wait: doubling until something works again."""
-
-    def __init__(self, retry: Retry) -> None:
-        """There is no trouble yet."""
-        self._retry = retry
-        self.faults = 0
-        self.until = 0.0
-        self.reason = ""
-
-    def begin(self, now: float, reason: str) -> float:
-        """Note a fault; return the seconds to wait. Photos that fail together are one fault."""
-        if now >= self.until:
-            self.until = now + self._retry.wait_after(self.faults)
-            self.faults += 1
-            self.reason = reason
-        return self.until - now
-
-    def end(self) -> None:
-        """Something works again."""
-        self.faults, self.until, self.reason = 0, 0.0, ""
-
-
-class Shortage(Backoff):
-    """A disk without room for large photos: they wait, and smaller ones go on meanwhile.
+@dataclass(frozen=True)
+class Shortage:
+    """A disk without room for large results: their scans wait, and smaller ones go ahead.
 
     Attributes:
+        backoff: the wait.
         size: bytes of the smallest scan whose result did not fit.
     """
 
-    size = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    size: int = 0
 
-    def begin_with(self, job: Job, now: float, reason: str) -> float:
-        """Note that a job's result did not fit; return the seconds it waits, longer each time."""
+    def after_failure(self, job: Job, now: float, reason: str, retry: Retry) -> "Shortage":
+        """Return the state after a job's result did not fit; each time it waits longer."""
         size = job.snapshot.size
-        if now >= self.until:
-            self.until = now + self._retry.wait_after(job.waits)
-            self.faults += 1
-            self.reason, self.size = reason, size
-        self.size = min(size, self.size)
-        return self.until - now
+        if self.backoff.waits(now):
+            return replace(self, size=min(size, self.size))
+        return Shortage(self.backoff.after_failure(now, reason, retry, job.waits), size)
+
+    def after_delivery(self, size: int, now: float) -> "Shortage":
+        """Return the state after the result of a scan of so many bytes did fit."""
+        return self if size < self.size and self.backoff.waits(now) else Shortage()
+
+    def ended(self, now: float) -> "Shortage":
+        """Return the state with its wait over; the faults still count."""
+        return replace(self, backoff=self.backoff.ended(now))
 
     def below(self, now: float) -> int | None:
-        """Return how large a scan must not be to be begun now, in bytes; None: as it likes."""
-        return self.size if now < self.until else None
-
-    def delivered(self, size: int, now: float) -> None:
-        """Note that the result of a scan of so many bytes did fit."""
-        if size >= self.size or now >= self.until:
-            self.end()
+        """Return the size in bytes that a scan to be begun now must stay below; None: any."""
+        return self.size if self.backoff.waits(now) else None
 
 
 def ended_the_process(job: Job) -> str:
@@ -97,16 +78,15 @@ def ended_the_process(job: Job) -> str:
 
 
 class FailureHandler:
-    """Settles jobs that did not come to their end.
+    """Decides what becomes of jobs that failed.
 
     Args:
         retry: how often and when to try again.
         ledger: where the jobs are.
         places: tells whether the folders are there, and have room.
         originals: moves what is rejected.
-        tally: counts it.
-        hold: has the rest of a file waited for, which is why it cannot be colored yet; False when
-            that was done long enough.
+        counters: of rejected jobs.
+        hold: waits for the rest of an incomplete file; False when that has taken long enough.
     """
 
     def __init__(
@@ -115,46 +95,87 @@ class FailureHandler:
         ledger: Ledger,
         places: FolderMonitor,
         originals: Originals,
-        tally: Counters,
+        counters: Counters,
         hold: Hold,
     ) -> None:
-        """Nothing went wrong yet."""
+        """Start without failures."""
         self._retry = retry
         self._ledger = ledger
         self._places = places
-        self._was_away = False
+        self._away = ""
         self._originals = originals
-        self._tally = tally
+        self._counters = counters
         self._hold = hold
-        self.trouble = Backoff(retry)
-        self.shortage = Shortage(retry)
+        self.backoff = Backoff()
+        self.shortage = Shortage()
 
     @property
     def in_a_row(self) -> int:
-        """How many faults of the machine came with nothing delivered in between."""
-        return max(self.trouble.faults, self.shortage.faults)
+        """How many faults of the machine came without a delivery in between."""
+        return max(self.backoff.faults, self.shortage.backoff.faults)
 
-    def met(self, now: float, *, busy: bool) -> str:
-        """Name the fault of the machine that photos did not get past yet, or "".
+    def unresolved(self, now: float, *, busy: bool) -> str:
+        """Return the machine's fault that photographs were put back for and did not get past yet.
 
         Args:
             now: monotonic seconds.
-            busy: whether photos are in hand.
+            busy: whether photographs are in hand.
         """
-        both = (self.trouble, self.shortage)
-        return next((one.reason for one in both if one.reason and (busy or now < one.until)), "")
+        both = (self.backoff, self.shortage.backoff)
+        return next((one.reason for one in both if one.reason and (busy or one.waits(now))), "")
+
+    def blocked_by(self, now: float, wall: float) -> str:
+        """Return why no new work may begin, as of the last `update`; "" if it may.
+
+        Args:
+            now: monotonic seconds.
+            wall: seconds since 1970, for the ledger.
+
+        Raises:
+            DeviceError: the ledger cannot be read now.
+        """
+        if self._away or self.backoff.waits(now):
+            return self._away or self.backoff.reason
+        below, longest = self.shortage.below(now), self._retry.longest_wait
+        if below is None or self._ledger.any_due(wall, longest_wait=longest, below=below):
+            return ""
+        return self.shortage.backoff.reason
+
+    def update(self, now: float, wall: float) -> None:
+        """Look at the folders, and end waits that have lost their reason.
+
+        When all folders are back, everything that waited is due at once. A wait also ends when
+        nothing waits any more: `photochrom retry` made it due.
+
+        Args:
+            now: monotonic seconds.
+            wall: seconds since 1970, for the ledger.
+
+        Raises:
+            DeviceError: the ledger cannot be used now, or a folder cannot be marked.
+        """
+        away = self._places.look()
+        if self._away and not away:
+            self._ledger.expedite(wall)
+            self._originals.hasten(now)
+            self.backoff, self.shortage = self.backoff.cleared(), Shortage()
+        self._away = away
+        longest = self._retry.longest_wait
+        waits = self.backoff.waits(now) or self.shortage.backoff.waits(now)
+        if waits and not self._ledger.waiting(wall, limit=1, longest_wait=longest):
+            self.backoff, self.shortage = self.backoff.ended(now), self.shortage.ended(now)
 
     def delivered(self, job: Job, now: float) -> None:
-        """Note that a job's photo is in the outbox."""
-        self.trouble.end()
-        self.shortage.delivered(job.snapshot.size, now)
+        """Note that a job's result is in the outbox."""
+        self.backoff = self.backoff.cleared()
+        self.shortage = self.shortage.after_delivery(job.snapshot.size, now)
 
-    def settle(self, job: Job, error: Exception, now: float, wall: float) -> None:
+    def handle(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Reject a started job or put it back, by whose fault it was.
 
         Args:
             job: the job.
-            error: what its work ended with.
+            error: that its work ended with.
             now: monotonic seconds.
             wall: seconds since 1970, for the ledger.
 
@@ -174,53 +195,16 @@ class FailureHandler:
         elif isinstance(error, OSError | DeviceError):
             self._wait(job, error, now, wall)
         else:
-            # A fault nobody foresaw, met by one photo, must not stop the line. Its traceback is
-            # logged, its attempt counts, and after the last one the photo is rejected.
-            log.error(
-                "photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error
-            )
-            if job.attempts >= self._retry.attempts:
-                reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
-                self.reject(job, reason, now, wall)
-            else:
-                self._ledger.requeue(job.id, repr(error), wall + self._retry.wait_after(0))
-
-    def hold_up(self, now: float, wall: float) -> str:
-        """Say why no new work may begin now, or nothing.
-
-        When the folders are as they should be again, all that waited is due at once. So it is when
-        `photochrom retry` made it due.
-
-        Raises:
-            DeviceError: the ledger cannot be used now, or a folder not be marked.
-        """
-        away = self._places.look()
-        if self._was_away and not away:
-            self._ledger.expedite(wall)
-            self._originals.hasten(now)
-            self.trouble.end()
-            self.shortage.end()
-        self._was_away = bool(away)
-        longest = self._retry.longest_wait
-        waits = [one for one in (self.trouble, self.shortage) if now < one.until]
-        if waits and not self._ledger.waiting(wall, limit=1, longest_wait=longest):
-            for one in waits:
-                one.until = now  # the count of faults stays: it may not have been mended
-        if away or now < self.trouble.until:
-            return away or self.trouble.reason
-        below = self.shortage.below(now)
-        if below is None or self._ledger.any_due(wall, longest_wait=longest, below=below):
-            return ""
-        return self.shortage.reason
+            self._count_unforeseen(job, error, now, wall)
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
-        """Give a queued or started job up; arguments as for `settle`.
+        """Give a queued or started job up; arguments as for `handle`.
 
         A photo that was colored before stays in the outbox as it is, and its original where it is.
         """
         # As the ledger has it now: the same scan may have been dropped again meanwhile.
         failed = self._ledger.fail(job.id, reason, wall)
-        self._tally.rejected += 1
+        self._counters.rejected += 1
         if job.recolor:
             log.warning("photo.not_recolored", job=job.id, path=job.path, reason=reason)
             return
@@ -237,55 +221,65 @@ class FailureHandler:
         log.info("photo.changed", job=job.id, path=job.path)
         self._originals.request_rescan(job)
 
+    def _count_unforeseen(self, job: Job, error: Exception, now: float, wall: float) -> None:
+        """Try a job again that met a bug; after the last attempt it is rejected.
+
+        One photograph must not stop the others.
+        """
+        log.error("photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error)
+        if job.attempts >= self._retry.attempts:
+            reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
+            self.reject(job, reason, now, wall)
+        else:
+            self._ledger.requeue(job.id, repr(error), wall + self._retry.wait_after(0))
+
     def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
         """Put a job back for want of memory; its attempt counts, so that it comes alone next.
 
-        Everything waits, since it may be another program that has the memory. But a photo that did
-        not fit on its last attempt, alone, must not stop the line.
+        All work waits, since another program may have the memory. But a photograph that did not
+        fit on its last attempt, alone, must not stop the others.
         """
         told = str(error) if type(error) is MemoryError else ""  # by `worker.scan.read`
         size = " and ".join(filter(None, (told, _megabytes(job))))
         if job.attempts >= self._retry.attempts:
             reason = (
-                f"this machine's memory did not suffice for it in {job.attempts} attempts, the last"
-                f" time alone: it has {size}. Give photochrom more memory and have it tried again"
-                f" (photochrom retry {job.id}), or save the scan smaller or in parts"
+                f"out of memory after {job.attempts} attempts (the last one alone): it has {size}."
+                f" Give photochrom more memory and have it tried again (photochrom retry {job.id}),"
+                " or save the scan smaller or in parts"
             )
             self.reject(job, reason, now, wall)
             return
-        reason = f"too little memory for a photo of {size}"
-        together = now < self.trouble.until
-        seconds = self.trouble.begin(now, reason)
+        reason = f"out of memory for a photograph of {size}"
+        before, self.backoff = self.backoff, self.backoff.after_failure(now, reason, self._retry)
+        seconds = self.backoff.until - now
         self._ledger.requeue(job.id, reason, wall + seconds)
-        self._say_waits(job, reason, seconds, self.trouble, together=together)
+        _log_wait(job, reason, seconds, before, self.backoff)
 
     def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
-        """Put a job back in the queue: the machine is at fault, so everything waits a while.
+        """Put a job back in the queue: the machine is at fault, so all work waits a while.
 
         For room on a disk only the job itself waits, and those that are larger still.
         """
         reason = str(error) or repr(error)
-        waits: Backoff = self.trouble
         if isinstance(error, OSError):
             reason = self._places.in_words(error)
-            waits = self.shortage if error.errno in NO_ROOM else waits
-        together = now < waits.until
-        if isinstance(waits, Shortage):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             reason += "; smaller photographs go on meanwhile"
-            seconds = waits.begin_with(job, now, reason)
+            before = self.shortage.backoff
+            self.shortage = self.shortage.after_failure(job, now, reason, self._retry)
+            backoff = self.shortage.backoff
         else:
-            seconds = waits.begin(now, reason)
+            before = self.backoff
+            self.backoff = backoff = before.after_failure(now, reason, self._retry)
+        seconds = backoff.until - now
         self._ledger.back_off(job.id, reason, wall + seconds)
-        self._say_waits(job, reason, seconds, waits, together=together)
+        _log_wait(job, reason, seconds, before, backoff)
 
-    @staticmethod
-    def _say_waits(
-        job: Job, reason: str, seconds: float, trouble: Backoff, *, together: bool
-    ) -> None:
-        """Say it of the first photo of those that failed together, at the 1st, 2nd, 4th … time."""
-        again = together or trouble.faults.bit_count() != 1
-        say = log.debug if again else log.warning
-        say("photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1))
+
+def _log_wait(job: Job, reason: str, seconds: float, before: Backoff, after: Backoff) -> None:
+    """Warn of the first photograph of those that failed together, at the 1st, 2nd, 4th ... time."""
+    tell = log.warning if after != before and after.is_to_be_logged else log.debug
+    tell("photo.waits", job=job.id, path=job.path, reason=reason, seconds=round(seconds, 1))
 
 
 def _megabytes(job: Job) -> str:

@@ -85,7 +85,6 @@ class Pipeline:
     Attributes:
         colorist: the generator that colors the next batch.
         batch_done: told of each batch, in photos and the device's seconds, from its thread.
-        held_up_by: why no new work begins, or "".
         places: the folders.
     """
 
@@ -114,10 +113,10 @@ class Pipeline:
         self._moved_at = 0.0
         self.tally = tally or Counters()
         self.batch_done: Callable[[int, float], None] = lambda _photos, _seconds: None
-        self.held_up_by = ""
+        self._blocked_by = ""
         self.places = FolderMonitor(config.folders, config.limits.free_space)
         self.originals = Originals(config, self.places, watched, ledger)
-        self._faults = FailureHandler(
+        self._failures = FailureHandler(
             config.retry,
             ledger,
             self.places,
@@ -145,11 +144,20 @@ class Pipeline:
     @property
     def faults(self) -> int:
         """How many faults of the machine came in a row, without a photo delivered in between."""
-        return self._faults.in_a_row
+        return self._failures.in_a_row
 
-    def tried_again(self, now: float) -> str:
-        """Name the fault of the machine that photos did not get past yet, or ""."""
-        return self._faults.met(now, busy=self.busy)
+    @property
+    def blocked_by(self) -> str:
+        """Why no new work begins, as of the last step; "" when nothing blocks."""
+        return self._blocked_by
+
+    def unresolved(self, now: float) -> str:
+        """Return the machine's fault that photographs were put back for and did not get past yet.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return self._failures.unresolved(now, busy=self.busy)
 
     def still(self, now: float) -> float:
         """Return for how many seconds no photo in hand has moved; 0 with none in hand."""
@@ -161,7 +169,7 @@ class Pipeline:
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued job up; see `FailureHandler.reject`."""
-        self._faults.reject(job, reason, now, wall)
+        self._failures.reject(job, reason, now, wall)
 
     def step(self, now: float, wall: float, *, claim: bool = True) -> None:
         """Do all that can be done now.
@@ -176,9 +184,10 @@ class Pipeline:
         self._collect_written(now, wall)
         self._collect_colored(now, wall)
         self._collect_read(now, wall)
-        self.held_up_by = self._faults.hold_up(now, wall)
+        self._failures.update(now, wall)
+        self._blocked_by = self._failures.blocked_by(now, wall)
         self.originals.step(now)
-        if claim and not self.held_up_by:
+        if claim and not self._blocked_by:
             self._claim(now, wall)
         self._start_reading()
         self._start_coloring(now)
@@ -223,7 +232,7 @@ class Pipeline:
                     wall,
                     in_flight=self._in_flight,
                     longest_wait=longest,
-                    below=self._faults.shortage.below(now),
+                    below=self._failures.shortage.below(now),
                 )
             )
 
@@ -289,7 +298,7 @@ class Pipeline:
             for result in results:
                 job, photo = batch[0]
                 if isinstance(result, Exception):
-                    self._faults.settle(job, result, now, wall)
+                    self._failures.handle(job, result, now, wall)
                 else:
                     self._start_writing(job, photo, result, colorist, wall)
                 batch.popleft()
@@ -322,7 +331,7 @@ class Pipeline:
                     output_digest=delivered.sha256,
                     event=origin.event,
                 )
-                self._faults.delivered(finished, now)
+                self._failures.delivered(finished, now)
                 deliveries.forget(self._config.state, job.id)
                 self.tally.finished += 1
                 self.tally.pixels += photo.size
@@ -360,6 +369,6 @@ class Pipeline:
         except TakenError as error:  # since the job was queued
             self._name_otherwise(job, error, wall)
             return None
-        except Exception as error:  # noqa: BLE001 - `FailureHandler.settle` decides, and logs
-            self._faults.settle(job, error, now, wall)
+        except Exception as error:  # noqa: BLE001 - `FailureHandler.handle` decides, and logs
+            self._failures.handle(job, error, now, wall)
             return None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
+from service.backoff import Backoff
 from service.config.loader import Config
 from service.config.sections import Retry
 from service.filesystem import safe_open
@@ -26,7 +27,7 @@ from service.storage.copies import copy_file
 from service.storage.originals import find_original
 from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import BY_SUFFIX, format_of
 from worker.metadata.provenance import XmpFile
 
 SUFFIXES = (".xmp", ".XMP")
@@ -59,7 +60,7 @@ def is_companion(path: Path) -> bool:
     if path.suffix not in SUFFIXES:
         return False
     own = path.with_suffix("")
-    if own.suffix.lower() in KIND_OF_SUFFIX and safe_open.snapshot(own) is not None:
+    if format_of(own) and safe_open.snapshot(own) is not None:
         return True
     return any(_scans_of_stem(path.parent, path.stem))
 
@@ -120,8 +121,7 @@ class _Due(NamedTuple):
     job: Job
     place: Path
     read: frozenset[str] | None
-    due: float
-    faults: int = 0
+    backoff: Backoff
 
 
 class Companions:
@@ -143,11 +143,11 @@ class Companions:
 
     def waiting(self, faults: int) -> bool:
         """Tell whether a file waits that was refused fewer times than `faults`."""
-        return any(one.faults < faults for one in self._waiting)
+        return any(one.backoff.faults < faults for one in self._waiting)
 
     def dues(self) -> list[float]:
         """List when files are due, in monotonic seconds."""
-        return [one.due for one in self._waiting]
+        return [one.backoff.until for one in self._waiting]
 
     def owe(self, job: Job) -> None:
         """Note, before a scan is moved, that it has companions, if it has any.
@@ -169,7 +169,7 @@ class Companions:
             now: monotonic seconds.
         """
         if job.id in self._owed:
-            self._waiting.append(_Due(job, place, read, now))
+            self._waiting.append(_Due(job, place, read, Backoff(now)))
 
     def bring_back(self, job: Job, place: Path) -> None:
         """Undo `follow`, as far as it can be: the scan is in the inbox again."""
@@ -190,7 +190,7 @@ class Companions:
         if not self._recovered:
             self._recover(now)
             self._recovered = True
-        for one in [one for one in self._waiting if now >= one.due]:
+        for one in [one for one in self._waiting if not one.backoff.waits(now)]:
             self._move(one, now)
 
     def _recover(self, now: float) -> None:
@@ -204,7 +204,7 @@ class Companions:
             if place is None:
                 self._ledger.owe(job.id, owed=False)
             else:
-                self._waiting.append(_Due(job, place, None, now))
+                self._waiting.append(_Due(job, place, None, Backoff(now)))
 
     def _move(self, one: _Due, now: float) -> None:
         job, root = one.job, self._root(one.place)
@@ -212,11 +212,11 @@ class Companions:
             self._say_unread(one)
             moved, _ = carry(self._config.inbox, job.path, root, one.place.relative_to(root))
         except OSError as error:
-            wait = self._retry.wait_after(one.faults)
-            later = one._replace(due=now + wait, faults=one.faults + 1)
-            self._waiting[self._waiting.index(one)] = later
-            if later.faults.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
-                reason = f"its XMP: {error}"
+            reason = f"its XMP: {error}"
+            backoff = one.backoff.after_failure(now, reason, self._retry)
+            self._waiting[self._waiting.index(one)] = one._replace(backoff=backoff)
+            if backoff.is_to_be_logged:
+                wait = round(backoff.until - now, 3)
                 log.warning(
                     "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
                 )
@@ -267,7 +267,7 @@ def _read(root: Path, path: PurePath) -> XmpFile:
 
 def _scans_of_stem(folder: Path, stem: str) -> Iterator[str]:
     """Yield the names of the scans in a folder that have a stem."""
-    for suffix in KIND_OF_SUFFIX:
+    for suffix in BY_SUFFIX:
         for spelled in (suffix, suffix.upper(), suffix.capitalize()):
             if safe_open.snapshot(folder / (stem + spelled)) is not None:
                 yield stem + spelled

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from service.backoff import Backoff
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.access import unwritable
@@ -41,10 +42,9 @@ class _Move(NamedTuple):
     job: Job
     move: Callable[[Path], Departure]
     root: Path  # of the folder it goes to
-    due: float
+    backoff: Backoff
     verified: bool
     xmp_read: frozenset[str] | None = None
-    faults: int = 0
 
 
 class _Departed(NamedTuple):
@@ -100,7 +100,7 @@ class Originals:
         """
         if faults == sys.maxsize and len(self.unmoved) > 0:
             return True
-        waiting = self.leaving or any(move.faults < faults for move in self._waiting)
+        waiting = self.leaving or any(move.backoff.faults < faults for move in self._waiting)
         return waiting or self.companions.waiting(faults)
 
     @property
@@ -134,7 +134,7 @@ class Originals:
                 digest=job.digest,
                 name=original_name(job),
             )
-            self._waiting.append(_Move(job, move, folder, now, verified, xmp_read))
+            self._waiting.append(_Move(job, move, folder, Backoff(now), verified, xmp_read))
 
     def reject(self, job: Job, reason: str, now: float) -> None:
         """Have the original of a failed job moved to the rejected ones, with the reason.
@@ -158,7 +158,7 @@ class Originals:
             expected=job.snapshot,
             digest=job.digest if readable else None,
         )
-        self._waiting.append(_Move(job, move, folder, now, verified=not readable))
+        self._waiting.append(_Move(job, move, folder, Backoff(now), verified=not readable))
 
     def request_rescan(self, job: Job) -> None:
         """Have a job's scan found again: it was not what was queued when it was needed.
@@ -169,7 +169,7 @@ class Originals:
 
     def hasten(self, now: float) -> None:
         """Have all that waits moved at the next step: what hindered it is mended."""
-        self._waiting = [move._replace(due=min(now, move.due)) for move in self._waiting]
+        self._waiting = [move._replace(backoff=move.backoff.ended(now)) for move in self._waiting]
         self.unmoved.hasten(now)
 
     def step(self, now: float) -> None:
@@ -179,7 +179,7 @@ class Originals:
             DeviceError: what became of originals cannot be noted now; the next step tries again.
         """
         self._waiting += self.unmoved.probes(now)
-        for move in [move for move in self._waiting if now >= move.due]:
+        for move in [move for move in self._waiting if not move.backoff.waits(now)]:
             if any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
                 break
             self._waiting.remove(move)
@@ -202,7 +202,7 @@ class Originals:
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a move is due, or to be ended; or None."""
-        dues = [move.due for move in self._waiting] + [one.due for one in self._departed]
+        dues = [move.backoff.until for move in self._waiting] + [one.due for one in self._departed]
         dues += [*self.unmoved.dues(), *self.companions.dues()]
         return max(0.0, min(dues) - now) if dues else None
 
@@ -244,9 +244,10 @@ class Originals:
                 self._unnoted.append((job.id, PurePosixPath(place)))
 
     def _put_off(self, move: _Move, reason: str, now: float) -> None:
-        job, wait = move.job, self._config.retry.wait_after(move.faults)
-        self._waiting.append(move._replace(due=now + wait, faults=move.faults + 1))
-        if (move.faults + 1).bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: it may last
+        job, backoff = move.job, move.backoff.after_failure(now, reason, self._config.retry)
+        self._waiting.append(move._replace(backoff=backoff))
+        if backoff.is_to_be_logged:
+            wait = round(backoff.until - now, 3)
             log.warning("photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait)
 
     def _set_shorter_aside(self, job: Job) -> None:

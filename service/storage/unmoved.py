@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from service.backoff import Backoff
 from service.config.sections import Retry
 from service.filesystem.access import may_not_write
 
@@ -23,10 +24,8 @@ log = structlog.get_logger()
 @dataclass
 class _Folder(Generic[M]):
     verb: str
-    reason: str
-    due: float
+    backoff: Backoff
     moves: deque[M] = field(default_factory=deque)
-    faults: int = 0
 
 
 class Unmoved(Generic[M]):
@@ -43,7 +42,9 @@ class Unmoved(Generic[M]):
 
     def folders(self) -> list[tuple[Path, int, str]]:
         """List the folders, how many originals wait for each, and what would help; most first."""
-        found = [(folder, len(one.moves), one.reason) for folder, one in self._folders.items()]
+        found = [
+            (folder, len(one.moves), one.backoff.reason) for folder, one in self._folders.items()
+        ]
         return sorted(found, key=lambda one: -one[1])
 
     def words(self, shown: int = 5) -> Iterator[str]:
@@ -60,10 +61,9 @@ class Unmoved(Generic[M]):
         """Have a move wait for a folder, which it is to leave or to enter; the first is told of."""
         one = self._folders.get(folder)
         if one is None:
-            due = now + self._retry.wait_after(0)
-            one = _Folder("leave" if leaves else "enter", may_not_write(folder), due)
-            self._folders[folder] = one
-            log.warning("originals.blocked", folder=folder, reason=one.reason)
+            backoff = Backoff().after_failure(now, may_not_write(folder), self._retry)
+            one = self._folders[folder] = _Folder("leave" if leaves else "enter", backoff)
+            log.warning("originals.blocked", folder=folder, reason=backoff.reason)
         one.moves.append(move)
 
     def probes(self, now: float) -> list[M]:
@@ -72,9 +72,8 @@ class Unmoved(Generic[M]):
         # Where nothing waits any more, the originals were taken away.
         self._folders = {folder: one for folder, one in self._folders.items() if one.moves}
         for one in self._folders.values():
-            if now >= one.due:
-                one.faults += 1
-                one.due = now + self._retry.wait_after(one.faults)
+            if not one.backoff.waits(now):
+                one.backoff = one.backoff.after_failure(now, one.backoff.reason, self._retry)
                 taken.append(one.moves.popleft())
         return taken
 
@@ -91,8 +90,8 @@ class Unmoved(Generic[M]):
     def hasten(self, now: float) -> None:
         """Try all folders at the next step."""
         for one in self._folders.values():
-            one.due = min(one.due, now)
+            one.backoff = one.backoff.ended(now)
 
     def dues(self) -> Iterator[float]:
         """Yield when each folder is tried next."""
-        yield from (one.due for one in self._folders.values())
+        yield from (one.backoff.until for one in self._folders.values())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from service.backoff import Backoff
 from service.config.loader import Config
 from service.config.sections import Batching, Retry, Stop, Watch
 from service.daemon.daemon import Daemon
@@ -255,7 +256,7 @@ def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched
 
     def held_up() -> bool:
         watched.daemon.step(now, time.time())
-        return bool(watched.daemon.pipeline.tried_again(now))
+        return bool(watched.daemon.pipeline.unresolved(now))
 
     wait_until(held_up)
     said = []
@@ -264,7 +265,7 @@ def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched
         beat = read_heartbeat(watched.config.state)
         assert beat
         said.append((beat.health, *beat.reasons))
-    watched.daemon.pipeline._faults.trouble.end()
+    watched.daemon.pipeline._failures.backoff = Backoff()
     watched.daemon._pulse.step(now + 3.0)
     after = read_heartbeat(watched.config.state)
 

@@ -664,13 +664,13 @@ class TestTheMachinesFault:
         line.run()
         larger = line.drop("larger.png", gray_scene(120, 120))
         line.drop("small.png")
-        held_up = line.pipeline.tried_again(line.now)
+        held_up = line.pipeline.unresolved(line.now)
         line.run()
 
         assert ["small.png"] == line.files()["outbox"]
         assert (1, 0) == (line.job(large.id).waits, line.job(larger.id).waits)
         assert 1 == line.pipeline.faults
-        assert held_up == line.pipeline.held_up_by == line.job(large.id).reason
+        assert held_up == line.pipeline.blocked_by == line.job(large.id).reason
         assert (
             f"outbox: {line.config.outbox}: No space left on device; free some space;"
             " smaller photographs go on meanwhile"
@@ -681,7 +681,7 @@ class TestTheMachinesFault:
 
         assert ["large.png", "larger.png", "small.png"] == line.files()["outbox"]
         assert 0 == line.pipeline.faults
-        assert not line.pipeline.held_up_by
+        assert not line.pipeline.blocked_by
 
     def test_what_does_not_fit_is_tried_less_often_though_small_ones_do(self, line: Line) -> None:
         """Each time after twice the wait; without the small ones' success it would be the same."""
@@ -834,7 +834,7 @@ class TestTooLittleMemory:
         assert ["a.png", "b.png"] == line.files()["outbox"]
         assert ["big.png", "big.png.reason.txt"] == line.files()["rejected"]
         reason = (line.config.rejected / "big.png.reason.txt").read_text()
-        assert "this machine's memory did not suffice for it in 3 attempts" in reason
+        assert "out of memory after 3 attempts (the last one alone)" in reason
         assert "0.0 MB as a file" in reason
         assert f"photochrom retry {big.id}" in reason
         assert ("2.5 megapixels" in reason) == (where == "read")
@@ -852,7 +852,7 @@ class TestTooLittleMemory:
         assert (1, 0) == (line.job(job.id).attempts, line.job(job.id).waits)
         assert 1010.0 == line.job(job.id).not_before
         waits = [entry for entry in logs if entry["event"] == "photo.waits"]
-        assert "too little memory for a photo of 0.0 MB as a file" == waits[0]["reason"]
+        assert "out of memory for a photograph of 0.0 MB as a file" == waits[0]["reason"]
 
         line.now += 10.0
         line.colorist.batches.clear()
@@ -929,14 +929,14 @@ class TestFoldersThatAreAway:
         line.run()
 
         assert f"rejected: {line.config.rejected} is not there; mount it, or make it" == (
-            line.pipeline.held_up_by
+            line.pipeline.blocked_by
         )
         assert JobStatus.QUEUED == line.job(job.id).status
 
         elsewhere.rename(line.config.rejected)
         line.run()
 
-        assert "" == line.pipeline.held_up_by
+        assert "" == line.pipeline.blocked_by
         assert ["a.png"] == line.files()["outbox"]
 
     def test_a_scan_that_is_away_with_its_inbox_was_not_taken_away(
@@ -1045,7 +1045,7 @@ class TestFoldersThatAreAway:
         line.drop("a.png")
         wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
         away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
-        places = SimpleNamespace(unusable=lambda _key: next(away))
+        places = SimpleNamespace(problem=lambda _key: next(away))
         monkeypatch.setattr(line.pipeline.originals, "_places", places)
         monkeypatch.setattr(departures, "still_there", lambda *_: False)
         line.colorist.gate.set()
