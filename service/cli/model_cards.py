@@ -185,7 +185,7 @@ def _print_scores(card: dict[str, Any], console: Console) -> None:
     columns = {
         heading: scores[name]
         for name in SETS
-        for heading, scores in ((name, own), (f"{name}, active version then", then))
+        for heading, scores in ((name, own), (f"{name}, promoted then", then))
         if isinstance(scores[name], dict)
     }
     keys = list(dict.fromkeys(key for scores in columns.values() for key in scores))

@@ -67,7 +67,7 @@ def show(
 def promote(
     version: Version, why: Why = "promoted by hand", config: ConfigFile = DEFAULT_CONFIG
 ) -> None:
-    """Make a version the active one, after testing it on probe images."""
+    """Promote a version: if it passes a test on probe images, it colors from now on."""
     settings = config_if_any(config)
     set_up_logging(settings.log.level, settings.log.format)
     name = version_name(version)
@@ -76,14 +76,14 @@ def promote(
 
         device()
         promoted = _store(settings).promote(name, why, datetime.now(UTC), try_version)
-    _print_active(promoted.name, settings)
+    _print_promoted(promoted.name, settings)
 
 
 @models_app.command()
 def rollback(why: Why = "rolled back by hand", config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Return to the version that was active before; repeat to go further back."""
+    """Return to the version promoted before; repeat to go further back."""
     settings = config_if_any(config)
-    _print_active(_store(settings).rollback(why, datetime.now(UTC)).name, settings)
+    _print_promoted(_store(settings).rollback(why, datetime.now(UTC)).name, settings)
 
 
 @models_app.command()
@@ -96,7 +96,7 @@ def prune(
 ) -> None:
     """Delete the oldest versions.
 
-    The active version, the one before it, and the one named in config.yaml are always kept.
+    The promoted version, the one before it, and the one named in config.yaml are always kept.
     """
     settings = config_if_any(config)
     store, spare = _store(settings), {str(settings.model.version)}
@@ -141,7 +141,7 @@ def _store(settings: Config) -> ModelStore:
     return ModelStore(settings.models_folder)
 
 
-def _print_active(name: str, settings: Config) -> None:
+def _print_promoted(name: str, settings: Config) -> None:
     print(f"version {name} is now promoted")
     chosen = settings.model.version
     if chosen == "promoted":

@@ -123,10 +123,10 @@ def print_evaluation(found: Evaluation, console: Console) -> None:
     console.print(table)
     console.print()
     many = found.scores[GRAY].photographs
-    told = f"{many} photographs of {found.folder}; {_counted(found.left_out)}."
+    summary = f"{many} photographs of {found.folder}; {_counted(found.left_out)}."
     if found.sheet:
-        told += f" Contact sheet: {found.sheet}."
-    console.print(_shown(told), soft_wrap=True)
+        summary += f" Contact sheet: {found.sheet}."
+    console.print(_shown(summary), soft_wrap=True)
     console.print("docs/evaluation.md explains each line.", highlight=False)
 
 

@@ -117,7 +117,7 @@ class ModelStore:
         """
         version = self.get(name)
         if active_versions(self.promotions())[-1] == version.name:
-            raise ModelError(f"version {version.name} is already active")
+            raise ModelError(f"version {version.name} is already promoted")
         check(version)
         with self._folders.locked():
             self.get(name)  # raises if it was pruned meanwhile
@@ -138,7 +138,9 @@ class ModelStore:
         with self._folders.locked():
             stack = active_versions(self.promotions())
             if len(stack) == 1:
-                raise ModelError("the built-in version is active, and none was before it")
+                raise ModelError(
+                    "the built-in version is promoted; there is nothing to roll back to"
+                )
             version = self.get(version_name(stack[-2]))
             version.check_digest()
             at = now.isoformat(timespec="seconds")

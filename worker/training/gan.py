@@ -231,8 +231,8 @@ class ColorizationGAN:
 
     def averaged_generator(self, *, adversarial: bool) -> keras.Model:
         """Return a copy of the generator with the averaged weights of the stage, to publish."""
-        served = keras.models.clone_model(self.generator)
-        served.set_weights(self.generator.get_weights())
+        averaged = keras.models.clone_model(self.generator)
+        averaged.set_weights(self.generator.get_weights())
         task = self._adversarial if adversarial else self._alone
         by_path = {
             variable.path: average
@@ -244,10 +244,10 @@ class ColorizationGAN:
             variable.path: average
             for variable, average in zip(self._statistics, self._averaged_statistics, strict=True)
         }
-        for variable in served.variables:
+        for variable in averaged.variables:
             if variable.path in by_path:
                 variable.assign(ops.convert_to_numpy(by_path[variable.path]))
-        return served
+        return averaged
 
     @contextmanager
     def averaged(self, *, adversarial: bool) -> Iterator[keras.Model]:

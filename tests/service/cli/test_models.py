@@ -243,7 +243,7 @@ class TestRollback:
 
     def test_where_nothing_served_before_it_is_refused(self, home: Path) -> None:
         """Nothing is noted."""
-        assert "none was before it" in str(refuse("rollback"))
+        assert "nothing to roll back to" in str(refuse("rollback"))
         assert not (home / "state" / "models" / "promotions.json").exists()
 
     def test_a_fixed_version_is_told(self, home: Path) -> None:

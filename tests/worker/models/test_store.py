@@ -217,7 +217,7 @@ class TestPromotion:
 
         assert ["3", "builtin"] == [filled.rollback("blotches", NOW).name for _ in range(2)]
         assert "builtin" == filled.promoted().name
-        with pytest.raises(ModelError, match="none was before it"):
+        with pytest.raises(ModelError, match="nothing to roll back to"):
             filled.rollback("more", NOW)
         assert ["3", "5", "3", "builtin"] == [one.version for one in filled.promotions()]
 
@@ -231,7 +231,7 @@ class TestPromotion:
     @pytest.mark.parametrize("name", ["builtin", "promoted"])
     def test_what_serves_is_not_promoted_again(self, filled: ModelStore, name: Any) -> None:
         """It is told, and nothing is noted."""
-        with pytest.raises(ModelError, match="already active"):
+        with pytest.raises(ModelError, match="already promoted"):
             filled.promote(name, "again", NOW, untried)
 
         assert [] == filled.promotions()

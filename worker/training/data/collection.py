@@ -128,7 +128,7 @@ def _fill(
                 if file.fault:
                     left_out.append(LeftOut(str(path), "unreadable", file.fault))
                 elif file.digest in path_of:
-                    why = f"as {path_of[file.digest]}"
+                    why = f"identical to {path_of[file.digest]}"
                     left_out.append(LeftOut(str(path), "same content", why))
                 else:
                     path_of[file.digest] = path
