@@ -12,10 +12,10 @@ from service.cli.model_cards import print_card, print_list, read_card, read_list
 from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigFile,
-    config_if_any,
+    config_or_defaults,
     device,
     print_json,
-    tensorflow_starts,
+    quiet_tensorflow,
 )
 from service.config.loader import Config
 from service.log import set_up_logging
@@ -43,7 +43,7 @@ class ExportFormat(StrEnum):
 @models_app.command("list")
 def list_models(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the versions with their state and scores, and why candidates were not promoted."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     listed = read_list(_store(settings), settings.model.version)
     if as_json:
         print_json(listed)
@@ -56,7 +56,7 @@ def show(
     version: Version = "promoted", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
     """Show a version's card: its origin, scores, contact sheet and curves."""
-    card = read_card(_store(config_if_any(config)), version_name(version))
+    card = read_card(_store(config_or_defaults(config)), version_name(version))
     if as_json:
         print_json(card)
     else:
@@ -68,10 +68,10 @@ def promote(
     version: Version, why: Why = "promoted by hand", config: ConfigFile = DEFAULT_CONFIG
 ) -> None:
     """Promote a version: if it passes a test on probe images, it colors from now on."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     set_up_logging(settings.log.level, settings.log.format)
     name = version_name(version)
-    with tensorflow_starts():
+    with quiet_tensorflow():
         from worker.inference.trial import try_version
 
         device()
@@ -82,7 +82,7 @@ def promote(
 @models_app.command()
 def rollback(why: Why = "rolled back by hand", config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Return to the version promoted before; repeat to go further back."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     _print_promoted(_store(settings).rollback(why, datetime.now(UTC)).name, settings)
 
 
@@ -98,7 +98,7 @@ def prune(
 
     The promoted version, the one before it, and the one named in config.yaml are always kept.
     """
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     store, spare = _store(settings), {str(settings.model.version)}
     names = store.prunable(keep, spare) if dry_run else store.prune(keep, spare)
     print(f"{'would delete' if dry_run else 'deleted'}: {', '.join(names) or 'none'}")
@@ -123,10 +123,10 @@ def export(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Export a generator for other programs (lightness in, ab out), and verify the result."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     set_up_logging(settings.log.level, settings.log.format)
     source = _store(settings).get(version_name(version))
-    with tensorflow_starts():
+    with quiet_tensorflow():
         device()
         from worker.models.export import export_version
 

@@ -11,15 +11,16 @@ from rich.console import Console
 
 from service.cli.options import (
     DEFAULT_CONFIG,
+    MODELS,
     ConfigFile,
-    config_if_any,
+    config_or_defaults,
     device,
     print_json,
-    tensorflow_starts,
+    quiet_tensorflow,
 )
 from service.config.loader import Config
 from service.log import set_up_logging
-from service.progress import progress_bar
+from service.terminal import progress_bar
 from service.signals import Signals
 from service.training.configured import configured
 from service.training.scheduled import finished, next_action
@@ -29,7 +30,7 @@ from worker.training.request import TrainingRequest, start_named
 train_app = typer.Typer()
 
 
-@train_app.command()
+@train_app.command(rich_help_panel=MODELS)
 def train(
     folders: Annotated[
         list[Path] | None,
@@ -98,7 +99,7 @@ def train(
             "give folders of color photographs and one of --minutes, --steps and --until-plateau "
             "(none of them with --dry-run)"
         )
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     if dry_run:
         from service.training.dry_run import print_dry_run
 
@@ -134,14 +135,14 @@ def _train(settings: Config, request: TrainingRequest | None) -> ModelVersion | 
     signals.listen()  # first of all: TensorFlow takes its time
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        with tensorflow_starts():
+        with quiet_tensorflow():
             from service.training.run import run_training
 
             computes = device()
         return run_training(settings, computes, request, report, signals)
 
 
-@train_app.command()
+@train_app.command(rich_help_panel=MODELS)
 def evaluate(
     folder: Annotated[
         Path, typer.Argument(help="A folder of color photographs.", exists=True, file_okay=False)
@@ -166,12 +167,12 @@ def evaluate(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Compare versions on photographs whose true color is known; the baseline is gray."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     if sheet and sheet.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
         raise typer.BadParameter("must be a .png or .jpg file", param_hint="--sheet")
     with progress_bar("photographs") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        with tensorflow_starts():
+        with quiet_tensorflow():
             from service.training.evaluate import evaluate_models, print_evaluation
 
             device()

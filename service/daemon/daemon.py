@@ -30,11 +30,11 @@ from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.protocols import Predictor
-from service.progress import Report
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
+from service.terminal import Report
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
@@ -140,7 +140,7 @@ class Daemon:
         now, wall = time.monotonic(), time.time()
         swept = self._leftovers.remove(self.config, self.places)
         interrupted = self.ledger.recover()
-        deliveries.forget_all_but_open(self.config.state, self.ledger.job)
+        deliveries.forget_all_but_open(self.config.state, self.ledger.queries.job)
         log.info(
             "daemon.started",
             inbox=self.config.inbox,
@@ -148,9 +148,8 @@ class Daemon:
             swept=swept,
             resumed=len(interrupted),
         )
-        self._retention.start()
         self._note_serving()
-        for job in self.ledger.exhausted(self.config.retry.attempts):
+        for job in self.ledger.queries.exhausted(self.config.retry.attempts):
             self.pipeline.reject(job, ended_the_process(job), now, wall)
         self._find_empty_folders(now)
         self.watcher.start(now)
@@ -202,7 +201,7 @@ class Daemon:
         if not away:  # nor what lies in the inbox
             self._retention.step(now, wall)
         if self._report:
-            counts = self.ledger.counts()
+            counts = self.ledger.queries.counts()
             done = self.tally.finished + self.tally.rejected
             self._report(done, done + counts[JobStatus.QUEUED] + counts[JobStatus.STARTED], "")
 
@@ -316,7 +315,7 @@ class Daemon:
 
     def _note_serving(self) -> None:
         if self._parts.serving != self._noted:
-            self.ledger.serve(self._parts.serving)
+            self.ledger.record_active_model(self._parts.serving)
             self._noted = self._parts.serving
 
     def _nothing_left(self, now: float) -> bool:
@@ -333,7 +332,7 @@ class Daemon:
 
     def _jobs_left(self) -> bool:
         try:
-            counts = self.ledger.counts()
+            counts = self.ledger.queries.counts()
         except DeviceError:  # the next step, or the next start, says why
             return True
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0

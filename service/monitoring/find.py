@@ -15,7 +15,8 @@ from typing import Any
 from service.config.loader import Config
 from service.filesystem.safe_open import snapshot
 from service.ledger.jobs import Job, JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from service.storage.lookup import Lookup
 from service.storage.originals import places_of_original
 from service.storage.rejected import Place, RejectedScans
@@ -34,7 +35,7 @@ AGAIN = {
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[tuple[Ledger, Lookup] | None]:
+def opened(config: Config) -> Iterator[tuple[LedgerQueries, Lookup] | None]:
     """Open the ledger to look photographs up in it; None: there is none yet.
 
     Raises:
@@ -45,7 +46,7 @@ def opened(config: Config) -> Iterator[tuple[Ledger, Lookup] | None]:
     if not path.exists():
         yield None
         return
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         yield ledger, Lookup(config, ledger)
 
 
@@ -66,7 +67,7 @@ def find(config: Config, names: Sequence[str]) -> Iterator[tuple[str, Iterator[R
                 yield name, iter(())
             else:
                 ledger, lookup = known
-                jobs = ledger.some(lookup.by_name(name))
+                jobs = ledger.by_ids(lookup.by_name(name))
                 yield name, (described(job, config, lookup.rejected) for job in jobs)
 
 
@@ -75,7 +76,7 @@ def every(config: Config) -> Iterator[Row]:
     with opened(config) as known:
         if known is not None:
             ledger, lookup = known
-            for job in ledger.every():
+            for job in ledger.all_jobs():
                 yield described(job, config, lookup.rejected)
 
 

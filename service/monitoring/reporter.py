@@ -129,9 +129,9 @@ class HealthReporter:
         wall = time.time()
         jobs, oldest = None, None
         try:
-            jobs = self._ledger.counts()
-            oldest = self._ledger.oldest_waiting()
-            due = self._ledger.any_due(wall, longest_wait=self._config.retry.longest_wait)
+            jobs = self._ledger.queries.counts()
+            oldest = self._ledger.queries.oldest_waiting()
+            due = self._ledger.queries.has_due(wall, longest_wait=self._config.retry.longest_wait)
         except DeviceError as error:
             held_up, due = str(error), False
         in_hand = self._pipeline.in_hand()

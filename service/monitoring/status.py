@@ -11,7 +11,8 @@ from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.lock import owner_of
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.ledger import LEDGER_FILE, ActiveModel
+from service.ledger.queries import LedgerQueries
 from service.monitoring.find import utc, where_rejected
 from service.monitoring.heartbeat import Heartbeat, longest_first, read_heartbeat
 from service.storage.companions import is_companion
@@ -127,7 +128,7 @@ def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any
     """
     if not (config.state / LEDGER_FILE).exists():
         return {"jobs": dict.fromkeys(JobStatus, 0), "finished_today": 0, "finished_last_24h": 0}
-    with Ledger.open_read_only(config.state / LEDGER_FILE, wait=LONGEST_WAIT) as ledger:
+    with LedgerQueries.open(config.state / LEDGER_FILE, wait=LONGEST_WAIT) as ledger:
         oldest = ledger.oldest_waiting()
         in_work = () if since is None else longest_first(ledger.started(), now)
         rate = since and ledger.done_since(since) / max(1.0, now - since) * 3600
@@ -140,14 +141,14 @@ def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any
             "waiting_for": (oldest and oldest.reason) or None,
             "rejected": _rejected(ledger, config),
             "rate_per_hour": None if rate is None else round(rate, 1),
-            "noted": ledger.serving(),
+            "noted": ledger.active_model(),
             "last_model": ledger.last_model(),
         }
 
 
-def _rejected(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
+def _rejected(ledger: LedgerQueries, config: Config) -> list[dict[str, Any]]:
     """List the last photos that were rejected, with where they lie now; None: nowhere."""
-    scans = RejectedScans(config, ledger.failed_of)
+    scans = RejectedScans(config, ledger.rejected_of)
     rows = []
     for job in ledger.recent_failures(REJECTED_SHOWN):
         place = None if job.recolor else where_rejected(job, scans)

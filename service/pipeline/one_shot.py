@@ -17,9 +17,9 @@ from service.filesystem.safe_open import digest, snapshot
 from service.pipeline.delivery import Source, Target, deliver, log_replaced_color
 from service.pipeline.pipeline import THREADS
 from service.pipeline.protocols import Predictor
-from service.progress import Report
 from service.storage import companions, outbox
 from service.storage.sidecar import sidecar_name
+from service.terminal import Report
 from worker import scan
 from worker.errors import InColorError, ScanError
 from worker.scan import Scan, predict_scans

@@ -308,7 +308,7 @@ class Pipeline:
         self, job: Job, photo: Scan, chroma: Any, colorist: Predictor, wall: float
     ) -> None:
         read = job.started_at or wall
-        source = Source(job.path, job.digest, job.snapshot, read, job.settings)
+        source = Source(job.path, job.digest, job.stat, read, job.settings)
         check = partial(self.places.check, "outbox")
         target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
         if not job.recolor:  # else it was found by its content
@@ -356,7 +356,7 @@ class Pipeline:
 
     def _name_otherwise(self, job: Job, error: TakenError, wall: float) -> None:
         """Have a photo come out under a free name: another file has the one it was to get."""
-        name = free_name(job.path, job.digest, self._config, self._ledger)
+        name = free_name(job.path, job.digest, self._config, self._ledger.queries)
         self._ledger.rename_output(job.id, name)
         self._ledger.unclaim(job.id, wall)
         log.warning("photo.name_taken", job=job.id, path=job.path, reason=str(error), output=name)

@@ -9,7 +9,7 @@ import structlog
 
 from service.config.loader import Config
 from service.filesystem.lock import StateLock
-from service.progress import Report
+from service.terminal import Report
 from service.signals import Signals
 from worker.inference.device import Device
 from worker.models.store import ModelStore

@@ -164,7 +164,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     set_up_logging("info", "console", terminal)
     Daemon(config, FakeColorist(batch_size=8), once=True).run()
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        jobs = [job for job in map(ledger.job, range(1, 1000)) if job]
+        jobs = [job for job in map(ledger.queries.job, range(1, 1000)) if job]
     return Done(config, digests, jobs, terminal.getvalue())
 
 

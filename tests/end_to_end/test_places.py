@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 PATIENT = """
-watch: {settle: 0.1, rescan: 1.0, arriving: 0}
+watch: {settle: 0.1, rescan: 1.0, incomplete_timeout: 0}
 batch: {longest_wait: 0.1}
 retry: {first_wait: 600, longest_wait: 600}
 """
@@ -152,7 +152,7 @@ def test_nothing_is_begun_on_a_disk_that_is_nearly_full(archive: Archive) -> Non
 
 def test_photos_that_meet_a_full_disk_wait(tmp_path: Path) -> None:
     """With the system's words; where no space is kept free, they try again now and then."""
-    hasty = "limits: {free_space: 0}\nwatch: {arriving: 0}\n"
+    hasty = "limits: {free_space: 0}\nwatch: {incomplete_timeout: 0}\n"
     hasty += "retry: {first_wait: 0.2, longest_wait: 0.4}\n"
     with Namespace() as namespace:
         archive = Archive(tmp_path, namespace, hasty)

@@ -71,7 +71,7 @@ def config_of(home: Path, elsewhere: Path | None = None) -> Config:
     """
     away = elsewhere or home
     return Config(
-        watch=Watch(settle=0.0, rescan=5.0, arriving=0.0),
+        watch=Watch(settle=0.0, rescan=5.0, incomplete_timeout=0.0),
         batch=Batching(longest_wait=0.0),
         retry=Retry(attempts=20, first_wait=0.05, longest_wait=0.1),
         stop=Stop(within=20.0),

@@ -117,7 +117,7 @@ class TestTheConfiguration:
         assert 78 == done.returncode
         starts = [
             "config.yaml:2: outbox: is inside the inbox",
-            "config.yaml:3: stat: is not a key; did you mean state?",
+            "config.yaml:3: stat: unknown key; did you mean state?",
             "config.yaml:5: watch.settle: must be a number of seconds, not 'fast'",
             "config.yaml:6: watch.polling: must be auto, always or never, not 'sometimes'",
         ]

@@ -22,6 +22,7 @@ from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.recolor import queue_again
 from service.pipeline import pipeline
 from service.pipeline.failures import SourceChanged
@@ -38,7 +39,7 @@ from worker.metadata.provenance import Record
 from worker.models.promotions import Promotion, write_promotions
 
 HASTE = {
-    "watch": Watch(settle=0.0, arriving=0.0),
+    "watch": Watch(settle=0.0, incomplete_timeout=0.0),
     "batch": Batching(longest_wait=0.0),
     "retry": Retry(attempts=2, first_wait=0.05, longest_wait=0.1),
     "stop": Stop(within=10.0),
@@ -90,7 +91,7 @@ class Place:
 
     def models(self) -> list[str | None]:
         """List which versions colored the finished photos, in the order of their jobs."""
-        with Ledger.open_read_only(self.config.state / LEDGER_FILE) as ledger:
+        with LedgerQueries.open(self.config.state / LEDGER_FILE) as ledger:
             return [job.model for job in ledger.colored()]
 
     def run_once(self) -> Daemon:
@@ -193,7 +194,7 @@ class TestOnce:
         self, place: Place, content: bytes | None
     ) -> None:
         """Its rest may come; it is rejected by a run that finds it at rest for long."""
-        place.config = place.configured(watch=Watch(settle=0.0, arriving=3600.0))
+        place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=3600.0))
         path = place.drop("a.png")
         path.write_bytes(path.read_bytes()[:-20] if content is None else content)
         with capture_logs() as logs:
@@ -203,9 +204,9 @@ class TestOnce:
         assert ["a.png"] == place.files()["inbox"]
         assert [] == place.files()["rejected"]
         assert "photo.arriving" in [entry["event"] for entry in logs]
-        assert {0} == set(Ledger(place.config.state / LEDGER_FILE).counts().values())
+        assert {0} == set(LedgerQueries.open(place.config.state / LEDGER_FILE).counts().values())
 
-        place.config = place.configured(watch=Watch(settle=0.0, arriving=0.0))
+        place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=0.0))
         assert 1 == place.run_once().tally.rejected
 
     def test_originals_that_cannot_be_moved_count_as_left(
@@ -262,7 +263,7 @@ class TestTake:
             daemon.intake.take(path, looks, AT_REST)
             path.touch()
 
-        assert 1 == sum(daemon.ledger.counts().values())
+        assert 1 == sum(daemon.ledger.queries.counts().values())
 
     def test_a_finished_photo_that_is_dropped_again_is_archived_and_not_colored_again(
         self, place: Place
@@ -396,7 +397,7 @@ class TestTake:
         assert looks is not None
         daemon.intake.take(path, looks, AT_REST)
 
-        assert 0 == sum(daemon.ledger.counts().values())
+        assert 0 == sum(daemon.ledger.queries.counts().values())
 
     def test_a_file_that_cannot_be_read_now_is_taken_later(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -445,11 +446,11 @@ class TestWatching:
         place.drop("a.png")
         daemon.step(start + place.config.watch.rescan - 1.0, time.time())
 
-        assert 0 == sum(daemon.ledger.counts().values())
+        assert 0 == sum(daemon.ledger.queries.counts().values())
 
         daemon.step(start + place.config.watch.rescan + 1.0, time.time())
 
-        assert 1 == sum(daemon.ledger.counts().values())
+        assert 1 == sum(daemon.ledger.queries.counts().values())
 
     def test_a_ledger_that_cannot_be_written_holds_the_daemon_up_and_no_more(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -518,7 +519,7 @@ def test_a_clock_that_jumps_delays_no_photo(place: Place, jump: float) -> None:
     place.drop("a.png")
     daemon = place.daemon()
     daemon.startup()
-    stepping(daemon, lambda: [1] == [job.waits for job in daemon.ledger.owning()])
+    stepping(daemon, lambda: [1] == [job.waits for job in daemon.ledger.queries.owning_output()])
     place.drop("b.png", gray_scene(24, 32, seed=2))
 
     def done() -> bool:
@@ -528,7 +529,7 @@ def test_a_clock_that_jumps_delays_no_photo(place: Place, jump: float) -> None:
     wait_until(done)
 
     assert ["a.png", "b.png"] == place.files()["outbox"]
-    assert 2 == daemon.ledger.counts()[JobStatus.FINISHED]
+    assert 2 == daemon.ledger.queries.counts()[JobStatus.FINISHED]
 
 
 class TestAfterACrash:
@@ -539,7 +540,7 @@ class TestAfterACrash:
         place.drop("sub/a.png")
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: 1 == daemon.ledger.counts()[JobStatus.QUEUED])
+        stepping(daemon, lambda: 1 == daemon.ledger.queries.counts()[JobStatus.QUEUED])
         daemon.ledger.claim(1, time.time(), in_flight=0)
         place.crash(daemon)
         (place.config.outbox / "sub").mkdir()
@@ -681,7 +682,7 @@ class TestTakingUpAPromotedVersion:
         assert 13 == models.count("fake") + models.count("3")
         assert "3" == models[-1]
         assert 13 == len(place.files()["outbox"]) == len(place.files()["originals"])
-        assert ActiveModel("3") == daemon.ledger.serving()
+        assert ActiveModel("3") == daemon.ledger.queries.active_model()
 
     def test_a_version_that_is_refused_leaves_everything_as_it_was(self, place: Place) -> None:
         """The old one colors on, and whoever asks is told why."""
@@ -690,11 +691,14 @@ class TestTakingUpAPromotedVersion:
         place.promote("3")
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: daemon.ledger.serving() != ActiveModel("fake"))
+        stepping(daemon, lambda: daemon.ledger.queries.active_model() != ActiveModel("fake"))
         place.drop("a.png")
         stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
 
-        assert ActiveModel("fake", "3", "all probes are nearly gray") == daemon.ledger.serving()
+        assert (
+            ActiveModel("fake", "3", "all probes are nearly gray")
+            == daemon.ledger.queries.active_model()
+        )
         assert ["fake"] == place.models()
 
     def test_a_ledger_that_cannot_be_written_hides_no_version(
@@ -704,20 +708,20 @@ class TestTakingUpAPromotedVersion:
         daemon = place.daemon()
         daemon.startup()
         faults = [DeviceError("the ledger cannot be used now")] * 3
-        serve = daemon.ledger.serve
+        serve = daemon.ledger.record_active_model
 
         def failing(serving: ActiveModel) -> None:
             if faults:
                 raise faults.pop()
             serve(serving)
 
-        monkeypatch.setattr(daemon.ledger, "serve", failing)
+        monkeypatch.setattr(daemon.ledger, "record_active_model", failing)
         place.promote("3")
 
         def noted() -> bool:
             with contextlib.suppress(DeviceError):
                 daemon.step(time.monotonic(), time.time())
-            return ActiveModel("3") == daemon.ledger.serving()
+            return ActiveModel("3") == daemon.ledger.queries.active_model()
 
         wait_until(noted)
 
@@ -762,7 +766,7 @@ def test_without_promotions_to_follow_the_first_generator_serves_for_good(place:
     place.drop("a.png")
     stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
 
-    assert ActiveModel("fake") == daemon.ledger.serving()
+    assert ActiveModel("fake") == daemon.ledger.queries.active_model()
 
 
 class TestColoringAgain:

@@ -18,6 +18,7 @@ from service.filesystem.lock import StateLock
 from service.filesystem.safe_open import digest_of
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import Finding, check_photo
 from service.maintenance.verify import Verification, print_verification, verify
 from service.storage import moves
@@ -134,7 +135,7 @@ def queued(config: Config) -> list[str]:
     with Ledger(config.state / LEDGER_FILE) as ledger:
         return [
             str(job.path)
-            for job in ledger.owning()
+            for job in ledger.queries.owning_output()
             if job.recolor and job.status is JobStatus.QUEUED
         ]
 
@@ -157,10 +158,10 @@ def test_where_all_is_well_nothing_is_found(config: Config) -> None:
 def test_nothing_is_written_by_looking(config: Config) -> None:
     """Neither a file nor a row."""
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        before = (everything(config), ledger.owning())
+        before = (everything(config), ledger.queries.owning_output())
         check(config)
 
-        assert before == (everything(config), ledger.owning())
+        assert before == (everything(config), ledger.queries.owning_output())
 
 
 @pytest.mark.parametrize(
@@ -464,7 +465,7 @@ def test_a_ledger_of_an_earlier_form_is_not_judged(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has no digests, and a daemon of that form may work with it."""
-    monkeypatch.setattr(Ledger, "outdated", True)
+    monkeypatch.setattr(LedgerQueries, "outdated", True)
 
     with pytest.raises(DeviceError, match="older photochrom"):
         check(config)

@@ -28,7 +28,7 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         """Make the folders, the socket and the daemon."""
         config = Config(
-            watch=Watch(settle=0.0, arriving=0.0),
+            watch=Watch(settle=0.0, incomplete_timeout=0.0),
             batch=Batching(longest_wait=0.0),
             stop=Stop(within=20.0),
             retry=Retry(first_wait=60.0),
@@ -133,7 +133,7 @@ def test_a_photo_that_is_lost_between_ledger_and_pipeline_starves_the_watchdog(
 
     def queued() -> bool:
         watched.daemon.watcher.step(time.monotonic())
-        return sum(watched.daemon.ledger.counts().values()) == 1
+        return sum(watched.daemon.ledger.queries.counts().values()) == 1
 
     wait_until(queued)
     watched.daemon.ledger.claim(1, time.time(), in_flight=0)
@@ -282,7 +282,7 @@ def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Wa
 
     def queued() -> bool:
         watched.daemon.watcher.step(time.monotonic())
-        return sum(watched.daemon.ledger.counts().values()) == 1
+        return sum(watched.daemon.ledger.queries.counts().values()) == 1
 
     wait_until(queued)
     now = time.monotonic() + 10.0

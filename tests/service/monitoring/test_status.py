@@ -17,12 +17,13 @@ from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
 from service.filesystem.snapshot import FileStat
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.queries import LedgerQueries
 from service.monitoring.heartbeat import Heartbeat, InWork, write_heartbeat
 from service.monitoring.status import DAY, LONGEST_WAIT, read_status
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 NOON = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
-NEEDS_ONE = {"finished_since", "done_since", "recent_failures", "any_due"}  # argument
+NEEDS_ONE = {"finished_since", "done_since", "recent_failures", "has_due"}  # argument
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ class TestTheModel:
         promotion = Promotion("4", "2027-01-15T07:00:00+00:00", "it is better")
         write_promotions(used.models_folder, [promotion])
         with Ledger(used.state / LEDGER_FILE) as ledger:
-            ledger.serve(ActiveModel("3", "4", "all probes are nearly gray"))
+            ledger.record_active_model(ActiveModel("3", "4", "all probes are nearly gray"))
 
     def test_a_running_daemon_says_what_serves(self, used: Config) -> None:
         """Before the first photo is finished by it."""
@@ -183,7 +184,7 @@ def test_a_settings_file_is_only_told_of_when_it_has_mistakes(config: Config) ->
     assert [
         {
             "file": "bad/photochrom.yaml",
-            "problems": ["line 1: vivid: is not a key"],
+            "problems": ["line 1: vivid: unknown key"],
             "scans": 2,
         }
     ] == status["folder_settings"]
@@ -392,13 +393,13 @@ class TestLedgerFault:
     "question",
     [
         *("finished_since", "done_since", "recent_failures", "last_model"),
-        *("oldest_waiting", "started", "any_due"),
+        *("oldest_waiting", "started", "has_due"),
     ],
 )
 def test_a_million_jobs_are_asked_by_an_index(used: Config, question: str) -> None:
     """None looks at all of them; nor does that for the counts, which the ledger keeps."""
     asked: list[str] = []
-    with Ledger.open_read_only(used.state / LEDGER_FILE) as ledger:
+    with LedgerQueries.open(used.state / LEDGER_FILE) as ledger:
         connection = ledger._database._connection
         connection.set_trace_callback(asked.append)
         getattr(ledger, question)(*([1] if question in NEEDS_ONE else []))

@@ -96,7 +96,7 @@ class Line:
 
     def job(self, job_id: int) -> Job:
         """Look a job up in the ledger."""
-        found = self.ledger._one("id = ?", job_id)
+        found = self.ledger.queries._one("id = ?", job_id)
         assert found is not None
         return found
 
@@ -154,7 +154,7 @@ class TestScansThatWereNotWhole:
         assert line.config.inbox / "a.png" == path
         assert "cut short" in reason
         assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
-        assert not line.ledger.failed()
+        assert not line.ledger.queries.failed()
 
         line.inbox.waits = False
         line.queue("a.png")
@@ -202,7 +202,7 @@ class TestScansThatWereNotWhole:
             "originals": [],
             "rejected": [],
         } == line.files()
-        assert line.ledger.job(job.id) is None
+        assert line.ledger.queries.job(job.id) is None
         assert line.config.inbox / "sub/a.png" == line.inbox.revisited[-1]
 
     def test_what_is_at_rest_after_the_move_stays_there(self, line: Line) -> None:
@@ -233,7 +233,7 @@ class TestScansThatGrow:
         looks = safe_open.snapshot(line.config.inbox / path)
         assert looks is not None
         digest = safe_open.digest(line.config.inbox / path)
-        name = free_name(path, digest, line.config, line.ledger)
+        name = free_name(path, digest, line.config, line.ledger.queries)
         job, _is_new = line.ledger.enqueue(path, digest, looks, name, line.now)
         line.run()
         return job
@@ -413,7 +413,7 @@ class TestMemory:
     @staticmethod
     def in_hand(line: Line) -> int:
         """Count the jobs that are claimed and not done."""
-        return line.ledger.counts()[JobStatus.STARTED]
+        return line.ledger.queries.counts()[JobStatus.STARTED]
 
     def test_no_photo_is_read_while_the_pixels_in_hand_are_too_many(
         self, line: Line, monkeypatch: pytest.MonkeyPatch
@@ -460,7 +460,7 @@ class TestThePhotosFault:
     def test_a_photo_in_color_is_colored_when_that_was_asked_for(self, line: Line) -> None:
         """Also again; where it had color is told in the log and the sidecar."""
         job = line.drop("a.png", color_scene(64, 64))
-        line.ledger.ask(job.id, FolderSettings(even_if_colored=True))
+        line.ledger.override_settings(job.id, FolderSettings(even_if_colored=True))
         with capture_logs() as logs:
             line.run()
         line.pipeline.take_up(FakeColorist(model="new"))
@@ -1125,14 +1125,14 @@ class TestStopping:
             line.drop(f"{n}.png", gray_scene(8, 8, seed=n))
         line.step()
         line.pipeline.release(line.now)
-        in_hand = line.ledger.counts()[JobStatus.STARTED]
+        in_hand = line.ledger.queries.counts()[JobStatus.STARTED]
         wait_until(
             lambda: (line.pipeline.step(line.now, line.now, claim=False), not line.pipeline.busy)[1]
         )
 
         assert 0 < in_hand < 6
-        assert in_hand == line.ledger.counts()[JobStatus.FINISHED]
-        assert 6 - in_hand == line.ledger.counts()[JobStatus.QUEUED]
+        assert in_hand == line.ledger.queries.counts()[JobStatus.FINISHED]
+        assert 6 - in_hand == line.ledger.queries.counts()[JobStatus.QUEUED]
 
 
 class TestTakingUpAnotherGenerator:
@@ -1167,7 +1167,7 @@ class TestTakingUpAnotherGenerator:
 
         assert [] == line.colorist.batches
         assert 4 == sum(new.batches)
-        assert ["new"] * 4 == [job.model for job in line.ledger.colored()]
+        assert ["new"] * 4 == [job.model for job in line.ledger.queries.colored()]
 
     def test_a_batch_that_failed_on_the_old_one_is_done_by_the_new_one(self, line: Line) -> None:
         """The machine's fault puts it back, and then the new one serves."""
@@ -1352,4 +1352,4 @@ class TestColoringAgain:
         line.ledger.unclaim(new.id, line.now)
         line.run()
 
-        assert 7 == line.ledger.counts()[JobStatus.FINISHED]
+        assert 7 == line.ledger.queries.counts()[JobStatus.FINISHED]

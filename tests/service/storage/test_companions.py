@@ -256,7 +256,7 @@ def test_a_crash_before_the_place_of_an_original_is_noted_leaves_none_behind(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "moved", kill)
+        patch.setattr(Ledger, "record_originals", kill)
         with pytest.raises(KeyboardInterrupt), StateLock(config.state):
             Daemon(config, FakeColorist(), once=True).run()
     left = files(config.inbox)
