@@ -20,8 +20,8 @@ from service.cli.options import (
 )
 from service.config.loader import Config
 from service.log import set_up_logging
-from service.terminal import progress_bar
 from service.signals import Signals
+from service.terminal import progress_bar
 from service.training.configured import configured
 from service.training.scheduled import finished, next_action
 from worker.models.version import ModelVersion

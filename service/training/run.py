@@ -9,8 +9,8 @@ import structlog
 
 from service.config.loader import Config
 from service.filesystem.lock import StateLock
-from service.terminal import Report
 from service.signals import Signals
+from service.terminal import Report
 from worker.inference.device import Device
 from worker.models.store import ModelStore
 from worker.models.version import ModelVersion
