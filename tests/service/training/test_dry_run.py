@@ -89,5 +89,5 @@ def test_nothing_fit_is_said(tmp_path: Path) -> None:
     (tmp_path / "gray").mkdir()
     save(tmp_path / "gray" / "a.png", gray_scene(120, 120))
 
-    with pytest.raises(ScanError, match=r"1 gray \(each with its reason in .*\.json\)"):
+    with pytest.raises(ScanError, match=r"1 gray \(listed in .*\.json\)"):
         dry_run(tmp_path / "state", tmp_path / "gray")

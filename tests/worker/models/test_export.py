@@ -141,9 +141,9 @@ def test_an_altered_version_is_not_exported(version: ModelVersion, tmp_path: Pat
     [
         ("keras", "taken.keras", SIDE, "already exists"),
         ("savedmodel", "taken.keras", SIDE, "already exists"),
-        ("keras", "colors.h5", SIDE, r"ends in \.keras, not colors\.h5"),
-        ("litert", "colors.onnx", SIDE, r"ends in \.tflite"),
-        ("onnx", "colors", SIDE, r"ends in \.onnx"),
+        ("keras", "colors.h5", SIDE, r"end in \.keras; colors\.h5 does not"),
+        ("litert", "colors.onnx", SIDE, r"end in \.tflite"),
+        ("onnx", "colors", SIDE, r"end in \.onnx"),
         ("savedmodel", "colors", 100, "a multiple of 32, not 100"),
     ],
 )

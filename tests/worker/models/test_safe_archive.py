@@ -179,7 +179,7 @@ class TestArchive:
     def test_a_bomb_is_refused_unread(self, tmp_path: Path, members: dict[str, bytes]) -> None:
         """100 MB of zeros in 100 KB; nothing packed is unpacked."""
         members["config.json"] = bytes(100_000_000)
-        refused(packed(tmp_path, members, zipfile.ZIP_DEFLATED), "is packed")
+        refused(packed(tmp_path, members, zipfile.ZIP_DEFLATED), "is compressed")
 
     def test_a_config_beyond_all_measure_is_refused(
         self, tmp_path: Path, members: dict[str, bytes]

@@ -70,7 +70,7 @@ def test_dead_color_is_noticed_and_named() -> None:
 
     assert gray is not None
     assert "collapsed to gray by step 200" in gray
-    assert "0.00 as much as the true ones, 0.50 before" in gray
+    assert "0.00 of the true one, and was 0.50" in gray
     assert tint is not None
     assert "collapsed to one color" in tint
 

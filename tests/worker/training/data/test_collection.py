@@ -208,7 +208,7 @@ def test_what_was_decoded_before_a_fault_is_kept(
             raise OSError(5, "Input/output error")
         return read_color(path, settings)
 
-    monkeypatch.setattr(module, "TOGETHER", 2)
+    monkeypatch.setattr(module, "COMMIT_EVERY", 2)
     with monkeypatch.context() as failing:
         failing.setattr(scan, "read_color", fail_late)
         with pytest.raises(OSError, match="Input/output"):
