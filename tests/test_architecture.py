@@ -170,8 +170,10 @@ FILE_METHODS = (".unlink", ".rename", ".write_bytes", ".write_text", ".symlink_t
 READS_ONLY = {  # what tells people how things stand
     "service.ledger.queries",
     "service.monitoring.status",
+    "service.monitoring.status_reader",
     "service.monitoring.find",
     "service.cli.status_page",
+    "service.cli.find_page",
     "service.cli.status_commands",
     "service.web",  # changes jobs only by way of service.maintenance
 }

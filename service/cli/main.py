@@ -152,9 +152,9 @@ def run(
         daemon.reloader = Reloader(config, loader, type(loader))
         finished_in_time = daemon.run()
     code = ExitCode.DONE
-    if once and daemon.tally.rejected:
+    if once and daemon.counters.rejected:
         code = ExitCode.SOME_REJECTED
-    if once and daemon.held_up:
+    if once and daemon.work_left:
         code = ExitCode.TEMPORARY_FAILURE
     if not finished_in_time:  # threads are still running, and Python would wait for them
         os._exit(code)
@@ -197,12 +197,16 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     Exit codes: 0 no mistakes; 78 mistakes.
     """
-    checked = check_config(config, for_training=True)
+    checked = check_config(config, _print_warning, for_training=True)
     from service.config.advice import advice
 
     for warning in advice(checked):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        _print_warning(warning)
     print(f"{config}: OK. Scans go into {checked.inbox}, results into {checked.outbox}")
+
+
+def _print_warning(text: str) -> None:
+    print(f"warning: {printable(text)}", file=sys.stderr)
 
 
 app.add_typer(status_app)

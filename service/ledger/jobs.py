@@ -26,7 +26,7 @@ class JobStatus(StrEnum):
     @property
     def words(self) -> str:
         """The status as shown to people."""
-        return {"queued": "waiting", "started": "in work", "failed": "rejected"}.get(self, self)
+        return {"queued": "waiting", "started": "in progress", "failed": "rejected"}.get(self, self)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Writes and removes the unit files; never touches a file that photochrom did not write."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ def closed_folders(config: Config, program: Program) -> Iterator[str]:
     parents = dict.fromkeys(parent for path in paths for parent in reversed(path.parents))
     for folder in parents:
         if folder.is_dir() and not folder.stat().st_mode & 0o001:
-            yield f"user photochrom cannot enter {folder}; run: chmod o+x {folder}"
+            name = shlex.quote(str(folder))
+            yield f"user photochrom cannot enter {folder}; run: chmod o+x {name}"
 
 
 def refuse_foreign_files(prefix: Path) -> None:

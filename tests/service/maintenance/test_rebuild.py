@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Config:
     for name in NAMES:
         color(config, name)
     reject(config, "1931/bad.tif")
-    FolderMonitor(config.folders).look()
+    FolderMonitor(config.folders).refresh()
     return config
 
 
@@ -90,7 +90,7 @@ def run_daemon(config: Config) -> int:
     with StateLock(config.state):
         daemon = Daemon(config.model_copy(update=hasty), FakeColorist(), once=True)
         assert daemon.run()
-    return daemon.tally.finished
+    return daemon.counters.finished
 
 
 class TestWhole:
@@ -172,7 +172,7 @@ class TestWhole:
         """They look as they did, so that no daemon reads them all again."""
         config = place(tmp_path, Config(originals=Originals(after="keep")))
         color(config, "a.tif")
-        FolderMonitor(config.folders).look()
+        FolderMonitor(config.folders).refresh()
         before = jobs(config)
         lose(config)
         found = again(config)

@@ -301,7 +301,7 @@ class TestRejected:
         reject(config, "a.tif")
         config.inbox.rmdir()
 
-        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
+        with pytest.raises(DeviceError, match="does not exist; mount or create it"):
             retry(config, rejected=True)
         assert not config.inbox.exists()
 

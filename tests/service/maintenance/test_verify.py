@@ -117,7 +117,7 @@ class TestRejected:
         shutil.rmtree(config.rejected)
 
         assert (0, {}) == (result.queued, result.not_queued)
-        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
+        with pytest.raises(DeviceError, match="does not exist; mount or create it"):
             check(config)
 
 
@@ -444,19 +444,19 @@ def test_a_folder_that_is_not_there_is_no_loss_of_all_photos(config: Config, key
     """A share that is not mounted must not have everything colored again."""
     (config.outbox.parent / key).rename(config.outbox.parent / "away")
 
-    with pytest.raises(DeviceError, match=f"{key} is not there; mount it"):
+    with pytest.raises(DeviceError, match=f"{key} does not exist; mount or"):
         check(config, repair=True)
     assert [] == queued(config)
 
 
 def test_an_empty_folder_in_place_of_a_share_is_no_loss_either(config: Config) -> None:
     """It has no marker, and is on another disk than what was noted."""
-    FolderMonitor(config.folders).look()
+    FolderMonitor(config.folders).refresh()
     (config.outbox / MARKER).unlink()
     text = (config.state / NOTED).read_text()
     (config.state / NOTED).write_text(text.replace(str(config.outbox.stat().st_dev), "1"))
 
-    with pytest.raises(DeviceError, match="outbox is not what it was"):
+    with pytest.raises(DeviceError, match="outbox looks like an unmounted share"):
         check(config, repair=True)
     assert [] == queued(config)
 

@@ -672,7 +672,7 @@ class TestTheMachinesFault:
         assert 1 == line.pipeline.faults
         assert held_up == line.pipeline.blocked_by == line.job(large.id).reason
         assert (
-            f"outbox: {line.config.outbox}: No space left on device; free some space;"
+            f"outbox: {line.config.outbox}: No space left on device; free up space;"
             " smaller photographs go on meanwhile"
         ) == held_up
 
@@ -928,7 +928,7 @@ class TestFoldersThatAreAway:
         elsewhere = line.config.rejected.rename(line.config.rejected.with_name("elsewhere"))
         line.run()
 
-        assert f"rejected: {line.config.rejected} is not there; mount it, or make it" == (
+        assert f"rejected: {line.config.rejected} does not exist; mount or create it" == (
             line.pipeline.blocked_by
         )
         assert JobStatus.QUEUED == line.job(job.id).status
@@ -944,16 +944,16 @@ class TestFoldersThatAreAway:
     ) -> None:
         """Though its job was claimed just before; the attempt does not count."""
         job = line.drop("a.png")
-        looks = line.pipeline.places.look
-        monkeypatch.setattr(line.pipeline.places, "look", lambda: "")
+        looks = line.pipeline.places.refresh
+        monkeypatch.setattr(line.pipeline.places, "refresh", lambda: "")
         elsewhere = line.config.inbox.rename(line.config.inbox.with_name("elsewhere"))
         line.run()
         waiting = line.job(job.id)
 
         assert (JobStatus.QUEUED, 0, 1) == (waiting.status, waiting.attempts, waiting.waits)
-        assert f"inbox: {line.config.inbox} is not there; mount it, or make it" == waiting.reason
+        assert f"inbox: {line.config.inbox} does not exist; mount or create it" == waiting.reason
 
-        monkeypatch.setattr(line.pipeline.places, "look", looks)
+        monkeypatch.setattr(line.pipeline.places, "refresh", looks)
         line.step()
         elsewhere.rename(line.config.inbox)
         line.run()  # no time passed: the wait of ten seconds ended with the hold-up
@@ -969,7 +969,7 @@ class TestFoldersThatAreAway:
         job = line.drop("a.png")
         line.run()
         line.ledger.recolor([job.id], line.now)
-        monkeypatch.setattr(line.pipeline.places, "look", lambda: "")
+        monkeypatch.setattr(line.pipeline.places, "refresh", lambda: "")
         folder = line.config.originals.folder
         folder.rename(folder.with_name("elsewhere"))
         line.run()
