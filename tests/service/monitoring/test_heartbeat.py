@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.heartbeat import (
     HEARTBEAT_FILE,

@@ -13,9 +13,9 @@ from unittest.mock import Mock
 import pytest
 
 from service.config.loader import Config
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.ledger.queries import LedgerQueries
