@@ -82,19 +82,19 @@ def retry(
             return [_none(one) for one in chosen]
         now = time.time()
         lookup = Lookup(config, ledger.queries)
-        held_up = {job.id: job for job in ledger.queries.backed_off(now)}
-        jobs, strangers = _chosen(chosen, config, lookup, ledger, held_up, dry_run=dry_run)
+        backed_off = {job.id: job for job in ledger.queries.backed_off(now)}
+        jobs, strangers = _chosen(chosen, config, lookup, ledger, backed_off, dry_run=dry_run)
         jobs |= {job.id: job for job in (ledger.queries.failed() if rejected else ())}
         if asked and not dry_run:  # before a daemon can find the scans
             _note(asked, list(jobs.values()), ledger)
         answers = [
             _try_again(job, config, ledger, lookup.rejected, dry_run=dry_run)
             for number, job in jobs.items()
-            if number not in held_up
+            if number not in backed_off
         ]
         answers += strangers
-        if waiting or held_up.keys() & jobs.keys():
-            due = held_up.values() if dry_run else ledger.expedite(now)
+        if waiting or backed_off.keys() & jobs.keys():
+            due = backed_off.values() if dry_run else ledger.expedite(now)
             answers += [_done(job, "due now") for job in due]
     return answers
 
@@ -104,7 +104,7 @@ def _chosen(
     config: Config,
     lookup: Lookup,
     ledger: Ledger,
-    held_up: dict[int, Job],
+    backed_off: dict[int, Job],
     *,
     dry_run: bool,
 ) -> tuple[dict[int, Job], list[JobResult]]:
@@ -117,7 +117,9 @@ def _chosen(
             answers.append(_stranger(one, config, lookup, ledger, dry_run=dry_run))
         elif len(found) > 1:
             again = {job.id for job in found.values() if job.status is JobStatus.FAILED}
-            found = {number: found[number] for number in found if number in again | held_up.keys()}
+            found = {
+                number: found[number] for number in found if number in again | backed_off.keys()
+            }
             if not found:
                 words = "nothing in it was rejected, or waits after a fault"
                 answers.append(JobResult(None, PurePosixPath(str(one)), done=False, words=words))
