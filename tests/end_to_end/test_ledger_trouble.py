@@ -169,7 +169,10 @@ def test_a_full_disk_under_the_ledger_is_waited_for(home: Home) -> None:
             assert 0 == stopped(daemon)
             said = daemon.events("daemon.held_up")
 
-        assert "cannot be used now: database or disk is full; free some disk space" in said[0]["reason"]
+        assert (
+            "cannot be used now: database or disk is full; free some disk space"
+            in said[0]["reason"]
+        )
         assert len(said) < 20
         assert all_done(home, ["first.png", *names])
 
