@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.filesystem.permissions import file_made
+from worker.atomic import replacing
 
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
@@ -190,17 +191,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: from the system; no temporary file is left.
     """
-    part = part_path(path.parent)
-    try:
-        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file_made(file.fileno(), path.parent)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, durable=True, part=part_path(path.parent)) as file:
+        file_made(file.fileno(), path.parent)
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def renamed_at_once(source: Path, target: Path) -> bool:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from service.filesystem import lock
 from service.filesystem.durable import part_path, sync_opened
-from worker.durable import replace_text
+from worker.atomic import write_durably
 from worker.errors import DeviceError
 
 MARKER = ".photochrom"
@@ -67,7 +67,7 @@ def new_owner(state: Path) -> Owner:
         DeviceError: it cannot be written.
     """
     try:
-        replace_text(state / IDENTITY, uuid4().hex + "\n")
+        write_durably(state / IDENTITY, uuid4().hex + "\n")
     except OSError as error:
         raise DeviceError(f"cannot write {state / IDENTITY}: {error.strerror}") from error
     found = known_owner(state)

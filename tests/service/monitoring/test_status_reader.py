@@ -152,7 +152,7 @@ class TestTheModel:
         status = read_status(used)
 
         assert status.model.promoted is None
-        assert "does not tell which version serves" in str(status.model.refused_because)
+        assert "active version is unknown" in str(status.model.refused_because)
         assert status.jobs
         assert 3 == status.jobs[JobStatus.FINISHED]
 
