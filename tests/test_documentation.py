@@ -201,8 +201,11 @@ def test_the_source_names_pages_that_exist() -> None:
 def test_paths_exist(page: Path) -> None:
     """Each path of the source that a page names is there; a module may lack its .py."""
     named = re.findall(r"`((?:service|worker|tests)/[\w./-]+)", page.read_text())
-    bare = (re.sub(r"(?<=\w)\.(?!py\b)\w+$", "", one.rstrip("./")) for one in named)
-    gone = [one for one in bare if not any((ROOT / f"{one}{end}").exists() for end in ("", ".py"))]
+    gone = []
+    for one in (name.rstrip("./") for name in named):
+        module = re.sub(r"\.\w+$", "", one)  # of a function that is named with it
+        if not any((ROOT / path).exists() for path in (one, f"{one}.py", f"{module}.py")):
+            gone.append(one)
 
     assert [] == gone
 
