@@ -152,9 +152,9 @@ def run(
         daemon.reloader = Reloader(config, loader, type(loader))
         finished_in_time = daemon.run()
     code = ExitCode.DONE
-    if once and daemon.tally.rejected:
+    if once and daemon.counters.rejected:
         code = ExitCode.SOME_REJECTED
-    if once and daemon.held_up:
+    if once and daemon.work_left:
         code = ExitCode.TEMPORARY_FAILURE
     if not finished_in_time:  # threads are still running, and Python would wait for them
         os._exit(code)

@@ -1,9 +1,6 @@
 """The commands `photochrom status` and `photochrom find`; they only read."""
 
-import itertools
-import sys
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,7 +14,6 @@ from service.cli.options import (
     print_json,
 )
 from service.config.loader import load_config
-from service.terminal import printable
 
 status_app = typer.Typer()
 
@@ -30,11 +26,11 @@ def status(
         bool, typer.Option("--all", help="Also list every photograph, one a line.")
     ] = False,
 ) -> None:
-    """Show whether the daemon is running and well, what is queued, done and rejected, and why."""
+    """Show how the daemon is doing, what is queued, done and rejected, and why."""
+    from service.cli.find_page import print_line, print_rows_as_json
     from service.cli.status_page import print_status
-    from service.monitoring.find import every, print_line
-    from service.monitoring.find import print_json as print_json_rows
-    from service.monitoring.status import read_status
+    from service.monitoring.find import every
+    from service.monitoring.status_reader import read_status
 
     settings = load_config(config)
     now = read_status(settings)
@@ -45,11 +41,11 @@ def status(
         for row in rows:
             print_line(row)
     elif everything:  # one value, written as it is read
-        print(json_text(now).removesuffix("\n}") + ',\n  "photographs": [')
-        print_json_rows(rows)
+        print(json_text(now.model_dump()).removesuffix("\n}") + ',\n  "photographs": [')
+        print_rows_as_json(rows)
         print("]}")
     else:
-        print_json(now)
+        print_json(now.model_dump())
 
 
 @status_app.command(rich_help_panel=COLOR)
@@ -69,28 +65,7 @@ def find(
 
     Exit codes: 0 all found; 3 at least one name matched nothing.
     """
-    from service.monitoring.find import find as find_photographs
-    from service.monitoring.find import print_json as print_json_rows
-    from service.monitoring.find import print_row, why_unknown
+    from service.cli.find_page import print_found
 
-    settings = load_config(config)
-    unknown: list[str] = []
-
-    def found() -> Iterator[dict[str, Any]]:
-        for name, rows in find_photographs(settings, names):
-            first = next(rows, None)
-            if first is None:
-                unknown.append(name)
-            else:
-                yield from itertools.chain([first], rows)
-
-    if as_json:
-        print("[")
-        print_json_rows(found())
-        print("]")
-    else:
-        for row in found():
-            print_row(row)
-    for name in unknown:
-        print("photochrom:", printable(why_unknown(settings, name)), file=sys.stderr)
-    raise typer.Exit(ExitCode.SOME_REJECTED if unknown else ExitCode.DONE)
+    known = print_found(load_config(config), names, json=as_json)
+    raise typer.Exit(ExitCode.DONE if known else ExitCode.SOME_REJECTED)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 
 UNREADABLE = "unreadable "  # prefix of the placeholder digest of a scan that may not be read
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
@@ -26,7 +26,7 @@ class JobStatus(StrEnum):
     @property
     def words(self) -> str:
         """The status as shown to people."""
-        return {"queued": "waiting", "started": "in work", "failed": "rejected"}.get(self, self)
+        return {"queued": "waiting", "started": "in progress", "failed": "rejected"}.get(self, self)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class FailureHandler:
         Raises:
             DeviceError: the ledger cannot be used now, or a folder cannot be marked.
         """
-        away = self._places.look()
+        away = self._places.refresh()
         if self._away and not away:
             self._ledger.expedite(wall)
             self._originals.hasten(now)

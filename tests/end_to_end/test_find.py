@@ -95,9 +95,9 @@ def test_a_person_reads_it_and_what_finds_nothing_is_said(story: Story) -> None:
     assert 0 == code
     assert "album/a.png: finished\n" in text
     assert 3 == other_code
-    assert "photochrom: no photograph is known by nothing\n" == said
+    assert "photochrom: no photograph matches nothing\n" == said
     assert ["broken.png"] == [row["path"] for row in story.rows("find nothing broken --json")]
-    assert "left alone: by its name it is no scan" in story.said["find notes.txt"][2]
+    assert "but ignored: its name is not that of a photograph" in story.said["find notes.txt"][2]
 
 
 def test_status_gives_every_row_on_demand(story: Story) -> None:
@@ -123,5 +123,5 @@ def test_files_are_understood_by_recolor_and_retry(story: Story) -> None:
     assert "no photograph has this number or path: nothing.png" in words
     code, text, _ = story.said["retry rejected/broken.png --dry-run"]
     assert 0 == code
-    assert "would be moved back into the inbox" in text
-    assert "it was changed since it was rejected, and is queued as new" in text
+    assert "would be moved back to the inbox" in text
+    assert "changed since it was rejected, so it will be a new job" in text

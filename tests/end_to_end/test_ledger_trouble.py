@@ -87,7 +87,7 @@ def test_a_ledger_that_is_locked_is_waited_for(home: Home) -> None:
         said = list(messages(systemd))
 
     assert "/state/ledger.sqlite3 cannot be used now: database is locked; another" in reason
-    assert any("held up: the ledger" in one and "WATCHDOG=1" in one for one in said)
+    assert any("blocked: the ledger" in one and "WATCHDOG=1" in one for one in said)
     assert all_done(home, ["first.png", "later.png"])
 
 

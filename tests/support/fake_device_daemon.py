@@ -98,7 +98,7 @@ def live(
             colorist.paint_faults.append(fault)
         daemon = Daemon(config, colorist, once=once)
         daemon.run()
-    return EXIT_HELD_UP if once and daemon.held_up else 0
+    return EXIT_HELD_UP if once and daemon.work_left else 0
 
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:

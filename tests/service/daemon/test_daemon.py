@@ -159,14 +159,14 @@ class TestOnce:
 
         assert {"inbox": [], "outbox": names, "originals": names, "rejected": []} == place.files()
         assert 3 == daemon.pipeline.tally.finished
-        assert not daemon.held_up
+        assert not daemon.work_left
 
     def test_an_empty_inbox_ends_at_once(self, place: Place) -> None:
         """There is nothing to wait for."""
         daemon = place.run_once()
 
         assert 0 == daemon.pipeline.tally.finished
-        assert not daemon.held_up
+        assert not daemon.work_left
 
     def test_a_machine_that_does_not_heal_is_not_waited_for(self, place: Place) -> None:
         """After as many waits as a photo has attempts it ends, and says that photos were left."""
@@ -176,7 +176,7 @@ class TestOnce:
         place.drop("a.png")
         daemon = place.run_once()
 
-        assert daemon.held_up
+        assert daemon.work_left
         assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == place.files()
 
         place.colorist.paint_faults.clear()
@@ -200,7 +200,7 @@ class TestOnce:
         with capture_logs() as logs:
             daemon = place.run_once()
 
-        assert daemon.held_up
+        assert daemon.work_left
         assert ["a.png"] == place.files()["inbox"]
         assert [] == place.files()["rejected"]
         assert "photo.arriving" in [entry["event"] for entry in logs]
@@ -221,14 +221,14 @@ class TestOnce:
         place.drop("a.png")
         daemon = place.run_once()
 
-        assert daemon.held_up
+        assert daemon.work_left
         assert ["a.png"] == place.files()["inbox"]
         assert ["a.png"] == place.files()["outbox"]
 
         monkeypatch.undo()
         daemon = place.run_once()
 
-        assert not daemon.held_up
+        assert not daemon.work_left
         assert {
             "inbox": [],
             "outbox": ["a.png"],
@@ -258,7 +258,7 @@ class TestTake:
         path = place.drop("a.png")
         daemon = place.daemon()
         for _ in range(2):
-            looks = safe_open.snapshot(path)
+            looks = safe_open.file_stat(path)
             assert looks is not None
             daemon.intake.take(path, looks, AT_REST)
             path.touch()
@@ -391,7 +391,7 @@ class TestTake:
     def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
         """Nor a fault."""
         path = place.drop("a.png")
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
@@ -483,7 +483,7 @@ def test_nothing_is_forgotten_while_the_inbox_is_away(
     daemon = place.daemon()
     looked: list[float] = []
     monkeypatch.setattr(daemon._retention, "step", lambda _now, wall: looked.append(wall))
-    monkeypatch.setattr(daemon.places, "problem", lambda key: away if key == "inbox" else "")
+    monkeypatch.setattr(daemon.folders, "problem", lambda key: away if key == "inbox" else "")
     daemon.startup()
     daemon.step(time.monotonic(), 7.0)
 
@@ -573,7 +573,7 @@ class TestAfterACrash:
         place.drop("a.png")
         daemon = place.daemon()
         path = place.config.inbox / "a.png"
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         assert looks is not None
         daemon.intake.take(path, looks, AT_REST)
         for _ in range(place.config.retry.attempts):
@@ -612,7 +612,7 @@ class TestStopping:
         in_outbox = place.files()["outbox"]
 
         assert done
-        assert daemon.held_up
+        assert daemon.work_left
         assert 0 < len(in_outbox) < 12
         assert in_outbox == place.files()["originals"]
 
@@ -631,7 +631,7 @@ class TestStopping:
         done = daemon.shutdown()
 
         assert not done
-        assert daemon.held_up
+        assert daemon.work_left
 
         place.colorist.gate.set()
         daemon.pipeline.close()

@@ -286,7 +286,7 @@ class TestAGoodFile:
 
         life.live(story)
         assert life.daemon
-        assert (1, 1) == (life.daemon.tally.rejected, life.daemon.tally.finished)
+        assert (1, 1) == (life.daemon.counters.rejected, life.daemon.counters.finished)
 
 
 class TestABadFile:

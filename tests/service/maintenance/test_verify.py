@@ -24,6 +24,7 @@ from service.maintenance.verify import Verification, print_verification, verify
 from service.storage import moves
 from service.storage.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from tests.support.delivered_results import color, finish, place, queue
+from tests.support.folder_listing import nested_folders
 from worker.errors import DeviceError
 
 LATER = 1e12  # seconds since 1970
@@ -75,7 +76,7 @@ class TestRejected:
         missing, reason = check(config).findings
 
         assert ("rejected", "missing", "1931/bad.tif", scan.id) == missing[:4]
-        assert f"`photochrom forget {scan.id}`" in missing.words
+        assert f"run: photochrom forget {scan.id}" in missing.words
         assert ("reason", "orphaned", "1931/bad.tif.reason.txt", None) == reason[:4]
 
     @pytest.mark.parametrize("edit", [False, True])
@@ -117,7 +118,7 @@ class TestRejected:
         shutil.rmtree(config.rejected)
 
         assert (0, {}) == (result.queued, result.not_queued)
-        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
+        with pytest.raises(DeviceError, match="does not exist; mount or create it"):
             check(config)
 
 
@@ -246,6 +247,16 @@ def test_what_no_photo_in_the_ledger_has_is_an_orphan(config: Config) -> None:
     (config.outbox / ".stfolder/z.tif").touch()
 
     assert ["output orphaned x.tif", "sidecar orphaned 1931/y.tif.json"] == found(config)
+
+
+def test_orphans_are_found_however_deep(config: Config) -> None:
+    """Deeper than Python recurses."""
+    with nested_folders(config.outbox) as deepest:
+        (deepest / "x.tif").touch()
+
+        assert [f"output orphaned {(deepest / 'x.tif').relative_to(config.outbox)}"] == found(
+            config
+        )
 
 
 def test_a_lost_ledger_makes_orphans_of_all(config: Config) -> None:
@@ -395,7 +406,7 @@ class TestRepair:
         flip(config.outbox / "c.tif")
         result = check(config, repair=True)
 
-        assert (0, {"the original is not what it was": 1}) == (result.queued, result.not_queued)
+        assert (0, {"the original is missing or altered": 1}) == (result.queued, result.not_queued)
         assert [] == queued(config)
 
     def test_what_would_come_out_as_another_container_is_left(self, config: Config) -> None:
@@ -404,7 +415,9 @@ class TestRepair:
         other = config.model_copy(update={"output": Output(format="jpeg")})
         result = check(other, repair=True)
 
-        assert {"delivered as .tif, which output.format no longer gives": 1} == result.not_queued
+        assert {
+            "delivered as .tif, but output.format now produces another format": 1
+        } == result.not_queued
 
     def test_what_cannot_be_read_is_not_made_again(
         self, config: Config, monkeypatch: pytest.MonkeyPatch
@@ -416,7 +429,7 @@ class TestRepair:
         result = check(config, repair=True)
 
         assert {"unreadable"} == {one.fault for one in result.findings}
-        assert {"the disk or the permissions are to be mended first": 3} == result.not_queued
+        assert {"fix the disk or the permissions first": 3} == result.not_queued
 
     def test_originals_and_orphans_stay_as_they_are(self, config: Config) -> None:
         """Nothing is deleted, moved or written to."""
@@ -444,19 +457,19 @@ def test_a_folder_that_is_not_there_is_no_loss_of_all_photos(config: Config, key
     """A share that is not mounted must not have everything colored again."""
     (config.outbox.parent / key).rename(config.outbox.parent / "away")
 
-    with pytest.raises(DeviceError, match=f"{key} is not there; mount it"):
+    with pytest.raises(DeviceError, match=f"{key} does not exist; mount or"):
         check(config, repair=True)
     assert [] == queued(config)
 
 
 def test_an_empty_folder_in_place_of_a_share_is_no_loss_either(config: Config) -> None:
     """It has no marker, and is on another disk than what was noted."""
-    FolderMonitor(config.folders).look()
+    FolderMonitor(config.folders).refresh()
     (config.outbox / MARKER).unlink()
     text = (config.state / NOTED).read_text()
     (config.state / NOTED).write_text(text.replace(str(config.outbox.stat().st_dev), "1"))
 
-    with pytest.raises(DeviceError, match="outbox is not what it was"):
+    with pytest.raises(DeviceError, match="outbox looks like an unmounted share"):
         check(config, repair=True)
     assert [] == queued(config)
 
@@ -494,14 +507,14 @@ def test_a_person_reads_what_was_found(config: Config) -> None:
     lines = page.getvalue().splitlines()
 
     assert [
-        "output missing: 1931/a.tif: it is not in the outbox",
-        "sidecar missing: c.tif.json: it is not in the outbox",
-        "output orphaned: [red]x.tif: no photograph in the ledger has it",
+        "output missing: 1931/a.tif: not in the outbox",
+        "sidecar missing: c.tif.json: not in the outbox",
+        "output orphaned: [red]x.tif: belongs to no photograph in the ledger",
         "photographs checked: 4; findings: 4",
-        "delivered before photochrom kept digests, so only known to be there and readable: 1",
-        "not checked, being in work: 1",
-        "queued to be colored again: 1",
-        "not queued: 1, the original is not what it was",
+        "only checked to be readable, because no digest was recorded: 1",
+        "skipped because in progress: 1",
+        "queued to be recolored: 1",
+        "not queued: 1 (the original is missing or altered)",
     ] == [line for line in lines if not line.startswith("original missing: c.tif: ")]
     assert 9 == len(lines)
 

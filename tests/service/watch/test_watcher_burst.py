@@ -15,8 +15,8 @@ import pytest
 from service.config.loader import Config
 from service.config.sections import Batching, Watch
 from service.daemon.daemon import Daemon
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.watch import observer
 from service.watch.watcher import Rest, Watcher
 from tests.support.fakes import LONGEST_WAIT, FakeColorist
@@ -149,7 +149,7 @@ def test_a_daemon_colors_each_photo_of_a_burst_once(
 
         def done() -> bool:
             daemon.step(time.monotonic(), time.time())
-            return daemon.tally.finished >= len(names) and not daemon.pipeline.busy
+            return daemon.counters.finished >= len(names) and not daemon.pipeline.busy
 
         wait_until(done, 100)
     finally:
@@ -162,5 +162,5 @@ def test_a_daemon_colors_each_photo_of_a_burst_once(
     assert sorted(names) == files(config.outbox)
     assert sorted(names) == files(config.originals.folder)
     assert ["0.txt", "1.txt"] == files(config.inbox)
-    assert len(names) == daemon.tally.finished
+    assert len(names) == daemon.counters.finished
     assert 1 <= daemon.watcher.overflows
