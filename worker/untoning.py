@@ -145,8 +145,7 @@ class _Gray:
         spread = tone_spread(judged)
         if spread > TONE_LIMIT and not even_if_colored:
             raise InColorError(
-                f"the photograph is in color already (chroma {spread:.1f} beside any tone of the"
-                " print)"
+                f"the photograph is in color already (chroma {spread:.1f} beyond any single tone)"
             )
         return ink_of(rgb)
 

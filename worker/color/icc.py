@@ -52,7 +52,7 @@ def color_model(profile: bytes) -> str:
     if len(profile) > LARGEST:
         raise ProfileError(f"it is too large ({len(profile)} bytes)")
     if profile[12:16] not in CLASSES:
-        raise ProfileError(f"it is of class {_word(profile[12:16])} and describes no picture")
+        raise ProfileError(f"it is of class {_word(profile[12:16])} and describes no image")
     return MODELS.get(profile[16:20]) or _word(profile[16:20])
 
 
@@ -95,7 +95,7 @@ def neutral_tone(profile: bytes, depth: int) -> Tone:
     falls = np.minimum(np.diff(tone.lightness), 0).sum()
     low, high = tone.lightness[[2**depth // 4, 2**depth * 3 // 4]]
     if high - low < 0.1 or falls < -0.02:
-        raise ProfileError("its codes do not rise from dark to light")
+        raise ProfileError("its tones do not rise from dark to light")
     return tone
 
 
@@ -187,7 +187,7 @@ def _xyz(codes: Pixels, profile: bytes) -> Floats:
     """Give XYZ under D50 of codes (..., samples): (..., 3) float64, white at Y = 1."""
     xyz = _transform(codes, profile, _xyz_profile(), "xyz", np.float64)
     if not np.isfinite(xyz).all():
-        raise ProfileError("it gives no numbers for some of its codes")
+        raise ProfileError("it gives no color for some values")
     return xyz
 
 

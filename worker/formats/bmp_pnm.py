@@ -74,7 +74,7 @@ def _check_end(file: BinaryIO) -> None:
     data = file.read()
     runs = data.rstrip(b"\0")
     if len(data) - len(runs) > MOST_ZEROS and not runs.endswith(END_OF_RUNS):
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
 
 
 def _refuse_others(file: BinaryIO) -> None:
@@ -91,7 +91,7 @@ def _refuse_others(file: BinaryIO) -> None:
     kind, bits, compression = struct.unpack_from("<I10xHI", head, 14)
     if kind in BMP_HEADERS and (compression or bits not in {1, 4, 8, 16, 24, 32}):
         raise ScanError(
-            f"the BMP is stored in a way that few read ({bits} bits, compression {compression}); "
+            f"this BMP encoding is not supported ({bits} bits, compression {compression}); "
             "save it as TIFF or PNG"
         )
 
@@ -123,21 +123,21 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     start = file.read(LONGEST_HEADER)
     header = HEADER.match(start)
     if header is None:
-        raise DamagedError("its header has no width and height")
+        raise DamagedError("its header lacks width and height")
     kind, width, height = int(header[1]), int(header[3]), int(header[5])
     check_size(width, height, settings)
     white, at = 1, header.end()
     if kind not in {1, 4}:
         found = WHITE.match(start, at)
         if found is None or not 1 <= int(found[1]) <= 65535:
-            raise DamagedError("its header has no code of white from 1 to 65535")
+            raise DamagedError("its header lacks a maximum value from 1 to 65535")
         white, at = int(found[1]), found.end()
     samples = 3 if kind in {3, 6} else 1
 
     def bands() -> Iterator[Pixels]:
         for codes in STORED[kind](file, at + 1, (height, width, samples), white):
             if codes.max(initial=0) > white:
-                raise DamagedError(f"a code is above that of white, {white}")
+                raise DamagedError(f"a sample exceeds the maximum, {white}")
             yield scaled(1 - codes if kind in {1, 4} else codes, white)
 
     return [
@@ -199,10 +199,10 @@ def _plain(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels
             max(text.rfind(space) for space in (b" ", b"\n", b"\r", b"\t")) if chunk else len(text)
         )
         if end < 0 or not text:
-            raise DamagedError(f"the file has {filled} of {flat.size} codes")
+            raise DamagedError(f"the file has {filled} of {flat.size} samples")
         numbers = np.array(text[:end].split(), np.int64)[: flat.size - filled]
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= white:
-            raise DamagedError(f"a code is not from 0 to that of white, {white}")
+            raise DamagedError(f"a sample lies outside 0 to {white}")
         flat[filled : filled + numbers.size] = numbers
         filled += numbers.size
         rest = text[end:]
@@ -217,7 +217,7 @@ def _plain_bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[
     while filled < flat.size:
         text = file.read(CHUNK)
         if not text:
-            raise DamagedError(f"the file has {filled} of {flat.size} codes")
+            raise DamagedError(f"the file has {filled} of {flat.size} samples")
         bits = np.frombuffer(text.translate(None, b" \n\r\t\v\f"), np.uint8)[: flat.size - filled]
         flat[filled : filled + bits.size] = bits - ord("0")  # what is no digit is above 1
         filled += bits.size

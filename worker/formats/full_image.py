@@ -47,13 +47,13 @@ def only_page(pages: Sequence[OutputPage], name: str, longest: int) -> OutputPag
     """
     if len(pages) != 1:
         raise ScanError(
-            f"{name} holds one page and this scan has {len(pages)}; set output.format to tiff"
+            f"{name} holds one page, but this scan has {len(pages)}; set output.format to tiff"
         )
     (page,) = pages
     if max(page.width, page.height) > longest:
         raise ScanError(
-            f"the image is {page.width} x {page.height} and {name} holds sides up to "
-            f"{longest:,} pixels; set output.format to tiff"
+            f"the image is {page.width} x {page.height} and {name} holds sides of at "
+            f"most {longest:,} pixels; set output.format to tiff"
         )
     return page
 

@@ -53,12 +53,12 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """
     if importlib.util.find_spec("pi_heif") is None:
         raise ScanError(
-            "HEIC is read with the extra heif: pip install 'photochrom[heif]', then drop it again"
+            "reading HEIC needs the extra heif: pip install 'photochrom[heif]', then drop it again"
         )
     told = json.loads(_answer(file, "header"))
     heic_items.check_ends(file)
     if told["count"] != 1:
-        raise ScanError(f"the HEIC holds {told['count']} pictures; save each as a file of its own")
+        raise ScanError(f"the HEIC holds {told['count']} images; save each as a separate file")
     width, height = told["size"]
     check_size(width, height, settings)
     if told["mode"] not in MODES:
@@ -103,7 +103,7 @@ def _answer(file: BinaryIO, question: str) -> bytes:
             f"the process that decodes HEIC cannot be started: {error.strerror}"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise DamagedError(f"its decoder took longer than {LONGEST} seconds") from error
+        raise DamagedError(f"decoding took longer than {LONGEST} seconds") from error
     if done.returncode in OUT_OF_MEMORY or b"bad_alloc" in done.stderr:
         raise MemoryError
     if done.returncode:
@@ -115,5 +115,5 @@ def _answer(file: BinaryIO, question: str) -> bytes:
 def _profile(nclx: dict[str, Any]) -> bytes:
     """Return the profile of a color space that is told in numbers; b"" for sRGB."""
     if nclx.get("transfer_characteristics") in HDR:
-        raise ScanError("the HEIC's light is HDR (PQ or HLG); export it as an ordinary picture")
+        raise ScanError("the HEIC is HDR (PQ or HLG); export it as a standard (SDR) image")
     return icc.output_profile(cielab.DISPLAY_P3) if nclx.get("color_primaries") == P3 else b""

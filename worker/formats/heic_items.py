@@ -28,14 +28,14 @@ def check_ends(file: BinaryIO) -> None:
     whole = list(walk(file))
     meta = next((box for box in whole if box.name == b"meta"), None)
     if meta is None:
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
     inside = {box.name: box for box in walk(file, meta.start + 4, meta.start + meta.length)}
     if not {b"iinf", b"iloc"} <= inside.keys():
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     kinds = dict(_kinds(file, inside[b"iinf"]))
     for item, end in _ends(body(file, inside[b"iloc"])):
         if kinds.get(item) in PICTURES and read_at(file, end - 1, 1) in {b"", b"\0"}:
-            raise DamagedError("the file ends before the picture does")
+            raise DamagedError("the file ends before the image data does")
 
 
 def _kinds(file: BinaryIO, box: Box) -> Iterator[tuple[int, bytes]]:

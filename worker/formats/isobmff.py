@@ -46,7 +46,7 @@ def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
         if length < head or at + length > end:
             raise DamagedError("a box is cut short")
         if not name.strip(b"\0"):
-            raise DamagedError("there is no box where one should be")
+            raise DamagedError("a box has no valid name")
         yield Box(name, at + head, length - head)
         at += length
     raise DamagedError(f"there are more than {MOST} boxes")

@@ -93,10 +93,10 @@ def _behind(file: BinaryIO, header: Header) -> tuple[str, ...]:
     data = file.read()
     end = check_scans(data, 0)
     if not end:
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
     named, whole = _named_behind(data[end:])
     if header.multiple and not whole:
-        raise DamagedError("the file ends within its last picture")
+        raise DamagedError("the file ends within its last image")
     return named
 
 
@@ -119,7 +119,7 @@ def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
         return codes.reshape(header.height, header.width, header.channels)
     with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
         if image.size != (header.width, header.height):
-            raise DamagedError("it says more than one size")
+            raise DamagedError("it states two different sizes")
         codes = np.asarray(image).reshape(header.height, header.width, header.channels)
     if header.channels < 4:
         return codes
@@ -149,8 +149,8 @@ def check_scans(data: bytes, at: int = 2) -> int:
         at = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2]))
         if scans > MOST_SCANS:
             raise ScanError(
-                f"the JPEG draws its picture in more than {MOST_SCANS} rounds, as no honest file "
-                "does; save it anew"
+                f"the JPEG has more than {MOST_SCANS} progressive scans, which no regular file "
+                "has; save it again"
             )
     # In damaged pixels may stand what looks like a segment, but no end that is none.
     return data.find(END, first) + len(END) if END in data[first:] else 0
@@ -192,8 +192,8 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     for marker, body in _segments(page.metadata):
         if len(body) > LONGEST_BODY:
             raise ScanError(
-                f"the EXIF block has {len(body):,} bytes and a JPEG holds {LONGEST_BODY:,}; "
-                "set output.format to tiff"
+                f"the EXIF block has {len(body):,} bytes but a JPEG holds at most "
+                f"{LONGEST_BODY:,}; set output.format to tiff"
             )
         file.write(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     file.write(memoryview(encoded)[4 + jfif :])

@@ -101,8 +101,8 @@ def _channels(header: _Header) -> tuple[int, bool]:
     """Return the samples of each pixel, and whether there is opacity beside them."""
     if header.space not in {None, RGB, GRAY, YCC}:
         raise ScanError(
-            f"the JPEG 2000's color space has the number {header.space}; photochrom reads gray, "
-            "sRGB, sYCC and what has an RGB or gray profile"
+            f"color space {header.space} of the JPEG 2000 is not supported; photochrom reads gray, "
+            "sRGB, sYCC and images with an RGB or gray profile"
         )
     if header.channels not in {1, 2, 3, 4} or not 1 <= header.bits <= 16:
         raise ScanError(
@@ -111,18 +111,18 @@ def _channels(header: _Header) -> tuple[int, bool]:
         )
     alpha = header.channels in {2, 4}
     if alpha and header.opacity not in {None, 1}:
-        raise ScanError("the JPEG 2000's last channel is not plain opacity; save it without")
+        raise ScanError(
+            "the last channel of the JPEG 2000 is not plain opacity; save it without that channel"
+        )
     return header.channels - alpha, alpha
 
 
 def _take_boxes(file: BinaryIO, header: _Header) -> None:
     pictures = [found for found in walk(file) if _take_outer(file, found, header)]
     if not pictures:
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     if len(pictures) > 1:
-        raise ScanError(
-            f"the JPEG 2000 holds {len(pictures)} pictures; save each as a file of its own"
-        )
+        raise ScanError(f"the JPEG 2000 holds {len(pictures)} images; save each as a separate file")
     bits, channels = header.bits, header.channels  # of the palette, if there is one
     _take_codestream(file, pictures[0].start, header)
     _check_end(file, header.tiles_at, pictures[0].start + pictures[0].length)
@@ -209,13 +209,13 @@ def _take_codestream(file: BinaryIO, start: int, header: _Header) -> None:
         at += 2 + length
     header.tiles_at = at
     if not header.channels:
-        raise DamagedError("its codestream tells no size")
+        raise DamagedError("its codestream states no size")
 
 
 def _take_size(data: bytes, header: _Header) -> None:
     """Take the segment SIZ: the sides, and how samples are stored."""
     if len(data) < 36:
-        raise DamagedError("its codestream tells no size")
+        raise DamagedError("its codestream states no size")
     _, right, bottom, left, top = struct.unpack_from(">HIIII", data)
     header.width, header.height = right - left, bottom - top
     (header.channels,) = struct.unpack_from(">H", data, 34)
@@ -249,7 +249,7 @@ def _check_end(file: BinaryIO, at: int, end: int) -> None:
         if marker != CODED or size < len(head):
             break
         at += size
-    raise DamagedError("the file ends before the picture does")
+    raise DamagedError("the file ends before the image data does")
 
 
 def _metadata(header: _Header) -> Metadata:

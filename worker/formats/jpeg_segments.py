@@ -82,12 +82,12 @@ def header(file: BinaryIO) -> Header:
     """Read a JPEG up to its first scan.
 
     Raises:
-        DamagedError: it is cut short, or there is no picture in it.
+        DamagedError: it is cut short, or it contains no image.
         ScanError: it is of a kind that is not read.
     """
     file.seek(0)
     if file.read(2) != b"\xff\xd8":
-        raise DamagedError("it does not begin as a JPEG does")
+        raise DamagedError("it does not start with a JPEG marker")
     found = Header()
     while True:
         marker = _next_marker(file)
@@ -105,7 +105,7 @@ def header(file: BinaryIO) -> Header:
             raise DamagedError("a segment is cut short")
         _take(found, marker, body)
     if not found.channels or not found.pixels_at:
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     return found
 
 
@@ -125,7 +125,7 @@ def _next_marker(file: BinaryIO) -> int:
 def _take(found: Header, marker: int, body: bytes) -> None:
     """Take what a segment tells."""
     if FRAMES.get(marker) is False:
-        raise ScanError("the JPEG is lossless or hierarchical, which few can read; save it as TIFF")
+        raise ScanError("lossless and hierarchical JPEG are not supported; save it as TIFF")
     if marker in FRAMES:
         if len(body) < 6:
             raise DamagedError("its size is cut short")

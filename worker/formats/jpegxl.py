@@ -37,7 +37,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         boxes = list(walk(file))
         codestream, metadata = _codestream(file, boxes), _metadata(file, boxes)
     if not codestream.startswith(BARE):
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     header = header_of(codestream[2:])
     check_size(header.width, header.height, settings)
     metadata = replace(metadata, profile=_profile(header))

@@ -85,14 +85,16 @@ def header_of(codestream: bytes) -> Header:
         if bits.take(1):
             _size(bits)  # at which to show it
         if bits.take(1):
-            raise ScanError("the JPEG XL holds a preview; save it without")
+            raise ScanError("the JPEG XL contains a preview; save it without one")
         if bits.take(1):
-            raise ScanError("the JPEG XL is animated; photochrom colors photographs")
+            raise ScanError("the JPEG XL is animated; photochrom colors still images only")
     depth = _depth(bits)
     bits.take(1)  # whether 16 bits are enough to decode it
     extra = [_extra_channel(bits) for _ in range(bits.one_of(((0, 0), (1, 0), (2, 4), (1, 12))))]
     if extra not in ([], [ALPHA]):
-        raise ScanError("the JPEG XL has channels beside color and plain opacity; save it without")
+        raise ScanError(
+            "the JPEG XL has channels besides color and plain opacity; save it without them"
+        )
     lossless = not bits.take(1)
     samples, gamma, wide = (3, 0.0, False) if bits.take(1) else _color(bits)
     return Header(width, height, orientation, depth, samples, bool(extra), lossless, gamma, wide)
@@ -142,8 +144,7 @@ def _color(bits: _Bits) -> tuple[int, float, bool]:
         if gamma is not None and (primaries == SRGB or not gamma):
             return (1 if space == GRAY else 3), gamma, primaries == P3
     raise ScanError(
-        "the JPEG XL's color space is one whose profile cannot be read; "
-        "save it as TIFF or PNG with its profile"
+        "the color space of the JPEG XL cannot be read; save it as TIFF or PNG with its profile"
     )
 
 

@@ -85,7 +85,7 @@ def opened(
     try:
         disk = _Disk(path, opener=None if file is None else _again(file))
     except PermissionError as error:
-        raise IncompleteError("the file may not be read: its permissions refuse it") from error
+        raise IncompleteError("no permission to read the file") from error
     with _Buffered(disk) as image:
         _check_content(image, image_format)
         with _damage_is_the_files_fault(image_format, SAMPLES_OF_A_HEADER):
@@ -115,9 +115,7 @@ def _check_content(file: BinaryIO, named: ImageFormat) -> None:
     if not head:
         raise IncompleteError("the file is empty (0 bytes)")
     if not head.strip(b"\0"):  # as where a writer sets the size first and fills it afterwards
-        raise IncompleteError(
-            "the file begins with nothing but zeros: it is damaged, or was not written to its end"
-        )
+        raise IncompleteError("the file starts with nothing but zeros: it is damaged or incomplete")
     found = registry.recognized(head)
     if found is None:
         # Of a few bytes nobody can tell what they are going to be.
@@ -171,7 +169,7 @@ def _damage_is_the_files_fault(image_format: ImageFormat, samples: int) -> Itera
         if is_short(error) or not suffices_for(samples):
             raise MemoryError from error
         if "start new thread" in str(error):
-            raise DeviceError("no thread could be started to decode the image") from error
+            raise DeviceError("cannot start a thread to decode the image") from error
         words = plain(error, "")  # what decoders say is not for people
         said = f": {words}" if words else ""
         raise IncompleteError(

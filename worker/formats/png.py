@@ -91,11 +91,11 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         raise DamagedError("it has no header")
     width, height, bits, color_type = struct.unpack_from(">IIBB", chunks.header)
     if color_type not in CHANNELS:
-        raise DamagedError(f"there is no color type {color_type}")
+        raise DamagedError(f"color type {color_type} does not exist")
     samples = CHANNELS[color_type]
     alpha = chunks.transparent > 0 or color_type in {4, 6}
     if chunks.transparent > LONGEST_TRANSPARENCY[color_type]:
-        raise DamagedError("what it says of transparent colors does not fit its own colors")
+        raise DamagedError("its transparent colors do not fit its color type")
     metadata = _metadata(chunks, samples)
     return decoded_whole(
         lambda: imagecodecs.png_decode(_bare(file)),
@@ -109,7 +109,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
     file.seek(0)
     if file.read(8) != SIGNATURE:
-        raise DamagedError("it does not begin as a PNG does")
+        raise DamagedError("it does not start with the PNG signature")
     chunks = _Chunks()
     for _ in range(MOST_CHUNKS):
         head = file.read(8)
@@ -117,7 +117,7 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
             raise DamagedError("the file ends before its last chunk")
         length, name = struct.unpack(">I4s", head)
         if not (name.isalpha() and name.isascii()):
-            raise DamagedError("there is no chunk where one should be")
+            raise DamagedError("a chunk has no valid name")
         if name == b"IHDR":
             chunks.header = _body(file, name, length).ljust(8, b"\0")
             width, height = struct.unpack_from(">II", chunks.header)
@@ -125,7 +125,7 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
         elif name == b"acTL":
             frames = _body(file, name, length)
             if int.from_bytes(frames[:4]) > 1:
-                raise ScanError("the PNG is animated; photochrom colors photographs")
+                raise ScanError("the PNG is animated; photochrom colors still images only")
         elif name in TOLD and length <= LONGEST_BODY:
             _listen(chunks, name, file, length)
         else:
@@ -247,12 +247,12 @@ def _text(chunks: _Chunks, name: bytes, body: bytes) -> tuple[str, str]:
 
 def _unpacked(chunks: _Chunks, data: bytes) -> bytes:
     if chunks.room <= 0:
-        raise DamagedError("there is too much packed text")
+        raise DamagedError("it has too much compressed text")
     stream = zlib.decompressobj()
     body = stream.decompress(data, min(LONGEST_BODY, chunks.room))
     chunks.room -= len(body)
     if not stream.eof:
-        raise DamagedError("it is cut short, or holds too much")
+        raise DamagedError("it is cut short or too large")
     return body
 
 

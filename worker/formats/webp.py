@@ -102,7 +102,7 @@ def _chunks(file: BinaryIO) -> _Chunks:
             chunks.lost.append(f"the chunk {shown.strip()}, {size:,} bytes")
         at += 8 + size + size % 2
     if chunks.lossless is None:
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     if end > at:
         chunks.lost.append(f"{end - at:,} bytes behind the picture's end")
     return chunks
@@ -114,9 +114,9 @@ def _length(file: BinaryIO) -> int:
     file.seek(0)
     riff, length, webp = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if riff != b"RIFF" or webp != b"WEBP":
-        raise DamagedError("it does not begin as a WebP does")
+        raise DamagedError("it does not start with a WebP header")
     if end < length + 8:
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
     return int(length)
 
 
@@ -140,13 +140,13 @@ def _check_end(data: bytes, chunks: _Chunks) -> None:
             imagecodecs.webp_decode(head + picture, hasalpha=False)
         except imagecodecs.WebpError:
             return
-    raise DamagedError("the file ends before the picture does")
+    raise DamagedError("the file ends before the image data does")
 
 
 def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
     if name == b"VP8X":
         if header[0] & ANIMATED:
-            raise ScanError("the WebP is animated; photochrom colors photographs")
+            raise ScanError("the WebP is animated; photochrom colors still images only")
         chunks.alpha = bool(header[0] & OPACITY)
         chunks.width = 1 + int.from_bytes(header[4:7], "little")
         chunks.height = 1 + int.from_bytes(header[7:10], "little")
@@ -162,7 +162,7 @@ def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
     if not chunks.width:  # not told by VP8X
         chunks.width, chunks.height, chunks.alpha = width, height, alpha
     elif (width, height) != (chunks.width, chunks.height):
-        raise DamagedError("it says more than one size")
+        raise DamagedError("it states two different sizes")
 
 
 def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:

@@ -95,11 +95,11 @@ def read(data: bytes) -> Block:
     while data.startswith(PREFIX):
         data = data[len(PREFIX) :]
     if len(data) < 8 or data[:4] not in {b"II*\0", b"MM\0*"}:
-        raise DamagedError("it does not begin as EXIF does")
+        raise DamagedError("it does not start with a TIFF header")
     block = Block(ifd.form_of(data[:4]).order)
     (first,) = struct.unpack_from(f"{block.order}I", data, 4)
     if first + 2 > len(data):
-        raise DamagedError("its first directory is beyond its end")
+        raise DamagedError("its first directory lies beyond its end")
     block.main = _directory(data, first, block)
     (count,) = struct.unpack_from(f"{block.order}H", data, first)
     end = first + ifd.table_size(count, block.form)
@@ -111,7 +111,7 @@ def read(data: bytes) -> Block:
     directories = (block.main, block.exif, block.gps, block.interop)
     # Writers may let two tags share their bytes; thousands that share them would be a bomb.
     if sum(len(v.data) for d in directories for v in d.values()) > 2 * len(data):
-        raise DamagedError("its values lie upon each other")
+        raise DamagedError("its values overlap")
     return block
 
 

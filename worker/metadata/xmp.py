@@ -185,7 +185,7 @@ def _parsed(packet: bytes) -> Node:
     except etree.XMLSyntaxError as error:
         raise DamagedError(f"it is not well-formed in line {error.position[0]}") from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise DamagedError("it has a document type")
+        raise DamagedError("it has a document type declaration")
     rdf = next(root.iter(_tag("rdf:RDF")), None)
     if rdf is None:
         raise DamagedError("it holds no RDF")

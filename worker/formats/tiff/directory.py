@@ -64,7 +64,7 @@ class _Walk:
         if self._fields > MOST_FIELDS or self._values > MOST_VALUES:
             raise ScanError(
                 f"the TIFF's first {number + 1} pages have {self._fields:,} tags and "
-                f"{self._values:,} strips, tiles and other values of structure; more than any "
+                f"{self._values:,} strips, tiles and other values of structure, more than any "
                 "photograph needs"
             )
         return Page(number, at, found), following
@@ -94,7 +94,7 @@ class _Walk:
             data = value(self.file, pointers)
         except ValueError as error:
             raise IncompleteError(
-                f"the TIFF's pointer to pictures below a page (tag 330) cannot be read: {error}"
+                f"the TIFF's pointer to subimages (tag 330) cannot be read: {error}"
             ) from error
         if not size:  # nobody knows what it means, but that there is something
             return [pointers.at]
@@ -121,8 +121,7 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
     while at:
         if at in met.seen:
             raise IncompleteError(
-                f"the TIFF's pages are linked in a circle after page {len(pages)}; "
-                "the file is damaged"
+                f"the TIFF's pages form a loop after page {len(pages)}; the file is damaged"
             )
         page, at = met.take(at, len(pages))
         pages.append(page)

@@ -60,7 +60,7 @@ def frame(data: bytes) -> Frame:
         IncompleteError: it does not begin as one does, or a segment is cut short.
     """
     if data[:2] != SOI:
-        raise IncompleteError("a JPEG strip or tile of the TIFF does not begin as a JPEG does")
+        raise IncompleteError("a JPEG strip or tile of the TIFF does not start with a JPEG marker")
     found = Frame(0, 0, 0, 0, 0, None)
     at = 2
     for _ in range(MOST_SEGMENTS):
@@ -139,7 +139,7 @@ def settle(page: TiffPage, read: Read) -> Tables | None:
 def _say(page: TiffPage, samples: int) -> None:
     """Have a page say of its colors what its JPEG says."""
     if not samples:
-        raise IncompleteError("the TIFF's old-style JPEG ends before its picture begins")
+        raise IncompleteError("the TIFF's old-style JPEG ends before its image data")
     page.samplesperpixel = samples
     if samples == 3:
         page.photometric = PHOTOMETRIC.YCBCR

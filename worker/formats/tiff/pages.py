@@ -119,7 +119,7 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
         chosen = [one for one in plain if one.area * COPY_AREA > most]
     chosen = chosen or sized[:1] or pictures[:1]  # and some their only page a mask
     if not chosen or any(EMPTY in one.page.fields and not one.is_whole for one in chosen):
-        raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
+        raise IncompleteError("the TIFF has no page: it is damaged or incomplete")
     _check_below(file, pictures, chosen)
     return list(_with_lost(pictures, chosen))
 
@@ -182,17 +182,17 @@ def _check_below(file: BinaryIO, pictures: list[_Picture], chosen: list[_Picture
             is_empty = not directory.bytes_at(file, at, 8).strip(b"\0")
             if is_empty or number not in whole:
                 raise IncompleteError(
-                    f"the TIFF's page {number + 1} points to another picture at byte {at:,}, "
+                    f"the TIFF's page {number + 1} points to a subimage at byte {at:,}, "
                     "which cannot be read: the file is damaged or cut short"
                 )
         if page is not one.outer and EMPTY in page.fields:
             raise IncompleteError(
-                f"the picture below page {number + 1} of the TIFF has a directory with empty rows: "
-                "it was not written to its end"
+                f"the subimage of page {number + 1} of the TIFF has a directory with empty rows: "
+                "it is incomplete"
             )
         if page is not one.outer and one.is_whole and not one.area and number not in whole:
             raise ScanError(
-                f"page {number + 1} of the TIFF is but a smaller copy, and the picture below it "
+                f"page {number + 1} of the TIFF is only a reduced copy, and the image below it "
                 "states no size; save the photograph as a page of its own"
             )
 

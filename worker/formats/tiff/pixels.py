@@ -78,7 +78,7 @@ def check(page: TiffPage, size: int) -> None:
     needed = _down(page) * _across(page) * _planes(page)
     if min(len(page.dataoffsets), len(page.databytecounts)) < needed:
         raise IncompleteError(
-            f"the TIFF lists {len(page.dataoffsets)} places and {len(page.databytecounts)} sizes "
+            f"the TIFF lists {len(page.dataoffsets)} offsets and {len(page.databytecounts)} sizes "
             f"for its {needed} {what}s; the file is damaged"
         )
     plain, down, length = _is_plain(page), _down(page), _row_bytes(page)
@@ -201,7 +201,7 @@ def _plain_blocks(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[_Block
 
 
 def _runs(page: TiffPage, plane: int, top: int, rows: int) -> list[tuple[int, int]]:
-    """Find where some rows of a plane stand: places and sizes; strips side by side are one run."""
+    """Find where some rows of a plane stand: offsets and sizes; strips side by side are one run."""
     tall, length = _segment_shape(page)[0], _row_bytes(page)
     first = plane * _down(page)
     runs: list[tuple[int, int]] = []
@@ -344,9 +344,7 @@ def _piece_of_old_jpeg(
     piece = jpeg_in_tiff.decoded(_checked_picture(page, stream), page.samplesperpixel)
     piece = piece[:rows, : page.imagewidth]
     if piece.shape != (rows, page.imagewidth, page.samplesperpixel):
-        raise IncompleteError(
-            f"strip {number + 1} of the TIFF's old-style JPEG has not the size of its place"
-        )
+        raise IncompleteError(f"strip {number + 1} of the TIFF's old-style JPEG has the wrong size")
     return piece
 
 
@@ -375,7 +373,7 @@ def _checked_picture(page: TiffPage, data: bytes) -> bytes:
     tall, wide = _segment_shape(page)
     if width > wide or height > tall + 16:
         raise IncompleteError(
-            f"a strip or tile of the TIFF has place for {wide} x {tall} pixels and holds "
+            f"a strip or tile of the TIFF has room for {wide} x {tall} pixels but holds "
             f"{width} x {height}; the file is damaged"
         )
     return data

@@ -66,7 +66,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         except ScanError as error:
             if EMPTY in photograph.page.fields:
                 raise IncompleteError(
-                    "the TIFF's directory holds empty rows: it was not written to its end"
+                    "the TIFF's directory holds empty rows: it is incomplete"
                 ) from error
             if photograph.page is photograph.outer:
                 raise
@@ -76,7 +76,9 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         carried = image.metadata
         held += len(carried.exif) + len(carried.iptc) + len(carried.xmp) + len(carried.profile)
         if held > MOST_METADATA:
-            raise ScanError(f"the TIFF's pages carry more than {MOST_METADATA >> 20} MB of texts")
+            raise ScanError(
+                f"the TIFF's pages carry more than {MOST_METADATA >> 20} MB of metadata"
+            )
         images.append(image)
     return images
 

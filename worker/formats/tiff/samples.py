@@ -102,8 +102,8 @@ def check(page: TiffPage) -> None:
         )
     if page.predictor not in PREDICTORS and page.compression not in LOSSY:
         raise ScanError(
-            f"the TIFF's predictor is number {int(page.predictor)}, which photochrom does not "
-            "read; save it without one"
+            f"the TIFF's predictor is number {int(page.predictor)}, which is not "
+            "supported; save it without one"
         )
     if page.photometric not in COLORS:
         name = NAMES.get(page.photometric) or _name(PHOTOMETRIC, page.photometric)
@@ -155,14 +155,12 @@ def _check_samples(page: TiffPage) -> None:
     ):
         raise ScanError(f"the TIFF's palette is missing or not one of {bits} bits")
     if page.imagedepth != 1:
-        raise ScanError(f"the TIFF is a body of {page.imagedepth} slices, not a photograph")
+        raise ScanError(f"the TIFF is a volume of {page.imagedepth} slices, not a photograph")
     ink_set = page.tags.valueof(332, 1)
     if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
-        raise ScanError("the TIFF has other inks than CMYK; convert it to gray")
+        raise ScanError("the TIFF has inks other than CMYK; convert it to gray")
     if page.photometric in LABS and page.compression in LOSSY:
-        raise ScanError(
-            "the TIFF has L*a*b* colors compressed with loss; convert it to gray or RGB"
-        )
+        raise ScanError("the TIFF has lossy L*a*b* colors; convert it to gray or RGB")
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS:
         _check_ycbcr(page)
 
