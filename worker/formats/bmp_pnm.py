@@ -1,4 +1,4 @@
-"""BMP and PBM, PGM, PPM: plain pictures without metadata; read only, results are PNG.
+"""Reads BMP, PBM, PGM and PPM; results are PNG.
 
 Sources: Microsoft, "Bitmap Header Types"; the netpbm manual pages pbm(5), pgm(5), ppm(5).
 """
@@ -19,7 +19,7 @@ from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
-HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between
+HEADER = re.compile(  # type, width, height; comments between them
     rb"P([1-6])((?:\s|#[^\n]*\n)+)(\d+)((?:\s|#[^\n]*\n)+)(\d+)"
 )
 COMMENT = re.compile(rb"#([^\n]*)")
@@ -65,10 +65,10 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
 
 def _check_end(file: BinaryIO) -> None:
-    """Look for the end of run lengths, for zeros in its place would end rows, and leave them black.
+    """Check that run-length data is complete: zeros in place of its end decode as black rows.
 
     Raises:
-        DamagedError: there are more zeros than a row's end, and no end of the picture.
+        DamagedError: it ends in more zeros than a row's end, without an end-of-bitmap marker.
     """
     file.seek(0)
     data = file.read()
@@ -78,10 +78,10 @@ def _check_end(file: BinaryIO) -> None:
 
 
 def _refuse_others(file: BinaryIO) -> None:
-    """Refuse a BMP that is whole, but stored as Pillow does not read it.
+    """Refuse an undamaged BMP whose encoding Pillow does not support.
 
     Raises:
-        ScanError: it is such a one.
+        ScanError: it is one.
     """
     file.seek(0)
     head = file.read(34)
@@ -97,7 +97,7 @@ def _refuse_others(file: BinaryIO) -> None:
 
 
 def _bmp_profile(file: BinaryIO) -> bytes:
-    """Return the profile that a BMP of version 5 may hold behind its pixels."""
+    """Return the profile embedded in a version 5 BMP; b"" if none."""
     file.seek(14)
     header = file.read(124)
     if len(header) < 124 or struct.unpack_from("<I", header)[0] != 124:
@@ -110,7 +110,7 @@ def _bmp_profile(file: BinaryIO) -> bytes:
 
 
 def _bmp_lost(file: BinaryIO) -> tuple[str, ...]:
-    """Name a profile that stands in another file."""
+    """Name a profile that is only linked."""
     file.seek(14 + 56)
     linked = file.read(4) == PROFILE_LINKED
     file.seek(14)
@@ -175,7 +175,7 @@ def _bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[Pixels
 
 
 def _rows(file: BinaryIO, at: int, height: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Give so many rows of so many bytes each, several at a time."""
+    """Yield the number of rows and their bytes, several rows at a time."""
     file.seek(at)
     step = max(1, BAND_BYTES // size)
     for top in range(0, height, step):
@@ -187,7 +187,7 @@ def _rows(file: BinaryIO, at: int, height: int, size: int) -> Iterator[tuple[int
 
 
 def _plain(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels]:
-    """Read codes written as decimal numbers."""
+    """Read samples written as decimal numbers."""
     codes = np.empty(shape, np.uint8 if white < 256 else np.uint16)
     flat, filled = codes.reshape(-1), 0
     file.seek(at)

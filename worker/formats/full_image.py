@@ -1,4 +1,4 @@
-"""Images held whole: for formats whose decoders and encoders take one image, not strips."""
+"""Whole images, for formats whose decoders and encoders do not work in strips."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -59,7 +59,7 @@ def only_page(pages: Sequence[OutputPage], name: str, longest: int) -> OutputPag
 
 
 def gathered(page: OutputPage, strips: Iterator[Pixels] | None = None) -> Pixels:
-    """Put a page's strips together.
+    """Assemble a page from its strips.
 
     Args:
         page: whose strips they are.
@@ -81,7 +81,7 @@ def gathered(page: OutputPage, strips: Iterator[Pixels] | None = None) -> Pixels
 
 
 def on_white(strip: Pixels) -> Pixels:
-    """Lay a strip with opacity over white.
+    """Composite a strip with opacity over white.
 
     Args:
         strip: (n, W, 4) uint8, not premultiplied.
@@ -95,7 +95,7 @@ def on_white(strip: Pixels) -> Pixels:
 
 
 def scaled(codes: Pixels, top: int) -> Pixels:
-    """Stretch codes to all of 8 or 16 bits, so that white is white.
+    """Scale codes to the full range of 8 or 16 bits.
 
     Args:
         codes: 0..top, whole numbers of any type.

@@ -1,7 +1,7 @@
 """WebP, lossy and lossless, 8 bits, with opacity; lossless stays lossless. Refuses animations.
 
-Sources: WebP Container Specification; RFC 6386 section 9.1 and RFC 9649 section 3.4 (frame
-headers). It has no place for IPTC, which goes into the EXIF block, where exiftool finds it.
+WebP has no place for IPTC, which goes into the EXIF block, where exiftool finds it. Sources: WebP
+Container Specification; RFC 6386 section 9.1 and RFC 9649 section 3.4 (frame headers).
 """
 
 import os
@@ -24,18 +24,18 @@ from worker.settings import ReadSettings
 
 LONGEST_SIDE = 16_383
 QUALITY = 95
-LOSSLESS_EFFORT = 50  # of 100; more took three times as long and saved nothing
+LOSSLESS_EFFORT = 50  # of 100; more takes three times as long and saves nothing
 ANIMATED, OPACITY = 0x02, 0x10  # flags of VP8X
 MOST_CHUNKS = 10_000  # no honest file comes near it
-# A file whose size was set first ends in zeros until it is written to its end. Lossless pictures
-# end in at most two, but lossy ones of blank paper in thousands.
+# A preallocated file ends in zeros until it is complete. Lossless images end in at most two zeros,
+# but lossy ones of blank paper in thousands.
 MOST_ZEROS = 16  # bytes at an end that is not looked at further
 SLACK = 8  # bytes; what an encoder writes behind the last sample was at most 4
 
 
 @dataclass
 class _Chunks:
-    """What the chunks tell."""
+    """What the chunks say."""
 
     width: int = 0
     height: int = 0
@@ -109,7 +109,7 @@ def _chunks(file: BinaryIO) -> _Chunks:
 
 
 def _length(file: BinaryIO) -> int:
-    """Return where the last chunk ends."""
+    """Return the offset after the last chunk."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     riff, length, webp = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
@@ -121,12 +121,12 @@ def _length(file: BinaryIO) -> int:
 
 
 def _check_end(data: bytes, chunks: _Chunks) -> None:
-    """Look whether zeros at the picture's end are its own, for a decoder makes gray of others too.
+    """Check that zeros at the end belong to the image: decoders fill missing pixels with gray.
 
-    Of its own there is none too many: with a few bytes less it cannot be decoded.
+    If they do, the image cannot be decoded without its last bytes.
 
     Raises:
-        DamagedError: its end was not written.
+        DamagedError: the end is missing.
     """
     end = chunks.picture.stop
     if chunks.picture.stop - chunks.picture.start < MOST_ZEROS or data[
@@ -182,8 +182,8 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
         "WEBP",
         lossless=lossless,
         quality=LOSSLESS_EFFORT if lossless else QUALITY,
-        exact=True,  # what is transparent keeps its color
-        use_sharp_yuv=not lossless,  # chroma is stored at half size: keep it off the edges
+        exact=True,  # keep the color of transparent pixels
+        use_sharp_yuv=not lossless,  # chroma has half the size; keep edges sharp
         exif=exif_tags.with_iptc(exif, metadata.iptc),
         xmp=metadata.xmp,
         icc_profile=metadata.profile,
