@@ -14,7 +14,7 @@ from uuid import uuid4
 import structlog
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.pipeline.protocols import Renderer
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
@@ -114,7 +114,7 @@ def deliver(
         origin,
         delivered,
         source=source.path,
-        snapshot=source.snapshot,
+        stat=source.snapshot,
         output=target.name,
         read=datetime.fromtimestamp(source.read, UTC),
         settings=source.settings,

@@ -13,7 +13,7 @@ import structlog
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import fitting_name, make_folder
-from service.filesystem.safe_open import digest, snapshot
+from service.filesystem.safe_open import digest, file_stat
 from service.pipeline.delivery import Source, Target, deliver, log_replaced_color
 from service.pipeline.pipeline import THREADS
 from service.pipeline.protocols import Predictor
@@ -82,7 +82,7 @@ def colorize_files(
 
 def _source(path: Path, settings: FolderSettings) -> Source:
     real = path.resolve()
-    looks = snapshot(real)
+    looks = file_stat(real)
     if looks is None:
         raise FileNotFoundError(f"{path} was taken away while it was colored")
     return Source(PurePosixPath(path), digest(real), looks, time.time(), settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.safe_open import digest_of, snapshot_of
+from service.filesystem.safe_open import digest_of, file_stat_of
 from service.ledger.jobs import Job
 from service.pipeline.failures import SourceChanged
 from service.storage import companions
@@ -76,7 +76,7 @@ def confirm(job: Job, config: Config, places: FolderMonitor) -> None:
     """
     try:
         with open_scan(job, config)[0] as file:
-            if digest_of(file) == job.digest and snapshot_of(file).same_as(job.stat):
+            if digest_of(file) == job.digest and file_stat_of(file).same_as(job.stat):
                 return
     except (FileNotFoundError, ScanError):  # it is gone, or may no longer be read
         places.check("inbox", to_write=False)

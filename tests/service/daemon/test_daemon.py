@@ -258,7 +258,7 @@ class TestTake:
         path = place.drop("a.png")
         daemon = place.daemon()
         for _ in range(2):
-            looks = safe_open.snapshot(path)
+            looks = safe_open.file_stat(path)
             assert looks is not None
             daemon.intake.take(path, looks, AT_REST)
             path.touch()
@@ -391,7 +391,7 @@ class TestTake:
     def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
         """Nor a fault."""
         path = place.drop("a.png")
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
@@ -573,7 +573,7 @@ class TestAfterACrash:
         place.drop("a.png")
         daemon = place.daemon()
         path = place.config.inbox / "a.png"
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         assert looks is not None
         daemon.intake.take(path, looks, AT_REST)
         for _ in range(place.config.retry.attempts):
