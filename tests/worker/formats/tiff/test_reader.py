@@ -250,7 +250,7 @@ def test_inks_become_colors() -> None:
         (plain(gray_fields(4, 4, 8, t273=0), [bytes(16)]), "missing"),
         (plain(gray_fields(4, 4, 8), [bytes(16)])[:20], "directory"),
         (plain([f for f in gray_fields(4, 4, 8) if f[0] != 262], [bytes(16)]), "black or white"),
-        (plain(gray_fields(4, 4000, 8, t278=1), [bytes(4)] * 3), "lists 3 places"),
+        (plain(gray_fields(4, 4000, 8, t278=1), [bytes(4)] * 3), "lists 3 offsets"),
         (b"II*\0" + bytes(12), "no page"),
     ],
 )
