@@ -482,7 +482,7 @@ def test_pages_in_a_circle_are_refused(length: int) -> None:
         following = 8 + size * ((number + 1) % length)
         data += tiff_files.directory({256: (4, 1)}, 8 + size * number, following=following)
 
-    with pytest.raises(ScanError, match=f"circle after page {length}"):
+    with pytest.raises(ScanError, match=f"loop after page {length}"):
         pages_of(bytes(data))
 
 
