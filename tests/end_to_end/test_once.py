@@ -46,7 +46,7 @@ BAD = {
     "bad/text.jpg": "not an image",
     "bad/bomb.png": "megapixels",
     "bad/colored.jpg": "in color already",
-    "bad/forbidden.png": "no permission",
+    "bad/forbidden.png": "may not be read",
 }
 
 
