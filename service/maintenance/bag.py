@@ -16,13 +16,14 @@ import bagit
 from rich.console import Console
 
 from service.config.loader import Config
-from service.filesystem.durable import make_folder, part_path, sync_folder
+from service.filesystem.durable import make_folder, part_path
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import as_text, check_sidecar, is_delivered
 from service.storage.sidecar import sidecar_name
 from service.terminal import Report, printable
+from worker.atomic import sync_folder
 from worker.errors import DeviceError
 
 CHUNK = 1 << 20  # bytes copied at a time
