@@ -100,7 +100,7 @@ def make_bag(
 
 def print_bag_result(made: BagResult, console: Console) -> None:
     """Print what was packed, and what could not be verified."""
-    lines = [f"{made.folder}: {made.photos} photographs"]
+    lines = [f"{made.folder}: {made.photos} photograph{'s' * (made.photos != 1)}"]
     for count, words in (
         (made.without_sidecar, "without a sidecar (delivered by an early photochrom)"),
         (made.without_digest, "not verified, because no digest was recorded"),

@@ -57,6 +57,7 @@ def test_make_folder_refuses_a_name_that_belongs_to_a_file(tmp_path: Path) -> No
         make_folder(tmp_path / "a")
 
 
+@pytest.mark.parametrize("means", ["link", "rename at once", "claim"])
 def test_a_rename_never_overwrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, means: str
 ) -> None:
