@@ -3,8 +3,11 @@
 The service has its own (`service.filesystem.durable`), for folders that others own.
 """
 
+import hashlib
 import os
 from pathlib import Path
+
+CHUNK = 1 << 20  # bytes read back at a time
 
 
 def sync(path: Path) -> None:
@@ -18,6 +21,21 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def digest_from_disk(path: Path) -> str:
+    """Compute the SHA-256 of a file that was just synced, from the disk and not from memory.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        # The pages are on the disk by now, so the kernel can forget them, where it knows how.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -330,9 +330,9 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def _load_colorizer(settings: Config) -> tuple[Any, Any, Any]:
     """Return what loads versions, the colorizer to begin with, and what was refused for it."""
     with tensorflow_starts():
-        from service.daemon.model_loading import Loader
+        from service.daemon.model_loading import ModelLoader
 
-        loader = Loader(settings)
+        loader = ModelLoader(settings)
         colorizer, serving = loader.start()
     loader.tell(colorizer, serving)
     return loader, colorizer, serving

@@ -21,15 +21,16 @@ from service.config.loader import Config
 from service.daemon.blocked_log import BlockedLog
 from service.daemon.model_updates import ModelWatch
 from service.daemon.reload import Parts, Reloader
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger, LedgerError
 from service.ledger.retention import Retention
 from service.monitoring.reporter import HealthReporter
+from service.pipeline.engines import local_engine
 from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.protocols import Predictor
 from service.progress import Report
 from service.signals import Signals
 from service.storage import deliveries
@@ -38,6 +39,7 @@ from service.systemd.notify import Notifier
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
+from worker.inference.predictor import Predictor
 
 LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed
 STOP_MARGIN = 30.0  # seconds from the end of the stop time to the end of the process
@@ -50,8 +52,8 @@ class Daemon:
 
     Args:
         config: folders and habits.
-        colorist: the loaded generator.
-        models: brings the promoted version; None stays with the colorist for good.
+        predictor: the loaded generator.
+        models: brings the promoted version; None keeps the predictor.
         once: stop by itself when everything that waits is done.
         report: moved after each step, in photos.
         notifier: tells systemd, if it started the daemon; None tells nobody.
@@ -65,7 +67,7 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        colorist: Predictor,
+        predictor: Predictor,
         models: ModelWatch | None = None,
         *,
         once: bool = False,
@@ -87,8 +89,8 @@ class Daemon:
         self._noted: ActiveModel | None = None  # what the ledger knows to serve
         self.tally = Counters()
         self._pulse = HealthReporter(self._notifier, self.ledger)
-        serving = models.serving if models else ActiveModel(colorist.model)
-        self._make(Parts(config, colorist, models, serving))
+        serving = models.serving if models else ActiveModel(predictor.model)
+        self._make(Parts(config, predictor, models, serving))
 
     def _make(self, parts: Parts) -> None:
         """Make all that follows the configuration; the ledger and the counts stay."""
@@ -100,10 +102,11 @@ class Daemon:
             on_stable=self._take,
             wake=self._woken.set,
         )
+        self.places = FolderMonitor(config.folders, config.limits.free_space)
+        engine = local_engine(config, parts.predictor, self.places)
         self.pipeline = Pipeline(
-            config, self.ledger, parts.colorist, self._woken.set, self.watcher, self.tally
+            config, self.ledger, engine, self.places, self._woken.set, self.watcher, self.tally
         )
-        self.places = self.pipeline.places
         self.folder_settings = FolderSettingsWatch(config, self.watcher.revisit)
         archive = self.pipeline.originals.archive
         self.intake = Intake(config, self.ledger, archive, self.folder_settings)
@@ -306,11 +309,11 @@ class Daemon:
     def _take_up(self, now: float) -> None:
         models = self._parts.models
         if models:
-            colorist = models.step(now)
-            if colorist is not None:
-                self.pipeline.take_up(colorist)
+            predictor = models.step(now)
+            if predictor is not None:
+                self.pipeline.take_up(predictor)
             self._parts = self._parts._replace(
-                colorist=colorist or self._parts.colorist, serving=models.serving
+                predictor=predictor or self._parts.predictor, serving=models.serving
             )
         self._note_serving()
 

@@ -7,26 +7,26 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from service.config.loader import Config, ConfigError, check_config
-from service.daemon.model_updates import LoadsModels, ModelWatch
+from service.daemon.model_updates import ModelWatch, VersionLoader
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
 from service.filesystem.ownership import refuse_another_owner
 from service.ledger.ledger import ActiveModel
 from service.log import set_up_logging
-from service.pipeline.protocols import Predictor
 from worker.errors import PhotochromError
+from worker.inference.predictor import Predictor
 
 log = structlog.get_logger()
 
 
-class StartsModels(LoadsModels, Protocol):
-    """What is needed of `service.daemon.model_loading.Loader`; tests bring their own."""
+class StartingLoader(VersionLoader, Protocol):
+    """Loads what colors first; see `service.daemon.model_loading.ModelLoader`."""
 
     def start(self) -> tuple[Predictor, ActiveModel]:
         """Load what colors first; raises a PhotochromError when nothing can."""
 
-    def tell(self, colorist: Predictor, serving: ActiveModel) -> None:
-        """Log what `start` gave."""
+    def tell(self, predictor: Predictor, serving: ActiveModel) -> None:
+        """Log what `start` returned."""
 
 
 class Parts(NamedTuple):
@@ -34,13 +34,13 @@ class Parts(NamedTuple):
 
     Attributes:
         config: folders and habits.
-        colorist: the loaded generator.
-        models: brings the promoted version; None stays with the colorist.
-        serving: which version the colorist is, and which was refused for it.
+        predictor: the loaded generator.
+        models: brings the promoted version; None keeps the predictor.
+        serving: which version the predictor is, and which was refused for it.
     """
 
     config: Config
-    colorist: Predictor
+    predictor: Predictor
     models: ModelWatch | None
     serving: ActiveModel
 
@@ -58,7 +58,7 @@ class Reloader:
     """
 
     def __init__(
-        self, path: Path, loader: StartsModels, make_loader: Callable[[Config], StartsModels]
+        self, path: Path, loader: StartingLoader, make_loader: Callable[[Config], StartingLoader]
     ) -> None:
         """Nothing was read yet."""
         self.refused = ""
@@ -105,17 +105,17 @@ class Reloader:
         permissions.adopt(config.permissions)
         make_new_folders(config.folders)
         refuse_another_owner(config.folders)
-        colorist, serving = now.colorist, now.serving
+        predictor, serving = now.predictor, now.serving
         # With credentials, it also tries to sign: the certificate may be another one by now.
         if _made_from(config) != _made_from(now.config) or config.credential_settings:
             loader = self._make_loader(config)
-            colorist, serving = loader.start()
-            loader.tell(colorist, serving)
+            predictor, serving = loader.start()
+            loader.tell(predictor, serving)
             self._loader = loader
-        return Parts(config, colorist, watch_models(config, self._loader, serving), serving)
+        return Parts(config, predictor, watch_models(config, self._loader, serving), serving)
 
 
-def watch_models(config: Config, loader: LoadsModels, serving: ActiveModel) -> ModelWatch | None:
+def watch_models(config: Config, loader: VersionLoader, serving: ActiveModel) -> ModelWatch | None:
     """Give what brings promoted versions, where the configuration wants them."""
     if config.model.version != "promoted":
         return None
@@ -140,6 +140,5 @@ def _made_from(config: Config) -> tuple[object, ...]:
     return (
         config.model.version,
         config.color_settings,
-        config.write_settings,
         config.credential_settings,
     )

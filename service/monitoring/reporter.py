@@ -71,7 +71,7 @@ class HealthReporter:
         self._watcher = watcher
         self._pipeline = pipeline
         self._metrics.move(config.metrics)
-        pipeline.batch_done = self._metrics.batch_done
+        pipeline.engine.batch_done = self._metrics.batch_done
 
     def step(self, now: float, held_up: str = "", refused_config: str = "") -> None:
         """Tell how it goes, if it is time to, or at once when there is news.
@@ -142,15 +142,15 @@ class HealthReporter:
         started = (jobs or {}).get(JobStatus.STARTED, 0)
         arriving = self._watcher.arriving
         health = judge(self._signs(now, held_up, refused_config, 0 if in_hand else started))
-        tally, colorist = self._pipeline.tally, self._pipeline.colorist
+        tally, engine = self._pipeline.tally, self._pipeline.engine
         return health, Heartbeat(
             time=wall,
             pid=os.getpid(),
             started=self._started,
             health=health.level,
             reasons=health.reasons,
-            model=colorist.model,
-            batch_size=colorist.batch_size,
+            model=engine.model,
+            batch_size=engine.batch_size,
             jobs=jobs,
             oldest_waiting=oldest.queued_at if oldest else None,
             in_work=longest_first(in_hand, wall),
@@ -164,7 +164,7 @@ class HealthReporter:
             finished=tally.finished,
             rejected=tally.rejected,
             megapixels=tally.pixels / 1e6,
-            device_memory=colorist.device_memory(),
+            device_memory=engine.memory,
             refused_config=refused_config,
             **self._kept_back(),
         )

@@ -20,7 +20,7 @@ from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.signals import Signals
 from service.systemd.notify import Notifier
-from tests.support.fakes import FakeColorist, FakeLoader
+from tests.support.fakes import FakeColorist, FakeLoader, rendering
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import color_scene, gray_scene, save
 from tests.support.waiting import wait_until
@@ -120,7 +120,7 @@ class Life:
 
     def until_writing(self, count: int) -> None:
         """Wait until so many photos are with writers."""
-        wait_until(lambda: self.daemon is not None and len(self.daemon.pipeline._writing) >= count)
+        wait_until(lambda: self.daemon is not None and rendering(self.daemon.pipeline) >= count)
 
     def reload(self) -> None:
         """Send SIGHUP and wait until it was answered."""
