@@ -7,7 +7,7 @@ import hashlib
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -16,29 +16,16 @@ import numpy as np
 
 from worker.color import cielab, icc, watermark
 from worker.color.cielab import Floats, Pixels
-from worker.formats import jpeg, jpeg2000, png_writer, webp
-from worker.formats.image import Encoding, OutputPage
-from worker.formats.kinds import Kind, result_kind
-from worker.formats.open_image import READERS
-from worker.formats.tiff import writer
+from worker.formats.image import OutputPage
+from worker.formats.registry import FORMATS, ImageFormat, result_format
 from worker.metadata import credentials
 from worker.metadata import result as metadata
-from worker.metadata.credentials import CredentialSettings
+from worker.metadata.credentials import CredentialSettings, MediaTypes
 from worker.metadata.provenance import Origin, PageRecord, Record
 from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.scan import Page, Scan
 from worker.settings import ReadSettings, WriteSettings
 from worker.untoning import add_samples
-
-WRITERS: dict[Kind, Callable[[BinaryIO, Sequence[OutputPage]], None]] = {
-    "tiff": writer.write,
-    "jpeg": jpeg.write,
-    "png": png_writer.write,
-    "webp": webp.write,
-    "jp2": jpeg2000.write,
-}
-_EIGHT_BITS: set[Kind] = {"jpeg", "webp"}  # have no more
-FLOAT_BITS = 32
 
 
 def write(
@@ -67,44 +54,63 @@ def write(
         DeviceError: it cannot be signed, though that is set.
         OSError: when the disk fails.
     """
-    kind = result_kind(scan.kind, settings.format)
+    scan_format = FORMATS[scan.kind]
+    image_format = result_format(scan_format, settings.format)
     results = [
-        _Result(page, chroma, origin, settings, kind)
+        _Result(page, chroma, origin, settings, image_format)
         for page, chroma in zip(scan.pages, chromas, strict=True)
     ]
     if signer is None:
-        _encode(kind, results, file)
-        return _record(kind, results, settings, file)
+        image_format.write(file, [result.page for result in results])
+        return _record(image_format, results, settings, file)
     # Beside the result, where there is room for it; without a name, so no crash leaves it behind.
     with tempfile.TemporaryFile(dir=Path(file.name).parent) as unsigned:
-        _encode(kind, results, unsigned)
-        record = _record(kind, results, settings, unsigned)
-        unsignable = credentials.why_unsigned(kind, len(results))
-        if scan.path is None:
-            unsignable = "content credentials name the scan's file, and this scan has none"
+        image_format.write(unsigned, [result.page for result in results])
+        record = _record(image_format, results, settings, unsigned)
+        unsignable = _why_unsigned(image_format, scan)
         if scan.path is None or unsignable:
             unsigned.seek(0)
             shutil.copyfileobj(unsigned, file)
             return replace(record, lost=(*record.lost, unsignable))
-        lost = credentials.sign(unsigned, file, scan.path, scan.kind, origin, record, signer)
+        types = MediaTypes(scan_format.mime, image_format.mime)
+        lost = credentials.sign(unsigned, file, scan.path, types, origin, record, signer)
     return replace(record, lost=record.lost + lost)
 
 
-def _encode(kind: Kind, results: Sequence["_Result"], file: BinaryIO) -> None:
-    WRITERS[kind](file, [result.page for result in results])
+def _why_unsigned(image_format: ImageFormat, scan: Scan) -> str:
+    """Say why a scan's result cannot be signed; "" if it can."""
+    if scan.path is None:
+        return "no content credentials: they name the scan's file, and this scan has none"
+    if not image_format.signable:
+        return f"no content credentials: {image_format.title} cannot hold them"
+    if len(scan.pages) > 1:
+        # C2PA 2.4, A.3.4: the manifest is alone in the last directory, which libtiff takes for a
+        # page without a size (c2pa-rs issue 1894); of a single page it stands in the page's own.
+        return (
+            f"no content credentials: they would make a {image_format.title} of several pages "
+            "unreadable to many programs"
+        )
+    return ""
 
 
 class _Result:
     """A page on its way to color."""
 
     def __init__(
-        self, scan: Page, chroma: Floats, origin: Origin, settings: WriteSettings, kind: Kind
+        self,
+        scan: Page,
+        chroma: Floats,
+        origin: Origin,
+        settings: WriteSettings,
+        image_format: ImageFormat,
     ) -> None:
         space = cielab.SPACES[settings.space]
         height, width = scan.gray.shape
         profile = icc.output_profile(space)
         carried = metadata.for_result(
-            metadata.fitting(scan.metadata, kind),
+            metadata.fitting(
+                scan.metadata, held=image_format.texts, photoshop_held=image_format.photoshop
+            ),
             origin=origin,
             width=width,
             height=height,
@@ -116,7 +122,7 @@ class _Result:
         self.scan = scan
         self.profile = icc.describe(profile)
         # Of the samples as they are written; a lossy file's are others.
-        self.digest = None if _is_lossy(kind, scan.coding) else hashlib.sha256()
+        self.digest = None if image_format.lossy(scan.coding) else hashlib.sha256()
         self._painted = watermark.draw(colored, height, width, settings.mark)
         self.page = OutputPage(
             height,
@@ -142,17 +148,20 @@ class _Result:
 
 
 def _record(
-    kind: Kind, results: Sequence[_Result], settings: WriteSettings, file: BinaryIO
+    image_format: ImageFormat,
+    results: Sequence[_Result],
+    settings: WriteSettings,
+    file: BinaryIO,
 ) -> Record:
     digests = [result.digest.hexdigest() for result in results if result.digest]
     if len(digests) < len(results):
-        digests = _decoded(kind, file)
+        digests = _decoded(image_format, file)
     pages = (
         PageRecord(
             width=result.page.width,
             height=result.page.height,
             scan_bits=result.page.coding.bits,
-            bits=_bits(kind, result.page),
+            bits=image_format.bits(result.page.depth, result.page.coding),
             scan_profile=result.scan.profile,
             profile=result.profile,
             scan_pixels_sha256=result.scan.sha256,
@@ -172,26 +181,14 @@ def _record(
         said |= {"mark_size": settings.mark.size, "mark_opacity": settings.mark.opacity}
     lost = dict.fromkeys(what for result in results for what in result.page.metadata.lost)
     beside = tuple(file for result in results for file in result.scan.xmp_files)
-    return Record(kind, tuple(pages), said, DIGITAL_SOURCE_TYPE, tuple(lost), beside)
+    return Record(image_format.name, tuple(pages), said, DIGITAL_SOURCE_TYPE, tuple(lost), beside)
 
 
-def _is_lossy(kind: Kind, scan: Encoding) -> bool:
-    if kind == "tiff":
-        return scan.compression == "jpeg"
-    return kind == "jpeg" or (kind in {"webp", "jp2"} and not scan.lossless)
-
-
-def _bits(kind: Kind, page: OutputPage) -> int:
-    if kind == "tiff" and page.coding.floating:
-        return FLOAT_BITS
-    return 8 if kind in _EIGHT_BITS else page.depth
-
-
-def _decoded(kind: Kind, file: BinaryIO) -> list[str]:
+def _decoded(image_format: ImageFormat, file: BinaryIO) -> list[str]:
     """Decode what was written; a lossy file's samples are not those that went in."""
     file.seek(0)
     digests = []
-    for picture in READERS[kind](file, ReadSettings(megapixels=math.inf)):
+    for picture in image_format.read(file, ReadSettings(megapixels=math.inf)):
         digest = hashlib.sha256()
         for band in picture.bands():
             add_samples(digest, band)

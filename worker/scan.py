@@ -20,7 +20,6 @@ from worker.color import cielab, icc
 from worker.color.cielab import Floats, Pixels, Tone
 from worker.errors import ScanError
 from worker.formats.image import DecodedImage, Encoding
-from worker.formats.kinds import Kind
 from worker.formats.open_image import opened
 from worker.metadata.block import Metadata
 from worker.metadata.provenance import ReplacedColor, XmpFile
@@ -88,12 +87,12 @@ class Scan:
 
     Attributes:
         pages: in their order.
-        kind: of the file.
+        kind: name of the file's format.
         path: of the file; None for a scan that was made in memory.
     """
 
     pages: tuple[Page, ...]
-    kind: Kind
+    kind: str
     path: Path | None = None
 
     @property
@@ -125,7 +124,7 @@ def read(
         FileNotFoundError: when it is gone.
         OSError: when the disk fails before.
     """
-    with opened(path, settings, file) as (kind, pictures):
+    with opened(path, settings, file) as (image_format, pictures):
         size = sum(picture.height * picture.width for picture in pictures)
         try:
             with _ONE_LARGE if size > LARGE else nullcontext():
@@ -137,7 +136,7 @@ def read(
             if isinstance(error, cv2.error) and error.code != OUT_OF_MEMORY:
                 raise
             raise MemoryError(f"{size / 1e6:,.1f} megapixels") from error
-    return Scan(pages, kind, path)
+    return Scan(pages, image_format.name, path)
 
 
 def read_color(path: Path, settings: ReadSettings) -> Pixels:
@@ -148,7 +147,7 @@ def read_color(path: Path, settings: ReadSettings) -> Pixels:
     Raises:
         ScanError, DeviceError, FileNotFoundError, OSError: as `read`.
     """
-    with opened(path, settings) as (_kind, pictures):
+    with opened(path, settings) as (_format, pictures):
         picture = pictures[0]
         profile, _lost = usable_profile(picture)
         bands = [_srgb(band, picture, profile) for band in picture.bands()]

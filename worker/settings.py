@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-OutputFormat = Literal["same", "tiff", "png", "jpeg"]
 OutputSpace = Literal["srgb", "adobe-rgb", "display-p3"]
 Corner = Literal["none", "top-left", "top-right", "bottom-left", "bottom-right"]
 EncoderPart = Literal["none", "deep", "all"]
@@ -56,14 +55,14 @@ class WriteSettings:
     """How a colored photo is encoded.
 
     Attributes:
-        format: container of the result; "same" is the scan's own.
+        format: name of the result's format, or "same" for the scan's own.
         label: write into the file that its color was made by a model (IPTC DigitalSourceType).
         credit: credit line to write (IPTC); "" keeps the scan's own.
         space: color space of the result.
         mark: a visible mark.
     """
 
-    format: OutputFormat = "same"
+    format: str = "same"
     label: bool = True
     credit: str = ""
     space: OutputSpace = "srgb"

@@ -12,13 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.filesystem.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
+from worker.formats.registry import output_formats
 from worker.metadata.credentials import SigningAlgorithm
 from worker.settings import (
     ColorSettings,
     Corner,
     EncoderPart,
     MarkSettings,
-    OutputFormat,
     OutputSpace,
     ReadSettings,
     TrainSettings,
@@ -26,6 +26,7 @@ from worker.settings import (
 )
 
 _TRAIN = TrainSettings()
+_FORMATS = output_formats()
 
 
 class Section(BaseModel):
@@ -42,6 +43,13 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:  # no such user
         raise ValueError(str(error)) from error
+
+
+def _output_format(name: str) -> str:
+    if name not in output_formats():
+        message = "is no format of results"
+        raise ValueError(message)
+    return name
 
 
 Folder = Annotated[
@@ -139,8 +147,9 @@ class Model(Section):
 class Output(Section):
     """How a colored photo is written."""
 
-    format: OutputFormat = Field(
-        default=WriteSettings.format, description="same, tiff, png or jpeg"
+    format: Annotated[str, AfterValidator(_output_format)] = Field(
+        default=WriteSettings.format,
+        description=f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}",
     )
     label: Switch = WriteSettings.label
     profile: OutputSpace = Field(

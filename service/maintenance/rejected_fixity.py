@@ -10,7 +10,7 @@ from service.ledger.ledger import Ledger
 from service.maintenance.fixity import Fault, Finding, as_text
 from service.storage.moves import REASON_SUFFIX
 from service.storage.rejected import Place, RejectedScans
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import format_of
 
 
 def rejected_jobs(ledger: Ledger) -> list[Job]:
@@ -47,7 +47,7 @@ def check_rejected(
         if told != name and snapshot(config.rejected / told) is None and snapshot(path):
             words = "the scan that it tells of is not beside it"
             yield Finding("reason", "orphaned", as_text(name), None, words)
-        elif name.suffix.lower() in KIND_OF_SUFFIX and path not in belongs and snapshot(path):
+        elif format_of(name) and path not in belongs and snapshot(path):
             words = "no job in the ledger has it; `photochrom retry FILE` takes it back"
             yield Finding("rejected", "orphaned", as_text(name), None, words)
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
@@ -40,8 +40,7 @@ from service.storage.sidecar import (
     parse_sidecar,
     sidecar_name,
 )
-from worker.formats.kinds import KIND_OF_SUFFIX
-from worker.settings import OutputFormat
+from worker.formats.registry import format_of, output_formats
 
 LARGEST_SIDECAR = 64 << 20  # bytes; one of ten thousand pages has five million
 LARGEST_REASON = 4096  # bytes
@@ -185,9 +184,7 @@ class Restorer:
 
     def _take_original(self, name: PurePosixPath) -> None:
         folder = self._config.originals.folder
-        if name.suffix.lower() not in KIND_OF_SUFFIX or next(
-            self._lookup.at("originals", name), None
-        ):
+        if format_of(name) is None or next(self._lookup.at("originals", name), None):
             return
         digest = _digest(folder, name)
         looks = safe_open.snapshot(folder / name)
@@ -229,9 +226,8 @@ class Restorer:
         self, path: PurePosixPath, name: PurePosixPath, digest: str
     ) -> PurePosixPath | None:
         """Find the result of a scan in the outbox, that no other has."""
-        formats: tuple[OutputFormat, ...] = get_args(OutputFormat)
         for one in dict.fromkeys((path, name)):
-            own = [outbox.output_name(one, output_format) for output_format in formats]
+            own = [outbox.output_name(one, output_format) for output_format in output_formats()]
             for output in dict.fromkeys([*own, *(outbox.alternative_name(o, digest) for o in own)]):
                 there = safe_open.snapshot(self._config.outbox / output)
                 if there and not self._ledger.output_taken(output):
@@ -243,7 +239,7 @@ class Restorer:
     def _take_rejected(self, name: PurePosixPath) -> None:
         folder = self._config.rejected
         looks = safe_open.snapshot(folder / name)
-        if name.suffix.lower() not in KIND_OF_SUFFIX or looks is None:
+        if format_of(name) is None or looks is None:
             return
         try:
             digest = _digest(folder, name)

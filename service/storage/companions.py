@@ -27,7 +27,7 @@ from service.storage.copies import copy_file
 from service.storage.originals import find_original
 from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import BY_SUFFIX, format_of
 from worker.metadata.provenance import XmpFile
 
 SUFFIXES = (".xmp", ".XMP")
@@ -60,7 +60,7 @@ def is_companion(path: Path) -> bool:
     if path.suffix not in SUFFIXES:
         return False
     own = path.with_suffix("")
-    if own.suffix.lower() in KIND_OF_SUFFIX and safe_open.snapshot(own) is not None:
+    if format_of(own) and safe_open.snapshot(own) is not None:
         return True
     return any(_scans_of_stem(path.parent, path.stem))
 
@@ -267,7 +267,7 @@ def _read(root: Path, path: PurePath) -> XmpFile:
 
 def _scans_of_stem(folder: Path, stem: str) -> Iterator[str]:
     """Yield the names of the scans in a folder that have a stem."""
-    for suffix in KIND_OF_SUFFIX:
+    for suffix in BY_SUFFIX:
         for spelled in (suffix, suffix.upper(), suffix.capitalize()):
             if safe_open.snapshot(folder / (stem + spelled)) is not None:
                 yield stem + spelled

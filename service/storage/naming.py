@@ -7,7 +7,6 @@ a new name, for a name must tell the truth about what is inside.
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import get_args
 
 from service.config.loader import Config
 from service.filesystem.durable import numbered_names
@@ -15,7 +14,7 @@ from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
 from service.storage import outbox
 from service.storage.sidecar import sidecar_name
-from worker.settings import OutputFormat
+from worker.formats.registry import output_formats
 
 
 def free_name(path: PurePosixPath, digest: str, config: Config, ledger: Ledger) -> PurePosixPath:
@@ -54,7 +53,7 @@ def original_name(job: Job) -> str:
         The scan's own name; where the result has another, because that of the scan belongs to an
         earlier one, the same other: `0042.1a2b3c4d.tif`, in both folders.
     """
-    own = (outbox.output_name(job.path, one) for one in get_args(OutputFormat))
+    own = (outbox.output_name(job.path, one) for one in output_formats())
     if job.output in own:
         return job.path.name
     return outbox.alternative_name(job.path, job.digest).name
@@ -71,7 +70,7 @@ def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
     return ledger.rename_output(job.id, free_name(job.path, job.digest, config, ledger))
 
 
-def fits(job: Job, output_format: OutputFormat) -> bool:
+def fits(job: Job, output_format: str) -> bool:
     """Tell whether a job's result is named as this format names it."""
     wanted = outbox.output_name(job.path, output_format)
     return wanted.suffix.lower() == job.output.suffix.lower()

@@ -22,8 +22,7 @@ from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
 from worker.durable import digest_from_disk
 from worker.errors import DeviceError, ScanError
-from worker.formats.kinds import KIND_OF_SUFFIX, RESULT_SUFFIXES, result_kind
-from worker.settings import OutputFormat
+from worker.formats.registry import BY_SUFFIX, result_format
 
 _NO_PLACE = {errno.EISDIR, errno.ENAMETOOLONG}
 
@@ -60,7 +59,7 @@ class Delivered(NamedTuple, Generic[T]):
     result: T
 
 
-def output_name(relative: PurePosixPath, output_format: OutputFormat) -> PurePosixPath:
+def output_name(relative: PurePosixPath, output_format: str) -> PurePosixPath:
     """Name the colored photo of a scan.
 
     Args:
@@ -73,7 +72,7 @@ def output_name(relative: PurePosixPath, output_format: OutputFormat) -> PurePos
         (`a/scan.tif` becomes `a/scan.tif.jpg`), so that two scans never share one.
     """
     suffix = relative.suffix.lower()
-    suffixes = RESULT_SUFFIXES[result_kind(KIND_OF_SUFFIX[suffix], output_format)]
+    suffixes = result_format(BY_SUFFIX[suffix], output_format).suffixes
     if suffix in suffixes:
         return relative
     return relative.with_name(fitting_name(relative.name, suffixes[0]))

@@ -12,7 +12,7 @@ import structlog
 
 from service.filesystem.ignored import Ignored, ignored
 from service.filesystem.safe_open import snapshot
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import format_of
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
     relative, ignore = path.relative_to(inbox), ignore or ignored()
     if not relative.parts or any(ignore.folder(part) for part in relative.parts[:-1]):
         return False
-    if ignore.file(path.name) or path.suffix.lower() not in KIND_OF_SUFFIX:
+    if ignore.file(path.name) or format_of(path) is None:
         return False
     # Without a symlink on the way, the real path is the inbox's own plus the same names.
     if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
@@ -69,7 +69,7 @@ def find(
     """
     for entry in _walk(folder, unreadable, ignore or ignored()):
         plain = entry.is_file(follow_symlinks=False)
-        if plain and Path(entry.name).suffix.lower() in KIND_OF_SUFFIX:
+        if plain and format_of(Path(entry.name)):
             yield Path(entry.path)
 
 
@@ -88,7 +88,7 @@ def find_left_alone(folder: Path, ignore: Ignored | None = None) -> Iterator[Pat
     """
     for entry in _walk(folder, say_unreadable, ignore or ignored()):
         plain = entry.is_file(follow_symlinks=False)
-        if not plain or Path(entry.name).suffix.lower() not in KIND_OF_SUFFIX:
+        if not plain or format_of(Path(entry.name)) is None:
             yield Path(entry.path)
 
 

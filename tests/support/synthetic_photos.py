@@ -18,7 +18,6 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.formats.kinds import Kind
 from worker.metadata.provenance import Origin
 from worker.scan import Page, Scan
 
@@ -68,7 +67,7 @@ def dtype_of(depth: int) -> type[np.uint8 | np.uint16]:
     return np.uint8 if depth == 8 else np.uint16
 
 
-def one_page(gray: Array, kind: Kind = "png", **page: Any) -> Scan:
+def one_page(gray: Array, kind: str = "png", **page: Any) -> Scan:
     """Return a scan in memory, of sRGB gray codes, as if it had come from a file of a kind."""
     return Scan((replace(Page.of(gray), **page),), kind)
 

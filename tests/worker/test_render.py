@@ -38,15 +38,14 @@ from worker import render, scan
 from worker.color import cielab, icc
 from worker.errors import DeviceError, ScanError
 from worker.formats.image import Encoding
-from worker.formats.kinds import RESULT_SUFFIXES, Kind
+from worker.formats.registry import FORMATS
 from worker.metadata.block import Metadata
-from worker.metadata.credentials import MIME_TYPES, CredentialSettings
+from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.scan import Scan
 from worker.settings import (
     MarkSettings,
-    OutputFormat,
     OutputSpace,
     ReadSettings,
     WriteSettings,
@@ -57,7 +56,7 @@ SAME = WriteSettings()
 LABEL = b"compositeWithTrainedAlgorithmicMedia"
 SIZE = (61, 83)
 NAMES = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP", "jp2": "JPEG2000"}
-LOSSLESS: list[tuple[Kind, int]] = [
+LOSSLESS: list[tuple[str, int]] = [
     ("png", 8), ("png", 16), ("tiff", 8), ("tiff", 16), ("jp2", 8), ("jp2", 16), ("webp", 8),
 ]  # fmt: skip
 GAMMA = imagecodecs.cms_profile("gray", gamma=2.2)
@@ -136,7 +135,7 @@ class TestContainers:
     """The result comes back as the scan came."""
 
     @pytest.mark.parametrize("kind", NAMES)
-    def test_the_container_and_size_stay(self, kind: Kind) -> None:
+    def test_the_container_and_size_stay(self, kind: str) -> None:
         """Each kind comes back as itself, at its size, in RGB, readable by Pillow."""
         data, record = write(one_page(gray_scene(*SIZE), kind))
         image = opened(data)
@@ -148,7 +147,7 @@ class TestContainers:
     @pytest.mark.parametrize("suffix", in_each_kind(gray_scene(8, 8)))
     @pytest.mark.parametrize("depth", [8, 16])
     def test_another_container_can_be_chosen(
-        self, tmp_path: Path, suffix: str, output: OutputFormat, depth: int
+        self, tmp_path: Path, suffix: str, output: str, depth: int
     ) -> None:
         """The chosen format decides over the scan's own kind."""
         path = tmp_path / f"a{suffix}"
@@ -162,7 +161,7 @@ class TestContainers:
         )
 
     @pytest.mark.parametrize(("kind", "depth"), LOSSLESS)
-    def test_lossless_kinds_keep_every_code(self, kind: Kind, depth: int) -> None:
+    def test_lossless_kinds_keep_every_code(self, kind: str, depth: int) -> None:
         """The photo is held exactly, at its depth, as another program reads it."""
         source = one_page(gray_scene(*SIZE, depth), kind)
         (pixels,) = decoded(kind, write(source)[0])
@@ -171,7 +170,7 @@ class TestContainers:
         assert np.array_equal(painted(source), pixels)
 
     @pytest.mark.parametrize("kind", ["jpeg", "webp", "jp2", "tiff"])
-    def test_lossy_kinds_stay_near(self, kind: Kind) -> None:
+    def test_lossy_kinds_stay_near(self, kind: str) -> None:
         """What was lossy comes back lossy, and near the photo."""
         smooth = cv2.GaussianBlur(gray_scene(*SIZE), (0, 0), 3)
         source = one_page(smooth, kind, coding=Encoding(lossless=False, compression="jpeg"))
@@ -181,9 +180,9 @@ class TestContainers:
         assert np.abs(painted(source).astype(int) - pixels).mean() < 4
 
     @pytest.mark.parametrize("kind", NAMES)
-    def test_photochrom_reads_what_it_wrote(self, tmp_path: Path, kind: Kind) -> None:
+    def test_photochrom_reads_what_it_wrote(self, tmp_path: Path, kind: str) -> None:
         """What comes out is a sound image of its kind, which photochrom's own reader takes."""
-        path = tmp_path / f"a{RESULT_SUFFIXES[kind][0]}"
+        path = tmp_path / f"a{FORMATS[kind].suffixes[0]}"
         path.write_bytes(write(one_page(gray_scene(*SIZE), kind))[0])
 
         assert (*SIZE, 3) == scan.read_color(path, READ).shape
@@ -193,7 +192,7 @@ class TestContainers:
     @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
     @pytest.mark.parametrize("kind", NAMES)
     @pytest.mark.parametrize("depth", [8, 16])
-    def test_any_size_is_written(self, kind: Kind, depth: int, size: tuple[int, int]) -> None:
+    def test_any_size_is_written(self, kind: str, depth: int, size: tuple[int, int]) -> None:
         """Slivers are photos too."""
         data, record = write(one_page(gray_scene(*size, depth), kind))
 
@@ -272,7 +271,7 @@ class TestDepth:
         ],
     )
     def test_the_record_tells_the_bits(
-        self, kind: Kind, depth: int, coding: Encoding, output: OutputFormat, bits: int
+        self, kind: str, depth: int, coding: Encoding, output: str, bits: int
     ) -> None:
         """Of scan and result, as the result's samples really are."""
         data, record = write(
@@ -290,7 +289,7 @@ class TestColor:
 
     @pytest.mark.parametrize("space", cielab.SPACES)
     @pytest.mark.parametrize("kind", NAMES)
-    def test_the_color_space_is_stated(self, kind: Kind, space: OutputSpace) -> None:
+    def test_the_color_space_is_stated(self, kind: str, space: OutputSpace) -> None:
         """Each photo has its space's profile, which a color engine takes; so has the record."""
         data, record = write(one_page(gray_scene(*SIZE), kind), WriteSettings(space=space))
         if kind == "jp2":  # Pillow does not tell
@@ -332,7 +331,7 @@ class TestOpacity:
     """Holes in the scan are holes in the result."""
 
     @pytest.mark.parametrize(("kind", "depth"), LOSSLESS)
-    def test_it_is_kept_beside_the_color(self, kind: Kind, depth: int) -> None:
+    def test_it_is_kept_beside_the_color(self, kind: str, depth: int) -> None:
         """Every code of it, and of the colors under it, also where nothing is to be seen."""
         alpha = gray_scene(*SIZE, depth, seed=6)
         alpha[:9] = 0
@@ -402,9 +401,7 @@ class TestPages:
         assert ["", "Gamma 2.2", ""] == [page.scan_profile for page in record.pages]
 
     @pytest.mark.parametrize("output", ["jpeg", "png"])
-    def test_what_a_container_cannot_hold_is_refused_with_advice(
-        self, output: OutputFormat
-    ) -> None:
+    def test_what_a_container_cannot_hold_is_refused_with_advice(self, output: str) -> None:
         """Three pages are not one; the reason names the setting that helps."""
         pages = one_page(gray_scene(8, 8)).pages * 3
 
@@ -431,7 +428,7 @@ class TestRecord:
 
     @pytest.mark.parametrize("kind", NAMES)
     @pytest.mark.parametrize("lossless", [True, False])
-    def test_the_results_digest_is_that_of_its_samples(self, kind: Kind, *, lossless: bool) -> None:
+    def test_the_results_digest_is_that_of_its_samples(self, kind: str, *, lossless: bool) -> None:
         """Anyone who decodes the file finds it, whether the file keeps every code or not."""
         coding = Encoding(lossless=lossless, compression="deflate" if lossless else "jpeg")
         data, record = write(one_page(gray_scene(*SIZE), kind, coding=coding))
@@ -537,10 +534,10 @@ class TestMetadata:
 
     @pytest.mark.parametrize("kind", NAMES)
     @made.needs_exiftool
-    def test_all_of_it_arrives(self, tmp_path: Path, kind: Kind) -> None:
+    def test_all_of_it_arrives(self, tmp_path: Path, kind: str) -> None:
         """EXIF, IPTC, XMP and resolution, with the label and the true profile; by exiftool."""
         source = one_page(gray_scene(*SIZE), kind, metadata=replace(made.rich(), xmp=b""))
-        path = tmp_path / f"a{RESULT_SUFFIXES[kind][0]}"
+        path = tmp_path / f"a{FORMATS[kind].suffixes[0]}"
         path.write_bytes(write(source)[0])
         told = made.exiftool(path)
 
@@ -553,7 +550,7 @@ class TestMetadata:
 
     @pytest.mark.parametrize("kind", NAMES)
     @pytest.mark.parametrize("label", [True, False])
-    def test_the_label_is_there_unless_switched_off(self, kind: Kind, *, label: bool) -> None:
+    def test_the_label_is_there_unless_switched_off(self, kind: str, *, label: bool) -> None:
         """Without it there is no trace of it in the file's bytes."""
         source = one_page(gray_scene(*SIZE), kind, metadata=Metadata(exif=exif_block(1)))
         data, _ = write(source, WriteSettings(label=label))
@@ -581,7 +578,7 @@ class TestMetadata:
             assert (300, 600) == pytest.approx(image.info["dpi"], abs=0.1)
 
     @pytest.mark.parametrize("kind", NAMES)
-    def test_no_resolution_is_made_up(self, kind: Kind) -> None:
+    def test_no_resolution_is_made_up(self, kind: str) -> None:
         """A scan that states no resolution gives a photo that states none."""
         image = opened(write(one_page(gray_scene(*SIZE), kind))[0])
         exif = image.getexif()
@@ -635,13 +632,13 @@ class TestCredentials:
 
     @pytest.mark.parametrize("output", ["same", "png", "jpeg"])
     def test_a_signed_photo_is_the_unsigned_one_with_credentials(
-        self, tmp_path: Path, source: Scan, signer: CredentialSettings, output: OutputFormat
+        self, tmp_path: Path, source: Scan, signer: CredentialSettings, output: str
     ) -> None:
         """C2PA's reader finds them whole; pixels and record are as without; no other file stays."""
         how = WriteSettings(output)
         plain, expected = write(source, how)
         data, record = self.signed(source, tmp_path / "out", signer, how)
-        with c2pa.Reader(MIME_TYPES[record.kind], io.BytesIO(data)) as reader:
+        with c2pa.Reader(FORMATS[record.kind].mime, io.BytesIO(data)) as reader:
             failures = json.loads(reader.json())["validation_results"]["activeManifest"]["failure"]
 
         assert {"signingCredential.untrusted"} >= {failure["code"] for failure in failures}
@@ -651,7 +648,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize(
         ("pages", "kind", "reason"),
-        [(2, "tiff", "TIFF of several pages"), (1, "jp2", "cannot be put into JP2")],
+        [(2, "tiff", "TIFF of several pages"), (1, "jp2", "JPEG 2000 cannot hold them")],
     )
     def test_what_cannot_be_signed_comes_unsigned_and_says_so(
         self,
@@ -659,7 +656,7 @@ class TestCredentials:
         source: Scan,
         signer: CredentialSettings,
         pages: int,
-        kind: Kind,
+        kind: str,
         reason: str,
     ) -> None:
         """The file is the same as without a signer; the record says why."""
@@ -706,7 +703,7 @@ class FullDisk(io.BytesIO):
 
 @pytest.mark.parametrize("room", [0, 3000])
 @pytest.mark.parametrize("kind", NAMES)
-def test_a_full_disk_is_an_os_error(kind: Kind, room: int) -> None:
+def test_a_full_disk_is_an_os_error(kind: str, room: int) -> None:
     """A disk that takes no more bytes is the machine's fault, whatever the encoder."""
     file = FullDisk()
     file.room = room

@@ -36,9 +36,9 @@ from worker import scan
 from worker.color import cielab, icc
 from worker.color.cielab import Pixels
 from worker.errors import ScanError
-from worker.formats import open_image
+from worker.formats import png
 from worker.formats.image import DecodedImage
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import BY_SUFFIX
 from worker.scan import Page, Scan
 from worker.settings import ReadSettings
 
@@ -97,7 +97,7 @@ class TestKinds:
         read = scan.read(path, SETTINGS)
         (page,) = read.pages
 
-        assert (path, KIND_OF_SUFFIX[suffix]) == (read.path, read.kind)
+        assert (path, BY_SUFFIX[suffix].name) == (read.path, read.kind)
         assert expected.dtype == page.gray.dtype
         assert np.array_equal(expected, page.gray)
         assert page.gray.flags.c_contiguous
@@ -488,7 +488,7 @@ class TestLargeScans:
         def read(_file: BinaryIO, _settings: ReadSettings) -> list[DecodedImage]:
             return [DecodedImage(*SIZE, 1, alpha=False, bands=bands)]
 
-        monkeypatch.setitem(open_image.READERS, "png", read)
+        monkeypatch.setattr(png, "read", read)
         monkeypatch.setattr(scan, "LARGE", GRAY.size - large)
         path = stored(tmp_path, FILES[8][".png"], "a.png")
         threads = [threading.Thread(target=scan.read, args=(path, SETTINGS)) for _ in range(2)]

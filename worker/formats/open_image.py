@@ -18,11 +18,10 @@ from PIL import Image
 
 from worker.color.cielab import Pixels
 from worker.errors import DeviceError, IncompleteError, ScanError, plain
-from worker.formats import bmp_pnm, heic, jpeg, jpeg2000, jpegxl, png, webp
+from worker.formats import registry
 from worker.formats.image import Bands, DecodedImage
-from worker.formats.kinds import KIND_OF_SUFFIX, Kind
 from worker.formats.memory import is_short, suffices_for
-from worker.formats.tiff import reader
+from worker.formats.registry import HEAD, ImageFormat
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
@@ -33,49 +32,9 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = None  # limits.megapixels is the limit, and its reason is in plain words
 
-READERS: dict[Kind, Callable[[BinaryIO, ReadSettings], list[DecodedImage]]] = {
-    "tiff": reader.read,
-    "jpeg": jpeg.read,
-    "png": png.read,
-    "webp": webp.read,
-    "jp2": jpeg2000.read,
-    "bmp": bmp_pnm.read_bmp,
-    "pnm": bmp_pnm.read_pnm,
-    "heic": heic.read,
-    "jxl": jpegxl.read,
-}
-NAMES: dict[Kind, str] = {
-    "tiff": "TIFF",
-    "jpeg": "JPEG",
-    "png": "PNG",
-    "webp": "WebP",
-    "jp2": "JPEG 2000",
-    "bmp": "BMP",
-    "pnm": "PBM, PGM or PPM",
-    "heic": "HEIC",
-    "jxl": "JPEG XL",
-}
-_SIGNATURES: list[tuple[int, bytes, str]] = [  # at which byte what stands
-    (0, b"\xff\xd8\xff", "jpeg"),
-    (0, b"\x89PNG\r\n\x1a\n", "png"),
-    (8, b"WEBP", "webp"),
-    (0, b"II*\0", "tiff"),
-    (0, b"MM\0*", "tiff"),
-    (0, b"II+\0", "tiff"),
-    (0, b"MM\0+", "tiff"),
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
-    (0, b"\xff\x4f\xff\x51", "jp2"),
-    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
-    (0, b"\xff\x0a", "jxl"),
-    *((4, b"ftyp" + brand, "heic") for brand in (b"heic", b"heix", b"mif1", b"msf1", b"heim")),
-    (4, b"ftypavif", "avif"),
-    *((0, b"P%d" % number, "pnm") for number in range(1, 7)),
-    (0, b"GIF8", "gif"),
-    (0, b"%PDF", "pdf"),
-    (0, b"BM", "bmp"),
-]
-HEAD = 32  # bytes; no signature ends behind them
-TELLING = 12  # bytes by which each of these kinds is known
+registry.load_code()
+
+TELLING = 12  # bytes by which every format is recognized
 LARGEST_BLOCKS = {"exif": 1 << 26, "iptc": 1 << 22, "xmp": 1 << 24, "photoshop": 1 << 24}  # bytes
 MOST_TEXTS, LARGEST_TEXTS = 100, 1 << 20  # of a page, and bytes of them together
 MOST_LOST = 100  # things that stay behind and are named, of a page
@@ -101,7 +60,7 @@ DECODER_ERRORS = (
 @contextmanager
 def opened(
     path: Path, settings: ReadSettings, file: io.FileIO | None = None
-) -> Iterator[tuple[Kind, list[DecodedImage]]]:
+) -> Iterator[tuple[ImageFormat, list[DecodedImage]]]:
     """Open an image file; its pictures can be read as long as it is open.
 
     Args:
@@ -110,7 +69,7 @@ def opened(
         file: the file, if it is open already: what lies at its path then does not matter.
 
     Yields:
-        its kind, and its pictures, one or more. Their `bands` raise ScanError too.
+        its format, and its images, one or more. Their `bands` raise ScanError too.
 
     Raises:
         IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
@@ -120,24 +79,22 @@ def opened(
         FileNotFoundError: when it is gone.
         OSError: when it cannot be opened.
     """
-    kind = KIND_OF_SUFFIX.get(path.suffix.lower())
-    if kind is None:
-        raise ScanError(
-            f"{path.suffix or 'a name without suffix'} is not a kind of image photochrom reads"
-        )
+    image_format = registry.format_of(path)
+    if image_format is None:
+        raise ScanError(f"photochrom does not read {path.suffix or 'files without a suffix'}")
     try:
         disk = _Disk(path, opener=None if file is None else _again(file))
     except PermissionError as error:
         raise IncompleteError("the file may not be read: its permissions refuse it") from error
     with _Buffered(disk) as image:
-        _check_content(image, kind)
-        with _damage_is_the_files_fault(kind, SAMPLES_OF_A_HEADER):
-            pictures = READERS[kind](image, settings)
+        _check_content(image, image_format)
+        with _damage_is_the_files_fault(image_format, SAMPLES_OF_A_HEADER):
+            found = image_format.read(image, settings)
         yield (
-            kind,
+            image_format,
             [
-                replace(one, bands=_guarded(one, kind), metadata=_bounded(one.metadata))
-                for one in pictures
+                replace(one, bands=_guarded(one, image_format), metadata=_bounded(one.metadata))
+                for one in found
             ],
         )
 
@@ -152,7 +109,7 @@ def _again(file: io.FileIO) -> Callable[[str, int], int]:
     return opener
 
 
-def _check_content(file: BinaryIO, kind: Kind) -> None:
+def _check_content(file: BinaryIO, named: ImageFormat) -> None:
     head = file.read(HEAD)
     file.seek(0)
     if not head:
@@ -161,15 +118,15 @@ def _check_content(file: BinaryIO, kind: Kind) -> None:
         raise IncompleteError(
             "the file begins with nothing but zeros: it is damaged, or was not written to its end"
         )
-    found = next((name for at, sign, name in _SIGNATURES if head[at:].startswith(sign)), None)
+    found = registry.recognized(head)
     if found is None:
         # Of a few bytes nobody can tell what they are going to be.
         raise (ScanError if len(head.rstrip(b"\0")) >= TELLING else IncompleteError)(
-            f"this is not an image: its content is not {kind.upper()} nor any kind known"
+            f"not an image: the content is neither {named.title} nor any other known format"
         )
-    if found != kind:
+    if found is not named:
         raise ScanError(
-            f"the name says {kind.upper()} but the content is {found.upper()}; "
+            f"the name says {named.title} but the content is {found.title}; "
             "rename the file and drop it again"
         )
 
@@ -191,18 +148,18 @@ def _bounded(metadata: Metadata) -> Metadata:
     return replace(metadata, **kept, texts=texts, lost=tuple(lost))
 
 
-def _guarded(picture: DecodedImage, kind: Kind) -> Bands:
+def _guarded(picture: DecodedImage, image_format: ImageFormat) -> Bands:
     samples = picture.height * picture.width * (picture.samples + picture.alpha)
 
     def guarded() -> Iterator[Pixels]:
-        with _damage_is_the_files_fault(kind, samples):
+        with _damage_is_the_files_fault(image_format, samples):
             yield from picture.bands()
 
     return guarded
 
 
 @contextmanager
-def _damage_is_the_files_fault(kind: Kind, samples: int) -> Iterator[None]:
+def _damage_is_the_files_fault(image_format: ImageFormat, samples: int) -> Iterator[None]:
     """Call a decoder's complaint damage, unless it may be for want of memory or of threads.
 
     What a library or Python says is not for people: the words of readers that know what is wrong
@@ -218,7 +175,7 @@ def _damage_is_the_files_fault(kind: Kind, samples: int) -> Iterator[None]:
         words = plain(error, "")  # what decoders say is not for people
         said = f": {words}" if words else ""
         raise IncompleteError(
-            f"the {NAMES[kind]} is damaged or cut short and cannot be decoded{said}"
+            f"the {image_format.title} is damaged or cut short and cannot be decoded{said}"
         ) from error
 
 

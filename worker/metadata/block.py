@@ -1,9 +1,11 @@
 """What travels with a photograph beside its pixels: one value that every format gives and takes."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 Resolution = tuple[float, float]  # dots per inch, horizontal and vertical
 CENTIMETERS = 2.54  # in an inch
+Texts = Literal["none", "comments", "all"]  # which of them a format can hold
 
 
 @dataclass(frozen=True)

@@ -14,25 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from worker.errors import DeviceError, PhotochromError
 from worker.metadata.provenance import Origin, Record
 
 SigningAlgorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
 
-SIGNED_KINDS = {"tiff", "jpeg", "png", "webp"}
-MIME_TYPES = {
-    "tiff": "image/tiff",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "jp2": "image/jp2",
-    "bmp": "image/bmp",
-    "pnm": "image/x-portable-anymap",
-    "heic": "image/heic",
-    "jxl": "image/jxl",
-}
 UNPARSED = "application/octet-stream"  # c2pa takes such an ingredient without looking into it
 DESCRIPTION = (
     "A machine-learning model invented the colors of this black-and-white photograph; "
@@ -84,6 +72,13 @@ class CredentialError(DeviceError):
     """The certificate, its key or the timestamp server will not do; photos wait until they will."""
 
 
+class MediaTypes(NamedTuple):
+    """The MIME types of a scan and of the photo made from it."""
+
+    scan: str
+    photo: str
+
+
 @dataclass(frozen=True)
 class CredentialSettings:
     """Who signs.
@@ -101,27 +96,11 @@ class CredentialSettings:
     timestamp: str | None = None
 
 
-def why_unsigned(kind: str, pages: int) -> str:
-    """Say why a result of this kind cannot be signed, or nothing if it can.
-
-    Args:
-        kind: container of the result (`worker.formats.image.Kind`).
-        pages: how many pages it has.
-    """
-    if kind not in SIGNED_KINDS:
-        return f"content credentials cannot be put into {kind.upper()} files"
-    if kind == "tiff" and pages > 1:
-        # C2PA 2.4, A.3.4: the manifest is alone in the last directory, which libtiff takes for a
-        # page without a size (c2pa-rs issue 1894); of a single page it stands in the page's own.
-        return "content credentials would make a TIFF of several pages unreadable to many programs"
-    return ""
-
-
 def sign(
     unsigned: BinaryIO,
     signed: BinaryIO,
     scan: Path,
-    scan_kind: str,
+    media_types: MediaTypes,
     origin: Origin,
     record: Record,
     settings: CredentialSettings,
@@ -135,9 +114,9 @@ def sign(
         unsigned: the photo, open for reading, seekable.
         signed: open for reading and writing, seekable, empty.
         scan: the file it was made from; its own credentials become part of the new ones.
-        scan_kind: container of the scan.
+        media_types: of the scan and of the photo.
         origin: where the photo comes from.
-        record: what was written; `why_unsigned` has nothing against it.
+        record: what was written, in a format that holds credentials.
         settings: who signs.
 
     Returns:
@@ -152,7 +131,7 @@ def sign(
     with _opened(scan, origin.sha256) as source, _one_at_a_time:
         streams = _Watched(unsigned), _Watched(signed), _Watched(source)
         try:
-            return _sign(streams, scan_kind, origin, record, settings)
+            return _sign(streams, media_types, origin, record, settings)
         except c2pa.C2paError as error:
             for stream in streams:
                 if stream.error:
@@ -184,7 +163,7 @@ def try_to_sign(settings: CredentialSettings) -> None:
     c2pa = _c2pa()
     pixel, signed, scan = (_Watched(io.BytesIO(data)) for data in (_PIXEL, b"", _PIXEL))
     try:
-        _sign((pixel, signed, scan), "png", origin, record, settings)
+        _sign((pixel, signed, scan), MediaTypes("image/png", "image/png"), origin, record, settings)
     except c2pa.C2paError as error:
         advice = next((text for part, text in _ADVICE.items() if part in str(error)), "")
         where = f"{settings.certificate} and {settings.key}, {settings.algorithm}"
@@ -218,7 +197,7 @@ class _Watched:
 
 def _sign(
     streams: tuple[_Watched, _Watched, _Watched],  # the photo, its signed copy, the scan
-    scan_kind: str,
+    media_types: MediaTypes,
     origin: Origin,
     record: Record,
     settings: CredentialSettings,
@@ -234,15 +213,15 @@ def _sign(
         c2pa.Context.from_dict(_SETTINGS, signer=c2pa.Signer.from_info(signer)) as context,
         c2pa.Builder(_manifest(origin, record), context) as builder,
     ):
-        ingredient = _ingredient(origin, scan_kind)
+        ingredient = _ingredient(origin, media_types.scan)
         try:
-            builder.add_ingredient(ingredient, MIME_TYPES.get(scan_kind, UNPARSED), scan)
+            builder.add_ingredient(ingredient, media_types.scan, scan)
         except c2pa.C2paError:
             if scan.error:
                 raise
             lost = ("content credentials of the scan, if it has any, which cannot be read",)
             builder.add_ingredient(ingredient, UNPARSED, io.BytesIO())
-        builder.sign(MIME_TYPES[record.kind], unsigned, signed)
+        builder.sign(media_types.photo, unsigned, signed)
     return lost
 
 
@@ -268,12 +247,12 @@ def _manifest(origin: Origin, record: Record) -> str:
     return json.dumps({"claim_generator_info": [software], "assertions": [actions]})
 
 
-def _ingredient(origin: Origin, kind: str) -> str:
+def _ingredient(origin: Origin, media_type: str) -> str:
     return json.dumps(
         {
             "label": "scan",
             "title": origin.name.encode(errors="backslashreplace").decode(),
-            "format": MIME_TYPES.get(kind, UNPARSED),
+            "format": media_type,
             "relationship": "parentOf",
             "description": f"SHA-256 {origin.sha256}",
         }

@@ -9,7 +9,7 @@ from dataclasses import replace
 from worker.color import icc
 from worker.errors import DamagedError, plain
 from worker.metadata import exif, photoshop, xmp
-from worker.metadata.block import CENTIMETERS, Metadata, Resolution
+from worker.metadata.block import CENTIMETERS, Metadata, Resolution, Texts
 from worker.metadata.exif import Block
 from worker.metadata.provenance import Origin, XmpFile
 from worker.settings import OutputSpace, WriteSettings
@@ -39,8 +39,7 @@ POSITIONS = {0x011E, 0x011F}  # XPosition, YPosition: of the scan as it lay, on 
 CREDIT, CHARSET, UTF_8 = (2, 110), (1, 90), b"\x1b%G"  # IPTC-IIM 4.2
 LONGEST_CREDIT = 32  # bytes, in IPTC-IIM
 LARGEST_DPI = 400_000.0
-HOLD_RESOURCES: set[str] = {"tiff", "jpeg", "png", "jp2"}  # of Photoshop
-COMMENT = "Comment"  # keyword of the one text that a JPEG holds
+COMMENT = "Comment"  # keyword
 LONGEST_SHOWN = 200  # characters of a text that is named
 
 
@@ -103,21 +102,22 @@ def for_result(
     )
 
 
-def fitting(metadata: Metadata, kind: str) -> Metadata:
-    """Leave behind, and name, what the result's kind of file has no place for.
+def fitting(metadata: Metadata, *, held: Texts, photoshop_held: bool) -> Metadata:
+    """Drop what the result's format cannot hold, and name it in `lost`.
 
     Args:
         metadata: the scan's.
-        kind: of the result's file.
+        held: the texts that the format holds.
+        photoshop_held: whether it holds Photoshop's image resources.
     """
     lost = list(metadata.lost)
     resources = metadata.photoshop
-    if resources and kind not in HOLD_RESOURCES:
+    if resources and not photoshop_held:
         lost += (f"Photoshop's resources: {name}" for name in photoshop.names(resources))
         resources = b""
     texts = []
     for keyword, text in metadata.texts:
-        if kind == "png" or (kind == "jpeg" and keyword == COMMENT):
+        if held == "all" or (held == "comments" and keyword == COMMENT):
             texts.append((keyword, text))
         else:
             name = "a comment" if keyword == COMMENT else f"the text {keyword}"

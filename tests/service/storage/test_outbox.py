@@ -11,7 +11,6 @@ import pytest
 
 from service.storage.outbox import TakenError, alternative_name, deliver, output_name, sweep
 from worker.errors import DeviceError, ScanError
-from worker.settings import OutputFormat
 
 NAME = PurePosixPath("sub/deep/photo.jpg")
 
@@ -45,7 +44,7 @@ def leftovers(folder: Path) -> list[Path]:
     ],
 )
 def test_a_photo_keeps_its_name_unless_its_container_changes(
-    expected: str, scan: str, output_format: OutputFormat
+    expected: str, scan: str, output_format: str
 ) -> None:
     """Then the new suffix is added, so that a.tif and a.jpg stay apart."""
     assert expected == str(output_name(PurePosixPath(scan), output_format))

@@ -15,7 +15,7 @@ from worker.color import cielab
 from worker.color import icc as profiles
 from worker.errors import IncompleteError
 from worker.formats import jpeg
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import FORMATS
 from worker.settings import ReadSettings, WriteSettings
 
 GRAY = synthetic_photos.gray_scene(40, 48)
@@ -194,7 +194,7 @@ def test_what_stands_behind_the_picture_is_named(behind: bytes, words: tuple[str
     np.testing.assert_array_equal(codes(PLAIN), output_pages.pixels(found))
 
 
-@pytest.mark.parametrize("suffix", [s for s, kind in KIND_OF_SUFFIX.items() if kind == "jpeg"])
+@pytest.mark.parametrize("suffix", FORMATS["jpeg"].suffixes + FORMATS["jpeg"].scan_suffixes)
 def test_every_suffix_of_a_jpeg_is_read(tmp_path: Path, suffix: str) -> None:
     """Windows saves .jfif, older programs .jpe, .jfi and .jif, cameras .mpo."""
     path = tmp_path / f"a{suffix}"

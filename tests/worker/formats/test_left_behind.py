@@ -18,8 +18,8 @@ from tests.worker.metadata.test_photoshop import colored
 from worker.errors import IncompleteError, ScanError, plain
 from worker.formats import jpeg2000, jpegxl, png, webp
 from worker.formats.isobmff import box
-from worker.formats.kinds import Kind
 from worker.formats.open_image import opened
+from worker.formats.registry import FORMATS
 from worker.metadata import result as metadata
 from worker.metadata import xmp
 from worker.metadata.block import Metadata
@@ -96,11 +96,11 @@ def test_all_texts_of_a_png_stay_texts(tmp_path: Path) -> None:
     ],
 )
 def test_texts_that_a_container_has_no_place_for_are_named(
-    kind: Kind, kept: list[str], lost: list[str]
+    kind: str, kept: list[str], lost: list[str]
 ) -> None:
     """With what they say."""
     texts = (("Comment", b"attic"), ("Source", "Köln".encode()))
-    fitted = metadata.fitting(Metadata(texts=texts), kind)
+    fitted = metadata.fitting(Metadata(texts=texts), held=FORMATS[kind].texts, photoshop_held=True)
 
     assert kept == [keyword for keyword, _text in fitted.texts]
     assert tuple(lost) == fitted.lost

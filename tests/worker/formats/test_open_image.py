@@ -16,10 +16,10 @@ from tests.support.synthetic_photos import encoded, gray_scene, in_each_kind
 from tests.support.tiff_files import gray_fields, plain
 from worker.color.cielab import Pixels
 from worker.errors import DeviceError, IncompleteError, ScanError
-from worker.formats import open_image
+from worker.formats import open_image, png
 from worker.formats.image import DecodedImage
-from worker.formats.kinds import KIND_OF_SUFFIX
 from worker.formats.open_image import opened
+from worker.formats.registry import BY_SUFFIX
 from worker.settings import ReadSettings
 
 SETTINGS = ReadSettings()
@@ -29,7 +29,7 @@ FILES = in_each_kind(GRAY)
 
 def read_all(path: Path) -> list[Pixels]:
     """Open a file and decode all its pictures."""
-    with opened(path, SETTINGS) as (_kind, pictures):
+    with opened(path, SETTINGS) as (_format, pictures):
         return [np.concatenate(list(one.bands())) for one in pictures]
 
 
@@ -45,11 +45,11 @@ def stored(folder: Path, data: bytes, name: str) -> Path:
 def test_every_kind_is_opened(tmp_path: Path, suffix: str, bent: Callable[[str], str]) -> None:
     """By its suffix in either case; its picture can be decoded while it is open."""
     path = stored(tmp_path, FILES[suffix], f"a{bent(suffix)}")
-    with opened(path, SETTINGS) as (kind, pictures):
+    with opened(path, SETTINGS) as (image_format, pictures):
         (picture,) = pictures
         codes = np.concatenate(list(picture.bands()))
 
-    assert KIND_OF_SUFFIX[suffix] == kind
+    assert BY_SUFFIX[suffix] is image_format
     assert GRAY.shape == codes.shape[:2]
     assert np.abs(codes[..., 0].astype(int) - GRAY).mean() < 2
 
@@ -61,7 +61,7 @@ def test_codestreams_without_a_box_are_opened(tmp_path: Path) -> None:
     assert np.array_equal(GRAY, read_all(stored(tmp_path, data, "a.j2k"))[0][..., 0])
 
 
-@pytest.mark.parametrize("suffix", KIND_OF_SUFFIX)
+@pytest.mark.parametrize("suffix", BY_SUFFIX)
 def test_an_empty_file_is_called_empty(tmp_path: Path, suffix: str) -> None:
     """Zero bytes are refused as that, whatever the name."""
     path = stored(tmp_path, b"", f"a{suffix}")
@@ -103,7 +103,7 @@ def test_a_sound_file_that_is_refused_is_not_incomplete(tmp_path: Path) -> None:
     assert type(caught.value) is ScanError
 
 
-@pytest.mark.parametrize("suffix", KIND_OF_SUFFIX)
+@pytest.mark.parametrize("suffix", BY_SUFFIX)
 def test_text_under_an_images_name_is_refused(tmp_path: Path, suffix: str) -> None:
     """It is not an image, and the reason says so."""
     path = stored(tmp_path, b"this is not a photograph\n" * 100, f"a{suffix}")
@@ -117,7 +117,7 @@ def test_text_under_an_images_name_is_refused(tmp_path: Path, suffix: str) -> No
 def test_a_wrong_suffix_is_refused_by_both_names(tmp_path: Path, named: str, content: str) -> None:
     """The reason says what the name says, what the file is, and what to do."""
     path = stored(tmp_path, FILES[content], f"a{named}")
-    says, is_one = KIND_OF_SUFFIX[named].upper(), KIND_OF_SUFFIX[content].upper()
+    says, is_one = BY_SUFFIX[named].title, BY_SUFFIX[content].title
     if named == content:
         assert read_all(path)
         return
@@ -143,7 +143,7 @@ def test_what_is_often_confused_is_called_by_its_name(
 @pytest.mark.parametrize("name", ["a.psd", "a", "a.txt", "a.gif"])
 def test_a_foreign_suffix_is_refused_unread(tmp_path: Path, name: str) -> None:
     """A name photochrom does not know is refused by that name; the file need not even exist."""
-    with pytest.raises(ScanError, match="not a kind of image"):
+    with pytest.raises(ScanError, match="photochrom does not read"):
         read_all(tmp_path / name)
 
 
@@ -250,7 +250,7 @@ def test_whatever_decoders_raise_is_damage(
             raise error
         return [DecodedImage(61, 83, 1, alpha=False, bands=bands)]
 
-    monkeypatch.setitem(open_image.READERS, "png", read)
+    monkeypatch.setattr(png, "read", read)
     path = stored(tmp_path, FILES[".png"], "a.png")
 
     with pytest.raises(IncompleteError) as caught:
@@ -268,7 +268,7 @@ def test_other_faults_pass_as_they_are(
     def read(_file: BinaryIO, _settings: ReadSettings) -> list[DecodedImage]:
         raise error
 
-    monkeypatch.setitem(open_image.READERS, "png", read)
+    monkeypatch.setattr(png, "read", read)
     path = stored(tmp_path, FILES[".png"], "a.png")
 
     with pytest.raises(type(error)) as caught:
@@ -295,7 +295,7 @@ def test_a_comment_that_inflates_to_a_bomb_does_not_fill_the_memory(tmp_path: Pa
     chunk += struct.pack(">I", zlib.crc32(b"zTXt" + bomb))
     whole = FILES[".png"]
     path = stored(tmp_path, whole[:33] + chunk + whole[33:], "a.png")
-    with opened(path, SETTINGS) as (_kind, (picture,)):
+    with opened(path, SETTINGS) as (_format, (picture,)):
         metadata = picture.metadata
 
     assert len(metadata.exif) < 1_000_000

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.formats.kinds import KIND_OF_SUFFIX
+from worker.formats.registry import format_of
 
 SHORT = 16  # digits of a digest; among a million photographs two are alike once in 30 million cases
 
@@ -17,9 +17,7 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
             path
             for folder in folders
             for path in folder.rglob("*")
-            if path.suffix.lower() in KIND_OF_SUFFIX
-            and not path.name.startswith(".")
-            and path.is_file()
+            if format_of(path) and not path.name.startswith(".") and path.is_file()
         }
     )
 
