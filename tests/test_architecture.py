@@ -159,13 +159,11 @@ STAY_AT_HOME = {  # rule 5: these decide about photos and never move one
 }
 HEAVY = {"tensorflow", "keras", "cv2", "PIL", "numpy"}
 AT_WORK = {  # rule 2: what the command line imports only where it colors or trains
-    "service.pipeline.protocols",
+    "service.pipeline.engines",
     "service.pipeline.one_shot",
     "service.daemon.daemon",
-    "service.pipeline.delivery",
     "service.training.dry_run",
     "service.training.evaluate",
-    "service.pipeline.growth",
     "service.daemon.model_updates",
     "service.pipeline.pipeline",
     "service.monitoring.reporter",

@@ -102,8 +102,7 @@ class Place:
         """End a daemon as a kill does: nothing is given back, nothing is finished."""
         daemon.watcher.stop()
         daemon.ledger.close()
-        daemon.pipeline._readers.shutdown(cancel_futures=True)
-        daemon.pipeline._writers.shutdown(cancel_futures=True)
+        daemon.pipeline.close()
         self.daemons.remove(daemon)
 
     def files(self) -> dict[str, list[str]]:

@@ -351,12 +351,10 @@ class TestTheGenerator:
         [
             "model: {render_size: 64}",
             "batch: {size: 3}",
-            "output: {format: png}",
-            "mark: {size: 0.1}",
         ],
     )
     def test_what_it_is_made_from_makes_another(self, life: Life, line: str) -> None:
-        """Model, sizes and output; what it colors from then on bears its name."""
+        """Model and sizes; what it colors from then on bears its name."""
 
         def story() -> None:
             life.loader.version = "another"
@@ -522,7 +520,7 @@ def test_nothing_leaks(life: Life) -> None:
         for n in range(21):
             life.drop(f"{n}.png", seed=n)
             life.until("photo.moved", n + 1)
-            life.configure(STOP + f"output: {{credit: 'Archive {n}'}}\n")
+            life.configure(STOP + f"model: {{render_size: {64 + 32 * n}}}\n")
             life.reload()
             found.append(
                 (
