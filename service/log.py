@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, color for people on a terminal; a line never fails for a path."""
+"""Log lines: JSON for machines, colored text on a terminal; no file name breaks a line."""
 
 import logging
 import sys
@@ -18,12 +18,12 @@ LogFormat = Literal["auto", "json", "console"]
 
 
 def set_up_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Send every log line to a stream; warnings of the libraries too, as `library.message`.
+    """Send all log lines to a stream, including libraries' warnings, as `library.message`.
 
     Args:
         level: lines below it are dropped.
-        log_format: "auto" is "console" on a terminal and "json" elsewhere.
-        stream: standard error without it.
+        log_format: "auto" means "console" on a terminal and "json" otherwise.
+        stream: standard error by default.
     """
     stream = sys.stderr if stream is None else stream
     log_to(stream, level, log_format)
@@ -31,12 +31,12 @@ def set_up_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None
 
 
 def log_to(stream: TextIO, level: LogLevel = "info", log_format: LogFormat = "auto") -> None:
-    """Send photochrom's own log lines to a stream: without it they go to standard output.
+    """Send photochrom's own log lines to a stream; without this call they go to standard output.
 
     Args:
-        stream: where they go.
+        stream: the destination.
         level: lines below it are dropped.
-        log_format: as `set_up_logging` has it.
+        log_format: as for `set_up_logging`.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     processors: list[Processor] = [
@@ -48,7 +48,7 @@ def log_to(stream: TextIO, level: LogLevel = "info", log_format: LogFormat = "au
         renderer: Processor = structlog.dev.ConsoleRenderer(
             colors=stream.isatty(), exception_formatter=_traceback
         )
-        processors.append(_shown)
+        processors.append(_escaped)
     else:
         processors.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer(
@@ -62,7 +62,7 @@ def log_to(stream: TextIO, level: LogLevel = "info", log_format: LogFormat = "au
 
 
 class _LibraryHandler(logging.Handler):
-    """Hands the lines of libraries, which know only the standard logging, to structlog."""
+    """Passes records of the standard library's logging to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -73,14 +73,14 @@ class _LibraryHandler(logging.Handler):
                 message=record.getMessage(),
                 exc_info=record.exc_info,
             )
-        except Exception:  # noqa: BLE001 - what every logging.Handler must do
+        except Exception:  # noqa: BLE001 - as every logging.Handler must
             self.handleError(record)
 
 
-def _shown(
+def _escaped(
     _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Write out what a terminal would obey: no name paints it, or fakes a line of this log."""
+    """Escape control characters, so that no file name can fake a log line."""
     for key, value in event.items():
         if key == "exception":  # a traceback that came as text, from an engine
             event[key] = _indented(str(value))
@@ -90,7 +90,7 @@ def _shown(
 
 
 def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
-    """Write a traceback, indented: what it quotes cannot be taken for lines of this log."""
+    """Write a traceback indented, so that nothing in it looks like a log line."""
     stream.write("\n" + _indented("".join(traceback.format_exception(*exc_info)).rstrip("\n")))
 
 
@@ -101,7 +101,7 @@ def _indented(text: str) -> str:
 def _as_text(
     _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    r"""Turn paths into text, and bytes in them that are not UTF-8 into `\udcff` and the like."""
+    r"""Turn paths into text, with bytes that are not UTF-8 escaped as `\udcff`."""
     for key, value in event.items():
         text = str(value) if isinstance(value, PurePath) else value
         if isinstance(text, str):

@@ -1,7 +1,7 @@
-"""What signals ask of a process; a handler only sets a flag, which the loop finds in its own time.
+"""Signal handling: a handler only sets a flag, which the main loop checks.
 
-SIGTERM and SIGINT ask for the end, SIGHUP for the configuration to be read again. When a terminal
-is closed, its SIGHUP ends the process at once, as it does with other programs.
+SIGTERM and SIGINT stop the process, SIGHUP reloads the configuration. The SIGHUP of a closing
+terminal ends the process at once, as in other programs.
 """
 
 import os
@@ -12,27 +12,27 @@ STANDARD_ERROR = 2
 
 
 class Signals:
-    """What was asked so far.
+    """The signals received so far.
 
     Attributes:
-        stop: whether the end was asked for; a second request ends the process at once.
+        stop: whether a stop was requested; a second request ends the process at once.
         reload: whether SIGHUP came since `take_reload`.
     """
 
     def __init__(self) -> None:
-        """Nothing was asked; nobody listens yet."""
+        """Install no handlers yet."""
         self.stop = False
         self.reload = False
         self._had_terminal = os.isatty(STANDARD_ERROR)
 
     def listen(self) -> None:
-        """Take the signals from now on; what was asked before stays asked."""
+        """Install the handlers; earlier requests are kept."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_hang_up)
 
     def take_reload(self) -> bool:
-        """Return whether SIGHUP came, and forget it; however often it came, it is one request."""
+        """Return whether SIGHUP came, and reset it; several are one request."""
         asked, self.reload = self.reload, False
         return asked
 
@@ -48,5 +48,6 @@ class Signals:
 
 
 def _die_of(number: int) -> None:
+    """End the process as this signal does by default."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

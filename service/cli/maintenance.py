@@ -1,4 +1,4 @@
-"""The commands of who looks after the archive: `photochrom verify`, `bag`, `retry` and `forget`."""
+"""The commands that look after the archive: recolor, verify, rebuild-ledger, bag, retry, forget."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,26 +7,77 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.cli.options import DEFAULT_CONFIG, ConfigFile, EvenIfColored, print_json
+from service.cli.options import (
+    ARCHIVE,
+    COLOR,
+    DEFAULT_CONFIG,
+    ConfigFile,
+    EvenIfColored,
+    ExitCode,
+    print_json,
+)
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
 from service.maintenance.rebuild import print_rebuilt, rebuild
-from service.maintenance.recolor import inside_inbox
+from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
 from service.maintenance.retry import JobResult, print_answers
 from service.maintenance.retry import forget as forget_jobs
 from service.maintenance.retry import retry as retry_jobs
 from service.maintenance.verify import print_verification
 from service.maintenance.verify import verify as verify_all
-from service.progress import progress_bar
+from service.terminal import printable, progress_bar
 from worker.errors import DeviceError
+from worker.models.version import version_name
 
-EXIT_FOUND = 1
-EXIT_SOME_LEFT = 3  # as where some photos were rejected
-
-custody_app = typer.Typer()
+maintenance_app = typer.Typer()
 
 
-@custody_app.command()
+@maintenance_app.command(rich_help_panel=COLOR)
+def recolor(
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="JOB|FILE|FOLDER",
+            help="Only these: numbers of jobs; scans, originals or results; folders with them.",
+        ),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Only photographs colored by a version before this one: promoted, builtin or a"
+            " number. Without it, all that another version colored than the one that serves.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Only photographs under this sub-folder of the inbox.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be queued.")
+    ] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Queue finished photographs again, from their originals, for the version that serves now.
+
+    The daemon colors them when nothing new waits; until then the earlier results stay. A job or
+    file that is named is colored again whatever version colored it.
+    """
+    settings = load_config(config)
+    try:
+        within = None if folder is None else inside_inbox(folder, settings)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--folder") from error
+    limit = None if older_than is None else str(version_name(older_than))
+    try:
+        found = queue_again(
+            settings, older_than=limit, folder=within, chosen=chosen or (), dry_run=dry_run
+        )
+    except ValueError as error:
+        raise typer.BadParameter(printable(str(error)), param_hint="JOB|FILE|FOLDER") from error
+    print_recoloring(found, Console(), dry_run=dry_run)
+
+
+@maintenance_app.command(rich_help_panel=ARCHIVE)
 def verify(
     repair: Annotated[
         bool,
@@ -48,10 +99,10 @@ def verify(
         print_json(found.plain())
     else:
         print_verification(found, Console())
-    raise typer.Exit(EXIT_FOUND if found.findings else 0)
+    raise typer.Exit(ExitCode.FAULT if found.findings else 0)
 
 
-@custody_app.command("rebuild-ledger")
+@maintenance_app.command("rebuild-ledger", rich_help_panel=ARCHIVE)
 def rebuild_ledger(
     move_aside: Annotated[
         bool, typer.Option("--move-aside", help="Give the ledger that is there another name first.")
@@ -71,10 +122,10 @@ def rebuild_ledger(
         print_json(made.plain())
     else:
         print_rebuilt(made, Console())
-    raise typer.Exit(EXIT_SOME_LEFT if made.unplaced else 0)
+    raise typer.Exit(ExitCode.SOME_REJECTED if made.unplaced else 0)
 
 
-@custody_app.command()
+@maintenance_app.command(rich_help_panel=ARCHIVE)
 def bag(
     folder: Annotated[Path, typer.Argument(help="The bag to make; it must not exist yet.")],
     subfolder: Annotated[
@@ -98,7 +149,7 @@ def bag(
     print_bagging(made, Console())
 
 
-@custody_app.command()
+@maintenance_app.command(rich_help_panel=COLOR)
 def retry(
     chosen: Annotated[
         list[str] | None,
@@ -136,7 +187,7 @@ def retry(
     _tell(answers, dry_run=dry_run)
 
 
-@custody_app.command()
+@maintenance_app.command(rich_help_panel=ARCHIVE)
 def forget(
     jobs: Annotated[
         list[int],
@@ -153,4 +204,4 @@ def forget(
 
 def _tell(answers: list[JobResult], *, dry_run: bool = False) -> None:
     print_answers(answers, Console(), dry_run=dry_run)
-    raise typer.Exit(0 if all(answer.done for answer in answers) else EXIT_SOME_LEFT)
+    raise typer.Exit(0 if all(answer.done for answer in answers) else ExitCode.SOME_REJECTED)

@@ -15,10 +15,10 @@ from service.cli.model_cards import print_card, print_list, read_card, read_list
 from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigFile,
-    config_if_any,
+    config_or_defaults,
     device,
     print_json,
-    tensorflow_starts,
+    quiet_tensorflow,
 )
 from service.config.loader import Config
 from service.log import set_up_logging
@@ -46,7 +46,7 @@ class ExportFormat(StrEnum):
 @models_app.command("list")
 def list_models(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the versions, which one serves, how good they are, and why one was not promoted."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     listed = read_list(_store(settings), settings.model.version)
     if as_json:
         print_json(listed)
@@ -59,7 +59,7 @@ def show(
     version: Version = "promoted", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
     """Show a version's card: where it comes from, how good it is, its sheet and curves."""
-    card = read_card(_store(config_if_any(config)), version_name(version))
+    card = read_card(_store(config_or_defaults(config)), version_name(version))
     if as_json:
         print_json(card)
     else:
@@ -71,10 +71,10 @@ def promote(
     version: Version, why: Why = "promoted by hand", config: ConfigFile = DEFAULT_CONFIG
 ) -> None:
     """Let a version color from now on, after trying it on probe images."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     set_up_logging(settings.log.level, settings.log.format)
     name = version_name(version)
-    with tensorflow_starts():
+    with quiet_tensorflow():
         from worker.inference.trial import try_version
 
         device()
@@ -85,7 +85,7 @@ def promote(
 @models_app.command()
 def rollback(why: Why = "rolled back by hand", config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Let the version color again that served before; once more goes back further."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     _tell_who_serves(_store(settings).rollback(why, datetime.now(UTC)).name, settings)
 
 
@@ -99,7 +99,7 @@ def prune(
 
     The one that serves, the one before it, and the one that config.yaml names stay in any case.
     """
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     store, spare = _store(settings), {str(settings.model.version)}
     names = store.prunable(keep, spare) if dry_run else store.prune(keep, spare)
     print(f"{'would remove' if dry_run else 'removed'}: {', '.join(names) or 'none'}")
@@ -122,10 +122,10 @@ def export(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Write a generator for other programs: lightness in, ab out; and check what was written."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     set_up_logging(settings.log.level, settings.log.format)
     source = _store(settings).get(version_name(version))
-    with tensorflow_starts():
+    with quiet_tensorflow():
         device()
         from worker.models.export import export_version
 

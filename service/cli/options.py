@@ -1,9 +1,10 @@
-"""What commands start with: their configuration, and TensorFlow, where they need it, quietly."""
+"""What the commands share: options, exit codes, JSON output, and loading TensorFlow quietly."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Any
@@ -14,31 +15,44 @@ import typer
 from service.config.loader import Config, load_config
 from service.terminal import as_json
 
+COLOR, ARCHIVE, MODELS, SETUP = "Coloring", "Archive", "Models", "Setup"  # panels of `--help`
+
 ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PHOTOCHROM_CONFIG")
+    Path,
+    typer.Option("--config", "-c", help="Configuration file.", envvar="PHOTOCHROM_CONFIG"),
 ]
 EvenIfColored = Annotated[
     bool,
     typer.Option(
         "--even-if-colored",
-        help="Color them even if they are in color, as by a color target, a ruler or a stamp beside"
-        " a gray print; that color is replaced.",
+        help="Color scans that already contain color, such as a color target, a ruler or a stamp"
+        " beside a gray print. Their color is replaced.",
     ),
 ]
 DEFAULT_CONFIG = Path("config.yaml")
 
 
-def config_if_any(path: Path) -> Config:
-    """Load the configuration; where the default one does not exist, its defaults do.
+class ExitCode(IntEnum):
+    """What a command's exit code means; 2, wrong usage, is typer's own."""
+
+    DONE = 0
+    FAULT = 1  # of the machine or of a model, or something that `verify` found
+    SOME_REJECTED = 3  # or, with other commands, some that could not be found or changed
+    TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h
+    CONFIG = 78  # EX_CONFIG of sysexits.h; systemd must not restart after it
+
+
+def config_or_defaults(path: Path) -> Config:
+    """Load the configuration, or the defaults where there is no ./config.yaml.
 
     Raises:
-        ConfigError: the file has mistakes, or is missing and was asked for.
+        ConfigError: the file has mistakes, or was named and is missing.
     """
     return Config() if path == DEFAULT_CONFIG and not path.exists() else load_config(path)
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:
-    """Write JSON for standard output, where nothing else of a command with `--json` goes."""
+    """Serialize a value to JSON for standard output."""
     return as_json(value, indent, sys.stdout.encoding or "utf-8")
 
 
@@ -48,26 +62,26 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
-def tensorflow_starts() -> Iterator[None]:
-    """Keep what TensorFlow writes at its start out of the log, but for debugging.
+def quiet_tensorflow() -> Iterator[None]:
+    """Keep TensorFlow's start-up messages out of the log, except at level debug.
 
-    Later it writes only when it dies; its errors are raised. TF_CPP_MIN_LOG_LEVEL=0 shows all.
+    Later it prints only when it crashes; its errors are raised. TF_CPP_MIN_LOG_LEVEL=0 shows all.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept = os.dup(2)
-    with TemporaryFile("w+", errors="backslashreplace") as said:
-        os.dup2(said.fileno(), 2)
+    standard_error = os.dup(2)
+    with TemporaryFile("w+", errors="backslashreplace") as output:
+        os.dup2(output.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            structlog.get_logger().debug("tensorflow.said", lines=said.read().splitlines())
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+            output.seek(0)
+            structlog.get_logger().debug("tensorflow.said", lines=output.read().splitlines())
 
 
 def device() -> Any:
-    """Set up what computes; TensorFlow is loaded."""
+    """Set up the device to compute on; imports TensorFlow."""
     from worker.inference.device import set_up_device
 
     return set_up_device()

@@ -1,8 +1,7 @@
-"""What `service.monitoring.status` found, as a page for people; in a narrow terminal, too."""
+"""Prints a `Status` as a page for people, also in a narrow terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -10,18 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from service.ledger.jobs import JobStatus
-from service.monitoring.health import NEEDS_SOMEBODY, WELL
+from service.monitoring.health import FIX_PERMISSIONS
+from service.monitoring.status import ModelStatus, Status
 from service.terminal import printable
 
 IN_WORK_SHOWN = 5
 LEFT_ALONE_SHOWN = 20
+COLORS = {"ok": "green", "not running": "yellow", "starting": "yellow"}  # else red
 SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def print_status(status: dict[str, Any], console: Console) -> None:
-    """Print it."""
+def print_status(status: Status, console: Console) -> None:
+    """Print the page."""
     _line(console, *_headline(status))
-    for reason in (*status["health"]["reasons"], status["ledger_fault"]):
+    for reason in (*status.health.reasons, status.ledger_fault):
         if reason:
             _inner_line(console, reason)
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -31,11 +32,11 @@ def print_status(status: dict[str, Any], console: Console) -> None:
         table.add_row(label, Text(printable(value)))
     console.print(table)
     for title, lines in (
-        ("In work, longest first:", list(_in_work(status))),
-        ("Arriving (not whole yet), those at rest for longest first:", list(_arriving(status))),
-        ("Waiting until their photochrom.yaml is mended:", list(_refused_settings(status))),
+        ("In progress, longest first:", list(_in_work(status))),
+        ("Arriving (not complete yet), longest unchanged first:", list(_arriving(status))),
+        ("Waiting until the mistakes in photochrom.yaml are corrected:", list(_refused(status))),
         ("Rejected, newest first:", list(_rejected(status))),
-        ("Left alone in the inbox (no photos):", list(_left_alone(status))),
+        ("Ignored in the inbox (not photographs):", list(_left_alone(status))),
     ):
         if lines:
             _line(console, f"\n{title}")
@@ -44,7 +45,7 @@ def print_status(status: dict[str, Any], console: Console) -> None:
 
 
 def in_words(seconds: float) -> str:
-    """Say how long that is, such as "3 minutes"; rounded down, but never to nothing."""
+    """Return a duration such as "3 minutes", rounded down."""
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
         count = int(seconds // size)
         if count >= 2 or size == 1 or (count and size == 60):
@@ -52,45 +53,44 @@ def in_words(seconds: float) -> str:
     raise AssertionError  # there is no unit below a second
 
 
-def _headline(status: dict[str, Any]) -> tuple[str, str]:
-    level = status["health"]["level"]
+def _headline(status: Status) -> tuple[str, str]:
+    """Return the first line and its color."""
+    level = status.health.level
+    color = COLORS.get(level, "red")
     if level == "not running":
-        return "photochrom is not running", "yellow"
-    color = "green" if level == "well" else "yellow" if level == "starting" else "red"
-    well = WELL
-    if level == "well" and (status["unmoved_originals"] or status["unreadable_folders"]):
-        color, well = "yellow", NEEDS_SOMEBODY
-    words = {"well": well, "silent": "but gives no sign of life"}.get(level, level)
-    return f"photochrom is running ({status['running']}): {words}", color
+        return "photochrom is not running", color
+    running = f"photochrom is running ({status.owner})"
+    if level == "silent":
+        return f"{running} but not responding", color
+    if level == "ok" and (status.unmoved_originals or status.unreadable_folders):
+        return f"{running}: {FIX_PERMISSIONS}", "yellow"
+    return f"{running}: {level}", color
 
 
-def _rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _rows(status: Status) -> Iterator[tuple[str, str]]:
     """Yield what is known, each with its label."""
-    jobs = status["jobs"]
-    if jobs:
-        yield (
-            JobStatus.QUEUED.words,
-            f"{jobs['queued']}{_since(status['oldest_waiting'], jobs['queued'])}",
-        )
-        told = any(str(status["waiting_for"]) in reason for reason in status["health"]["reasons"])
-        if status["waiting_for"] and not told:
-            yield "held up by", status["waiting_for"]
-        yield JobStatus.STARTED.words, str(jobs["started"])
-        yield JobStatus.FINISHED.words, f"{jobs['finished']}{_lately(status)}"
-        yield JobStatus.FAILED.words, str(jobs["failed"])
-    if status["rate_per_hour"]:
-        yield "rate", f"{status['rate_per_hour']:.0f} photos an hour"
-    if status["eta_seconds"]:
-        yield "done in about", in_words(status["eta_seconds"])
-    yield "model", _model(status["model"])
-    for folder in ("inbox", "outbox"):
-        yield folder, status[folder]
-    if status["free"]:
-        yield "free space", _free(status["free"])
+    if status.jobs:
+        jobs = {one: status.jobs.get(one, 0) for one in JobStatus}
+        yield JobStatus.QUEUED.words, f"{jobs[JobStatus.QUEUED]}{_oldest(status)}"
+        shown = any(str(status.waiting_for) in reason for reason in status.health.reasons)
+        if status.waiting_for and not shown:
+            yield "retrying after", status.waiting_for
+        yield JobStatus.STARTED.words, str(jobs[JobStatus.STARTED])
+        yield JobStatus.FINISHED.words, f"{jobs[JobStatus.FINISHED]}{_lately(status)}"
+        yield JobStatus.FAILED.words, str(jobs[JobStatus.FAILED])
+    if status.rate_per_hour:
+        yield "rate", f"{status.rate_per_hour:.0f} photos per hour"
+    if status.eta_seconds:
+        yield "time left", f"about {in_words(status.eta_seconds)}"
+    yield "model", _model(status.model)
+    yield "inbox", str(status.inbox)
+    yield "outbox", str(status.outbox)
+    if status.free:
+        yield "free space", _free(status.free)
 
 
 def _free(free: dict[str, int]) -> str:
-    """Tell it of each disk once, with the folders on it."""
+    """Return the free space of each disk once, with the folders on it."""
     folders: dict[str, list[str]] = {}
     for key, size in free.items():
         folders.setdefault(_size(size), []).append(key)
@@ -99,66 +99,64 @@ def _free(free: dict[str, int]) -> str:
     return ", ".join(f"{size} ({', '.join(keys)})" for size, keys in folders.items())
 
 
-def _since(moment: str | None, waiting: int) -> str:
-    if not moment or not waiting:
+def _oldest(status: Status) -> str:
+    if status.oldest_waiting is None or not (status.jobs or {}).get(JobStatus.QUEUED):
         return ""
-    local = datetime.fromisoformat(moment).astimezone()
+    local = datetime.fromtimestamp(status.oldest_waiting).astimezone()
     return f", the oldest since {local:%Y-%m-%d %H:%M}"
 
 
-def _lately(status: dict[str, Any]) -> str:
-    if status["finished_today"] is None:
+def _lately(status: Status) -> str:
+    if status.finished_today is None:
         return ""
-    last_day = status["finished_last_24h"]
-    return f", {status['finished_today']} of them today, {last_day} in the last 24 hours"
+    return f" ({status.finished_today} today, {status.finished_last_24h} in the last 24 hours)"
 
 
-def _in_work(status: dict[str, Any]) -> Iterator[str]:
-    for one in status["in_work"][:IN_WORK_SHOWN]:
-        yield f"job {one['job']}, {one['path']}: for {in_words(one['seconds'])}"
-    more = len(status["in_work"]) - IN_WORK_SHOWN
-    if more > 0:
-        yield f"and {more} more"
+def _in_work(status: Status) -> Iterator[str]:
+    for one in status.in_work[:IN_WORK_SHOWN]:
+        yield f"job {one.job}, {one.path}: for {in_words(one.seconds)}"
+    yield from _more(len(status.in_work) - IN_WORK_SHOWN)
 
 
-def _arriving(status: dict[str, Any]) -> Iterator[str]:
-    arriving = status["arriving"]
-    for one in arriving["files"]:
-        yield f"{one['path']}: {one['reason']} (unchanged for {in_words(one['seconds'])})"
-    if arriving["count"] > len(arriving["files"]):
-        yield f"and {arriving['count'] - len(arriving['files'])} more"
+def _arriving(status: Status) -> Iterator[str]:
+    for one in status.arriving.files:
+        yield f"{one.path}: {one.reason} (unchanged for {in_words(one.seconds)})"
+    yield from _more(status.arriving.count - len(status.arriving.files))
 
 
-def _refused_settings(status: dict[str, Any]) -> Iterator[str]:
-    for one in status["folder_settings"]:
-        scans = f"{one['scans']} scan{'s' * (one['scans'] != 1)}"
-        yield f"{scans} for {one['file']}: {'; '.join(one['problems'])}"
+def _refused(status: Status) -> Iterator[str]:
+    for one in status.folder_settings:
+        scans = f"{one.scans} scan{'s' * (one.scans != 1)}"
+        yield f"{one.file} ({scans}): {'; '.join(one.problems)}"
 
 
-def _left_alone(status: dict[str, Any]) -> Iterator[str]:
-    paths = status["left_alone"] or []
-    yield from paths[:LEFT_ALONE_SHOWN]
-    if len(paths) > LEFT_ALONE_SHOWN:
-        yield f"and {len(paths) - LEFT_ALONE_SHOWN} more"
+def _left_alone(status: Status) -> Iterator[str]:
+    paths = status.left_alone or ()
+    yield from map(str, paths[:LEFT_ALONE_SHOWN])
+    yield from _more(len(paths) - LEFT_ALONE_SHOWN)
 
 
-def _rejected(status: dict[str, Any]) -> Iterator[str]:
-    for one in status["rejected"]:
-        where = f"; now {one['where']}" if one["where"] else "; its scan is no longer there"
-        if one["to_be_colored_again"]:
-            where = "; the earlier result stays"
-        yield f"job {one['job']}, {one['path']}: {one['reason']}{where}"
-    more = (status["jobs"] or {"failed": 0})["failed"] - len(status["rejected"])
-    if status["rejected"] and more > 0:
-        yield f"and {more} more (photochrom status --all)"
+def _rejected(status: Status) -> Iterator[str]:
+    for one in status.rejected:
+        where = f"; now at {one.where}" if one.where else "; the scan is gone"
+        if one.to_be_colored_again:
+            where = "; the earlier result is kept"
+        yield f"job {one.job}, {one.path}: {one.reason}{where}"
+    if status.rejected and status.jobs:
+        more = status.jobs.get(JobStatus.FAILED, 0) - len(status.rejected)
+        yield from _more(more, " (photochrom status --all)")
 
 
-def _model(model: dict[str, str | None]) -> str:
-    serving, promoted, because = model["serving"], model["promoted"], model["refused_because"]
-    words = serving or "none yet"
-    if promoted and promoted != serving:
-        words += f"; {promoted} is promoted"
-    return f"{words}; refused: {because}" if because else words
+def _more(count: int, where: str = "") -> Iterable[str]:
+    return [f"and {count} more{where}"] if count > 0 else []
+
+
+def _model(model: ModelStatus) -> str:
+    words = model.serving or "none yet"
+    if model.promoted and model.promoted != model.serving:
+        refused = f" but was refused: {model.refused_because}" if model.refused_because else ""
+        return f"{words}; {model.promoted} is promoted{refused}"
+    return f"{words}; {model.refused_because}" if model.refused_because else words
 
 
 def _size(size: float) -> str:
@@ -170,11 +168,11 @@ def _size(size: float) -> str:
 
 
 def _line(console: Console, text: str, color: str = "") -> None:
-    """Print a line as it is: brackets in it are no markup."""
+    """Print a line literally: brackets are not markup."""
     console.print(Text(printable(text, keep="\n"), style=color), highlight=False)
 
 
 def _inner_line(console: Console, text: str) -> None:
-    """Print a line that belongs to the one above, also where it does not fit into one."""
+    """Print an indented line, wrapped with the same indent."""
     line = Text(printable(text), overflow="fold")
     console.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)

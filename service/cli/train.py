@@ -11,24 +11,25 @@ from rich.console import Console
 
 from service.cli.options import (
     DEFAULT_CONFIG,
+    MODELS,
     ConfigFile,
-    config_if_any,
+    config_or_defaults,
     device,
     print_json,
-    tensorflow_starts,
+    quiet_tensorflow,
 )
 from service.config.loader import Config
 from service.log import set_up_logging
-from service.progress import progress_bar
 from service.signals import Signals
+from service.terminal import progress_bar
 from service.training.scheduled import find_task, finished
 from service.training.wish import Wish
 from worker.models.version import ModelVersion
 
-learning_app = typer.Typer()
+train_app = typer.Typer()
 
 
-@learning_app.command()
+@train_app.command(rich_help_panel=MODELS)
 def train(
     folders: Annotated[
         list[Path] | None,
@@ -84,7 +85,7 @@ def train(
             "give folders of color photographs, and one of --minutes, --steps and --until-plateau "
             "(none with --dry-run; or only --resume, or only --scheduled)"
         )
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     if dry_run:
         from service.training.dry_run import print_dry_run
 
@@ -110,14 +111,14 @@ def _train(settings: Config, wish: Wish | None) -> ModelVersion | None:
     signals.listen()  # first of all: TensorFlow takes its time
     with progress_bar("training") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        with tensorflow_starts():
+        with quiet_tensorflow():
             from service.training.run import run_training
 
             computes = device()
         return run_training(settings, computes, wish, report, signals)
 
 
-@learning_app.command()
+@train_app.command(rich_help_panel=MODELS)
 def evaluate(
     folder: Annotated[
         Path, typer.Argument(help="A folder of color photographs.", exists=True, file_okay=False)
@@ -137,12 +138,12 @@ def evaluate(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Measure models side by side on photographs whose true color is known; gray comes first."""
-    settings = config_if_any(config)
+    settings = config_or_defaults(config)
     if sheet and sheet.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
         raise typer.BadParameter("a sheet is a .png or a .jpg", param_hint="--sheet")
     with progress_bar("photographs") as report:
         set_up_logging(settings.log.level, settings.log.format)
-        with tensorflow_starts():
+        with quiet_tensorflow():
             from service.training.evaluate import evaluate_models, print_evaluation
 
             device()

@@ -1,1 +1,1 @@
-"""config.yaml: its sections, how it is read, and every mistake in it told at once."""
+"""config.yaml: its sections, how it is read, and its mistakes, all reported at once."""

@@ -1,6 +1,6 @@
-"""Can photos be signed as config.yaml says: both files named, readable, the key kept from others?
+"""Checks `credentials` in config.yaml: both files given and readable, and the key kept private.
 
-Whether the certificate itself will do is tried by `worker.metadata.credentials.try_to_sign`.
+`worker.metadata.credentials.try_to_sign` checks the certificate itself.
 """
 
 import os
@@ -11,22 +11,22 @@ from service.config.sections import Credentials
 
 
 def half_set(credentials: Credentials) -> list[tuple[str, str]]:
-    """Find the certificate without a key, or the key without a certificate.
+    """Find a certificate without a key, or a key without a certificate.
 
     Returns:
-        Key in config.yaml and plain words.
+        The key in config.yaml and a message.
     """
     if (credentials.certificate is None) == (credentials.key is None):
         return []
     given, other = ("certificate", "key") if credentials.key is None else ("key", "certificate")
-    return [(f"credentials.{given}", f"needs credentials.{other} beside it")]
+    return [(f"credentials.{given}", f"needs credentials.{other} as well")]
 
 
 def check_credentials(credentials: Credentials) -> list[tuple[str, str]]:
-    """Look at the files that sign and for the library that does; nothing where they are not set.
+    """Check that the files can be read and the library is installed, if signing is configured.
 
     Returns:
-        Key in config.yaml and plain words of everything wrong.
+        The key in config.yaml and a message for each problem.
     """
     problems = []
     files = {"certificate": credentials.certificate, "key": credentials.key}
@@ -40,7 +40,7 @@ def check_credentials(credentials: Credentials) -> list[tuple[str, str]]:
             problems.append((f"credentials.{name}", f"{path} cannot be read: {error.strerror}"))
             continue
         if name == "key" and mode & (stat.S_IROTH | stat.S_IWOTH):
-            text = f"{path} is open to everybody on this machine; chmod o= {path}"
+            text = f"{path} is accessible to all users; run: chmod o= {path}"
             problems.append(("credentials.key", text))
     if any(files.values()) and find_spec("c2pa") is None:
         text = "needs the extra c2pa: pip install 'photochrom[c2pa]'"

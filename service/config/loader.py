@@ -1,10 +1,13 @@
 """config.yaml -> Config, or every mistake in it at once, each with its file, line and key.
 
-Refuses unknown keys, keys given twice, wrong values, and folders that would feed each other.
+Refuses unknown keys, duplicate keys, wrong values, and folders inside each other.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
+
+import structlog
 
 from service.config.credential_files import check_credentials, half_set
 from service.config.sections import (
@@ -39,6 +42,13 @@ from worker.settings import (
     WriteSettings,
 )
 
+RENAMED = {  # keys of earlier releases, still accepted with a warning, and their present names
+    "watch.arriving": "watch.incomplete_timeout",
+}
+_PHOTOGRAPHS = {"reference", "collections", "minutes"}  # of `training`; the rest is the recipe
+
+log = structlog.get_logger()
+
 
 class ConfigError(PhotochromError):
     """The configuration is wrong; `problems` holds every mistake as `file:line: key: text`."""
@@ -50,7 +60,7 @@ class ConfigError(PhotochromError):
 
 
 class Config(Section):
-    """Everything config.yaml says; folders are absolute once it is loaded."""
+    """All settings; folders are absolute once it is loaded."""
 
     inbox: Folder = Path("inbox")
     outbox: Folder = Path("outbox")
@@ -73,7 +83,7 @@ class Config(Section):
     training: Training = Training()
 
     def beside(self, folder: Path) -> Self:
-        """Take relative folders to be in the given one."""
+        """Resolve relative paths against the given folder."""
         base = folder.absolute()
         moved = {
             name: base / getattr(self, name) for name in ("inbox", "outbox", "rejected", "state")
@@ -96,7 +106,7 @@ class Config(Section):
 
     @property
     def folders(self) -> dict[str, Path]:
-        """The folders in use, by their key; the originals' only where originals are moved."""
+        """The folders in use by key; without the originals' folder if originals are kept."""
         used = {
             "inbox": self.inbox,
             "outbox": self.outbox,
@@ -108,12 +118,12 @@ class Config(Section):
 
     @property
     def models_folder(self) -> Path:
-        """Where trained versions of the generator are kept."""
+        """The folder of trained model versions."""
         return self.state / "models"
 
     @property
     def read_settings(self) -> ReadSettings:
-        """What a scan may be."""
+        """Limits on a scan."""
         return ReadSettings(megapixels=self.limits.megapixels)
 
     @property
@@ -126,7 +136,7 @@ class Config(Section):
 
     @property
     def write_settings(self) -> WriteSettings:
-        """How a colored photo is encoded."""
+        """How a result is encoded and labeled."""
         return WriteSettings(
             format=self.output.format,
             label=self.output.label,
@@ -137,7 +147,7 @@ class Config(Section):
 
     @property
     def credential_settings(self) -> CredentialSettings | None:
-        """Who signs the photos, or None where they are not signed."""
+        """How results are signed; None if they are not."""
         given = self.credentials
         if given.certificate is None or given.key is None:
             return None
@@ -147,44 +157,53 @@ class Config(Section):
 
     @property
     def train_settings(self) -> TrainSettings:
-        """The recipe of one training."""
-        return TrainSettings(**self.training.model_dump(exclude=_ABOUT_PHOTOGRAPHS))
+        """The training recipe."""
+        return TrainSettings(**self.training.model_dump(exclude=_PHOTOGRAPHS))
 
 
-# Of `training`: which photographs and how long, where the rest is the recipe.
-_ABOUT_PHOTOGRAPHS = {"reference", "collections", "minutes"}
+Warn = Callable[[str], None]
 
 
-def load_config(path: Path) -> Config:
-    """Read a configuration; what it leaves out is as in the project's own config.yaml.
+def _log_warning(text: str) -> None:
+    log.warning("config.warning", reason=text)
+
+
+def load_config(path: Path, warn: Warn = _log_warning) -> Config:
+    """Read a configuration; missing settings have their defaults.
 
     Args:
-        path: the file; relative folders in it are relative to the file's folder.
+        path: the file; relative paths in it are relative to the file's folder.
+        warn: called with each warning, as `file:line: key: text`.
 
     Raises:
         ConfigError: the file cannot be read or has mistakes.
     """
-    config, problems, _ = _read(path)
+    config, problems, keys = _read(path)
+    _warn_of_old_keys(path, keys, warn)
     _raise_any(path, problems)
     return config
 
 
-def check_config(path: Path, *, for_training: bool = False, for_run: bool = False) -> Config:
-    """Read a configuration and try its folders too (see `check_folders`).
+def check_config(
+    path: Path, warn: Warn = _log_warning, *, for_training: bool = False, for_run: bool = False
+) -> Config:
+    """Read a configuration and check its folders too (see `check_folders`).
 
     Args:
         path: the file.
-        for_training: also try what only a training needs: it must not keep the daemon from work.
-        for_run: let off the folders that were used before, which the daemon waits for, and the
-            state folder, without which nobody knows them.
+        warn: as for `load_config`.
+        for_training: also check the folders of photographs for training. The daemon does not need
+            them and must start without.
+        for_run: skip the state folder and folders that were used before: the daemon waits for them.
 
     Raises:
-        DeviceError: it is not known which folders were used before.
-        ConfigError: mistakes in the file, or folders that cannot do; all of them at once.
+        DeviceError: the list of folders that were used before cannot be read.
+        ConfigError: mistakes in the file, or unusable folders; all of them at once.
     """
     config, problems, keys = _read(path)
+    _warn_of_old_keys(path, keys, warn)
     wrong = {problem.key for problem in problems}
-    if "" not in wrong:  # else nothing is known of the folders
+    if "" not in wrong:  # else the folders are unknown
         right = {key: folder for key, folder in config.folders.items() if key not in wrong}
         let_off = {*noted(config.state), config.state} if for_run else set()
         for key, text in check_folders(right, let_off):
@@ -198,12 +217,18 @@ def check_config(path: Path, *, for_training: bool = False, for_run: bool = Fals
 
 
 def missing_photographs(config: Config) -> list[tuple[str, str]]:
-    """List the folders of photographs for training that are none: the key, and plain words."""
+    """List the keys of training folders that do not exist, each with a message."""
     training = config.training
     folders = [("training.collections", folder) for folder in training.collections]
     if training.reference:
         folders.append(("training.reference", training.reference))
     return [(key, f"is not a folder ({folder})") for key, folder in folders if not folder.is_dir()]
+
+
+def _warn_of_old_keys(path: Path, keys: Mapping[str, Key], warn: Warn) -> None:
+    for old, new in RENAMED.items():
+        if old in keys:
+            warn(Problem(keys[old].line, old, f"is now called {new}").in_words(str(path)))
 
 
 def _raise_any(path: Path, problems: list[Problem]) -> None:
@@ -212,9 +237,9 @@ def _raise_any(path: Path, problems: list[Problem]) -> None:
 
 
 def _read(path: Path) -> tuple[Config, list[Problem], dict[str, Key]]:
-    """Return the config, with defaults in place of what is wrong, the mistakes, and the keys."""
+    """Return the config, with defaults in place of wrong values, the mistakes, and the keys."""
     try:
-        config, problems, keys = parse(path.read_bytes(), Config)
+        config, problems, keys = parse(path.read_bytes(), Config, renamed=RENAMED)
     except OSError as error:
         config, keys = Config(), {}
         problems = [Problem(0, "", f"cannot be read: {error.strerror}")]

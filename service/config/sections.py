@@ -1,7 +1,7 @@
-"""The sections of config.yaml as frozen values, each with its knobs, defaults and bounds.
+"""The sections of config.yaml as frozen values, with their settings, defaults and limits.
 
-Every knob has a description in plain words: what a person reads who gave it a wrong value.
-Refuses unknown knobs, infinity, and values of another type, such as a number in quotes.
+Every setting has a description of what it accepts, which the message about a wrong value quotes.
+Refuses unknown keys, infinity, and values of another type, such as a number in quotes.
 """
 
 import ipaddress
@@ -30,14 +30,14 @@ _FORMATS = output_formats()
 
 
 class Section(BaseModel):
-    """What all sections share."""
+    """A section of settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _expanded(path: Path) -> Path:
     if "\0" in str(path):
-        message = "has a zero character"
+        message = "contains a null character"
         raise ValueError(message)
     try:
         return path.expanduser()
@@ -65,12 +65,12 @@ Rate = Annotated[float, Field(gt=0, description="a number above 0")]
 Share = Annotated[float, Field(ge=0, lt=1, description="a number from 0 to below 1")]
 Count = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
 Side = Annotated[
-    int, Field(ge=32, le=512, multiple_of=32, description="pixels, a multiple of 32 up to 512")
+    int, Field(ge=32, le=512, multiple_of=32, description="a multiple of 32 from 32 to 512")
 ]
 
 
 class Originals(Section):
-    """What becomes of a scan that is done."""
+    """What happens to a scan once it is colored."""
 
     folder: Folder = Path("originals")
     after: Literal["move", "keep"] = Field(default="move", description="move or keep")
@@ -89,7 +89,7 @@ Mode = Annotated[str, Field(pattern=r"^[02]?[0-7]{3}$")]
 
 
 class Permissions(Section):
-    """Of folders and files that are made; see `service.filesystem.permissions`."""
+    """Group and modes of new folders and files; see `service.filesystem.permissions`."""
 
     group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]+$")] | None = Field(
         default=None, description="the name of a group, or null"
@@ -103,11 +103,11 @@ class Permissions(Section):
 
 
 class Watch(Section):
-    """How new scans are noticed; times in seconds."""
+    """How new scans are found; times in seconds."""
 
     settle: Seconds = 2.0
     settle_shared: Seconds = 30.0
-    arriving: Seconds = 600.0
+    incomplete_timeout: Seconds = 600.0
     rescan: Annotated[float, Field(ge=1, description="a number of seconds, 1 or more")] = 60.0
     polling: Literal["auto", "always", "never"] = Field(
         default="auto", description="auto, always or never"
@@ -115,37 +115,37 @@ class Watch(Section):
     ignore: Annotated[
         list[Annotated[str, AfterValidator(_pattern_of_names)]],
         Field(
-            description='a list of names with * and ?, such as ["*_preview.tif", "drafts/"]; only'
-            " those of folders end in a slash, and none has another"
+            description='a list of name patterns, such as ["*_preview.tif", "drafts/"], with no'
+            " slash except at the end"
         ),
     ] = []
 
     @property
     def ignored(self) -> Ignored:
-        """Which names in the inbox are no scans."""
+        """The names in the inbox to ignore."""
         return ignored(tuple(self.ignore))
 
 
 class Batching(Section):
-    """How many photos are colored together; time in seconds."""
+    """How many photos are colored at once; time in seconds."""
 
     size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        default="auto", description="auto or a whole number of photos, 1 or more"
+        default="auto", description="auto or a whole number, 1 or more"
     )
     longest_wait: Seconds = 0.5
 
 
 class Model(Section):
-    """Which generator colors, and how."""
+    """Which model version colors, and how."""
 
     version: Literal["promoted", "builtin"] | Annotated[int, Field(ge=1)] = Field(
-        default="promoted", description="promoted, builtin or a version's number"
+        default="promoted", description="promoted, builtin or a version number"
     )
     render_size: Side = ColorSettings.render_size
 
 
 class Output(Section):
-    """How a colored photo is written."""
+    """How results are written."""
 
     format: Annotated[str, AfterValidator(_output_format)] = Field(
         default=WriteSettings.format,
@@ -161,11 +161,11 @@ class Output(Section):
 
 
 class Mark(Section):
-    """The visible mark in a colored photo; see `worker.settings.MarkSettings`."""
+    """The visible mark on results; see `worker.settings.MarkSettings`."""
 
     corner: Corner = Field(
         default=MarkSettings.corner,
-        description="top-left or another corner, or none",
+        description="none, top-left, top-right, bottom-left or bottom-right",
     )
     size: Annotated[float, Field(gt=0, le=0.5, description="a number above 0 and up to 0.5")] = (
         MarkSettings.size
@@ -176,7 +176,7 @@ class Mark(Section):
 
 
 class Credentials(Section):
-    """Who signs the photos; see `worker.metadata.credentials.CredentialSettings`."""
+    """How results are signed; see `worker.metadata.credentials.CredentialSettings`."""
 
     certificate: File | None = Field(default=None, description="the path of a file, or null")
     key: File | None = Field(default=None, description="the path of a file, or null")
@@ -189,7 +189,7 @@ class Credentials(Section):
 
 
 class Limits(Section):
-    """What a scan may be, and what stays free on the disks."""
+    """Limits on scans and disk space."""
 
     megapixels: Annotated[float, Field(gt=0, description="a number of megapixels above 0")] = (
         ReadSettings.megapixels
@@ -200,41 +200,43 @@ class Limits(Section):
 
 
 class Retry(Section):
-    """What happens after a fault of the machine or a crash; times in seconds."""
+    """Retries after a temporary failure or a crash; times in seconds."""
 
     attempts: Count = 3
     first_wait: Seconds = 5.0
     longest_wait: Seconds = 600.0
 
     def wait_after(self, faults: int) -> float:
-        """Return the seconds to wait after so many faults in a row before this one."""
+        """Return the seconds to wait, given the number of consecutive failures before this one."""
         return min(self.longest_wait, self.first_wait * 2.0 ** min(faults, 32))
 
 
 class Bookkeeping(Section):
-    """How long the ledger remembers; time in days."""
+    """How long the ledger keeps finished photos; time in days."""
 
-    forget_after: Annotated[float, Field(ge=0, description="a number of days, 0 for never")] = 0.0
+    forget_after: Annotated[float, Field(ge=0, description="a number of days, or 0 for never")] = (
+        0.0
+    )
 
 
 class Stop(Section):
-    """How the daemon ends; time in seconds."""
+    """How the daemon stops; time in seconds."""
 
     within: Seconds = 90.0
 
 
 class Log(Section):
-    """What is told while it runs."""
+    """What is logged, and how."""
 
     level: LogLevel = Field(default="info", description="debug, info, warning or error")
     format: LogFormat = Field(default="auto", description="auto, json or console")
 
 
 def address(text: str) -> tuple[str, int]:
-    """Return host and port of such as "127.0.0.1:9183" or "[::1]:9183".
+    """Split an address such as "127.0.0.1:9183" or "[::1]:9183" into host and port.
 
     Raises:
-        ValueError: it is none of this machine's own, which others cannot reach.
+        ValueError: it is not a loopback address with a port.
     """
     host, _, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -244,23 +246,23 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _of_this_machine(text: str) -> str:
+def _loopback(text: str) -> str:
     address(text)
     return text
 
 
 def _named_prom(path: Path) -> Path:
-    # node_exporter reads no others.
+    # node_exporter reads only such files.
     if path.suffix != ".prom":
         raise ValueError
     return path
 
 
 class Metrics(Section):
-    """Where Prometheus finds its numbers."""
+    """How metrics are exported to Prometheus."""
 
-    listen: Annotated[str, AfterValidator(_of_this_machine)] | None = Field(
-        default=None, description="a loopback address and a port such as 127.0.0.1:9183, or null"
+    listen: Annotated[str, AfterValidator(_loopback)] | None = Field(
+        default=None, description="a loopback address with a port, such as 127.0.0.1:9183, or null"
     )
     textfile: Annotated[File, AfterValidator(_named_prom)] | None = Field(
         default=None, description="the path of a file whose name ends in .prom, or null"
@@ -268,7 +270,7 @@ class Metrics(Section):
 
 
 class Training(Section):
-    """The recipe of `photochrom train`; see `worker.settings.TrainSettings`."""
+    """How `photochrom train` trains; see `worker.settings.TrainSettings`."""
 
     crop: Side = _TRAIN.crop
     batch: Count = _TRAIN.batch
@@ -290,14 +292,14 @@ class Training(Section):
 
 
 class FolderSettings(Section):
-    """What a file photochrom.yaml in a folder of the inbox says, for the scans in it and below."""
+    """The file photochrom.yaml in a folder of the inbox: settings for the scans in and below it."""
 
     even_if_colored: Switch = ReadSettings.even_if_colored
 
     def over(self, outer: "FolderSettings") -> "FolderSettings":
-        """Return these settings where they are given, else those of an outer folder."""
+        """Return these settings, with those not given taken from an outer folder."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return outer.model_copy(update=given)
 
 
-AS_USUAL = FolderSettings()  # of a folder that says nothing
+AS_USUAL = FolderSettings()  # of a folder without a photochrom.yaml

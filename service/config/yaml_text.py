@@ -1,11 +1,12 @@
 """YAML text -> a section of settings, and every mistake in it, each with its line and key.
 
-Refuses unknown keys, keys given twice, and wrong values. Whatever the text is, it ends in words.
+Refuses unknown keys, duplicate keys and wrong values. No text, however broken, raises.
 """
 
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
@@ -20,9 +21,9 @@ class Problem(NamedTuple):
     """A mistake.
 
     Attributes:
-        line: where it stands; 0 when it has no line.
-        key: which key, with its section's name; "" when it is none of a key.
-        text: what is wrong, in plain words.
+        line: its line; 0 if it has none.
+        key: `section.key`; "" if it concerns no key.
+        text: what is wrong, for people.
     """
 
     line: int
@@ -30,25 +31,25 @@ class Problem(NamedTuple):
     text: str
 
     def in_words(self, file: str) -> str:
-        """Name the mistake as `file:line: key: text`."""
+        """Format the mistake as `file:line: key: text`."""
         where = f"{file}:{self.line}" if self.line else file
         return ": ".join(filter(None, (where, self.key, self.text)))
 
 
 @dataclass(frozen=True)
 class Key:
-    """Where a key stands, and its value as it stands there, for messages."""
+    """The line of a key, and its value as written there, for messages."""
 
     line: int
     value: str
 
 
 class _AliasError(yaml.YAMLError):
-    """There is an alias where none is taken."""
+    """There is an alias where none is allowed."""
 
 
 class _WithoutAliases(yaml.SafeLoader):
-    """Refuses aliases, by which a few lines can stand for billions."""
+    """Refuses aliases, with which a few lines can expand to billions."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -57,17 +58,23 @@ class _WithoutAliases(yaml.SafeLoader):
 
 
 def parse(
-    text: bytes, schema: type[S], *, aliases: bool = True
+    text: bytes,
+    schema: type[S],
+    *,
+    aliases: bool = True,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[S, list[Problem], dict[str, Key]]:
     """Read settings.
 
     Args:
         text: YAML.
-        schema: what it may say.
-        aliases: whether it may have aliases (`*name`), as a text that one trusts.
+        schema: the settings it may contain.
+        aliases: whether to allow aliases (`*name`); only in text from a trusted source.
+        renamed: old keys to accept, each with its present name in the same section.
 
     Returns:
-        The settings, with defaults in place of what is wrong; the mistakes; and the keys.
+        The settings, with the defaults in place of wrong values; the mistakes; and the keys as
+        written, those with an old name also under their present one.
     """
     problems: list[Problem] = []
     keys: dict[str, Key] = {}
@@ -78,17 +85,18 @@ def parse(
         if root is not None:
             problems += _note_keys(root, "", keys)
             data = loader.construct_document(root)
+            problems += _rename(data, renamed, keys)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problems.append(Problem(mark.line + 1 if mark else 0, "", f"is not YAML: {error.problem}"))
+        problems.append(Problem(mark.line + 1 if mark else 0, "", f"invalid YAML: {error.problem}"))
     except _AliasError:
-        problems.append(Problem(0, "", "has an alias (*name), which is not taken here"))
+        problems.append(Problem(0, "", "aliases (*name) are not allowed here"))
     except yaml.YAMLError as error:
-        problems.append(Problem(0, "", f"is not YAML: {' '.join(str(error).split())}"))
+        problems.append(Problem(0, "", f"invalid YAML: {' '.join(str(error).split())}"))
     except RecursionError:
-        problems.append(Problem(0, "", "is not YAML: its lists or sections are nested too deeply"))
-    except (ValueError, AttributeError):  # by PyYAML, of a date, number or text that is none
-        problems.append(Problem(0, "", "is not YAML: a value is not what its form or tag says"))
+        problems.append(Problem(0, "", "invalid YAML: lists or sections are nested too deeply"))
+    except (ValueError, AttributeError):  # from PyYAML, for a malformed date or number
+        problems.append(Problem(0, "", "invalid YAML: a value does not match its type or tag"))
     if data is not None and not isinstance(data, dict):
         problems.append(Problem(1, "", "must be lines of `key: value`"))
         data = None
@@ -97,32 +105,48 @@ def parse(
 
 
 def line_of(key: str, keys: Mapping[str, Key]) -> int:
-    """Return the line of a key; where it is not in the text, that of its section, or 0."""
+    """Return the line of a key, or else that of its section, or 0."""
     found = keys.get(key) or keys.get(key.partition(".")[0])
     return found.line if found else 0
 
 
 def _note_keys(node: yaml.Node, above: str, keys: dict[str, Key]) -> Iterator[Problem]:
-    """Note where each key of a section stands; yield those that stand there twice."""
+    """Record the line of each key; yield duplicates."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key_node, value in node.value:
         key = f"{above}{key_node.value}"
         line = key_node.start_mark.line + 1
         if key in keys:
-            yield Problem(line, key, f"is given twice, first in line {keys[key].line}")
+            yield Problem(line, key, f"duplicate key, first on line {keys[key].line}")
         text = value.value if isinstance(value, yaml.ScalarNode) else "a list or section"
         keys[key] = Key(line, text)
         if not above:  # sections have no sections
             yield from _note_keys(value, f"{key}.", keys)
 
 
+def _rename(data: Any, renamed: Mapping[str, str], keys: dict[str, Key]) -> Iterator[Problem]:
+    """Give values with an old key their present one, in place; yield keys given under both."""
+    for old, new in renamed.items():
+        section, _, old_name = old.partition(".")
+        values = data.get(section) if isinstance(data, dict) else None
+        if not isinstance(values, dict) or old_name not in values:
+            continue
+        value = values.pop(old_name)
+        if new in keys:
+            text = f"is the old name of {new}, which is on line {keys[new].line}; delete one"
+            yield Problem(line_of(old, keys), old, text)
+        else:
+            values[new.partition(".")[2]] = value
+            keys[new] = keys.get(old, Key(line_of(old, keys), str(value)))
+
+
 def _validated(
     data: Mapping[str, Any], schema: type[S], keys: Mapping[str, Key]
 ) -> tuple[S, list[Problem]]:
-    """Return the settings that the right values make, and what is wrong with the others."""
+    """Return the settings made of the correct values, and what is wrong with the others."""
     sections = _sections(schema)
-    # A section whose settings are all commented out is empty, and that is no mistake.
+    # A section whose settings are all commented out is null; that is no mistake.
     left = {
         key: {str(name): value[name] for name in value} if isinstance(value, dict) else value
         for key, value in data.items()
@@ -152,7 +176,7 @@ def _explained(key: str, schema: type[Section], keys: Mapping[str, Key]) -> str:
     fields = sections.get(above, schema).model_fields
     if name not in fields:
         near = difflib.get_close_matches(name, fields, n=1)
-        return f"is not a key; did you mean {near[0]}?" if near else "is not a key"
+        return f"unknown key; did you mean {near[0]}?" if near else "unknown key"
     known = f"a section with {', '.join(sections[name].model_fields)}" if key in sections else ""
     value = keys[key].value if key in keys else ""
     given = f"'{value}'" if value else "empty"

@@ -1,42 +1,42 @@
-"""What holds the work up, said in the log: when it begins, when it ends, and rarely in between."""
+"""Logs when work becomes blocked and when it resumes, without flooding the log."""
 
 import structlog
 
-AGAIN = 600.0  # seconds until it is said again
-SAME = 60.0  # seconds; what is back within them had never gone
+REPEAT_AFTER = 600.0  # seconds until a lasting reason is logged again
+SAME_WITHIN = 60.0  # seconds; a reason that returns within them never went away
 
 log = structlog.get_logger()
 
 
 class BlockedLog:
-    """Says that no work begins; a fault that comes and goes, or lasts a year, fills no log.
+    """Logs why no new work begins; a fault that flaps or lasts a year is not logged each time.
 
     Attributes:
-        reason: of now, or "".
+        reason: the current one, or "".
     """
 
     def __init__(self) -> None:
-        """Nothing holds the work up."""
+        """Begin unblocked."""
         self.reason = ""
-        self._seen: dict[str, tuple[float, float]] = {}  # reason: when it was seen, and said, last
-        self._said = False
+        self._seen: dict[str, tuple[float, float]] = {}  # reason: last seen, last logged
+        self._logged = False
 
     def note(self, reason: str, now: float, *, over: bool = True) -> None:
-        """Take note of how it is now.
+        """Record the current state.
 
         Args:
-            reason: why no work begins, or "".
+            reason: why no new work begins, or "".
             now: monotonic seconds.
-            over: False where the reason may be back as soon as work is tried.
+            over: False if the reason may return as soon as work is tried.
         """
         self.reason = reason
         if reason:
-            seen, said = self._seen.get(reason, (float("-inf"), float("-inf")))
-            if now - seen > SAME or now - said >= AGAIN:
+            seen, logged = self._seen.get(reason, (float("-inf"), float("-inf")))
+            if now - seen > SAME_WITHIN or now - logged >= REPEAT_AFTER:
                 log.warning("daemon.held_up", reason=reason)
-                self._said, said = True, now
-            self._seen[reason] = (now, said)
-            self._seen = {one: at for one, at in self._seen.items() if now - at[0] <= AGAIN}
-        elif self._said and over:
+                self._logged, logged = True, now
+            self._seen[reason] = (now, logged)
+            self._seen = {one: at for one, at in self._seen.items() if now - at[0] <= REPEAT_AFTER}
+        elif self._logged and over:
             log.info("daemon.goes_on")
-            self._said = False
+            self._logged = False

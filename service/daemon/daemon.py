@@ -1,13 +1,13 @@
-"""The daemon: startup, main_loop, step(now), reload, shutdown.
+"""The daemon: startup, main_loop, step, reload, shutdown.
 
-startup   sweep what a crash left, queue again what it interrupted, start to watch; a folder that
-          is away is waited for, and swept when it is back
+startup   remove what a crash left, requeue what it interrupted, start watching; an unmounted folder
+          is waited for
 main_loop step, then sleep until something happens or is due
-step      the watcher finds stable files, the intake queues them, the pipeline carries them on; a
-          version that was promoted is taken up between two batches
-reload    SIGHUP: what is in hand is brought to its end, then all parts are made anew from
-          config.yaml as it is now; a bad one is refused
-shutdown  no new job; what is in hand is brought to its end within the stop time
+step      the watcher finds complete files, the intake queues them, the pipeline colors and delivers
+          them; a promoted model is taken up between two batches
+reload    on SIGHUP: finish what is in progress, then rebuild all parts from config.yaml as it is
+          now; one with mistakes is refused
+shutdown  start nothing new; finish what is in progress within stop.within
 """
 
 import threading
@@ -31,37 +31,38 @@ from service.pipeline.engines import local_engine
 from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
-from service.progress import Report
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
+from service.terminal import Report
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
 from worker.inference.predictor import Predictor
 
-LONGEST_SLEEP = 0.5  # seconds; a signal only sets a flag, so this is how late it is noticed
-STOP_MARGIN = 30.0  # seconds from the end of the stop time to the end of the process
+LONGEST_SLEEP = 0.5  # seconds; signals only set flags, so this is the delay until one is noticed
+STOP_MARGIN = 30.0  # seconds from the end of stop.within to the end of the process
 
 log = structlog.get_logger()
 
 
 class Daemon:
-    """Watches an inbox and has its photos colored, until it is asked to stop.
+    """Watches an inbox and colors what arrives, until asked to stop.
 
     Args:
-        config: folders and habits.
-        predictor: the loaded generator.
-        models: brings the promoted version; None keeps the predictor.
-        once: stop by itself when everything that waits is done.
-        report: moved after each step, in photos.
-        notifier: tells systemd, if it started the daemon; None tells nobody.
-        signals: what was asked of the process before this began.
+        config: the configuration to begin with.
+        predictor: the loaded model.
+        models: brings promoted versions; None keeps the given model.
+        once: stop when nothing is left to do.
+        report: progress callback, in photos, called after each step.
+        notifier: to systemd; None reports to nobody.
+        signals: signals received before now count.
 
     Attributes:
-        reloader: reads the configuration again; None, as at first, keeps this one for good.
-        tally: what became of photos since the start, whatever was reloaded in between.
+        reloader: reads the configuration again on SIGHUP; None ignores it.
+        counters: what became of photos since the start, across reloads.
+        work_left: after `run`, whether photos were left for a later run.
     """
 
     def __init__(
@@ -75,55 +76,58 @@ class Daemon:
         notifier: Notifier | None = None,
         signals: Signals | None = None,
     ) -> None:
-        """Open the ledger; nothing is started yet."""
+        """Open the ledger; start nothing yet."""
         self._once = once
-        self._report = report
+        self._progress = report
         self._notifier = notifier or Notifier({})
         self.signals = signals or Signals()
         self.reloader: Reloader | None = None
-        self._woken = threading.Event()
-        self.held_up = False  # whether photos were left at the end
-        self._hold_up = BlockedLog()
-        self._leftovers = TempFileSweeper()
+        self.work_left = False
+        self.counters = Counters()
         self.ledger = Ledger(config.state / LEDGER_FILE)
-        self._noted: ActiveModel | None = None  # what the ledger knows to serve
-        self.tally = Counters()
-        self._pulse = HealthReporter(self._notifier, self.ledger)
-        serving = models.serving if models else ActiveModel(predictor.model)
-        self._make(Parts(config, predictor, models, serving))
+        self._woken = threading.Event()
+        self._blocked = BlockedLog()
+        self._sweeper = TempFileSweeper()
+        self._reporter = HealthReporter(self._notifier, self.ledger)
+        self._recorded_model: ActiveModel | None = None  # in the ledger
+        active = models.serving if models else ActiveModel(predictor.model)
+        self._build(Parts(config, predictor, models, active))
 
-    def _make(self, parts: Parts) -> None:
-        """Make all that follows the configuration; the ledger and the counts stay."""
+    def _build(self, parts: Parts) -> None:
+        """Build everything that depends on the configuration; ledger and counters stay."""
         config = self.config = parts.config
         self._parts = parts
         self.watcher = Watcher(
-            config.inbox,
-            config.watch,
-            on_stable=self._take,
-            wake=self._woken.set,
+            config.inbox, config.watch, on_stable=self._take, wake=self._woken.set
         )
-        self.places = FolderMonitor(config.folders, config.limits.free_space)
-        engine = local_engine(config, parts.predictor, self.places)
+        self.watcher.found_one, self.watcher.ignore = self._keep_alive, config.watch.ignored
+        self.folders = FolderMonitor(config.folders, config.limits.free_space)
+        engine = local_engine(config, parts.predictor, self.folders)
         self.pipeline = Pipeline(
-            config, self.ledger, engine, self.places, self._woken.set, self.watcher, self.tally
+            config,
+            self.ledger,
+            engine,
+            self.folders,
+            self._woken.set,
+            self.watcher,
+            self.counters,
         )
         self.folder_settings = FolderSettingsWatch(config, self.watcher.revisit)
         archive = self.pipeline.originals.archive
         self.intake = Intake(config, self.ledger, archive, self.folder_settings)
-        self._pulse.attach(config, self.watcher, self.pipeline)
         self._retention = Retention(config, self.ledger)
-        self.watcher.found_one, self.watcher.ignore = self._found_one, config.watch.ignored
+        self._reporter.attach(config, self.watcher, self.pipeline, self.folder_settings)
 
     def run(self) -> bool:
-        """Run until asked to stop, or with `once` until nothing waits.
+        """Run until asked to stop, or with `once` until nothing is left to do.
 
         Returns:
-            False when the stop time was over before everything in hand was done; nothing is lost by
-            that, but threads are still at work.
+            False if stop.within ended before everything in progress was done. Nothing is lost, but
+            threads are still running.
 
         Raises:
-            LedgerError: the ledger is damaged or was taken away, so that nothing more can be noted;
-                what was in hand is done anew after the next start.
+            LedgerError: the ledger is damaged or gone, so nothing more can be recorded; what was in
+                progress is redone after the next start.
         """
         self.startup()
         try:
@@ -137,13 +141,13 @@ class Daemon:
         return done
 
     def startup(self) -> None:
-        """Bring everything to a clean start after whatever happened before."""
+        """Clean up after whatever happened before, and start watching."""
         self.signals.listen()
         self._notifier.starting()
         now, wall = time.monotonic(), time.time()
-        swept = self._leftovers.remove(self.config, self.places)
+        swept = self._sweeper.remove(self.config, self.folders)
         interrupted = self.ledger.recover()
-        deliveries.forget_all_but_open(self.config.state, self.ledger.job)
+        deliveries.forget_all_but_open(self.config.state, self.ledger.queries.job)
         log.info(
             "daemon.started",
             inbox=self.config.inbox,
@@ -151,17 +155,16 @@ class Daemon:
             swept=swept,
             resumed=len(interrupted),
         )
-        self._retention.start()
-        self._note_serving()
-        for job in self.ledger.exhausted(self.config.retry.attempts):
+        self._record_model()
+        for job in self.ledger.queries.exhausted(self.config.retry.attempts):
             self.pipeline.reject(job, ended_the_process(job), now, wall)
         self._find_empty_folders(now)
         self.watcher.start(now)
         self._notifier.ready()
-        self._pulse.step(time.monotonic())
+        self._reporter.step(time.monotonic())
 
     def main_loop(self) -> None:
-        """Step and sleep until it is time to end."""
+        """Step and sleep until it is time to stop."""
         while not self.signals.stop:
             self._woken.clear()
             failed = False
@@ -170,15 +173,15 @@ class Daemon:
                     self._reload(self.reloader)
                 now = time.monotonic()
                 self.step(now, time.time())
-                self._hold_up.note(self.pipeline.blocked_by, now, over=not self.pipeline.faults)
+                self._blocked.note(self.pipeline.blocked_by, now, over=not self.pipeline.faults)
                 if self._once and self._nothing_left(now):
                     return
-            except DeviceError as error:  # nothing was changed; the next step tries again
+            except DeviceError as error:  # nothing was changed; the next step retries
                 failed = True
-                self._hold_up.note(str(error), time.monotonic())
+                self._blocked.note(str(error), time.monotonic())
                 self._woken.clear()
-            self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
-            # What holds the work up is not gone at once, though there is work that is due.
+            self._report_health()
+            # A failed step would fail again at once, though work is due.
             sleep = LONGEST_SLEEP if failed else self._seconds_to_sleep(time.monotonic())
             self._woken.wait(sleep)
 
@@ -190,70 +193,64 @@ class Daemon:
             wall: seconds since 1970.
 
         Raises:
-            DeviceError: the ledger cannot be used now; the next step goes on where this one ended.
+            DeviceError: the ledger cannot be used now; the next step continues where this one
+                ended.
         """
-        self._leftovers.note(self.places.away)
+        self._sweeper.note(self.folders.unavailable)
         if not self.pipeline.busy:
-            self._leftovers.remove(self.config, self.places, self._found_one)
-        # Without the outbox it is not known which names are taken there.
-        away = self.places.problem("inbox") or self.places.problem("outbox")
-        if not away:
+            self._sweeper.remove(self.config, self.folders, self._keep_alive)
+        # Without the outbox nobody knows which names are taken there.
+        unavailable = self.folders.problem("inbox") or self.folders.problem("outbox")
+        if not unavailable:
             self.folder_settings.step(now)
-        self.watcher.step(now, tell=not away)
-        self._take_up(now)
+        self.watcher.step(now, tell=not unavailable)
+        self._take_up_model(now)
         self.pipeline.step(now, wall)
-        if not away:  # nor what lies in the inbox
+        if not unavailable:  # else scans would look deleted
             self._retention.step(now, wall)
-        if self._report:
-            counts = self.ledger.counts()
-            done = self.tally.finished + self.tally.rejected
-            self._report(done, done + counts[JobStatus.QUEUED] + counts[JobStatus.STARTED], "")
+        self._report_progress()
 
     def shutdown(self) -> bool:
-        """Bring what is in hand to its end, within the stop time.
+        """Finish what is in progress, within stop.within.
 
         Returns:
-            Whether that was enough. What is left stays in the ledger and is done after the next
-            start.
+            Whether everything was finished. What is left stays in the ledger for the next start.
         """
         self._notifier.stopping(self.config.stop.within + STOP_MARGIN)
         self.watcher.stop()
         deadline = time.monotonic() + self.config.stop.within
         self._finish(lambda: time.monotonic() >= deadline)
-        self._pulse.close()
+        self._reporter.close()
         done = not self.pipeline.busy
         if done:
             self.pipeline.close()
         if self._parts.models:
             done = self._parts.models.end(deadline) and done
-        waiting = self._jobs_left() or self.pipeline.originals.waiting()
-        waiting = waiting or self.folder_settings.waiting > 0
-        arriving = self.watcher.arriving
-        for one in arriving if self._once else ():
-            path = one.path.relative_to(self.config.inbox)
-            log.warning("photo.arriving", path=path, reason=one.reason)
-        self.held_up = waiting or bool(self.places.trouble) or bool(arriving)
+        self.work_left = self._is_work_left()
         self.ledger.close()
-        tally = self.tally
+        counters = self.counters
         log.info(
-            "daemon.stopped", finished=tally.finished, rejected=tally.rejected, everything_done=done
+            "daemon.stopped",
+            finished=counters.finished,
+            rejected=counters.rejected,
+            everything_done=done,
         )
         return done
 
     @property
-    def held_up_by(self) -> str:
-        """The fault of the machine that keeps new work from beginning now, or ""."""
-        return self._hold_up.reason
+    def blocked_by(self) -> str:
+        """Why no new work begins now, or ""."""
+        return self._blocked.reason
 
     @property
     def refused_config(self) -> str:
-        """What was wrong with config.yaml when SIGHUP had it read; "" where it is in use."""
+        """What was wrong with config.yaml when SIGHUP last reread it; "" if it is in use."""
         return self.reloader.refused if self.reloader else ""
 
     def _reload(self, reloader: Reloader) -> None:
-        """Go on with config.yaml as it is now; with the old one, where it has mistakes.
+        """Take up the current config.yaml; keep the old configuration if it has mistakes.
 
-        Asked to stop before all in hand is done, it reloads nothing, and the shutdown follows.
+        A request to stop that comes meanwhile wins: nothing is reloaded.
 
         Raises:
             DeviceError: the ledger cannot be written now; all else was done.
@@ -268,81 +265,111 @@ class Daemon:
             self.pipeline.close()
             if old.models:
                 old.models.end(time.monotonic())
-            self._make(new)
+            self._build(new)
             self._find_empty_folders(time.monotonic())
             self.watcher.start(time.monotonic())
             reloader.take_up(old.config, new.config)
         self._notifier.ready()
-        self.ledger.expedite(time.time())  # what waits after a fault: it may be mended by this
+        self.ledger.expedite(time.time())  # the new configuration may have cured the fault
 
     def _finish(self, over: Callable[[], bool]) -> None:
-        """Begin nothing new, and bring what is in hand to its end, or until it is over."""
+        """Start nothing new and finish what is in progress, or give up when `over` says so."""
         while self._in_hand and not over():
             self._woken.clear()
             try:
                 self.pipeline.release(time.time())
                 self.pipeline.step(time.monotonic(), time.time(), claim=False)
             except DeviceError as error:
-                self._hold_up.note(str(error), time.monotonic())
-            self.watcher.rescan_moved_at = time.monotonic()  # it rests, and is to rest
-            self._pulse.step(time.monotonic(), self.held_up_by, self.refused_config)
+                self._blocked.note(str(error), time.monotonic())
+            self.watcher.rescan_moved_at = time.monotonic()  # rescans are paused on purpose
+            self._report_health()
             if self._in_hand:
                 self._woken.wait(LONGEST_SLEEP)
 
     @property
     def _in_hand(self) -> bool:
-        """Whether photos are in work, or originals still lie hidden in an inbox that is there."""
-        return self.pipeline.busy or (self.pipeline.originals.leaving and not self.places.trouble)
+        """Whether photos are in progress or finished originals still have to leave the inbox."""
+        leaving = self.pipeline.originals.leaving
+        return self.pipeline.busy or (leaving and not self.folders.blocked_by)
+
+    # What the parts call
 
     def _take(self, path: Path, snapshot: FileStat, rest: Rest) -> str:
         reason = self.intake.take(path, snapshot, rest)
-        self._found_one()
+        self._keep_alive()
         return reason
 
-    def _found_one(self) -> None:
-        self._pulse.keep_alive(time.monotonic())
+    def _keep_alive(self) -> None:
+        self._reporter.keep_alive(time.monotonic())
+
+    # The smaller steps
 
     def _find_empty_folders(self, now: float) -> None:
-        if not self.places.problem("inbox"):
+        if not self.folders.problem("inbox"):
             self.pipeline.originals.emptied.find(now)
 
-    def _take_up(self, now: float) -> None:
+    def _take_up_model(self, now: float) -> None:
         models = self._parts.models
         if models:
             predictor = models.step(now)
             if predictor is not None:
                 self.pipeline.take_up(predictor)
             self._parts = self._parts._replace(
-                predictor=predictor or self._parts.predictor, serving=models.serving
+                predictor=predictor or self._parts.predictor, active=models.serving
             )
-        self._note_serving()
+        self._record_model()
 
-    def _note_serving(self) -> None:
-        if self._parts.serving != self._noted:
-            self.ledger.serve(self._parts.serving)
-            self._noted = self._parts.serving
+    def _record_model(self) -> None:
+        if self._parts.active != self._recorded_model:
+            self.ledger.record_active_model(self._parts.active)
+            self._recorded_model = self._parts.active
+
+    def _report_health(self) -> None:
+        self._reporter.step(time.monotonic(), self.blocked_by, self.refused_config)
+
+    def _report_progress(self) -> None:
+        if self._progress:
+            counts = self.ledger.queries.counts()
+            done = self.counters.finished + self.counters.rejected
+            left = counts[JobStatus.QUEUED] + counts[JobStatus.STARTED]
+            self._progress(done, done + left, "")
 
     def _nothing_left(self, now: float) -> bool:
+        """Return whether a run with `once` is over: done, or waiting would not help."""
         if self.pipeline.busy:
             return False
-        if self.places.trouble:  # this will not heal by itself
+        if self.folders.blocked_by:
             return True
         if not self.watcher.settled(now):
             return False
         attempts = self.config.retry.attempts
-        if self.pipeline.faults >= attempts:  # nor will this
+        if self.pipeline.faults >= attempts:
             return True
         return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
     def _jobs_left(self) -> bool:
         try:
-            counts = self.ledger.counts()
+            counts = self.ledger.queries.counts()
         except DeviceError:  # the next step, or the next start, says why
             return True
         return counts[JobStatus.QUEUED] + counts[JobStatus.STARTED] > 0
 
+    def _is_work_left(self) -> bool:
+        """Return whether anything is left for a later run; with `once`, log what still arrives."""
+        arriving = self.watcher.arriving
+        for one in arriving if self._once else ():
+            path = one.path.relative_to(self.config.inbox)
+            log.warning("photo.arriving", path=path, reason=one.reason)
+        return bool(
+            self._jobs_left()
+            or self.pipeline.originals.waiting()
+            or self.folder_settings.waiting
+            or self.folders.blocked_by
+            or arriving
+        )
+
     def _seconds_to_sleep(self, now: float) -> float:
-        if self.places.trouble:  # files are due that are not told of, and moves
+        if self.folders.blocked_by:  # files and moves are due that have to wait
             return LONGEST_SLEEP
         dues = (self.watcher.next_due(now), self.pipeline.next_due(now), LONGEST_SLEEP)
         return min(due for due in dues if due is not None)

@@ -1,4 +1,4 @@
-"""config.yaml, read again while the daemon runs: what it goes on with, or every reason why not."""
+"""Rereads config.yaml while the daemon runs: what to continue with, or everything wrong with it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,61 +20,60 @@ log = structlog.get_logger()
 
 
 class StartingLoader(VersionLoader, Protocol):
-    """Loads what colors first; see `service.daemon.model_loading.ModelLoader`."""
+    """What the reload needs of `service.daemon.model_loading.ModelLoader`."""
 
     def start(self) -> tuple[Predictor, ActiveModel]:
-        """Load what colors first; raises a PhotochromError when nothing can."""
+        """Load the first model; raises a PhotochromError if none can be loaded."""
 
     def tell(self, predictor: Predictor, serving: ActiveModel) -> None:
         """Log what `start` returned."""
 
 
 class Parts(NamedTuple):
-    """What a daemon works with, until the next reload.
+    """What a daemon works with until the next reload.
 
     Attributes:
-        config: folders and habits.
-        predictor: the loaded generator.
-        models: brings the promoted version; None keeps the predictor.
-        serving: which version the predictor is, and which was refused for it.
+        config: the configuration.
+        predictor: the loaded model.
+        models: brings promoted versions; None keeps the predictor.
+        active: the predictor's version, and the one that was refused in its favor.
     """
 
     config: Config
     predictor: Predictor
     models: ModelWatch | None
-    serving: ActiveModel
+    active: ActiveModel
 
 
 class Reloader:
-    """Reads a configuration again.
+    """Rereads a configuration file.
 
     Args:
-        path: its file.
-        loader: what loaded the generator that colors now.
+        path: the file.
+        loader: the one that loaded the current model.
         make_loader: makes one for another configuration.
 
     Attributes:
-        refused: what was wrong with it when it was last read; "" where it was taken up.
+        refused: what was wrong with the file when last read; "" if it was taken up.
     """
 
     def __init__(
         self, path: Path, loader: StartingLoader, make_loader: Callable[[Config], StartingLoader]
     ) -> None:
-        """Nothing was read yet."""
+        """Read nothing yet."""
         self.refused = ""
         self._path = path
         self._loader = loader
         self._make_loader = make_loader
 
     def read(self, now: Parts) -> Parts | None:
-        """Read it, and load another generator if what it is made from has changed.
+        """Read the file, and load another model if the settings of the model have changed.
 
         Args:
             now: what the daemon works with.
 
         Returns:
-            What it shall work with, or None where something is wrong with it: that is logged then,
-            and nothing was changed.
+            What it is to work with; None if anything is wrong: that is logged, and nothing changes.
         """
         problems: list[str] = []
         unforeseen = parts = None
@@ -84,7 +83,7 @@ class Reloader:
             problems = error.problems
         except (PhotochromError, OSError) as error:
             problems = [str(error)]
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one goes on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration stays
             problems, unforeseen = [repr(error)], error
         self.refused = "\n".join(problems)
         if problems:
@@ -92,7 +91,7 @@ class Reloader:
         return parts
 
     def take_up(self, old: Config, new: Config) -> None:
-        """Say what has changed, now that the daemon works with it."""
+        """Log what has changed, now that the daemon works with it."""
         if new.log != old.log:
             set_up_logging(new.log.level, new.log.format)
         log.info("config.reloaded", file=self._path, changed=changed_keys(old, new))
@@ -105,21 +104,21 @@ class Reloader:
         permissions.adopt(config.permissions)
         make_new_folders(config.folders)
         refuse_another_owner(config.folders)
-        predictor, serving = now.predictor, now.serving
-        # With credentials, it also tries to sign: the certificate may be another one by now.
+        predictor, active = now.predictor, now.active
+        # With credentials, loading also tries to sign: the certificate may have been replaced.
         if _made_from(config) != _made_from(now.config) or config.credential_settings:
             loader = self._make_loader(config)
-            predictor, serving = loader.start()
-            loader.tell(predictor, serving)
+            predictor, active = loader.start()
+            loader.tell(predictor, active)
             self._loader = loader
-        return Parts(config, predictor, watch_models(config, self._loader, serving), serving)
+        return Parts(config, predictor, watch_models(config, self._loader, active), active)
 
 
-def watch_models(config: Config, loader: VersionLoader, serving: ActiveModel) -> ModelWatch | None:
-    """Give what brings promoted versions, where the configuration wants them."""
+def watch_models(config: Config, loader: VersionLoader, active: ActiveModel) -> ModelWatch | None:
+    """Return what brings promoted versions, if the configuration asks for them."""
     if config.model.version != "promoted":
         return None
-    return ModelWatch(config.models_folder, loader, serving)
+    return ModelWatch(config.models_folder, loader, active)
 
 
 def changed_keys(old: Config, new: Config) -> list[str]:

@@ -1,7 +1,4 @@
-"""The ledger's file: opened, brought to the newest form, changed whole or not at all, kept small.
-
-Whatever SQLite says becomes a fault of the machine or of the file.
-"""
+"""The ledger's SQLite file: opening, migrations, transactions, and SQLite's errors as ours."""
 
 import os
 import re
@@ -16,53 +13,51 @@ from urllib.parse import quote
 from service.ledger.schema import MIGRATIONS
 from worker.errors import DeviceError, PhotochromError
 
-LONGEST_LOCK_WAIT = 10.0  # seconds, for another process that holds the ledger
-LONGEST_JOURNAL = 1 << 23  # bytes of the write-ahead log that are kept when it is begun anew
-INCREMENTAL = 2  # as SQLite says auto_vacuum
-SETTINGS = (  # in this order: the first has no effect once there is anything in the file
-    "auto_vacuum = INCREMENTAL",
+LONGEST_LOCK_WAIT = 10.0  # seconds, for a lock of another process
+LARGEST_WAL = 1 << 23  # bytes of the write-ahead log that are kept when it is reset
+SETTINGS = (
     "journal_mode = WAL",
-    f"journal_size_limit = {LONGEST_JOURNAL}",
+    f"journal_size_limit = {LARGEST_WAL}",
     "synchronous = FULL",
     "foreign_keys = ON",
 )
 
-_REMEDIES = (  # what SQLite says, and what to do
-    ("is full", "; free some space where it lies"),
-    ("is locked", "; another process holds it (fuser names it)"),
-    ("disk I/O error", "; look after its disk (dmesg says more)"),
-    ("readonly", "; let photochrom's user write it and its folder"),
+_REMEDIES = (  # SQLite's message, and our hint
+    ("is full", "; free some disk space"),
+    ("is locked", "; another process holds it (fuser shows which)"),
+    ("disk I/O error", "; check its disk (see dmesg)"),
+    ("readonly", "; make it and its folder writable for photochrom's user"),
 )
 
 Row = dict[str, Any]
 
 
 class LedgerError(PhotochromError):
-    """The ledger is damaged, taken away, or of a newer photochrom; a person must look at it."""
+    """The ledger is damaged, replaced, or of a newer photochrom; a person must act."""
 
 
 class Database:
     """An open SQLite file; used by the thread that opened it.
 
-    Every method raises DeviceError when the disk is full or the file is locked or cannot be
-    written: nothing was changed then, and it may be tried again. It raises LedgerError when the
-    file is damaged, or is no longer the one that was opened.
+    Every method raises DeviceError when the disk is full or the file is locked or not writable;
+    nothing was changed then, and the call may be repeated. It raises LedgerError when the file is
+    damaged, or is no longer the one that was opened.
     """
 
     def __init__(
         self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
     ) -> None:
-        """Open a file; one to write is made when missing, and an older one brought up to date."""
+        """Open a file; unless read-only, create it if missing and migrate an older schema."""
         self._path = path
-        mode = "rwc" if not read_only else "ro&immutable=1" if self._rests() else "ro"
+        mode = "rwc" if not read_only else "ro&immutable=1" if self._is_idle() else "ro"
         uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
-        with self._faults():
+        with self._translated_errors():
             self._connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)
             self._connection.create_function("folded", 1, folded, deterministic=True)
         try:
             self._prepare(read_only=read_only)
             self._identity = self._files()
-        except BaseException:  # whatever ended it, the file must not stay open; it goes on up
+        except BaseException:
             self._connection.close()
             raise
 
@@ -72,86 +67,60 @@ class Database:
 
     @property
     def outdated(self) -> bool:
-        """Whether the file is still in an older form; only one that is opened read-only can be."""
+        """Whether the file has an older schema; only possible when it was opened read-only."""
         return self._version() < len(MIGRATIONS)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
-        """Run one statement, which is never a user's text, and return its rows by column."""
-        with self._faults(), closing(self._connection.cursor()) as cursor:
+        """Run one statement, never built from user input; return its rows by column name."""
+        with self._translated_errors(), closing(self._connection.cursor()) as cursor:
             cursor.row_factory = _by_column
             return cursor.execute(sql, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Have all statements inside take effect, and last, or none."""
+        """Commit all statements inside durably, or none."""
         if self._files() != self._identity:
             raise LedgerError(
-                f"the ledger {self._path} was deleted, moved or replaced while photochrom worked"
-                " with it; nothing more is written to it. Put it back if that was a mistake, and"
-                " start photochrom again: it begins with what is there"
+                f"the ledger {self._path} was deleted, moved or replaced while photochrom was using"
+                " it; nothing more is written to it. Put it back if that was a mistake, then start"
+                " photochrom again"
             )
-        with self._faults():
+        with self._translated_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:  # even Ctrl-C must not leave half a change; it goes on up
+            except BaseException:  # even Ctrl-C must not leave half a change
                 if self._connection.in_transaction:  # a full disk may have ended it
                     self._connection.execute("ROLLBACK")
                 raise
 
-    # Kept small
-
     @property
-    def journal_size(self) -> int:
-        """Bytes of the write-ahead log; it grows as long as one reader holds on to an old state."""
+    def wal_size(self) -> int:
+        """Size of the write-ahead log, bytes; it grows while a reader holds an old snapshot."""
         try:
-            return self._journal.stat().st_size
+            return self._wal.stat().st_size
         except FileNotFoundError:
             return 0
 
     @property
-    def shrinks(self) -> bool:
-        """Whether free pages can be given back: not in a file of an earlier photochrom."""
-        return int(self.rows("PRAGMA auto_vacuum")[0]["auto_vacuum"]) == INCREMENTAL
-
-    def rewrite(self) -> None:
-        """Write the file anew, once, so that it shrinks from then on.
-
-        It takes twice its size in temporary files and log, and half a minute for a million photos.
-        """
-        self.rows("VACUUM")
-        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def give_back(self, pages: int) -> bool:
-        """Give up to so many free pages of 4 kB back to the disk; tell whether there are more."""
-        before = self._free_pages()
-        with self._faults():
-            # A page is a row without columns, of which Python's `execute` takes but the first.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({pages:d})")
-        return 0 < self._free_pages() < before
-
-    def _free_pages(self) -> int:
-        return int(self.rows("PRAGMA freelist_count")[0]["freelist_count"])
-
-    @property
-    def _journal(self) -> Path:
+    def _wal(self) -> Path:
         return self._path.with_name(f"{self._path.name}-wal")
 
-    def _rests(self) -> bool:
-        """Tell whether nobody works on the file, in a folder in which SQLite could make no log.
+    def _is_idle(self) -> bool:
+        """Tell whether nobody uses the file, and its folder is not writable.
 
-        It would refuse to open the file then, unless it is told that it does not change.
+        SQLite cannot create its log there, and opens the file only as immutable.
         """
-        return not (os.access(self._path.parent, os.W_OK) or self._journal.exists())
+        return not (os.access(self._path.parent, os.W_OK) or self._wal.exists())
 
     def _files(self) -> list[tuple[int, int] | None]:
-        """Tell which files are there under the names of ledger and log: device and inode."""
+        """Return device and inode of the ledger and its log; None for one that is missing."""
         found: list[tuple[int, int] | None] = []
-        for path in (self._path, self._journal):
+        for path in (self._path, self._wal):
             try:
-                status = path.stat()
-                found.append((status.st_dev, status.st_ino))
+                stat = path.stat()
+                found.append((stat.st_dev, stat.st_ino))
             except FileNotFoundError:
                 found.append(None)
             except OSError as error:
@@ -161,7 +130,7 @@ class Database:
         return found
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -171,8 +140,8 @@ class Database:
             ) from error
         except sqlite3.DatabaseError as error:
             raise LedgerError(
-                f"the ledger {self._path} is damaged ({error}); put back a copy, or move it away to"
-                " begin a new one"
+                f"the ledger {self._path} is damaged ({error}); restore a backup, or make a new"
+                " one with `photochrom rebuild-ledger --move-aside`"
             ) from error
 
     def _version(self) -> int:
@@ -182,15 +151,15 @@ class Database:
         version = self._version()
         if version > len(MIGRATIONS):
             raise LedgerError(
-                f"the ledger {self._path} was written by a newer photochrom (version {version} of"
-                f" its form, this one knows {len(MIGRATIONS)}); use that one"
+                f"the ledger {self._path} was written by a newer photochrom (schema {version}; this"
+                f" version supports {len(MIGRATIONS)}); use that version"
             )
         if read_only:
             return
         for setting in SETTINGS:
             self.rows(f"PRAGMA {setting}")
         self._identity = self._files()
-        with self.transaction():  # another process may have done it by now: ask again
+        with self.transaction():  # another process may have migrated it meanwhile
             for migration in MIGRATIONS[self._version() :]:
                 for statement in _statements(migration):
                     self.rows(statement)
@@ -198,14 +167,14 @@ class Database:
 
 
 def folded(name: str | bytes | None) -> str:
-    """Return a name as one to compare: in one case, and its letters composed in one way."""
+    """Return a name for comparison: case-folded, with composed letters."""
     text = os.fsdecode(name or b"")
     text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)  # SQLite takes no bytes
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script; those inside a trigger belong to it."""
+    """Yield the statements of a script, each trigger as one."""
     statement = ""
     for part in script.split(";"):
         statement += f"{part};"

@@ -1,14 +1,14 @@
-"""Every photo that was ever queued, and how far it is: one row a job, in SQLite.
+"""The ledger: one row a job, in SQLite, and every change to it.
 
-    enqueue -> queued -- claim --> started -- finish --> finished
-                 ^                    |
-                 +- wait, release, ---+-- fail --> failed -- enqueue --> queued
-                    again, recover    +-- unqueue --> no job
+    enqueue -> queued -- claim ---> started -- finish --> finished
+                 ^                     |
+                 +- back_off, requeue -+-- fail --> failed -- enqueue --> queued
+                    unclaim, recover   +-- unqueue --> no job
 
-`recolor` puts a finished job back to queued; so it does a failed one that was finished before.
-`forget` removes the row of a finished or failed job. What only asks is in `service.ledger.queries`.
-Each change is on disk before its call returns. Times are seconds since 1970, given by the caller.
-A ledger that is damaged or of a newer photochrom is refused, and never deleted.
+`recolor` puts a finished job back in the queue, and a failed one that was finished before. `forget`
+deletes the row of a finished or failed job. Read-only questions are in `service.ledger.queries`.
+Each change is on disk before its call returns. Times are seconds since 1970, passed by the caller.
+A damaged ledger, or one with a newer schema, is refused and never deleted.
 """
 
 import math
@@ -21,18 +21,19 @@ from typing import Any, Self
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.access import refuse_strangers
 from service.filesystem.snapshot import FileStat
-from service.ledger.database import LONGEST_LOCK_WAIT, Database, LedgerError
+from service.ledger.database import Database, LedgerError
 from service.ledger.jobs import ActiveModel, Job, JobStatus
-from service.ledger.queries import Questions, restored, storable
+from service.ledger.queries import LedgerQueries
+from service.ledger.rows import job_of_row, restored_columns, stat_columns, storable
 from service.ledger.schema import (
     ENQUEUE,
+    EXPEDITE,
     FORGET,
-    HASTEN,
+    LINK_SAME_CONTENTS,
     RECOLOR,
     RESTORE,
-    SAME_CONTENTS,
-    SERVE,
     STAND_AGAIN,
+    STORE_ACTIVE_MODEL,
     SUPERSEDE,
     TAKE_OVER,
     UNLINK,
@@ -44,33 +45,22 @@ __all__ = ["LEDGER_FILE", "ActiveModel", "Job", "JobStatus", "Ledger", "LedgerEr
 LEDGER_FILE = "ledger.sqlite3"
 
 
-class Ledger(Questions):
-    """An open ledger; used by the thread that opened it.
+class Ledger:
+    """An open ledger that can be changed; used by the thread that opened it.
 
-    Every method raises DeviceError when the disk is full or the ledger is locked or cannot be
-    written: nothing was changed then, and it may be tried again. It raises LedgerError when the
-    ledger is damaged, and ValueError for a job that is not where the drawing above has it.
+    Every method raises DeviceError when the disk is full or the ledger is locked or not writable;
+    nothing was changed then, and the call may be repeated. It raises LedgerError when the ledger
+    is damaged, and ValueError for a job whose status does not allow the change.
+
+    Attributes:
+        queries: the read-only questions to the same open file.
     """
 
-    def __init__(
-        self, path: Path, *, read_only: bool = False, wait: float = LONGEST_LOCK_WAIT
-    ) -> None:
-        """Open the ledger; one to write is made when missing, in a folder that exists.
-
-        `wait` is for how many seconds it waits for another process that holds it.
-        """
-        refuse_strangers(path.parent, write=not read_only)
-        super().__init__(Database(path, read_only=read_only, wait=wait))
-
-    @classmethod
-    def open_read_only(cls, path: Path, wait: float = LONGEST_LOCK_WAIT) -> Self:
-        """Open a ledger that exists, to look at it while a daemon works with it."""
-        return cls(path, read_only=True, wait=wait)
-
-    @property
-    def outdated(self) -> bool:
-        """Whether it is still in the form of an older photochrom (when opened read-only)."""
-        return self._database.outdated
+    def __init__(self, path: Path) -> None:
+        """Open the ledger, creating it in an existing folder if it is missing."""
+        refuse_strangers(path.parent, write=True)
+        self._database = Database(path)
+        self.queries = LedgerQueries(self._database)
 
     def close(self) -> None:
         """Close the ledger."""
@@ -84,13 +74,18 @@ class Ledger(Questions):
         """Close it."""
         self.close()
 
-    # Into the queue
+    @property
+    def wal_size(self) -> int:
+        """Size of its write-ahead log, bytes."""
+        return self._database.wal_size
+
+    # Queueing
 
     def enqueue(
         self,
         path: PurePosixPath,
         digest: str,
-        snapshot: FileStat,
+        stat: FileStat,
         output: PurePosixPath,
         now: float,
         settings: FolderSettings = AS_USUAL,
@@ -100,52 +95,52 @@ class Ledger(Questions):
         Args:
             path: of the scan in the inbox.
             digest: SHA-256 of its content, hexadecimal.
-            snapshot: how it looks.
-            output: path in the outbox that no other job owns (`output_taken`); only a job that is
-                queued now gets it, unless it has an earlier photo there under its own name.
+            stat: of the scan.
+            output: path in the outbox that no other job owns (`output_taken`). It is used only if
+                the scan is queued now and has no earlier result under a name of its own.
             now: seconds since 1970.
             settings: those of its folder.
 
         Returns:
-            The job of this path and content, and whether it was queued now: because it is new, or
-            because it had failed, and then it starts afresh.
+            The job of this path and content, and whether it was queued now, being new or failed;
+            a failed job starts afresh.
 
         Raises:
             ValueError: another job owns the output.
         """
         key = (os.fsencode(path), digest)
-        looks = (snapshot.size, snapshot.mtime_ns, str(snapshot.inode), str(snapshot.device))
+        columns = stat_columns(stat)
         with self._database.transaction():
-            known = self._one("path = ? AND digest = ?", *key)
+            known = self.queries.by_digest(path, digest)
             if known and known.status is not JobStatus.FAILED:
                 sql = "UPDATE jobs SET size = ?, mtime_ns = ?, inode = ?, device = ? WHERE id = ?"
-                return self._all(f"{sql} RETURNING *", *looks, known.id)[0], False
-            if not (known and known.recolor) and self.output_taken(output):
+                return self._all(f"{sql} RETURNING *", *columns, known.id)[0], False
+            if not (known and known.recolor) and self.queries.output_taken(output):
                 raise ValueError(f"another job owns {output} in the outbox")
             given = settings.model_dump_json(exclude_unset=True)
-            values = (*key, os.fsencode(output), *looks, given, now, now, *key)
+            values = (*key, os.fsencode(output), *columns, given, now, now, *key)
             return self._all(ENQUEUE, *values)[0], True
 
     def recolor(self, job_ids: Iterable[int], now: float, *, repair: bool = False) -> int:
-        """Queue jobs again whose photos are in the outbox; all of them, or none at a fault.
+        """Queue jobs with a result again, in one transaction.
 
-        Their attempts start afresh; model and output stay what they were until they are finished.
+        Their attempts start afresh; model and output stay as they are until the jobs finish.
 
         Args:
-            job_ids: which; those that are not finished, nor failed to be colored again, are left.
+            job_ids: which; jobs that never finished, or are queued or started, are skipped.
             now: seconds since 1970.
-            repair: the new results may replace what has their names, though it was altered.
+            repair: the new results may replace files with their names that were altered.
 
         Returns:
-            How many are queued now.
+            How many were queued.
         """
         with self._database.transaction():
             return sum(len(self._all(RECOLOR, repair, now, now, job_id)) for job_id in job_ids)
 
-    def ask(self, job_id: int, settings: FolderSettings) -> None:
-        """Note what a person asks for one photo; it counts more than its folder's settings.
+    def override_settings(self, job_id: int, settings: FolderSettings) -> None:
+        """Store settings for one photo, which take precedence over those of its folder.
 
-        What was asked before and is not given now stays. It is minded when work on it next begins.
+        Earlier overrides of other keys stay. They apply when work on the job next begins.
         """
         with self._database.transaction():
             rows = self._database.rows("SELECT asked FROM jobs WHERE id = ?", job_id)
@@ -155,21 +150,21 @@ class Ledger(Questions):
                 self._database.rows("UPDATE jobs SET asked = ? WHERE id = ?", given, job_id)
 
     def expedite(self, now: float) -> list[Job]:
-        """Make the queued jobs due that wait after a fault, and return them."""
+        """End the backoff of all queued jobs, and return those that had one."""
         with self._database.transaction():
-            return sorted(self._all(HASTEN, now, now), key=lambda job: job.id)
+            return sorted(self._all(EXPEDITE, now, now), key=lambda job: job.id)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Let nobody else change the ledger meanwhile, so that no daemon takes up another job."""
+        """Hold the write lock, so that no daemon can claim a job meanwhile."""
         with self._database.transaction():
             yield
 
     def forget(self, job_id: int) -> Job:
-        """Remove the row of a finished or failed job, as if its scan had never been queued.
+        """Delete a finished or failed job, as if its scan had never been queued.
 
         Returns:
-            The job as it was; its number is never given to another.
+            The job as it was; its id is never reused.
         """
         with self._database.transaction():
             forgotten = self._forget(job_id)
@@ -178,42 +173,43 @@ class Ledger(Questions):
         return forgotten
 
     def forget_finished(self, job_ids: Iterable[int]) -> int:
-        """Remove the rows of those jobs that are still finished; return how many."""
+        """Delete those of these jobs that are still finished; return how many."""
         with self._database.transaction():
-            still = "id = ? AND status = 'finished'"
-            return sum(
-                self._one(still, number) is not None and self._forget(number) is not None
-                for number in job_ids
-            )
+            jobs = self.queries.by_ids(list(job_ids))
+            finished = [job.id for job in jobs if job.status is JobStatus.FINISHED]
+            return sum(self._forget(job_id) is not None for job_id in finished)
 
     def _forget(self, job_id: int) -> Job | None:
         self._database.rows(UNLINK, job_id)
         forgotten = self._all(FORGET, job_id)
         return forgotten[0] if forgotten else None
 
-    def restore(self, job: Job) -> bool:
-        """Note a job that ended before the ledger was lost; use it while the ledger is `held`.
+    # Rebuilding a lost ledger; inside `exclusive`
 
-        It gets a number of its own. Of one that is known by path and content, what it was is
-        replaced.
+    def restore(self, job: Job) -> bool:
+        """Insert a job that ended before the ledger was lost, under a new id.
+
+        It replaces a job with the same path and content.
 
         Returns:
-            False where another job owns its output; nothing was noted then.
+            False if another job owns its output; nothing was changed then.
         """
-        known = self.known(job.path, job.digest)
+        queries = self.queries
+        known = queries.by_digest(job.path, job.digest)
         owns = job.status is not JobStatus.FAILED and job.superseded_by is None
-        if owns and (known is None or known.output != job.output) and self.output_taken(job.output):
+        moves = known is None or known.output != job.output
+        if owns and moves and queries.output_taken(job.output):
             return False
         if known:
             self._forget(known.id)
-        self._database.rows(RESTORE, *restored(job))
+        self._database.rows(RESTORE, *restored_columns(job))
         return True
 
-    def note_same_contents(self) -> None:
-        """Note of all restored jobs which have the content of an earlier one; as `restore`."""
-        self._database.rows(SAME_CONTENTS)
+    def link_same_contents(self) -> None:
+        """Set `same_content_as` of all restored jobs."""
+        self._database.rows(LINK_SAME_CONTENTS)
 
-    # Through the work
+    # Working
 
     def claim(
         self,
@@ -224,27 +220,27 @@ class Ledger(Questions):
         longest_wait: float = math.inf,
         below: int | None = None,
     ) -> list[Job]:
-        """Start the jobs that have waited longest, and count the attempt before any work.
+        """Start the jobs that have waited longest, counting the attempt before any work.
 
-        Those that are colored again come after all others, which have no photo yet. A job whose
-        work began before may be what ended the process then. It is started alone: only with nothing
-        in flight, and nothing else until it is done.
+        Photos to be recolored come last: they have a result already. A job that was attempted
+        before may be what killed the process. It is started alone: only when nothing is in flight,
+        and nothing else is started until it is done.
 
         Args:
-            limit: how many at most.
+            limit: maximum number.
             now: seconds since 1970.
-            in_flight: how many claimed jobs are still in work.
-            longest_wait: seconds; a job that is due later still is due now, for the clock was put
-                back since it was told to wait.
-            below: bytes; only scans of fewer, the smallest first. None: of any size.
+            in_flight: how many claimed jobs are still in progress.
+            longest_wait: seconds; a job due later than that is due now, because the clock was set
+                back since its backoff began.
+            below: bytes; only scans smaller than this, smallest first. None: any size.
 
         Returns:
-            The jobs, in that order; none when there is none, or when one must be alone.
+            The jobs, in that order; empty when none is due, or one must run alone.
         """
         with self._database.transaction():
-            if self._one("status = 'started' AND attempts > 1"):
+            if self._all("SELECT * FROM jobs WHERE status = 'started' AND attempts > 1 LIMIT 1"):
                 return []
-            due = self._due(limit, now, longest_wait, below)
+            due = self.queries.due(limit, now, longest_wait, below)
             if due and due[0].attempts:
                 due = [] if in_flight else due[:1]
             else:
@@ -263,25 +259,25 @@ class Ledger(Questions):
         output_digest: str | None = None,
         event: str | None = None,
     ) -> Job:
-        """Note that a started job's photo is in the outbox; for the arguments see `Job`."""
+        """Record that a started job's result is in the outbox; for the arguments see `Job`."""
         change = "status = 'finished', recolor = 0, repair = 0, model = ?, reason = NULL"
         change += ", finished_at = ?, output_digest = ?, event = ?"
         return self._change(job_id, change, model, now, output_digest, event)
 
-    def moved(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
-        """Note where in the originals' folder the originals of jobs, by number, lie now."""
+    def record_originals(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
+        """Record where the originals of jobs, by id, are in the originals' folder."""
         with self._database.transaction():
-            for job_id, place in originals:
+            for job_id, path in originals:
                 sql = "UPDATE jobs SET original = ? WHERE id = ?"
-                self._database.rows(sql, os.fsencode(place), job_id)
+                self._database.rows(sql, os.fsencode(path), job_id)
 
-    def owe(self, job_id: int, *, owed: bool) -> None:
-        """Note that XMP files are still to follow a job's original, or that none is."""
+    def set_xmp_owed(self, job_id: int, *, owed: bool) -> None:
+        """Record whether XMP files have yet to follow a job's original."""
         with self._database.transaction():
             self._database.rows("UPDATE jobs SET xmp_owed = ? WHERE id = ?", owed, job_id)
 
     def back_off(self, job_id: int, reason: str, not_before: float) -> Job:
-        """Put a started job back for a fault of the machine; the attempt does not count."""
+        """Put a started job back after a temporary failure; the attempt does not count."""
         change = "status = 'queued', attempts = attempts - 1, waits = waits + 1, reason = ?"
         return self._change(job_id, f"{change}, not_before = ?", storable(reason), not_before)
 
@@ -291,10 +287,10 @@ class Ledger(Questions):
         return self._change(job_id, change, storable(reason), not_before)
 
     def supersede(self, job_id: int, earlier: Job) -> Job:
-        """Let a started job take over the name of a finished one, whose scan it is with more pages.
+        """Give a started job the output of a finished one, whose scan it is with more pages.
 
         Raises:
-            ValueError: one of them is by now what it must not be.
+            ValueError: one of them has changed its status.
         """
         with self._database.transaction():
             result = (os.fsencode(earlier.output), earlier.output_digest, earlier.event)
@@ -306,66 +302,46 @@ class Ledger(Questions):
         return changed[0]
 
     def rename_output(self, job_id: int, output: PurePosixPath) -> Job:
-        """Give a started job's result another name."""
+        """Change the output of a started job."""
         return self._change(job_id, "output = ?", os.fsencode(output))
 
     def unqueue(self, job_id: int) -> None:
-        """Remove the row of a started job whose file is not whole yet: it is no job."""
+        """Delete a started job whose file turned out to be incomplete."""
         with self._database.transaction():
             self._database.rows(UNLINK, job_id)
             if not self._all(UNQUEUE, job_id):
                 raise ValueError(f"job {job_id} is not started")
 
     def unclaim(self, job_id: int, now: float) -> Job:
-        """Put a started job back that nobody has begun to work on, as if never claimed."""
+        """Put back a started job that nobody has worked on, as if it had not been claimed."""
         change = "status = 'queued', attempts = attempts - 1, started_at = NULL, not_before = ?"
         return self._change(job_id, change, now)
 
     def fail(self, job_id: int, reason: str, now: float) -> Job:
-        """Note that a started or queued job's scan cannot be colored, and why."""
+        """Record that a started or queued job's scan cannot be colored, and why."""
         change = "status = 'failed', reason = ?, finished_at = ?"
         before = ("started", "queued")
         return self._change(job_id, change, storable(reason), now, before=before, then=STAND_AGAIN)
 
     def recover(self) -> list[Job]:
-        """Put back all started jobs at start-up: the process that worked on them is gone.
+        """Put back all started jobs at startup: the process that worked on them is gone.
 
-        Their attempts count. What waited for the machine waits no longer: it may have been mended.
+        Their attempts count. Backoffs end, since the cause may have been fixed meanwhile.
         """
         with self._database.transaction():
-            due = (
+            self._database.rows(
                 "UPDATE jobs SET not_before = 0 WHERE status = 'queued' AND not_before > queued_at"
             )
-            self._database.rows(due)
             sql = "UPDATE jobs SET status = 'queued' WHERE status = 'started' RETURNING *"
             return sorted(self._all(sql), key=lambda job: job.id)
 
-    # Kept small
-
-    @property
-    def journal_size(self) -> int:
-        """Bytes of its write-ahead log."""
-        return self._database.journal_size
-
-    @property
-    def shrinks(self) -> bool:
-        """Whether what is forgotten can be given back to the disk."""
-        return self._database.shrinks
-
-    def rewrite(self) -> None:
-        """Write it anew, so that it shrinks from then on; see `Database.rewrite`."""
-        self._database.rewrite()
-
-    def give_back(self, pages: int) -> bool:
-        """Give free pages back to the disk; tell whether there are more."""
-        return self._database.give_back(pages)
-
-    # Which generator serves
-
-    def serve(self, serving: ActiveModel) -> None:
-        """Note which generator the daemon uses, for those who ask beside it."""
+    def record_active_model(self, active: ActiveModel) -> None:
+        """Store which model the daemon uses, for other processes to read."""
         with self._database.transaction():
-            self._database.rows(SERVE, *serving)
+            self._database.rows(STORE_ACTIVE_MODEL, *active)
+
+    def _all(self, sql: str, *values: Any) -> list[Job]:
+        return [job_of_row(row) for row in self._database.rows(sql, *values)]
 
     def _change(
         self,

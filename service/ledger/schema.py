@@ -1,7 +1,7 @@
-"""The ledger's tables, version by version, and the statements that fill them; SQL for SQLite."""
+"""The ledger's schema, version by version, and its longer statements; SQL for SQLite."""
 
-# Paths are stored as bytes, because a file's name need not be UTF-8. A failed job delivered
-# nothing, so the name it would have had is free.
+# Paths are stored as bytes, because file names need not be UTF-8. A failed job has no result, so
+# its output's name is free.
 VERSION_1 = """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,9 +29,9 @@ CREATE INDEX jobs_by_digest ON jobs (digest);
 CREATE INDEX jobs_by_status ON jobs (status, finished_at);
 """
 
-# Where the original was moved to; whether the photo was colored once and is queued to be colored
-# again, which lasts until it is finished. Such a job owns its output even when it failed, for the
-# earlier photo is still there. And one row on the generator that the daemon uses.
+# `original`: where the original was moved to. `recolor`: set from the moment a colored photo is
+# queued again until it is finished; such a job owns its output even when failed, because the
+# earlier result is still there. `serving`: one row, the model in use.
 VERSION_2 = """
 ALTER TABLE jobs ADD COLUMN original BLOB;
 ALTER TABLE jobs ADD COLUMN recolor INTEGER NOT NULL DEFAULT 0;
@@ -46,16 +46,16 @@ CREATE TABLE serving (
 );
 """
 
-# Of the delivered photo: its SHA-256, and the UUID of the coloring that its sidecar tells of. Both
-# are NULL for photos of an earlier photochrom.
+# The result's SHA-256, and the UUID of the coloring in its sidecar; NULL for photos of an earlier
+# photochrom.
 VERSION_3 = """
 ALTER TABLE jobs ADD COLUMN output_digest TEXT;
 ALTER TABLE jobs ADD COLUMN event TEXT;
 """
 
-# How many jobs there are of each status, kept by the database itself: counting a million rows takes
-# 60 ms, and the daemon asks for it all the time. Small indexes for the oldest that waits, and for
-# the copies of a scan that is forgotten.
+# The number of jobs of each status, kept by triggers: counting a million rows takes 60 ms, and the
+# daemon asks all the time. Partial indexes for the oldest waiting job, and for the copies of a
+# forgotten scan.
 VERSION_4 = """
 CREATE TABLE counts (status TEXT PRIMARY KEY, jobs INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO counts VALUES ('queued', 0), ('started', 0), ('finished', 0), ('failed', 0);
@@ -74,18 +74,18 @@ CREATE INDEX jobs_by_wait ON jobs (queued_at, id) WHERE status = 'queued';
 CREATE INDEX jobs_by_first ON jobs (same_content_as) WHERE same_content_as IS NOT NULL;
 """
 
-# Whether what lies under a photo's name in the outbox may be replaced though it was altered.
+# Whether the new result may replace a file with its name that was altered.
 VERSION_5 = """
 ALTER TABLE jobs ADD COLUMN repair INTEGER NOT NULL DEFAULT 0;
 """
 
-# The smallest scans that wait: a disk may have room for them, and for no larger one.
+# The smallest waiting scans: a nearly full disk may still have room for them.
 VERSION_6 = """
 CREATE INDEX jobs_by_size ON jobs (size, id) WHERE status = 'queued';
 """
 
-# A scan that got more pages after its result was delivered is a job of its own, which takes over
-# the name of the result; the earlier job names it.
+# A scan that gained pages after its result was delivered is a new job, which takes over the output;
+# the earlier job refers to it.
 VERSION_7 = """
 ALTER TABLE jobs ADD COLUMN superseded_by INTEGER;
 DROP INDEX jobs_by_output;
@@ -94,14 +94,14 @@ CREATE UNIQUE INDEX jobs_by_output ON jobs (output)
 CREATE INDEX jobs_superseded ON jobs (superseded_by) WHERE superseded_by IS NOT NULL;
 """
 
-# How a photo is to be colored, as JSON objects of `FolderSettings`, with the keys that were given:
-# by the photochrom.yaml of its folder when it was queued, and by a person for this photo.
+# JSON objects of `FolderSettings` with the keys that were set: by the folder's photochrom.yaml when
+# the scan was queued, and for this photo alone.
 VERSION_8 = """
 ALTER TABLE jobs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN asked TEXT NOT NULL DEFAULT '{}';
 """
 
-# Whether XMP files beside a scan are still to follow it: noted before it is moved.
+# Whether XMP files have yet to follow their scan; set before the scan is moved.
 VERSION_9 = """
 ALTER TABLE jobs ADD COLUMN xmp_owed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX jobs_owing ON jobs (id) WHERE xmp_owed;
@@ -117,9 +117,9 @@ MIGRATIONS = (
     VERSION_7,
     VERSION_8,
     VERSION_9,
-)  # each leads from the version before it to its own
+)  # each migrates from the version before it
 
-OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless it is superseded
+OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless superseded
 
 ENQUEUE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
@@ -141,7 +141,7 @@ INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, r
     settings)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-SAME_CONTENTS = """
+LINK_SAME_CONTENTS = """
 UPDATE jobs SET same_content_as = (
     SELECT min(other.id) FROM jobs AS other WHERE other.digest = jobs.digest
         AND other.path != jobs.path AND other.id < jobs.id
@@ -165,14 +165,14 @@ WHERE id = ? AND status = 'started' AND NOT recolor RETURNING *
 """
 STAND_AGAIN = "UPDATE jobs SET superseded_by = NULL WHERE superseded_by = ?"
 
-# A due date further ahead than any wait is long was set before the clock was put back: it is due.
-WAITS = "(not_before > ? AND not_before <= ?)"
+# A due date beyond the longest backoff was set before the clock was put back: the job is due.
+BACKED_OFF = "(not_before > ? AND not_before <= ?)"
 
-HASTEN = """
+EXPEDITE = """
 UPDATE jobs SET not_before = ? WHERE status = 'queued' AND not_before > ? RETURNING *
 """
 
-# Jobs that name one as the first of their content name the first of the others before it is gone.
+# Before a job is deleted, the jobs with its content refer to the first of those that remain.
 UNLINK = """
 UPDATE jobs SET same_content_as = (
     SELECT min(other.id) FROM jobs AS other WHERE other.digest = jobs.digest
@@ -182,7 +182,7 @@ UPDATE jobs SET same_content_as = (
 FORGET = "DELETE FROM jobs WHERE id = ? AND status IN ('finished', 'failed') RETURNING *"
 UNQUEUE = "DELETE FROM jobs WHERE id = ? AND status = 'started' AND NOT recolor RETURNING *"
 
-SERVE = """
+STORE_ACTIVE_MODEL = """
 INSERT INTO serving (only, model, refused, refused_because) VALUES (1, ?, ?, ?)
 ON CONFLICT (only) DO UPDATE SET model = excluded.model, refused = excluded.refused,
     refused_because = excluded.refused_because

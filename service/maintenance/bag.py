@@ -18,11 +18,11 @@ from rich.console import Console
 from service.config.loader import Config
 from service.filesystem.durable import make_folder, part_path, sync_folder
 from service.ledger.jobs import Job
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import as_text, check_sidecar, is_delivered
-from service.progress import Report
 from service.storage.sidecar import sidecar_name
-from service.terminal import printable
+from service.terminal import Report, printable
 from worker.errors import DeviceError
 
 CHUNK = 1 << 20  # bytes copied at a time
@@ -129,7 +129,7 @@ def _jobs(config: Config, within: PurePosixPath | None) -> list[Job]:
     path = config.state / LEDGER_FILE
     if not path.exists():
         return []
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         if ledger.outdated:
             raise DeviceError(f"the ledger {path} is of an older photochrom; run this one once")
         jobs = ledger.colored()

@@ -16,9 +16,8 @@ from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.restoring import Rebuilt, Restorer
-from service.progress import Report
 from service.storage import deliveries
-from service.terminal import printable
+from service.terminal import Report, printable
 from worker.errors import DeviceError
 
 PART = "ledger.rebuilding"  # until it is complete

@@ -15,6 +15,7 @@ from service.config.loader import Config
 from service.filesystem.lock import owner_of
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.storage.lookup import Lookup
 from service.storage.naming import fits, misfit
 from service.terminal import printable
@@ -77,12 +78,12 @@ def queue_again(
     skipped: Counter[str] = Counter()
     again: list[int] = []
     with Ledger(path) as ledger:
-        lookup = Lookup(config, ledger)
+        lookup = Lookup(config, ledger.queries)
         found = {one: lookup.exactly(one) for one in chosen}
         _refuse_unknown(found)
         named = {number for numbers in found.values() for number in numbers}
         alone = {numbers[0] for numbers in found.values() if len(numbers) == 1}
-        for job in ledger.some(sorted(named)) if chosen else ledger.colored():
+        for job in ledger.queries.by_ids(sorted(named)) if chosen else ledger.queries.colored():
             if folder is not None and not job.path.is_relative_to(folder):
                 continue
             if not (job.status is JobStatus.FINISHED or job.recolor):
@@ -130,7 +131,7 @@ def age(version: str | None) -> int:
 
 def refuse_an_older_daemon(config: Config, path: Path) -> None:
     """Raise DeviceError where a ledger is brought to a newer form under a daemon that works."""
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         outdated = ledger.outdated
     owner = owner_of(config.state)
     if outdated and owner:

@@ -6,20 +6,20 @@ from pathlib import PurePosixPath
 from service.config.loader import Config
 from service.filesystem.safe_open import digest, snapshot
 from service.ledger.jobs import TAKEN_AWAY, UNREADABLE, Job
-from service.ledger.ledger import Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import Fault, Finding, as_text
 from service.storage.moves import REASON_SUFFIX
 from service.storage.rejected import Place, RejectedScans
 from worker.formats.registry import format_of
 
 
-def rejected_jobs(ledger: Ledger) -> list[Job]:
+def rejected_jobs(ledger: LedgerQueries) -> list[Job]:
     """List the jobs whose scans were rejected, and should lie among the rejected ones."""
     return [job for job in ledger.failed() if not job.recolor and job.reason != TAKEN_AWAY]
 
 
 def check_rejected(
-    jobs: Sequence[Job], present: Sequence[PurePosixPath], config: Config, ledger: Ledger
+    jobs: Sequence[Job], present: Sequence[PurePosixPath], config: Config, ledger: LedgerQueries
 ) -> Iterator[Finding]:
     """Check the rejected scans by reading them, and look for files that belong to none.
 
@@ -29,7 +29,7 @@ def check_rejected(
         config: the folders.
         ledger: is asked again before something is said; a daemon or person may have changed it.
     """
-    scans = RejectedScans(config, ledger.failed_of)
+    scans = RejectedScans(config, ledger.rejected_of)
     belongs = set()
     for job in jobs:
         try:

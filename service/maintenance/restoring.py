@@ -26,7 +26,6 @@ from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
-from service.progress import Report
 from service.storage import outbox
 from service.storage.lookup import Lookup
 from service.storage.moves import REASON_SUFFIX
@@ -40,6 +39,7 @@ from service.storage.sidecar import (
     parse_sidecar,
     sidecar_name,
 )
+from service.terminal import Report
 from worker.formats.registry import format_of, output_formats
 
 LARGEST_SIDECAR = 64 << 20  # bytes; one of ten thousand pages has five million
@@ -88,7 +88,7 @@ class Restorer:
         """Nothing is known yet."""
         self._config = config
         self._ledger = ledger
-        self._lookup = Lookup(config, ledger)
+        self._lookup = Lookup(config, ledger.queries)
         self._report = report
         self._done = 0
         self.unplaced: list[Unplaced] = []
@@ -101,7 +101,7 @@ class Restorer:
         self._each(config.originals.folder, self._take_original)
         self._each(config.rejected, self._take_rejected)
         with self._ledger.exclusive():
-            self._ledger.note_same_contents()
+            self._ledger.link_same_contents()
         self._each(config.outbox, self._take_leftover)
 
     def _each(self, root: Path, take: Callable[[PurePosixPath], None]) -> None:
@@ -152,7 +152,7 @@ class Restorer:
             self._restore_finished(path, self._with_original(_job_of(sidecar)))
 
     def _restore_finished(self, path: Path, job: Job) -> None:
-        known = self._ledger.known(job.path, job.digest)
+        known = self._ledger.queries.by_digest(job.path, job.digest)
         if known and (known.finished_at or 0) >= (job.finished_at or 0):
             self._tell(path, f"the same scan was colored later as {as_text(known.output)}")
         elif not self._ledger.restore(job):
@@ -171,13 +171,13 @@ class Restorer:
         """Note where the original of a job lies, if it is found."""
         for folder, name in places_of_original(job, self._config):
             looks = safe_open.snapshot(folder / name)
-            if looks is None or looks.size != job.snapshot.size:
+            if looks is None or looks.size != job.stat.size:
                 continue
-            same_time = looks.mtime_ns // 1000 == job.snapshot.mtime_ns // 1000
+            same_time = looks.mtime_ns // 1000 == job.stat.mtime_ns // 1000
             if same_time or _digest(folder, name) == job.digest:
                 archived = folder == self._config.originals.folder
                 original = PurePosixPath(name) if archived else None
-                return replace(job, snapshot=looks, original=original)
+                return replace(job, stat=looks, original=original)
         return job
 
     # Step 2
@@ -191,18 +191,18 @@ class Restorer:
         if looks is None:
             return
         path = self._path_of(name, digest)
-        if self._ledger.known(path, digest):
+        if self._ledger.queries.by_digest(path, digest):
             self._count("copies")
             return
         result = self._result_of(path, name, digest)
         own = result or PurePosixPath(outbox.alternative_name(path, digest))
-        later = None if result else self._ledger.latest_of(path)
+        later = None if result else self._ledger.queries.latest_finished(path)
         there = safe_open.snapshot(self._config.outbox / own)
         job = _job(
             path,
             digest,
             output=later.output if later else own,
-            snapshot=looks,
+            stat=looks,
             status=JobStatus.FINISHED,
             moment=(there or looks).mtime_ns / 1e9,
             original=name,
@@ -230,7 +230,7 @@ class Restorer:
             own = [outbox.output_name(one, output_format) for output_format in output_formats()]
             for output in dict.fromkeys([*own, *(outbox.alternative_name(o, digest) for o in own)]):
                 there = safe_open.snapshot(self._config.outbox / output)
-                if there and not self._ledger.output_taken(output):
+                if there and not self._ledger.queries.output_taken(output):
                     return output
         return None
 
@@ -247,7 +247,7 @@ class Restorer:
             digest = f"{UNREADABLE}{looks.inode} {looks.mtime_ns}"
         plain = unnumbered(name)
         numbered = plain != name and (
-            safe_open.snapshot(folder / plain) or self._ledger.numbers_of(plain)
+            safe_open.snapshot(folder / plain) or self._ledger.queries.ids_of_path(plain)
         )
         path = plain if numbered else name
         reason, moment = self._reason(name)
@@ -255,12 +255,12 @@ class Restorer:
             path,
             digest,
             output=outbox.output_name(path, self._config.output.format),
-            snapshot=looks,
+            stat=looks,
             status=JobStatus.FAILED,
             moment=looks.mtime_ns / 1e9 if moment is None else moment,
             reason=reason,
         )
-        known = self._ledger.known(path, digest)
+        known = self._ledger.queries.by_digest(path, digest)
         if known is None and self._ledger.restore(job):
             self._count("rejected")
         else:
@@ -279,7 +279,7 @@ class Restorer:
     # Step 4
 
     def _take_leftover(self, name: PurePosixPath) -> None:
-        if name.suffix != SUFFIX and not self._ledger.output_taken(name):
+        if name.suffix != SUFFIX and not self._ledger.queries.output_taken(name):
             words = "neither a sidecar nor an original tells what it was made from"
             self._tell(self._config.outbox / name, words)
 
@@ -298,7 +298,7 @@ def _job_of(sidecar: Sidecar) -> Job:
             sidecar.source.name,
             sidecar.source.sha256,
             output=sidecar.output.name,
-            snapshot=FileStat(sidecar.source.size, mtime, 0, 0),
+            stat=FileStat(sidecar.source.size, mtime, 0, 0),
             status=JobStatus.FINISHED,
             moment=sidecar.colored.timestamp(),
         ),
@@ -321,14 +321,12 @@ def _settings_of(sidecar: Sidecar) -> FolderSettings:
         return AS_USUAL
 
 
-def _job(
-    path: PurePosixPath, digest: str, *, snapshot: FileStat, moment: float, **known: Any
-) -> Job:
+def _job(path: PurePosixPath, digest: str, *, stat: FileStat, moment: float, **known: Any) -> Job:
     """Describe a job that ended at a moment, seconds since 1970; its number is not known yet."""
     nothing = dict.fromkeys(("same_content_as", "reason", "model", "started_at"))
     ended = {"attempts": 0, "waits": 0, "not_before": 0.0, "queued_at": moment}
     values = {**nothing, **ended, "finished_at": moment, **known}
-    return Job(id=0, path=path, digest=digest, snapshot=snapshot, **values)
+    return Job(id=0, path=path, digest=digest, stat=stat, **values)
 
 
 def _leads_inside(name: PurePosixPath) -> bool:

@@ -81,10 +81,10 @@ def retry(
         if ledger is None:
             return [_none(one) for one in chosen]
         now = time.time()
-        lookup = Lookup(config, ledger)
-        held_up = {job.id: job for job in ledger.waiting(now)}
+        lookup = Lookup(config, ledger.queries)
+        held_up = {job.id: job for job in ledger.queries.backed_off(now)}
         jobs, strangers = _chosen(chosen, config, lookup, ledger, held_up, dry_run=dry_run)
-        jobs |= {job.id: job for job in (ledger.failed() if rejected else ())}
+        jobs |= {job.id: job for job in (ledger.queries.failed() if rejected else ())}
         if asked and not dry_run:  # before a daemon can find the scans
             _note(asked, list(jobs.values()), ledger)
         answers = [
@@ -112,7 +112,7 @@ def _chosen(
     jobs: dict[int, Job] = {}
     answers: list[JobResult] = []
     for one in chosen:
-        found = {job.id: job for job in ledger.some(lookup.exactly(str(one)))}
+        found = {job.id: job for job in ledger.queries.by_ids(lookup.exactly(str(one)))}
         if not found:
             answers.append(_stranger(one, config, lookup, ledger, dry_run=dry_run))
         elif len(found) > 1:
@@ -191,7 +191,7 @@ def _opened(config: Config) -> Iterator[Ledger | None]:
 def _note(asked: FolderSettings, jobs: Sequence[Job], ledger: Ledger) -> None:
     for job in jobs:
         if job.status in {JobStatus.FAILED, JobStatus.QUEUED}:
-            ledger.ask(job.id, asked)
+            ledger.override_settings(job.id, asked)
 
 
 def _try_again(
@@ -223,7 +223,7 @@ def _bring_back(
 ) -> JobResult:
     target = config.inbox / job.path
     left: Sequence[Path] = ()
-    kept = config.originals.after == "keep" and still_there(target, job.snapshot)
+    kept = config.originals.after == "keep" and still_there(target, job.stat)
     try:
         if kept:
             return _queue_kept(job, config, ledger, dry_run=dry_run)
@@ -262,13 +262,13 @@ def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> J
     except FolderSettingsError as error:
         return _not_done(job, str(error))
     if not dry_run:
-        name = free_name(job.path, digest, config, ledger)
-        ledger.enqueue(job.path, digest, job.snapshot, name, time.time(), settings)
+        name = free_name(job.path, digest, config, ledger.queries)
+        ledger.enqueue(job.path, digest, job.stat, name, time.time(), settings)
     return _done(job, "queued again, from the inbox, where it was kept")
 
 
 def _forget(number: int, config: Config, ledger: Ledger) -> JobResult:
-    job = ledger.job(number)
+    job = ledger.queries.job(number)
     if job is None:
         return _none(number)
     try:

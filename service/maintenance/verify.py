@@ -19,12 +19,12 @@ from service.filesystem.availability import FolderMonitor
 from service.filesystem.ignored import ignored
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import Finding, as_text, check_photo, is_delivered
 from service.maintenance.rejected_fixity import check_rejected, rejected_jobs
-from service.progress import Report
 from service.storage import outbox
 from service.storage.sidecar import SUFFIX, sidecar_name
-from service.terminal import printable
+from service.terminal import Report, printable
 from worker.errors import DeviceError
 
 THREADS = 2  # more would have a disk run to and fro
@@ -78,10 +78,10 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
         return Verification(0, 0, 0, list(_orphans(present, [])), 0, {})
     found: list[Finding] = []
     checked = without_digest = 0
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         if ledger.outdated:
             raise DeviceError(f"the ledger {path} is of an older photochrom; run this one once")
-        jobs = ledger.owning()
+        jobs = ledger.owning_output()
         photos = [job for job in jobs if is_delivered(job)]
         in_work = sum(_in_work(job) for job in jobs)
         _refuse_missing_folders(photos, config)

@@ -1,95 +1,102 @@
-"""Pure: from what the daemon sees of itself, how does it do?
+"""Judge the daemon's health from what it observes; pure.
 
-Well: its work goes on, or there is none. Held up: a fault that a restart does not heal (a full
-disk, an inbox that is away) is waited for. Stuck: only a restart can help.
+ok: it is working or has nothing to do. blocked: it waits for something that a restart cannot fix (a
+full disk, an unmounted inbox) or that somebody must correct. stalled: only a restart can help.
 """
 
 from typing import Literal, NamedTuple
 
 PATIENCE = 900.0  # seconds; the largest scan takes minutes on a slow machine
 
-Level = Literal["well", "held up", "stuck"]
-WELL = "all is well"  # for people, wherever it is told
-NEEDS_SOMEBODY = "working, but permissions need to be changed"  # in place of it
-HELD_UP = "held up: "  # begins a reason
+Level = Literal["ok", "blocked", "stalled"]
+# What programs read (heartbeat.json, `status --json`, metrics) keeps the words it began with.
+PUBLISHED: dict[Level, str] = {"ok": "well", "blocked": "held up", "stalled": "stuck"}
+FIX_PERMISSIONS = "ok, but permissions must be fixed"  # said instead of "ok"
 
 
 class Signs(NamedTuple):
-    """What the daemon sees of itself.
+    """What the daemon observes of itself.
 
     Attributes:
-        rescan_age: seconds since the last full look through the inbox was over, or since the next
-            one came on, which may take long.
-        rescan_every: seconds between two of them, as is set.
-        still: seconds since the work last moved, though there is some.
-        longest_wait: seconds a batch may wait for more photos, as is set.
-        hints: whether the system announces new files.
+        rescan_age: seconds since the last full rescan of the inbox ended, or since the running one
+            made progress.
+        rescan_every: seconds between rescans, as configured.
+        still: seconds since any photo in progress moved.
+        longest_wait: seconds a batch may wait for more photos, as configured.
+        events: whether new files are reported by events (inotify or polling).
         inbox: whether the inbox can be read.
-        held_up: the machine's fault that all waits for, or "".
-        tried_again: the machine's fault that photos were put back for and did not get past yet, or
+        blocked_by: why no new work begins, or "".
+        unresolved: the machine fault that photos were put back for and that none has passed yet, or
             "".
-        idle: seconds for which a photo was due, and none in hand.
-        orphans: how many jobs are in work for the ledger, and in nobody's hand.
-        remarks: what else is wrong and does not hinder the work, in words.
+        idle: seconds during which photos were due and none was in progress.
+        orphans: number of jobs that the ledger has in progress and the pipeline does not.
+        settings: which folder settings have mistakes that scans wait for, or "".
+        remarks: what else is wrong and does not stop the work.
     """
 
     rescan_age: float
     rescan_every: float
     still: float
     longest_wait: float
-    hints: bool
+    events: bool
     inbox: bool
-    held_up: str
-    tried_again: str
+    blocked_by: str
+    unresolved: str
     idle: float
     orphans: int
+    settings: str = ""
     remarks: tuple[str, ...] = ()
 
 
 class Health(NamedTuple):
-    """How the daemon does, and in words for people what is wrong, the worst first."""
+    """The level, and the reasons in words for people, the worst first."""
 
     level: Level
     reasons: tuple[str, ...]
 
 
 def judge(signs: Signs) -> Health:
-    """Say how the daemon does."""
-    stuck, held_up = _stuck(signs), _held_up(signs)
-    blind = signs.inbox and not signs.hints
-    beside = ("new files are found by the rescans only",) if blind else ()
-    level: Level = "stuck" if stuck else "held up" if held_up else "well"
-    return Health(level, (*stuck, *held_up, *beside, *signs.remarks))
+    """Return the daemon's health."""
+    stalled, blocked = _stalled(signs), _blocked(signs)
+    polling = signs.inbox and not signs.events
+    minor = ("watching failed; new files are found by rescans only",) if polling else ()
+    level: Level = "stalled" if stalled else "blocked" if blocked else "ok"
+    return Health(level, (*stalled, *blocked, *minor, *signs.remarks))
 
 
-def _stuck(signs: Signs) -> list[str]:
-    """Say why only a restart can help, or nothing."""
-    waits = bool(signs.held_up)
-    # What fails on its way is put back; what is in hand must move, or wait for the ledger, say.
-    may_rest = waits and signs.held_up != signs.tried_again
+def _stalled(signs: Signs) -> list[str]:
+    """Return the reasons why only a restart can help."""
+    blocked = bool(signs.blocked_by)
+    # A photo that fails goes back to the queue, so one in progress must move, unless what blocks
+    # new work (a locked ledger, say) also stops it from being recorded.
+    may_rest = blocked and signs.blocked_by != signs.unresolved
     return [
-        words
-        for wrong, words in (
+        reason
+        for wrong, reason in (
             (
-                signs.rescan_age > signs.rescan_every + PATIENCE and not waits,
-                f"the inbox was not looked through for {signs.rescan_age:.0f} seconds",
+                signs.rescan_age > signs.rescan_every + PATIENCE and not blocked,
+                f"no rescan of the inbox for {signs.rescan_age:.0f} seconds",
             ),
-            (signs.orphans, f"{signs.orphans} photos are in work for the ledger only"),
+            (signs.orphans, f"{_photos(signs.orphans)} in progress in the ledger only"),
             (
                 signs.still > signs.longest_wait + PATIENCE and not may_rest,
-                f"nothing in work has moved for {signs.still:.0f} seconds",
+                f"no progress for {signs.still:.0f} seconds",
             ),
             (
-                signs.idle > PATIENCE and not waits and not signs.tried_again,
-                f"photos wait, and none was taken up for {signs.idle:.0f} seconds",
+                signs.idle > PATIENCE and not blocked and not signs.unresolved,
+                f"photos are waiting, but none was started for {signs.idle:.0f} seconds",
             ),
         )
         if wrong
     ]
 
 
-def _held_up(signs: Signs) -> list[str]:
-    """Say what is waited for, or nothing."""
-    reasons = dict.fromkeys(reason for reason in (signs.held_up, signs.tried_again) if reason)
-    away = [] if signs.inbox else ["the inbox cannot be read"]
-    return [*away, *(f"{HELD_UP}{reason}" for reason in reasons)]
+def _blocked(signs: Signs) -> list[str]:
+    """Return the reasons why work waits."""
+    inbox = "" if signs.inbox else "the inbox cannot be read"
+    reasons = (inbox, signs.blocked_by, signs.unresolved, signs.settings)
+    return list(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def _photos(count: int) -> str:
+    return "1 photo" if count == 1 else f"{count} photos"

@@ -1,31 +1,48 @@
-"""What a running daemon tells of itself: one value, for systemd, for metrics, and as a small file.
+"""What a running daemon reports of itself: one value, for systemd, metrics and `photochrom status`.
 
-The file is replaced in one step, so that whoever reads it beside the daemon finds it whole. It is
-not synced to the disk: it is of no use after a power cut.
+It is written to a small file, replaced atomically, so a reader always finds it whole. It is not
+synced: after a power cut it is worthless.
 """
 
 import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from service.ledger.jobs import Job, JobStatus
-from service.monitoring.health import HELD_UP, NEEDS_SOMEBODY, WELL, Level
+from service.monitoring.health import FIX_PERMISSIONS, PUBLISHED, Level
 from service.terminal import printable
 
 HEARTBEAT_FILE = "heartbeat.json"
-_PART = ".part"  # ending of the name under which a file is written; one writer has each
+_PART = ".part"  # suffix of the temporary file; each file has one writer
+_LEVELS = {word: level for level, word in PUBLISHED.items()}
 
 
-# Names in it are written out where they are not UTF-8, or a terminal would obey them.
+def _from_published(value: Any) -> Any:
+    return _LEVELS.get(value, value) if isinstance(value, str) else value
+
+
+# What is not UTF-8 in a name, or would control a terminal, is escaped.
 Shown = Annotated[str, AfterValidator(printable)]
+# JSON has the published words, the code its own.
+PublishedLevel = Annotated[
+    Level, BeforeValidator(_from_published), PlainSerializer(lambda level: PUBLISHED[level])
+]
 
 
 class InWork(BaseModel):
-    """A photo in work: its job, the path of its scan in the inbox, and since how many seconds."""
+    """A photo in progress: its job, its path in the inbox, and seconds since it began."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,13 +52,13 @@ class InWork(BaseModel):
 
     @classmethod
     def of(cls, job: Job, wall: float) -> Self:
-        """Tell of a started job."""
+        """Describe a started job."""
         since = wall if job.started_at is None else job.started_at
         return cls(job=job.id, path=str(job.path), seconds=round(max(0.0, wall - since), 1))
 
 
 class UnmovedIn(BaseModel):
-    """Originals that permissions keep in the inbox: which folder, how many, and what would help."""
+    """A folder of the inbox whose originals permissions do not let go; `reason` has the remedy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,7 +68,7 @@ class UnmovedIn(BaseModel):
 
 
 class ArrivingFile(BaseModel):
-    """A file in the inbox that is not taken yet: why, and since how many seconds it is at rest."""
+    """A file in the inbox that is still arriving: why, and seconds since it last changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,37 +78,36 @@ class ArrivingFile(BaseModel):
 
 
 class Heartbeat(BaseModel):
-    """How a daemon stands; times are seconds since 1970, sizes bytes.
+    """The state of a daemon; times are seconds since 1970, sizes are bytes.
 
     Attributes:
         time: when this was so.
-        pid: the number of its process.
+        pid: the daemon's process ID.
         started: when it started.
-        health: well, held up or stuck.
+        health: its level; in JSON "well", "held up" or "stuck".
         reasons: what is wrong, in words, the worst first.
-        model: the version that colors.
-        batch_size: how many photos it colors in one go.
-        jobs: how many there are of each status; None where the ledger could not be asked.
-        oldest_waiting: when the photo was queued that has waited longest; None where none waits, or
-            the ledger could not be asked.
-        in_work: the photos in work, those begun first first.
-        arriving: how many files in the inbox are not taken yet, since they are not whole.
-        arriving_files: some of them, those at rest for longest first.
-        rescanned: when the last full look through the inbox was over.
+        model: the active model version.
+        batch_size: photos in a full batch.
+        jobs: number of jobs by status; None if the ledger could not be read.
+        oldest_waiting: when the oldest waiting photo was queued; None if none waits or the ledger
+            could not be read.
+        in_work: photos in progress, oldest first.
+        arriving: number of files in the inbox that are not complete yet.
+        arriving_files: some of them, those unchanged longest first.
+        rescanned: when the last full rescan of the inbox ended.
         rescan_seconds: how long it took.
-        overflows: how often announcements of new files were lost since the start.
-        rebuilt: how often what takes them had died and was built again.
-        free: bytes that are free for each folder that could be asked, by its key in config.yaml.
+        overflows: how often events of new files were lost since the start.
+        rebuilt: how often the watching threads died and were restarted.
+        free: free bytes by folder, by its key in config.yaml.
         finished: photos delivered since the start.
-        rejected: photos given up since the start.
+        rejected: photos rejected since the start.
         megapixels: of the photos delivered since the start.
-        device_memory: bytes in use of the device's own memory; None where it has none.
-        refused_config: why a changed config.yaml is not used, or "".
-        unmoved_originals: how many originals permissions keep in the inbox.
-        unmoved: the folders that do not let them go, with the most originals first; not all, where
-            there are many.
-        unreadable_folders: how many sub-folders of the inbox may not be read.
-        unreadable: which; not all, where there are many.
+        device_memory: bytes of the device's own memory in use; None if it has none.
+        refused_config: why a changed config.yaml was refused, or "".
+        unmoved_originals: number of originals that permissions keep in the inbox.
+        unmoved: the folders that keep them, those with most originals first; at most a hundred.
+        unreadable_folders: number of sub-folders of the inbox that cannot be read.
+        unreadable: which; at most a hundred.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,7 +115,7 @@ class Heartbeat(BaseModel):
     time: float
     pid: int
     started: float
-    health: Level
+    health: PublishedLevel
     reasons: tuple[Shown, ...] = ()
     model: str
     batch_size: int
@@ -125,53 +141,52 @@ class Heartbeat(BaseModel):
 
     @property
     def line(self) -> str:
-        """The same in a line for people, in the words of `photochrom status`."""
+        """The same in one line for people, in the words of `photochrom status`."""
         each = [f"{count} {status.words}" for status, count in (self.jobs or {}).items()]
         each += [f"{self.arriving} arriving"] if self.arriving else []
-        counts = ", ".join(each)
-        reasons = "; ".join(reason.removeprefix(HELD_UP) for reason in self.reasons)
-        if self.health != "well":
+        reasons, counts = "; ".join(self.reasons), ", ".join(each)
+        if self.health != "ok":
             return "; ".join(filter(None, [f"{self.health}: {reasons}", counts]))
-        well = NEEDS_SOMEBODY if self.needs_somebody else WELL
-        return "; ".join(filter(None, [well, reasons, counts]))
+        level = FIX_PERMISSIONS if self.needs_permissions else self.health
+        return "; ".join(filter(None, [level, reasons, counts]))
 
     @property
-    def needs_somebody(self) -> bool:
-        """Whether its work goes on, but permissions keep some of it from being done."""
+    def needs_permissions(self) -> bool:
+        """Whether work continues but permissions stop some of it."""
         return self.unmoved_originals > 0 or self.unreadable_folders > 0
 
 
 def write_heartbeat(state: Path, beat: Heartbeat) -> None:
-    """Leave a heartbeat in the state folder, in place of the one before.
+    """Replace the heartbeat in the state folder.
 
     Raises:
-        OSError: the disk does not let it; the one before stays.
+        OSError: it cannot be written; the previous one stays.
     """
     put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n")
 
 
 def read_heartbeat(state: Path) -> Heartbeat | None:
-    """Return what the daemon of a state folder told last; None where it is missing or no sense.
+    """Return the last heartbeat in a state folder; None if it is missing or makes no sense.
 
     Raises:
-        OSError: it may not be read, or the disk failed.
+        OSError: it cannot be read.
     """
     try:
         return Heartbeat.model_validate_json((state / HEARTBEAT_FILE).read_bytes())
-    except (FileNotFoundError, ValidationError):  # none yet, or of another photochrom
+    except (FileNotFoundError, ValidationError):  # none yet, or another version's
         return None
 
 
 def put(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Replace a file in one step, without syncing; nobody else may write it.
+    """Replace a file atomically, without syncing; each file has only one writer.
 
     Args:
         path: the file; its folder must exist.
-        data: all it is to hold.
-        mode: its permissions; None: as the process's umask has them.
+        data: the new content.
+        mode: its permissions; None: by the umask.
 
     Raises:
-        OSError: the disk does not let it; the file is as it was.
+        OSError: it cannot be written; the file is unchanged.
     """
     part = path.with_name(path.name + _PART)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -183,10 +198,10 @@ def put(path: Path, data: bytes, *, mode: int | None = None) -> None:
         part.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            part.unlink()  # half of it
+            part.unlink()
         raise
 
 
 def longest_first(jobs: Iterable[Job], wall: float) -> tuple[InWork, ...]:
-    """Tell of started jobs, those begun first first."""
+    """Describe started jobs, the oldest first."""
     return tuple(sorted((InWork.of(job, wall) for job in jobs), key=lambda one: -one.seconds))

@@ -1,8 +1,8 @@
-"""Numbers for Prometheus: served on a loopback address, or left as a file for node_exporter.
+"""Metrics for Prometheus: served on a loopback address, or written to a file for node_exporter.
 
-A scrape is answered from the last heartbeat, in a thread of its own: it never asks the ledger and
-never makes the daemon wait. Where they can be neither served nor written, that is said, the work
-goes on, and the next heartbeat tries again. docs/metrics.md has the names.
+A scrape is answered from the last heartbeat, in a separate thread: it never reads the ledger and
+never blocks the daemon. A failed export is logged and retried with the next heartbeat; work
+continues. docs/metrics.md lists the names.
 """
 
 import threading
@@ -29,37 +29,36 @@ from prometheus_client.registry import Collector
 
 from service.config.sections import Metrics as Settings
 from service.config.sections import address
-from service.monitoring.health import Level
+from service.monitoring.health import PUBLISHED
 from service.monitoring.heartbeat import Heartbeat, put
 
-LEVELS: tuple[Level, ...] = ("well", "held up", "stuck")
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 BATCH_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-READABLE = 0o644  # node_exporter is another user, and the numbers name no file
+READABLE = 0o644  # node_exporter runs as another user; metrics name no file
 
 log = structlog.get_logger()
 
 
 class Metrics:
-    """What Prometheus is told; where nobody is to be told, it costs nothing."""
+    """The exported metrics; free of cost while no export is configured."""
 
     def __init__(self) -> None:
-        """Nobody is told yet."""
+        """Export nothing yet."""
         self._settings = Settings()
         self._registry = CollectorRegistry()
         self._heart = _Heart()
         self._registry.register(self._heart)
-        # With a prefix: node_exporter has a process of its own, and would refuse two of a name.
+        # The prefix keeps them apart from those of node_exporter's own process.
         ProcessCollector(namespace="photochrom", registry=self._registry)
         self._sizes = Histogram(
             "photochrom_batch_size",
-            "Photographs colored in one go.",
+            "Photos colored in one batch.",
             buckets=BATCH_SIZES,
             registry=self._registry,
         )
         self._seconds = Histogram(
             "photochrom_batch_seconds",
-            "Time the device took for one go.",
+            "Device time for one batch.",
             buckets=BATCH_SECONDS,
             registry=self._registry,
         )
@@ -68,11 +67,11 @@ class Metrics:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why they cannot be served, or were not written at the last heartbeat, in words."""
+        """Why the export failed at the last heartbeat, in words; empty if it did not."""
         return tuple(self._faults.values())
 
     def move(self, settings: Settings) -> None:
-        """Tell them elsewhere from the next heartbeat on; what was counted stays."""
+        """Export as configured here from the next heartbeat on; counters keep their values."""
         if settings.listen != self._settings.listen:
             self.close()
         self._settings = settings
@@ -84,22 +83,22 @@ class Metrics:
         self._seconds.observe(seconds)
 
     def serve(self) -> None:
-        """Begin to answer, if that is wanted and not done yet; never raises (see `faults`)."""
+        """Start serving if configured and not running; never raises (see `faults`)."""
         listen = self._settings.listen
         if listen and self._server is None:
-            words = f"metrics are not served on {listen}"
+            words = f"cannot serve metrics on {listen}"
             self._tried("listen", words, partial(self._serve, *address(listen)))
 
     def show(self, beat: Heartbeat) -> None:
-        """Tell a heartbeat from now on; never raises, and never waits for who asks."""
+        """Export a heartbeat from now on; never raises, never waits for a reader."""
         self._heart.beat = beat
         textfile = self._settings.textfile
         if textfile:
-            words = f"metrics are not written to {textfile}"
+            words = f"cannot write metrics to {textfile}"
             self._tried("textfile", words, partial(self._write, textfile))
 
     def close(self) -> None:
-        """Serve no more; the file stays, with the time of its heartbeat in it."""
+        """Stop serving; the file stays, with its heartbeat's timestamp."""
         if self._server is not None:
             server, thread = self._server
             server.shutdown()
@@ -114,7 +113,7 @@ class Metrics:
         put(textfile, generate_latest(self._registry), mode=READABLE)
 
     def _tried(self, key: str, words: str, step: Callable[[], None]) -> None:
-        """Do a step; say when it begins to fail, and when it works again."""
+        """Run a step; log when it starts to fail and when it works again."""
         before = self._faults.pop(key, None)
         try:
             step()
@@ -134,8 +133,8 @@ class _Heart(Collector):
         self.beat: Heartbeat | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """Yield them all; nothing before the first heartbeat."""
-        beat = self.beat  # one value, whatever comes meanwhile
+        """Yield all metrics; none before the first heartbeat."""
+        beat = self.beat  # may be replaced while this runs
         if beat is None:
             return
         yield from _health(beat)
@@ -144,60 +143,70 @@ class _Heart(Collector):
 
 
 def _health(beat: Heartbeat) -> Iterator[Metric]:
-    yield _gauge("heartbeat_timestamp_seconds", "When all this was so.", beat.time)
-    health = GaugeMetricFamily("photochrom_health", "1 for how the daemon does.", labels=["level"])
-    for level in LEVELS:
-        health.add_metric([level.replace(" ", "_")], float(level == beat.health))
+    yield _gauge("heartbeat_timestamp_seconds", "When these values were taken.", beat.time)
+    health = GaugeMetricFamily(
+        "photochrom_health", "1 for the current level, else 0.", labels=["level"]
+    )
+    for level, word in PUBLISHED.items():
+        health.add_metric([word.replace(" ", "_")], float(level == beat.health))
     yield health
-    model = InfoMetricFamily("photochrom_model", "The version that colors.")
+    model = InfoMetricFamily("photochrom_model", "The active model version.")
     model.add_metric([], {"version": beat.model})
     yield model
     refused = float(bool(beat.refused_config))
-    yield _gauge("config_refused", "1 while a changed config.yaml is not used.", refused)
+    yield _gauge("config_refused", "1 while a changed config.yaml is refused.", refused)
 
 
 def _work(beat: Heartbeat) -> Iterator[Metric]:
     if beat.jobs is not None:  # else the ledger could not be asked
-        jobs = GaugeMetricFamily("photochrom_jobs", "Photographs by status.", labels=["status"])
+        jobs = GaugeMetricFamily("photochrom_jobs", "Photos by status.", labels=["status"])
         for status, count in beat.jobs.items():
             jobs.add_metric([status], count)
         yield jobs
         waited = 0.0 if beat.oldest_waiting is None else max(0.0, beat.time - beat.oldest_waiting)
-        yield _gauge("oldest_pending_seconds", "How long the oldest waits; 0: none does.", waited)
+        yield _gauge(
+            "oldest_pending_seconds", "Age of the oldest waiting photo; 0 if none waits.", waited
+        )
     unmoved = "Originals that permissions keep in the inbox."
     yield _gauge("unmoved_originals", unmoved, beat.unmoved_originals)
-    unreadable = "Folders in the inbox that may not be read."
+    unreadable = "Folders in the inbox that cannot be read."
     yield _gauge("unreadable_folders", unreadable, beat.unreadable_folders)
-    photos = CounterMetricFamily(
-        "photochrom_photos", "Photographs done with since the start.", labels=["result"]
-    )
+    done = "Photos finished or rejected since the start."
+    photos = CounterMetricFamily("photochrom_photos", done, labels=["result"])
     photos.add_metric(["finished"], beat.finished)
     photos.add_metric(["rejected"], beat.rejected)
     yield photos
-    pixels = CounterMetricFamily(
-        "photochrom_megapixels", "Their size, where it is known.", labels=["result"]
-    )
+    size = "Size of the finished photos."
+    pixels = CounterMetricFamily("photochrom_megapixels", size, labels=["result"])
     pixels.add_metric(["finished"], beat.megapixels)
     yield pixels
-    yield _gauge("batch_size_limit", "Photographs that go in one batch at most.", beat.batch_size)
+    yield _gauge("batch_size_limit", "Photos per batch at most.", beat.batch_size)
 
 
 def _machine(beat: Heartbeat) -> Iterator[Metric]:
-    rescanned = "When the last look through the inbox was over."
+    rescanned = "When the last rescan of the inbox ended."
     yield _gauge("last_rescan_timestamp_seconds", rescanned, beat.rescanned)
-    yield _gauge("last_rescan_duration_seconds", "How long that took.", beat.rescan_seconds)
-    free = GaugeMetricFamily("photochrom_free_bytes", "Free space by folder.", labels=["folder"])
+    yield _gauge(
+        "last_rescan_duration_seconds", "Duration of the last rescan.", beat.rescan_seconds
+    )
+    free = GaugeMetricFamily(
+        "photochrom_free_bytes", "Free disk space by folder.", labels=["folder"]
+    )
     for folder, size in beat.free.items():
         free.add_metric([folder], size)
     yield free
     if beat.device_memory is not None:
-        memory = "Memory of the device in use."
+        memory = "Device memory in use."
         yield _gauge("device_memory_bytes", memory, beat.device_memory)
     yield CounterMetricFamily(
-        "photochrom_event_queue_overflows", "Announcements of files lost.", value=beat.overflows
+        "photochrom_event_queue_overflows",
+        "Times that inotify events were lost.",
+        value=beat.overflows,
     )
     yield CounterMetricFamily(
-        "photochrom_emitter_restarts", "Watching that died and was mended.", value=beat.rebuilt
+        "photochrom_emitter_restarts",
+        "Times that watching died and was restarted.",
+        value=beat.rebuilt,
     )
 
 

@@ -1,12 +1,12 @@
-"""The daemon's sign of life: to systemd, to `photochrom status` and to Prometheus.
+"""Reports the daemon's health to systemd, to `photochrom status` and to Prometheus.
 
-It comes from the loop that does the work, not from a thread of its own, which would go on beating
-in a daemon that hangs. systemd's watchdog is fed only while the work goes on.
+The work loop calls it; a thread of its own would keep reporting while the daemon hangs. systemd's
+watchdog is pinged only while the daemon is not stalled.
 """
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -14,7 +14,7 @@ from service.config.loader import Config
 from service.filesystem.access import may_not_read
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import Ledger
-from service.monitoring.health import Health, Signs, judge
+from service.monitoring.health import Signs, judge
 from service.monitoring.heartbeat import (
     ArrivingFile,
     Heartbeat,
@@ -25,98 +25,109 @@ from service.monitoring.heartbeat import (
 from service.monitoring.metrics import Metrics
 from service.pipeline.pipeline import Pipeline
 from service.systemd.notify import Notifier
+from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Arriving, Watcher
 from worker.errors import DeviceError
 
-FOLDERS_TOLD = 100  # at most, in a heartbeat
+FOLDERS_SHOWN = 100  # at most, in a heartbeat
 ARRIVING_SHOWN = 20  # files
-QUICKEST = 1.0  # seconds between two signs of life, however often the health changes
+MIN_INTERVAL = 1.0  # seconds between two heartbeats, however often the health changes
 
 log = structlog.get_logger()
 
 
+class _Queue(NamedTuple):
+    """What the ledger knows; None and "" where it could not be read, and why not."""
+
+    jobs: dict[JobStatus, int] | None
+    oldest_waiting: float | None
+    due: bool
+    fault: str = ""
+
+
 class HealthReporter:
-    """Looks at the parts of a daemon and tells how they do.
+    """Observes the parts of a daemon and reports their health.
 
     Args:
-        notifier: tells systemd.
-        ledger: how much is left?
+        notifier: to systemd.
+        ledger: counts the jobs.
     """
 
     _config: Config
     _watcher: Watcher
     _pipeline: Pipeline
+    _settings: FolderSettingsWatch
 
     def __init__(self, notifier: Notifier, ledger: Ledger) -> None:
-        """Nothing is told before it has parts to look at."""
+        """Report nothing before `attach`."""
         self._notifier = notifier
         self._ledger = ledger
         self._metrics = Metrics()
         self._started = time.time()
-        self._told_at = float("-inf")
-        self._known = (False, "", 0)
+        self._reported_at = float("-inf")
+        self._last = (False, "", "", 0)
         self._idle_since: float | None = None
         self._beat: Heartbeat | None = None
         self._unwritten = ""
 
-    def attach(self, config: Config, watcher: Watcher, pipeline: Pipeline) -> None:
-        """Look at these parts from now on; after a reload they are others.
+    def attach(
+        self, config: Config, watcher: Watcher, pipeline: Pipeline, settings: FolderSettingsWatch
+    ) -> None:
+        """Observe these parts from now on; a reload replaces them.
 
         Args:
-            config: how long things may take, and who is told.
-            watcher: when was the last rescan?
-            pipeline: does the work move?
+            config: intervals and where to export metrics.
+            watcher: knows rescans and arriving files.
+            pipeline: knows the photos in progress.
+            settings: knows the scans that wait for their folder's settings.
         """
         self._config = config
         self._watcher = watcher
         self._pipeline = pipeline
+        self._settings = settings
         self._metrics.move(config.metrics)
         pipeline.engine.batch_done = self._metrics.batch_done
 
-    def step(self, now: float, held_up: str = "", refused_config: str = "") -> None:
-        """Tell how it goes, if it is time to, or at once when there is news.
+    def step(self, now: float, blocked_by: str = "", refused_config: str = "") -> None:
+        """Report if it is time to, or at once when something has changed.
 
         Args:
             now: monotonic seconds.
-            held_up: the machine's fault that kept the loop from its work just now, or "".
-            refused_config: why a changed configuration is not used, or "".
+            blocked_by: what kept the loop from its work just now, or "".
+            refused_config: why a changed configuration was refused, or "".
         """
-        tried_again = self._pipeline.unresolved(now)
-        troubled = bool(held_up or tried_again or not self._watcher.sees_inbox)
-        known = (troubled, refused_config, len(self._watcher.arriving))
-        news = known != self._known
-        pause = QUICKEST if news else self._notifier.beat
-        if now < self._told_at + pause:
+        blocked = bool(blocked_by or self._pipeline.unresolved(now) or not self._watcher.sees_inbox)
+        last = (blocked, refused_config, self._waits_for(), len(self._watcher.arriving))
+        interval = MIN_INTERVAL if last != self._last else self._notifier.beat
+        if now < self._reported_at + interval:
             return
-        self._known = known
+        self._last = last
         self._metrics.serve()
-        health, beat = self._look(now, held_up, refused_config)
-        was_stuck = self._beat is not None and self._beat.health == "stuck"
-        if health.level == "stuck" and not was_stuck:
-            log.error("daemon.stuck", reason="; ".join(health.reasons))
-        self._beat = beat
-        self._tell(beat, now)
+        was_stalled = self._beat is not None and self._beat.health == "stalled"
+        self._beat = self._observe(now, blocked_by, refused_config)
+        if self._beat.health == "stalled" and not was_stalled:
+            log.error("daemon.stuck", reason="; ".join(self._beat.reasons))
+        self._report(self._beat, now)
 
     def keep_alive(self, now: float) -> None:
-        """Tell that a long step goes on, if it is long: one more file was found or taken."""
-        if now < self._told_at + 2 * self._notifier.beat:
+        """Report that a long rescan makes progress, if it has been quiet for long."""
+        if now < self._reported_at + 2 * self._notifier.beat:
             return
-        beat = self._beat or self._look(now, "", "")[1]
-        reasons = ("looking through the inbox", *beat.reasons)
-        looking = {"time": time.time(), "reasons": reasons}
-        self._tell(beat.model_copy(update=looking), now)
+        beat = self._beat or self._observe(now, "", "")
+        changes = {"time": time.time(), "reasons": ("scanning the inbox", *beat.reasons)}
+        self._report(beat.model_copy(update=changes), now)
 
     def close(self) -> None:
-        """Tell no more."""
+        """Stop reporting."""
         self._metrics.close()
 
-    def _tell(self, beat: Heartbeat, now: float) -> None:
-        self._told_at = now
-        self._notifier.alive(beat.line, well=beat.health != "stuck")
+    def _report(self, beat: Heartbeat, now: float) -> None:
+        self._reported_at = now
+        self._notifier.alive(beat.line, well=beat.health != "stalled")
         self._metrics.show(beat)
         try:
             write_heartbeat(self._config.state, beat)
-        except OSError as error:  # no reason to stop; `photochrom status` sees that it is old
+        except OSError as error:  # no reason to stop; `photochrom status` sees its age
             if not self._unwritten:
                 log.warning("heartbeat.not_written", reason=error.strerror)
             self._unwritten = error.strerror or str(error)
@@ -125,25 +136,20 @@ class HealthReporter:
                 log.info("heartbeat.written")
             self._unwritten = ""
 
-    def _look(self, now: float, held_up: str, refused_config: str) -> tuple[Health, Heartbeat]:
+    def _observe(self, now: float, blocked_by: str, refused_config: str) -> Heartbeat:
         wall = time.time()
-        jobs, oldest = None, None
-        try:
-            jobs = self._ledger.counts()
-            oldest = self._ledger.oldest_waiting()
-            due = self._ledger.any_due(wall, longest_wait=self._config.retry.longest_wait)
-        except DeviceError as error:
-            held_up, due = str(error), False
+        queue = self._queue(wall)
         in_hand = self._pipeline.in_hand()
-        if in_hand or not due:
+        if in_hand or not queue.due:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
-        started = (jobs or {}).get(JobStatus.STARTED, 0)
+        started = (queue.jobs or {}).get(JobStatus.STARTED, 0)
+        orphans = 0 if in_hand else started
+        health = judge(self._signs(now, queue.fault or blocked_by, refused_config, orphans))
         arriving = self._watcher.arriving
-        health = judge(self._signs(now, held_up, refused_config, 0 if in_hand else started))
-        tally, engine = self._pipeline.tally, self._pipeline.engine
-        return health, Heartbeat(
+        counters, engine = self._pipeline.tally, self._pipeline.engine
+        return Heartbeat(
             time=wall,
             pid=os.getpid(),
             started=self._started,
@@ -151,39 +157,51 @@ class HealthReporter:
             reasons=health.reasons,
             model=engine.model,
             batch_size=engine.batch_size,
-            jobs=jobs,
-            oldest_waiting=oldest.queued_at if oldest else None,
+            jobs=queue.jobs,
+            oldest_waiting=queue.oldest_waiting,
             in_work=longest_first(in_hand, wall),
             arriving=len(arriving),
-            arriving_files=self._longest_at_rest(arriving, now),
+            arriving_files=self._longest_unchanged(arriving, now),
             rescanned=wall - (now - self._watcher.rescanned_at),
             rescan_seconds=self._watcher.rescan_seconds,
             overflows=self._watcher.overflows,
             rebuilt=self._watcher.rebuilt,
             free=self._pipeline.places.free(),
-            finished=tally.finished,
-            rejected=tally.rejected,
-            megapixels=tally.pixels / 1e6,
+            finished=counters.finished,
+            rejected=counters.rejected,
+            megapixels=counters.pixels / 1e6,
             device_memory=engine.memory,
             refused_config=refused_config,
-            **self._kept_back(),
+            **self._denied(),
         )
 
-    def _kept_back(self) -> dict[str, Any]:
-        """Tell what permissions hinder, as far as the heartbeat has room for it."""
+    def _queue(self, wall: float) -> _Queue:
+        longest = self._config.retry.longest_wait
+        try:
+            oldest = self._ledger.queries.oldest_waiting()
+            return _Queue(
+                self._ledger.queries.counts(),
+                oldest.queued_at if oldest else None,
+                self._ledger.queries.has_due(wall, longest_wait=longest),
+            )
+        except DeviceError as error:
+            return _Queue(None, None, due=False, fault=str(error))
+
+    def _denied(self) -> dict[str, Any]:
+        """Return what permissions prevent, as much as the heartbeat has room for."""
         unmoved, unreadable = self._pipeline.originals.unmoved, self._watcher.unreadable
         folders = (
             UnmovedIn(folder=str(folder), photos=photos, reason=reason)
-            for folder, photos, reason in unmoved.folders()[:FOLDERS_TOLD]
+            for folder, photos, reason in unmoved.folders()[:FOLDERS_SHOWN]
         )
         return {
             "unmoved_originals": len(unmoved),
             "unmoved": tuple(folders),
             "unreadable_folders": len(unreadable),
-            "unreadable": unreadable[:FOLDERS_TOLD],
+            "unreadable": unreadable[:FOLDERS_SHOWN],
         }
 
-    def _longest_at_rest(self, arriving: list[Arriving], now: float) -> tuple[ArrivingFile, ...]:
+    def _longest_unchanged(self, arriving: list[Arriving], now: float) -> tuple[ArrivingFile, ...]:
         longest = sorted(arriving, key=lambda one: one.since)[:ARRIVING_SHOWN]
         return tuple(
             ArrivingFile(
@@ -194,15 +212,24 @@ class HealthReporter:
             for one in longest
         )
 
-    def _signs(self, now: float, held_up: str, refused_config: str, orphans: int) -> Signs:
+    def _waits_for(self) -> str:
+        """Return which settings files have mistakes that scans wait for, or ""."""
+        refused = self._settings.refused
+        if not refused:
+            return ""
+        scans, more = sum(refused.values()), len(refused) - 1
+        first = f"{next(iter(refused))}{f' and {more} more' if more else ''}"
+        waits = "1 scan waits" if scans == 1 else f"{scans} scans wait"
+        return f"{waits} until the mistakes in {first} are corrected"
+
+    def _signs(self, now: float, blocked_by: str, refused_config: str, orphans: int) -> Signs:
         mistakes = "; ".join(refused_config.splitlines())
-        refused = f"the changed config.yaml is not used: {mistakes}" if mistakes else ""
         unreadable = self._watcher.unreadable
         remarks = (
             *self._pipeline.originals.unmoved.words(),
             may_not_read(unreadable) if unreadable else "",
             self._watcher.unannounced,
-            refused,
+            f"the changed config.yaml was refused: {mistakes}" if mistakes else "",
             *self._metrics.faults,
         )
         return Signs(
@@ -210,11 +237,12 @@ class HealthReporter:
             rescan_every=self._config.watch.rescan,
             still=self._pipeline.still(now),
             longest_wait=self._config.batch.longest_wait,
-            hints=self._watcher.emitters_alive(),
+            events=self._watcher.emitters_alive(),
             inbox=self._watcher.sees_inbox,
-            held_up=held_up,
-            tried_again=self._pipeline.unresolved(now),
+            blocked_by=blocked_by,
+            unresolved=self._pipeline.unresolved(now),
             idle=0.0 if self._idle_since is None else now - self._idle_since,
             orphans=orphans,
+            settings=self._waits_for(),
             remarks=tuple(remark for remark in remarks if remark),
         )

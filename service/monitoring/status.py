@@ -1,229 +1,140 @@
-"""How the work stands, read from ledger and heartbeat beside a running daemon; or without one.
+"""The state of the work as one value: for `photochrom status`, its JSON, and the web."""
 
-What cannot be read is said, and the rest is told; nothing is ever changed or waited for.
-"""
+import re
+from typing import Annotated, Literal
 
-import time
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pydantic import PlainSerializer
 
-from service.config.loader import Config
-from service.filesystem.availability import FolderMonitor
-from service.filesystem.lock import owner_of
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
-from service.monitoring.find import utc, where_rejected
-from service.monitoring.heartbeat import Heartbeat, longest_first, read_heartbeat
-from service.storage.companions import is_companion
-from service.storage.rejected import RejectedScans
-from service.watch import folder_settings
-from service.watch.selection import find, find_left_alone
-from worker.errors import DeviceError, ModelError
-from worker.models.promotions import active_versions, read_promotions
+from service.monitoring.health import PUBLISHED, Level
+from service.monitoring.heartbeat import ArrivingFile, InWork, UnmovedIn
+from service.monitoring.values import Moment, StoredPath, Text, Value
 
-REJECTED_SHOWN = 10
-DAY = 86_400.0  # seconds
-RATE_OVER = 600.0  # seconds
-LONGEST_WAIT = 0.3  # seconds, for a ledger that is locked
-LEFT = (JobStatus.QUEUED, JobStatus.STARTED)
-SILENT_AFTER = 60.0  # seconds without a heartbeat, of which there is one every ten
+StatusLevel = Level | Literal["starting", "silent", "not running"]
+PublishedLevel = Annotated[
+    StatusLevel, PlainSerializer(lambda level: PUBLISHED.get(level, level), return_type=str)
+]
 
 
-def read_status(config: Config) -> dict[str, Any]:
-    """Collect what is known of the work; docs/operations.md lists the keys.
+class DaemonHealth(Value):
+    """The daemon's health as it reported it, or that it does not report.
 
-    Times are ISO 8601 in UTC. What nobody knows is None: a rate without a daemon, say, or what only
-    the ledger knows where that cannot be read now (`ledger_fault` says why).
-
-    Raises:
-        LedgerError: the ledger is damaged.
+    Attributes:
+        level: in JSON "well", "held up", "stuck", "starting", "silent" or "not running".
+        reasons: what is wrong, in words, the worst first.
+        at: when it reported this.
+        started: when it started.
+        batch_size: photos in a full batch.
+        refused_config: why a changed config.yaml was refused, or None.
     """
-    now = time.time()
-    running = owner_of(config.state)
-    beat = read_heartbeat(config.state) if running else None
-    if beat and not str(running).startswith(f"process {beat.pid} "):
-        beat = None  # of the daemon before; this one is starting
-    since = max(now - RATE_OVER, beat.started) if beat else None
-    known = _of_heartbeat(beat)
-    try:
-        known |= _of_ledger(config, now, since)
-    except DeviceError as error:
-        known["ledger_fault"] = str(error)
-    noted, last = known.pop("noted"), known.pop("last_model")
-    health = _health(running, beat, now)
-    left_alone, refused = _beside_scans(config)
-    return {
-        "running": running,
-        "health": health,
-        "inbox": str(config.inbox),
-        "outbox": str(config.outbox),
-        "free": _free(config),
-        "left_alone": left_alone,
-        "folder_settings": refused,
-        "model": _model(config, noted, None if running else last),
-        **known,
-        "eta_seconds": _eta(known) if health["level"] == "well" else None,
-    }
+
+    level: PublishedLevel
+    reasons: tuple[Text, ...] = ()
+    at: Moment | None = None
+    started: Moment | None = None
+    batch_size: int | None = None
+    refused_config: Text | None = None
 
 
-def _health(running: str | None, beat: Heartbeat | None, now: float) -> dict[str, Any]:
-    """Tell how the daemon does, as its heartbeat has it; or that there is none."""
-    if running is None:
-        level, reasons = "not running", []
-    elif beat is None:
-        level, reasons = "starting", ["it loads the model, or is of another version of photochrom"]
-    elif now - beat.time > SILENT_AFTER:
-        minutes = max(1, round((now - beat.time) / 60))
-        silent = f"no sign of life for {minutes} minute{'s' * (minutes > 1)}"
-        level, reasons = "silent", [silent, *beat.reasons]
-    else:
-        level, reasons = beat.health, list(beat.reasons)
-    return {
-        "level": level,
-        "reasons": reasons,
-        "at": beat and utc(beat.time),
-        "started": beat and utc(beat.started),
-        "batch_size": beat and beat.batch_size,
-        "refused_config": (beat and beat.refused_config) or None,
-    }
+class RefusedSettings(Value):
+    """A photochrom.yaml in the inbox with mistakes: its path there, and how many scans wait."""
+
+    file: Text
+    problems: tuple[Text, ...]
+    scans: int
 
 
-def _of_heartbeat(beat: Heartbeat | None) -> dict[str, Any]:
-    """Give what the ledger is to tell, as far as the heartbeat knows it."""
-    return {
-        "jobs": beat and beat.jobs,
-        "in_work": [one.model_dump() for one in beat.in_work] if beat else [],
-        "arriving": {
-            "count": beat.arriving if beat else 0,
-            "files": [one.model_dump() for one in beat.arriving_files] if beat else [],
-        },
-        "finished_today": None,
-        "finished_last_24h": None,
-        "oldest_waiting": utc(beat.oldest_waiting) if beat else None,
-        "waiting_for": None,
-        "rejected": [],
-        "rate_per_hour": None,
-        "unmoved_originals": beat and beat.unmoved_originals,
-        "unmoved": [one.model_dump() for one in beat.unmoved] if beat else [],
-        "unreadable_folders": beat and beat.unreadable_folders,
-        "unreadable": list(beat.unreadable) if beat else [],
-        "ledger_fault": None,
-        "noted": beat and ActiveModel(beat.model),
-        "last_model": None,
-    }
+class ModelStatus(Value):
+    """The active version (or the last one, without a daemon), and the promoted one if it differs.
 
-
-def _of_ledger(config: Config, now: float, since: float | None) -> dict[str, Any]:
-    """Ask the ledger; one that is not made yet has nothing.
-
-    Args:
-        config: where it is.
-        now: seconds since 1970.
-        since: the start of what the rate is told of, for which a daemon was at work; None: none is.
-
-    Raises:
-        DeviceError: it cannot be read now.
-        LedgerError: it is damaged.
+    Attributes:
+        serving: the version in use.
+        promoted: the version promoted last; None if the history is damaged.
+        refused_because: why the promoted one is not in use.
     """
-    if not (config.state / LEDGER_FILE).exists():
-        return {"jobs": dict.fromkeys(JobStatus, 0), "finished_today": 0, "finished_last_24h": 0}
-    with Ledger.open_read_only(config.state / LEDGER_FILE, wait=LONGEST_WAIT) as ledger:
-        oldest = ledger.oldest_waiting()
-        in_work = () if since is None else longest_first(ledger.started(), now)
-        rate = since and ledger.done_since(since) / max(1.0, now - since) * 3600
-        return {
-            "jobs": ledger.counts(),
-            "in_work": [one.model_dump() for one in in_work],
-            "finished_today": ledger.finished_since(_midnight(now)),
-            "finished_last_24h": ledger.finished_since(now - DAY),
-            "oldest_waiting": oldest and utc(oldest.queued_at),
-            "waiting_for": (oldest and oldest.reason) or None,
-            "rejected": _rejected(ledger, config),
-            "rate_per_hour": None if rate is None else round(rate, 1),
-            "noted": ledger.serving(),
-            "last_model": ledger.last_model(),
-        }
+
+    serving: str | None
+    promoted: str | None
+    refused_because: Text | None
 
 
-def _rejected(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
-    """List the last photos that were rejected, with where they lie now; None: nowhere."""
-    scans = RejectedScans(config, ledger.failed_of)
-    rows = []
-    for job in ledger.recent_failures(REJECTED_SHOWN):
-        place = None if job.recolor else where_rejected(job, scans)
-        rows.append(
-            {
-                "job": job.id,
-                "path": str(job.path),
-                "reason": job.reason,
-                "at": utc(job.finished_at),
-                "where": place and str(place.path),
-                "to_be_colored_again": job.recolor,
-            }
-        )
-    return rows
+class ArrivingFiles(Value):
+    """The files in the inbox that are not complete yet: how many, and some of them."""
+
+    count: int = 0
+    files: tuple[ArrivingFile, ...] = ()
 
 
-def _eta(known: dict[str, Any]) -> int | None:
-    """Return in how many seconds all is done at this rate; None where it makes no progress."""
-    left = sum(known["jobs"][status] for status in LEFT) if known["jobs"] else 0
-    return round(left / known["rate_per_hour"] * 3600) if left and known["rate_per_hour"] else None
+class RejectedPhoto(Value):
+    """A rejected photo, and where its scan is now; None: nowhere."""
+
+    job: int
+    path: StoredPath
+    reason: Text | None
+    at: Moment | None
+    where: StoredPath | None
+    to_be_colored_again: bool
 
 
-def _midnight(now: float) -> float:
-    """Return when today began, where this machine is; also on days that have 23 or 25 hours."""
-    day = time.localtime(now)
-    return time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
+class Status(Value):
+    """The state of the work; docs/status.md lists the same keys for JSON.
 
+    Times are seconds since 1970, and ISO 8601 in UTC in `model_dump`, which is what
+    `photochrom status --json` prints. None stands for what is not known: a rate without a daemon,
+    or what only an unreadable ledger knows (`ledger_fault` says why).
 
-def _free(config: Config) -> dict[str, int]:
-    """Return the bytes that are free for each folder that is there; a mere mount point is not."""
-    try:
-        return FolderMonitor(config.folders).free()
-    except DeviceError:  # what was noted of them cannot be read; a daemon says so itself
-        return {}
-
-
-def _beside_scans(config: Config) -> tuple[list[str] | None, list[dict[str, Any]]]:
-    """List what is in the inbox beside scans: what is no photo, and settings files with mistakes.
-
-    Returns:
-        The first is None where the inbox cannot be read.
+    Attributes:
+        running: the owner of the state folder's lock, such as "process 12 on archive", or None.
+        health: the daemon's.
+        inbox: its path.
+        outbox: its path.
+        free: free bytes by folder, by its key in config.yaml.
+        left_alone: files in the inbox that are not photos; None if it cannot be read.
+        folder_settings: settings files with mistakes.
+        model: active and promoted version.
+        jobs: number of jobs by status.
+        in_work: photos in progress, oldest first.
+        arriving: files that are not complete yet.
+        finished_today: photos finished since local midnight.
+        finished_last_24h: photos finished within 24 hours.
+        oldest_waiting: when the oldest waiting photo was queued.
+        waiting_for: the machine fault for which it was put back.
+        rejected: the last ten rejected photos.
+        rate_per_hour: photos per hour over the last ten minutes.
+        unmoved_originals: number of originals that permissions keep in the inbox.
+        unmoved: the folders that keep them.
+        unreadable_folders: number of sub-folders of the inbox that cannot be read.
+        unreadable: which.
+        ledger_fault: why the ledger cannot be read now, or None.
+        eta_seconds: until the queue is empty at this rate; None unless the level is ok.
     """
-    left, refused = [], []
-    try:
-        found = find_left_alone(config.inbox, config.watch.ignored)
-        for path in sorted(found) if config.inbox.is_dir() else ():
-            if path.name == folder_settings.NAME:
-                refused += _refused(config, path.parent)
-            elif path.name != folder_settings.PROBLEMS and not is_companion(path):
-                left.append(str(path))
-    except OSError:
-        return None, refused
-    return left, refused
 
+    running: Text | None
+    health: DaemonHealth
+    inbox: StoredPath
+    outbox: StoredPath
+    free: dict[str, int]
+    left_alone: tuple[StoredPath, ...] | None
+    folder_settings: tuple[RefusedSettings, ...]
+    model: ModelStatus
+    jobs: dict[JobStatus, int] | None
+    in_work: tuple[InWork, ...]
+    arriving: ArrivingFiles
+    finished_today: int | None
+    finished_last_24h: int | None
+    oldest_waiting: Moment | None
+    waiting_for: Text | None
+    rejected: tuple[RejectedPhoto, ...]
+    rate_per_hour: float | None
+    unmoved_originals: int | None
+    unmoved: tuple[UnmovedIn, ...]
+    unreadable_folders: int | None
+    unreadable: tuple[Text, ...]
+    ledger_fault: Text | None
+    eta_seconds: int | None
 
-def _refused(config: Config, folder: Path) -> list[dict[str, Any]]:
-    """Tell why a folder's settings file cannot be used, and how many scans wait for it, if so."""
-    inside = PurePosixPath(folder.relative_to(config.inbox))
-    try:
-        folder_settings.read_settings(config.inbox, inside)
-    except folder_settings.FolderSettingsError as error:
-        scans = sum(1 for _ in find(folder, lambda *_: None, config.watch.ignored))
-        return [{"file": str(error.file), "problems": list(error.problems), "scans": scans}]
-    return []
-
-
-def _model(config: Config, noted: ActiveModel | None, last: str | None) -> dict[str, str | None]:
-    """Tell which version serves (or colored last), which is promoted, and why it does not serve."""
-    promoted, damage = None, None
-    try:
-        promoted = active_versions(read_promotions(config.models_folder))[-1]
-    except ModelError as error:
-        damage = str(error)
-    return {
-        "serving": last or (noted.model if noted else None),
-        "promoted": promoted,
-        "refused_because": damage
-        or (noted.refused_because if noted and noted.refused == promoted else None),
-    }
+    @property
+    def owner(self) -> str:
+        """The running process in words, such as "pid 12"."""
+        found = re.match(r"process (\d+) ", self.running or "")
+        return f"pid {found[1]}" if found else self.running or "none"

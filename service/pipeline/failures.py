@@ -44,7 +44,7 @@ class Shortage:
 
     def after_failure(self, job: Job, now: float, reason: str, retry: Retry) -> "Shortage":
         """Return the state after a job's result did not fit; each time it waits longer."""
-        size = job.snapshot.size
+        size = job.stat.size
         if self.backoff.waits(now):
             return replace(self, size=min(size, self.size))
         return Shortage(self.backoff.after_failure(now, reason, retry, job.waits), size)
@@ -132,7 +132,7 @@ class FailureHandler:
         if self._away or self.backoff.waits(now):
             return self._away or self.backoff.reason
         below, longest = self.shortage.below(now), self._retry.longest_wait
-        if below is None or self._ledger.any_due(wall, longest_wait=longest, below=below):
+        if below is None or self._ledger.queries.has_due(wall, longest_wait=longest, below=below):
             return ""
         return self.shortage.backoff.reason
 
@@ -149,7 +149,7 @@ class FailureHandler:
         Raises:
             DeviceError: the ledger cannot be used now, or a folder cannot be marked.
         """
-        away = self._places.look()
+        away = self._places.refresh()
         if self._away and not away:
             self._ledger.expedite(wall)
             self._originals.hasten(now)
@@ -157,13 +157,13 @@ class FailureHandler:
         self._away = away
         longest = self._retry.longest_wait
         waits = self.backoff.waits(now) or self.shortage.backoff.waits(now)
-        if waits and not self._ledger.waiting(wall, limit=1, longest_wait=longest):
+        if waits and not self._ledger.queries.backed_off(wall, limit=1, longest_wait=longest):
             self.backoff, self.shortage = self.backoff.ended(now), self.shortage.ended(now)
 
     def delivered(self, job: Job, now: float) -> None:
         """Note that a job's result is in the outbox."""
         self.backoff = self.backoff.cleared()
-        self.shortage = self.shortage.after_delivery(job.snapshot.size, now)
+        self.shortage = self.shortage.after_delivery(job.stat.size, now)
 
     def handle(self, job: Job, failure: Failed, now: float, wall: float) -> None:
         """Reject a started job or put it back, by whose fault it was.
@@ -210,8 +210,8 @@ class FailureHandler:
 
     def _let_go(self, job: Job, wall: float) -> None:
         """Give up a file that is not there as it was, unless the same scan was dropped again."""
-        known = self._ledger.job(job.id)
-        if known and known.snapshot != job.snapshot:  # the watcher told of it, and will not again
+        known = self._ledger.queries.job(job.id)
+        if known and known.stat != job.stat:  # the watcher told of it, and will not again
             self._ledger.unclaim(job.id, wall)
             return
         self._ledger.fail(job.id, TAKEN_AWAY, wall)
@@ -285,7 +285,7 @@ def _log_wait(job: Job, reason: str, seconds: float, before: Backoff, after: Bac
 
 
 def _megabytes(job: Job) -> str:
-    return f"{job.snapshot.size / 1e6:,.1f} MB as a file"
+    return f"{job.stat.size / 1e6:,.1f} MB as a file"
 
 
 def _hint(job: Job) -> str:

@@ -29,7 +29,7 @@ def supersede_shorter(job: Job, record: Record, config: Config, ledger: Ledger) 
     """
     if job.recolor or len(record.pages) < 2:
         return job
-    earlier = ledger.latest_of(job.path)
+    earlier = ledger.queries.latest_finished(job.path)
     if earlier is None or earlier.id == job.id or not _continues(record, earlier, config):
         return job
     return ledger.supersede(job.id, earlier)

@@ -1,7 +1,7 @@
 """A stable file becomes a job, or is moved away when its work was done before.
 
 A file that is not whole is no job yet: its rest may still come. Only when it has been at rest for
-`watch.arriving` is it taken for what it is.
+`watch.incomplete_timeout` is it taken for what it is.
 """
 
 import io
@@ -66,7 +66,7 @@ class Intake:
             DeviceError: the file or the ledger cannot be read now.
         """
         relative = PurePosixPath(path.relative_to(self._config.inbox))
-        job = self._ledger.find(relative, snapshot)
+        job = self._ledger.queries.by_stat(relative, snapshot)
         if job is None:
             try:
                 settings = self._settings.settings_of(relative)
@@ -84,7 +84,7 @@ class Intake:
         """Tell whether a file was rejected before, and was to stay where it is."""
         if self._config.originals.after != "keep":
             return False
-        rejected = self._ledger.given_up(path, snapshot)
+        rejected = self._ledger.queries.rejected_by_stat(path, snapshot)
         return rejected is not None and digest == rejected.digest
 
     def _look_into(self, path: Path, snapshot: FileStat, rest: Rest) -> tuple[str, str]:
@@ -93,7 +93,7 @@ class Intake:
         Raises:
             DeviceError: it cannot be read now.
         """
-        young = rest.seconds < self._config.watch.arriving
+        young = rest.seconds < self._config.watch.incomplete_timeout
         if young and not snapshot.size:
             return "", "it is empty"
         relative = path.relative_to(self._config.inbox)
@@ -121,7 +121,7 @@ class Intake:
         snapshot: FileStat,
         settings: FolderSettings,
     ) -> Job:
-        name, now = free_name(relative, digest, self._config, self._ledger), time.time()
+        name, now = free_name(relative, digest, self._config, self._ledger.queries), time.time()
         job, is_new = self._ledger.enqueue(relative, digest, snapshot, name, now, settings)
         if is_new:
             log.info("photo.queued", job=job.id, path=job.path, same_content_as=job.same_content_as)

@@ -19,9 +19,9 @@ from service.filesystem.durable import fitting_name, make_folder, staging_name
 from service.filesystem.safe_open import digest, snapshot
 from service.pipeline.delivery import Delivery, Target, deliver, log_replaced_color
 from service.pipeline.tasks import label_of, source_of, staging_in
-from service.progress import Report
 from service.storage import companions, outbox
 from service.storage.sidecar import sidecar_name
+from service.terminal import Report
 from worker.errors import DeviceError, PhotochromError
 from worker.inference.engine import Failed, Outcome, Task
 from worker.inference.local_engine import LocalEngine, OpenedSource, TaskFiles

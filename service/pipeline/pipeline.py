@@ -296,7 +296,7 @@ class Pipeline:
 
     def _name_otherwise(self, job: Job, error: TakenError, wall: float) -> None:
         """Have a photo come out under a free name: another file has the one it was to get."""
-        name = free_name(job.path, job.digest, self._config, self._ledger)
+        name = free_name(job.path, job.digest, self._config, self._ledger.queries)
         self._ledger.rename_output(job.id, name)
         self._ledger.unclaim(job.id, wall)
         log.warning("photo.name_taken", job=job.id, path=job.path, reason=str(error), output=name)

@@ -93,7 +93,7 @@ def confirm(job: Job, config: Config, places: FolderMonitor) -> None:
     """
     try:
         with open_scan(job, config)[0] as file:
-            if digest_of(file) == job.digest and snapshot_of(file).same_as(job.snapshot):
+            if digest_of(file) == job.digest and snapshot_of(file).same_as(job.stat):
                 return
     except (FileNotFoundError, ScanError):  # it is gone, or may no longer be read
         places.check("inbox", to_write=False)

@@ -24,7 +24,7 @@ def task_of(job: Job, config: Config, wall: float) -> Task:
         wall: seconds since 1970.
     """
     source = replace(
-        source_of(str(job.path), job.digest, job.snapshot),
+        source_of(str(job.path), job.digest, job.stat),
         recolor=job.recolor,
         original=None if job.original is None else str(job.original),
         output=str(job.output),
@@ -61,7 +61,7 @@ def job_of(task: Task) -> Job:
         path=PurePosixPath(source.path),
         digest=source.sha256,
         output=PurePosixPath(source.output),
-        snapshot=looks_of(source),
+        stat=looks_of(source),
         same_content_as=None,
         status=JobStatus.STARTED,
         attempts=task.attempt,

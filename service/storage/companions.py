@@ -156,7 +156,7 @@ class Companions:
             DeviceError: the ledger cannot be written now.
         """
         if present(self._config.inbox, job.path):
-            self._ledger.owe(job.id, owed=True)
+            self._ledger.set_xmp_owed(job.id, owed=True)
             self._owed.add(job.id)
 
     def follow(self, job: Job, place: Path, read: frozenset[str] | None, now: float) -> None:
@@ -194,7 +194,7 @@ class Companions:
             self._move(one, now)
 
     def _recover(self, now: float) -> None:
-        for job in self._ledger.owing():
+        for job in self._ledger.queries.with_xmp_owed():
             if (
                 job.id in self._owed
                 or safe_open.snapshot(self._config.inbox / job.path) is not None
@@ -202,7 +202,7 @@ class Companions:
                 continue  # it is moved once more, and notes it again
             place = self._find(job)
             if place is None:
-                self._ledger.owe(job.id, owed=False)
+                self._ledger.set_xmp_owed(job.id, owed=False)
             else:
                 self._waiting.append(_Due(job, place, None, Backoff(now)))
 
@@ -223,7 +223,7 @@ class Companions:
             return
         for name in moved:
             log.info("photo.xmp_moved", job=job.id, path=job.path, to=root / name)
-        self._ledger.owe(job.id, owed=False)
+        self._ledger.set_xmp_owed(job.id, owed=False)
         self._owed.discard(job.id)
         self._waiting.remove(one)
 
@@ -243,7 +243,7 @@ class Companions:
     def _find(self, job: Job) -> Path | None:
         try:
             if job.status is JobStatus.FAILED and not job.recolor:
-                found = RejectedScans(self._config, self._ledger.failed_of).place_of(job)
+                found = RejectedScans(self._config, self._ledger.queries.rejected_of).place_of(job)
                 return found.path if found and not found.changed else None
             with find_original(job, self._config) as file:
                 path = Path(str(file.name))

@@ -89,7 +89,7 @@ class Originals:
         self._waiting: list[_Move] = []
         self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
         self._departed: list[_Departed] = []
-        self.emptied = EmptyFolders(config, ledger)
+        self.emptied = EmptyFolders(config, ledger.queries)
         self._unnoted: list[tuple[int, PurePosixPath]] = []
         self.companions = Companions(config, ledger)
 
@@ -130,7 +130,7 @@ class Originals:
                 moves.archive,
                 inbox=self._config.inbox,
                 originals=folder,
-                expected=job.snapshot,
+                expected=job.stat,
                 digest=job.digest,
                 name=original_name(job),
             )
@@ -155,7 +155,7 @@ class Originals:
             inbox=self._config.inbox,
             rejected=folder,
             reason=reason,
-            expected=job.snapshot,
+            expected=job.stat,
             digest=job.digest if readable else None,
         )
         self._waiting.append(_Move(job, move, folder, Backoff(now), verified=not readable))
@@ -189,7 +189,7 @@ class Originals:
                 self._waiting.append(move)
                 raise
         if self._unnoted:
-            self._ledger.moved(self._unnoted)
+            self._ledger.record_originals(self._unnoted)
             self._unnoted = []
         if not any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
             self.companions.step(now)
@@ -208,7 +208,7 @@ class Originals:
 
     def _move(self, move: _Move, now: float) -> None:
         job, path = move.job, self._config.inbox / move.job.path
-        if not still_there(path, job.snapshot):  # it was taken away, or is another by now
+        if not still_there(path, job.stat):  # it was taken away, or is another by now
             if self._places.problem("inbox"):
                 self._waiting.append(move)
             else:
@@ -261,11 +261,11 @@ class Originals:
         name = job.path.with_name(original_name(job))
         if job.status is not JobStatus.FINISHED or safe_open.snapshot(folder / name) is None:
             return
-        earlier = self._ledger.superseded_by(job.id)
+        earlier = self._ledger.queries.predecessor(job.id)
         if earlier and earlier.original == name:
             wanted = alternative_name(name, earlier.digest).name
             place = moves.set_aside(folder, name, wanted)
-            self._ledger.moved([(earlier.id, PurePosixPath(place))])
+            self._ledger.record_originals([(earlier.id, PurePosixPath(place))])
 
     def _settle(self, one: _Departed, now: float) -> None:
         """End a move; where a writer had the file open, its job is taken back with its result."""
@@ -297,7 +297,7 @@ class Originals:
             DeviceError: the result cannot be removed, or the ledger not be written, now.
         """
         log.warning("photo.taken_back", job=job.id, path=job.path, output=job.output)
-        known = self._ledger.job(job.id)
+        known = self._ledger.queries.job(job.id)
         if known and known.status is JobStatus.FINISHED:
             sidecar = sidecar_name(known.output)
             withdraw(self._config.outbox, known.output, sidecar, known.output_digest)

@@ -14,7 +14,7 @@ import structlog
 
 from service.config.loader import Config
 from service.filesystem.safe_open import open_dir_beneath
-from service.ledger.ledger import Ledger
+from service.ledger.queries import LedgerQueries
 from worker.errors import DeviceError
 
 # What the Finder and the Explorer leave, and make again by themselves.
@@ -31,7 +31,7 @@ class EmptyFolders:
         ledger: knows which scans left.
     """
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    def __init__(self, config: Config, ledger: LedgerQueries) -> None:
         """None is known yet."""
         moves = config.originals.after == "move"
         self._after = config.originals.remove_empty_after if moves else None
@@ -63,7 +63,7 @@ class EmptyFolders:
             inside = PurePath(os.path.relpath(parent, self._inbox))
             if not folders and not _all_but_litter(names) and inside.parts:
                 is_delivered = _at_rest(Path(parent))
-                if is_delivered is not None and self._ledger.any_done_below(inside):
+                if is_delivered is not None and self._ledger.has_done_below(inside):
                     self._due[inside] = now + max(0.0, after - is_delivered)
 
     def step(self, now: float) -> None:

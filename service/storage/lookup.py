@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from service.config.loader import Config
 from service.ledger.jobs import Job
-from service.ledger.ledger import Ledger
+from service.ledger.queries import LedgerQueries
 from service.storage.moves import REASON_SUFFIX
 from service.storage.rejected import RejectedScans, unnumbered
 from service.storage.sidecar import SUFFIX, sidecar_name
@@ -30,7 +30,7 @@ class Lookup:
         ledger: the jobs.
     """
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    def __init__(self, config: Config, ledger: LedgerQueries) -> None:
         """Nothing is looked up yet."""
         self._ledger = ledger
         self._roots = {
@@ -39,7 +39,7 @@ class Lookup:
             "originals": config.originals.folder,
             "rejected": config.rejected,
         }
-        self.rejected = RejectedScans(config, ledger.failed_of)
+        self.rejected = RejectedScans(config, ledger.rejected_of)
 
     def exactly(self, text: str) -> list[int]:
         """Find what is meant by a job's number, or by the path of a file or folder.
@@ -60,7 +60,7 @@ class Lookup:
             return [int(text)]
         found: set[int] = set()
         for root, name in self.places(text):
-            found |= set(self._ledger.numbers_within(name))
+            found |= set(self._ledger.ids_within(name))
             found |= set(self.at(root, name) if name.parts else ())
         return sorted(found)
 
@@ -72,7 +72,7 @@ class Lookup:
         found = self.exactly(text)
         if (is_number(text) and found == [int(text)]) or Path(text).is_absolute() or not text:
             return found
-        return sorted({*found, *self._ledger.numbers_named(typed(text))})
+        return sorted({*found, *self._ledger.ids_named(typed(text))})
 
     def places(self, text: str) -> Iterator[tuple[str, PurePosixPath]]:
         """Yield the folders, by name, in which a path may be, each with the path in it."""
@@ -88,11 +88,11 @@ class Lookup:
     def at(self, root: str, name: PurePosixPath) -> Iterator[int]:
         """Yield the jobs of one file; for the folders see `places`."""
         if root == "inbox":
-            yield from self._ledger.numbers_of(name)
+            yield from self._ledger.ids_of_path(name)
         elif root == "outbox":
-            yield from self._ledger.numbers_of_output(name)
+            yield from self._ledger.ids_of_output(name)
             if name.suffix == SUFFIX:
-                yield from self._ledger.numbers_of_output(name.with_suffix(""))
+                yield from self._ledger.ids_of_output(name.with_suffix(""))
                 jobs = self._if_long(name)
                 yield from (job.id for job in jobs if sidecar_name(job.output) == name)
         else:
@@ -100,15 +100,15 @@ class Lookup:
             name = name.with_name(name.name.removesuffix(REASON_SUFFIX)) if note else name
             plain = unnumbered(name)
             names = {name, plain, plain.with_name(_DIGITS.sub("", plain.stem) + plain.suffix)}
-            numbers = {number for one in names for number in self._ledger.numbers_of(one)}
-            jobs = itertools.chain(self._ledger.some(sorted(numbers)), self._if_long(name))
+            numbers = {number for one in names for number in self._ledger.ids_of_path(one)}
+            jobs = itertools.chain(self._ledger.by_ids(sorted(numbers)), self._if_long(name))
             belongs = self._was_archived if root == "originals" else self._was_rejected
             yield from (job.id for job in jobs if belongs(job, name))
 
     def _if_long(self, name: PurePosixPath) -> Iterator[Job]:
         """Yield the jobs of a folder if a name is so long that it may have been shortened."""
         if len(os.fsencode(name.name)) > _LONG:
-            yield from self._ledger.some(self._ledger.numbers_within(name.parent))
+            yield from self._ledger.by_ids(self._ledger.ids_within(name.parent))
 
     @staticmethod
     def _was_archived(job: Job, name: PurePosixPath) -> bool:

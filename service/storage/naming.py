@@ -12,12 +12,15 @@ from service.config.loader import Config
 from service.filesystem.durable import numbered_names
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
+from service.ledger.queries import LedgerQueries
 from service.storage import outbox
 from service.storage.sidecar import sidecar_name
 from worker.formats.registry import output_formats
 
 
-def free_name(path: PurePosixPath, digest: str, config: Config, ledger: Ledger) -> PurePosixPath:
+def free_name(
+    path: PurePosixPath, digest: str, config: Config, ledger: LedgerQueries
+) -> PurePosixPath:
     """Name the result of a scan; with a part of its digest where another has that name.
 
     Args:
@@ -67,7 +70,7 @@ def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
     """
     if job.recolor or fits(job, config.output.format):
         return job
-    return ledger.rename_output(job.id, free_name(job.path, job.digest, config, ledger))
+    return ledger.rename_output(job.id, free_name(job.path, job.digest, config, ledger.queries))
 
 
 def fits(job: Job, output_format: str) -> bool:

@@ -46,10 +46,10 @@ def open_scan(job: Job, config: Config) -> tuple[io.FileIO, FileStat]:
         file = safe_open.open_beneath(config.inbox, job.path)
     except PermissionError as error:
         raise ScanError("the file may not be read: its permissions refuse it") from error
-    if not safe_open.snapshot_of(file).same_as(job.snapshot):
+    if not safe_open.snapshot_of(file).same_as(job.stat):
         file.close()
         raise FileNotFoundError(errno.ENOENT, "it is another file by now", file.name)
-    return file, job.snapshot
+    return file, job.stat
 
 
 def find_original(job: Job, config: Config) -> io.FileIO:

@@ -64,7 +64,7 @@ class RejectedScans:
             if _is_scan_of(job, path):
                 return Place(path, changed=False)
         kept = self._config.inbox / job.path  # by `originals.after: keep`, or not moved yet
-        if still_there(kept, job.snapshot):
+        if still_there(kept, job.stat):
             return Place(kept, changed=False)
         for path in named:
             if not self._is_of_another(path, job):
@@ -110,9 +110,9 @@ def unnumbered(name: PurePosixPath) -> PurePosixPath:
 
 def _is_scan_of(job: Job, path: Path) -> bool:
     looks = safe_open.snapshot(path)
-    if looks is None or looks.size != job.snapshot.size:
+    if looks is None or looks.size != job.stat.size:
         return False
-    if abs(looks.mtime_ns - job.snapshot.mtime_ns) < _SAME_TIME:
+    if abs(looks.mtime_ns - job.stat.mtime_ns) < _SAME_TIME:
         return True
     try:
         return safe_open.digest(path) == job.digest

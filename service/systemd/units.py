@@ -1,7 +1,7 @@
-"""Pure: config.yaml -> the texts of systemd's files, from the templates in service/systemd/.
+"""Config -> the contents of the systemd unit files, from the templates in this folder.
 
-What the service may write is what the configuration names, and nothing else. Refuses paths that
-systemd's files cannot hold.
+The service may write to the folders in config.yaml and nowhere else. Refuses paths that unit files
+cannot express.
 """
 
 import os
@@ -23,10 +23,10 @@ FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
 FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, USERS, FOLDERS)  # below the root
 
 OURS = "photochrom"  # user and group
-STOP_MARGIN = 60.0  # seconds from the end of the stop time to the kill
-WATCHDOG = 300.0  # seconds without a sign of life, beside the stop time; a large file takes some
+STOP_MARGIN = 60.0  # seconds from the end of stop.within to the kill
+WATCHDOG = 300.0  # seconds without a ping, plus stop.within; a large file takes some
 HOMES = ("/home", "/root", "/run/user")
-# Too much to open for writing, only so that originals are moved and not copied.
+# Too broad to make writable just so that originals are renamed, not copied.
 SHARED = {
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc", "/root"),
     *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp"),  # noqa: S108
@@ -45,7 +45,7 @@ _NETWORKS: dict[Network, dict[str, str]] = {
         "no_network": "no",
         "ip_deny": "",
         "ip_allow": "",
-        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",  # the last to find out addresses
+        "families": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",  # netlink: to look up addresses
     },
 }
 
@@ -53,12 +53,12 @@ _TEMPLATES = Path(__file__).parent
 
 
 class Program(NamedTuple):
-    """Where photochrom itself is.
+    """The installed photochrom.
 
     Attributes:
-        command: its command, in the environment it was installed into.
+        command: the executable, in its virtual environment.
         parts: the folders of the environment, its Python and the packages.
-        config: the configuration it is to read.
+        config: the configuration file of the service.
     """
 
     command: Path
@@ -67,15 +67,15 @@ class Program(NamedTuple):
 
 
 def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
-    """Write the files.
+    """Render the unit files.
 
     Args:
         config: with absolute folders.
         program: what the service starts.
-        gpu: whether it may use an NVIDIA card.
+        gpu: whether the service may use NVIDIA GPUs.
 
     Returns:
-        Their texts, by their paths below the root.
+        The contents, by path below the root.
 
     Raises:
         DeviceError: a path has control characters, or is not UTF-8.
@@ -92,11 +92,11 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
 
 
 def _folders(config: Config) -> Iterator[str]:
-    """Yield the lines that make the folders; modes with a colon are those of new ones only."""
+    """Yield the lines that create the folders; a mode after a colon is for new folders only."""
     shown = int(config.permissions.folders or "750", 8) & 0o777 | 0o2000
     group = config.permissions.group or OURS
     for key, path in config.folders.items():
-        if key == "state":  # whoever may write there could take the ledger away
+        if key == "state":  # write access would allow deleting the ledger
             yield f"d {quoted(path)} 0700 photochrom photochrom\n"
         else:
             mode = 0o2770 if key == "inbox" else shown
@@ -145,16 +145,16 @@ def _sandbox(
     group: str = OURS,
     leases: bool = False,
 ) -> str:
-    """Write the lines that both services have: who they are, and what they may touch.
+    """Render the settings that both services share: user, sandbox and resources.
 
     Args:
-        used: all paths it needs.
+        used: all paths the service needs.
         writable: those it may write.
-        protected: those it may not, though they may lie in one of these.
-        network: what it may use of it.
-        group: of what it makes.
-        leases: whether it may ask the kernel who has another user's file open for writing. That
-            right counts in the system's own world of users only.
+        protected: those it may not write, even if they are inside a writable one.
+        network: what it may connect to.
+        group: of the files it creates.
+        leases: whether it may take leases on other users' files, to see whether someone has them
+            open for writing. Excludes a user namespace, where that capability has no effect.
     """
     values = {
         "capabilities": "CAP_LEASE" if leases else "",
@@ -174,11 +174,10 @@ def _command(program: Program, *words: str) -> str:
 
 
 def writable_paths(config: Config) -> list[Path]:
-    """List what the service may write, none below another.
+    """List the paths that the service may write, none below another.
 
-    Each of them is a mount of its own to the service, and nothing is renamed from one to another.
-    So the folders between which originals are moved are opened by what holds them all, if that
-    holds little else.
+    systemd makes each a mount point of its own, and files cannot be renamed across mounts. So the
+    folders that originals move between are covered by their common parent, if it is a narrow one.
     """
     paths = [path for key, path in config.folders.items() if key != "inbox"]
     paths += _textfiles(config)
@@ -190,7 +189,7 @@ def writable_paths(config: Config) -> list[Path]:
 
 
 def home_of_moves(config: Config) -> Path | None:
-    """Return what holds the inbox, the originals and the rejected; None if it holds much else."""
+    """Return the common parent of inbox, originals and rejected; None if it is too broad."""
     moves = (config.inbox, config.originals.folder, config.rejected)
     home = Path(os.path.commonpath(moves))
     too_much = str(home) in {"/", *SHARED} or str(home.parent) == "/home"
@@ -198,46 +197,46 @@ def home_of_moves(config: Config) -> Path | None:
 
 
 def notes(config: Config, program: Program) -> Iterator[str]:
-    """Yield, in words for people, what of a configuration does not suit a service."""
+    """Yield a message for each setting that does not suit a service."""
     used = (*config.folders.values(), *_textfiles(config), program.config, *program.parts)
     for path in dict.fromkeys(used):
         if _below(path, ("/tmp", "/var/tmp")):  # noqa: S108
-            yield f"{path} is in a folder for temporary files, of which the service has its own"
+            yield f"{path} is invisible to the service, which has a private /tmp and /var/tmp"
     if config.originals.after == "move" and home_of_moves(config) is None:
         yield (
-            "originals will be moved by copying them, since inbox, originals and rejected have no"
-            " folder of their own in common"
+            "originals will be copied instead of renamed: give inbox, originals and rejected a"
+            " common parent folder that holds little else"
         )
 
 
 def quoted(path: Path) -> str:
-    """Write a path as a word of systemd's files.
+    """Quote a path for a unit file.
 
     Raises:
-        DeviceError: they cannot hold it.
+        DeviceError: unit files cannot express it.
     """
     text = str(path)
-    if not text.isprintable():  # what is not UTF-8 is not printable either
-        raise DeviceError(f"{text!a} has characters that systemd's files cannot hold")
+    if not text.isprintable():  # nor is a name that is not UTF-8
+        raise DeviceError(f"{text!a} contains characters that systemd unit files cannot express")
     for sign, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(sign, written)
     return f'"{text}"'
 
 
 def _network(config: Config) -> Network:
-    """Say what the daemon needs of the network: nothing, unless it is set otherwise."""
+    """Return what the daemon connects to: nothing, by default."""
     if config.credentials.timestamp is not None:
         return "any"
     return "this machine" if config.metrics.listen is not None else "none"
 
 
 def _textfiles(config: Config) -> list[Path]:
-    """Return the folder that metrics are written to, if they are."""
+    """Return the folder of the metrics file, if there is one."""
     return [] if config.metrics.textfile is None else [config.metrics.textfile.parent]
 
 
 def _photographs(config: Config) -> list[Path]:
-    """List what a training reads."""
+    """List the folders that training reads."""
     reference = config.training.reference
     return [*config.training.collections, *([reference] if reference else [])]
 
@@ -252,7 +251,7 @@ def _listed(paths: Iterable[Path]) -> str:
 
 
 def _below(path: Path, folders: Iterable[Path | str]) -> bool:
-    """Tell whether a path is one of the folders or in one."""
+    """Tell whether a path is one of the folders or inside one."""
     return any(path.is_relative_to(folder) for folder in folders)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.config.loader import Config
-from service.progress import progress_bar
+from service.terminal import progress_bar
 from worker.training.data.cache import SQUARE_BYTES
 from worker.training.data.collection import Collection, prepare
 from worker.training.preview import write_preview

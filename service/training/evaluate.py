@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.config.loader import Config
-from service.progress import Report
+from service.terminal import Report
 from worker.errors import ScanError
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore

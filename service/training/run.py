@@ -7,8 +7,8 @@ import structlog
 
 from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.lock import StateLock
-from service.progress import Report
 from service.signals import Signals
+from service.terminal import Report
 from service.training.wish import Wish
 from worker.inference.device import Device
 from worker.models.store import ModelStore

@@ -148,6 +148,14 @@ class FolderSettingsWatch:
         """How many scans wait for a settings file."""
         return sum(map(len, self._waiting.values()))
 
+    @property
+    def refused(self) -> dict[PurePosixPath, int]:
+        """How many scans wait for each settings file with mistakes, by its path in the inbox."""
+        read = {file: self._read.get(file.parent) for file in self._waiting}
+        return {
+            file: len(self._waiting[file]) for file, known in read.items() if known and known.error
+        }
+
     def step(self, now: float) -> None:
         """Look again, now and then, at the files that cannot be used.
 

@@ -60,8 +60,8 @@ class Watcher:
         habits: when a file counts as at rest, and how it is looked for.
         on_stable: told of each file at rest, in `step`; again only when the file changes. Returns
             "", or why the file is not whole; then it is told again when the file has been at rest
-            for `habits.arriving`. When it raises, the error leaves `step`, and it is told again
-            after another settle time.
+            for `habits.incomplete_timeout`. When it raises, the error leaves `step`, and it is told
+            again after another settle time.
         wake: called from other threads when a step is useful; must not raise.
         poll: seconds between the looks of `habits.polling`.
 
@@ -87,7 +87,7 @@ class Watcher:
         self._inbox = inbox
         self._settle = habits.settle
         self._settle_shared = max(habits.settle, habits.settle_shared)
-        self._patience = habits.arriving
+        self._patience = habits.incomplete_timeout
         self._rescan_every = habits.rescan
         self._on_stable = on_stable
         self.ignore: Ignored = ignored()

@@ -90,7 +90,7 @@ def test_the_reason_says_the_way_out(story: Story) -> None:
 
 def test_a_mistake_is_told_where_it_is_seen(story: Story) -> None:
     """In `status` and beside the file; the scan waits meanwhile."""
-    mistake = "line 1: even_if_colord: is not a key; did you mean even_if_colored?"
+    mistake = "line 1: even_if_colord: unknown key; did you mean even_if_colored?"
 
     assert [
         {"file": "settings/photochrom.yaml", "problems": [mistake], "scans": 1}

@@ -95,9 +95,9 @@ def test_a_person_reads_it_and_what_finds_nothing_is_said(story: Story) -> None:
     assert 0 == code
     assert "album/a.png: finished\n" in text
     assert 3 == other_code
-    assert "photochrom: no photograph is known by nothing\n" == said
+    assert "photochrom: no photograph matches nothing\n" == said
     assert ["broken.png"] == [row["path"] for row in story.rows("find nothing broken --json")]
-    assert "left alone: by its name it is no scan" in story.said["find notes.txt"][2]
+    assert "but ignored: its name is not that of a photograph" in story.said["find notes.txt"][2]
 
 
 def test_status_gives_every_row_on_demand(story: Story) -> None:

@@ -29,7 +29,7 @@ from tests.support.synthetic_photos import Array
 pytestmark = pytest.mark.slow
 
 CONFIG = """
-watch: {settle: 0.3, rescan: 1.0, arriving: 0}
+watch: {settle: 0.3, rescan: 1.0, incomplete_timeout: 0}
 batch: {size: 16, longest_wait: 0.2}
 model: {render_size: 64}
 """

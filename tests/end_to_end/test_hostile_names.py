@@ -30,7 +30,7 @@ from service.maintenance.bag import make_bag
 from service.maintenance.retry import print_answers, retry
 from service.maintenance.verify import print_verification, verify
 from service.monitoring.heartbeat import read_heartbeat
-from service.monitoring.status import read_status
+from service.monitoring.status_reader import read_status
 from service.storage.sidecar import read_sidecar, sidecar_name
 from tests.support.fake_device_daemon import config_of
 from tests.support.fakes import FakeColorist
@@ -164,7 +164,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     set_up_logging("info", "console", terminal)
     Daemon(config, FakeColorist(batch_size=8), once=True).run()
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        jobs = [job for job in map(ledger.job, range(1, 1000)) if job]
+        jobs = [job for job in map(ledger.queries.job, range(1, 1000)) if job]
     return Done(config, digests, jobs, terminal.getvalue())
 
 
@@ -244,7 +244,7 @@ def test_status_paints_nothing(done: Done) -> None:
     status = read_status(done.config)
     print_status(status, Console(file=screen, force_terminal=True, width=100))
     shown = on_terminal(screen.getvalue())
-    for_programs = json.dumps(status)
+    for_programs = json.dumps(status.model_dump())
 
     assert r"bad\x1b[2J.png" in shown
     assert r"bad\n.png" in shown
@@ -284,7 +284,9 @@ def test_retry_brings_rejected_ones_back_and_paints_nothing(done: Done) -> None:
 
     assert [True] * len(BAD) == [answer.done for answer in answers]
     assert r"bad\x1b[2J.png" in shown
-    assert len(BAD) == read_status(done.config)["jobs"]["failed"]
+    jobs = read_status(done.config).jobs
+    assert jobs
+    assert len(BAD) == jobs[JobStatus.FAILED]
 
 
 def test_a_path_too_long_for_the_other_folders_holds_up_nothing(tmp_path: Path) -> None:

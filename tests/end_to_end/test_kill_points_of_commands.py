@@ -25,7 +25,8 @@ import pytest
 
 from service.config.loader import Config
 from service.ledger.jobs import Job
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from tests.support.accounting import (
     BAD,
     PHOTOS,
@@ -160,8 +161,8 @@ def jobs_of(config: Config) -> list[Job]:
     database = sqlite3.connect(config.state / LEDGER_FILE)
     assert [("ok",)] == database.execute("PRAGMA integrity_check").fetchall()
     database.close()
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
-        return [*ledger.owning(), *ledger.failed()]
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
+        return [*ledger.owning_output(), *ledger.failed()]
 
 
 @pytest.fixture(scope="module")

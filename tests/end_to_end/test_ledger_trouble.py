@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.ledger.database import LONGEST_LOCK_WAIT
-from service.ledger.ledger import Ledger
+from service.ledger.queries import LedgerQueries
 from tests.support.command import Command, Home
 from tests.support.folder_listing import files
 from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
@@ -24,7 +24,7 @@ from tests.support.synthetic_photos import gray_scene
 pytestmark = pytest.mark.slow
 
 HASTY = """
-watch: {settle: 0.1, rescan: 1.0, arriving: 0}
+watch: {settle: 0.1, rescan: 1.0, incomplete_timeout: 0}
 batch: {longest_wait: 0.1}
 retry: {first_wait: 0.2, longest_wait: 0.4}
 stop: {within: 3.0}
@@ -87,7 +87,7 @@ def test_a_ledger_that_is_locked_is_waited_for(home: Home) -> None:
         said = list(messages(systemd))
 
     assert "/state/ledger.sqlite3 cannot be used now: database is locked; another" in reason
-    assert any("held up: the ledger" in one and "WATCHDOG=1" in one for one in said)
+    assert any("blocked: the ledger" in one and "WATCHDOG=1" in one for one in said)
     assert all_done(home, ["first.png", "later.png"])
 
 
@@ -220,5 +220,5 @@ def test_a_ledger_that_is_taken_away_ends_the_daemon(home: Home, harm: str) -> N
         assert 0 == daemon.exit_code()
 
     assert all_done(home, ["first.png", "second.png", "third.png"])
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         assert (1 if harm == "deleted" else 3) == ledger.counts()["finished"]

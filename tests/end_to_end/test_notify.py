@@ -43,5 +43,5 @@ def test_systemd_hears_of_the_start_the_work_and_the_end(
 
     assert {"EXTEND_TIMEOUT_USEC=600000000"} == set(started[:-1])
     assert "READY=1" == started[-1]
-    assert "STATUS=all is well; 0 waiting, 0 in work, 1 finished, 0 rejected\nWATCHDOG=1" == done
+    assert "STATUS=ok; 0 waiting, 0 in progress, 1 finished, 0 rejected\nWATCHDOG=1" == done
     assert said[-1].startswith("STOPPING=1\nEXTEND_TIMEOUT_USEC=")

@@ -14,7 +14,7 @@ import pytest
 
 from service.config.loader import load_config
 from service.filesystem.availability import MARKER
-from service.monitoring.status import read_status
+from service.monitoring.status_reader import read_status
 from tests.support.accounting import PHOTOS, collection, wrong_in_the_end
 from tests.support.command import Command, Home
 from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
@@ -26,11 +26,11 @@ pytestmark = [
 ]
 
 PATIENT = """
-watch: {settle: 0.1, rescan: 1.0, arriving: 0}
+watch: {settle: 0.1, rescan: 1.0, incomplete_timeout: 0}
 batch: {longest_wait: 0.1}
 retry: {first_wait: 600, longest_wait: 600}
 """
-HELD_UP = {"daemon.held_up", "daemon.goes_on"}
+BLOCKED = {"daemon.held_up", "daemon.goes_on"}
 
 
 class Archive(Home):
@@ -78,7 +78,7 @@ class Archive(Home):
 
     def status(self) -> dict[str, Any]:
         """Return what `photochrom status` says."""
-        return read_status(load_config(self.folder / "config.yaml"))
+        return read_status(load_config(self.folder / "config.yaml")).model_dump()
 
 
 @pytest.fixture
@@ -95,28 +95,28 @@ def in_hand(archive: Archive, daemon: Command) -> None:
 
 
 def end(daemon: Command) -> list[str]:
-    """Have all photos finished and the daemon stopped; return why it had been held up."""
+    """Have all photos finished and the daemon stopped; return why it had been blocked."""
     daemon.wait_for("photo.moved", times=PHOTOS + 1)
     daemon.signal(signal.SIGTERM)
 
     assert 0 == daemon.exit_code()
     assert PHOTOS == len(daemon.events("photo.delivered"))
     events = [entry["event"] for entry in daemon.events()]
-    assert "daemon.goes_on" == [one for one in events if one in HELD_UP][-1]
+    assert "daemon.goes_on" == [one for one in events if one in BLOCKED][-1]
     return [entry["reason"] for entry in daemon.events("daemon.held_up")]
 
 
 def away(key: str, folder: Path) -> str:
     """Say what is said of a folder whose share is not mounted."""
     return (
-        f"{key}: {folder} is not what it was: it is on another disk and has no file .photochrom;"
-        " mount it, or if this is the right folder, make that file in it"
+        f"{key}: {folder} looks like an unmounted share (different device, marker .photochrom"
+        f" missing); mount it, or if {folder} is right, run: touch {folder / MARKER}"
     )
 
 
 def status_says(archive: Archive, daemon: Command, reason: str) -> None:
-    """Return when `photochrom status` says that the daemon is held up, and by what."""
-    daemon.wait_until(lambda: f"held up: {reason}" in archive.status()["health"]["reasons"])
+    """Return when `photochrom status` says that the daemon is blocked, and by what."""
+    daemon.wait_until(lambda: reason in archive.status()["health"]["reasons"])
     assert "held up" == archive.status()["health"]["level"]
 
 
@@ -137,8 +137,8 @@ def test_nothing_is_begun_on_a_disk_that_is_nearly_full(archive: Archive) -> Non
         daemon.wait_until((outbox / MARKER).exists)
         filler = fill_up(outbox)
         daemon.wait_for("daemon.held_up")
-        expected = f"outbox: the disk of {archive.outbox} has less than 0.1 MB free"
-        expected += " (limits.free_space); free some"
+        expected = f"outbox: less than 0.1 MB free on the disk of {archive.outbox}"
+        expected += " (limits.free_space); free up space"
         status_says(archive, daemon, expected)
         scans = collection(archive.inbox)
         daemon.wait_for("photo.queued", times=PHOTOS + 1)
@@ -152,7 +152,7 @@ def test_nothing_is_begun_on_a_disk_that_is_nearly_full(archive: Archive) -> Non
 
 def test_photos_that_meet_a_full_disk_wait(tmp_path: Path) -> None:
     """With the system's words; where no space is kept free, they try again now and then."""
-    hasty = "limits: {free_space: 0}\nwatch: {arriving: 0}\n"
+    hasty = "limits: {free_space: 0}\nwatch: {incomplete_timeout: 0}\n"
     hasty += "retry: {first_wait: 0.2, longest_wait: 0.4}\n"
     with Namespace() as namespace:
         archive = Archive(tmp_path, namespace, hasty)
@@ -167,7 +167,7 @@ def test_photos_that_meet_a_full_disk_wait(tmp_path: Path) -> None:
             filler.unlink()
             said = end(daemon)
 
-        words = "No space left on device; free some space; smaller photographs go on meanwhile"
+        words = "No space left on device; free up space; smaller photographs go on meanwhile"
         assert [f"outbox: {archive.outbox}: {words}"] == said
         assert [] == archive.wrong(scans)
 
@@ -186,9 +186,7 @@ def test_a_read_only_outbox_is_waited_for(archive: Archive) -> None:
         archive.namespace.run("mount", "-o", "remount,bind,rw", archive.outbox)
         said = end(daemon)
 
-    assert [
-        f"outbox: {archive.outbox} is on a disk that is read-only; mount it for writing"
-    ] == said
+    assert [f"outbox: {archive.outbox} is mounted read-only; remount it read-write"] == said
     assert [] == archive.wrong(scans)
 
 

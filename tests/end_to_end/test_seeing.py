@@ -96,7 +96,7 @@ def test_a_daemon_that_stands_still_gives_no_sign_of_life(home: Home, daemon: Co
     told = status(home)
     os.kill(daemon.process.pid, signal.SIGCONT)
 
-    assert ("silent", ["no sign of life for 5 minutes"]) == (
+    assert ("silent", ["no heartbeat for 5 minutes"]) == (
         told["health"]["level"],
         told["health"]["reasons"],
     )
@@ -113,7 +113,7 @@ def test_a_changed_config_that_is_refused_is_told(home: Home, daemon: Command) -
 
     mistake = f"{config}:7: outbox: is inside the inbox ({home.inbox / 'colored'})"
     assert ("well", mistake) == (told["level"], told["refused_config"])
-    assert [f"the changed config.yaml is not used: {mistake}"] == told["reasons"]
+    assert [f"the changed config.yaml was refused: {mistake}"] == told["reasons"]
     assert 1 == numbers((home.folder / "photochrom.prom").read_text())["photochrom_config_refused"]
 
 
@@ -125,7 +125,7 @@ def test_a_port_that_is_in_use_keeps_nobody_from_work(home: Home, port: int) -> 
         wait_until(lambda: status(home)["health"]["level"] != "starting")
         told = status(home)
 
-    words = f"metrics are not served on 127.0.0.1:{port}: Address already in use"
+    words = f"cannot serve metrics on 127.0.0.1:{port}: Address already in use"
     assert ("well", [words]) == (told["health"]["level"], told["health"]["reasons"])
     assert [words] == [entry["reason"] for entry in daemon.events("metrics.silent")]
     assert (home.outbox / "a.png").exists()

@@ -14,7 +14,7 @@ originals: {folder: /srv/photos/originals}
 rejected: /srv/photos/rejected
 state: /srv/photos/state
 model: {render_size: 64}
-watch: {settle: 0.3, arriving: 0}
+watch: {settle: 0.3, incomplete_timeout: 0}
 training: {crop: 32, batch: 2, validation_share: 0.3, minutes: 30.0, collections: [/srv/color]}
 """
 IN_HASTE = f"""

@@ -22,7 +22,8 @@ import pytest
 
 from service.config.loader import Config
 from service.ledger.jobs import Job, JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from service.maintenance.verify import verify
 from service.storage.sidecar import read_sidecar
 from tests.support.accounting import digests
@@ -71,8 +72,8 @@ class Soak:
     @property
     def jobs(self) -> dict[Scan, Job]:
         """What the ledger knows, by name and content."""
-        with Ledger.open_read_only(self.config.state / LEDGER_FILE) as ledger:
-            jobs = [*ledger.owning(), *ledger.failed()]
+        with LedgerQueries.open(self.config.state / LEDGER_FILE) as ledger:
+            jobs = [*ledger.owning_output(), *ledger.failed()]
         return {(str(job.path), job.digest): job for job in jobs}
 
 
@@ -127,7 +128,7 @@ def is_delivered(process: int, config: Config) -> bool:
     """Tell whether a daemon has done all that there is, and has no photo open."""
     if left(config.inbox):
         return False
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         counts = ledger.counts()
     folders = (config.inbox, config.outbox, config.originals.folder, config.rejected)
     return not (counts[JobStatus.QUEUED] or counts[JobStatus.STARTED]) and not any(

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from tests.support.command import Command, Home
 from tests.support.folder_listing import files
 from tests.support.small_generators import vivid_generator
@@ -89,7 +90,7 @@ def test_photos_in_flight_come_out_once_whichever_version_colors_them(
     home.drop("after.png", SCENE)
     daemon.wait_for("photo.moved", times=len(dropped))
     delivered = Counter(entry["path"] for entry in daemon.events("photo.delivered"))
-    with Ledger.open_read_only(home.folder / "state" / LEDGER_FILE) as ledger:
+    with LedgerQueries.open(home.folder / "state" / LEDGER_FILE) as ledger:
         models = {str(job.path): job.model for job in ledger.colored()}
 
     assert dict.fromkeys(dropped, 1) == delivered

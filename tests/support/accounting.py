@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from service.config.loader import Config
 from service.filesystem.availability import MARKER
 from service.ledger.jobs import JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
 from service.maintenance.verify import verify
 from service.storage.moves import HIDDEN_PREFIX
 from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
@@ -116,7 +117,7 @@ def wrong_in_the_end(config: Config, scans: dict[str, str]) -> list[str]:
     wrong += [f"verify: {finding}" for finding in found.findings]
     if (PHOTOS, 0, 0) != (found.checked, found.without_digest, found.in_work):
         wrong.append(f"verify: {found}")
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         counts = {status.value: count for status, count in ledger.counts().items() if count}
     if counts != {JobStatus.FINISHED.value: PHOTOS, JobStatus.FAILED.value: 1}:
         wrong.append(f"ledger: {counts}")

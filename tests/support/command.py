@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PHOTOCHROM = Path(sys.executable).with_name("photochrom")
 PATIENCE = 120.0  # seconds; TensorFlow alone takes ten to start on a busy machine
 HASTY = """
-watch: {settle: 0.3, rescan: 1.0, arriving: 0}
+watch: {settle: 0.3, rescan: 1.0, incomplete_timeout: 0}
 batch: {size: 2, longest_wait: 0.1}
 model: {render_size: 64}
 retry: {first_wait: 0.2, longest_wait: 0.4}

@@ -68,7 +68,7 @@ def finish(
             origin,
             delivered,
             source=job.path,
-            snapshot=job.snapshot,
+            snapshot=job.stat,
             output=job.output,
             read=now,
         )
@@ -84,5 +84,5 @@ def finish(
     if config.originals.after == "move" and scan.exists():
         target = moves.archive(scan, config.inbox, config.originals.folder).place
         place = PurePosixPath(target.relative_to(config.originals.folder))
-        ledger.moved([(job.id, place)])
+        ledger.record_originals([(job.id, place)])
     return job

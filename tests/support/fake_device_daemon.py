@@ -71,7 +71,7 @@ def config_of(home: Path, elsewhere: Path | None = None) -> Config:
     """
     away = elsewhere or home
     return Config(
-        watch=Watch(settle=0.0, rescan=5.0, arriving=0.0),
+        watch=Watch(settle=0.0, rescan=5.0, incomplete_timeout=0.0),
         batch=Batching(longest_wait=0.0),
         retry=Retry(attempts=20, first_wait=0.05, longest_wait=0.1),
         stop=Stop(within=20.0),
@@ -98,7 +98,7 @@ def live(
             colorist.paint_faults.append(fault)
         daemon = Daemon(config, colorist, once=once)
         daemon.run()
-    return EXIT_HELD_UP if once and daemon.held_up else 0
+    return EXIT_HELD_UP if once and daemon.work_left else 0
 
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:

@@ -21,7 +21,7 @@ from worker.formats.tiff import writer as tiff_writer
 
 HEIGHT, WIDTH = 40, 48
 CUTS = 16
-CUT = ("plain", "rich", "pages", "predicted", "fax", "progressive")  # of those files
+CUT = ("plain", "rich", "pages", "predicted", "progressive")  # of those files
 FLIPPED = 2  # copies of each honest file, with flipped bytes: one, and one in a hundred
 SEED = 4
 WRONG = {".tif": ".jpg", ".jpg": ".png", ".png": ".webp", ".webp": ".jp2", ".jp2": ".jxl"}

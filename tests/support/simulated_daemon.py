@@ -110,7 +110,7 @@ class World:
     def __init__(self, folder: Path, after: str, logs: list[Any], *, local: bool = False) -> None:
         """Start the first daemon."""
         self.config = Config(
-            watch=Watch(settle=SETTLE, rescan=RESCAN, arriving=0.0),
+            watch=Watch(settle=SETTLE, rescan=RESCAN, incomplete_timeout=0.0),
             batch=Batching(longest_wait=0.0),
             retry=Retry(attempts=3, first_wait=1.0, longest_wait=1.0),
             originals=Originals(after=after),  # type: ignore[arg-type]
@@ -347,11 +347,11 @@ class World:
             job = jobs.get((str(path.relative_to(self.inbox)), digest))
             if self.config.originals.after == "move" or not job:
                 faults.append(f"{path.name} was left in the inbox; its job: {job}")
-            elif not job.snapshot.same_as(looks) or not (
+            elif not job.stat.same_as(looks) or not (
                 job.status is JobStatus.FINISHED or rightly_rejected(job)
             ):
                 faults.append(f"{path.name} is not done: {job}")
-        counts = self.daemon.ledger.counts()
+        counts = self.daemon.ledger.queries.counts()
         if counts[JobStatus.QUEUED] or counts[JobStatus.STARTED]:
             faults.append(f"work is left: {counts}")
         finished = [job for job in jobs.values() if job.status is JobStatus.FINISHED]
@@ -428,7 +428,7 @@ class World:
         return found
 
     def _jobs(self) -> list[Job]:
-        return self.daemon.ledger._all("SELECT * FROM jobs")
+        return self.daemon.ledger.queries._all("SELECT * FROM jobs")
 
     def _path(self, name: str) -> Path:
         path = self.inbox / name

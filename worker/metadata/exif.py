@@ -1,32 +1,21 @@
 """EXIF blocks taken apart and put together again, every value byte for byte as it was.
 
 Pillow reads texts as Latin-1, writes them as ASCII and guesses types anew: "Straße" comes out as
-"Stra??e". Here a value that nobody asks for is never interpreted. Sources: TIFF 6.0 section 2 (the
-structure), Exif 3.0 section 4.6 (the directories and their types).
+"Stra??e". Here a value that nobody asks for is never interpreted. Source: Exif 3.0 section 4.6.
 """
 
 import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from worker.errors import DamagedError
+from worker.metadata import ifd
+from worker.metadata.ifd import DIRECTORY, LONG, SHORT, Directory, Value
 
 PREFIX = b"Exif\0\0"
-ASCII, SHORT, LONG, RATIONAL, UNDEFINED, DIRECTORY = 2, 3, 4, 5, 7, 13
-SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)) | {129: 1}  # 129: UTF-8
 MOST_TAGS = 10_000  # of a directory; honest ones have some hundreds
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C
-
-
-class Value(NamedTuple):
-    """What a tag holds: its type, and its bytes in the block's byte order."""
-
-    kind: int
-    data: bytes
-
-
-Directory = dict[int, Value]  # by tag
 
 
 @dataclass
@@ -54,18 +43,23 @@ class Block:
     unreadable: int = 0
     thumbnail: bool = False
 
+    @property
+    def form(self) -> ifd.Form:
+        """Its byte order, as `ifd` takes it."""
+        return ifd.Form(self.order)
+
     def short(self, value: int) -> Value:
         """Make a whole number of 16 bits."""
-        return Value(SHORT, struct.pack(f"{self.order}H", value))
+        return ifd.numbers(self.form, SHORT, value)
 
     def long(self, value: int) -> Value:
         """Make a whole number of 32 bits."""
-        return Value(LONG, struct.pack(f"{self.order}I", value))
+        return ifd.numbers(self.form, LONG, value)
 
     def rational(self, value: float) -> Value:
         """Make a fraction of two whole numbers of 32 bits; 0 to 429,496."""
         near = Fraction(value).limit_denominator(10_000)
-        return Value(RATIONAL, struct.pack(f"{self.order}II", near.numerator, near.denominator))
+        return ifd.numbers(self.form, ifd.RATIONAL, near.numerator, near.denominator)
 
     def number(self, value: Value | None) -> int | None:
         """Return the first whole number of a value of 16 or 32 bits; None if it has none."""
@@ -77,7 +71,7 @@ class Block:
 
 def text(value: str) -> Value:
     """Make a text in UTF-8, which is what readers take texts for."""
-    return Value(ASCII, value.replace("\0", "").encode(errors="replace") + b"\0")
+    return Value(ifd.ASCII, value.replace("\0", "").encode(errors="replace") + b"\0")
 
 
 def text_of(value: Value | None) -> str:
@@ -102,13 +96,14 @@ def read(data: bytes) -> Block:
         data = data[len(PREFIX) :]
     if len(data) < 8 or data[:4] not in {b"II*\0", b"MM\0*"}:
         raise DamagedError("it does not begin as EXIF does")
-    block = Block("<" if data[:2] == b"II" else ">")
+    block = Block(ifd.form_of(data[:4]).order)
     (first,) = struct.unpack_from(f"{block.order}I", data, 4)
     if first + 2 > len(data):
         raise DamagedError("its first directory is beyond its end")
     block.main = _directory(data, first, block)
     (count,) = struct.unpack_from(f"{block.order}H", data, first)
-    following = data[first + _table_size(count) - 4 : first + _table_size(count)]
+    end = first + ifd.table_size(count, block.form)
+    following = data[end - block.form.inline : end]
     block.thumbnail = bool(following.strip(b"\0"))
     block.exif = _below(block.main, EXIF_POINTER, data, block)
     block.gps = _below(block.main, GPS_POINTER, data, block)
@@ -132,21 +127,19 @@ def _directory(data: bytes, at: int, block: Block) -> Directory:
         block.unreadable += 1
         return found
     (count,) = struct.unpack_from(f"{block.order}H", data, at)
-    whole = min(count, (len(data) - at - 2) // 12, MOST_TAGS)
+    size, first = ifd.row_size(block.form), at + 2
+    whole = min(count, (len(data) - first) // size, MOST_TAGS)
     block.unreadable += count - whole
     held = 0
-    for place in range(at + 2, at + 2 + 12 * whole, 12):
-        tag, kind, number = struct.unpack_from(f"{block.order}HHI", data, place)
-        size = SIZES.get(kind, 0) * number
-        (offset,) = struct.unpack_from(f"{block.order}I", data, place + 8)
-        start = place + 8 if size <= 4 else offset
-        held += size
-        if kind not in SIZES or start + size > len(data) or held > 2 * len(data):
+    for tag, row in ifd.fields(data[first : first + whole * size], first, block.form):
+        held += row.size
+        end = row.at + row.size
+        if row.kind not in ifd.SIZES or end > len(data) or held > 2 * len(data):
             block.unreadable += 1
             continue
-        if tag == MAKER_NOTE and size > 4:
-            block.maker_note_at = start
-        found.setdefault(tag, Value(kind, data[start : start + size]))
+        if tag == MAKER_NOTE and row.size > block.form.inline:
+            block.maker_note_at = row.at
+        found.setdefault(tag, Value(row.kind, data[row.at : end]))
     return found
 
 
@@ -154,7 +147,9 @@ def write(block: Block) -> bytes:
     r"""Put an EXIF block together, with `Exif\0\0` before it."""
     layout = _Layout(block)
     below = bool(block.exif or block.interop) + bool(block.gps)
-    first = layout.place(_table_size(len(block.main) + below))  # at 8, where simple readers look
+    first = layout.place(
+        ifd.table_size(len(block.main) + below, block.form)
+    )  # at 8, where simple readers look
     main, exif = dict(block.main), dict(block.exif)
     if block.interop:
         exif[INTEROP_POINTER] = block.long(layout.directory(block.interop))
@@ -168,16 +163,12 @@ def write(block: Block) -> bytes:
     return PREFIX + bytes(layout.data)
 
 
-def _table_size(tags: int) -> int:
-    return 2 + 12 * tags + 4
-
-
 class _Layout:
     """A block as it grows: places are given from the front, around the maker note's old one."""
 
     def __init__(self, block: Block) -> None:
         self.data = bytearray(8)
-        self.order = block.order
+        self.form = block.form
         note = block.exif.get(MAKER_NOTE)
         at = block.maker_note_at
         self.kept = range(at, at + len(note.data)) if note and at >= 8 else range(0)
@@ -197,23 +188,16 @@ class _Layout:
 
     def directory(self, directory: Directory) -> int:
         """Write a directory and its values; return where it is."""
-        at = self.place(_table_size(len(directory)))
+        at = self.place(ifd.table_size(len(directory), self.form))
         self.fill(at, directory)
         return at
 
     def fill(self, at: int, directory: Directory) -> None:
         """Write a directory at its place, and its values behind all else."""
-        table = struct.pack(f"{self.order}H", len(directory))
-        for tag, value in sorted(directory.items()):
-            number = len(value.data) // SIZES[value.kind]
-            table += struct.pack(f"{self.order}HHI", tag, value.kind, number)
-            table += self._inline(tag, value.data)
-        self.put(at, table + bytes(4))  # 4: no directory follows
+        self.put(at, ifd.table(directory, self.form, self._put_value))
 
-    def _inline(self, tag: int, data: bytes) -> bytes:
-        """Return the last four bytes of a table's row: the value, or where it was put."""
-        if len(data) <= 4:
-            return data.ljust(4, b"\0")
+    def _put_value(self, tag: int, data: bytes) -> int:
+        """Write a value that a row cannot hold; return where it is."""
         at = self.kept.start if tag == MAKER_NOTE and self.kept else self.place(len(data))
         self.put(at, data)
-        return struct.pack(f"{self.order}I", at)
+        return at

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping
 
-from worker.metadata import exif
+from worker.metadata import exif, ifd
 from worker.metadata.block import Resolution
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
@@ -35,7 +35,7 @@ def texts(data: bytes) -> dict[int, str]:
     """Return the texts of the block's first directory, by tag."""
     block = _readable(data)
     found = block.main.items() if block else ()
-    return {tag: exif.text_of(value) for tag, value in found if value.kind == exif.ASCII}
+    return {tag: exif.text_of(value) for tag, value in found if value.kind == ifd.ASCII}
 
 
 def with_texts(data: bytes, texts: Mapping[int, str]) -> bytes:
@@ -65,7 +65,7 @@ def with_iptc(data: bytes, iptc: bytes) -> bytes:
     if not iptc:
         return data
     block = exif.read(data) if data else exif.Block()
-    block.main[IPTC] = exif.Value(exif.UNDEFINED, iptc)
+    block.main[IPTC] = ifd.Value(ifd.UNDEFINED, iptc)
     return exif.write(block)
 
 
@@ -100,7 +100,7 @@ def _readable(data: bytes) -> exif.Block | None:
 
 def _rational(block: exif.Block, tag: int) -> float:
     value = block.main.get(tag)
-    if value is None or value.kind != exif.RATIONAL or len(value.data) < 8:
+    if value is None or value.kind != ifd.RATIONAL or len(value.data) < 8:
         return 0.0
     above, below = struct.unpack_from(f"{block.order}II", value.data)
     return float(above / below) if below else 0.0

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from worker.color import icc
 from worker.errors import DamagedError, plain
-from worker.metadata import exif, photoshop, xmp
+from worker.metadata import exif, ifd, photoshop, xmp
 from worker.metadata.block import CENTIMETERS, Metadata, Resolution, Texts
 from worker.metadata.exif import Block
 from worker.metadata.provenance import Origin, XmpFile
@@ -182,10 +182,10 @@ def _correct_storage(block: Block, *, moved: bool) -> None:
     for directory in (block.main, block.exif):
         for tag in [tag for tag in directory if tag in wrong]:
             del directory[tag]
-        for tag in [tag for tag, value in directory.items() if value.kind == exif.DIRECTORY]:
+        for tag in [tag for tag, value in directory.items() if value.kind == ifd.DIRECTORY]:
             del directory[tag]
     if COMPONENTS in block.exif:  # a JPEG must say them
-        block.exif[COMPONENTS] = exif.Value(exif.UNDEFINED, b"\1\2\3\0")  # Y, Cb, Cr
+        block.exif[COMPONENTS] = ifd.Value(ifd.UNDEFINED, b"\1\2\3\0")  # Y, Cb, Cr
     if POSITIONING in block.main:
         block.main[POSITIONING] = block.short(1)  # centered: all 4:4:4 is
 
@@ -210,7 +210,7 @@ def _correct_facts(block: Block, facts: xmp.Facts, software: str, space: OutputS
     """
     block.main[ORIENTATION] = block.short(1)
     block.main[SOFTWARE] = exif.text(software)
-    block.exif.setdefault(EXIF_VERSION, exif.Value(exif.UNDEFINED, b"0232"))
+    block.exif.setdefault(EXIF_VERSION, ifd.Value(ifd.UNDEFINED, b"0232"))
     block.exif[COLOR_SPACE] = block.short(facts.color_space)
     block.exif[PIXEL_WIDTH] = block.long(facts.width)
     block.exif[PIXEL_HEIGHT] = block.long(facts.height)
@@ -220,8 +220,8 @@ def _correct_facts(block: Block, facts: xmp.Facts, software: str, space: OutputS
     block.interop.pop(INTEROP_INDEX, None)
     # Readers know Adobe RGB by it; what sRGB is, ColorSpace says.
     if space in INTEROP_OF_SPACE and (block.interop or space == "adobe-rgb"):
-        block.interop[INTEROP_INDEX] = exif.Value(exif.ASCII, INTEROP_OF_SPACE[space])
-        block.interop.setdefault(INTEROP_VERSION, exif.Value(exif.UNDEFINED, b"0100"))
+        block.interop[INTEROP_INDEX] = ifd.Value(ifd.ASCII, INTEROP_OF_SPACE[space])
+        block.interop.setdefault(INTEROP_VERSION, ifd.Value(ifd.UNDEFINED, b"0100"))
 
 
 def _merge_xmp(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.cli import install
 from service.cli.main import app
 from service.config.loader import load_config
+from service.systemd.files import closed_folders, this_program
 from service.systemd.units import FILES, GPU, TIMER, TRAIN_GPU, UNIT, Program
 from tests.support.folder_listing import files
 from worker.errors import DeviceError
@@ -81,7 +81,7 @@ def test_the_timer_is_to_be_enabled_only_with_photographs_to_learn_from(
     without = photochrom("install", "--config", config, "--prefix", root).stdout
     config.write_text("training: {collections: [/srv/color]}\n")
     with_photographs = photochrom("install", "--config", config, "--prefix", root).stdout
-    words = "note: photochrom-train.timer is not to be enabled: training.collections names no"
+    words = "note: training.collections is empty, so monthly training"
 
     assert words in without
     assert words not in with_photographs
@@ -117,7 +117,7 @@ def test_uninstall_removes_what_install_wrote(config: Path, root: Path) -> None:
     assert len(FILES) + 1 == len(before)
     assert [f"removed {root / name}" for name in FILES] == did.splitlines()
     assert [str(own.relative_to(root))] == files(root)
-    assert f"nothing of photochrom is installed below {root}\n" == again
+    assert f"photochrom is not installed below {root}\n" == again
 
 
 def test_folders_that_shut_the_service_out_are_named(tmp_path: Path, config: Path) -> None:
@@ -125,14 +125,12 @@ def test_folders_that_shut_the_service_out_are_named(tmp_path: Path, config: Pat
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     program = Program(home / "bin" / "photochrom", (home / "environment",), config)
-    found = list(install.closed_folders(load_config(config), program))
+    found = list(closed_folders(load_config(config), program))
 
-    assert f"{home} is closed to others; the user photochrom must be let in (chmod o+x)" in found
+    assert f"user photochrom cannot enter {home}; run: chmod o+x {home}" in found
     home.chmod(0o711)
     assert not [
-        one
-        for one in install.closed_folders(load_config(config), program)
-        if one.startswith(f"{home} ")
+        one for one in closed_folders(load_config(config), program) if f"enter {home};" in one
     ]
 
 
@@ -142,4 +140,4 @@ def test_an_environment_without_the_command_is_refused(
     """The service could not start."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with pytest.raises(DeviceError, match="install photochrom into this environment"):
-        install.this_program(config)
+        this_program(config)

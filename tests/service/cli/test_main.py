@@ -117,7 +117,7 @@ class TestTheConfiguration:
         assert 78 == done.returncode
         starts = [
             "config.yaml:2: outbox: is inside the inbox",
-            "config.yaml:3: stat: is not a key; did you mean state?",
+            "config.yaml:3: stat: unknown key; did you mean state?",
             "config.yaml:5: watch.settle: must be a number of seconds, not 'fast'",
             "config.yaml:6: watch.polling: must be auto, always or never, not 'sometimes'",
         ]
@@ -125,6 +125,17 @@ class TestTheConfiguration:
         assert len(starts) == len(lines)
         assert all(line.startswith(start) for start, line in zip(starts, lines, strict=True))
         assert ["config.yaml"] == [path.name for path in home.iterdir()]
+
+    def test_an_old_key_is_a_warning(self, home: Path) -> None:
+        """It works, and the answer says what it is called now."""
+        (home / "config.yaml").write_text("watch:\n  arriving: 5\n")
+        done = photochrom(home, "check-config")
+
+        assert 0 == done.returncode
+        assert (
+            "warning: config.yaml:2: watch.arriving: is now called watch.incomplete_timeout\n"
+            == done.stderr
+        )
 
     def test_a_missing_one_is_a_mistake(self, tmp_path: Path) -> None:
         """It is not taken for an empty one, and says what is missing."""

@@ -67,7 +67,7 @@ def test_verify_prints_json_for_programs(home: Path) -> None:
         "rejected": 0,
     } == json.loads(done.stdout)
     with Ledger(home / "state" / LEDGER_FILE) as ledger:
-        assert [2] == [job.id for job in ledger.owning() if job.recolor]
+        assert [2] == [job.id for job in ledger.queries.owning_output() if job.recolor]
 
 
 def test_bag_makes_a_bag_and_says_so(home: Path, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_an_outbox_of_another_daemon_and_a_group_that_is_none_are_told(
     config: Config, tmp_path: Path
 ) -> None:
     """Before the start refuses them."""
-    FolderMonitor(config.folders | {"state": tmp_path}).look()
+    FolderMonitor(config.folders | {"state": tmp_path}).refresh()
     changed = config.model_copy(update={"permissions": Permissions(group="nowhere")})
     lines = list(advice(changed))
 

@@ -45,7 +45,7 @@ def test_a_key_that_everybody_may_use_is_refused(
     path = tmp_path / "c.key"
 
     assert [
-        ("credentials.key", f"{path} is open to everybody on this machine; chmod o= {path}")
+        ("credentials.key", f"{path} is accessible to all users; run: chmod o= {path}")
     ] == check_credentials(credentials)
 
 

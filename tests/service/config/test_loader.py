@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from service.config.loader import Config, ConfigError, check_config, load_config
+from service.config.loader import RENAMED, Config, ConfigError, check_config, load_config
 from service.config.sections import Metrics
 from service.filesystem.availability import NOTED
 from worker.metadata.credentials import CredentialSettings
@@ -22,8 +24,7 @@ from worker.settings import (
 )
 
 NAMES = (
-    'a list of names with * and ?, such as ["*_preview.tif", "drafts/"]; only those of folders end'
-    " in a slash, and none has another"
+    'a list of name patterns, such as ["*_preview.tif", "drafts/"], with no slash except at the end'
 )
 PROJECT = Path(__file__).parents[3]
 
@@ -42,10 +43,10 @@ def mistakes(file: Path, text: str) -> list[str]:
     return [problem.removeprefix(f"{file.parent}/") for problem in caught.value.problems]
 
 
-def knobs(model: type[BaseModel]) -> dict[str, object]:
+def settings_of(model: type[BaseModel]) -> dict[str, object]:
     """Return the fields of a model, those of its sections below them."""
     return {
-        name: knobs(field.annotation)
+        name: settings_of(field.annotation)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         else None
         for name, field in model.model_fields.items()
@@ -57,7 +58,7 @@ def test_the_projects_config_is_the_defaults() -> None:
     assert Config().beside(PROJECT) == load_config(PROJECT / "config.yaml")
 
 
-def test_every_knob_is_in_the_projects_config() -> None:
+def test_every_setting_is_in_the_projects_config() -> None:
     """None is hidden."""
     shown = yaml.safe_load((PROJECT / "config.yaml").read_text())
     names = {
@@ -65,10 +66,10 @@ def test_every_knob_is_in_the_projects_config() -> None:
         for key, value in shown.items()
     }
 
-    assert knobs(Config) == names
+    assert settings_of(Config) == names
 
 
-def test_every_knob_says_in_plain_words_what_it_takes() -> None:
+def test_every_setting_says_what_it_accepts() -> None:
     """Else a wrong value would be answered with nothing."""
     for section in [Config, *(type(getattr(Config(), name)) for name in Config.model_fields)]:
         if issubclass(section, BaseModel):
@@ -79,7 +80,7 @@ def test_every_knob_says_in_plain_words_what_it_takes() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "watch:\nlog:\n"])
 def test_an_empty_file_or_section_is_all_defaults(file: Path, text: str) -> None:
-    """A knob that is commented out is at its default."""
+    """A setting that is commented out has its default."""
     file.write_text(text)
 
     assert Config().beside(file.parent) == load_config(file)
@@ -125,13 +126,13 @@ log: 7
     assert [
         "config.yaml:1: inbox: must be the path of a folder, not '5'",
         "config.yaml:4: watch.rescan: must be a number of seconds, 1 or more, not '0.1'",
-        "config.yaml:5: watch.poling: is not a key; did you mean polling?",
-        "config.yaml:6: watch.settle: is given twice, first in line 3",
+        "config.yaml:5: watch.poling: unknown key; did you mean polling?",
+        "config.yaml:6: watch.settle: duplicate key, first on line 3",
         "config.yaml:6: watch.settle: must be a number of seconds, not 'soon'",
-        "config.yaml:7: batch.size: must be auto or a whole number of photos, 1 or more, not '0'",
-        "config.yaml:8: model.render_size: must be pixels, a multiple of 32 up to 512, not '100'",
-        "config.yaml:8: model.version: must be promoted, builtin or a version's number, not 'x'",
-        "config.yaml:9: orignals: is not a key; did you mean originals?",
+        "config.yaml:7: batch.size: must be auto or a whole number, 1 or more, not '0'",
+        "config.yaml:8: model.render_size: must be a multiple of 32 from 32 to 512, not '100'",
+        "config.yaml:8: model.version: must be promoted, builtin or a version number, not 'x'",
+        "config.yaml:9: orignals: unknown key; did you mean originals?",
         "config.yaml:10: log: must be a section with level, format, not '7'",
     ] == mistakes(file, text)
 
@@ -160,7 +161,10 @@ log: 7
         ("1: output.credit: must be a line of text, not '5'", "output: {credit: 5}"),
         ("1: output.credit: must be a line of text, not 'a\tb'", 'output: {credit: "a\\tb"}'),
         (
-            "1: mark.corner: must be top-left or another corner, or none, not 'left'",
+            (
+                "1: mark.corner: must be none, top-left, top-right, bottom-left or bottom-right,"
+                " not 'left'"
+            ),
             "mark: {corner: left}",
         ),
         ("1: mark.size: must be a number above 0 and up to 0.5, not '0'", "mark: {size: 0}"),
@@ -173,7 +177,7 @@ log: 7
         *(
             (
                 (
-                    "1: metrics.listen: must be a loopback address and a port such as"
+                    "1: metrics.listen: must be a loopback address with a port, such as"
                     f" 127.0.0.1:9183, or null, not '{wrong}'"
                 ),
                 f"metrics: {{listen: '{wrong}'}}",
@@ -190,11 +194,11 @@ log: 7
             ),
             "metrics: {textfile: a.txt}",
         ),
-        ("1: 5: is not a key", "5: inbox"),
-        ("1: zzz: is not a key", "zzz: 1"),
+        ("1: 5: unknown key", "5: inbox"),
+        ("1: zzz: unknown key", "zzz: 1"),
         ("1: must be lines of `key: value`", "- inbox"),
-        ("2: is not YAML: mapping values are not allowed here", "inbox: a\n b: c: d"),
-        ("1: is not YAML: could not determine a constructor for the tag '!x'", "inbox: !x y"),
+        ("2: invalid YAML: mapping values are not allowed here", "inbox: a\n b: c: d"),
+        ("1: invalid YAML: could not determine a constructor for the tag '!x'", "inbox: !x y"),
     ],
 )
 def test_each_mistake_is_told_in_plain_words(file: Path, expected: str, text: str) -> None:
@@ -205,7 +209,7 @@ def test_each_mistake_is_told_in_plain_words(file: Path, expected: str, text: st
 def test_what_is_no_text_is_told(file: Path) -> None:
     """Without a traceback."""
     file.write_bytes(b"inbox: \xff\xfe\x00")
-    with pytest.raises(ConfigError, match="is not YAML: "):
+    with pytest.raises(ConfigError, match="invalid YAML: "):
         load_config(file)
 
 
@@ -306,10 +310,10 @@ def test_the_worker_gets_what_the_file_says(file: Path) -> None:
     ("expected", "text"),
     [
         (
-            "2: credentials.certificate: needs credentials.key beside it",
+            "2: credentials.certificate: needs credentials.key as well",
             "credentials:\n  certificate: a.pem",
         ),
-        ("1: credentials.key: needs credentials.certificate beside it", "credentials: {key: a}"),
+        ("1: credentials.key: needs credentials.certificate as well", "credentials: {key: a}"),
         (
             (
                 "1: credentials.timestamp: must be the http:// or https:// address of a server, "
@@ -357,3 +361,65 @@ def test_a_config_cannot_be_changed() -> None:
     """It is a value."""
     with pytest.raises(ValidationError):
         Config().watch.settle = 1.0  # type: ignore[misc]
+
+
+class TestRenamedKeys:
+    """A key of an earlier release still works."""
+
+    def test_every_old_key_has_a_present_one_in_its_section(self) -> None:
+        """And is itself gone."""
+        names = settings_of(Config)
+        for old, new in RENAMED.items():
+            (section, old_name), (same, new_name) = old.split("."), new.split(".")
+
+            assert section == same
+            assert new_name in names[section]  # type: ignore[operator]
+            assert old_name not in names[section]  # type: ignore[operator]
+
+    @pytest.mark.parametrize("load", [load_config, check_config])
+    def test_an_old_key_is_understood_with_a_warning(
+        self, file: Path, load: Callable[..., Config]
+    ) -> None:
+        """It names the line and the present key."""
+        file.write_text("watch:\n  settle: 1\n  arriving: 7\n")
+        warnings: list[str] = []
+
+        assert 7 == load(file, warnings.append).watch.incomplete_timeout
+        assert [f"{file}:3: watch.arriving: is now called watch.incomplete_timeout"] == warnings
+
+    def test_the_warning_is_logged(self, file: Path) -> None:
+        """Where nobody asks for it otherwise."""
+        file.write_text("watch: {arriving: 7}\n")
+        with structlog.testing.capture_logs() as lines:
+            load_config(file)
+
+        assert ["config.warning"] == [line["event"] for line in lines]
+
+    def test_a_file_without_old_keys_gives_no_warning(self, file: Path) -> None:
+        """In a section or outside of any."""
+        file.write_text("watch: {incomplete_timeout: 7}\nlog:\n")
+        warnings: list[str] = []
+        load_config(file, warnings.append)
+
+        assert [] == warnings
+
+    def test_both_names_at_once_are_a_mistake(self, file: Path) -> None:
+        """Nobody can know which one is meant."""
+        text = "watch:\n  arriving: 7\n  incomplete_timeout: 8\n"
+        words = "is the old name of watch.incomplete_timeout, which is on line 3; delete one"
+
+        assert [f"config.yaml:2: watch.arriving: {words}"] == mistakes(file, text)
+
+    @pytest.mark.parametrize("value", ["soon", "[1]", ""])
+    def test_a_wrong_value_is_told_with_its_line(self, file: Path, value: str) -> None:
+        """Under the present name, as all that is said of the setting."""
+        shown = f"'{value}'" if value == "soon" else "'a list or section'" if value else "empty"
+        text = f"watch:\n  arriving: {value}\n"
+        words = f"watch.incomplete_timeout: must be a number of seconds, not {shown}"
+
+        assert [f"config.yaml:2: {words}"] == mistakes(file, text)
+
+    @pytest.mark.parametrize("text", ["watch: 5", "watch: [arriving]"])
+    def test_a_section_that_is_none_is_told_as_ever(self, file: Path, text: str) -> None:
+        """Nothing is looked for in it."""
+        assert mistakes(file, text)[0].startswith("config.yaml:1: watch: must be a section")

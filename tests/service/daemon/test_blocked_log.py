@@ -1,21 +1,21 @@
-"""Said when it begins and ends, and rarely in between."""
+"""What is logged while work is blocked."""
 
 from structlog.testing import capture_logs
 
-from service.daemon.blocked_log import AGAIN, SAME, BlockedLog
+from service.daemon.blocked_log import REPEAT_AFTER, SAME_WITHIN, BlockedLog
 
 
 def said(notes: list[tuple[float, str]], *, over: bool = True) -> list[str]:
     """Note what is at which seconds; return the events and reasons that were logged."""
-    hold_up = BlockedLog()
+    blocked = BlockedLog()
     with capture_logs() as logs:
         for now, reason in notes:
-            hold_up.note(reason, now, over=over)
-            assert reason == hold_up.reason
+            blocked.note(reason, now, over=over)
+            assert reason == blocked.reason
     return [f"{entry['event']} {entry.get('reason', '')}".strip() for entry in logs]
 
 
-def test_a_hold_up_is_said_when_it_begins_and_when_it_ends() -> None:
+def test_being_blocked_is_logged_when_it_begins_and_when_it_ends() -> None:
     """Once each."""
     assert ["daemon.held_up full", "daemon.goes_on"] == said(
         [(0.0, ""), (1.0, "full"), (1.5, "full"), (2.0, "full"), (3.0, ""), (3.5, "")]
@@ -34,7 +34,7 @@ def test_what_lasts_is_said_every_ten_minutes() -> None:
     assert 144 == len(said(day))
 
 
-def test_what_comes_and_goes_is_one_hold_up() -> None:
+def test_a_flapping_fault_is_logged_once() -> None:
     """A single file that cannot be read now and then must not fill the log."""
     flapping = [(0.5 * n, "cannot be read" if n % 4 else "") for n in range(1, 240)]
 
@@ -50,9 +50,9 @@ def test_reasons_that_take_turns_are_each_said_once() -> None:
 
 
 def test_what_is_back_later_is_said_again() -> None:
-    """After more than a minute it is another hold-up."""
+    """After more than a minute it is another one."""
     assert ["daemon.held_up full", "daemon.goes_on", "daemon.held_up full"] == said(
-        [(0.0, "full"), (1.0, ""), (SAME + 2.0, "full")]
+        [(0.0, "full"), (1.0, ""), (SAME_WITHIN + 2.0, "full")]
     )
 
 
@@ -63,8 +63,8 @@ def test_work_that_is_tried_again_is_not_yet_going_on() -> None:
 
 def test_what_was_said_is_forgotten() -> None:
     """A thousand reasons a day must not stay in memory for a year."""
-    hold_up = BlockedLog()
+    blocked = BlockedLog()
     for n in range(1000):
-        hold_up.note(f"reason {n}", n * AGAIN)
+        blocked.note(f"reason {n}", n * REPEAT_AFTER)
 
-    assert len(hold_up._seen) <= 2
+    assert len(blocked._seen) <= 2

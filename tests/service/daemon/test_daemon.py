@@ -22,6 +22,7 @@ from service.filesystem import safe_open
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.recolor import queue_again
 from service.pipeline import reading
 from service.storage import moves
@@ -37,7 +38,7 @@ from worker.metadata.provenance import Record
 from worker.models.promotions import Promotion, write_promotions
 
 HASTE = {
-    "watch": Watch(settle=0.0, arriving=0.0),
+    "watch": Watch(settle=0.0, incomplete_timeout=0.0),
     "batch": Batching(longest_wait=0.0),
     "retry": Retry(attempts=2, first_wait=0.05, longest_wait=0.1),
     "stop": Stop(within=10.0),
@@ -89,7 +90,7 @@ class Place:
 
     def models(self) -> list[str | None]:
         """List which versions colored the finished photos, in the order of their jobs."""
-        with Ledger.open_read_only(self.config.state / LEDGER_FILE) as ledger:
+        with LedgerQueries.open(self.config.state / LEDGER_FILE) as ledger:
             return [job.model for job in ledger.colored()]
 
     def run_once(self) -> Daemon:
@@ -156,14 +157,14 @@ class TestOnce:
 
         assert {"inbox": [], "outbox": names, "originals": names, "rejected": []} == place.files()
         assert 3 == daemon.pipeline.tally.finished
-        assert not daemon.held_up
+        assert not daemon.work_left
 
     def test_an_empty_inbox_ends_at_once(self, place: Place) -> None:
         """There is nothing to wait for."""
         daemon = place.run_once()
 
         assert 0 == daemon.pipeline.tally.finished
-        assert not daemon.held_up
+        assert not daemon.work_left
 
     def test_a_machine_that_does_not_heal_is_not_waited_for(self, place: Place) -> None:
         """After as many waits as a photo has attempts it ends, and says that photos were left."""
@@ -173,7 +174,7 @@ class TestOnce:
         place.drop("a.png")
         daemon = place.run_once()
 
-        assert daemon.held_up
+        assert daemon.work_left
         assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == place.files()
 
         place.colorist.paint_faults.clear()
@@ -191,19 +192,19 @@ class TestOnce:
         self, place: Place, content: bytes | None
     ) -> None:
         """Its rest may come; it is rejected by a run that finds it at rest for long."""
-        place.config = place.configured(watch=Watch(settle=0.0, arriving=3600.0))
+        place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=3600.0))
         path = place.drop("a.png")
         path.write_bytes(path.read_bytes()[:-20] if content is None else content)
         with capture_logs() as logs:
             daemon = place.run_once()
 
-        assert daemon.held_up
+        assert daemon.work_left
         assert ["a.png"] == place.files()["inbox"]
         assert [] == place.files()["rejected"]
         assert "photo.arriving" in [entry["event"] for entry in logs]
-        assert {0} == set(Ledger(place.config.state / LEDGER_FILE).counts().values())
+        assert {0} == set(LedgerQueries.open(place.config.state / LEDGER_FILE).counts().values())
 
-        place.config = place.configured(watch=Watch(settle=0.0, arriving=0.0))
+        place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=0.0))
         assert 1 == place.run_once().tally.rejected
 
     def test_originals_that_cannot_be_moved_count_as_left(
@@ -218,14 +219,14 @@ class TestOnce:
         place.drop("a.png")
         daemon = place.run_once()
 
-        assert daemon.held_up
+        assert daemon.work_left
         assert ["a.png"] == place.files()["inbox"]
         assert ["a.png"] == place.files()["outbox"]
 
         monkeypatch.undo()
         daemon = place.run_once()
 
-        assert not daemon.held_up
+        assert not daemon.work_left
         assert {
             "inbox": [],
             "outbox": ["a.png"],
@@ -260,7 +261,7 @@ class TestTake:
             daemon.intake.take(path, looks, AT_REST)
             path.touch()
 
-        assert 1 == sum(daemon.ledger.counts().values())
+        assert 1 == sum(daemon.ledger.queries.counts().values())
 
     def test_a_finished_photo_that_is_dropped_again_is_archived_and_not_colored_again(
         self, place: Place
@@ -394,7 +395,7 @@ class TestTake:
         assert looks is not None
         daemon.intake.take(path, looks, AT_REST)
 
-        assert 0 == sum(daemon.ledger.counts().values())
+        assert 0 == sum(daemon.ledger.queries.counts().values())
 
     def test_a_file_that_cannot_be_read_now_is_taken_later(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -443,11 +444,11 @@ class TestWatching:
         place.drop("a.png")
         daemon.step(start + place.config.watch.rescan - 1.0, time.time())
 
-        assert 0 == sum(daemon.ledger.counts().values())
+        assert 0 == sum(daemon.ledger.queries.counts().values())
 
         daemon.step(start + place.config.watch.rescan + 1.0, time.time())
 
-        assert 1 == sum(daemon.ledger.counts().values())
+        assert 1 == sum(daemon.ledger.queries.counts().values())
 
     def test_a_ledger_that_cannot_be_written_holds_the_daemon_up_and_no_more(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -480,7 +481,7 @@ def test_nothing_is_forgotten_while_the_inbox_is_away(
     daemon = place.daemon()
     looked: list[float] = []
     monkeypatch.setattr(daemon._retention, "step", lambda _now, wall: looked.append(wall))
-    monkeypatch.setattr(daemon.places, "problem", lambda key: away if key == "inbox" else "")
+    monkeypatch.setattr(daemon.folders, "problem", lambda key: away if key == "inbox" else "")
     daemon.startup()
     daemon.step(time.monotonic(), 7.0)
 
@@ -516,7 +517,7 @@ def test_a_clock_that_jumps_delays_no_photo(place: Place, jump: float) -> None:
     place.drop("a.png")
     daemon = place.daemon()
     daemon.startup()
-    stepping(daemon, lambda: [1] == [job.waits for job in daemon.ledger.owning()])
+    stepping(daemon, lambda: [1] == [job.waits for job in daemon.ledger.queries.owning_output()])
     place.drop("b.png", gray_scene(24, 32, seed=2))
 
     def done() -> bool:
@@ -526,7 +527,7 @@ def test_a_clock_that_jumps_delays_no_photo(place: Place, jump: float) -> None:
     wait_until(done)
 
     assert ["a.png", "b.png"] == place.files()["outbox"]
-    assert 2 == daemon.ledger.counts()[JobStatus.FINISHED]
+    assert 2 == daemon.ledger.queries.counts()[JobStatus.FINISHED]
 
 
 class TestAfterACrash:
@@ -537,7 +538,7 @@ class TestAfterACrash:
         place.drop("sub/a.png")
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: 1 == daemon.ledger.counts()[JobStatus.QUEUED])
+        stepping(daemon, lambda: 1 == daemon.ledger.queries.counts()[JobStatus.QUEUED])
         daemon.ledger.claim(1, time.time(), in_flight=0)
         place.crash(daemon)
         (place.config.outbox / "sub").mkdir()
@@ -609,7 +610,7 @@ class TestStopping:
         in_outbox = place.files()["outbox"]
 
         assert done
-        assert daemon.held_up
+        assert daemon.work_left
         assert 0 < len(in_outbox) < 12
         assert in_outbox == place.files()["originals"]
 
@@ -628,7 +629,7 @@ class TestStopping:
         done = daemon.shutdown()
 
         assert not done
-        assert daemon.held_up
+        assert daemon.work_left
 
         place.colorist.gate.set()
         daemon.pipeline.close()
@@ -679,7 +680,7 @@ class TestTakingUpAPromotedVersion:
         assert 13 == models.count("fake") + models.count("3")
         assert "3" == models[-1]
         assert 13 == len(place.files()["outbox"]) == len(place.files()["originals"])
-        assert ActiveModel("3") == daemon.ledger.serving()
+        assert ActiveModel("3") == daemon.ledger.queries.active_model()
 
     def test_a_version_that_is_refused_leaves_everything_as_it_was(self, place: Place) -> None:
         """The old one colors on, and whoever asks is told why."""
@@ -688,11 +689,14 @@ class TestTakingUpAPromotedVersion:
         place.promote("3")
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: daemon.ledger.serving() != ActiveModel("fake"))
+        stepping(daemon, lambda: daemon.ledger.queries.active_model() != ActiveModel("fake"))
         place.drop("a.png")
         stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
 
-        assert ActiveModel("fake", "3", "all probes are nearly gray") == daemon.ledger.serving()
+        assert (
+            ActiveModel("fake", "3", "all probes are nearly gray")
+            == daemon.ledger.queries.active_model()
+        )
         assert ["fake"] == place.models()
 
     def test_a_ledger_that_cannot_be_written_hides_no_version(
@@ -702,20 +706,20 @@ class TestTakingUpAPromotedVersion:
         daemon = place.daemon()
         daemon.startup()
         faults = [DeviceError("the ledger cannot be used now")] * 3
-        serve = daemon.ledger.serve
+        serve = daemon.ledger.record_active_model
 
         def failing(serving: ActiveModel) -> None:
             if faults:
                 raise faults.pop()
             serve(serving)
 
-        monkeypatch.setattr(daemon.ledger, "serve", failing)
+        monkeypatch.setattr(daemon.ledger, "record_active_model", failing)
         place.promote("3")
 
         def noted() -> bool:
             with contextlib.suppress(DeviceError):
                 daemon.step(time.monotonic(), time.time())
-            return ActiveModel("3") == daemon.ledger.serving()
+            return ActiveModel("3") == daemon.ledger.queries.active_model()
 
         wait_until(noted)
 
@@ -760,7 +764,7 @@ def test_without_promotions_to_follow_the_first_generator_serves_for_good(place:
     place.drop("a.png")
     stepping(daemon, lambda: daemon.pipeline.tally.finished == 1)
 
-    assert ActiveModel("fake") == daemon.ledger.serving()
+    assert ActiveModel("fake") == daemon.ledger.queries.active_model()
 
 
 class TestColoringAgain:

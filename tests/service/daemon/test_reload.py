@@ -18,6 +18,7 @@ from service.daemon.daemon import Daemon
 from service.daemon.reload import Parts, Reloader, watch_models
 from service.filesystem.folder_checks import make_folders
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
+from service.ledger.queries import LedgerQueries
 from service.signals import Signals
 from service.systemd.notify import Notifier
 from tests.support.fakes import FakeColorist, FakeLoader, rendering
@@ -28,7 +29,7 @@ from worker.errors import DeviceError, ModelError
 from worker.models.promotions import Promotion, write_promotions
 
 HASTY = """
-watch: {settle: 0.0, arriving: 0.0}
+watch: {settle: 0.0, incomplete_timeout: 0.0}
 batch: {longest_wait: 0.0}
 retry: {first_wait: 30.0, longest_wait: 30.0}
 """
@@ -285,7 +286,7 @@ class TestAGoodFile:
 
         life.live(story)
         assert life.daemon
-        assert (1, 1) == (life.daemon.tally.rejected, life.daemon.tally.finished)
+        assert (1, 1) == (life.daemon.counters.rejected, life.daemon.counters.finished)
 
 
 class TestABadFile:
@@ -308,7 +309,7 @@ class TestABadFile:
         assert life.live(story)
         (refused,) = life.events("config.refused")
         assert [
-            f"{life.file}:6: outbux: is not a key; did you mean outbox?",
+            f"{life.file}:6: outbux: unknown key; did you mean outbox?",
             f"{life.file}:7: stop.within: must be a number of seconds, not 'soon'",
         ] == refused["problems"]
         assert ["a.png"] == life.files("outbox")
@@ -368,8 +369,8 @@ class TestTheGenerator:
         life.live(story)
         assert 1 == life.made
         assert "another" == life.events("photo.delivered")[0]["model"]
-        with Ledger.open_read_only(life.folder / "state" / LEDGER_FILE) as ledger:
-            assert ActiveModel("another") == ledger.serving()
+        with LedgerQueries.open(life.folder / "state" / LEDGER_FILE) as ledger:
+            assert ActiveModel("another") == ledger.active_model()
 
     @pytest.mark.parametrize(
         ("fault", "words"),

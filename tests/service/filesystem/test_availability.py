@@ -16,8 +16,8 @@ from worker.errors import DeviceError
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that is another one than that of the tests
 OTHER_TEXT = (
-    "outbox: {} is not what it was: it is on another disk and has no file .photochrom; mount it,"
-    " or if this is the right folder, make that file in it"
+    "outbox: {0} looks like an unmounted share (different device, marker .photochrom missing);"
+    " mount it, or if {0} is right, run: touch {0}/.photochrom"
 )
 
 
@@ -53,7 +53,7 @@ def replaced(folder: Path, other: Path) -> None:
 
 def test_folders_in_use_are_marked_and_noted_but_the_state(folders: dict[str, Path]) -> None:
     """Each with its device, and with words for whoever finds the file."""
-    assert "" == FolderMonitor(folders).look()
+    assert "" == FolderMonitor(folders).refresh()
     for key, folder in folders.items():
         assert (key != "state") == (folder / MARKER).exists()
     assert "Leave it in place" in (folders["outbox"] / MARKER).read_text()
@@ -63,11 +63,11 @@ def test_folders_in_use_are_marked_and_noted_but_the_state(folders: dict[str, Pa
 
 def test_looking_again_writes_nothing(folders: dict[str, Path]) -> None:
     """It is done twice a second, for years."""
-    FolderMonitor(folders).look()
+    FolderMonitor(folders).refresh()
     before = (folders["state"] / NOTED).stat()
     places = FolderMonitor(folders)
-    places.look()
-    places.look()
+    places.refresh()
+    places.refresh()
 
     assert before == (folders["state"] / NOTED).stat()
 
@@ -78,14 +78,14 @@ def test_a_share_that_is_away_is_told_from_an_empty_folder(
 ) -> None:
     """By the daemon that saw it and by the next one; nothing is put in its place."""
     places = FolderMonitor(folders)
-    places.look()
+    places.refresh()
     replaced(folders["outbox"], other_disk)
     if restarted:
         places = FolderMonitor(folders)
 
-    assert OTHER_TEXT.format(folders["outbox"]) == places.look() == places.trouble
-    assert {"outbox"} == places.away
-    assert places.trouble == places.problem("outbox")
+    assert OTHER_TEXT.format(folders["outbox"]) == places.refresh() == places.blocked_by
+    assert {"outbox"} == places.unavailable
+    assert places.blocked_by == places.problem("outbox")
     with pytest.raises(DeviceError, match="outbox"):
         places.check("inbox", "outbox")
     assert "" == places.problem("inbox")
@@ -94,8 +94,8 @@ def test_a_share_that_is_away_is_told_from_an_empty_folder(
 
     replaced(folders["outbox"], folders["outbox"].with_name("outbox before"))
 
-    assert "" == places.look()
-    assert set() == places.away
+    assert "" == places.refresh()
+    assert set() == places.unavailable
     places.check("outbox")
 
 
@@ -103,24 +103,24 @@ def test_the_marker_is_believed_whatever_the_device_is_called(
     folders: dict[str, Path], other_disk: Path
 ) -> None:
     """A reboot renumbers devices; and whoever moved the folder to another disk makes the file."""
-    FolderMonitor(folders).look()
+    FolderMonitor(folders).refresh()
     replaced(folders["outbox"], other_disk)
     (other_disk / MARKER).touch()
     places = FolderMonitor(folders)
 
-    assert "" == places.look()
+    assert "" == places.refresh()
     assert other_disk.stat().st_dev == noted(folders["state"])[folders["outbox"]]
 
 
 def test_a_folder_that_was_emptied_or_made_anew_is_marked_again(folders: dict[str, Path]) -> None:
     """On the disk where it was; tidy people do that."""
     places = FolderMonitor(folders)
-    places.look()
+    places.refresh()
     (folders["outbox"] / MARKER).unlink()
     shutil.rmtree(folders["rejected"])
     folders["rejected"].mkdir()
 
-    assert "" == places.look()
+    assert "" == places.refresh()
     assert (folders["outbox"] / MARKER).exists()
     assert (folders["rejected"] / MARKER).exists()
 
@@ -128,15 +128,15 @@ def test_a_folder_that_was_emptied_or_made_anew_is_marked_again(folders: dict[st
 def test_a_folder_that_is_missing_or_none_is_named(folders: dict[str, Path]) -> None:
     """With what to do, and none is made."""
     places = FolderMonitor(folders)
-    places.look()
+    places.refresh()
     shutil.rmtree(folders["outbox"])
 
-    assert f"outbox: {folders['outbox']} is not there; mount it, or make it" == places.look()
+    assert f"outbox: {folders['outbox']} does not exist; mount or create it" == places.refresh()
     assert not folders["outbox"].exists()
 
     folders["outbox"].touch()
 
-    assert f"outbox: {folders['outbox']} is not a folder" == places.look()
+    assert f"outbox: {folders['outbox']} is not a folder" == places.refresh()
 
 
 def test_an_inbox_whose_originals_stay_is_not_even_marked(
@@ -149,15 +149,15 @@ def test_an_inbox_whose_originals_stay_is_not_even_marked(
         raise refused
 
     monkeypatch.setattr(subject, "_mark", refuse)
-    with pytest.raises(DeviceError, match=r"originals.folder: cannot make the file .*Read-"):
-        FolderMonitor(folders).look()
+    with pytest.raises(DeviceError, match=r"originals.folder: cannot create .*Read-"):
+        FolderMonitor(folders).refresh()
 
     monkeypatch.undo()
     (folders["inbox"] / MARKER).unlink()
     del folders["originals.folder"]
     places = FolderMonitor(folders)
 
-    assert "" == places.look()
+    assert "" == places.refresh()
     assert [] == list(folders["inbox"].iterdir())
     assert noted(folders["state"])[folders["inbox"]] is None
 
@@ -169,11 +169,11 @@ def test_an_unmarked_inbox_is_away_where_nothing_is_mounted(
     del folders["originals.folder"], folders["outbox"], folders["rejected"]
     places = FolderMonitor(folders)
 
-    assert "" == places.look()
+    assert "" == places.refresh()
 
     replaced(folders["inbox"], other_disk)  # on the disk of the folder above it
 
-    assert "inbox: " in places.look()
+    assert "inbox: " in places.refresh()
 
     replaced(folders["inbox"], MEMORY)  # a mount
 
@@ -187,11 +187,11 @@ def test_room_is_kept_free(folders: dict[str, Path], wanted: str, free_space: fl
     """So many gigabytes, or a share of the disk; 0 turns it off. The inbox is not written to."""
     places = FolderMonitor(folders, free_space)
 
-    assert (wanted in places.look()) if wanted else ("" == places.look())
-    assert (places.trouble == "") == (wanted == "")
-    assert set() == places.away  # what is in hand is finished
+    assert (wanted in places.refresh()) if wanted else ("" == places.refresh())
+    assert (places.blocked_by == "") == (wanted == "")
+    assert set() == places.unavailable  # what is in hand is finished
     if wanted:
-        assert places.trouble.startswith(f"outbox: the disk of {folders['outbox']} has less than ")
+        assert places.blocked_by.startswith("outbox: less than ")
 
 
 @pytest.mark.parametrize(
@@ -213,13 +213,13 @@ def test_auto_keeps_a_hundredth_free_and_a_gigabyte_at_most(
     monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: disk)
     places = FolderMonitor(folders)
 
-    assert short == bool(places.look())
+    assert short == bool(places.refresh())
     assert places.free() == dict.fromkeys(folders, round(free * 10**6) * 1000)
 
 
 def test_new_folders_are_made_and_known_ones_never(folders: dict[str, Path]) -> None:
     """A known one that is missing is a share that is away."""
-    FolderMonitor(folders).look()
+    FolderMonitor(folders).refresh()
     for key in ("inbox", "outbox"):
         shutil.rmtree(folders[key])
     folders["outbox"] = folders["outbox"].with_name("another")
@@ -233,7 +233,7 @@ def test_new_folders_are_made_and_known_ones_never(folders: dict[str, Path]) -> 
 def test_damaged_notes_are_refused(folders: dict[str, Path], text: str) -> None:
     """They are written in one step, so somebody should look; what to do is said."""
     (folders["state"] / NOTED).write_text(text, errors="surrogateescape")
-    with pytest.raises(DeviceError, match="is damaged; mount all folders"):
+    with pytest.raises(DeviceError, match="is corrupt; mount all folders"):
         FolderMonitor(folders)
 
 
@@ -241,7 +241,7 @@ def test_any_name_of_a_folder_can_be_noted(folders: dict[str, Path]) -> None:
     """Also one that is not UTF-8."""
     folders["outbox"] = folders["outbox"].with_name("caf\udce9\n")
     make_new_folders(folders)
-    FolderMonitor(folders).look()
+    FolderMonitor(folders).refresh()
 
     assert folders["outbox"] in noted(folders["state"])
     assert json.loads((folders["state"] / NOTED).read_text())

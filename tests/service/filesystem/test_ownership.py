@@ -29,7 +29,7 @@ def folders_of(home: Path, **shared: Path) -> dict[str, Path]:
 def first(tmp_path: Path) -> dict[str, Path]:
     """Make the folders of a daemon that has worked."""
     folders = folders_of(tmp_path / "first")
-    assert "" == FolderMonitor(folders).look()
+    assert "" == FolderMonitor(folders).refresh()
     return folders
 
 
@@ -81,7 +81,7 @@ def test_a_stale_owner_is_taken_over_when_that_is_asked_for(
 
     assert (first["outbox"], str(first["state"])) == (folder, owner.state)
     assert [] == refuse_another_owner(second)
-    assert "" == FolderMonitor(second).look()
+    assert "" == FolderMonitor(second).refresh()
     with pytest.raises(DeviceError, match="belongs to another photochrom"):
         refuse_another_owner(first)
 
@@ -91,12 +91,12 @@ def test_a_daemon_whose_outbox_is_taken_over_stops_to_work_there(
 ) -> None:
     """At its next look, with the other's name; it writes nothing any more."""
     places = FolderMonitor(first)
-    assert "" == places.look()
+    assert "" == places.refresh()
     refuse_another_owner(second, take_over=True)
 
-    assert f"with the state folder {second['state']} on " in places.look()
+    assert f"with the state folder {second['state']} on " in places.refresh()
     assert places.problem("outbox")
-    assert {"outbox"} == places.away
+    assert {"outbox"} == places.unavailable
     assert str(second["state"]) == said(first["outbox"])["state"]
 
 
@@ -110,7 +110,7 @@ def test_markers_of_older_versions_are_upgraded_silently(tmp_path: Path, text: s
         (folders[key] / MARKER).write_text(text)
 
     assert [] == refuse_another_owner(folders)
-    assert "" == FolderMonitor(folders).look()
+    assert "" == FolderMonitor(folders).refresh()
     assert str(folders["state"]) == said(folders["outbox"])["state"]
 
 
@@ -122,7 +122,7 @@ def test_an_owner_may_move_with_its_state_or_lose_it(
     moved = first | {"state": first["state"].rename(tmp_path / "moved")}
 
     assert [] == refuse_another_owner(moved)
-    assert "" == FolderMonitor(moved).look()
+    assert "" == FolderMonitor(moved).refresh()
     assert ("new-server", str(tmp_path / "moved")) == tuple(
         said(first["outbox"])[name] for name in ("host", "state")
     )
@@ -131,7 +131,7 @@ def test_an_owner_may_move_with_its_state_or_lose_it(
     moved["state"].mkdir()
 
     assert [] == refuse_another_owner(moved)
-    assert "" == FolderMonitor(moved).look()
+    assert "" == FolderMonitor(moved).refresh()
 
 
 def test_of_two_daemons_with_copies_of_one_state_the_first_gives_way(
@@ -139,12 +139,12 @@ def test_of_two_daemons_with_copies_of_one_state_the_first_gives_way(
 ) -> None:
     """They have one identity; the outbox tells where the one lies that came last."""
     places = FolderMonitor(first)
-    places.look()
+    places.refresh()
     copy = first | {"state": tmp_path / "copy"}
     shutil.copytree(first["state"], copy["state"])
 
-    assert "" == FolderMonitor(copy).look()
-    assert f"with the state folder {copy['state']} on " in places.look()
+    assert "" == FolderMonitor(copy).refresh()
+    assert f"with the state folder {copy['state']} on " in places.refresh()
 
 
 def test_a_collection_whose_originals_are_kept_has_no_owner(
@@ -156,7 +156,7 @@ def test_a_collection_whose_originals_are_kept_has_no_owner(
     before = said(first["inbox"])
 
     assert [] == refuse_another_owner(reader)
-    assert "" == FolderMonitor(reader).look()
+    assert "" == FolderMonitor(reader).refresh()
     assert before == said(first["inbox"])
 
 

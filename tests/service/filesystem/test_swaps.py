@@ -135,9 +135,8 @@ def test_an_original_swapped_while_it_was_colored_has_no_result(
 @pytest.mark.parametrize("what", SWAPS)
 def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: str) -> None:
     """Between the watcher's last look and the digest; no job is made of what took its place."""
-    config = Config(watch=Watch(settle=0.0, arriving=0.0), batch=Batching(longest_wait=0.0)).beside(
-        tmp_path
-    )
+    watch = Watch(settle=0.0, incomplete_timeout=0.0)
+    config = Config(watch=watch, batch=Batching(longest_wait=0.0)).beside(tmp_path)
     make_folders(config.folders.values())
     path = config.inbox / "sub/a.png"
     path.parent.mkdir()
@@ -152,7 +151,7 @@ def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: 
         told.append(path)
         reason = tell(path, looks, rest)
         if len(told) == 1:
-            assert daemon.ledger.counts()[JobStatus.QUEUED] == 0
+            assert daemon.ledger.queries.counts()[JobStatus.QUEUED] == 0
         return reason
 
     daemon.watcher._on_stable = swap_and_tell

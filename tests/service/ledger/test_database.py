@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from service.filesystem.snapshot import FileStat
-from service.ledger.database import LONGEST_JOURNAL, Database, LedgerError
+from service.ledger.database import LARGEST_WAL, Database, LedgerError
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import ActiveModel, Ledger
+from service.ledger.queries import LedgerQueries
 from service.ledger.schema import MIGRATIONS
 from worker.errors import DeviceError
 
@@ -75,13 +76,13 @@ def path(tmp_path: Path) -> Path:
 def test_every_job_of_the_first_form_is_carried_over(path: Path) -> None:
     """With all it had; nothing is known of where its original lies, and nothing is recolored."""
     with Ledger(path) as ledger:
-        assert not ledger.outdated
-        assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.counts()
+        assert not ledger.queries.outdated
+        assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.queries.counts()
         for number, (name, status, model) in enumerate(PHOTOS, 1):
-            job = ledger._one("id = ?", number)
+            job = ledger.queries._one("id = ?", number)
             assert job is not None
             assert (name, status, model) == (str(job.path), job.status, job.model)
-            assert (f"{number:064}", FileStat(5, 6, 2**64 - 1, 8)) == (job.digest, job.snapshot)
+            assert (f"{number:064}", FileStat(5, 6, 2**64 - 1, 8)) == (job.digest, job.stat)
             assert (None, False) == (job.original, job.recolor)
             assert (None, None) == (job.output_digest, job.event)
 
@@ -92,18 +93,18 @@ def test_work_goes_on_after_the_change(path: Path) -> None:
         assert [4] == [job.id for job in ledger.recover()]
         assert 1 == ledger.recolor([1], 9.0)
         assert [3, 4, 1] == [job.id for job in ledger.claim(9, 9.0, in_flight=0)]
-        assert ledger.output_taken(PurePosixPath("a.png"))
-        assert not ledger.output_taken(PurePosixPath("bad.png"))
-        ledger.serve(ActiveModel("2"))
-        assert ActiveModel("2") == ledger.serving()
+        assert ledger.queries.output_taken(PurePosixPath("a.png"))
+        assert not ledger.queries.output_taken(PurePosixPath("bad.png"))
+        ledger.record_active_model(ActiveModel("2"))
+        assert ActiveModel("2") == ledger.queries.active_model()
 
 
 def test_the_change_happens_once(path: Path) -> None:
     """Two that open it one after the other, or at once, find the same."""
     with Ledger(path) as first, Ledger(path) as second:
-        assert first.counts() == second.counts()
+        assert first.queries.counts() == second.queries.counts()
     with Ledger(path) as third:
-        assert 2 == third.counts()[JobStatus.FINISHED]
+        assert 2 == third.queries.counts()[JobStatus.FINISHED]
 
 
 def test_a_change_that_fails_leaves_the_first_form(
@@ -126,13 +127,13 @@ def test_a_change_that_fails_leaves_the_first_form(
 
 def test_the_first_form_can_be_looked_at_unchanged(path: Path) -> None:
     """As `photochrom status` does after an update, before the daemon's start."""
-    with Ledger.open_read_only(path) as ledger:
+    with LedgerQueries.open(path) as ledger:
         assert ledger.outdated
         assert {"queued": 1, "started": 1, "finished": 2, "failed": 1} == ledger.counts()
         assert ledger.oldest_waiting() is not None
         assert "2" == ledger.last_model()
-        assert ledger.serving() is None
-    with Ledger.open_read_only(path) as again:
+        assert ledger.active_model() is None
+    with LedgerQueries.open(path) as again:
         assert again.outdated
 
 
@@ -191,18 +192,18 @@ def test_no_question_of_the_daemon_looks_at_all_photos(path: Path) -> None:
     asked: list[str] = []
     with Ledger(path) as ledger:
         ledger._database._connection.set_trace_callback(asked.append)
-        ledger.counts()
-        ledger.oldest_waiting()
-        ledger.recent_failures(9)
-        ledger.finished_since(1.0)
-        ledger.done_since(1.0)
-        ledger.any_due(1.0)
-        ledger.last_model()
-        ledger.exhausted(3)
-        ledger.waiting(1.0, limit=1)
-        ledger.finished_before(9.0, ledger.job(1), 9)
-        ledger.output_taken(PurePosixPath("a.png"))
-        ledger.find(PurePosixPath("a.png"), FileStat(5, 6, 7, 8))
+        ledger.queries.counts()
+        ledger.queries.oldest_waiting()
+        ledger.queries.recent_failures(9)
+        ledger.queries.finished_since(1.0)
+        ledger.queries.done_since(1.0)
+        ledger.queries.has_due(1.0)
+        ledger.queries.last_model()
+        ledger.queries.exhausted(3)
+        ledger.queries.backed_off(1.0, limit=1)
+        ledger.queries.finished_before(9.0, ledger.queries.job(1), 9)
+        ledger.queries.output_taken(PurePosixPath("a.png"))
+        ledger.queries.by_stat(PurePosixPath("a.png"), FileStat(5, 6, 7, 8))
         ledger.recover()
         ledger.claim(8, 9.0, in_flight=0)
         ledger.forget(1)
@@ -232,12 +233,12 @@ def test_a_ledger_that_was_deleted_or_replaced_is_no_longer_written_to(path: Pat
     ):
         with Ledger(path) as ledger:
             Ledger(other).close()
-            before = ledger.counts()
+            before = ledger.queries.counts()
             harm()
             with pytest.raises(LedgerError, match="was deleted, moved or replaced while photo"):
-                ledger.serve(ActiveModel("2"))
+                ledger.record_active_model(ActiveModel("2"))
 
-            assert before == ledger.counts()
+            assert before == ledger.queries.counts()
         for left in path.parent.iterdir():
             left.unlink()
         Ledger(path).close()
@@ -249,72 +250,34 @@ def test_a_folder_that_cannot_be_looked_at_is_the_machines_fault(path: Path) -> 
         away = path.parent.rename(path.parent.with_name("away"))
         path.parent.write_bytes(b"no folder")
         with pytest.raises(DeviceError, match="cannot be used now: Not a directory"):
-            ledger.serve(ActiveModel("2"))
+            ledger.record_active_model(ActiveModel("2"))
         path.parent.unlink()
         away.rename(path.parent)
-        ledger.serve(ActiveModel("2"))
+        ledger.record_active_model(ActiveModel("2"))
 
-        assert ActiveModel("2") == ledger.serving()
+        assert ActiveModel("2") == ledger.queries.active_model()
 
 
-class TestSize:
-    """Over a year of jobs that come and go."""
+def test_the_log_shrinks_when_a_reader_lets_go(tmp_path: Path) -> None:
+    """It grows while one holds on to an old state, and is no larger than its limit later."""
+    path = tmp_path / "new.sqlite3"
+    database = Database(path)
+    database.rows("PRAGMA synchronous = OFF")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM jobs").fetchone()
+    for start in range(20):
+        _fill(database, 2000, start)
+    held = database.wal_size
+    reader.execute("COMMIT")
+    reader.close()
+    for start in range(20, 23):
+        _fill(database, 2000, start)
+    let_go = database.wal_size
+    database.close()
 
-    def test_room_of_forgotten_photos_is_given_back(self, tmp_path: Path) -> None:
-        """In portions; a new ledger needs nothing for it."""
-        database = Database(tmp_path / "new.sqlite3")
-        _fill(database, 2000)
-        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        full = _size(tmp_path / "new.sqlite3")
-        database.rows("DELETE FROM jobs")
-        portions = 1
-        while database.give_back(20):
-            portions += 1
-        database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.close()
-
-        assert 5 < portions < 15
-        assert full > 700_000
-        assert _size(tmp_path / "new.sqlite3") < 150_000
-
-    def test_an_earlier_ledger_shrinks_after_it_was_written_anew(self, path: Path) -> None:
-        """Once, with all that is in it; until then it is used as it is."""
-        database = Database(path)
-        _fill(database, 2000)
-
-        assert not database.shrinks
-
-        database.rows("DELETE FROM jobs WHERE id > 9")
-
-        assert not database.give_back(100)
-
-        database.rewrite()
-        database.close()
-        with Ledger(path) as ledger:
-            assert ledger.shrinks
-            assert 9 == sum(ledger.counts().values())
-        assert _size(path) < 150_000
-
-    def test_the_log_shrinks_when_a_reader_lets_go(self, tmp_path: Path) -> None:
-        """It grows while one holds on to an old state, and is no larger than its limit later."""
-        path = tmp_path / "new.sqlite3"
-        database = Database(path)
-        database.rows("PRAGMA synchronous = OFF")
-        reader = sqlite3.connect(path, isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM jobs").fetchone()
-        for start in range(20):
-            _fill(database, 2000, start)
-        held = database.journal_size
-        reader.execute("COMMIT")
-        reader.close()
-        for start in range(20, 23):
-            _fill(database, 2000, start)
-        let_go = database.journal_size
-        database.close()
-
-        assert held > 1.5 * LONGEST_JOURNAL
-        assert 0 < let_go <= LONGEST_JOURNAL
+    assert held > 1.5 * LARGEST_WAL
+    assert 0 < let_go <= LARGEST_WAL
 
 
 def _fill(database: Database, count: int, start: int = 0) -> None:
@@ -328,7 +291,3 @@ def _fill(database: Database, count: int, start: int = 0) -> None:
                 f"{number:_>64}",
                 b"out %d" % number,
             )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size

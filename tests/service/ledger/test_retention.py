@@ -1,6 +1,5 @@
 """What is old is forgotten, and nothing that still lies in wait."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +15,6 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.retention import DAY, PORTION, ROUND, Retention
 from tests.support.folder_listing import files
-from worker.errors import DeviceError
 
 LOOKS = FileStat(size=5, mtime_ns=6, inode=7, device=8)
 YEAR = 365 * DAY
@@ -44,7 +42,7 @@ class Archive:
         (job,) = self.ledger.claim(1, self.wall, in_flight=0)
         job = self.ledger.finish(job.id, model="1", now=self.wall - age * DAY)
         if moved:
-            self.ledger.moved([(job.id, path)])
+            self.ledger.record_originals([(job.id, path)])
         return job
 
     def step(self, seconds: float) -> None:
@@ -63,7 +61,7 @@ class Archive:
     @property
     def names(self) -> list[str]:
         """The photos that are remembered."""
-        return [str(job.path) for job in self.ledger.owning()]
+        return [str(job.path) for job in self.ledger.queries.owning_output()]
 
 
 @pytest.fixture
@@ -92,7 +90,7 @@ def test_photos_are_forgotten_when_they_are_old_enough(archive: Callable[..., Ar
     assert [
         {"event": "ledger.forgotten", "photos": 1, "older_than_days": 30.0, "log_level": "info"}
     ] == logs
-    left = old.ledger.owning()
+    left = old.ledger.queries.owning_output()
     assert [None] == [job.same_content_as for job in left]
 
 
@@ -120,7 +118,10 @@ def test_what_waits_failed_or_is_colored_again_is_not_forgotten(
     old.ledger.recolor([again.id], 1.0)
     old.round()
 
-    assert (2, 1) == (old.ledger.counts()[JobStatus.QUEUED], old.ledger.counts()[JobStatus.FAILED])
+    assert (2, 1) == (
+        old.ledger.queries.counts()[JobStatus.QUEUED],
+        old.ledger.queries.counts()[JobStatus.FAILED],
+    )
 
 
 def test_a_scan_that_lies_in_the_inbox_is_not_forgotten(archive: Callable[..., Archive]) -> None:
@@ -202,89 +203,11 @@ def test_nothing_but_the_ledger_is_touched(archive: Callable[..., Archive]) -> N
     assert ["old.tif"] == files(old.config.outbox) == files(old.config.originals.folder)
 
 
-def test_room_is_given_back_to_the_disk(archive: Callable[..., Archive]) -> None:
-    """Over some steps; afterwards the ledger is as small as one with few photos."""
-    old = archive()
-    for number in range(900):
-        old.finish(f"{number:_>400}", age=99)
-    old.round()
-    old.ledger._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    assert [] == old.names
-    assert (old.config.state / LEDGER_FILE).stat().st_size < 200_000
-
-
-class TestAnEarlierLedger:
-    """Made without room for shrinking; written anew once, if anything is forgotten at all."""
-
-    @pytest.fixture
-    def earlier(self, archive: Callable[..., Archive]) -> Archive:
-        """Have a ledger as an earlier photochrom made it."""
-        made = archive()
-        made.ledger.close()
-        path = made.config.state / LEDGER_FILE
-        path.unlink()
-        connection = sqlite3.connect(path)
-        connection.executescript("PRAGMA auto_vacuum = NONE; CREATE TABLE other (x);")
-        connection.close()
-        made.ledger = Ledger(path)
-        made.retention = Retention(made.config, made.ledger)
-        made.finish("new.tif", age=1)
-        return made
-
-    def test_it_is_written_anew_at_the_start(self, earlier: Archive) -> None:
-        """With all that is in it; the next start finds nothing to do."""
-        with capture_logs() as logs:
-            earlier.retention.start()
-            earlier.retention.start()
-
-        assert earlier.ledger.shrinks
-        assert ["ledger.rewritten"] == [entry["event"] for entry in logs]
-        assert ["new.tif"] == earlier.names
-
-    def test_it_stays_as_it_is_without_room_on_the_disk(
-        self, earlier: Archive, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """It is told how much it takes; photos are forgotten all the same."""
-        monkeypatch.setattr(retention, "ROOM", 1 << 50)
-        earlier.finish("old.tif", age=99)
-        with capture_logs() as logs:
-            earlier.retention.start()
-        earlier.round()
-
-        assert not earlier.ledger.shrinks
-        assert "ledger.not_rewritten" == logs[0]["event"]
-        assert "MB free" in logs[0]["reason"]
-        assert ["new.tif"] == earlier.names
-
-    def test_a_fault_while_it_is_written_does_not_hold_up_the_start(
-        self, earlier: Archive, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """It is told, and tried at the next start."""
-
-        def failing() -> None:
-            raise DeviceError("database or disk is full")
-
-        monkeypatch.setattr(earlier.ledger, "rewrite", failing)
-        with capture_logs() as logs:
-            earlier.retention.start()
-
-        assert [("ledger.not_rewritten", "database or disk is full")] == [
-            (entry["event"], entry["reason"]) for entry in logs
-        ]
-
-    def test_it_stays_as_it_is_where_nothing_is_forgotten(self, earlier: Archive) -> None:
-        """There is no room to be given back."""
-        Retention(Config().beside(earlier.config.state.parent), earlier.ledger).start()
-
-        assert not earlier.ledger.shrinks
-
-
 def test_a_reader_that_never_lets_go_is_told(
     archive: Callable[..., Archive], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once a round, with the size of the log."""
-    monkeypatch.setattr(retention, "LARGE_JOURNAL", 1000)
+    monkeypatch.setattr(retention, "LARGE_WAL", 1000)
     held = archive(days=0.0)
     held.finish("a", age=1)
     with capture_logs() as logs:
@@ -309,8 +232,8 @@ def test_jobs_that_come_and_go_for_years_leave_the_ledger_flat(
         flat.round()
         flat.wall += 5 * DAY
         flat.round()
-        rows = sum(flat.ledger.counts().values())
-        sizes.append((rows, path.stat().st_size, flat.ledger.journal_size))
+        rows = sum(flat.ledger.queries.counts().values())
+        sizes.append((rows, path.stat().st_size, flat.ledger.wal_size))
     first_year, all_years = sizes[6:12], sizes[12:]
 
     for first, later in zip(

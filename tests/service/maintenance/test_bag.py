@@ -14,6 +14,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.bag import BagResult, make_bag, print_bagging
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import color, place, queue
@@ -272,7 +273,7 @@ def test_the_times_of_the_files_are_kept(config: Config, folder: Path) -> None:
 def test_the_manifest_has_the_ledgers_digests(config: Config, folder: Path) -> None:
     """So a chain leads from the bag back to the delivery."""
     pack(config, folder)
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         expected = {f"data/{job.output}": job.output_digest for job in ledger.colored()}
     entries = bagit.Bag(str(folder)).entries
 

@@ -23,6 +23,7 @@ from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.rebuild import print_rebuilt, rebuild
 from service.maintenance.restoring import NO_REASON, Rebuilt
 from service.maintenance.retry import retry
@@ -46,7 +47,7 @@ def config(tmp_path: Path) -> Config:
     for name in NAMES:
         color(config, name)
     reject(config, "1931/bad.tif")
-    FolderMonitor(config.folders).look()
+    FolderMonitor(config.folders).refresh()
     return config
 
 
@@ -61,8 +62,8 @@ def reject(config: Config, name: str) -> Job:
 
 def jobs(config: Config) -> list[Job]:
     """List all jobs, as they are apart from their numbers and times."""
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
-        found = sorted(ledger.every(), key=lambda job: (str(job.path), job.digest))
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
+        found = sorted(ledger.all_jobs(), key=lambda job: (str(job.path), job.digest))
     no_time = {"queued_at": 0.0, "started_at": None, "finished_at": None, "not_before": 0.0}
     return [replace(job, id=0, attempts=0, same_content_as=None, **no_time) for job in found]
 
@@ -89,7 +90,7 @@ def run_daemon(config: Config) -> int:
     with StateLock(config.state):
         daemon = Daemon(config.model_copy(update=hasty), FakeColorist(), once=True)
         assert daemon.run()
-    return daemon.tally.finished
+    return daemon.counters.finished
 
 
 class TestWhole:
@@ -171,7 +172,7 @@ class TestWhole:
         """They look as they did, so that no daemon reads them all again."""
         config = place(tmp_path, Config(originals=Originals(after="keep")))
         color(config, "a.tif")
-        FolderMonitor(config.folders).look()
+        FolderMonitor(config.folders).refresh()
         before = jobs(config)
         lose(config)
         found = again(config)
@@ -184,9 +185,9 @@ class TestWhole:
         lose(config)
         (config.originals.folder / "copy.tif").write_bytes(b"gray 1931/a.tif")
         again(config)
-        with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
-            [copy] = ledger.some(ledger.numbers_of(PurePosixPath("copy.tif")))
-            [first] = ledger.some(ledger.numbers_of(PurePosixPath("1931/a.tif")))
+        with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
+            [copy] = ledger.by_ids(ledger.ids_of_path(PurePosixPath("copy.tif")))
+            [first] = ledger.by_ids(ledger.ids_of_path(PurePosixPath("1931/a.tif")))
 
         assert first.id == copy.same_content_as
 
@@ -237,8 +238,8 @@ class TestWithoutSidecars:
         path.rename(path.with_name(f"a.{digest[:8]}.tif"))
         lose(config)
         again(config)
-        with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
-            shorter = ledger.known(PurePosixPath("1931/a.tif"), digest)
+        with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
+            shorter = ledger.by_digest(PurePosixPath("1931/a.tif"), digest)
             assert shorter
             longer = ledger.job(shorter.superseded_by or 0)
             assert longer

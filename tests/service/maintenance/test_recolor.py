@@ -16,6 +16,7 @@ from service.filesystem.lock import StateLock
 from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.recolor import age, inside_inbox, print_recoloring, queue_again
 from worker.errors import DeviceError
 from worker.models.promotions import Promotion, write_promotions
@@ -54,7 +55,7 @@ def queued(config: Config) -> list[str]:
     with Ledger(config.state / LEDGER_FILE) as ledger:
         return [
             str(job.path)
-            for job in ledger.colored()
+            for job in ledger.queries.colored()
             if (job.status, job.recolor) == (JobStatus.QUEUED, True)
         ]
 
@@ -203,7 +204,7 @@ def test_a_ledger_that_an_older_daemon_uses_is_not_changed(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its form would change under the daemon's hands."""
-    monkeypatch.setattr(Ledger, "outdated", True)
+    monkeypatch.setattr(LedgerQueries, "outdated", True)
     with StateLock(config.state), pytest.raises(DeviceError, match="restart that first"):
         queue_again(config, older_than="11")
     monkeypatch.undo()

@@ -20,6 +20,7 @@ from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.retry import JobResult, forget, print_answers, retry
 from service.storage import moves
 from tests.support.delivered_results import color, place, queue
@@ -50,7 +51,7 @@ def reject(config: Config, name: str) -> Job:
 
 def job(config: Config, number: int) -> Job:
     """Look a job up."""
-    with Ledger.open_read_only(config.state / LEDGER_FILE) as ledger:
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         found = ledger.job(number)
     assert found
     return found
@@ -66,7 +67,8 @@ def hold_up(config: Config, name: str) -> Job:
 
 def run_daemon(config: Config) -> None:
     """Have a daemon with a fake device do all that waits."""
-    hasty = {"watch": Watch(settle=0.0, arriving=0.0), "batch": Batching(longest_wait=0.0)}
+    watch = Watch(settle=0.0, incomplete_timeout=0.0)
+    hasty = {"watch": watch, "batch": Batching(longest_wait=0.0)}
     with StateLock(config.state):
         assert Daemon(config.model_copy(update=hasty), FakeColorist(), once=True).run()
 
@@ -83,7 +85,7 @@ class TestRejected:
         assert [True] == [answer.done for answer in answers]
         looks = safe_open.snapshot(back)
         assert looks is not None
-        assert scan.snapshot.same_as(looks)
+        assert scan.stat.same_as(looks)
         assert scan.digest == safe_open.digest(back)
         assert [] == files(config.rejected)
         assert JobStatus.FAILED is job(config, scan.id).status
@@ -210,7 +212,7 @@ class TestRejected:
         assert b"mended" == (config.inbox / "1931/a.tif").read_bytes()
         assert [] == files(config.rejected)
         with Ledger(config.state / LEDGER_FILE) as ledger:
-            assert [] == ledger.failed()
+            assert [] == ledger.queries.failed()
 
     def test_the_scan_of_another_job_is_not_taken_for_one_that_is_gone(
         self, config: Config
@@ -299,7 +301,7 @@ class TestRejected:
         reject(config, "a.tif")
         config.inbox.rmdir()
 
-        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
+        with pytest.raises(DeviceError, match="does not exist; mount or create it"):
             retry(config, rejected=True)
         assert not config.inbox.exists()
 
@@ -449,7 +451,7 @@ class TestWaiting:
         assert [JobResult(j.id, j.path, done=True, words="due now") for j in (first, second)] == dry
         with Ledger(config.state / LEDGER_FILE) as ledger:
             assert [first.id] == [j.id for j in ledger.claim(2, time.time(), in_flight=0)][:1]
-            assert [] == ledger.waiting(time.time())
+            assert [] == ledger.queries.backed_off(time.time())
 
     def test_what_is_queued_in_work_or_finished_is_left(self, config: Config) -> None:
         """It says why; so of a number that nobody has."""
@@ -521,8 +523,8 @@ class TestForgetting:
         assert "it is waiting or in work" in answers[0].words
         assert ["c.tif", "c.tif.reason.txt"] == files(config.rejected)
         with Ledger(config.state / LEDGER_FILE) as ledger:
-            assert [again.id, waiting.id] == [job.id for job in ledger.owning()]
-            assert [] == ledger.failed()
+            assert [again.id, waiting.id] == [job.id for job in ledger.queries.owning_output()]
+            assert [] == ledger.queries.failed()
 
 
 def test_a_person_is_told_what_was_and_with_a_dry_run_what_would_be_done() -> None:

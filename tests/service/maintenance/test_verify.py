@@ -18,6 +18,7 @@ from service.filesystem.lock import StateLock
 from service.filesystem.safe_open import digest_of
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import Finding, check_photo
 from service.maintenance.verify import Verification, print_verification, verify
 from service.storage import moves
@@ -116,7 +117,7 @@ class TestRejected:
         shutil.rmtree(config.rejected)
 
         assert (0, {}) == (result.queued, result.not_queued)
-        with pytest.raises(DeviceError, match="is not there; mount it, or make it"):
+        with pytest.raises(DeviceError, match="does not exist; mount or create it"):
             check(config)
 
 
@@ -134,7 +135,7 @@ def queued(config: Config) -> list[str]:
     with Ledger(config.state / LEDGER_FILE) as ledger:
         return [
             str(job.path)
-            for job in ledger.owning()
+            for job in ledger.queries.owning_output()
             if job.recolor and job.status is JobStatus.QUEUED
         ]
 
@@ -157,10 +158,10 @@ def test_where_all_is_well_nothing_is_found(config: Config) -> None:
 def test_nothing_is_written_by_looking(config: Config) -> None:
     """Neither a file nor a row."""
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        before = (everything(config), ledger.owning())
+        before = (everything(config), ledger.queries.owning_output())
         check(config)
 
-        assert before == (everything(config), ledger.owning())
+        assert before == (everything(config), ledger.queries.owning_output())
 
 
 @pytest.mark.parametrize(
@@ -443,19 +444,19 @@ def test_a_folder_that_is_not_there_is_no_loss_of_all_photos(config: Config, key
     """A share that is not mounted must not have everything colored again."""
     (config.outbox.parent / key).rename(config.outbox.parent / "away")
 
-    with pytest.raises(DeviceError, match=f"{key} is not there; mount it"):
+    with pytest.raises(DeviceError, match=f"{key} does not exist; mount or"):
         check(config, repair=True)
     assert [] == queued(config)
 
 
 def test_an_empty_folder_in_place_of_a_share_is_no_loss_either(config: Config) -> None:
     """It has no marker, and is on another disk than what was noted."""
-    FolderMonitor(config.folders).look()
+    FolderMonitor(config.folders).refresh()
     (config.outbox / MARKER).unlink()
     text = (config.state / NOTED).read_text()
     (config.state / NOTED).write_text(text.replace(str(config.outbox.stat().st_dev), "1"))
 
-    with pytest.raises(DeviceError, match="outbox is not what it was"):
+    with pytest.raises(DeviceError, match="outbox looks like an unmounted share"):
         check(config, repair=True)
     assert [] == queued(config)
 
@@ -464,7 +465,7 @@ def test_a_ledger_of_an_earlier_form_is_not_judged(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has no digests, and a daemon of that form may work with it."""
-    monkeypatch.setattr(Ledger, "outdated", True)
+    monkeypatch.setattr(LedgerQueries, "outdated", True)
 
     with pytest.raises(DeviceError, match="older photochrom"):
         check(config)

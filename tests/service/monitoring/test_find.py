@@ -1,11 +1,9 @@
 """Find and lookup: what a person types, and where its files are."""
 
-import json
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pytest
 
@@ -13,7 +11,7 @@ from service.config.loader import Config
 from service.ledger import schema
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.monitoring.find import every, find, print_json, print_line, print_row, why_unknown
+from service.monitoring.find import Row, every, find, why_unknown
 from service.storage import moves
 from service.storage.lookup import is_number
 from tests.support.delivered_results import color, place, queue
@@ -40,10 +38,10 @@ def reject(config: Config, name: str) -> Job:
 
 def found(config: Config, *names: str) -> list[int]:
     """Return the jobs that are found."""
-    return [row["job"] for _name, rows in find(config, names) for row in rows]
+    return [row.job for _name, rows in find(config, names) for row in rows]
 
 
-def only(config: Config, name: str) -> dict[str, Any]:
+def only(config: Config, name: str) -> Row:
     """Return the one photo that is found."""
     [(_name, rows)] = [(name, list(rows)) for name, rows in find(config, [name])]
     [row] = rows
@@ -136,12 +134,12 @@ class TestWhereItIs:
         (config.originals.folder / "1931/a.tif").unlink()
         later = only(config, "a.tif")
 
-        assert ("finished", "7", []) == (row["state"], row["version"], row["missing"])
-        assert str(config.originals.folder / "1931/a.tif") == row["original"]
-        assert str(config.outbox / "1931/a.tif") == row["result"]
-        assert str(config.outbox / "1931/a.tif.json") == row["sidecar"]
-        assert row["scan"] is row["rejected"] is later["result"] is None
-        assert ["original", "result"] == later["missing"]
+        assert ("finished", "7", ()) == (row.state, row.version, row.missing)
+        assert config.originals.folder / "1931/a.tif" == row.original
+        assert config.outbox / "1931/a.tif" == row.result
+        assert config.outbox / "1931/a.tif.json" == row.sidecar
+        assert row.scan is row.rejected is later.result is None
+        assert ("original", "result") == later.missing
 
     def test_a_rejected_one_is_told_where_it_lies_now(self, config: Config) -> None:
         """Moved, edited, under a number of its name, or gone."""
@@ -154,21 +152,21 @@ class TestWhereItIs:
         (config.rejected / "a (2).tif").unlink()
         gone = only(config, "1")
 
-        assert scan.id == first["job"]
-        assert ("failed", REASON) == (first["state"], first["reason"])
-        assert str(config.rejected / "a.tif") == first["rejected"]
-        assert str(config.rejected / "a (2).tif") == moved["rejected"] == edited["rejected"]
-        assert [False, False, True] == [row["changed"] for row in (first, moved, edited)]
-        assert (None, ["rejected"]) == (gone["rejected"], gone["missing"])
+        assert scan.id == first.job
+        assert ("failed", REASON) == (first.state, first.reason)
+        assert config.rejected / "a.tif" == first.rejected
+        assert config.rejected / "a (2).tif" == moved.rejected == edited.rejected
+        assert [False, False, True] == [row.changed for row in (first, moved, edited)]
+        assert (None, ("rejected",)) == (gone.rejected, gone.missing)
 
     def test_a_file_that_is_not_queued_is_told_too(self, config: Config) -> None:
         """It may be arriving still, or its name be none of a scan."""
         for name in ("new.tif", "notes.txt"):
             (config.inbox / name).write_bytes(b"new")
 
-        assert "new.tif is in the inbox and not queued yet" in why_unknown(config, "new.tif")
-        assert "by its name it is no scan" in why_unknown(config, "notes.txt")
-        assert "no photograph is known by none.tif" == why_unknown(config, "none.tif")
+        assert "new.tif is in the inbox but not queued yet" in why_unknown(config, "new.tif")
+        assert "its name is not that of a photograph" in why_unknown(config, "notes.txt")
+        assert "no photograph matches none.tif" == why_unknown(config, "none.tif")
 
     def test_without_a_ledger_nothing_is_known(self, tmp_path: Path) -> None:
         """And none is made."""
@@ -177,59 +175,6 @@ class TestWhereItIs:
         assert [] == found(config, "1", "a")
         assert [] == list(every(config))
         assert [] == list(config.state.iterdir())
-
-
-class TestPrinting:
-    """For people and for programs."""
-
-    def test_a_person_reads_state_places_and_reason(
-        self, config: Config, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """In the words of `status`; what is not there and should be is missing."""
-        color(config, "a.tif")
-        reject(config, "b.tif")
-        again = color(config, "c\udce9.tif")
-        (config.rejected / "b.tif").write_bytes(b"edited")
-        with Ledger(config.state / LEDGER_FILE) as ledger:
-            ledger.recolor([again.id], 0.0)
-        for row in every(config):
-            print_row(row)
-        text = [line for line in capsys.readouterr().out.splitlines() if "times" not in line]
-
-        assert [
-            "job 1, a.tif: finished",
-            f"  original  {config.originals.folder / 'a.tif'}",
-            f"  result    {config.outbox / 'a.tif'}",
-            "  version   7",
-            "job 2, b.tif: rejected",
-            f"  rejected  {config.rejected / 'b.tif'} (changed since)",
-            f"  reason    {REASON}",
-            "job 3, c\\udce9.tif: finished; waiting to be colored again",
-            f"  original  {config.originals.folder}/c\\udce9.tif",
-            f"  result    {config.outbox}/c\\udce9.tif",
-            "  version   7",
-        ] == text
-
-    def test_every_photo_is_told_in_a_line(
-        self, config: Config, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """More than are asked for in one go; the JSON is a list, a line each."""
-        with Ledger(config.state / LEDGER_FILE) as ledger, ledger.exclusive():
-            sql = "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
-            sql += " not_before, queued_at) VALUES (?, '0', ?, 1, 1, '1', '1', 'queued', 0, 0)"
-            for n in range(1234):
-                ledger._database.rows(sql, b"%d.tif" % n, b"%d.tif" % n)
-        for row in every(config):
-            print_line(row)
-        lines = capsys.readouterr().out.splitlines()
-        print_json(every(config))
-        rows = json.loads(f"[{capsys.readouterr().out}]")
-
-        assert 1234 == len(lines)
-        assert "      1  waiting   0.tif  missing: scan" == lines[0]
-        assert [f"{n}.tif" for n in range(1234)] == [row["path"] for row in rows]
-        print_json(iter(()))
-        assert not capsys.readouterr().out.strip()
 
 
 def test_a_name_is_found_though_another_process_writes(config: Config) -> None:
@@ -255,5 +200,5 @@ def test_a_ledger_of_an_older_photochrom_is_read(tmp_path: Path) -> None:
 
     assert [1, 2] == found(config, ".tif")
     assert [1] == found(config, str(config.outbox / "0.tif"))
-    assert [["original", "result"], ["rejected"]] == [row["missing"] for row in every(config)]
+    assert [("original", "result"), ("rejected",)] == [row.missing for row in every(config)]
     assert before == path.read_bytes()

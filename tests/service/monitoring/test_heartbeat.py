@@ -1,5 +1,6 @@
 """One small file that is whole whenever it is read."""
 
+import json
 import stat
 import threading
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ COUNTS = some.integers(0, 2**53)
 
 def heartbeat(**values: Any) -> Heartbeat:
     """Give one of a daemon that does well."""
-    known = {"time": NOON, "pid": 12, "started": NOON - 60, "health": "well"}
+    known = {"time": NOON, "pid": 12, "started": NOON - 60, "health": "ok"}
     return Heartbeat(
         **{**known, "model": "builtin", "batch_size": 8, "rescanned": NOON - 5, **values}
     )
@@ -43,7 +44,7 @@ def job(number: int, path: str, started_at: float | None) -> Job:
         path=name,
         digest="0",
         output=name,
-        snapshot=looks,
+        stat=looks,
         same_content_as=None,
         status=JobStatus.STARTED,
         attempts=1,
@@ -94,6 +95,19 @@ def test_what_makes_no_sense_is_no_heartbeat(text: str, tmp_path: Path) -> None:
     assert read_heartbeat(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("level", "word"), [("ok", "well"), ("blocked", "held up"), ("stalled", "stuck")]
+)
+def test_the_file_has_the_words_it_always_had(level: str, word: str, tmp_path: Path) -> None:
+    """Programs read it; so a daemon and a `photochrom status` of two versions agree, too."""
+    write_heartbeat(tmp_path, heartbeat(health=level))
+    beat = read_heartbeat(tmp_path)
+
+    assert beat
+    assert level == beat.health
+    assert word == json.loads((tmp_path / HEARTBEAT_FILE).read_text())["health"]
+
+
 def test_without_a_file_there_is_no_heartbeat(tmp_path: Path) -> None:
     """As before the first run."""
     assert read_heartbeat(tmp_path) is None
@@ -101,21 +115,21 @@ def test_without_a_file_there_is_no_heartbeat(tmp_path: Path) -> None:
 
 def test_a_line_says_what_is_wrong_and_how_much_there_is() -> None:
     """In the words of `status`; without counts where the ledger could not be asked."""
-    reasons = ("held up: disk full", "the metrics are silent")
+    reasons = ("disk full", "the metrics are silent")
 
-    held_up = heartbeat(health="held up", reasons=reasons)
+    blocked = heartbeat(health="blocked", reasons=reasons)
 
-    assert "held up: disk full; the metrics are silent" == held_up.line
-    assert "all is well; 2 waiting, 1 in work" == heartbeat(jobs={"queued": 2, "started": 1}).line
-    assert "all is well; the metrics are silent" == heartbeat(reasons=reasons[1:]).line
+    assert "blocked: disk full; the metrics are silent" == blocked.line
+    assert "ok; 2 waiting, 1 in progress" == heartbeat(jobs={"queued": 2, "started": 1}).line
+    assert "ok; the metrics are silent" == heartbeat(reasons=reasons[1:]).line
 
 
 @pytest.mark.parametrize("what", ["unmoved_originals", "unreadable_folders"])
-def test_a_line_does_not_call_it_well_where_permissions_hinder(what: str) -> None:
+def test_a_line_says_that_permissions_must_be_fixed(what: str) -> None:
     """As `systemctl status` shows it, with the remedy."""
     line = heartbeat(**{what: 12}, reasons=("12 originals cannot leave inbox/album: …",)).line
 
-    assert line.startswith("working, but permissions need to be changed; 12 originals cannot leave")
+    assert line.startswith("ok, but permissions must be fixed; 12 originals cannot leave")
 
 
 def test_photos_in_work_are_told_longest_first() -> None:

@@ -23,7 +23,7 @@ BEAT = Heartbeat(
     time=NOON,
     pid=12,
     started=NOON - 60,
-    health="held up",
+    health="blocked",
     model="3",
     batch_size=8,
     jobs={"queued": 4, "started": 3, "finished": 2, "failed": 1},
@@ -205,7 +205,7 @@ def test_a_port_in_use_is_said_and_tried_again(metrics: Metrics, port: int) -> N
             faults = metrics.faults
         metrics.serve()
 
-    words = f"metrics are not served on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
+    words = f"cannot serve metrics on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
     assert (words,) == faults
     assert () == metrics.faults
     assert [("metrics.silent", "warning"), ("metrics.told", "info")] == [

@@ -28,7 +28,7 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         """Make the folders, the socket and the daemon."""
         config = Config(
-            watch=Watch(settle=0.0, arriving=0.0),
+            watch=Watch(settle=0.0, incomplete_timeout=0.0),
             batch=Batching(longest_wait=0.0),
             stop=Stop(within=20.0),
             retry=Retry(first_wait=60.0),
@@ -94,10 +94,10 @@ def test_the_watchdog_is_fed_with_the_counts_now_and_then(watched: Watched) -> N
     watched.heard()
     now = time.monotonic()
     for later in (0.0, 1.0, 9.0, 10.0, 15.0, 19.9, 20.0):
-        watched.daemon._pulse.step(now + later)
+        watched.daemon._reporter.step(now + later)
 
     assert [
-        "STATUS=all is well; 0 waiting, 0 in work, 0 finished, 0 rejected\nWATCHDOG=1"
+        "STATUS=ok; 0 waiting, 0 in progress, 0 finished, 0 rejected\nWATCHDOG=1"
     ] * 2 == watched.heard()
 
 
@@ -110,16 +110,16 @@ def test_a_device_that_hangs_starves_the_watchdog(watched: Watched) -> None:
     watched.step_until_busy(now)
     watched.heard()
     with capture_logs() as logs:
-        watched.daemon._pulse.step(now + 20.0)
+        watched.daemon._reporter.step(now + 20.0)
         for later in (PATIENCE + 10, PATIENCE + 30):
             watched.daemon.watcher.rescan_moved_at = now + later
-            watched.daemon._pulse.step(now + later)
+            watched.daemon._reporter.step(now + later)
     fed, *starved = watched.heard()
 
     assert "WATCHDOG=1" in fed
-    assert [
-        f"STATUS=stuck: nothing in work has moved for {PATIENCE + n:.0f} seconds" for n in (10, 30)
-    ] == [words.split(";")[0] for words in starved]
+    assert [f"STATUS=stalled: no progress for {PATIENCE + n:.0f} seconds" for n in (10, 30)] == [
+        words.split(";")[0] for words in starved
+    ]
     assert not [words for words in starved if "WATCHDOG=1" in words]
     assert ["daemon.stuck"] == [entry["event"] for entry in logs]
 
@@ -133,16 +133,16 @@ def test_a_photo_that_is_lost_between_ledger_and_pipeline_starves_the_watchdog(
 
     def queued() -> bool:
         watched.daemon.watcher.step(time.monotonic())
-        return sum(watched.daemon.ledger.counts().values()) == 1
+        return sum(watched.daemon.ledger.queries.counts().values()) == 1
 
     wait_until(queued)
     watched.daemon.ledger.claim(1, time.time(), in_flight=0)
     watched.heard()
-    watched.daemon._pulse.step(time.monotonic() + 60.0)
+    watched.daemon._reporter.step(time.monotonic() + 60.0)
 
     [said] = watched.heard()
 
-    assert said.startswith("STATUS=stuck: 1 photos are in work for the ledger only; 0 waiting")
+    assert said.startswith("STATUS=stalled: 1 photo in progress in the ledger only; 0 waiting")
 
 
 def test_work_that_waits_for_nothing_is_not_still(watched: Watched) -> None:
@@ -164,10 +164,10 @@ def test_an_inbox_that_is_away_is_said_and_the_watchdog_fed(watched: Watched) ->
     watched.config.inbox.rename(watched.config.inbox.with_name("away"))
     watched.daemon.step(time.monotonic(), time.time())
     watched.heard()
-    watched.daemon._pulse.step(time.monotonic() + 1.0)
+    watched.daemon._reporter.step(time.monotonic() + 1.0)
     (said,) = watched.heard()
 
-    assert said.startswith("STATUS=held up: the inbox cannot be read; ")
+    assert said.startswith("STATUS=blocked: the inbox cannot be read; ")
     assert said.endswith("WATCHDOG=1")
 
     watched.config.inbox.with_name("away").rename(watched.config.inbox)
@@ -193,7 +193,7 @@ def test_a_long_look_through_the_inbox_feeds_the_watchdog(
     heard = watched.heard()
 
     assert 2 <= len(heard)
-    assert all(said.startswith("STATUS=all is well; looking through the inbox; ") for said in heard)
+    assert all(said.startswith("STATUS=ok; scanning the inbox; ") for said in heard)
     assert all(said.endswith("\nWATCHDOG=1") for said in heard)
 
 
@@ -214,11 +214,11 @@ def test_a_heartbeat_is_left_where_nobody_listens(watched: Watched) -> None:
     watched.daemon.startup()
     now = time.monotonic()
     watched.step_until_busy(now)
-    watched.daemon._pulse.step(now + 10.0)
+    watched.daemon._reporter.step(now + 10.0)
     beat = read_heartbeat(watched.config.state)
 
     assert beat
-    assert ("well", (), "fake", 2) == (beat.health, beat.reasons, beat.model, beat.batch_size)
+    assert ("ok", (), "fake", 2) == (beat.health, beat.reasons, beat.model, beat.batch_size)
     assert ["a.png"] == [one.path for one in beat.in_work]
     assert {"queued": 0, "started": 1, "finished": 0, "failed": 0} == beat.jobs
     assert set(watched.config.folders) == set(beat.free)
@@ -239,7 +239,7 @@ def test_what_was_done_is_counted(watched: Watched) -> None:
         return watched.daemon.pipeline.tally.finished == 1
 
     wait_until(done)
-    watched.daemon._pulse.step(time.monotonic() + 10.0)
+    watched.daemon._reporter.step(time.monotonic() + 10.0)
     beat = read_heartbeat(watched.config.state)
 
     assert beat
@@ -254,27 +254,27 @@ def test_a_fault_of_the_machine_is_told_at_once_and_its_end_too(watched: Watched
     watched.drop("a.png")
     watched.daemon.startup()
     now = time.monotonic() + 10.0
-    watched.daemon._pulse.step(now)
+    watched.daemon._reporter.step(now)
 
-    def held_up() -> bool:
+    def unresolved() -> bool:
         watched.daemon.step(now, time.time())
         return bool(watched.daemon.pipeline.unresolved(now))
 
-    wait_until(held_up)
+    wait_until(unresolved)
     said = []
     for later in (0.5, 1.5, 2.5):
-        watched.daemon._pulse.step(now + later)
+        watched.daemon._reporter.step(now + later)
         beat = read_heartbeat(watched.config.state)
         assert beat
         said.append((beat.health, *beat.reasons))
     watched.daemon.pipeline._failures.backoff = Backoff()
-    watched.daemon._pulse.step(now + 3.0)
+    watched.daemon._reporter.step(now + 3.0)
     after = read_heartbeat(watched.config.state)
 
-    words = "held up: [Errno 5] Input/output error"
-    assert [("well",), ("held up", words), ("held up", words)] == said
+    words = "[Errno 5] Input/output error"
+    assert [("ok",), ("blocked", words), ("blocked", words)] == said
     assert after
-    assert "well" == after.health
+    assert "ok" == after.health
 
 
 def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Watched) -> None:
@@ -284,19 +284,21 @@ def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Wa
 
     def queued() -> bool:
         watched.daemon.watcher.step(time.monotonic())
-        return sum(watched.daemon.ledger.counts().values()) == 1
+        return sum(watched.daemon.ledger.queries.counts().values()) == 1
 
     wait_until(queued)
     now = time.monotonic() + 10.0
     watched.heard()
     for later in (0.0, PATIENCE, PATIENCE + 10.0):
         watched.daemon.watcher.rescan_moved_at = now + later
-        watched.daemon._pulse.step(now + later)
+        watched.daemon._reporter.step(now + later)
     fed, still_fed, starved = watched.heard()
 
     assert "WATCHDOG=1" in fed
     assert "WATCHDOG=1" in still_fed
-    assert starved.startswith("STATUS=stuck: photos wait, and none was taken up for 910 seconds; ")
+    assert starved.startswith(
+        "STATUS=stalled: photos are waiting, but none was started for 910 seconds; "
+    )
     assert "WATCHDOG=1" not in starved
 
 
@@ -309,9 +311,9 @@ def test_a_heartbeat_that_cannot_be_written_is_said_once(watched: Watched) -> No
     with capture_logs() as logs:
         watched.config.state.rename(away)
         for later in (0.0, 10.0, 20.0):
-            watched.daemon._pulse.step(now + later)
+            watched.daemon._reporter.step(now + later)
         away.rename(watched.config.state)
-        watched.daemon._pulse.step(now + 30.0)
+        watched.daemon._reporter.step(now + 30.0)
 
     assert ["heartbeat.not_written", "heartbeat.written"] == [entry["event"] for entry in logs]
     assert 4 == len(watched.heard())
@@ -322,14 +324,47 @@ def test_the_heartbeat_stays_readable_while_a_rescan_goes_on(watched: Watched) -
     """One that takes minutes is no silence."""
     watched.daemon.startup()
     now = time.monotonic() + 10.0
-    watched.daemon._pulse.step(now)
+    watched.daemon._reporter.step(now)
     (watched.config.state / HEARTBEAT_FILE).unlink()
-    watched.daemon._pulse.keep_alive(now + 19.0)
+    watched.daemon._reporter.keep_alive(now + 19.0)
     early = read_heartbeat(watched.config.state)
-    watched.daemon._pulse.keep_alive(now + 20.0)
-    watched.daemon._pulse.keep_alive(now + 40.0)
+    watched.daemon._reporter.keep_alive(now + 20.0)
+    watched.daemon._reporter.keep_alive(now + 40.0)
     late = read_heartbeat(watched.config.state)
 
     assert early is None
     assert late
-    assert ("looking through the inbox",) == late.reasons
+    assert ("scanning the inbox",) == late.reasons
+
+
+def test_scans_that_wait_for_their_folders_settings_are_reported(watched: Watched) -> None:
+    """Somebody must correct the file: the level is blocked, and the watchdog is pinged."""
+    folder = watched.config.inbox / "album"
+    folder.mkdir()
+    (folder / "photochrom.yaml").write_text("vivid: 3\n")
+    for name in ("album/a.png", "album/b.png"):
+        watched.drop(name)
+    watched.daemon.startup()
+
+    def refused() -> bool:
+        watched.daemon.step(time.monotonic(), time.time())
+        return watched.daemon.folder_settings.waiting == 2
+
+    wait_until(refused)
+    watched.heard()
+    watched.daemon._reporter.step(time.monotonic() + 1.0)
+    (blocked,) = watched.heard()
+    (folder / "photochrom.yaml").unlink()
+
+    def colored() -> bool:
+        watched.daemon.step(time.monotonic(), time.time())
+        return watched.daemon.counters.finished == 2
+
+    wait_until(colored)
+    watched.daemon._reporter.step(time.monotonic() + 2.0)
+    (said,) = watched.heard()
+
+    reason = "2 scans wait until the mistakes in album/photochrom.yaml are corrected"
+    assert blocked.startswith(f"STATUS=blocked: {reason}; ")
+    assert blocked.endswith("WATCHDOG=1")
+    assert said.startswith("STATUS=ok; 0 waiting, 0 in progress, 2 finished")

@@ -103,7 +103,7 @@ class Line:
 
     def job(self, job_id: int) -> Job:
         """Look a job up in the ledger."""
-        found = self.ledger._one("id = ?", job_id)
+        found = self.ledger.queries._one("id = ?", job_id)
         assert found is not None
         return found
 
@@ -169,7 +169,7 @@ class TestScansThatWereNotWhole:
         assert line.config.inbox / "a.png" == path
         assert "cut short" in reason
         assert {"inbox": ["a.png"], "outbox": [], "originals": [], "rejected": []} == line.files()
-        assert not line.ledger.failed()
+        assert not line.ledger.queries.failed()
 
         line.inbox.waits = False
         line.queue("a.png")
@@ -217,7 +217,7 @@ class TestScansThatWereNotWhole:
             "originals": [],
             "rejected": [],
         } == line.files()
-        assert line.ledger.job(job.id) is None
+        assert line.ledger.queries.job(job.id) is None
         assert line.config.inbox / "sub/a.png" == line.inbox.revisited[-1]
 
     def test_what_is_at_rest_after_the_move_stays_there(self, line: Line) -> None:
@@ -248,7 +248,7 @@ class TestScansThatGrow:
         looks = safe_open.snapshot(line.config.inbox / path)
         assert looks is not None
         digest = safe_open.digest(line.config.inbox / path)
-        name = free_name(path, digest, line.config, line.ledger)
+        name = free_name(path, digest, line.config, line.ledger.queries)
         job, _is_new = line.ledger.enqueue(path, digest, looks, name, line.now)
         line.run()
         return job
@@ -428,7 +428,7 @@ class TestMemory:
     @staticmethod
     def in_hand(line: Line) -> int:
         """Count the jobs that are claimed and not done."""
-        return line.ledger.counts()[JobStatus.STARTED]
+        return line.ledger.queries.counts()[JobStatus.STARTED]
 
     def test_no_photo_is_read_while_the_pixels_in_hand_are_too_many(
         self, line: Line, monkeypatch: pytest.MonkeyPatch
@@ -475,7 +475,7 @@ class TestThePhotosFault:
     def test_a_photo_in_color_is_colored_when_that_was_asked_for(self, line: Line) -> None:
         """Also again; where it had color is told in the log and the sidecar."""
         job = line.drop("a.png", color_scene(64, 64))
-        line.ledger.ask(job.id, FolderSettings(even_if_colored=True))
+        line.ledger.override_settings(job.id, FolderSettings(even_if_colored=True))
         with capture_logs() as logs:
             line.run()
         line.pipeline.take_up(FakeColorist(model="new"))
@@ -686,7 +686,7 @@ class TestTheMachinesFault:
         assert 1 == line.pipeline.faults
         assert held_up == line.pipeline.blocked_by == line.job(large.id).reason
         assert (
-            f"outbox: {line.config.outbox}: No space left on device; free some space;"
+            f"outbox: {line.config.outbox}: No space left on device; free up space;"
             " smaller photographs go on meanwhile"
         ) == held_up
 
@@ -941,7 +941,7 @@ class TestFoldersThatAreAway:
         elsewhere = line.config.rejected.rename(line.config.rejected.with_name("elsewhere"))
         line.run()
 
-        assert f"rejected: {line.config.rejected} is not there; mount it, or make it" == (
+        assert f"rejected: {line.config.rejected} does not exist; mount or create it" == (
             line.pipeline.blocked_by
         )
         assert JobStatus.QUEUED == line.job(job.id).status
@@ -957,16 +957,16 @@ class TestFoldersThatAreAway:
     ) -> None:
         """Though its job was claimed just before; the attempt does not count."""
         job = line.drop("a.png")
-        looks = line.pipeline.places.look
-        monkeypatch.setattr(line.pipeline.places, "look", lambda: "")
+        looks = line.pipeline.places.refresh
+        monkeypatch.setattr(line.pipeline.places, "refresh", lambda: "")
         elsewhere = line.config.inbox.rename(line.config.inbox.with_name("elsewhere"))
         line.run()
         waiting = line.job(job.id)
 
         assert (JobStatus.QUEUED, 0, 1) == (waiting.status, waiting.attempts, waiting.waits)
-        assert f"inbox: {line.config.inbox} is not there; mount it, or make it" == waiting.reason
+        assert f"inbox: {line.config.inbox} does not exist; mount or create it" == waiting.reason
 
-        monkeypatch.setattr(line.pipeline.places, "look", looks)
+        monkeypatch.setattr(line.pipeline.places, "refresh", looks)
         line.step()
         elsewhere.rename(line.config.inbox)
         line.run()  # no time passed: the wait of ten seconds ended with the hold-up
@@ -982,7 +982,7 @@ class TestFoldersThatAreAway:
         job = line.drop("a.png")
         line.run()
         line.ledger.recolor([job.id], line.now)
-        monkeypatch.setattr(line.pipeline.places, "look", lambda: "")
+        monkeypatch.setattr(line.pipeline.places, "refresh", lambda: "")
         folder = line.config.originals.folder
         folder.rename(folder.with_name("elsewhere"))
         line.run()
@@ -1138,14 +1138,14 @@ class TestStopping:
             line.drop(f"{n}.png", gray_scene(8, 8, seed=n))
         line.step()
         line.pipeline.release(line.now)
-        in_hand = line.ledger.counts()[JobStatus.STARTED]
+        in_hand = line.ledger.queries.counts()[JobStatus.STARTED]
         wait_until(
             lambda: (line.pipeline.step(line.now, line.now, claim=False), not line.pipeline.busy)[1]
         )
 
         assert 0 < in_hand < 6
-        assert in_hand == line.ledger.counts()[JobStatus.FINISHED]
-        assert 6 - in_hand == line.ledger.counts()[JobStatus.QUEUED]
+        assert in_hand == line.ledger.queries.counts()[JobStatus.FINISHED]
+        assert 6 - in_hand == line.ledger.queries.counts()[JobStatus.QUEUED]
 
 
 class TestTakingUpAnotherGenerator:
@@ -1180,7 +1180,7 @@ class TestTakingUpAnotherGenerator:
 
         assert [] == line.colorist.batches
         assert 4 == sum(new.batches)
-        assert ["new"] * 4 == [job.model for job in line.ledger.colored()]
+        assert ["new"] * 4 == [job.model for job in line.ledger.queries.colored()]
 
     def test_a_batch_that_failed_on_the_old_one_is_done_by_the_new_one(self, line: Line) -> None:
         """The machine's fault puts it back, and then the new one serves."""
@@ -1365,4 +1365,4 @@ class TestColoringAgain:
         line.ledger.unclaim(new.id, line.now)
         line.run()
 
-        assert 7 == line.ledger.counts()[JobStatus.FINISHED]
+        assert 7 == line.ledger.queries.counts()[JobStatus.FINISHED]

@@ -15,7 +15,7 @@ from service.filesystem import safe_open
 from service.filesystem.lock import StateLock
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.retry import retry
-from service.monitoring.status import read_status
+from service.monitoring.status_reader import read_status
 from service.storage import companions, moves
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import place
@@ -192,10 +192,10 @@ def test_without_a_scan_of_its_name_it_is_left_alone(config: Config) -> None:
     for name in ("0041.xmp", "0042.xmp", "0043.png.xmp"):
         describe(config.inbox / "album", name)
     drop(config, "album/0042.png")
-    left = read_status(config)["left_alone"]
+    left = read_status(config).left_alone
     work(config)
 
-    assert [str(config.inbox / f"album/{name}") for name in ("0041.xmp", "0043.png.xmp")] == left
+    assert tuple(config.inbox / f"album/{name}" for name in ("0041.xmp", "0043.png.xmp")) == left
     assert ["album/0041.xmp", "album/0043.png.xmp"] == files(config.inbox)
 
 
@@ -256,7 +256,7 @@ def test_a_crash_before_the_place_of_an_original_is_noted_leaves_none_behind(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "moved", kill)
+        patch.setattr(Ledger, "record_originals", kill)
         with pytest.raises(KeyboardInterrupt), StateLock(config.state):
             Daemon(config, FakeColorist(), once=True).run()
     left = files(config.inbox)

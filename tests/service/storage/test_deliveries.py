@@ -25,7 +25,7 @@ def again(config: Config, job: Job) -> Job:
     """Queue a finished job again."""
     with Ledger(config.state / LEDGER_FILE) as ledger:
         ledger.recolor([job.id], 2.0)
-        found = ledger.job(job.id)
+        found = ledger.queries.job(job.id)
     assert found
     return found
 
@@ -82,7 +82,7 @@ def test_notes_stay_as_long_as_their_job_is_open(config: Config) -> None:
         Own(config.state, replace(open_, id=number)).note(digest)
     (config.state / FOLDER / "stray").touch()
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        deliveries.forget_all_but_open(config.state, ledger.job)
+        deliveries.forget_all_but_open(config.state, ledger.queries.job)
 
     assert [str(open_.id)] == [path.name for path in (config.state / FOLDER).iterdir()]
 

@@ -49,7 +49,7 @@ def folders(config: Config) -> list[str]:
 def after_leaving(config: Config, *names: str, now: float = 600.0) -> EmptyFolders:
     """Have scans leave folders, then let time pass."""
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        emptied = EmptyFolders(config, ledger)
+        emptied = EmptyFolders(config, ledger.queries)
         for name in names:
             emptied.left(PurePath(name), 0.0)
         emptied.step(now)
@@ -140,7 +140,7 @@ def test_folders_that_were_left_before_a_restart_are_found(config: Config) -> No
     for name in ("left/deep/a.tif", "left behind/a.tif", ".hidden/left/a.tif"):
         finished(config, name)
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        emptied = EmptyFolders(config, ledger)
+        emptied = EmptyFolders(config, ledger.queries)
         emptied.find(0.0)
         emptied.step(0.0)
 

@@ -29,7 +29,7 @@ def named(config: Config, *owned: str) -> str:
         for number, name in enumerate(owned):
             output = PurePosixPath(name)
             ledger.enqueue(PurePosixPath(f"{number}.tif"), DIGEST, LOOKS, output, 0.0)
-        return str(free_name(SCAN, DIGEST, config, ledger))
+        return str(free_name(SCAN, DIGEST, config, ledger.queries))
 
 
 def test_a_result_is_named_after_its_scan(config: Config) -> None:

@@ -61,9 +61,9 @@ def test_the_watchdog_is_not_fed_when_all_is_not_well(
     listener: socket.socket, notifier: Notifier
 ) -> None:
     """The status still says why."""
-    notifier.alive("stuck", well=False)
+    notifier.alive("stalled", well=False)
 
-    assert b"STATUS=stuck" == listener.recv(4096)
+    assert b"STATUS=stalled" == listener.recv(4096)
 
 
 def test_a_status_cannot_say_anything_else(listener: socket.socket, notifier: Notifier) -> None:

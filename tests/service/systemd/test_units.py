@@ -91,8 +91,8 @@ class TestPaths:
         names = ("inbox", "originals", "outbox", "rejected", "state")
 
         assert [Path(base, name) for name in names] == writable_paths(config)
-        assert ["originals will be moved by copying them"] == [
-            note.split(",")[0] for note in notes(config, PROGRAM)
+        assert ["originals will be copied instead of renamed"] == [
+            note.split(":")[0] for note in notes(config, PROGRAM)
         ]
 
     def test_the_folder_of_the_metrics_can_be_written(self) -> None:
@@ -148,7 +148,7 @@ class TestPaths:
     @pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x7f", "caf\udce9"])
     def test_a_path_that_units_cannot_hold_is_refused(self, name: str) -> None:
         """A newline must not become a directive of its own."""
-        with pytest.raises(DeviceError, match="characters that systemd's files cannot hold"):
+        with pytest.raises(DeviceError, match="characters that systemd unit files cannot express"):
             render(configured(f"/srv/{name}"), PROGRAM, gpu=False)
 
     def test_a_path_is_one_word(self) -> None:
@@ -167,7 +167,7 @@ class TestPaths:
         found = list(notes(configured("/tmp/x"), PROGRAM))  # noqa: S108
 
         assert len(found) == 5
-        assert found[0].startswith("/tmp/x/inbox is in a folder for temporary files")  # noqa: S108
+        assert found[0].startswith("/tmp/x/inbox is invisible to the service")  # noqa: S108
 
 
 class TestService:

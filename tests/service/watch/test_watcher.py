@@ -52,7 +52,7 @@ class Scene:
         if self.fault:
             raise self.fault
         self.rests.append(rest)
-        if self.missing and rest.seconds < Watch().arriving:
+        if self.missing and rest.seconds < Watch().incomplete_timeout:
             return self.missing
         self.told.append(str(path.relative_to(self.inbox)))
         return ""
@@ -656,7 +656,7 @@ class TestWriters:
             writer.flush()
             wait_until(lambda: scene.watcher._hints.writer(path) is Writer.WRITING)
             for _ in range(5):
-                scene.step(Watch().arriving)
+                scene.step(Watch().incomplete_timeout)
             assert [] == scene.told
             assert [path] == [one.path for one in scene.watcher.arriving]
             writer.write("a photo")
@@ -767,7 +767,7 @@ class TestFilesThatAreNotWhole:
         assert [Arriving(path, "it is empty", 1000.0)] == deaf.watcher.arriving
         assert 1 == len(deaf.rests)
         assert deaf.watcher.settled(deaf.now + 1)
-        deaf.step(Watch().arriving - SETTLE - 9 * RESCAN)
+        deaf.step(Watch().incomplete_timeout - SETTLE - 9 * RESCAN)
         assert ["a.jpg"] == deaf.told
         assert [] == deaf.watcher.arriving
 
@@ -792,7 +792,7 @@ class TestFilesThatAreNotWhole:
         deaf.step(SETTLE)
         assert deaf.watcher.hold(path, "it is cut short", deaf.now)
         assert ["it is cut short"] == [one.reason for one in deaf.watcher.arriving]
-        deaf.step(Watch().arriving - 0.1)
+        deaf.step(Watch().incomplete_timeout - 0.1)
         assert ["a.jpg"] == deaf.told
         deaf.step(0.1)
         assert ["a.jpg"] * 2 == deaf.told
@@ -805,7 +805,7 @@ class TestFilesThatAreNotWhole:
         deaf.start()
         deaf.step(SETTLE)
         deaf.watcher.hold(path, "it is cut short", deaf.now)
-        deaf.step(Watch().arriving)
+        deaf.step(Watch().incomplete_timeout)
         path.write_text("more of the photo")
         deaf.step(RESCAN)
         deaf.step(SETTLE)

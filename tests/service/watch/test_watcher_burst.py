@@ -149,7 +149,7 @@ def test_a_daemon_colors_each_photo_of_a_burst_once(
 
         def done() -> bool:
             daemon.step(time.monotonic(), time.time())
-            return daemon.tally.finished >= len(names) and not daemon.pipeline.busy
+            return daemon.counters.finished >= len(names) and not daemon.pipeline.busy
 
         wait_until(done, 100)
     finally:
@@ -162,5 +162,5 @@ def test_a_daemon_colors_each_photo_of_a_burst_once(
     assert sorted(names) == files(config.outbox)
     assert sorted(names) == files(config.originals.folder)
     assert ["0.txt", "1.txt"] == files(config.inbox)
-    assert len(names) == daemon.tally.finished
+    assert len(names) == daemon.counters.finished
     assert 1 <= daemon.watcher.overflows

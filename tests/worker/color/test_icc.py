@@ -381,9 +381,9 @@ def test_a_profile_of_another_model_is_refused() -> None:
 
 HOSTILE = """
 import numpy as np
-from tests.support import profiles as made
+from tests.support import icc_profiles as made
 from tests.worker.color.test_icc import oblique_lab
-from worker import profiles
+from worker.color import icc as profiles
 
 rng = np.random.default_rng(7)
 whole = [

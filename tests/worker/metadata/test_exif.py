@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.metadata import exif
-from worker.metadata.exif import MAKER_NOTE, SIZES, Block, Value
+from worker.metadata import exif, ifd
+from worker.metadata.exif import MAKER_NOTE, Block
+from worker.metadata.ifd import SIZES, Value
 
 KINDS = st.sampled_from(sorted(SIZES))
 VALUES = KINDS.flatmap(
@@ -52,7 +53,7 @@ def test_no_block_does_harm(data: bytes, start: bytes) -> None:
 @given(BLOCKS, st.integers(0, 400), st.binary(min_size=5, max_size=300))
 def test_the_maker_note_stands_where_it_stood(block: Block, at: int, note: bytes) -> None:
     """Its inner offsets are right only there; nothing else is laid upon it."""
-    block.exif[MAKER_NOTE] = Value(exif.UNDEFINED, note)
+    block.exif[MAKER_NOTE] = Value(ifd.UNDEFINED, note)
     block.maker_note_at = at
     data = exif.write(block).removeprefix(exif.PREFIX)
     again = exif.read(data)
@@ -99,7 +100,7 @@ def test_a_value_that_points_beyond_the_end_costs_only_itself() -> None:
 
 def test_thousands_of_tags_that_share_their_bytes_are_no_bomb() -> None:
     """What is held is no more than twice the block."""
-    rows = [struct.pack("<HHII", tag, exif.UNDEFINED, 50_000, 8) for tag in range(5000)]
+    rows = [struct.pack("<HHII", tag, ifd.UNDEFINED, 50_000, 8) for tag in range(5000)]
     data = b"II*\0" + struct.pack("<IH", 8, len(rows)) + b"".join(rows) + bytes(4)
     block = exif.read(data)
 
@@ -120,7 +121,7 @@ def test_texts_are_utf_8_and_old_ones_latin_1() -> None:
     """As they are found."""
     assert b"K\xc3\xb6ln\0" == exif.text("Köln").data
     assert "Köln" == exif.text_of(exif.text("Köln"))
-    assert "Köln" == exif.text_of(Value(exif.ASCII, b"K\xf6ln\0\0"))
+    assert "Köln" == exif.text_of(Value(ifd.ASCII, b"K\xf6ln\0\0"))
     assert "" == exif.text_of(None)
 
 

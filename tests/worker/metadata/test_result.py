@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.color import cielab, icc
-from worker.metadata import exif
+from worker.metadata import exif, ifd
 from worker.metadata import result as metadata
 from worker.metadata.block import Metadata
 from worker.metadata.provenance import Origin
@@ -272,7 +272,7 @@ def test_a_maker_note_is_still_understood(tmp_path: Path) -> None:
     """Canon's points into the block; it stands where it stood."""
     block = exif.Block("<", main={0x010F: exif.text("Canon"), 0x0110: exif.text("EOS R5")})
     block.maker_note_at = 500
-    block.exif[exif.MAKER_NOTE] = exif.Value(exif.UNDEFINED, canon_note(500))
+    block.exif[exif.MAKER_NOTE] = ifd.Value(ifd.UNDEFINED, canon_note(500))
     page = result(Metadata(exif=exif.write(block)))
     after = told(saved(page, tmp_path / "a.jpg"))
 
@@ -323,7 +323,7 @@ def test_how_the_scan_was_stored_is_left_out() -> None:
     block = exif.Block()
     wrong = (256, 257, 258, 259, 262, 273, 277, 279, 330, 700, 33723, 34675, 50706)
     block.main = {tag: block.long(8) for tag in wrong} | {315: exif.text("A. Nonymous")}
-    block.main[65000] = exif.Value(exif.DIRECTORY, bytes(4))
+    block.main[65000] = ifd.Value(ifd.DIRECTORY, bytes(4))
     page = exif.read(result(Metadata(exif=exif.write(block))).exif)
 
     assert {0x0112, 0x0131, 315} == set(page.main)
@@ -331,7 +331,7 @@ def test_how_the_scan_was_stored_is_left_out() -> None:
 
 def test_a_scans_sign_of_another_color_space_is_taken_out() -> None:
     """R98 says sRGB, and the result is Display P3."""
-    block = exif.Block(interop={1: exif.text("R98"), 2: exif.Value(exif.UNDEFINED, b"0100")})
+    block = exif.Block(interop={1: exif.text("R98"), 2: ifd.Value(ifd.UNDEFINED, b"0100")})
     given = Metadata(exif=exif.write(block))
 
     assert {2} == set(exif.read(result(given, WriteSettings(space="display-p3")).exif).interop)
@@ -364,7 +364,7 @@ def test_regions_of_a_turned_picture_are_named_as_lost() -> None:
 
 def test_where_a_scan_lies_on_its_page_is_kept_unless_it_was_turned() -> None:
     """XPosition and YPosition are places of the scan as it lay; then they are named as lost."""
-    place = {286: exif.Value(exif.RATIONAL, struct.pack("<II", 21, 10))}
+    place = {286: ifd.Value(ifd.RATIONAL, struct.pack("<II", 21, 10))}
     scan = Metadata(exif=exif.write(exif.Block(order="<", main=place)))
 
     assert place[286] == exif.read(result(scan).exif).main[286]

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[3]
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
-from worker.models.version_folders import NumberedFolders
-with NumberedFolders(Path(sys.argv[1])).arriving() as folder:
+from worker.models.version_folders import VersionFolders
+with VersionFolders(Path(sys.argv[1])).staging() as folder:
     (folder / "half").write_text("half")
     print(folder, flush=True)
     sys.stdin.read()

@@ -1,7 +1,6 @@
-"""A TIFF's directories: walked before anything is decoded, and written.
+"""A TIFF's directories, walked before anything is decoded.
 
 Refuses chains that bite their tail or never end, and directories that would fill the memory.
-Source: TIFF 6.0 section 2; BigTIFF as in libtiff's specification.
 """
 
 import os
@@ -9,63 +8,19 @@ import struct
 from collections import deque
 from dataclasses import dataclass
 from dataclasses import field as a_field
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal
 
 from worker.errors import DamagedError, IncompleteError, ScanError
-from worker.metadata.exif import SIZES, Directory
+from worker.metadata.ifd import BIG_SIZES, Field, Form, fields, form_of, row_size
 
 MOST_PAGES = 10_000
 MOST_FIELDS = 400_000  # in all directories together: forty for each of the pages
 MOST_VALUES = 1_000_000  # of structure in all directories together: 500,000 strips or tiles
-WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 129: 1}
-BIG_WORDS = WORDS | {16: 8, 17: 8, 18: 8}  # bytes that change places between byte orders
-BIG_SIZES = SIZES | {16: 8, 17: 8, 18: 8}
-SHORT, LONG, LONG8 = 3, 4, 16
 # Tags that tifffile reads as it meets them: structure, and texts.
 STRUCTURE = {254, 255, 258, 270, 273, 277, 279, 282, 283, 305, 324, 325, 330, 338, 339, 347}
 STRUCTURE |= {513, 514, 530, 33628, 42113, 50838, 50839}
 SUB_DIRECTORIES = 330
 POINTERS = {3, 4, 9, 13, 16, 17, 18}  # types that a place in the file may have
-
-
-class Form(NamedTuple):
-    """How a TIFF counts: its byte order, and whether its offsets have 64 bits."""
-
-    order: Literal["<", ">"]
-    big: bool
-
-    @property
-    def row(self) -> str:
-        """A directory's row: tag, type, number of values."""
-        return f"{self.order}HH{'Q' if self.big else 'I'}"
-
-    @property
-    def offset(self) -> str:
-        """A place in the file."""
-        return f"{self.order}{'Q' if self.big else 'I'}"
-
-    @property
-    def tags(self) -> str:
-        """The number of a directory's rows."""
-        return f"{self.order}{'Q' if self.big else 'H'}"
-
-    @property
-    def inline(self) -> int:
-        """How many bytes a row holds itself."""
-        return 8 if self.big else 4
-
-
-class Field(NamedTuple):
-    """Where a value is: its TIFF type, how many there are, and their place in the file."""
-
-    kind: int
-    values: int
-    at: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the value; 0 for a type that nobody knows."""
-        return BIG_SIZES.get(self.kind, 0) * self.values
 
 
 @dataclass(frozen=True)
@@ -156,8 +111,7 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
     """
     file.seek(0)
     header = file.read(16)
-    order: Literal["<", ">"] = "<" if header[:2] == b"II" else ">"
-    form = Form(order, header[2:4] in {b"+\0", b"\0+"})
+    form = form_of(header)
     start = 8 if form.big else 4
     if len(header) < start + form.inline:
         raise IncompleteError("the TIFF is cut short within its header")
@@ -185,26 +139,19 @@ def read(file: BinaryIO, at: int, form: Form) -> tuple[dict[int, Field], int]:
     """
     seek(file, at)
     head = file.read(struct.calcsize(form.tags))
-    width = struct.calcsize(form.row) + form.inline
     count = struct.unpack(form.tags, head)[0] if len(head) == struct.calcsize(form.tags) else 0
     if not 0 < count <= 4096:  # tifffile's limit
         raise IncompleteError(
             f"the TIFF has no directory at byte {at:,}: the file is damaged or cut short"
         )
-    table = file.read(count * width)
+    rows = file.read(count * row_size(form))
     following = file.read(form.inline)
     if len(following) < form.inline:
         raise IncompleteError(f"the TIFF's directory at byte {at:,} is cut short")
-    fields: dict[int, Field] = {}
-    first = at + struct.calcsize(form.tags)
-    for row in range(0, len(table), width):
-        tag, kind, number = struct.unpack_from(form.row, table, row)
-        place = row + struct.calcsize(form.row)
-        field = Field(kind, number, first + place)
-        if field.size > form.inline:
-            field = field._replace(at=struct.unpack_from(form.offset, table, place)[0])
-        fields.setdefault(tag, field)
-    return fields, int(struct.unpack(form.offset, following)[0])
+    found: dict[int, Field] = {}
+    for tag, field in fields(rows, at + len(head), form):
+        found.setdefault(tag, field)
+    return found, int(struct.unpack(form.offset, following)[0])
 
 
 def seek(file: BinaryIO, at: int) -> None:
@@ -248,42 +195,3 @@ def whole_number(file: BinaryIO, field: Field | None, form: Form) -> int | None:
     size = BIG_SIZES[field.kind]
     seek(file, field.at)
     return int.from_bytes(file.read(size), "little" if form.order == "<" else "big")
-
-
-def reordered(data: bytes, kind: int, before: str, after: str) -> bytes:
-    """Turn a value of a TIFF type from one byte order ("<" or ">") into another."""
-    width = BIG_WORDS[kind]
-    if width == 1 or before == after:
-        return data
-    swapped = bytearray(len(data))
-    for place in range(width):
-        swapped[place::width] = data[width - 1 - place :: width]
-    return bytes(swapped)
-
-
-def encoded(directory: Directory, at: int, form: Form) -> tuple[bytes, int]:
-    """Lay out a directory for its place in a file, its values behind it.
-
-    Args:
-        directory: values in the byte order of `form`, by tag.
-        at: where it will stand; an even number.
-        form: of the file.
-
-    Returns:
-        its bytes, of even length, and where the place of the next directory belongs (0 is there).
-
-    Raises:
-        struct.error: an offset or a number of values does not fit into 32 bits.
-    """
-    rows = struct.pack(form.tags, len(directory))
-    table_end = len(rows) + len(directory) * (struct.calcsize(form.row) + form.inline)
-    behind = bytearray()
-    for tag, (kind, data) in sorted(directory.items()):
-        rows += struct.pack(form.row, tag, kind, len(data) // BIG_SIZES[kind])
-        if len(data) <= form.inline:
-            rows += data.ljust(form.inline, b"\0")
-        else:
-            rows += struct.pack(form.offset, at + table_end + form.inline + len(behind))
-            behind += data + bytes(len(data) % 2)
-    body = rows + bytes(form.inline) + bytes(behind)
-    return body + bytes(len(body) % 2), at + table_end

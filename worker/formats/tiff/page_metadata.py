@@ -10,9 +10,9 @@ from tifffile import TIFF
 
 from worker.errors import ScanError, plain
 from worker.formats.tiff import directory
-from worker.formats.tiff.directory import Field, Form
-from worker.metadata import exif, photoshop
+from worker.metadata import exif, ifd, photoshop
 from worker.metadata.block import Metadata, Resolution
+from worker.metadata.ifd import Field, Form
 
 XMP, IPTC, PHOTOSHOP, PROFILE = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
@@ -55,18 +55,18 @@ class _Reader(NamedTuple):
             self.lost.append(f"{what}, which cannot be read ({plain(error)})")
             return b""
 
-    def values(self, fields: dict[int, Field], where: str) -> exif.Directory:
+    def values(self, fields: dict[int, Field], where: str) -> ifd.Directory:
         """Return the values of fields, without those that EXIF has no type for."""
-        found: exif.Directory = {}
+        found: ifd.Directory = {}
         held = 0
         for tag, field in fields.items():
             held += field.size  # many tags may share their bytes, and would be a bomb
-            if field.kind not in exif.SIZES:
+            if field.kind not in ifd.SIZES:
                 self.lost.append(f"tag {tag} of {where}, whose type {field.kind} is unknown")
             elif held > LARGEST:
                 self.lost.append(f"tag {tag} of {where}, which says too much")
             elif data := self.value(fields, tag, f"tag {tag} of {where}"):
-                found[tag] = exif.Value(field.kind, data)
+                found[tag] = ifd.Value(field.kind, data)
         return found
 
     def below(self, fields: dict[int, Field], pointer: int, where: str) -> dict[int, Field]:
@@ -145,7 +145,7 @@ def _iptc(reader: _Reader, fields: dict[int, Field]) -> bytes:
     data = reader.value(fields, IPTC, "the IPTC data", LARGEST_IPTC)
     # Some type it LONG, and then swap its bytes.
     if data[:1] != b"\x1c" and data[3:4] == b"\x1c" and len(data) % 4 == 0:
-        data = directory.reordered(data, exif.LONG, "<", ">")
+        data = ifd.reordered(data, ifd.LONG, "<", ">")
     return data
 
 
@@ -174,7 +174,7 @@ def _resolution(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Resolut
 def _is_usual(reader: _Reader, field: Field, tag: int) -> bool:
     """Tell whether a white point or primaries are those of sRGB, which are taken anyway."""
     usual = USUAL.get(tag, ())
-    if field.kind != exif.RATIONAL or not 0 < field.values == len(usual):
+    if field.kind != ifd.RATIONAL or not 0 < field.values == len(usual):
         return False
     places = (field._replace(values=1, at=field.at + 8 * n) for n in range(len(usual)))
     said = [_rational(reader.file, reader.form, place) for place in places]
@@ -182,7 +182,7 @@ def _is_usual(reader: _Reader, field: Field, tag: int) -> bool:
 
 
 def _rational(file: BinaryIO, form: Form, field: Field | None) -> float:
-    if field is None or field.kind != exif.RATIONAL or field.values < 1:
+    if field is None or field.kind != ifd.RATIONAL or field.values < 1:
         return 0.0
     directory.seek(file, field.at)
     above, below = struct.unpack(f"{form.order}II", file.read(8).ljust(8, b"\0"))

@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from worker.errors import IncompleteError, ScanError
 from worker.formats.tiff import directory
-from worker.formats.tiff.directory import Field, Form, Page
+from worker.formats.tiff.directory import Page
 from worker.formats.tiff.page_metadata import STRUCTURAL
+from worker.metadata.ifd import Field, Form
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, PHOTOMETRIC, BITS = 254, 255, 256, 257, 262, 258
 REDUCED, MASK, DEPTH_MAP = 1, 4, 8  # bits of SUBFILE

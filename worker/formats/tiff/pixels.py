@@ -19,7 +19,7 @@ from tifffile import COMPRESSION, PLANARCONFIG, TIFF, TiffPage
 from worker.color.cielab import Pixels
 from worker.errors import IncompleteError, ScanError
 from worker.formats.prefetch import WORKERS, ahead
-from worker.formats.tiff import color_models, fax, jpeg_in_tiff, sample_range
+from worker.formats.tiff import color_models, jpeg_in_tiff, sample_range
 from worker.formats.tiff import samples as tiff_samples
 from worker.formats.tiff.samples import JPEGS
 
@@ -27,7 +27,6 @@ BAND_PIXELS = 1 << 20  # of one band, if strips and tiles are not larger
 AHEAD_SAMPLES = 1 << 24  # of the bands that are read ahead, together
 STRIP_SIZES = {279, 325}  # tags of strips' and tiles' sizes
 MARGIN = 4096  # pixels by which a tile may be larger than its page
-FAXES = {COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6}
 # Compressions whose data state a size of their own, by Pillow's name.
 PICTURES: dict[int, str] = {
     COMPRESSION.JPEG: "",  # looked through by `tiff_jpeg`
@@ -300,8 +299,6 @@ def _piece(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, int, int, 
     """Decode a strip or tile: its samples, its plane, its first row and column."""
     if page.compression in PICTURES:
         data = _checked_picture(page, data)
-    if page.compression in FAXES:
-        _check_fax(page, number, data)
     if page.compression == COMPRESSION.PACKBITS:
         data = _without_padding(data, _size_of(page, number))
     decoded, (plane, _, top, left, _), _shape = page.decode(
@@ -366,16 +363,6 @@ def _piece_of_units(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, i
     piece = color_models.pixels_of_units(units, rows, wide, steps)
     top, left = down * tall, across * wide
     return piece[: page.imagelength - top, : page.imagewidth - left], top, left
-
-
-def _check_fax(page: TiffPage, number: int, data: bytes) -> None:
-    """Refuse a strip or tile of fax codes that is cut short."""
-    rows = page.tilelength if page.is_tiled else _rows_of(page, number % _down(page))
-    reverse = page.fillorder == 2
-    if not fax.is_whole(
-        data, rows, page.compression, lambda codes: page.decode(codes, number)[0], reverse=reverse
-    ):
-        raise IncompleteError(f"strip or tile {number + 1} of the TIFF's fax codes is cut short")
 
 
 def _checked_picture(page: TiffPage, data: bytes) -> bytes:

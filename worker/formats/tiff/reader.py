@@ -18,10 +18,11 @@ from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.formats.tiff import directory, jpeg_in_tiff, page_metadata, pages, samples
 from worker.formats.tiff import pixels as tiff_pixels
 from worker.formats.tiff.color_models import LABS
-from worker.formats.tiff.directory import Form, Page
+from worker.formats.tiff.directory import Page
 from worker.formats.tiff.pages import EMPTY, Photograph
 from worker.formats.tiff.samples import MOST_SAMPLES
 from worker.metadata.block import Metadata
+from worker.metadata.ifd import LONG, LONG8, SHORT, Form
 from worker.settings import ReadSettings
 
 ORIENTATION, SAMPLE_FORMAT = 274, 339
@@ -31,7 +32,7 @@ SINGLE = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323, 32997, 32998, 3
 MOST_METADATA = 1 << 29  # bytes, of all pages together
 # Bits, and places and sizes of strips and tiles; extra samples and formats of samples.
 SEVERAL = (258, 273, 279, 324, 325, 338, 339)
-WHOLE = {directory.SHORT, directory.LONG, directory.LONG8}
+WHOLE = {SHORT, LONG, LONG8}
 
 # What it would say is raised here, in words for the archivist.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

@@ -16,18 +16,15 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFOR
 from worker.color.cielab import Pixels
 from worker.formats.image import Compression, OutputPage
 from worker.formats.prefetch import WORKERS, ahead
-from worker.formats.tiff import directory
-from worker.formats.tiff.directory import LONG8, Form
 from worker.formats.tiff.page_metadata import DESCRIPTIVE, IPTC, PHOTOSHOP, PROFILE, XMP
-from worker.metadata import exif
+from worker.metadata import exif, ifd
 from worker.metadata.block import CENTIMETERS
-from worker.metadata.exif import LONG, RATIONAL, SHORT, UNDEFINED, Directory, Value
+from worker.metadata.ifd import LONG, LONG8, SHORT, Directory, Form, Value, numbers
 
 STRIP_BYTES = 1 << 19  # of a strip, not compressed
 JPEG_QUALITY = 95
 JPEG_SIDE = 65500  # libjpeg's longest
 CLASSIC_BYTES = 3.9e9  # of what 32-bit offsets reach, with room for metadata
-BYTE = 1
 CODES = {
     "none": COMPRESSION.NONE,
     "deflate": COMPRESSION.ADOBE_DEFLATE,
@@ -75,7 +72,7 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     for page in pages:
         fields = _pixels(file, page, form) | _metadata(file, page, form)
         if len(pages) > 1:
-            fields[254] = _numbers(form, LONG, 2)  # one page of several
+            fields[254] = numbers(form, LONG, 2)  # one page of several
         at, following = _append(file, fields, form)
         file.seek(link)
         file.write(struct.pack(form.offset, at))
@@ -116,7 +113,7 @@ def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
         sizes.append(len(data))
         file.write(data)
     place = LONG8 if form.big else LONG
-    number = partial(_numbers, form)
+    number = partial(numbers, form)
     fields = {
         256: number(LONG, page.width),
         257: number(LONG, page.height),
@@ -140,7 +137,7 @@ def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
     if storage.compression == "jpeg":
         fields[262] = number(SHORT, PHOTOMETRIC.YCBCR)
         fields[530] = number(SHORT, 1, 1)
-        fields[532] = number(RATIONAL, 0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
+        fields[532] = number(ifd.RATIONAL, 0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
     return fields
 
 
@@ -195,19 +192,19 @@ def _metadata(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
     carried = page.metadata
     fields = _descriptions(file, carried.exif, form) if carried.exif else {}
     if carried.xmp:
-        fields[XMP] = Value(BYTE, carried.xmp)
+        fields[XMP] = Value(ifd.BYTE, carried.xmp)
     if carried.iptc:
-        fields[IPTC] = Value(UNDEFINED, carried.iptc)
+        fields[IPTC] = Value(ifd.UNDEFINED, carried.iptc)
     if carried.photoshop:
-        fields[PHOTOSHOP] = Value(BYTE, carried.photoshop)
+        fields[PHOTOSHOP] = Value(ifd.BYTE, carried.photoshop)
     if carried.profile:
-        fields[PROFILE] = Value(UNDEFINED, carried.profile)
+        fields[PROFILE] = Value(ifd.UNDEFINED, carried.profile)
     block = exif.Block(form.order)
     sides = carried.dpi or (1.0, 1.0)  # the fields are required
     unit = (3 if carried.metric else 2) if carried.dpi else 1  # centimeters, inches, none
     inches = CENTIMETERS if unit == 3 else 1.0
     fields[282], fields[283] = (block.rational(side / inches) for side in sides)
-    fields[296] = _numbers(form, SHORT, unit)
+    fields[296] = numbers(form, SHORT, unit)
     return fields
 
 
@@ -226,14 +223,14 @@ def _descriptions(file: BinaryIO, data: bytes, form: Form) -> Directory:
         (place, exif.GPS_POINTER, fields),
     ):
         if found:
-            parent[pointer] = _numbers(form, kind, _append(file, found, form)[0])
+            parent[pointer] = numbers(form, kind, _append(file, found, form)[0])
     return fields
 
 
 def _in_order(found: Directory, before: str, form: Form) -> Directory:
     """Return values in the byte order of `form`."""
     return {
-        tag: value._replace(data=directory.reordered(value.data, value.kind, before, form.order))
+        tag: value._replace(data=ifd.reordered(value.data, value.kind, before, form.order))
         for tag, value in found.items()
     }
 
@@ -242,12 +239,13 @@ def _append(file: BinaryIO, fields: Directory, form: Form) -> tuple[int, int]:
     """Write a directory at the end; return its place and that of the link to the next."""
     file.write(bytes(file.tell() % 2))
     at = file.tell()
-    data, following = directory.encoded(fields, at, form)
-    file.write(data)
-    return at, following
+    end = at + ifd.table_size(len(fields), form)
+    behind = bytearray()
 
+    def put(_tag: int, data: bytes) -> int:
+        place = end + len(behind)
+        behind.extend(data + bytes(len(data) % 2))
+        return place
 
-def _numbers(form: Form, kind: int, *numbers: int) -> Value:
-    """Make a field's value of whole numbers."""
-    code = {SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q"}[kind]
-    return Value(kind, struct.pack(f"{form.order}{len(numbers)}{code}", *numbers))
+    file.write(ifd.table(fields, form, put) + behind)
+    return at, end - form.inline

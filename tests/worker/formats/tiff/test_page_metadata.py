@@ -8,7 +8,7 @@ from tests.support import synthetic_photos, tiff_files
 from tests.support.tiff_files import gray_fields, pages_of, plain, written
 from worker.errors import ScanError
 from worker.formats.tiff import page_metadata, reader
-from worker.metadata import exif, photoshop
+from worker.metadata import exif, ifd, photoshop
 
 DATASETS = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x06abcdef"
 EXTENDED = b"\x1c\x02\x78\x80\x04\x00\x00\x00\x03abc"
@@ -74,7 +74,7 @@ def test_texts_keep_their_bytes() -> None:
     latin = "Straße".encode("latin-1") + b"\0"
     block = exif.read(metadata_of((315, 2, latin), (270, 2, b"page\0"), (317, 3, 1)).exif)
 
-    assert {315: exif.Value(2, latin), 270: exif.Value(2, b"page\0")} == block.main
+    assert {315: ifd.Value(2, latin), 270: ifd.Value(2, b"page\0")} == block.main
     assert {} == block.exif
 
 

@@ -13,7 +13,7 @@ from tests.support.tiff_files import codes_of, gray_fields, pages_of, plain
 from worker.errors import IncompleteError, ScanError
 from worker.formats.image import DecodedImage
 from worker.formats.open_image import DECODER_ERRORS
-from worker.metadata import exif
+from worker.metadata import exif, ifd
 
 G8, G16 = synthetic_photos.gray_scene(67, 83), synthetic_photos.gray_scene(67, 83, 16)
 RGB8 = synthetic_photos.color_scene(67, 83)
@@ -264,14 +264,14 @@ def test_what_the_outer_page_says_is_said_of_the_photograph() -> None:
     }
     (page,) = pages_of(tree(((THUMB, outer), [(G8, {"extratags": [(282, 5, 1, (7, 1), True)]})])))
 
-    assert {315: exif.Value(2, b"J.P.\0")} == _without_software(page)
+    assert {315: ifd.Value(2, b"J.P.\0")} == _without_software(page)
     assert (6, profile) == (page.orientation, page.metadata.profile)
     (page,) = pages_of(tree(((THUMB, outer), [(G8, {"resolution": (600, 600)})])))
 
     assert (600.0, 600.0) == page.metadata.dpi
 
 
-def _without_software(page: DecodedImage) -> exif.Directory:
+def _without_software(page: DecodedImage) -> ifd.Directory:
     main = exif.read(page.metadata.exif).main
     return {tag: value for tag, value in main.items() if tag != 305}
 

@@ -395,33 +395,15 @@ def test_a_strip_cut_short_is_damage(compression: str) -> None:
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
-@pytest.mark.parametrize("hole", [False, True])
-def test_fax_codes_cut_short_are_damage(compression: str, *, hole: bool) -> None:
-    """CCITT decoders draw missing rows white; a strip cut anywhere, or ending in zeros, is seen."""
-    page = np.zeros((40, 60), np.bool_)
-    page[8:30:3, 10:50] = True
-    whole = bytearray(
-        tiff_files.pillows(
-            Image.fromarray(page), compression=compression, tiffinfo={278: 40, 262: 0}
-        )
-    )
-    with tifffile.TiffFile(io.BytesIO(bytes(whole))) as file:
-        tag = file.pages.first.tags[279]
-        start, size = file.pages.first.dataoffsets[0], file.pages.first.databytecounts[0]
-    expected = only(bytes(whole))[1]
-    taken = 0
-    for length in range(1, size):
-        data = whole.copy()
-        if hole:
-            data[start + length : start + size] = bytes(size - length)
-        else:
-            data[tag.valueoffset : tag.valueoffset + 4] = struct.pack("<I", length)
-        try:
-            taken += not np.array_equal(expected, only(bytes(data))[1])
-        except REFUSED:
-            continue
+@pytest.mark.parametrize("white", [9, 10, 73, 84, 143])
+def test_sound_fax_codes_are_read(compression: str, white: int) -> None:
+    """Also where the last code of a strip ends in a byte of zeros, which is no hole."""
+    page = np.zeros((4, 400), np.bool_)
+    page[:, 395 - white : 400 - white] = True
+    tags = {278: 4, 262: 0}
+    data = tiff_files.pillows(Image.fromarray(page), compression=compression, tiffinfo=tags)
 
-    assert taken <= size // 100
+    assert np.array_equal(page, only(data)[1][..., 0] > 0)
 
 
 def test_damage_anywhere_ends_in_pages_or_a_refusal() -> None:

@@ -24,7 +24,7 @@ from tests.support.tiff_files import codes_of, pages_of
 from worker.color import cielab, icc
 from worker.formats.image import Encoding, OutputPage
 from worker.formats.tiff import writer
-from worker.metadata import exif
+from worker.metadata import exif, ifd
 from worker.metadata.block import Metadata
 
 needs_exiftool = pytest.mark.skipif(
@@ -75,23 +75,23 @@ def rich(order: str = "<") -> Metadata:
         305: exif.text("photochrom 1"),
         306: exif.text("1931:05:17 12:00:00"),
         315: exif.text("Jürgen"),
-        297: exif.Value(exif.SHORT, struct.pack(f"{order}HH", 1, 3)),
+        297: ifd.Value(ifd.SHORT, struct.pack(f"{order}HH", 1, 3)),
         33432: exif.text("nobody"),
-        40091: exif.Value(1, "Titel".encode("utf-16le") + b"\0\0"),
+        40091: ifd.Value(1, "Titel".encode("utf-16le") + b"\0\0"),
         513: block.long(7),  # of a thumbnail: not to be carried
     }
     block.exif = {
-        0x9000: exif.Value(exif.UNDEFINED, b"0232"),
+        0x9000: ifd.Value(ifd.UNDEFINED, b"0232"),
         0x9003: exif.text("1931:05:17 12:00:00"),
         0x829A: block.rational(0.01),
         0xA001: block.short(1),
         0xA434: exif.text("Tessar"),
     }
     block.gps = {
-        1: exif.Value(exif.ASCII, b"N\0"),
-        2: exif.Value(exif.RATIONAL, b"".join(block.rational(n).data for n in (52, 30, 1.25))),
+        1: ifd.Value(ifd.ASCII, b"N\0"),
+        2: ifd.Value(ifd.RATIONAL, b"".join(block.rational(n).data for n in (52, 30, 1.25))),
     }
-    block.interop = {1: exif.Value(exif.ASCII, b"R98\0")}
+    block.interop = {1: ifd.Value(ifd.ASCII, b"R98\0")}
     profile = icc.output_profile(cielab.SRGB)
     return Metadata(exif.write(block), IPTC, XMP, profile, (300.0, 299.5))
 
@@ -211,7 +211,7 @@ def _plain(block: exif.Block) -> list[dict[int, tuple[int, bytes]]]:
     """Return a block's directories with every value in one byte order."""
     return [
         {
-            tag: (value.kind, writer.directory.reordered(*value[::-1], block.order, "<"))
+            tag: (value.kind, ifd.reordered(*value[::-1], block.order, "<"))
             for tag, value in found.items()
         }
         for found in (block.main, block.exif, block.gps, block.interop)
