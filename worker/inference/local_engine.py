@@ -157,8 +157,14 @@ class LocalEngine:
                 photo.future.cancel()
             self._waiting.clear()
             self._changed.notify_all()
+            if wait:
+                self._changed.wait_for(lambda: self._given_up or not self._is_busy)
         for threads in (self._readers, self._device, self._writers):
             threads.shutdown(wait=wait, cancel_futures=not wait)
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._reading or self._ready or self._device_is_busy or self._writing)
 
     def _start_reading(self) -> None:
         """Hand waiting photographs to readers, as far as memory allows; the lock is held."""
@@ -230,6 +236,7 @@ class LocalEngine:
             self._writing += len(batch)
             self._device_is_busy = False
             self._start_coloring()
+            self._changed.notify_all()
         self.on_progress()
         for photo, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):

@@ -521,7 +521,7 @@ def test_nothing_leaks(life: Life) -> None:
         for n in range(21):
             life.drop(f"{n}.png", seed=n)
             life.until("photo.moved", n + 1)
-            life.configure(STOP + f"model: {{render_size: {64 + 32 * n}}}\n")
+            life.configure(STOP + f"model: {{render_size: {64 + 32 * (n % 2)}}}\n")
             life.reload()
             found.append(
                 (
