@@ -44,7 +44,7 @@ LAYERS = {
         # What knows no image:
         "settings",
         "errors",
-        "durable",
+        "atomic",
         # Numbers, then what a file says, then files:
         "color",
         "metadata",
@@ -145,6 +145,7 @@ CHANGES_FILES = {
     "service.maintenance.bag",  # its bag, a copy
     "service.maintenance.rebuild",  # the ledger's file
     "service.monitoring.heartbeat",  # its own file
+    "service.monitoring.metrics",  # the file for node_exporter
     "service.watch.folder_settings",  # the page that tells of mistakes
     "service.training.scheduled",  # the list of what was learned from
     "service.systemd.files",  # the units
@@ -161,6 +162,9 @@ FILE_CALLS = {
     "shutil.copy2",
     "shutil.copyfile",
     "shutil.rmtree",
+    "write_durably",
+    "write_atomically",
+    "replacing",
 }
 FILE_METHODS = (".unlink", ".rename", ".write_bytes", ".write_text", ".symlink_to", ".hardlink_to")
 READS_ONLY = {  # what tells people how things stand

@@ -1,7 +1,9 @@
 """The guides and the reference, checked against the files, the command line and the source."""
 
 import ast
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -30,6 +32,11 @@ OTHERS_OPTIONS = {  # of git, apt, systemctl and so on, where a page names them 
 }
 
 
+SYSTEM = {  # messages of the kernel and of SQLite
+    *map(os.strerror, errno.errorcode),
+    *("database is locked", "database or disk is full", "disk I/O error"),
+    "attempt to write a readonly database",
+}
 CALL = re.compile(
     r"\s*(?:\$ |sudo -u photochrom |\.venv/bin/|[A-Z_]+=\w+ )*photochrom (?!sidecar)"
     r"((?:models )?[a-z][a-z-]*)(.*)"
@@ -298,3 +305,38 @@ def test_events_exist(page: Path) -> None:
     ]
 
     assert [] == strange
+
+
+def test_messages_exist() -> None:
+    """What the operator's guide quotes of a message is in the source, or said by the system."""
+    section = (ROOT / "docs/operator.md").read_text().partition("## Troubles and remedies")[2]
+    items = re.split(r"\n- ", section)[1:]
+    heads = [" ".join(item.split()).partition(": ")[0] for item in items]
+    quoted = [
+        quote for head in heads for quote in spans(f"{head}`" * (head.count("`") % 2) or head)
+    ]
+    texts = "\n".join(messages())
+    missing = {
+        part
+        for quote in quoted
+        for part in (one.strip(" :;,.()/") for one in quote.split("…"))
+        if " " in part and not re.match(r"(photochrom|fuser|chmod|mount) ", part)
+        if part not in texts and not any(part in said for said in SYSTEM)
+    }
+
+    assert set() == missing
+
+
+@cache
+def messages() -> list[str]:
+    """Return every text in the source; what is filled in is left out."""
+    found = []
+    for side in ("service", "worker"):
+        for path in (ROOT / side).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [one.value for one in node.values if isinstance(one, ast.Constant)]
+                    found.append("\n".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return found

@@ -122,7 +122,7 @@ class _Result:
         self.scan = scan
         self.profile = icc.describe(profile)
         # Of the samples as they are written; a lossy file's are others.
-        self.digest = None if image_format.lossy(scan.coding) else hashlib.sha256()
+        self.digest = None if image_format.lossy(scan.encoding) else hashlib.sha256()
         self._painted = watermark.draw(colored, height, width, settings.mark)
         self.page = OutputPage(
             height,
@@ -130,7 +130,7 @@ class _Result:
             cielab.bit_depth(scan.gray),
             scan.alpha is not None,
             self._strips,
-            scan.coding,
+            scan.encoding,
             carried,
         )
 
@@ -160,8 +160,8 @@ def _record(
         PageRecord(
             width=result.page.width,
             height=result.page.height,
-            scan_bits=result.page.coding.bits,
-            bits=image_format.bits(result.page.depth, result.page.coding),
+            scan_bits=result.page.encoding.bits,
+            bits=image_format.bits(result.page.depth, result.page.encoding),
             scan_profile=result.scan.profile,
             profile=result.profile,
             scan_pixels_sha256=result.scan.sha256,

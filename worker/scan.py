@@ -44,7 +44,7 @@ class Page:
         tone: luminance and lightness of each code.
         alpha: (H, W) like `gray`, upright, opacity; None if the page has none.
         turned: whether its sides were swapped to set it upright.
-        coding: how it was stored.
+        encoding: how it was stored.
         metadata: what traveled with it, as stored.
         profile: name of the color profile it came in; "" if none, or none that could be honored.
         sha256: of its decoded samples, as `PageRecord.scan_pixels_sha256` has it.
@@ -56,7 +56,7 @@ class Page:
     tone: Tone
     alpha: Pixels | None = None
     turned: bool = False
-    coding: Encoding = field(default_factory=Encoding)
+    encoding: Encoding = field(default_factory=Encoding)
     metadata: Metadata = field(default_factory=Metadata)
     profile: str = ""
     sha256: str = ""
@@ -124,13 +124,13 @@ def read(
         FileNotFoundError: when it is gone.
         OSError: when the disk fails before.
     """
-    with opened(path, settings, file) as (image_format, pictures):
-        size = sum(picture.height * picture.width for picture in pictures)
+    with opened(path, settings, file) as (image_format, images):
+        size = sum(image.height * image.width for image in images)
         try:
             with _ONE_LARGE if size > LARGE else nullcontext():
                 pages = tuple(
-                    _page(pictures, number, settings, () if number else xmp_files)
-                    for number in range(len(pictures))
+                    _page(images, number, settings, () if number else xmp_files)
+                    for number in range(len(images))
                 )
         except (MemoryError, cv2.error) as error:
             if isinstance(error, cv2.error) and error.code != OUT_OF_MEMORY:
@@ -147,11 +147,11 @@ def read_color(path: Path, settings: ReadSettings) -> Pixels:
     Raises:
         ScanError, DeviceError, FileNotFoundError, OSError: as `read`.
     """
-    with opened(path, settings) as (_format, pictures):
-        picture = pictures[0]
-        profile, _lost = usable_profile(picture)
-        bands = [_srgb(band, picture, profile) for band in picture.bands()]
-    return np.ascontiguousarray(_upright(np.concatenate(bands), picture.orientation))
+    with opened(path, settings) as (_format, images):
+        image = images[0]
+        profile, _lost = usable_profile(image)
+        bands = [_srgb(band, image, profile) for band in image.bands()]
+    return np.ascontiguousarray(_upright(np.concatenate(bands), image.orientation))
 
 
 def predict_scans(
@@ -176,46 +176,46 @@ def predict_scans(
 
 
 def _page(
-    pictures: Sequence[DecodedImage],
+    images: Sequence[DecodedImage],
     number: int,
     settings: ReadSettings,
     xmp_files: Sequence[XmpFile],
 ) -> Page:
-    picture = pictures[number]
+    image = images[number]
     try:
-        plane = untoned(picture, even_if_colored=settings.even_if_colored)
+        plane = untoned(image, even_if_colored=settings.even_if_colored)
     except ScanError as error:
-        if len(pictures) == 1:
+        if len(images) == 1:
             raise
-        raise type(error)(f"page {number + 1} of {len(pictures)}: {error}") from error
-    metadata = replace(picture.metadata, lost=picture.metadata.lost + plane.lost)
-    metadata = with_xmp_files(metadata, xmp_files, picture.orientation)
-    gray = np.ascontiguousarray(_upright(plane.gray, picture.orientation))
+        raise type(error)(f"page {number + 1} of {len(images)}: {error}") from error
+    metadata = replace(image.metadata, lost=image.metadata.lost + plane.lost)
+    metadata = with_xmp_files(metadata, xmp_files, image.orientation)
+    gray = np.ascontiguousarray(_upright(plane.gray, image.orientation))
     page = Page(
         gray,
         plane.tone,
         None
         if plane.alpha is None
-        else np.ascontiguousarray(_upright(plane.alpha, picture.orientation)),
-        picture.orientation in SIDEWAYS,
-        picture.coding,
+        else np.ascontiguousarray(_upright(plane.alpha, image.orientation)),
+        image.orientation in SIDEWAYS,
+        image.encoding,
         metadata,
         plane.profile,
         plane.sha256,
         ()
         if plane.ink is None
-        else find_replaced(_upright(plane.ink, picture.orientation), *gray.shape),
+        else find_replaced(_upright(plane.ink, image.orientation), *gray.shape),
         tuple(xmp_files),
     )
     _ = page.small  # now, in the thread that reads, so that the device need not wait for it
     return page
 
 
-def _srgb(band: Pixels, picture: DecodedImage, profile: bytes) -> Pixels:
-    if picture.alpha and (band[..., -1] != np.iinfo(band.dtype).max).any():
+def _srgb(band: Pixels, image: DecodedImage, profile: bytes) -> Pixels:
+    if image.alpha and (band[..., -1] != np.iinfo(band.dtype).max).any():
         raise ScanError("the image has transparent parts; flatten it before training on it")
-    band = band[..., : picture.samples]
-    if picture.samples == 1:
+    band = band[..., : image.samples]
+    if image.samples == 1:
         gray, depth = band[..., 0], cielab.bit_depth(band)
         if profile:
             gray = cielab.encode(icc.neutral_tone(profile, depth).luminance[gray], depth)

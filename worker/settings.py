@@ -1,4 +1,4 @@
-"""How to color, as plain frozen values; no TensorFlow, no folders."""
+"""Settings of the worker as frozen values; no TensorFlow, no folders."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -71,17 +71,17 @@ class WriteSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The recipe of one training; every number is a default of `config.yaml`.
+    """The recipe of a training; the defaults are those of `config.yaml`.
 
     Attributes:
         crop: side of the training squares, in pixels, a multiple of 32.
-        batch: photos in one step.
-        rate: peak learning rate of the generator while it learns alone.
+        batch: photographs in one step.
+        rate: peak learning rate of the generator in the first stage.
         adversarial_rate: learning rate of both networks in the adversarial stage.
-        adversarial_weight: share of the adversarial loss beside the class loss.
+        adversarial_weight: of the adversarial loss, relative to the class loss.
         adversarial_share: share of the training, at its end, that is adversarial.
-        train_encoder: which of the pretrained encoder moves too: none of it, its deep half (what
-            it knows of things rather than of edges), or all (half as fast).
+        train_encoder: which part of the pretrained encoder is trained too: none, the deep half
+            (features of objects rather than edges), or all (half as fast).
         validation_share: share of the collection that is never trained on.
     """
 

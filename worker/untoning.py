@@ -48,36 +48,36 @@ class Plane:
     ink: Floats | None = None
 
 
-def untoned(picture: DecodedImage, *, even_if_colored: bool = False) -> Plane:
-    """Decode a picture to gray.
+def untoned(image: DecodedImage, *, even_if_colored: bool = False) -> Plane:
+    """Decode an image to gray.
 
     Args:
-        picture: the page.
+        image: the page.
         even_if_colored: take it also if it is in color.
 
     Raises:
         IncompleteError: it is cut short, or cannot be decoded.
         InColorError: it is in color.
     """
-    profile, lost = usable_profile(picture)
+    profile, lost = usable_profile(image)
     digest = hashlib.sha256()
     plane: _Gray | None = None
     alpha: Pixels | None = None
     top = 0
-    for band in picture.bands():
+    for band in image.bands():
         add_samples(digest, band)
         rows = slice(top, top + len(band))
         top = rows.stop
         if plane is None:
-            plane = _Gray(picture, cielab.bit_depth(band), profile)
-            if picture.alpha:
-                alpha = np.empty((picture.height, picture.width), band.dtype)
+            plane = _Gray(image, cielab.bit_depth(band), profile)
+            if image.alpha:
+                alpha = np.empty((image.height, image.width), band.dtype)
         if alpha is not None:
             alpha[rows] = band[..., -1]
-        plane.take(band[..., : picture.samples], rows)
-    if plane is None or top != picture.height:
+        plane.take(band[..., : image.samples], rows)
+    if plane is None or top != image.height:
         raise IncompleteError(
-            f"the image is cut short: {top} of {picture.height} rows can be decoded"
+            f"the image is cut short: {top} of {image.height} rows can be decoded"
         )
     ink = plane.check_colors(even_if_colored=even_if_colored)
     name = icc.describe(profile) if profile else ""
@@ -90,19 +90,19 @@ def add_samples(digest: "hashlib._Hash", band: Pixels) -> None:
     digest.update(np.ascontiguousarray(ordered).data)
 
 
-def usable_profile(picture: DecodedImage) -> tuple[bytes, tuple[str, ...]]:
-    """Return the picture's profile, or b"" and why it cannot be honored; sRGB is taken then."""
-    profile = picture.metadata.profile
+def usable_profile(image: DecodedImage) -> tuple[bytes, tuple[str, ...]]:
+    """Return the image's profile, or b"" and why it cannot be honored; sRGB is taken then."""
+    profile = image.metadata.profile
     if not profile:
         return b"", ()
     try:
         model = icc.color_model(profile)
-        if model == "rgb" or (model == "gray" and picture.samples == 1):
+        if model == "rgb" or (model == "gray" and image.samples == 1):
             icc.neutral_tone(profile, 8)
             return profile, ()
     except icc.ProfileError as error:
         return b"", (f"the color profile: {error}; sRGB was taken instead",)
-    return b"", (f"the color profile: it is for {model} pictures; sRGB was taken instead",)
+    return b"", (f"the color profile: it is for {model} images; sRGB was taken instead",)
 
 
 class _Gray:
@@ -112,16 +112,16 @@ class _Gray:
     tone, all is turned to the sRGB gray codes of its luminance.
     """
 
-    def __init__(self, picture: DecodedImage, depth: int, profile: bytes) -> None:
-        self.gray = np.empty((picture.height, picture.width), cielab.pixel_type(depth))
+    def __init__(self, image: DecodedImage, depth: int, profile: bytes) -> None:
+        self.gray = np.empty((image.height, image.width), cielab.pixel_type(depth))
         self.tone = icc.neutral_tone(profile, depth) if profile else cielab.srgb_tone(depth)
         self._depth = depth
         self._profile = profile
         self._toned = False
         self._looks = [
-            _Look(picture.height, picture.width, side)
+            _Look(image.height, image.width, side)
             for side in (JUDGED_SIDE, INK_SIDE)
-            if picture.samples == 3
+            if image.samples == 3
         ]
 
     def take(self, band: Pixels, rows: slice) -> None:
@@ -165,7 +165,7 @@ class _Gray:
 
 
 class _Look:
-    """A picture in RGB made small, averaged from bands."""
+    """An image in RGB made small, averaged from bands."""
 
     def __init__(self, height: int, width: int, side: int) -> None:
         scale = min(1.0, side / max(height, width))
@@ -207,7 +207,7 @@ def tone_spread(rgb: Pixels) -> float:
 def ink_of(rgb: Pixels) -> Floats:
     """Find ink, stamps and tints: color that the print's own tone does not explain.
 
-    The tone is that of most of the picture: what lies far from it is left out when it is fitted.
+    The tone is that of most of the image: what lies far from it is left out when it is fitted.
 
     Args:
         rgb: (H, W, 3) uint8 sRGB.
@@ -235,7 +235,7 @@ class _Tone(NamedTuple):
 
 
 def _lab_small(rgb: Pixels) -> Floats:
-    """Return the L*, a* and b* (n, 3) of a picture at the size at which it is judged."""
+    """Return the L*, a* and b* (n, 3) of an image at the size at which it is judged."""
     scale = min(1.0, JUDGED_SIDE / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))

@@ -20,7 +20,7 @@ from service.config.loader import load_config
 from service.config.sections import FolderSettings
 from service.maintenance.rebuild import print_rebuilt, rebuild
 from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
-from service.maintenance.retry import JobResult, print_answers
+from service.maintenance.retry import JobResult, print_results
 from service.maintenance.retry import forget as forget_jobs
 from service.maintenance.retry import retry as retry_jobs
 from service.maintenance.verify import print_verification
@@ -38,29 +38,29 @@ def recolor(
         list[str] | None,
         typer.Argument(
             metavar="JOB|FILE|FOLDER",
-            help="Only these: numbers of jobs; scans, originals or results; folders with them.",
+            help="Only these: job numbers; scans, originals or results; or folders.",
         ),
     ] = None,
     older_than: Annotated[
         str | None,
         typer.Option(
             metavar="VERSION",
-            help="Only photographs colored by a version before this one: promoted, builtin or a"
-            " number. Without it, all that another version colored than the one that serves.",
+            help="Only photographs colored by a version older than this: promoted, builtin or a"
+            " number. Default: all not colored by the version in use.",
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Only photographs under this sub-folder of the inbox.")
+        Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count what would be queued.")
     ] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Queue finished photographs again, from their originals, for the version that serves now.
+    """Recolor finished photographs from their originals, with the model version in use.
 
-    The daemon colors them when nothing new waits; until then the earlier results stay. A job or
-    file that is named is colored again whatever version colored it.
+    They are queued behind new scans, and keep their results until then. A single job or file is
+    recolored whatever version colored it.
     """
     settings = load_config(config)
     try:
@@ -82,15 +82,15 @@ def verify(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Queue what is missing or altered to be colored again, if it can be."
+            "--repair", help="Requeue photographs whose result or sidecar is missing or altered."
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Read originals, results and sidecars again and tell what is missing, altered or orphaned.
+    """Check originals, results, sidecars and rejected scans: missing, altered or orphaned files.
 
-    Exits 1 when something was found. No original is ever touched and nothing deleted.
+    Reads every file. Never changes or deletes one. Exits 1 if anything was found.
     """
     settings = load_config(config)
     with progress_bar("photographs") as report:
@@ -105,15 +105,15 @@ def verify(
 @maintenance_app.command("rebuild-ledger", rich_help_panel=ARCHIVE)
 def rebuild_ledger(
     move_aside: Annotated[
-        bool, typer.Option("--move-aside", help="Give the ledger that is there another name first.")
+        bool, typer.Option("--move-aside", help="Rename the existing ledger first.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Make a lost ledger again from sidecars, originals and rejected scans; no file is touched.
+    """Rebuild a lost ledger from sidecars, originals and rejected scans.
 
-    Scans that were colored are known again. Exits 3 when it could not place some files; it says
-    which and why. No daemon may run meanwhile.
+    Changes no other file. The daemon must be stopped. Exits 3 if some files could not be placed,
+    and lists them with the reason.
     """
     settings = load_config(config)
     with progress_bar("files") as report:
@@ -129,12 +129,12 @@ def rebuild_ledger(
 def bag(
     folder: Annotated[Path, typer.Argument(help="The bag to make; it must not exist yet.")],
     subfolder: Annotated[
-        Path | None, typer.Option(help="Only photographs under this sub-folder of the inbox.")
+        Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
     ] = None,
     organization: Annotated[str, typer.Option(help="Source-Organization in bag-info.txt.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Copy the finished photographs with their sidecars into a BagIt bag, verifying each."""
+    """Copy the finished photographs and their sidecars into a BagIt bag, verifying each."""
     settings = load_config(config)
     try:
         within = None if subfolder is None else inside_inbox(subfolder, settings)
@@ -142,11 +142,11 @@ def bag(
         raise typer.BadParameter(str(error), param_hint="--subfolder") from error
     if find_spec("bagit") is None:
         raise DeviceError("bags need the package bagit: pip install 'photochrom[bag]'")
-    from service.maintenance.bag import make_bag, print_bagging
+    from service.maintenance.bag import make_bag, print_bag_result
 
     with progress_bar("photographs") as report:
         made = make_bag(settings, folder, report, within=within, organization=organization)
-    print_bagging(made, Console())
+    print_bag_result(made, Console())
 
 
 @maintenance_app.command(rich_help_panel=COLOR)
@@ -155,28 +155,28 @@ def retry(
         list[str] | None,
         typer.Argument(
             metavar="JOB|FILE|FOLDER",
-            help="Numbers of jobs, as the log and `status` tell them; scans, wherever they lie; or"
-            " folders: all in them that were rejected or wait.",
+            help="Job numbers, as in the log and `status`; scans, in any folder; or folders, for"
+            " all rejected or waiting scans in them.",
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All that were rejected, and all that wait.")
+        bool, typer.Option("--all", help="All rejected and all waiting photographs.")
     ] = False,
-    rejected: Annotated[bool, typer.Option("--rejected", help="All that were rejected.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = (
+    rejected: Annotated[bool, typer.Option("--rejected", help="All rejected photographs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = (
         False
     ),
     even_if_colored: EvenIfColored = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Have rejected photographs tried again, and those that wait after a fault, now.
+    """Retry rejected photographs, and end the wait of those with a temporary failure.
 
-    A rejected scan is moved back into the inbox, also if it was edited or replaced meanwhile. Exits
-    3 when that could not be done with some.
+    Rejected scans, even edited or replaced ones, are moved back to the inbox. Exits 3 if that
+    failed for some.
     """
     if sum([bool(chosen), everything, rejected]) != 1:
         raise typer.BadParameter("give jobs, files or folders, or one of --all and --rejected")
-    answers = retry_jobs(
+    results = retry_jobs(
         load_config(config),
         chosen or (),
         rejected=everything or rejected,
@@ -184,24 +184,24 @@ def retry(
         dry_run=dry_run,
         asked=FolderSettings(even_if_colored=True) if even_if_colored else None,
     )
-    _tell(answers, dry_run=dry_run)
+    _tell(results, dry_run=dry_run)
 
 
 @maintenance_app.command(rich_help_panel=ARCHIVE)
 def forget(
     jobs: Annotated[
         list[int],
-        typer.Argument(metavar="JOB...", help="Numbers, as the log and `status` tell them."),
+        typer.Argument(metavar="JOB...", help="Job numbers, as in the log and `status`."),
     ],
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Forget finished or rejected photographs: their scans, dropped again, are colored as new.
+    """Forget finished or rejected photographs: dropped again, their scans are colored as new.
 
-    No file is touched. Exits 3 when some could not be forgotten.
+    Changes no file. Exits 3 if some could not be forgotten.
     """
     _tell(forget_jobs(load_config(config), jobs))
 
 
-def _tell(answers: list[JobResult], *, dry_run: bool = False) -> None:
-    print_answers(answers, Console(), dry_run=dry_run)
-    raise typer.Exit(0 if all(answer.done for answer in answers) else ExitCode.SOME_REJECTED)
+def _tell(results: list[JobResult], *, dry_run: bool = False) -> None:
+    print_results(results, Console(), dry_run=dry_run)
+    raise typer.Exit(0 if all(result.done for result in results) else ExitCode.SOME_REJECTED)

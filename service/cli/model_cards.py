@@ -1,4 +1,4 @@
-"""Model cards for people and as JSON; what a card of an older photochrom lacks is left open."""
+"""Prints model cards and lists of versions; cards of older versions may lack fields."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +13,8 @@ from worker.models.promotions import active_versions
 from worker.models.store import ModelStore
 from worker.models.version import GENERATOR_FILE, ModelVersion, VersionName, version_name
 
-SETS = ("validation", "reference")  # of photographs, as the card's scores name them
-LISTED = {  # scores of the list: heading, decimals
+SETS = ("validation", "reference")  # keys of a card's scores
+LISTED = {  # scores in the list: heading, decimals
     "psnr_gain": ("PSNR gain", 2),
     "ab_rmse": ("ab RMSE", 2),
     "colorfulness_ratio": ("colorfulness", 2),
@@ -23,15 +23,15 @@ LISTED = {  # scores of the list: heading, decimals
 
 
 def read_list(store: ModelStore, configured: VersionName) -> dict[str, Any]:
-    """Collect what is known of every version.
+    """Collect the facts about every version.
 
     Args:
         store: of the versions.
-        configured: what `model.version` says.
+        configured: value of `model.version`.
 
     Returns:
         promoted (name), configured, and versions (built in first, then by number), each with
-        version, state (serving, candidate, retired: served once; unreadable), name, created,
+        version, state (serving, candidate, retired, or with ", unreadable"), name, created,
         parent, scores by set of photographs, why_not (reason for not being promoted) and fault.
 
     Raises:
@@ -68,7 +68,7 @@ def _summary(store: ModelStore, name: str, serving: str, served: set[str]) -> di
 
 
 def _scores(scores: Any) -> dict[str, Any]:
-    """Return a card's scores by set; older cards have one set, which was held back."""
+    """Return a card's scores by set; older cards have only those on validation photographs."""
     if not isinstance(scores, dict):
         return dict.fromkeys(SETS)
     if not set(SETS) & set(scores):
@@ -77,7 +77,7 @@ def _scores(scores: Any) -> dict[str, Any]:
 
 
 def print_list(listed: dict[str, Any], console: Console) -> None:
-    """Show to a person what `read_list` found."""
+    """Print what `read_list` returned."""
     table = Table(box=None, pad_edge=False)
     for heading in ("version", "name", "state", "created", "parent"):
         table.add_column(heading, overflow="fold")
@@ -105,7 +105,7 @@ def print_list(listed: dict[str, Any], console: Console) -> None:
     )
     if listed["configured"] not in {"promoted", listed["promoted"]}:
         _print_lines(
-            [f"model.version in the configuration is {listed['configured']}: that one colors"],
+            [f"in use: version {listed['configured']}, by model.version in the configuration"],
             console,
         )
 
@@ -118,10 +118,10 @@ def _both(scores: dict[str, Any], key: str, decimals: int) -> str:
 
 
 def read_card(store: ModelStore, name: VersionName) -> dict[str, Any]:
-    """Return a version's card, with version, state, folder, and the files beside it by their name.
+    """Return a version's card with its version, state, folder, attachments and promotions.
 
     Raises:
-        ModelError: it is not there, or its card or the history cannot be read.
+        ModelError: it does not exist, or its card or the history cannot be read.
     """
     version = store.get(name)
     history = store.promotions()
@@ -150,7 +150,7 @@ def _attachments(version: ModelVersion) -> Iterable[Path]:
 
 
 def print_card(about: dict[str, Any], console: Console) -> None:
-    """Show to a person what `read_card` found."""
+    """Print what `read_card` returned."""
     card = about["card"]
     name = f" ({card['name']})" if card.get("name") else ""
     _print_lines([f"version {about['version']}{name}: {about['state']}"], console)
@@ -180,12 +180,12 @@ def print_card(about: dict[str, Any], console: Console) -> None:
 
 
 def _print_scores(card: dict[str, Any], console: Console) -> None:
-    """Show all scores, beside those of the version that served when they were taken."""
+    """Print all scores, beside those of the version that was active then."""
     own, then = _scores(card.get("scores")), _scores(card.get("current"))
     columns = {
         heading: scores[name]
         for name in SETS
-        for heading, scores in ((name, own), (f"{name}, what served then", then))
+        for heading, scores in ((name, own), (f"{name}, promoted then", then))
         if isinstance(scores[name], dict)
     }
     keys = list(dict.fromkeys(key for scores in columns.values() for key in scores))
@@ -212,7 +212,7 @@ def _trained(card: dict[str, Any]) -> str:
 
 def _mixed(alpha: Any) -> str:
     mixed = isinstance(alpha, float) and alpha < 1
-    return f"{alpha:.0%} new, the rest its parent's" if mixed else ""
+    return f"{alpha:.0%} trained, the rest its parent's" if mixed else ""
 
 
 def _photographs(photographs: Any) -> str:
@@ -220,7 +220,7 @@ def _photographs(photographs: Any) -> str:
         return ""
     training, validation = (photographs.get(key, "?") for key in ("training", "validation"))
     learned = f"{training:,}" if isinstance(training, int) else training
-    return f"{learned} to learn from, {validation} held back"
+    return f"{learned} for training, {validation} for validation"
 
 
 def _pairs(values: Any) -> str:
@@ -232,7 +232,7 @@ def _pairs(values: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a cell of a table; brackets in it are no markup."""
+    """Return a cell of a table, with brackets escaped."""
     return "" if value is None else escape(str(value))
 
 

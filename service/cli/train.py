@@ -1,6 +1,6 @@
-"""The commands `photochrom train` and `evaluate`: a generator learns more, and is measured.
+"""The commands `photochrom train` and `evaluate`.
 
-TensorFlow is imported only when there is something to learn or to measure.
+TensorFlow is imported only when there is something to train or to measure.
 """
 
 from pathlib import Path
@@ -22,9 +22,10 @@ from service.config.loader import Config
 from service.log import set_up_logging
 from service.signals import Signals
 from service.terminal import progress_bar
-from service.training.scheduled import find_task, finished
-from service.training.wish import Wish
+from service.training.configured import configured
+from service.training.scheduled import finished, next_action
 from worker.models.version import ModelVersion
+from worker.training.request import TrainingRequest, start_named
 
 train_app = typer.Typer()
 
@@ -35,55 +36,68 @@ def train(
         list[Path] | None,
         typer.Argument(help="Folders of color photographs.", exists=True, file_okay=False),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train this long.", min=0.1)] = None,
-    steps: Annotated[int | None, typer.Option(help="Train this many steps.", min=1)] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train for this long.", min=0.1)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Train for this many steps of the generator.", min=1)
+    ] = None,
     until_plateau: Annotated[
-        bool, typer.Option("--until-plateau", help="Train until it improves no more.")
+        bool, typer.Option("--until-plateau", help="Train until validation stops improving.")
     ] = False,
     start: Annotated[
         str,
-        typer.Option("--from", metavar="VERSION", help="promoted, builtin, a number, or scratch."),
+        typer.Option(
+            "--from",
+            metavar="VERSION",
+            help="Version to start from: promoted, builtin, a number, or scratch.",
+        ),
     ] = "promoted",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training that was ended.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Resume the interrupted training with its original options; cannot be combined"
+            " with others.",
+        ),
     ] = False,
     scheduled: Annotated[
         bool,
         typer.Option(
             "--scheduled",
-            help="Go on with the training that was ended; or train on training.collections, if"
-            " they hold new photographs.",
+            help="Resume an interrupted training, or train on training.collections if they hold"
+            " new photographs; for timers. Cannot be combined with other options.",
         ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="What to call the result.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new version.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be trained on; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Only show which photographs would be used."),
     ] = False,
     reference: Annotated[
         Path | None,
         typer.Option(
-            help="Photographs that must not be forgotten, instead of training.reference.",
+            help="Photographs on which the new version may not get worse; replaces"
+            " training.reference.",
             exists=True,
             file_okay=False,
         ),
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Train the generator further on color photographs and publish it as the next version.
+    """Train the generator on color photographs and publish it as a new version.
 
-    Stopping it (Ctrl-C, SIGTERM) saves a checkpoint; --resume goes on from the last one, with the
-    folders and the length it was begun with. Without anything to do, --scheduled exits 0.
+    Give folders and one of --minutes, --steps and --until-plateau. Ctrl-C and SIGTERM save a
+    checkpoint and stop; --resume continues from the last checkpoint.
     """
     lengths = sum([minutes is not None, steps is not None, until_plateau])
     alone = not (folders or lengths or name or dry_run or reference)
     if scheduled and (resume or not alone):
-        raise typer.BadParameter("--scheduled is told by the configuration; give it alone")
+        raise typer.BadParameter("--scheduled cannot be combined with other options")
     if resume and not alone:
-        raise typer.BadParameter("--resume goes on as the training was begun; give it alone")
+        raise typer.BadParameter("--resume cannot be combined with other options")
     if not (resume or scheduled) and (not folders or lengths != (0 if dry_run else 1)):
         raise typer.BadParameter(
-            "give folders of color photographs, and one of --minutes, --steps and --until-plateau "
-            "(none with --dry-run; or only --resume, or only --scheduled)"
+            "give folders of color photographs and one of --minutes, --steps and --until-plateau "
+            "(none of them with --dry-run)"
         )
     settings = config_or_defaults(config)
     if dry_run:
@@ -92,21 +106,31 @@ def train(
         print_dry_run(settings, folders or [], Console())
     elif scheduled:
         _train_scheduled(settings)
+    elif resume:
+        _train(settings, None)
     else:
-        wish = Wish(tuple(folders or ()), start, minutes, steps, until_plateau, name, reference)
-        _train(settings, None if resume else wish)
+        request = TrainingRequest(
+            tuple(folders or ()),
+            start_named(start),
+            minutes,
+            steps,
+            until_plateau,
+            name=name,
+            reference=reference,
+        )
+        _train(settings, configured(request, settings))
 
 
 def _train_scheduled(settings: Config) -> None:
-    task = find_task(settings)
-    print(f"photochrom: {task.words}", flush=True)
-    if task.kind != "nothing":
-        version = _train(settings, task.wish)
+    action = next_action(settings)
+    print(f"photochrom: {action.reason}", flush=True)
+    if action.kind != "nothing":
+        version = _train(settings, action.request)
         if version:
             finished(settings, version)
 
 
-def _train(settings: Config, wish: Wish | None) -> ModelVersion | None:
+def _train(settings: Config, request: TrainingRequest | None) -> ModelVersion | None:
     signals = Signals()
     signals.listen()  # first of all: TensorFlow takes its time
     with progress_bar("training") as report:
@@ -115,7 +139,7 @@ def _train(settings: Config, wish: Wish | None) -> ModelVersion | None:
             from service.training.run import run_training
 
             computes = device()
-        return run_training(settings, computes, wish, report, signals)
+        return run_training(settings, computes, request, report, signals)
 
 
 @train_app.command(rich_help_panel=MODELS)
@@ -125,22 +149,27 @@ def evaluate(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar="VERSION", help="promoted, builtin, a number; repeatable."),
+        typer.Option(
+            "--model",
+            metavar="VERSION",
+            help="Version to measure: promoted, builtin or a number; can be repeated.",
+        ),
     ] = None,
     photos: Annotated[
-        int | None, typer.Option(help="At most so many, always the same ones.", min=1)
+        int | None,
+        typer.Option(help="Measure on a sample of this size, always the same one.", min=1),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="A PNG or JPEG for a contact sheet: before, after, truth."),
+        typer.Option(help="Write a contact sheet (before, after, truth) to this PNG or JPEG."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Measure models side by side on photographs whose true color is known; gray comes first."""
+    """Compare versions on photographs whose true color is known; the baseline is gray."""
     settings = config_or_defaults(config)
     if sheet and sheet.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
-        raise typer.BadParameter("a sheet is a .png or a .jpg", param_hint="--sheet")
+        raise typer.BadParameter("must be a .png or .jpg file", param_hint="--sheet")
     with progress_bar("photographs") as report:
         set_up_logging(settings.log.level, settings.log.format)
         with quiet_tensorflow():

@@ -22,7 +22,7 @@ from service.daemon.blocked_log import BlockedLog
 from service.daemon.model_updates import ModelWatch
 from service.daemon.reload import Parts, Reloader
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger, LedgerError
 from service.ledger.retention import Retention

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple, Protocol
 
 import structlog
 
-from service.filesystem.safe_open import snapshot
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
+from service.filesystem.safe_open import file_stat
 from service.ledger.ledger import ActiveModel
 from worker.errors import PhotochromError
 from worker.inference.predictor import Predictor
@@ -78,7 +78,7 @@ class ModelWatch:
         if now < self._look_at:
             return None
         self._look_at = now + LOOK_EVERY
-        looks = snapshot(self._promotions)
+        looks = file_stat(self._promotions)
         if looks != self._seen:
             # What was refused at the start was tried just now.
             known = {self.serving.model, self.serving.refused if self._seen == "never" else None}

@@ -1,1 +1,1 @@
-"""What files and folders need below everything else: durability, safe opening, mounts, rights."""
+"""File system basics: durability, safe opening, mounts, permissions, availability."""

@@ -28,7 +28,7 @@ from service.filesystem.ownership import (
     put_marker,
 )
 from service.filesystem.permissions import folder_made
-from worker.durable import replace_text
+from worker.atomic import write_durably
 from worker.errors import DeviceError
 
 NOTED = "places.json"  # in the state folder
@@ -236,7 +236,7 @@ class FolderMonitor:
     def _note(self) -> None:
         text = json.dumps({str(path): device for path, device in self._noted.items()}, indent=2)
         try:
-            replace_text(self._state / NOTED, text + "\n")
+            write_durably(self._state / NOTED, text + "\n")
         except OSError as error:
             raise DeviceError(f"cannot write {self._state / NOTED}: {error.strerror}") from error
         self._written = dict(self._noted)

@@ -1,4 +1,4 @@
-"""What makes a change on disk last: folders that are synced, names that fit and are not taken."""
+"""Durable and non-overwriting changes on disk: fsync, atomic writes and renames, free names."""
 
 import contextlib
 import ctypes
@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.filesystem.permissions import file_made
+from worker.atomic import replacing
 
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
 LONGEST_NAME = 255  # bytes, on every Linux file system in use
 
-_SAME_TIME = 1000  # nanoseconds; shares keep time in steps of a hundred
+_SAME_TIME = 1000  # nanoseconds; SMB shares store times in steps of a hundred
 
 _NO_SYNC_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS = {
@@ -34,11 +35,11 @@ _NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
 
 
 class ReplacedError(OSError):
-    """Another file was saved under a name just before the move; it is still there."""
+    """Another file took this name just before the move; it is still there."""
 
 
 def part_path(folder: Path) -> Path:
-    """Name a hidden temporary file in a folder, unlike any other and short whatever it is for."""
+    """Return a unique, short, hidden name for a temporary file in a folder."""
     return folder / f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}"
 
 
@@ -55,23 +56,23 @@ def fitting_name(stem: str, ending: str) -> str:
 
 
 def numbered_names(target: Path, room: str = "") -> Iterator[Path]:
-    """Yield a path, then numbered ones; shortened where `room` would not fit behind them."""
+    """Yield a path, then numbered ones, shortened if `room` would not fit after them."""
     for number in itertools.count(1):
         yield numbered_name(target, number, room)
 
 
 def numbered_name(target: Path, number: int, room: str = "") -> Path:
-    """Return the n-th of `numbered_names`; the first is the path's own."""
+    """Return the n-th of `numbered_names`; the first is the path itself."""
     ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
     name = fitting_name(target.stem, ending + room)
     return target.with_name(name.removesuffix(room))
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut.
+    """Make the names in a folder durable, as far as the file system can.
 
     Raises:
-        OSError: the disk did not do it. File systems that cannot sync a folder are let off.
+        OSError: the disk failed.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -81,7 +82,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_opened(folder: int) -> None:
-    """Do the same for a folder that is open; for the error see `sync_folder`."""
+    """Do the same for an open folder."""
     try:
         os.fsync(folder)
     except OSError as error:
@@ -90,10 +91,10 @@ def sync_opened(folder: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each made to survive a power cut.
+    """Create a folder and its missing parents durably.
 
     Raises:
-        OSError: it cannot be made, or something that is no folder has its name.
+        OSError: it cannot be created, or its name belongs to something else.
     """
     missing = []
     while not folder.is_dir():
@@ -103,17 +104,17 @@ def make_folder(folder: Path) -> None:
         with contextlib.suppress(FileExistsError):
             each.mkdir()
         sync_folder(each.parent)
-        sync_folder(each)  # raises NotADirectoryError when the name belongs to a file
+        sync_folder(each)  # raises NotADirectoryError if the name belongs to a file
 
 
 def is_copy(source: Path, target: Path) -> bool:
-    """Tell whether a file is one that an interrupted move of another left: same time, same bytes.
+    """Tell whether a file is a copy left by an interrupted move: same mtime, same bytes.
 
     Returns:
-        False also where the source may not be read, since nobody has copied it then.
+        False also if the source may not be read, because then nobody copied it.
 
     Raises:
-        OSError: one of them cannot be looked at, or the disk failed.
+        OSError: one of them is not accessible, or the disk failed.
     """
     one, two = os.lstat(source), os.lstat(target)
     plain = stat.S_ISREG(one.st_mode) and stat.S_ISREG(two.st_mode)
@@ -125,11 +126,11 @@ def is_copy(source: Path, target: Path) -> bool:
 
 
 def rename_without_overwriting(source: Path, target: Path) -> None:
-    """Give a file another name on the same file system, never that of another file.
+    """Rename a file within a file system without replacing another.
 
     Raises:
-        FileExistsError: the target's name is taken by another file.
-        OSError: of errno EXDEV when the two are not on one file system, else the disk's own.
+        FileExistsError: the name is taken by another file.
+        OSError: EXDEV if the two are on different file systems, or another error of the system.
     """
     before = os.lstat(source)
     try:
@@ -137,7 +138,7 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
     except FileExistsError:
         if not os.path.samestat(os.lstat(source), os.lstat(target)):
             raise
-        # An earlier call was cut off between the two steps.
+        # An earlier call was interrupted between the two steps.
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
@@ -151,9 +152,9 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
 
 
 def _numbers_each_name(before: os.stat_result, source: Path, target: Path) -> bool:
-    """Tell whether a link is another file by its number, as on sshfs.
+    """Tell whether hard links have different inodes, as on sshfs.
 
-    There nobody can tell by the number that a name was left over by a move that was cut off.
+    There the inode cannot tell that a name was left over by an interrupted move.
     """
     try:
         unchanged = os.path.samestat(before, os.lstat(source))
@@ -165,8 +166,8 @@ def _numbers_each_name(before: os.stat_result, source: Path, target: Path) -> bo
 def _rename_without_link(source: Path, target: Path) -> None:
     if renamed_at_once(source, target):
         return
-    # Claim the name with an empty file that nobody else can have made, then replace that. A
-    # process that is killed in between leaves the empty file; hence only where all else fails.
+    # The last resort: claim the name with an empty file, then replace that. A process killed in
+    # between leaves the empty file behind.
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         os.rename(source, target)  # noqa: PTH104 - beside os.link
@@ -176,13 +177,11 @@ def _rename_without_link(source: Path, target: Path) -> None:
 
 
 def unlink_unless_replaced(path: Path, moved: os.stat_result) -> None:
-    """Remove the old name of a file that has a new one, but never another file.
-
-    Somebody may save a scan anew while it is moved; what they saved stays.
+    """Remove the old name of a moved file, unless another file was saved under it meanwhile.
 
     Args:
         path: the old name; it may be gone.
-        moved: how the file looked that has the new name, or whose copy has it.
+        moved: stat of the file that was moved or copied.
     """
     with contextlib.suppress(FileNotFoundError):
         now = os.lstat(path)
@@ -192,37 +191,29 @@ def unlink_unless_replaced(path: Path, moved: os.stat_result) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of UTF-8, whole or not at all, in place of what has the name.
+    """Write a UTF-8 file durably and atomically, replacing any other.
 
     Raises:
-        OSError: the disk refuses; nothing unfinished is left.
+        OSError: from the system; no temporary file is left.
     """
-    part = part_path(path.parent)
-    try:
-        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file_made(file.fileno(), path.parent)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, durable=True, part=part_path(path.parent)) as file:
+        file_made(file.fileno(), path.parent)
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def renamed_at_once(source: Path, target: Path) -> bool:
-    """Give a file another name, never that of another file, with no moment at which it has both.
+    """Rename a file atomically without replacing another, with renameat2(RENAME_NOREPLACE).
 
-    For moves that another process may turn around: it never meets two names and removes one of
-    them while this process removes the other.
+    For moves that another process may undo: it never sees two names, of which each process might
+    remove one.
 
     Returns:
-        False, with nothing changed, where this cannot be done: the two are on different file
-        systems, or the file system (NFS, for one) or the system's library does not know how.
+        False, with nothing changed, if that is impossible: on different file systems, or without
+        support by the file system (such as NFS) or the C library.
 
     Raises:
-        FileExistsError: the target's name is taken, be it by the same file.
-        OSError: the disk's own.
+        FileExistsError: the name is taken, even by the same file.
+        OSError: from the system.
     """
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:

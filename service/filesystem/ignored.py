@@ -1,6 +1,6 @@
-"""Which names in an inbox are no scans: unfinished files, recycle bins, snapshots, litter.
+"""The ignored names in an inbox: temporary files, recycle bins, snapshots, litter.
 
-One table, matched against the name alone and whatever its case. `watch.ignore` adds to it.
+The table is matched against names only, ignoring case; `watch.ignore` adds to it.
 """
 
 import re
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 
 class Pattern(NamedTuple):
-    """A pattern of names, with * ? and [], and who makes what it matches.
+    """A glob pattern of names.
 
     Attributes:
-        name: with a slash at its end it is for folders, else for files.
-        maker: the program or system.
+        name: with * ? and []; with a trailing slash it is for folders, otherwise for files.
+        maker: the program or system that creates them.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Pattern(NamedTuple):
 
 
 TABLE = (
-    # Unfinished files
+    # Temporary files
     Pattern(".*", "hidden by convention; temporary files of rsync, Syncthing and photochrom"),
     Pattern("~*", "lock and temporary files of office programs"),
     Pattern("*.part", "Firefox, Nextcloud, FTP clients"),
@@ -41,7 +41,7 @@ TABLE = (
     Pattern("@recycle/", "QNAP: recycle bin of a share"),
     Pattern("$recycle.bin/", "Windows: recycle bin of a disk"),
     Pattern("network trash folder/", "macOS over AFP: trash of a share"),
-    # Snapshots, and what belongs to a whole disk
+    # Snapshots, and special folders of file systems
     Pattern("#snapshot/", "Synology: snapshots of a share"),
     Pattern("@recently-snapshot/", "QNAP: snapshots of a share"),
     Pattern("~snapshot/", "NetApp: snapshots of a share over SMB"),
@@ -52,30 +52,30 @@ TABLE = (
 
 
 class Ignored:
-    """What is ignored: the table, and what `watch.ignore` adds.
+    """The ignored names: the table, and what `watch.ignore` adds.
 
     Args:
-        more: patterns of names, such as "*_preview.tif"; with a slash at the end for folders.
+        more: further patterns, such as "*_preview.tif" or "previews/".
     """
 
     def __init__(self, more: Iterable[str] = ()) -> None:
-        """Take the patterns."""
+        """Compile the patterns."""
         patterns = [*(one.name for one in TABLE), *(pattern.lower() for pattern in more)]
         self._files = _any_of(one for one in patterns if not one.endswith("/"))
         self._folders = _any_of(one.removesuffix("/") for one in patterns if one.endswith("/"))
 
     def file(self, name: str) -> bool:
-        """Tell whether a file of this name is no scan."""
+        """Tell whether a file with this name is ignored."""
         return self._files.match(name.lower()) is not None
 
     def folder(self, name: str) -> bool:
-        """Tell whether a folder of this name holds no scans, nor any folder in it."""
+        """Tell whether a folder with this name is ignored, with all it contains."""
         return self._folders.match(name.lower()) is not None
 
 
 @cache
 def ignored(more: tuple[str, ...] = ()) -> Ignored:
-    """Return what is ignored with these patterns of `watch.ignore`; made once."""
+    """Return the ignored names with these patterns of `watch.ignore`; cached."""
     return Ignored(more)
 
 

@@ -1,4 +1,4 @@
-"""One daemon on one state folder: a lock that the kernel gives back however its owner ends."""
+"""One daemon per state folder: a lock that the kernel releases however its owner ends."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ LOCK_FILE = "lock"
 
 
 class StateLock:
-    """Held while a daemon works on a state folder; the file names its owner.
+    """The lock on a state folder; the file names its owner.
 
     Args:
         state: the state folder; it must exist.
@@ -23,12 +23,12 @@ class StateLock:
     """
 
     def __init__(self, state: Path) -> None:
-        """Take the lock."""
+        """Acquire the lock."""
         refuse_strangers(state, write=True)
         self._file = (state / LOCK_FILE).open("a+")
         while not _locked(self._file, fcntl.LOCK_EX):
             owner = owner_of(state)
-            if owner is not None:  # else it was only somebody who asked for the owner, as below
+            if owner is not None:  # otherwise `owner_of` in another process held it for a moment
                 self._file.close()
                 raise DeviceError(f"{state} is in use by {owner}; stop it first")
         self._file.truncate(0)
@@ -36,7 +36,7 @@ class StateLock:
         self._file.flush()
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class StateLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give it back."""
+        """Release it."""
         self.close()
 
 
@@ -52,7 +52,7 @@ def owner_of(state: Path) -> str | None:
     """Return who holds the lock of a state folder, such as "process 12 on archive", or None.
 
     Raises:
-        DeviceError: this user may not look there.
+        DeviceError: this user may not read the folder.
     """
     refuse_strangers(state, write=False)
     try:
@@ -65,7 +65,7 @@ def owner_of(state: Path) -> str | None:
 
 
 def _locked(file: TextIO, kind: int) -> bool:
-    """Take a lock that ends with the file, or return False where another process hinders it."""
+    """Acquire a lock until the file is closed; return False if another process holds one."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

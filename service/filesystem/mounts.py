@@ -1,7 +1,7 @@
-"""Which kind of file system holds a path, read from the system's mount table.
+"""Finds the type of the file system that a path is on, in the system's mount table.
 
-It matters twice: events do not cross a network, so an inbox there is polled, and SQLite may lose
-its data there, so the ledger refuses to live on it.
+Two things depend on it: inotify does not work across a network, so an inbox there is polled; and
+SQLite may lose data there, so the ledger must not be on it.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 MOUNT_TABLE = Path("/proc/self/mounts")
 
-# Also folders lent by the host of a virtual machine: the guest sees no events of the host's writes.
+# Including folders shared by a virtual machine's host, whose writes cause no events in the guest.
 NETWORK_TYPES = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "afs", "coda", "davfs"),
@@ -21,14 +21,14 @@ NETWORK_TYPES = frozenset(
 
 
 def file_system_type(path: Path, mounts_text: str | None = None) -> str:
-    """Name the type of the file system that holds a path, such as `ext4` or `nfs4`.
+    """Return the type of the file system that a path is on, such as `ext4` or `nfs4`.
 
     Args:
-        path: need not exist yet; symlinks are followed as far as it does.
-        mounts_text: a mount table in the form of /proc/self/mounts; the system's own without it.
+        path: need not exist; symlinks are followed.
+        mounts_text: a mount table like /proc/self/mounts; by default that one.
 
     Returns:
-        The type, or an empty text where the system has no such table.
+        The type, or "" if the system has no such table.
     """
     if mounts_text is None:
         mounts_text = _mount_table()
@@ -46,14 +46,14 @@ def file_system_type(path: Path, mounts_text: str | None = None) -> str:
 
 
 def is_network_file_system(path: Path, mounts_text: str | None = None) -> bool:
-    """Tell whether a path is on another machine, as far as the mount table knows.
+    """Tell whether a path is on a network file system, according to the mount table.
 
     Args:
-        path: need not exist yet.
-        mounts_text: a mount table in the form of /proc/self/mounts; the system's own without it.
+        path: need not exist.
+        mounts_text: a mount table like /proc/self/mounts; by default that one.
 
     Returns:
-        True for network shares, FUSE file systems, and folders lent by a virtual machine's host.
+        True for network shares, FUSE, and folders shared by a virtual machine's host.
     """
     kind = file_system_type(path, mounts_text)
     return kind in NETWORK_TYPES or kind.startswith("fuse.")

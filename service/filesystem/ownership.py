@@ -1,8 +1,8 @@
-"""Whose folder is it? The marker `.photochrom` of inbox and outbox names the daemon they belong to.
+"""Ownership of inbox and outbox: their marker `.photochrom` names the daemon they belong to.
 
-Two daemons with two state folders on one outbox would each name and replace results without knowing
-of the other. A daemon is known by an identity that lies in its state folder, or by host and path of
-that: so it may move to another host with its state, or lose its state and begin anew.
+Two daemons with different state folders would replace each other's results in a shared outbox. A
+daemon is identified by an id in its state folder, or by host and path of that folder: so it may
+move to another host with its state, or lose its state and start over.
 """
 
 import json
@@ -16,22 +16,22 @@ from uuid import uuid4
 
 from service.filesystem import lock
 from service.filesystem.durable import part_path, sync_opened
-from worker.durable import replace_text
+from worker.atomic import write_durably
 from worker.errors import DeviceError
 
 MARKER = ".photochrom"
 IDENTITY = "id"  # in the state folder
 OWNED = ("inbox", "outbox")
 
-_NOTE = "By this file photochrom sees that the right disk is mounted here, and whose folder it is."
-_LONGEST = 65_536  # bytes of a marker that are read
+_NOTE = "This file tells photochrom that the right disk is mounted here, and whose folder it is."
+_LONGEST = 65_536  # bytes read of a marker
 
 
 class Owner(NamedTuple):
     """A daemon.
 
     Attributes:
-        id: made once for its state folder.
+        id: generated once for its state folder.
         host: the machine it runs on.
         state: its state folder.
     """
@@ -41,7 +41,7 @@ class Owner(NamedTuple):
     state: str
 
     def is_the_one(self, other: "Owner") -> bool:
-        """Tell whether two are one daemon, moved with its state or begun anew in its place."""
+        """Tell whether two are the same daemon, moved with its state or started over."""
         return self.id == other.id or (self.host, self.state) == (other.host, other.state)
 
     @property
@@ -52,7 +52,7 @@ class Owner(NamedTuple):
 
 
 def known_owner(state: Path) -> Owner | None:
-    """Name the daemon of a state folder; None where none has begun there yet, or it is closed."""
+    """Return the daemon of a state folder; None: it never ran, or the folder is not readable."""
     try:
         identity = (state / IDENTITY).read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -61,13 +61,13 @@ def known_owner(state: Path) -> Owner | None:
 
 
 def new_owner(state: Path) -> Owner:
-    """Give a state folder its identity.
+    """Give a state folder its id.
 
     Raises:
-        DeviceError: it cannot be noted.
+        DeviceError: it cannot be written.
     """
     try:
-        replace_text(state / IDENTITY, uuid4().hex + "\n")
+        write_durably(state / IDENTITY, uuid4().hex + "\n")
     except OSError as error:
         raise DeviceError(f"cannot write {state / IDENTITY}: {error.strerror}") from error
     found = known_owner(state)
@@ -77,7 +77,7 @@ def new_owner(state: Path) -> Owner:
 
 
 def owner_in(folder: int) -> Owner | None:
-    """Read whom an open folder belongs to; None: to nobody yet, as its marker is older or missing.
+    """Read the owner of an open folder; None: the marker is missing, or has no owner.
 
     Raises:
         OSError: the marker cannot be read.
@@ -97,17 +97,17 @@ def owner_in(folder: int) -> Owner | None:
 
 
 def put_marker(folder: int, owner: Owner) -> None:
-    """Mark an open folder as an owner's, in one step.
+    """Write an owner's marker to an open folder, atomically.
 
     Raises:
-        OSError: the disk refuses; the marker before stays.
+        OSError: from the system; the old marker stays.
     """
     part = part_path(Path()).name
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(part, flags, 0o644, dir_fd=folder)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)  # whatever the umask: others are to know
+            os.fchmod(descriptor, 0o644)  # whatever the umask: others must be able to read it
             file.write(owner.marker)
             file.flush()
             os.fsync(file.fileno())
@@ -120,35 +120,35 @@ def put_marker(folder: int, owner: Owner) -> None:
 
 
 def another_owner(key: str, folder: Path, owner: Owner) -> str:
-    """Say, in words for people, that a folder belongs to another daemon, and what to do."""
+    """Say that a folder belongs to another daemon, and what to do."""
     running = _running(owner)
     there = f"{owner.state} on {owner.host}"
     to_do = (
-        f"stop that one ({running}) first"
+        f"stop it ({running}) first"
         if running
-        else "if that one is gone for good, run `photochrom run --take-over` once"
+        else "if it is gone for good, run `photochrom run --take-over` once"
     )
     return (
-        f"{key}: {folder} belongs to another photochrom, with the state folder {there}; give this"
-        f" one a folder of its own, or {to_do}"
+        f"{key}: {folder} belongs to another photochrom, with the state folder {there}; use"
+        f" another folder, or {to_do}"
     )
 
 
 def refuse_another_owner(
     folders: Mapping[str, Path], *, take_over: bool = False
 ) -> list[tuple[Path, Owner]]:
-    """Make sure that inbox and outbox belong to nobody else; those that are away are let off.
+    """Make sure that inbox and outbox, if available, do not belong to another daemon.
 
     Args:
-        folders: by their key in config.yaml (`Config.folders`); an inbox whose originals are kept
-            is only read, and has no owner.
-        take_over: make those of another owner one's own, unless that one runs on this machine.
+        folders: by their key in config.yaml (`Config.folders`); with `originals.after: keep` the
+            inbox is only read, and has no owner.
+        take_over: take folders over from another owner, unless that is running on this machine.
 
     Returns:
-        The folders that were taken over, and from whom.
+        The folders that were taken over, and their former owners.
 
     Raises:
-        DeviceError: one belongs to another, or cannot be taken over.
+        DeviceError: one belongs to another daemon, or cannot be taken over.
     """
     me = known_owner(folders["state"]) or new_owner(folders["state"])
     taken = []
@@ -176,7 +176,7 @@ def _take(folder: int, path: Path, me: Owner) -> None:
 
 
 def belongs_to_another(folders: Mapping[str, Path]) -> Iterator[str]:
-    """Yield, in words for people, which folders belong to another daemon; nothing is written."""
+    """Yield a message for each folder that belongs to another daemon; read-only."""
     state = folders["state"]
     me = known_owner(state) or Owner("", socket.gethostname(), os.path.realpath(state))
     for key in owned(folders):
@@ -191,12 +191,12 @@ def belongs_to_another(folders: Mapping[str, Path]) -> Iterator[str]:
 
 
 def owned(folders: Mapping[str, Path]) -> tuple[str, ...]:
-    """Return the keys of the folders that belong to one daemon alone."""
+    """Return the keys of the folders that have an owner."""
     return OWNED if "originals.folder" in folders else ("outbox",)
 
 
 def _running(owner: Owner) -> str:
-    """Say which process of this machine works with an owner's state folder; "" if none is known."""
+    """Return the local process that uses an owner's state folder, or ""."""
     if owner.host != socket.gethostname():
         return ""
     with suppress(OSError, DeviceError):

@@ -1,9 +1,9 @@
-"""Who may do what with the folders and files that photochrom makes: `permissions` of config.yaml.
+"""Group and mode of the folders and files that photochrom creates: `permissions` of config.yaml.
 
-Like the umask, it holds for the whole process and is set once, at the start or by a reload. Folders
-get their mode by the umask, so that the setgid bit and default ACLs are inherited as the system has
-it; files are given theirs before they get their name. Where a folder has a default ACL, that one
-decides about modes. Originals that are moved are never touched.
+Like the umask, they apply to the whole process, and are set at startup or by a reload. Folders get
+their mode from the umask, so that the setgid bit and default ACLs are inherited as usual; files get
+theirs before they get their name, unless their folder has a default ACL. Moved originals keep
+theirs.
 """
 
 import errno
@@ -30,36 +30,36 @@ class PermissionSettings(Protocol):
 
     @property
     def group(self) -> str | None:
-        """The name of the group of all that is made; None leaves it to the system."""
+        """The group of created files and folders; None: the system's default."""
 
     @property
     def folders(self) -> str | None:
-        """Mode of folders, in octal digits."""
+        """Mode of created folders, octal digits; None: the system's default."""
 
     @property
     def files(self) -> str | None:
-        """Mode of files, in octal digits."""
+        """Mode of created files, octal digits; None: the system's default."""
 
 
 class _Rule:
-    """What holds now."""
+    """The settings in effect."""
 
     def __init__(self) -> None:
-        self.umask: int | None = None  # of the process, where `folders` has replaced it
+        self.umask: int | None = None  # the process's own, while `folders` replaces it
         self.group: int | None = None
         self.folders: int | None = None
         self.files: int | None = None
-        self.refused = False  # and that was told
+        self.refused = False  # and logged
 
 
 _rule = _Rule()
 
 
 def adopt(settings: PermissionSettings) -> None:
-    """Have settings hold for all that is made from now on.
+    """Apply settings to everything created from now on.
 
     Raises:
-        DeviceError: there is no such group, or this process is not in it.
+        DeviceError: the group does not exist, or this process is not in it.
     """
     group = None if settings.group is None else group_number(settings.group)
     if _rule.umask is not None:
@@ -73,10 +73,10 @@ def adopt(settings: PermissionSettings) -> None:
 
 
 def group_number(name: str) -> int:
-    """Return the number of a group to which this process may give its files.
+    """Return the gid of a group that this process may give its files.
 
     Raises:
-        DeviceError: there is none, or this process is not in it.
+        DeviceError: it does not exist, or this process is not in it.
     """
     try:
         group = grp.getgrnam(name).gr_gid
@@ -90,21 +90,21 @@ def group_number(name: str) -> int:
 
 
 def folder_made(folder: Path) -> None:
-    """Give a folder that was just made its group, and the setgid bit: others' files get it too."""
+    """Give a new folder its group, and the setgid bit so that everything in it inherits it."""
     if _rule.group is None and not (_rule.folders or 0) & stat.S_ISGID:
         return
     try:
-        looks = folder.stat()
-        if _rule.group is not None and looks.st_gid != _rule.group:
+        status = folder.stat()
+        if _rule.group is not None and status.st_gid != _rule.group:
             os.chown(folder, -1, _rule.group)
-        if not looks.st_mode & stat.S_ISGID:
-            folder.chmod(stat.S_IMODE(looks.st_mode) | stat.S_ISGID)
+        if not status.st_mode & stat.S_ISGID:
+            folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_ISGID)
     except OSError as error:
         _refused(folder, error)
 
 
 def file_made(file: int, folder: Path) -> None:
-    """Give an open file that was just made in a folder its group and mode."""
+    """Give a new, open file in a folder its group and mode."""
     if _rule.group is None and _rule.files is None:
         return
     try:
@@ -117,17 +117,17 @@ def file_made(file: int, folder: Path) -> None:
 
 
 def has_default_acl(folder: Path) -> bool:
-    """Tell whether a folder has an ACL for what is made in it."""
-    with suppress(OSError):  # none, or a file system that knows none
+    """Tell whether a folder has a default ACL."""
+    with suppress(OSError):  # it has none, or the file system has no ACLs
         return bool(os.getxattr(folder, _DEFAULT_ACL))
     return False
 
 
 def close_state(state: Path) -> None:
-    """Close the state folder to all others: who may write there could take the ledger away.
+    """Make the state folder private: anyone who can write there could remove the ledger.
 
     Raises:
-        DeviceError: it is of another user and open, so that this process cannot close it.
+        DeviceError: others can write it, and it belongs to another user.
     """
     mode = stat.S_IMODE(state.stat().st_mode)
     if mode == _STATE_MODE:
@@ -136,15 +136,15 @@ def close_state(state: Path) -> None:
         state.chmod(_STATE_MODE)
     except OSError as error:
         if error.errno in {errno.ENOTSUP, errno.ENOSYS} or not mode & 0o022:
-            return  # others may look, and nobody but its owner can change anything
+            return  # others can read it, but only its owner can change it
         raise DeviceError(
-            f"{state} can be written by others (mode {mode:o}), who could take the ledger away, and"
-            f" cannot be closed: {error.strerror}; run: chown {os.geteuid()} {state}"
+            f"{state} is writable for other users (mode {mode:o}), who could remove the ledger, and"
+            f" chmod failed: {error.strerror}; run: chown {os.geteuid()} {state}"
         ) from error
 
 
 def _refused(folder: Path, error: OSError) -> None:
-    """Say once that a file system does not let it: the work is of more worth than the mode."""
+    """Log once that the file system refused; the work goes on all the same."""
     if not _rule.refused:
         log.warning("permissions.refused", folder=os.path.realpath(folder), reason=error.strerror)
     _rule.refused = True

@@ -1,9 +1,9 @@
-"""Folders and files below a folder, reached without following a symlink; and opened once.
+"""Opening files and folders beneath a root without following symlinks.
 
-Whoever may write there can put a symlink in the place of a sub-folder, or another file in that of a
-file, at any moment. So a folder is walked to from its root, name by name, and held open while
-something is done in it; and what is known of a file, and all its bytes, come from one descriptor
-(openat(2): O_NOFOLLOW, O_NONBLOCK). The root itself is the operator's, and may be a symlink.
+Anyone who can write there may replace a sub-folder with a symlink, or a file with another one, at
+any moment. So a folder is opened from its root, one component at a time, and kept open while it is
+used; and a file's stat and all its bytes come from one descriptor (openat(2): O_NOFOLLOW,
+O_NONBLOCK). The root itself belongs to the operator and may be a symlink.
 """
 
 import errno
@@ -16,37 +16,43 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple
 
 from service.filesystem.durable import sync_folder
+from service.filesystem.file_stat import FileStat
 from service.filesystem.ignored import ignored
 from service.filesystem.permissions import folder_made
-from service.filesystem.snapshot import FileStat
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR}  # symlink, socket, dead device
+_DIR_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NOT_REGULAR = {
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EISDIR,
+}  # or a symlink
 
 
 class ObstructedError(NotADirectoryError):
-    """A symlink, or something else that is no folder, stands where a sub-folder should be."""
+    """A symlink, or anything else that is not a folder, is in the place of a sub-folder."""
 
 
 @contextmanager
 def open_dir_beneath(root: Path, inside: PurePath, *, make: bool = False) -> Iterator[Path]:
-    """Hold a sub-folder open: nobody can put another in its place while it is worked in.
+    """Open a sub-folder, so that nobody can replace it while it is in use.
 
     Args:
-        root: a folder; the way to it may lead over symlinks.
+        root: a folder; its own path may contain symlinks.
         inside: the sub-folder's path in it; `.` is the root.
-        make: make what is missing below the root, to survive a power cut.
+        make: create missing folders below the root, durably.
 
     Yields:
-        A path to it that stays right whatever happens to its name, and is short however deep it
-        lies; for as long as it is held. An OSError that names it is given the folder's own name.
+        A path through /proc, short and valid until the folder is closed, even if it is renamed. In
+        an OSError it is replaced by the real path.
 
     Raises:
-        ObstructedError: there is something else on the way.
-        OSError: the disk's own.
+        ObstructedError: a component is not a folder.
+        OSError: from the system.
     """
     descriptor = _descend(root, inside, make=make)
     place = f"/proc/self/fd/{descriptor}"
@@ -63,39 +69,38 @@ def open_dir_beneath(root: Path, inside: PurePath, *, make: bool = False) -> Ite
 
 
 def open_beneath(root: Path, name: PurePath) -> io.FileIO:
-    """Open a plain file for reading; never waits, whatever it is.
+    """Open a regular file for reading; never blocks, whatever is there.
 
     Args:
-        root: a folder; the way to it may lead over symlinks.
+        root: a folder; its own path may contain symlinks.
         name: the file's path in it.
 
     Returns:
         The file, unbuffered; its `name` is its path.
 
     Raises:
-        FileNotFoundError: there is none, or no plain one: a symlink, there or on the way, a FIFO,
-            a device, a socket, a folder.
-        BlockingIOError: another process has leased it, and was asked to give it back.
+        FileNotFoundError: it is missing or not a regular file, or a component is a symlink.
+        BlockingIOError: another process holds a lease on it, and was asked to release it.
         OSError: it may not be read, or the disk failed.
     """
     path = root / name
     try:
         with open_dir_beneath(root, name.parent) as folder:
-            descriptor = os.open(folder / name.name, _FILE)
+            descriptor = os.open(folder / name.name, _FILE_FLAGS)
     except ObstructedError as error:
         raise FileNotFoundError(errno.ENOENT, str(error.strerror), str(path)) from error
     except OSError as error:
-        if error.errno in _NO_FILE:
-            raise _no_plain_file(path) from error
+        if error.errno in _NOT_REGULAR:
+            raise _not_regular(path) from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _no_plain_file(path)
+        raise _not_regular(path)
     return io.FileIO(str(path), opener=lambda _path, _flags: descriptor)
 
 
 def open_regular(path: Path) -> io.FileIO:
-    """Open a plain file by its path, of which only the last name may be no symlink.
+    """Open a regular file by its path; only the last component must not be a symlink.
 
     Raises:
         OSError: as `open_beneath`.
@@ -103,26 +108,26 @@ def open_regular(path: Path) -> io.FileIO:
     return open_beneath(path.parent, PurePath(path.name))
 
 
-def snapshot(path: Path) -> FileStat | None:
-    """Look at a file without opening it or following a symlink.
+def file_stat(path: Path) -> FileStat | None:
+    """Stat a regular file without opening it or following a symlink.
 
     Returns:
-        None when it is gone, cannot be looked at now, or is not a plain file.
+        None if it is missing, not accessible, or not a regular file.
     """
     try:
-        status = path.lstat()
+        result = path.lstat()
     except OSError:
         return None
-    return snapshot_of_status(status) if stat.S_ISREG(status.st_mode) else None
+    return FileStat.of(result) if stat.S_ISREG(result.st_mode) else None
 
 
-def snapshot_of(file: io.FileIO) -> FileStat:
-    """Look at an open file.
+def file_stat_of(file: io.FileIO) -> FileStat:
+    """Stat an open file.
 
     Raises:
         OSError: the disk failed.
     """
-    return snapshot_of_status(os.fstat(file.fileno()))
+    return FileStat.of(os.fstat(file.fileno()))
 
 
 def digest(path: Path) -> str:
@@ -136,7 +141,7 @@ def digest(path: Path) -> str:
 
 
 def digest_of(file: io.FileIO) -> str:
-    """Compute the SHA-256 of an open file from its beginning, and go back there.
+    """Compute the SHA-256 of an open file, and rewind it.
 
     Raises:
         OSError: the disk failed.
@@ -148,17 +153,17 @@ def digest_of(file: io.FileIO) -> str:
 
 
 def has_writer(root: Path, name: PurePath) -> bool | None:
-    """Tell whether a process of this machine holds a file open for writing.
+    """Tell whether a process on this machine has a file open for writing.
 
-    The kernel refuses a read lease on such a file. The lease is given back at once.
+    The kernel refuses a read lease on such a file; a granted one is released at once.
 
     Args:
         root: a folder.
         name: the file's path in it.
 
     Returns:
-        None where the question cannot be asked: no permission, a file of another user (without
-        CAP_LEASE), a file system without leases.
+        None if unknown: no permission, another user's file (without CAP_LEASE), or a file system
+        without leases.
     """
     try:
         file = open_beneath(root, name)
@@ -166,8 +171,8 @@ def has_writer(root: Path, name: PurePath) -> bool | None:
         return True if isinstance(error, BlockingIOError) else None
     with file:
         try:
-            # A writer that comes just now breaks the lease with a signal. The usual one (SIGIO)
-            # would end this process; SIGURG is ignored by default.
+            # A writer arriving now breaks the lease with a signal. The default, SIGIO, would kill
+            # this process; SIGURG is ignored by default.
             fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -176,47 +181,72 @@ def has_writer(root: Path, name: PurePath) -> bool | None:
     return False
 
 
-def plain_files(root: Path, refused: Callable[[Path, str], None]) -> Iterator[PurePosixPath]:
-    """Walk a folder for its plain files, however deep; hidden ones and litter are left out.
+class FolderListing(NamedTuple):
+    """One folder of a walk, open until the walk goes on.
+
+    Attributes:
+        inside: its path in the root.
+        folder: a path to it as from `open_dir_beneath`.
+        folders: the names of its sub-folders, sorted; remove those not to be entered.
+        files: the names of everything else, sorted.
+        irregular: those of the files that are symlinks, FIFOs, sockets or devices.
+    """
+
+    inside: PurePosixPath
+    folder: Path
+    folders: list[str]
+    files: list[str]
+    irregular: frozenset[str]
+
+
+def walk(
+    root: Path, on_error: Callable[[Path, OSError], None] = lambda _path, _error: None
+) -> Iterator[FolderListing]:
+    """Walk a folder top-down without following symlinks; iterative, so any depth will do.
 
     Args:
         root: the folder.
-        refused: told of each folder that cannot be read and each other file, and why.
-
-    Yields:
-        Their paths in the folder, in the order of their names, those of sub-folders last.
+        on_error: called for each folder that cannot be read, with its path; may raise.
     """
     left = [PurePosixPath()]
     while left:
         inside = left.pop()
         try:
-            with open_dir_beneath(root, inside) as folder, os.scandir(folder) as entries:
-                found = sorted(
-                    (
-                        one.name,
-                        one.is_dir(follow_symlinks=False),
-                        one.is_file(follow_symlinks=False),
-                    )
-                    for one in entries
-                )
+            with open_dir_beneath(root, inside) as folder:
+                with os.scandir(folder) as scan:
+                    entries = sorted(scan, key=lambda entry: entry.name)
+                folders = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+                files = [one.name for one in entries if not one.is_dir(follow_symlinks=False)]
+                regular = {one.name for one in entries if one.is_file(follow_symlinks=False)}
+                irregular = frozenset(files) - regular
+                yield FolderListing(inside, folder, folders, files, irregular)
         except OSError as error:
-            refused(root / inside, f"the folder cannot be read: {error.strerror}")
-            continue
-        below = []
-        for name, is_folder, is_plain in found:
-            if ignored().folder(name) if is_folder else ignored().file(name):
-                continue
-            if is_folder:
-                below.append(inside / name)
-            elif is_plain:
-                yield inside / name
-            else:
-                refused(root / inside / name, "it is no plain file")
-        left += reversed(below)
+            on_error(root / inside, error)
+        else:
+            left += [inside / name for name in reversed(folders)]
+
+
+def files_beneath(
+    root: Path, on_error: Callable[[Path, OSError], None]
+) -> Iterator[tuple[PurePosixPath, bool]]:
+    """List the files beneath a folder, except ignored ones, sorted, those of sub-folders last.
+
+    Args:
+        root: the folder.
+        on_error: as for `walk`.
+
+    Yields:
+        Each file's path in the folder, and whether it is a regular file.
+    """
+    for listing in walk(root, on_error):
+        listing.folders[:] = [name for name in listing.folders if not ignored().folder(name)]
+        for name in listing.files:
+            if not ignored().file(name):
+                yield listing.inside / name, name not in listing.irregular
 
 
 def _descend(root: Path, inside: PurePath, *, make: bool) -> int:
-    """Return a descriptor of a sub-folder."""
+    """Open a sub-folder, one component at a time."""
     if inside.is_absolute() or os.pardir in inside.parts:
         raise ObstructedError(errno.ENOTDIR, "it leads out of its folder", str(root / inside))
     descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -233,34 +263,27 @@ def _descend(root: Path, inside: PurePath, *, make: bool) -> int:
                 raise ObstructedError(errno.ENOTDIR, words, str(where)) from error
             os.close(descriptor)
             descriptor = deeper
-    except BaseException:  # whatever ended it, nothing may stay open; it goes on up
+    except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
 def _open_folder(name: str, above: int, *, make: bool) -> int:
-    """Open a sub-folder of an open folder; where it is missing, make it survive a power cut."""
+    """Open a sub-folder of an open folder; with `make`, create it durably if it is missing."""
     try:
-        return os.open(name, _FOLDER, dir_fd=above)
+        return os.open(name, _DIR_FLAGS, dir_fd=above)
     except FileNotFoundError:
         if not make:
             raise
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=above)
-    folder = os.open(name, _FOLDER, dir_fd=above)
+    folder = os.open(name, _DIR_FLAGS, dir_fd=above)
     folder_made(Path(f"/proc/self/fd/{folder}"))
     sync_folder(Path(f"/proc/self/fd/{above}"))
     sync_folder(Path(f"/proc/self/fd/{folder}"))
     return folder
 
 
-def snapshot_of_status(status: os.stat_result) -> FileStat:
-    """Give how a file looked from what `stat` told of it."""
-    return FileStat(
-        status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns
-    )
-
-
-def _no_plain_file(path: Path) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, "it is no plain file", str(path))
+def _not_regular(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "not a regular file", str(path))

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.access import refuse_strangers
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.database import Database, LedgerError
 from service.ledger.jobs import ActiveModel, Job, JobStatus
 from service.ledger.queries import LedgerQueries

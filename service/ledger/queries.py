@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Self
 
 from service.filesystem.access import refuse_strangers
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.database import LONGEST_LOCK_WAIT, Database, folded
 from service.ledger.jobs import TAKEN_AWAY, ActiveModel, Job, JobStatus
 from service.ledger.rows import job_of_row

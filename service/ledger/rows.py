@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from service.config.sections import FolderSettings
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.database import Row
 from service.ledger.jobs import Job, JobStatus
 

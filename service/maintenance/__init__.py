@@ -1,1 +1,1 @@
-"""What people ask for later: verify, bag, recolor, retry, rebuild."""
+"""Maintenance commands: verify, bag, recolor, retry, forget, rebuild-ledger."""

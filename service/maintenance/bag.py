@@ -1,7 +1,7 @@
-"""The command `photochrom bag`: finished photos and their sidecars, copied into a BagIt bag.
+"""The command `photochrom bag`: copies finished photos and their sidecars into a BagIt bag.
 
-Each is hashed while it is copied and must be what was delivered; the bag appears whole or not at
-all. The Library of Congress' `bagit` writes the manifests, of BagIt 0.97.
+Each file is hashed while it is copied, and must match what was delivered; the bag appears complete
+or not at all. The Library of Congress's `bagit` writes the manifests (BagIt 0.97).
 """
 
 import hashlib
@@ -34,10 +34,10 @@ class BagResult(NamedTuple):
 
     Attributes:
         folder: the bag.
-        photos: how many are in it.
-        without_digest: those of them whose digest an earlier photochrom did not keep.
-        without_sidecar: those of them that it delivered without a sidecar.
-        in_work: photos that were left out, since they are to be colored again.
+        photos: the number in it.
+        without_digest: how many of them an earlier photochrom delivered without recording a digest.
+        without_sidecar: how many of them it delivered without a sidecar.
+        in_work: photos left out because they are queued to be recolored.
     """
 
     folder: Path
@@ -60,21 +60,21 @@ def make_bag(
     Args:
         config: the folders.
         folder: the bag; it must not exist, or be empty.
-        report: moved after each photo.
-        within: only photos under this sub-folder of the inbox.
-        organization: who sends the bag, or "".
+        report: called after each photo.
+        within: only photos in this sub-folder of the inbox.
+        organization: the sender, or "".
 
     Raises:
-        DeviceError: a photo or sidecar is not what was delivered, a name cannot stand in a bag, the
-            folder cannot be one, there is nothing to pack, or the extra `bag` is not installed.
-        OSError: the disk is full or failed. No bag is left then.
+        DeviceError: a photo or sidecar is not what was delivered, a bag cannot have a file's name,
+            the folder is unsuitable, or there is nothing to pack.
+        OSError: the disk is full or failed. No bag is left.
     """
     folder = folder.absolute()
     _refuse_folder(folder, config)
     jobs = _jobs(config, within)
     photos = [job for job in jobs if is_delivered(job)]
     if not photos:
-        raise DeviceError("there is no finished photograph to put into a bag")
+        raise DeviceError("there are no finished photographs to pack")
     make_folder(folder.parent)
     part = part_path(folder.parent)
     part.mkdir()
@@ -90,20 +90,20 @@ def make_bag(
         _write_manifests(part, _info(len(photos), organization), digests)
         _sync(part)
         os.rename(part, folder)  # noqa: PTH104 - beside os.fsync
-    except BaseException:  # whatever ended it, half a bag must not stay; it goes on up
+    except BaseException:
         shutil.rmtree(part)
         raise
     sync_folder(folder.parent)
     return BagResult(folder, len(photos), without_digest, without_sidecar, len(jobs) - len(photos))
 
 
-def print_bagging(made: BagResult, console: Console) -> None:
-    """Tell a person what was packed, and what is not known of it."""
+def print_bag_result(made: BagResult, console: Console) -> None:
+    """Print what was packed, and what could not be verified."""
     lines = [f"{made.folder}: {made.photos} photographs"]
     for count, words in (
-        (made.without_sidecar, "delivered before photochrom wrote sidecars"),
-        (made.without_digest, "not verified, being delivered before photochrom kept digests"),
-        (made.in_work, "left out, since they are to be colored again"),
+        (made.without_sidecar, "without a sidecar (delivered by an early photochrom)"),
+        (made.without_digest, "not verified, because no digest was recorded"),
+        (made.in_work, "left out because they are queued to be recolored"),
     ):
         if count:
             lines.append(f"{count} {words}")
@@ -111,18 +111,20 @@ def print_bagging(made: BagResult, console: Console) -> None:
 
 
 def _in_bag(name: PurePosixPath) -> str:
-    """Name a file in a bag: in UTF-8, without what readers of bags take for the end of a line."""
+    """Return the name of a file in a bag: UTF-8, without line breaks."""
     return printable(str(name))
 
 
 def _refuse_folder(folder: Path, config: Config) -> None:
-    """Raise where a bag cannot be made, or would be taken for new scans or for results."""
+    """Raise if the folder cannot be a bag, or is in one that photochrom uses."""
     real = Path(os.path.realpath(folder))
     for name, used in config.folders.items():
         if real.is_relative_to(os.path.realpath(used)):
-            raise DeviceError(f"{folder} is in the folder `{name}`; a bag belongs elsewhere")
+            raise DeviceError(
+                f"{folder} is inside the folder `{name}`; choose another place for the bag"
+            )
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DeviceError(f"{folder} exists already and is not an empty folder")
+        raise DeviceError(f"{folder} exists and is not an empty folder")
 
 
 def _jobs(config: Config, within: PurePosixPath | None) -> list[Job]:
@@ -131,7 +133,9 @@ def _jobs(config: Config, within: PurePosixPath | None) -> list[Job]:
         return []
     with LedgerQueries.open(path) as ledger:
         if ledger.outdated:
-            raise DeviceError(f"the ledger {path} is of an older photochrom; run this one once")
+            raise DeviceError(
+                f"the ledger {path} is from an older photochrom; start this one to upgrade it"
+            )
         jobs = ledger.colored()
     return [job for job in jobs if within is None or job.path.is_relative_to(within)]
 
@@ -139,24 +143,23 @@ def _jobs(config: Config, within: PurePosixPath | None) -> list[Job]:
 def _copy_photo(job: Job, config: Config, part: Path) -> tuple[dict[str, str], bool]:
     """Copy a photo and its sidecar; return their digests by name, and whether the first was known.
 
-    In a bag every name is UTF-8; the sidecar has the bytes of one that was not.
+    Names in a bag are UTF-8; the sidecar has the original bytes.
     """
     sidecar, wrong = check_sidecar(job, config)
     if wrong:
-        raise DeviceError(f"{wrong.path}: {wrong.words}; `photochrom verify --repair` may help")
+        raise DeviceError(f"{wrong.path}: {wrong.words}; try `photochrom verify --repair`")
     names = [job.output, sidecar_name(job.output)] if sidecar else [job.output]
     digests = {_in_bag(name): _copy(config.outbox / name, part / _in_bag(name)) for name in names}
     expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
     if expected not in {None, digests[_in_bag(job.output)]}:
         raise DeviceError(
-            f"{as_text(job.output)} is not what was delivered; `photochrom verify --repair` may"
-            " help"
+            f"{as_text(job.output)} is not what was delivered; try `photochrom verify --repair`"
         )
     return digests, expected is not None
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a file, with its times; return the SHA-256 of what was read."""
+    """Copy a file with its times; return the SHA-256 of what was read."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with source.open("rb") as file, target.open("xb") as copy:
@@ -168,7 +171,7 @@ def _copy(source: Path, target: Path) -> str:
 
 
 def _info(photos: int, organization: str) -> dict[str, str]:
-    """Return what bag-info.txt says; `bagit` adds the date and the sizes."""
+    """Return the contents of bag-info.txt; `bagit` adds date and sizes."""
     about = (
         f"{photos} photographs colored by a machine: black-and-white scans whose colors a neural"
         " network chose. The colors are believable guesses and no record. The scans are not in"
@@ -180,20 +183,20 @@ def _info(photos: int, organization: str) -> dict[str, str]:
 
 
 def _write_manifests(part: Path, info: dict[str, str], digests: dict[str, str]) -> None:
-    """Make a bag of a folder; its manifests, read from the copies, must say what was copied."""
-    bagit.LOGGER.setLevel(logging.CRITICAL + 1)  # whatever it has to say it also raises
+    """Turn a folder into a bag; its manifests, computed from the copies, must match the digests."""
+    bagit.LOGGER.setLevel(logging.CRITICAL + 1)  # it raises whatever it logs
     try:
         bag = bagit.make_bag(str(part), info, checksums=ALGORITHMS)
         bag.validate(completeness_only=True)
     except bagit.BagError as error:
-        raise DeviceError(f"some file's name cannot stand in a bag: {error}") from error
+        raise DeviceError(f"a bag cannot contain this file name: {error}") from error
     for name, digest in digests.items():
         if bag.entries[f"data/{name}"]["sha256"] != digest:
             raise DeviceError(f"the copy of {name} differs from what was read; check the disk")
 
 
 def _sync(folder: Path) -> None:
-    """Make all that is in a folder survive a power cut."""
+    """Make a folder with all its contents durable."""
     for parent, _, names in os.walk(folder):
         for name in names:
             with Path(parent, name).open("rb") as file:

@@ -1,29 +1,35 @@
-"""One photo: are its original, its result and its sidecar still what the ledger says they were?"""
+"""Fixity checks: whether files still match what the ledger and the sidecars recorded."""
 
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from service.config.loader import Config
-from service.filesystem.safe_open import digest, snapshot
-from service.ledger.jobs import Job, JobStatus
+from service.filesystem.safe_open import digest, file_stat
+from service.ledger.jobs import TAKEN_AWAY, UNREADABLE, Job, JobStatus
+from service.ledger.queries import LedgerQueries
+from service.ledger.rows import storable
+from service.storage.moves import REASON_SUFFIX
 from service.storage.originals import find_original
-from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name, storable
+from service.storage.rejected import Place, RejectedScans
+from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name
 from worker.errors import ScanError
+from worker.formats.registry import format_of
 
 Fault = Literal["missing", "altered", "unreadable", "disagreeing", "orphaned"]
 
 
 class Finding(NamedTuple):
-    """Something that is not as it was.
+    """A file that is not as it should be.
 
     Attributes:
         kind: of file.
         fault: what is wrong with it.
-        path: in the inbox for an original or a rejected scan that a job has, among the rejected
-            ones for others and their reasons, else in the outbox; as text.
-        job: its number in the ledger, or None.
-        words: for a person.
+        path: in the inbox for an original, or a rejected scan with a job; in the rejected folder
+            for one without a job, and for reasons; otherwise in the outbox. As text.
+        job: its id, or None.
+        words: an explanation for people.
     """
 
     kind: Literal["original", "output", "sidecar", "rejected", "reason"]
@@ -34,7 +40,7 @@ class Finding(NamedTuple):
 
 
 def is_delivered(job: Job) -> bool:
-    """Tell whether a job has its photo in the outbox, and nobody is about to replace it."""
+    """Tell whether a job has a result in the outbox that is not about to be replaced."""
     return job.status is JobStatus.FINISHED or (job.status is JobStatus.FAILED and job.recolor)
 
 
@@ -42,13 +48,12 @@ def check_photo(job: Job, config: Config) -> tuple[list[Finding], bool]:
     """Check one photo by reading all of its files.
 
     Args:
-        job: one whose photo is in the outbox, or should be.
+        job: one that `is_delivered`.
         config: the folders.
 
     Returns:
-        What is wrong with the original, the result and the sidecar, in this order; and whether the
-        result's digest is known, from the ledger or the sidecar. Without it, all that is known of
-        the result is that it can be read.
+        What is wrong with original, result and sidecar, in this order; and whether the result's
+        digest is known from the ledger or the sidecar. Otherwise it is only known to be readable.
     """
     sidecar, wrong = check_sidecar(job, config)
     expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
@@ -71,7 +76,7 @@ def _check_original(job: Job, config: Config) -> Finding | None:
         if isinstance(error.__cause__, OSError):
             fault = "unreadable"
         else:
-            fault = "altered" if any(map(snapshot, places)) else "missing"
+            fault = "altered" if any(map(file_stat, places)) else "missing"
     else:
         return None
     return Finding("original", fault, as_text(job.path), job.id, words)
@@ -81,16 +86,16 @@ def _check_output(job: Job, config: Config, expected: str | None) -> Finding | N
     path = config.outbox / job.output
     fault: Fault
     try:
-        _refuse_unless_plain(path)
+        _refuse_irregular(path)
         sha256 = digest(path)
     except FileNotFoundError:
-        fault, words = "missing", "it is not in the outbox"
+        fault, words = "missing", "not in the outbox"
     except OSError as error:
         fault, words = "unreadable", str(error)
     else:
         if expected in {None, sha256}:
             return None
-        fault, words = "altered", f"its SHA-256 is {sha256}; that of the delivered is {expected}"
+        fault, words = "altered", f"SHA-256 is {sha256}, but {expected} was delivered"
     return Finding("output", fault, as_text(job.output), job.id, words)
 
 
@@ -98,7 +103,7 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
     """Read a photo's sidecar and compare it with the ledger.
 
     Returns:
-        the sidecar, or None where there is none or it cannot be read; and what is wrong, or None.
+        The sidecar, or None if it is missing or not readable; and what is wrong, or None.
     """
     name = sidecar_name(job.output)
     path = config.outbox / name
@@ -107,17 +112,17 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
         return Finding("sidecar", fault, as_text(name), job.id, words)
 
     try:
-        _refuse_unless_plain(path)
+        _refuse_irregular(path)
         sidecar = read_sidecar(path)
     except FileNotFoundError:
         expected = job.event is not None
-        return None, finding("missing", "it is not in the outbox") if expected else None
+        return None, finding("missing", "not in the outbox") if expected else None
     except SidecarError as error:
         return None, finding("altered", str(error))
     except OSError as error:
         return None, finding("unreadable", str(error))
     said = [
-        f"{what} is {here}, in the ledger {there}"
+        f"{what} is {here}, but {there} in the ledger"
         for what, here, there in (
             ("event", str(sidecar.event), job.event),
             ("source.sha256", sidecar.source.sha256, job.digest),
@@ -129,12 +134,70 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
     return sidecar, finding("disagreeing", "; ".join(said)) if said else None
 
 
-def _refuse_unless_plain(path: Path) -> None:
-    """Raise FileNotFoundError for what would have the reader wait, such as a FIFO."""
+def _refuse_irregular(path: Path) -> None:
+    """Raise FileNotFoundError for anything but a regular file; reading a FIFO would block."""
     if not stat.S_ISREG(path.lstat().st_mode):
         raise FileNotFoundError
 
 
 def as_text(path: PurePosixPath) -> str:
-    """Return a path for people; what is not UTF-8 in it stands as backslashes and digits."""
-    return str(storable(str(path)))
+    """Return a path as text, with bytes that are not UTF-8 escaped."""
+    return storable(str(path))
+
+
+def rejected_jobs(ledger: LedgerQueries) -> list[Job]:
+    """List the jobs whose scans were rejected and should be in the rejected folder."""
+    return [job for job in ledger.failed() if not job.recolor and job.reason != TAKEN_AWAY]
+
+
+def check_rejected(
+    jobs: Sequence[Job], present: Sequence[PurePosixPath], config: Config, ledger: LedgerQueries
+) -> Iterator[Finding]:
+    """Check the rejected scans by reading them, and find files that belong to no job.
+
+    Args:
+        jobs: from `rejected_jobs`.
+        present: all files in the rejected folder, listed before the jobs were.
+        config: the folders.
+        ledger: asked again before each finding, because a daemon or person may have changed it.
+    """
+    scans = RejectedScans(config, ledger.rejected_of)
+    belongs = set()
+    for job in jobs:
+        try:
+            place = scans.place_of(job)
+            finding = _check_scan(job, place, config)
+        except OSError as error:
+            place, finding = None, _rejected_finding(job, "unreadable", str(error))
+        if place is not None:
+            belongs.add(place.path)
+        if finding and ledger.job(job.id) == job:
+            yield finding
+    for name in present:
+        path = config.rejected / name
+        told = name.with_name(name.name.removesuffix(REASON_SUFFIX))
+        if told != name and file_stat(config.rejected / told) is None and file_stat(path):
+            words = "its scan is missing"
+            yield Finding("reason", "orphaned", as_text(name), None, words)
+        elif format_of(name) and path not in belongs and file_stat(path):
+            words = "belongs to no job; `photochrom retry FILE` moves it back to the inbox"
+            yield Finding("rejected", "orphaned", as_text(name), None, words)
+
+
+def _check_scan(job: Job, place: Place | None, config: Config) -> Finding | None:
+    if place is None:
+        words = f"not in {config.rejected}; drop it again, or run: photochrom forget {job.id}"
+        return _rejected_finding(job, "missing", words)
+    if place.changed:
+        words = f"{place.path} was edited or replaced; to color it, run: photochrom retry {job.id}"
+        return _rejected_finding(job, "altered", words)
+    if not job.digest.startswith(UNREADABLE):
+        found = digest(place.path)
+        if found != job.digest:
+            words = f"SHA-256 of {place.path} is {found}, but {job.digest} was rejected"
+            return _rejected_finding(job, "altered", words)
+    return None
+
+
+def _rejected_finding(job: Job, fault: Fault, words: str) -> Finding:
+    return Finding("rejected", fault, as_text(job.path), job.id, words)

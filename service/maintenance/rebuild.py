@@ -1,7 +1,6 @@
-"""The command `photochrom rebuild-ledger`: the ledger, made again where it is lost.
+"""The command `photochrom rebuild-ledger`: recreates a lost ledger from the files.
 
-What is noted comes from `service.maintenance.restoring`. Only the ledger is written, and it
-appears in one step.
+`service.maintenance.restoring` finds the jobs. Only the ledger is written, atomically.
 """
 
 import time
@@ -20,20 +19,20 @@ from service.storage import deliveries
 from service.terminal import Report, printable
 from worker.errors import DeviceError
 
-PART = "ledger.rebuilding"  # until it is complete
-LOG_ENDINGS = ("", "-wal", "-shm")  # of the files of a ledger
+PART = "ledger.rebuilding"  # until complete
+LOG_ENDINGS = ("", "-wal", "-shm")  # of a ledger's files
 
 
 def rebuild(config: Config, report: Report, *, move_aside: bool = False) -> Rebuilt:
-    """Make the ledger again.
+    """Recreate the ledger.
 
     Args:
         config: the folders.
-        report: moved after each file.
-        move_aside: give a ledger that is there another name; without it, it is a fault.
+        report: called after each file.
+        move_aside: rename an existing ledger, instead of failing.
 
     Raises:
-        DeviceError: a daemon works on the state folder, there is a ledger, or a folder is away.
+        DeviceError: a daemon uses the state folder, a ledger exists, or a folder is unavailable.
         OSError: the state folder cannot be written.
     """
     path = config.state / LEDGER_FILE
@@ -43,8 +42,8 @@ def rebuild(config: Config, report: Report, *, move_aside: bool = False) -> Rebu
     with StateLock(config.state):
         if path.exists() and not move_aside:
             raise DeviceError(
-                f"there is a ledger, {path}; rebuild-ledger makes a new one where that is lost"
-                " or damaged (--move-aside gives this one another name)"
+                f"the ledger {path} exists; if it is damaged, --move-aside renames it and makes a"
+                " new one"
             )
         part = config.state / PART
         _remove(part)
@@ -60,32 +59,32 @@ def rebuild(config: Config, report: Report, *, move_aside: bool = False) -> Rebu
 
 
 def print_rebuilt(found: Rebuilt, console: Console) -> None:
-    """Tell a person what the new ledger knows, and what it does not."""
+    """Print what the new ledger contains, and what could not be placed."""
     lines = [f"not placed: {one.path}: {one.words}" for one in found.unplaced]
     lines += [
         f"{words}: {count}"
         for words, count in (
             ("finished, with a sidecar", found.finished),
             ("finished, without a sidecar", found.without_sidecar),
-            ("of these, original not found", found.without_original),
+            ("original not found", found.without_original),
             ("rejected", found.rejected),
-            ("further copies of originals", found.copies),
+            ("additional copies of originals", found.copies),
             ("not placed", len(found.unplaced)),
         )
         if count or words in {"finished, with a sidecar", "not placed"}
     ]
     if found.aside:
-        lines.append(f"the ledger before is {found.aside}")
-    lines.append("The jobs have new numbers. `photochrom verify` reads all files again.")
+        lines.append(f"old ledger: {found.aside}")
+    lines.append("The jobs have new numbers. To check all files, run: photochrom verify")
     console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _refuse_unless_marked(key: str, folder: Path) -> None:
-    """Raise DeviceError for the empty place of a share, where all photos would seem lost."""
+    """Raise DeviceError for an unmounted share, where all photos would seem lost."""
     if not (folder / MARKER).exists():
         raise DeviceError(
-            f"{key}: {folder} has no file {MARKER}, by which photochrom knows it: mount it, or if"
-            f" this is the right folder, run: touch {folder / MARKER}"
+            f"{key}: {folder} looks like an unmounted share (marker {MARKER} missing). Mount it; if"
+            f" {folder} is right, run: touch {folder / MARKER}"
         )
 
 
@@ -95,7 +94,7 @@ def _remove(ledger: Path) -> None:
 
 
 def _set_aside(ledger: Path) -> Path:
-    """Give a ledger that is there another name, with what belongs to it."""
+    """Rename an existing ledger with its log files."""
     aside = ledger.with_name(f"{ledger.name}.{time.strftime('%Y%m%dT%H%M%S')}")
     for ending in reversed(LOG_ENDINGS):
         with suppress(FileNotFoundError):

@@ -1,6 +1,6 @@
-"""The command `photochrom recolor`: queue finished photos again, to be colored by another version.
+"""The command `photochrom recolor`: queues finished photos to be colored by another model version.
 
-Only the ledger is changed; a daemon, running or started later, does the work from the originals.
+Only the ledger is changed; a daemon, now or later, recolors the photos from their originals.
 """
 
 import time
@@ -22,15 +22,15 @@ from service.terminal import printable
 from worker.errors import DeviceError
 from worker.models.promotions import BUILT_IN, active_versions, read_promotions
 
-AT_ONCE = 1000  # jobs in one change of the ledger, so that a daemon need not wait for it
+PORTION = 1000  # jobs per transaction
 
 
 class RecolorResult(NamedTuple):
     """What was, or would be, queued.
 
     Attributes:
-        queued: how many photos.
-        skipped: how many were not, by the reason.
+        queued: number of photos.
+        skipped: number of others, by reason.
     """
 
     queued: int
@@ -48,23 +48,23 @@ def queue_again(
     """Queue finished photos again.
 
     Args:
-        config: where the ledger is, and which version serves.
-        older_than: "promoted", "builtin" or a number: only photos that an earlier version colored;
-            None: all that another version colored than the one that serves.
-        folder: only photos under this sub-folder of the inbox.
-        chosen: only these jobs, files and folders (`service.storage.lookup`). One meant alone is
-            colored again whatever version colored it, unless `older_than` is given.
+        config: the ledger's folder, and the model in use.
+        older_than: "promoted", "builtin" or a number: only photos colored by an earlier version;
+            None: all that were not colored by the version in use.
+        folder: only photos in this sub-folder of the inbox.
+        chosen: only these jobs, files and folders (`service.storage.lookup`). A single photo is
+            recolored whatever version colored it, unless `older_than` is given.
         dry_run: change nothing.
 
     Returns:
-        How many were queued, and why the others were not. Photos that were not chosen, and those
-        that were never colored, count nowhere.
+        How many were queued, and why others were skipped. Photos that were not chosen or never
+        colored are not counted.
 
     Raises:
-        DeviceError: the ledger cannot be used now, or an older daemon works with it.
+        DeviceError: the ledger cannot be used, or an older daemon is using it.
         ModelError: the history of promotions is damaged.
-        ValueError: what was chosen means no photo; then nothing was queued.
-        OSError: the folder of the rejected scans cannot be read.
+        ValueError: a choice matches no photo; nothing was queued.
+        OSError: the rejected folder cannot be read.
     """
     path = config.state / LEDGER_FILE
     if not path.exists():
@@ -90,7 +90,7 @@ def queue_again(
                 skipped["not colored yet"] += job.id in alone
                 continue
             if job.superseded_by:
-                skipped[f"a longer scan took its place, job {job.superseded_by}"] += 1
+                skipped[f"superseded by a scan with more pages, job {job.superseded_by}"] += 1
                 continue
             any_version = job.id in alone and limit is None
             reason = _reason_to_skip(job, config, "" if any_version else serving, limit)
@@ -98,22 +98,22 @@ def queue_again(
                 skipped[reason] += 1
             else:
                 again.append(job.id)
-        queued = len(again) if dry_run else _queue(ledger, again)
+        queued = len(again) if dry_run else queue_in_portions(ledger, again)
     return RecolorResult(queued, dict(+skipped))
 
 
 def print_recoloring(found: RecolorResult, console: Console, *, dry_run: bool) -> None:
-    """Tell a person what was, or with `dry_run` would be, queued, and what was skipped."""
+    """Print what was, or with `dry_run` would be, queued, and what was skipped."""
     lines = [f"{'would be queued' if dry_run else 'queued'}: {found.queued}"]
-    lines += [f"skipped: {count}, {reason}" for reason, count in sorted(found.skipped.items())]
+    lines += [f"skipped: {count} ({reason})" for reason, count in sorted(found.skipped.items())]
     console.print(*map(printable, lines), sep="\n", highlight=False, markup=False)
 
 
 def inside_inbox(folder: Path, config: Config) -> PurePosixPath:
-    """Return a folder, given from the inbox or as a full path, as it is called from the inbox.
+    """Return the path in the inbox of a folder given relative to it or absolute.
 
     Raises:
-        ValueError: it is a full path to somewhere else, or leads out of the inbox.
+        ValueError: it is not in the inbox.
     """
     inside = folder.is_relative_to(config.inbox) or not folder.is_absolute()
     if not inside or ".." in folder.parts:
@@ -123,14 +123,14 @@ def inside_inbox(folder: Path, config: Config) -> PurePosixPath:
 
 
 def age(version: str | None) -> int:
-    """Order versions: unknown ones first, then the built-in one, then by number."""
+    """Return a sort key of versions: unknown ones first, then the built-in one, then by number."""
     if version == BUILT_IN:
         return 0
     return int(version) if version and version.isascii() and version.isdigit() else -1
 
 
 def refuse_an_older_daemon(config: Config, path: Path) -> None:
-    """Raise DeviceError where a ledger is brought to a newer form under a daemon that works."""
+    """Raise DeviceError if opening the ledger would migrate it while an older daemon uses it."""
     with LedgerQueries.open(path) as ledger:
         outdated = ledger.outdated
     owner = owner_of(config.state)
@@ -146,19 +146,20 @@ def _refuse_unknown(found: dict[str, list[int]]) -> None:
         raise ValueError(f"no photograph has this number or path: {', '.join(unknown)}")
 
 
-def _queue(ledger: Ledger, chosen: list[int]) -> int:
-    starts = range(0, len(chosen), AT_ONCE)
-    return sum(ledger.recolor(chosen[at : at + AT_ONCE], time.time()) for at in starts)
+def queue_in_portions(ledger: Ledger, job_ids: list[int], *, repair: bool = False) -> int:
+    """Queue jobs again, in transactions so short that no daemon waits; see `Ledger.recolor`."""
+    portions = (job_ids[at : at + PORTION] for at in range(0, len(job_ids), PORTION))
+    return sum(ledger.recolor(portion, time.time(), repair=repair) for portion in portions)
 
 
 def _reason_to_skip(job: Job, config: Config, serving: str, limit: str | None) -> str:
-    """Tell why a photo is not colored again, or give an empty text."""
+    """Say why a photo is not recolored, or return ""."""
     if job.status in {JobStatus.QUEUED, JobStatus.STARTED}:
-        return "waiting to be colored again already"
+        return "already queued"
     if limit is None and job.model == serving:
-        return f"colored by version {serving}, which serves"
+        return f"already colored by version {serving}, the one in use"
     if limit is not None and age(job.model) >= age(limit):
-        return f"colored by version {limit} or a later one"
+        return f"colored by version {limit} or later"
     if not fits(job, config.output.format):
         return misfit(job)
     return ""

@@ -1,12 +1,11 @@
-"""What the folders tell of a ledger that is lost, noted in a new one.
+"""Reconstructs the jobs of a lost ledger from the folders.
 
-1. each sidecar in the outbox tells of a finished photograph; its original is looked for
-2. an original without a sidecar was colored, too; its result is the one of its name
-3. a rejected scan is one that failed, with the reason beside it
-4. what then lies in the outbox and belongs to none is told
+1. Each sidecar in the outbox is a finished job; find its original.
+2. Each original without a sidecar is a finished job; find its result by name.
+3. Each rejected scan is a failed job; the reason is beside it.
+4. Report the files in the outbox that belong to no job.
 
-All that is read may be hostile: no symlink is followed, nothing huge is read, and no name leads out
-of its folder.
+All input may be hostile: no symlink is followed, nothing huge is read, no path leaves its folder.
 """
 
 import itertools
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
@@ -44,28 +43,28 @@ from worker.formats.registry import format_of, output_formats
 
 LARGEST_SIDECAR = 64 << 20  # bytes; one of ten thousand pages has five million
 LARGEST_REASON = 4096  # bytes
-AT_ONCE = 200  # files in one change of the ledger
-NO_REASON = "rejected before the ledger was made again; why is not known"
+PORTION = 200  # files per transaction
+NO_REASON = "rejected before the ledger was rebuilt; the reason is unknown"
 
 
 class Unplaced(NamedTuple):
-    """A file of which nothing could be learned, and why."""
+    """A file that could not be assigned to a job, and why."""
 
     path: str
     words: str
 
 
 class Rebuilt(NamedTuple):
-    """What the new ledger knows.
+    """What the new ledger contains.
 
     Attributes:
-        finished: photos that have a sidecar.
-        without_sidecar: finished ones of which only the original, and perhaps the result, is there.
-        without_original: finished ones whose original was not found.
+        finished: finished jobs with a sidecar.
+        without_sidecar: finished jobs found by their original only.
+        without_original: finished jobs whose original was not found.
         rejected: rejected scans.
-        copies: further originals with the content of another.
-        unplaced: what could not be placed.
-        aside: where the ledger is that was there before; None: there was none.
+        copies: originals with the same content as another.
+        unplaced: files that belong to no job.
+        aside: path of the renamed old ledger, or None.
     """
 
     finished: int = 0
@@ -77,15 +76,20 @@ class Rebuilt(NamedTuple):
     aside: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as JSON objects."""
         return {**self._asdict(), "unplaced": [one._asdict() for one in self.unplaced]}
 
 
 class Restorer:
-    """Fills an empty ledger."""
+    """Fills an empty ledger.
+
+    Attributes:
+        found: the counts so far.
+        unplaced: the files that belong to no job.
+    """
 
     def __init__(self, config: Config, ledger: Ledger, report: Report) -> None:
-        """Nothing is known yet."""
+        """Nothing has been read yet."""
         self._config = config
         self._ledger = ledger
         self._lookup = Lookup(config, ledger.queries)
@@ -95,7 +99,7 @@ class Restorer:
         self.found = Rebuilt()
 
     def run(self) -> None:
-        """Take the steps."""
+        """Take the four steps."""
         config = self._config
         self._each(config.outbox, self._take_sidecar)
         self._each(config.originals.folder, self._take_original)
@@ -105,20 +109,27 @@ class Restorer:
         self._each(config.outbox, self._take_leftover)
 
     def _each(self, root: Path, take: Callable[[PurePosixPath], None]) -> None:
-        """Have each plain file of a folder and its sub-folders taken, many in one change."""
-        files = safe_open.plain_files(root, self._tell)
-        while portion := list(itertools.islice(files, AT_ONCE)):
+        """Take each regular file beneath a folder, many per transaction."""
+
+        def tell(path: Path, error: OSError) -> None:
+            self._leave_out(path, f"cannot be read: {error.strerror}")
+
+        files = safe_open.files_beneath(root, tell)
+        while portion := list(itertools.islice(files, PORTION)):
             with self._ledger.exclusive():
-                for name in portion:
+                for name, is_regular in portion:
+                    if not is_regular:
+                        self._leave_out(root / name, "not a regular file")
+                        continue
                     try:
                         take(name)
-                    except (OSError, ValueError) as error:  # a zero in a name is a ValueError
+                    except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
                         words = getattr(error, "strerror", None) or str(error)
-                        self._tell(root / name, f"it cannot be read: {words}")
+                        self._leave_out(root / name, f"cannot be read: {words}")
                     self._done += 1
                     self._report(self._done, 0, f"{self._done} files")
 
-    def _tell(self, path: Path, words: str) -> None:
+    def _leave_out(self, path: Path, words: str) -> None:
         one = Unplaced(as_text(PurePosixPath(path)), words)
         if one not in self.unplaced[-1:]:
             self.unplaced.append(one)
@@ -135,49 +146,51 @@ class Restorer:
         with safe_open.open_beneath(self._config.outbox, name) as file:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST_SIDECAR:
-                self._tell(path, f"too large for a sidecar ({size / 1e6:,.0f} MB)")
+                self._leave_out(path, f"too large for a sidecar ({size / 1e6:,.0f} MB)")
                 return
             text = file.read(LARGEST_SIDECAR)
         try:
             sidecar = parse_sidecar(text or b"", path)
             source, output = sidecar.source.name, sidecar.output.name
         except (SidecarError, ValueError) as error:
-            self._tell(path, str(error).removeprefix(f"{path} "))
+            self._leave_out(path, str(error).removeprefix(f"{path} "))
             return
         if not (_leads_inside(source) and _leads_inside(output)):
-            self._tell(path, "it names a path that leads out of its folder")
+            self._leave_out(path, "contains a path that leads out of its folder")
         elif sidecar_name(output) != name:
-            self._tell(path, f"it tells of another file, {as_text(output)}")
+            self._leave_out(path, f"describes another file, {as_text(output)}")
         else:
             self._restore_finished(path, self._with_original(_job_of(sidecar)))
 
     def _restore_finished(self, path: Path, job: Job) -> None:
         known = self._ledger.queries.by_digest(job.path, job.digest)
         if known and (known.finished_at or 0) >= (job.finished_at or 0):
-            self._tell(path, f"the same scan was colored later as {as_text(known.output)}")
+            self._leave_out(
+                path, f"superseded by {as_text(known.output)}, colored later from the same scan"
+            )
         elif not self._ledger.restore(job):
-            self._tell(path, f"its result {as_text(job.output)} belongs to another scan")
+            self._leave_out(path, f"its result {as_text(job.output)} belongs to another scan")
         elif known:
-            self._tell(
+            self._leave_out(
                 self._config.outbox / known.output,
-                f"the same scan was colored later as {as_text(job.output)}",
+                f"superseded by {as_text(job.output)}, colored later from the same scan",
             )
         else:
             self._count("finished")
-            if not snapshot_of(job, self._config):
+            if not original_stat(job, self._config):
                 self._count("without_original")
 
     def _with_original(self, job: Job) -> Job:
-        """Note where the original of a job lies, if it is found."""
+        """Return the job with the path and stat of its original, if that is found."""
         for folder, name in places_of_original(job, self._config):
-            looks = safe_open.snapshot(folder / name)
-            if looks is None or looks.size != job.stat.size:
+            stat = safe_open.file_stat(folder / name)
+            if stat is None or stat.size != job.stat.size:
                 continue
-            same_time = looks.mtime_ns // 1000 == job.stat.mtime_ns // 1000
+            same_time = stat.mtime_ns // 1000 == job.stat.mtime_ns // 1000
             if same_time or _digest(folder, name) == job.digest:
                 archived = folder == self._config.originals.folder
                 original = PurePosixPath(name) if archived else None
-                return replace(job, stat=looks, original=original)
+                return replace(job, stat=stat, original=original)
         return job
 
     # Step 2
@@ -187,8 +200,8 @@ class Restorer:
         if format_of(name) is None or next(self._lookup.at("originals", name), None):
             return
         digest = _digest(folder, name)
-        looks = safe_open.snapshot(folder / name)
-        if looks is None:
+        stat = safe_open.file_stat(folder / name)
+        if stat is None:
             return
         path = self._path_of(name, digest)
         if self._ledger.queries.by_digest(path, digest):
@@ -197,39 +210,39 @@ class Restorer:
         result = self._result_of(path, name, digest)
         own = result or PurePosixPath(outbox.alternative_name(path, digest))
         later = None if result else self._ledger.queries.latest_finished(path)
-        there = safe_open.snapshot(self._config.outbox / own)
+        there = safe_open.file_stat(self._config.outbox / own)
         job = _job(
             path,
             digest,
             output=later.output if later else own,
-            stat=looks,
+            stat=stat,
             status=JobStatus.FINISHED,
-            moment=(there or looks).mtime_ns / 1e9,
+            moment=(there or stat).mtime_ns / 1e9,
             original=name,
             superseded_by=later.id if later else None,
         )
         if not self._ledger.restore(job):
-            self._tell(folder / name, f"its result {as_text(own)} belongs to another scan")
+            self._leave_out(folder / name, f"its result {as_text(own)} belongs to another scan")
         else:
             self._count("without_sidecar")
 
     def _path_of(self, name: PurePosixPath, digest: str) -> PurePosixPath:
-        """Guess under which path an original was dropped."""
+        """Guess the path in the inbox that an original had."""
         plain = unnumbered(name)
         ending = f".{digest[:8]}"
         if plain.stem.endswith(ending):
             return plain.with_name(plain.stem.removesuffix(ending) + plain.suffix)
-        taken = plain != name and safe_open.snapshot(self._config.originals.folder / plain)
+        taken = plain != name and safe_open.file_stat(self._config.originals.folder / plain)
         return plain if taken and not self._result_of(name, name, digest) else name
 
     def _result_of(
         self, path: PurePosixPath, name: PurePosixPath, digest: str
     ) -> PurePosixPath | None:
-        """Find the result of a scan in the outbox, that no other has."""
+        """Find a scan's result in the outbox that belongs to no other job."""
         for one in dict.fromkeys((path, name)):
             own = [outbox.output_name(one, output_format) for output_format in output_formats()]
             for output in dict.fromkeys([*own, *(outbox.alternative_name(o, digest) for o in own)]):
-                there = safe_open.snapshot(self._config.outbox / output)
+                there = safe_open.file_stat(self._config.outbox / output)
                 if there and not self._ledger.queries.output_taken(output):
                     return output
         return None
@@ -238,16 +251,16 @@ class Restorer:
 
     def _take_rejected(self, name: PurePosixPath) -> None:
         folder = self._config.rejected
-        looks = safe_open.snapshot(folder / name)
-        if format_of(name) is None or looks is None:
+        stat = safe_open.file_stat(folder / name)
+        if format_of(name) is None or stat is None:
             return
         try:
             digest = _digest(folder, name)
         except PermissionError:
-            digest = f"{UNREADABLE}{looks.inode} {looks.mtime_ns}"
+            digest = f"{UNREADABLE}{stat.inode} {stat.mtime_ns}"
         plain = unnumbered(name)
         numbered = plain != name and (
-            safe_open.snapshot(folder / plain) or self._ledger.queries.ids_of_path(plain)
+            safe_open.file_stat(folder / plain) or self._ledger.queries.ids_of_path(plain)
         )
         path = plain if numbered else name
         reason, moment = self._reason(name)
@@ -255,9 +268,9 @@ class Restorer:
             path,
             digest,
             output=outbox.output_name(path, self._config.output.format),
-            stat=looks,
+            stat=stat,
             status=JobStatus.FAILED,
-            moment=looks.mtime_ns / 1e9 if moment is None else moment,
+            moment=stat.mtime_ns / 1e9 if moment is None else moment,
             reason=reason,
         )
         known = self._ledger.queries.by_digest(path, digest)
@@ -265,10 +278,10 @@ class Restorer:
             self._count("rejected")
         else:
             other = known.status.words if known else "known"
-            self._tell(folder / name, f"the same scan is {other} already")
+            self._leave_out(folder / name, f"the same scan is already {other}")
 
     def _reason(self, name: PurePosixPath) -> tuple[str, float | None]:
-        """Return why a scan was rejected, and when that was written."""
+        """Return why a scan was rejected, and when that was written (seconds since 1970)."""
         note = name.with_name(name.name + REASON_SUFFIX)
         with suppress(OSError), safe_open.open_beneath(self._config.rejected, note) as file:
             text = (file.read(LARGEST_REASON) or b"").decode("utf-8", "replace")
@@ -280,14 +293,14 @@ class Restorer:
 
     def _take_leftover(self, name: PurePosixPath) -> None:
         if name.suffix != SUFFIX and not self._ledger.queries.output_taken(name):
-            words = "neither a sidecar nor an original tells what it was made from"
-            self._tell(self._config.outbox / name, words)
+            words = "no sidecar or original shows what it was made from"
+            self._leave_out(self._config.outbox / name, words)
 
 
-def snapshot_of(job: Job, config: Config) -> FileStat | None:
-    """Look at the original of a job where it was found; None where it was not."""
+def original_stat(job: Job, config: Config) -> FileStat | None:
+    """Return the stat of a job's original; None: it was not found."""
     path = config.originals.folder / job.original if job.original else config.inbox / job.path
-    return safe_open.snapshot(path)
+    return safe_open.file_stat(path)
 
 
 def _job_of(sidecar: Sidecar) -> Job:
@@ -312,17 +325,17 @@ def _job_of(sidecar: Sidecar) -> Job:
 
 
 def _settings_of(sidecar: Sidecar) -> FolderSettings:
-    """Return how a photo was to be colored, so that it is colored so again."""
+    """Return the settings that a photo was colored with, for recoloring it."""
     fields = FolderSettings.model_fields
     said = {name: value for name, value in sidecar.settings.items() if name in fields}
     try:
         return FolderSettings.model_validate(said)
-    except ValueError:  # somebody made it up
+    except ValueError:  # forged
         return AS_USUAL
 
 
 def _job(path: PurePosixPath, digest: str, *, stat: FileStat, moment: float, **known: Any) -> Job:
-    """Describe a job that ended at a moment, seconds since 1970; its number is not known yet."""
+    """Return a job that ended at a moment, in seconds since 1970; it has no id yet."""
     nothing = dict.fromkeys(("same_content_as", "reason", "model", "started_at"))
     ended = {"attempts": 0, "waits": 0, "not_before": 0.0, "queued_at": moment}
     values = {**nothing, **ended, "finished_at": moment, **known}

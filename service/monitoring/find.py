@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from service.config.loader import Config
-from service.filesystem.safe_open import snapshot
+from service.filesystem.safe_open import file_stat
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
@@ -121,7 +121,7 @@ def why_unknown(config: Config, name: str) -> str:
     with opened(config) as known:
         places = known[1].places(name) if known else iter(())
         inside = (config.inbox / one for root, one in places if root == "inbox")
-        there = next((path for path in inside if snapshot(path)), None)
+        there = next((path for path in inside if file_stat(path)), None)
     if there is None:
         return f"no photograph matches {name}"
     if eligible(there, config.inbox, config.watch.ignored):
@@ -177,7 +177,7 @@ def where_rejected(job: Job, rejected: RejectedScans) -> Place | None:
 def _original(job: Job, config: Config) -> Path | None:
     """Return where the original is: as recorded, not moved yet, or under its own name."""
     places = (folder / name for folder, name in places_of_original(job, config))
-    return next((path for path in places if snapshot(path)), None)
+    return next((path for path in places if file_stat(path)), None)
 
 
 def _existing(path: Path) -> Path | None:

@@ -4,8 +4,6 @@ It is written to a small file, replaced atomically, so a reader always finds it 
 synced: after a power cut it is worthless.
 """
 
-import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -23,9 +21,9 @@ from pydantic import (
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.health import FIX_PERMISSIONS, PUBLISHED, Level
 from service.terminal import printable
+from worker.atomic import write_atomically
 
 HEARTBEAT_FILE = "heartbeat.json"
-_PART = ".part"  # suffix of the temporary file; each file has one writer
 _LEVELS = {word: level for level, word in PUBLISHED.items()}
 
 
@@ -162,7 +160,7 @@ def write_heartbeat(state: Path, beat: Heartbeat) -> None:
     Raises:
         OSError: it cannot be written; the previous one stays.
     """
-    put(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2).encode() + b"\n")
+    write_atomically(state / HEARTBEAT_FILE, beat.model_dump_json(indent=2) + "\n")
 
 
 def read_heartbeat(state: Path) -> Heartbeat | None:
@@ -175,31 +173,6 @@ def read_heartbeat(state: Path) -> Heartbeat | None:
         return Heartbeat.model_validate_json((state / HEARTBEAT_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):  # none yet, or another version's
         return None
-
-
-def put(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Replace a file atomically, without syncing; each file has only one writer.
-
-    Args:
-        path: the file; its folder must exist.
-        data: the new content.
-        mode: its permissions; None: by the umask.
-
-    Raises:
-        OSError: it cannot be written; the file is unchanged.
-    """
-    part = path.with_name(path.name + _PART)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    try:
-        with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            file.write(data)
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def longest_first(jobs: Iterable[Job], wall: float) -> tuple[InWork, ...]:

@@ -30,7 +30,8 @@ from prometheus_client.registry import Collector
 from service.config.sections import Metrics as Settings
 from service.config.sections import address
 from service.monitoring.health import PUBLISHED
-from service.monitoring.heartbeat import Heartbeat, put
+from service.monitoring.heartbeat import Heartbeat
+from worker.atomic import write_atomically
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 BATCH_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -110,7 +111,7 @@ class Metrics:
         self._server = start_http_server(port, host, self._registry)
 
     def _write(self, textfile: Path) -> None:
-        put(textfile, generate_latest(self._registry), mode=READABLE)
+        write_atomically(textfile, generate_latest(self._registry), mode=READABLE)
 
     def _tried(self, key: str, words: str, step: Callable[[], None]) -> None:
         """Run a step; log when it starts to fail and when it works again."""

@@ -99,7 +99,7 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
         ),
         delivered,
         source=source,
-        snapshot=looks_of(task.source),
+        stat=looks_of(task.source),
         output=target.name,
         read=datetime.fromtimestamp(delivery.read, UTC),
         settings=delivery.settings,

@@ -14,8 +14,8 @@ import structlog
 
 from service.config.loader import Config
 from service.config.sections import FolderSettings
-from service.filesystem.safe_open import digest_of, open_beneath, snapshot_of
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
+from service.filesystem.safe_open import digest_of, file_stat_of, open_beneath
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage.naming import free_name
@@ -103,7 +103,7 @@ class Intake:
                     return "", "it ends in zeros, as a file does that is still being filled"
                 digest = digest_of(file)
                 # If it was changed meanwhile, the watcher will tell of it again.
-                return (digest if snapshot_of(file) == snapshot else ""), ""
+                return (digest if file_stat_of(file) == snapshot else ""), ""
         except FileNotFoundError:  # taken away again
             return "", ""
         except PermissionError:

@@ -16,7 +16,7 @@ import structlog
 from service.config.loader import Config
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import fitting_name, make_folder, staging_name
-from service.filesystem.safe_open import digest, snapshot
+from service.filesystem.safe_open import digest, file_stat
 from service.pipeline.delivery import Delivery, Target, deliver, log_replaced_color
 from service.pipeline.tasks import label_of, source_of, staging_in
 from service.storage import companions, outbox
@@ -81,7 +81,7 @@ def colorize_files(
 def _task(number: int, path: Path, out: Path, config: Config, settings: FolderSettings) -> Task:
     """Describe the work on a file; one that cannot be read now is refused by the engine."""
     real, sha256 = path.resolve(), ""
-    looks = snapshot(real)
+    looks = file_stat(real)
     if looks is None:
         raise FileNotFoundError(f"{path} was taken away")
     with suppress(PermissionError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.safe_open import digest_of, snapshot_of
+from service.filesystem.safe_open import digest_of, file_stat_of
 from service.ledger.jobs import Job
 from service.pipeline.tasks import job_of, staging_in
 from service.storage import companions, outbox
@@ -93,7 +93,7 @@ def confirm(job: Job, config: Config, places: FolderMonitor) -> None:
     """
     try:
         with open_scan(job, config)[0] as file:
-            if digest_of(file) == job.digest and snapshot_of(file).same_as(job.stat):
+            if digest_of(file) == job.digest and file_stat_of(file).same_as(job.stat):
                 return
     except (FileNotFoundError, ScanError):  # it is gone, or may no longer be read
         places.check("inbox", to_write=False)

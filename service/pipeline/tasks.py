@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from service.config.loader import Config
 from service.filesystem.durable import staging_name
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Job, JobStatus
 from worker.inference.engine import Label, Source, Task
 

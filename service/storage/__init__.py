@@ -1,1 +1,1 @@
-"""Where scans and results lie: named, moved, delivered, found again."""
+"""Files on disk: naming, moving, delivering and finding scans and results."""

@@ -1,36 +1,38 @@
-"""The unfinished files that a crash left in the folders, removed; of one that is away, later."""
+"""Removes the temporary files that a crash left behind; in an unavailable folder, later."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
-from service.storage import outbox
-from service.storage.moves import restore_hidden
+from service.filesystem.durable import PART_PREFIX, PART_SUFFIX
+from service.filesystem.safe_open import walk
+from service.storage.moves import is_hidden, unhide
 from worker.errors import DeviceError
 
 KEYS = frozenset({"inbox", "outbox", "originals.folder", "rejected"})
 
 
 class TempFileSweeper:
-    """Remembers which folders are to be swept: all at the start, later those that were away."""
+    """Remembers which folders to sweep: all at startup, later those that were unavailable."""
 
     def __init__(self) -> None:
-        """Nothing was swept."""
+        """Nothing has been swept."""
         self._unswept = set(KEYS)
 
     def note(self, away: set[str]) -> None:
-        """Take note of the keys of folders that are away: what was being written is in them."""
+        """Have folders, by their keys, swept again: they became unavailable in mid-work."""
         self._unswept |= away & KEYS
 
     def remove(
         self, config: Config, places: FolderMonitor, report: Callable[[], None] = lambda: None
     ) -> int:
-        """Sweep what is to be swept and is there. Call it while no work is in hand.
+        """Sweep the available folders that are due. No work may be in progress.
 
         Args:
             config: the folders.
-            places: tells which are there.
-            report: called for each folder and sub-folder that was looked through.
+            places: which folders are available.
+            report: called for each folder and sub-folder.
 
         Returns:
             How many files were removed.
@@ -46,11 +48,37 @@ class TempFileSweeper:
             if places.problem(key):
                 continue
             try:
-                removed += outbox.sweep(folders[key], report)
-                if key == "inbox":
-                    restore_hidden(folders[key])
+                removed += sweep(folders[key], report)
             except OSError as error:
-                message = f"cannot remove what a crash left in {folders[key]}: {error.strerror}"
+                message = f"cannot remove temporary files from {folders[key]}: {error.strerror}"
                 raise DeviceError(message) from error
             self._unswept.remove(key)
         return removed
+
+
+def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
+    """Remove temporary files from a folder and its sub-folders, and end interrupted moves.
+
+    A file hidden for a move gets its own name back; the watcher finds it again. No work may be in
+    progress: its temporary files look the same.
+
+    Args:
+        folder: may be missing.
+        report: called for each folder.
+
+    Returns:
+        How many files were removed.
+
+    Raises:
+        OSError: one cannot be removed or renamed.
+    """
+    removed = 0
+    for listing in walk(folder):
+        for name in listing.files:
+            if name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX):
+                (listing.folder / name).unlink(missing_ok=True)
+                removed += 1
+            elif is_hidden(name):
+                unhide(listing.folder, name)
+        report()
+    return removed

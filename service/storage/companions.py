@@ -1,8 +1,8 @@
-"""Files of XMP beside a scan: read with it, and moved with it.
+"""XMP sidecar files of scans, which are read with them and follow them.
 
-`0042.tif.xmp` is that of `0042.tif`; `0042.xmp` is that of each scan of that stem in its folder, so
-it leaves with the last of them, and the others get a copy. The scan moves first; the ledger notes
-before that its companions are owed, so that a crash in between leaves none behind.
+`0042.tif.xmp` belongs to `0042.tif`; `0042.xmp` belongs to every scan with that stem in its folder,
+so it is copied along with each and moved with the last. The scan moves first; before that, the
+ledger records that its XMP files are owed, so that a crash in between leaves none behind.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from service.filesystem.durable import is_copy, numbered_names
 from service.filesystem.safe_open import open_beneath, open_dir_beneath
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import Ledger
+from service.ledger.rows import storable
 from service.storage import moves
-from service.storage.copies import copy_file
 from service.storage.originals import find_original
 from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
@@ -31,36 +31,36 @@ from worker.formats.registry import BY_SUFFIX, format_of
 from worker.metadata.provenance import XmpFile
 
 SUFFIXES = (".xmp", ".XMP")
-LARGEST = 4_000_000  # bytes that are read
+LARGEST = 4_000_000  # bytes; larger files are moved but not read
 
 log = structlog.get_logger()
 
 
 def read(root: Path, scan: PurePath) -> tuple[XmpFile, ...]:
-    """Read the XMP beside a scan, in the order in which it counts: that of its full name last.
+    """Read the XMP files of a scan, in order of increasing precedence.
 
     Args:
         root: the folder of scans.
-        scan: the scan's path in it; no link is followed.
+        scan: the scan's path in it; symlinks are not followed.
 
     Returns:
-        The files, those that cannot be read too.
+        The files, including those that could not be read.
     """
     return tuple(_read(root, scan.with_name(name)) for name in present(root, scan))
 
 
 def present(root: Path, scan: PurePath) -> list[str]:
-    """Name the XMP files beside a scan, that of its full name last."""
+    """List the names of a scan's XMP files, in order of increasing precedence."""
     names = [stem + suffix for stem in (scan.stem, scan.name) for suffix in SUFFIXES]
-    return [name for name in names if safe_open.snapshot(root / scan.with_name(name)) is not None]
+    return [name for name in names if safe_open.file_stat(root / scan.with_name(name)) is not None]
 
 
 def is_companion(path: Path) -> bool:
-    """Tell whether a file is the XMP of a scan in its folder."""
+    """Tell whether a file is an XMP file of a scan in its folder."""
     if path.suffix not in SUFFIXES:
         return False
     own = path.with_suffix("")
-    if format_of(own) and safe_open.snapshot(own) is not None:
+    if format_of(own) and safe_open.file_stat(own) is not None:
         return True
     return any(_scans_of_stem(path.parent, path.stem))
 
@@ -68,21 +68,21 @@ def is_companion(path: Path) -> bool:
 def carry(
     root: Path, scan: PurePath, target_root: Path, place: PurePath, *, ahead: bool = False
 ) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Move the XMP beside a scan after it, or copy it, where other scans share it.
+    """Move a scan's XMP files after it, or copy those that other scans share.
 
     Args:
         root: the folder that the scan was in.
         scan: its path there.
-        target_root: the folder where it is now.
+        target_root: the folder it moved to.
         place: its path there; the files are named after it.
-        ahead: the scan itself moves later. Then a file whose name is taken is left where it is;
-            else it gets a numbered one.
+        ahead: the scan itself moves later. A file whose name is taken then stays where it is;
+            otherwise it gets a numbered name.
 
     Returns:
-        Where the files are now in `target_root`, and those that were left in `root`.
+        The files' new paths in `target_root`, and the paths of those that stayed in `root`.
 
     Raises:
-        OSError: one cannot be moved now; call it again.
+        OSError: one cannot be moved now; the call may be repeated.
     """
     moved, left = [], []
     for name in present(root, scan):
@@ -98,18 +98,18 @@ def carry(
 
 
 def bring_back(place: Path, scan: PurePath, config: Config) -> list[Path]:
-    """Move or copy the XMP beside a rejected scan to the inbox, before the scan comes there.
+    """Move or copy a rejected scan's XMP files back to the inbox, ahead of the scan.
 
     Args:
-        place: where the scan is.
+        place: the scan's path.
         scan: its path in the inbox.
         config: the folders.
 
     Returns:
-        Those that stay, since the inbox has other files of their names.
+        The files that stay, because the inbox has others with their names.
 
     Raises:
-        OSError: one cannot be moved now; call it again.
+        OSError: one cannot be moved now; the call may be repeated.
     """
     _, left = carry(
         config.rejected, place.relative_to(config.rejected), config.inbox, scan, ahead=True
@@ -125,15 +125,15 @@ class _Due(NamedTuple):
 
 
 class Companions:
-    """Has the XMP of originals follow them.
+    """The XMP files that have yet to follow their originals.
 
     Args:
-        config: the folders, and how long to wait after a fault.
-        ledger: notes what is owed.
+        config: the folders, and how long to back off.
+        ledger: records what is owed.
     """
 
     def __init__(self, config: Config, ledger: Ledger) -> None:
-        """Nothing is owed, but what a crash left; the first step finds it."""
+        """Nothing is owed except after a crash, which the first step finds out."""
         self._config = config
         self._retry: Retry = config.retry
         self._ledger = ledger
@@ -142,15 +142,15 @@ class Companions:
         self._recovered = False
 
     def waiting(self, faults: int) -> bool:
-        """Tell whether a file waits that was refused fewer times than `faults`."""
+        """Tell whether a file is waiting whose move failed fewer times than `faults`."""
         return any(one.backoff.faults < faults for one in self._waiting)
 
     def dues(self) -> list[float]:
-        """List when files are due, in monotonic seconds."""
+        """List when moves are due, in monotonic seconds."""
         return [one.backoff.until for one in self._waiting]
 
     def owe(self, job: Job) -> None:
-        """Note, before a scan is moved, that it has companions, if it has any.
+        """Record, before a scan is moved, that its XMP files, if any, are owed.
 
         Raises:
             DeviceError: the ledger cannot be written now.
@@ -160,29 +160,28 @@ class Companions:
             self._owed.add(job.id)
 
     def follow(self, job: Job, place: Path, read: frozenset[str] | None, now: float) -> None:
-        """Have the companions of a scan moved after it, in `step`; none where it has none.
+        """Schedule the XMP files of a moved scan, if any are owed, to be moved by `step`.
 
         Args:
-            job: whose scan it is.
-            place: where that is now.
-            read: SHA-256 of those that were read with it; None where that is not known.
+            job: the scan's job.
+            place: the scan's new path.
+            read: SHA-256 of the files that were read with it; None: unknown.
             now: monotonic seconds.
         """
         if job.id in self._owed:
             self._waiting.append(_Due(job, place, read, Backoff(now)))
 
     def bring_back(self, job: Job, place: Path) -> None:
-        """Undo `follow`, as far as it can be: the scan is in the inbox again."""
+        """Undo `follow` as far as possible: the scan is back in the inbox."""
         self._waiting = [one for one in self._waiting if one.job.id != job.id]
         root = self._root(place)
         try:
             carry(root, place.relative_to(root), self._config.inbox, job.path)
         except OSError as error:
-            reason = f"its XMP cannot come back: {error}"
-            log.warning("photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=None)
+            log_not_moved(job, f"cannot move its XMP file back: {error}", None)
 
     def step(self, now: float) -> None:
-        """Move what is due; first of all, what a crash left behind. All folders must be there.
+        """Move what is due, beginning with what a crash left behind. All folders must be available.
 
         Raises:
             DeviceError: the ledger cannot be read or written now; the next step tries again.
@@ -197,9 +196,9 @@ class Companions:
         for job in self._ledger.queries.with_xmp_owed():
             if (
                 job.id in self._owed
-                or safe_open.snapshot(self._config.inbox / job.path) is not None
+                or safe_open.file_stat(self._config.inbox / job.path) is not None
             ):
-                continue  # it is moved once more, and notes it again
+                continue  # the scan has yet to move, which records it again
             place = self._find(job)
             if place is None:
                 self._ledger.set_xmp_owed(job.id, owed=False)
@@ -209,17 +208,14 @@ class Companions:
     def _move(self, one: _Due, now: float) -> None:
         job, root = one.job, self._root(one.place)
         try:
-            self._say_unread(one)
+            self._log_unread(one)
             moved, _ = carry(self._config.inbox, job.path, root, one.place.relative_to(root))
         except OSError as error:
-            reason = f"its XMP: {error}"
+            reason = f"cannot move its XMP file: {error}"
             backoff = one.backoff.after_failure(now, reason, self._retry)
             self._waiting[self._waiting.index(one)] = one._replace(backoff=backoff)
             if backoff.is_to_be_logged:
-                wait = round(backoff.until - now, 3)
-                log.warning(
-                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                )
+                log_not_moved(job, reason, round(backoff.until - now, 3))
             return
         for name in moved:
             log.info("photo.xmp_moved", job=job.id, path=job.path, to=root / name)
@@ -227,8 +223,8 @@ class Companions:
         self._owed.discard(job.id)
         self._waiting.remove(one)
 
-    def _say_unread(self, one: _Due) -> None:
-        """Log which files came, or were changed, after the scan was read."""
+    def _log_unread(self, one: _Due) -> None:
+        """Log the files that were added or changed after the scan was read."""
         if one.read is None:
             return
         for file in read(self._config.inbox, one.job.path):
@@ -252,13 +248,18 @@ class Companions:
         return path if path.is_relative_to(self._config.originals.folder) else None
 
 
+def log_not_moved(job: Job, reason: str, seconds: float | None) -> None:
+    """Log that an original or its XMP file was not moved, and after how long it is retried."""
+    log.warning("photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=seconds)
+
+
 def _read(root: Path, path: PurePath) -> XmpFile:
-    name = str(path.name).encode("utf-8", "backslashreplace").decode()
+    name = storable(path.name)
     try:
         with open_beneath(root, path) as file:
-            size, sha256 = safe_open.snapshot_of(file).size, safe_open.digest_of(file)
+            size, sha256 = safe_open.file_stat_of(file).size, safe_open.digest_of(file)
             if size > LARGEST:
-                fault = f"it has {size / 1e6:,.1f} MB, and up to {LARGEST / 1e6:.0f} MB are read"
+                fault = f"too large ({size / 1e6:,.1f} MB; the limit is {LARGEST / 1e6:.0f} MB)"
                 return XmpFile(name, b"", sha256, size, fault)
             return XmpFile(name, file.read(LARGEST), sha256, size)
     except OSError as error:
@@ -266,15 +267,15 @@ def _read(root: Path, path: PurePath) -> XmpFile:
 
 
 def _scans_of_stem(folder: Path, stem: str) -> Iterator[str]:
-    """Yield the names of the scans in a folder that have a stem."""
+    """Yield the names of the scans in a folder with this stem."""
     for suffix in BY_SUFFIX:
         for spelled in (suffix, suffix.upper(), suffix.capitalize()):
-            if safe_open.snapshot(folder / (stem + spelled)) is not None:
+            if safe_open.file_stat(folder / (stem + spelled)) is not None:
                 yield stem + spelled
 
 
 def _is_shared(root: Path, scan: PurePath, name: str, *, ahead: bool) -> bool:
-    """Tell whether other scans are beside an XMP file: of its stem, or new ones of its old name."""
+    """Tell whether an XMP file also belongs to other scans, or to a new one with the old name."""
     others = set(_scans_of_stem((root / scan).parent, scan.stem))
     if PurePath(name).stem == scan.name:
         others &= {scan.name}
@@ -282,23 +283,23 @@ def _is_shared(root: Path, scan: PurePath, name: str, *, ahead: bool) -> bool:
 
 
 def _named_after(name: str, scan: PurePath, place: PurePath, *, full: bool) -> str:
-    """Name an XMP file after the scan's new name, in full or as it was named after the old one."""
+    """Name an XMP file after the scan's new name, as it was named after the old one or in full."""
     is_full = full or PurePath(name).stem == scan.name
     return (place.name if is_full else place.stem) + PurePath(name).suffix
 
 
 def _free_name(source: Path, scan: PurePath, target_root: Path, place: PurePath) -> str | None:
-    """Return a name after the scan's that is free, or is that of a copy; None: there is none."""
+    """Return a name after the scan's that is free or belongs to a copy of the file, or None."""
     for full in (False, True):
         name = _named_after(source.name, scan, place, full=full)
         target = target_root / place.with_name(name)
-        if safe_open.snapshot(target) is None or is_copy(source, target):
+        if safe_open.file_stat(target) is None or is_copy(source, target):
             return name
     return None
 
 
 def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
-    """Copy a file, where it is not copied yet; as `moves.archive` names it."""
+    """Copy a file unless it is copied already, naming it as `moves.archive` does."""
     inside = path.relative_to(root)
     with (
         open_dir_beneath(root, inside.parent) as home,
@@ -307,15 +308,15 @@ def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
         for target in numbered_names(folder / name):
             with contextlib.suppress(FileExistsError):
                 if not os.path.lexists(target):
-                    copy_file(home / inside.name, target, None, path)
+                    moves.copy_file(home / inside.name, target, None, path)
                 elif not is_copy(home / inside.name, target):
                     continue
                 return target_root / inside.with_name(target.name)
-    raise AssertionError  # the names never end
+    raise AssertionError  # the names never run out
 
 
 def _move(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
     departure = moves.archive(path, root, target_root, name=name)
     if not moves.settle(departure, root):
-        raise BlockingIOError(errno.EAGAIN, "it is being written", str(path))
+        raise BlockingIOError(errno.EAGAIN, "file is being written", str(path))
     return departure.place

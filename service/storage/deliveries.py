@@ -1,8 +1,8 @@
-"""Which files in the outbox are a job's own, so that a new result may take their place.
+"""Which files in the outbox a job wrote, and may therefore replace.
 
-The ledger knows what it was told of finished jobs. What a daemon delivered just before it was
-killed it does not, so each writer leaves a note in the state folder before a file gets its name:
-`state/delivering/JOB`, a line for each SHA-256. It goes when the job is finished.
+The ledger knows the results of finished jobs, but not what a daemon delivered just before it was
+killed. So before a file gets its name, its SHA-256 is appended to `state/delivering/JOB`, which is
+deleted when the job is finished.
 """
 
 import os
@@ -20,7 +20,7 @@ _OPEN = (JobStatus.QUEUED, JobStatus.STARTED)
 
 
 class Own:
-    """What one job wrote in the outbox; used by the thread that writes for it.
+    """The files that one job wrote to the outbox; used by the thread that writes for it.
 
     Args:
         state: the state folder.
@@ -33,7 +33,7 @@ class Own:
         self._job = job
 
     def note(self, sha256: str) -> None:
-        """Note a file that is about to get its name, so that it lasts.
+        """Record durably a file that is about to get its name.
 
         Raises:
             OSError: the disk refuses.
@@ -48,10 +48,10 @@ class Own:
             sync_folder(self._notes.parent)
 
     def has(self, path: Path) -> bool:
-        """Tell whether a file is one that this job may replace.
+        """Tell whether this job may replace a file.
 
-        That is so of a file that it wrote; of every one, where `verify --repair` found it altered;
-        and of a result without a known digest, which an earlier photochrom delivered.
+        It may if it wrote the file, if `verify --repair` found the file altered, or if the digest
+        of its earlier result is unknown, because an earlier photochrom delivered it.
 
         Raises:
             OSError: the file or the notes cannot be read.
@@ -64,7 +64,7 @@ class Own:
         noted = set()
         with suppress(FileNotFoundError):
             noted = set(self._notes.read_text(encoding="ascii").split())
-        with suppress(FileNotFoundError):  # no plain file
+        with suppress(FileNotFoundError):  # not a regular file
             return digest(path) in noted | {job.output_digest} or self._is_sidecar(path)
         return False
 
@@ -76,17 +76,17 @@ class Own:
 
 
 def forget(state: Path, job_id: int) -> None:
-    """Remove the notes of a job that is finished: the ledger knows it all."""
-    with suppress(OSError):  # they are removed by the next start
+    """Delete the record of a finished job, which the ledger now has."""
+    with suppress(OSError):  # the next startup deletes it
         (state / FOLDER / str(job_id)).unlink(missing_ok=True)
 
 
 def forget_all_but_open(state: Path, job_of: Callable[[int], Job | None]) -> None:
-    """Remove the notes of all jobs that are not queued or in work; call it at the start.
+    """Delete the records of jobs that are not queued or started; for startup.
 
     Args:
         state: the state folder.
-        job_of: finds a job by its number.
+        job_of: finds a job by its id.
     """
     with suppress(FileNotFoundError):
         for path in (state / FOLDER).iterdir():

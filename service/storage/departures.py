@@ -1,7 +1,7 @@
-"""Originals on their way out of the inbox, archived or rejected.
+"""Moves the originals of finished and failed jobs out of the inbox.
 
-A move that fails holds up nothing else; a crash before it is mended when the file is found again.
-What was moved is looked at once more after a settle time: a writer may have had it open.
+A failed move delays nothing else and is retried; after a crash, the watcher finds the file again.
+Each moved file is checked once more after the settle time, in case a writer had it open.
 """
 
 import errno
@@ -23,14 +23,14 @@ from service.filesystem.durable import ReplacedError
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage import moves
-from service.storage.companions import Companions
+from service.storage.blocked_moves import BlockedMoves
+from service.storage.companions import Companions, log_not_moved
 from service.storage.empty_folders import EmptyFolders
 from service.storage.moves import Departure
 from service.storage.naming import original_name
 from service.storage.originals import still_there
 from service.storage.outbox import alternative_name, withdraw
 from service.storage.sidecar import sidecar_name
-from service.storage.unmoved import Unmoved
 from worker.errors import DeviceError
 
 _REFUSED = {errno.EACCES, errno.EPERM}
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 class _Move(NamedTuple):
     job: Job
     move: Callable[[Path], Departure]
-    root: Path  # of the folder it goes to
+    root: Path  # the originals' or the rejected folder
     backoff: Backoff
     verified: bool
     xmp_read: frozenset[str] | None = None
@@ -51,52 +51,53 @@ class _Departed(NamedTuple):
     job: Job
     departure: Departure
     due: float
-    undone: bool = False  # the file is in the inbox again
+    undone: bool = False  # the file is back in the inbox
 
 
 class Watched(Protocol):
-    """The inbox, as who moves files out of it needs it."""
+    """What moving files out of the inbox needs of its watcher."""
 
     def revisit(self, path: Path) -> None:
-        """Look at a path anew: the file left the inbox, or is another."""
+        """Look at a path again: the file left the inbox, or was replaced."""
 
     def settle_of(self, path: Path) -> float:
-        """Return the seconds a file must stay unchanged where it lies."""
+        """Return the settle time of a file, seconds."""
 
 
 class Originals:
-    """Moves the originals of jobs that are done.
+    """The originals that wait to be moved, and those just moved.
 
     Args:
-        config: the folders, and how long to wait after a fault.
-        places: tells whether the folders are there.
-        watched: the inbox.
-        ledger: told where originals lie, and which jobs are taken back.
+        config: the folders, and how long to back off.
+        places: which folders are available.
+        watched: the inbox's watcher.
+        ledger: records where originals are, and forgets jobs whose scans changed.
 
     Attributes:
-        unmoved: what permissions keep in the inbox.
+        unmoved: the originals that permissions keep in the inbox.
         emptied: the folders that scans left.
+        companions: the XMP files of the originals.
     """
 
     def __init__(
         self, config: Config, places: FolderMonitor, watched: Watched, ledger: Ledger
     ) -> None:
-        """Nothing waits to be moved."""
+        """Nothing is waiting."""
         self._config = config
         self._places = places
         self._watched = watched
         self._ledger = ledger
         self._waiting: list[_Move] = []
-        self.unmoved: Unmoved[_Move] = Unmoved(config.retry)
+        self.unmoved: BlockedMoves[_Move] = BlockedMoves(config.retry)
         self._departed: list[_Departed] = []
         self.emptied = EmptyFolders(config, ledger.queries)
-        self._unnoted: list[tuple[int, PurePosixPath]] = []
+        self._unrecorded: list[tuple[int, PurePosixPath]] = []
         self.companions = Companions(config, ledger)
 
     def waiting(self, faults: int = sys.maxsize) -> bool:
-        """Tell whether a move waits that was refused fewer times than `faults`.
+        """Tell whether a move is waiting that failed fewer times than `faults`.
 
-        What permissions keep in the inbox counts as refused for ever: only a person helps there.
+        Originals that permissions keep in the inbox count as failed forever.
         """
         if faults == sys.maxsize and len(self.unmoved) > 0:
             return True
@@ -105,7 +106,7 @@ class Originals:
 
     @property
     def leaving(self) -> bool:
-        """Whether one that was copied to another file system is still hidden in the inbox."""
+        """Whether a file copied to another file system is still hidden in the inbox."""
         return any(one.departure.hidden for one in self._departed)
 
     def archive(
@@ -116,13 +117,13 @@ class Originals:
         verified: bool = False,
         xmp_read: frozenset[str] | None = None,
     ) -> None:
-        """Have the original of a finished job moved to the originals, if they are to be moved.
+        """Schedule the original of a finished job to be moved, unless originals are kept.
 
         Args:
-            job: whose original it is.
+            job: the job.
             now: monotonic seconds.
-            verified: whether its content was compared just now with what was colored.
-            xmp_read: SHA-256 of the XMP files that were read with it; None: nobody knows.
+            verified: whether the file's digest was just compared with the job's.
+            xmp_read: SHA-256 of the XMP files that were read with it; None: unknown.
         """
         if self._config.originals.after == "move":
             folder = self._config.originals.folder
@@ -137,13 +138,13 @@ class Originals:
             self._waiting.append(_Move(job, move, folder, Backoff(now), verified, xmp_read))
 
     def reject(self, job: Job, reason: str, now: float) -> None:
-        """Have the original of a failed job moved to the rejected ones, with the reason.
+        """Schedule the original of a failed job to be moved to the rejected ones, with the reason.
 
-        Where originals are kept it stays in the inbox too; the ledger has the reason.
+        With `originals.after: keep` it stays in the inbox; the ledger has the reason.
 
         Args:
-            job: whose original it is.
-            reason: plain words for the archivist.
+            job: the job.
+            reason: for the archivist.
             now: monotonic seconds.
         """
         if self._config.originals.after == "keep":
@@ -161,26 +162,26 @@ class Originals:
         self._waiting.append(_Move(job, move, folder, Backoff(now), verified=not readable))
 
     def request_rescan(self, job: Job) -> None:
-        """Have a job's scan found again: it was not what was queued when it was needed.
+        """Have the watcher look at a job's scan again, because it was not as queued when needed.
 
-        By now it may be again, as when it was away for a moment, and then nothing else would tell.
+        It may have been missing for a moment only, and then no event would report it.
         """
         self._watched.revisit(self._config.inbox / job.path)
 
     def hasten(self, now: float) -> None:
-        """Have all that waits moved at the next step: what hindered it is mended."""
+        """End all backoffs: the cause of the failures is gone."""
         self._waiting = [move._replace(backoff=move.backoff.ended(now)) for move in self._waiting]
-        self.unmoved.hasten(now)
+        self.unmoved.expedite(now)
 
     def step(self, now: float) -> None:
-        """Move what is due, and end the moves of what was at rest since; see `moves.settle`.
+        """Move what is due, and settle earlier moves; see `moves.settle`.
 
         Raises:
-            DeviceError: what became of originals cannot be noted now; the next step tries again.
+            DeviceError: the ledger cannot be used now; the next step tries again.
         """
         self._waiting += self.unmoved.probes(now)
         for move in [move for move in self._waiting if not move.backoff.waits(now)]:
-            if any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
+            if self._folder_missing():
                 break
             self._waiting.remove(move)
             try:
@@ -188,27 +189,30 @@ class Originals:
             except DeviceError:
                 self._waiting.append(move)
                 raise
-        if self._unnoted:
-            self._ledger.record_originals(self._unnoted)
-            self._unnoted = []
-        if not any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
+        if self._unrecorded:
+            self._ledger.record_originals(self._unrecorded)
+            self._unrecorded = []
+        if not self._folder_missing():
             self.companions.step(now)
         for one in [one for one in self._departed if now >= one.due]:
-            if any(map(self._places.problem, ("inbox", "originals.folder", "rejected"))):
+            if self._folder_missing():
                 break
             self._settle(one, now)
         if not self._places.problem("inbox"):
             self.emptied.step(now)
 
+    def _folder_missing(self) -> bool:
+        return any(map(self._places.problem, ("inbox", "originals.folder", "rejected")))
+
     def next_due(self, now: float) -> float | None:
-        """Return in how many seconds a move is due, or to be ended; or None."""
+        """Return the seconds until a move is due or to be settled; None: nothing is waiting."""
         dues = [move.backoff.until for move in self._waiting] + [one.due for one in self._departed]
         dues += [*self.unmoved.dues(), *self.companions.dues()]
         return max(0.0, min(dues) - now) if dues else None
 
     def _move(self, move: _Move, now: float) -> None:
         job, path = move.job, self._config.inbox / move.job.path
-        if not still_there(path, job.stat):  # it was taken away, or is another by now
+        if not still_there(path, job.stat):  # it is missing, or was replaced
             if self._places.problem("inbox"):
                 self._waiting.append(move)
             else:
@@ -220,13 +224,13 @@ class Originals:
             return
         try:
             if not move.verified and not _is_content(path, job.digest):
-                self._restore(job)
+                self._withdraw(job)
                 return
             self._set_shorter_aside(job)
             settle = self._watched.settle_of(path)
             self.companions.owe(job)
             departure = move.move(path)
-        except ReplacedError:  # just now; the new one stays
+        except ReplacedError:  # just now; the new file stays
             self.request_rescan(job)
         except OSError as error:
             if error.errno in _REFUSED:
@@ -241,25 +245,24 @@ class Originals:
             self._departed.append(_Departed(job, departure, now + settle))
             if departure.place.is_relative_to(self._config.originals.folder):
                 place = departure.place.relative_to(self._config.originals.folder)
-                self._unnoted.append((job.id, PurePosixPath(place)))
+                self._unrecorded.append((job.id, PurePosixPath(place)))
 
     def _put_off(self, move: _Move, reason: str, now: float) -> None:
         job, backoff = move.job, move.backoff.after_failure(now, reason, self._config.retry)
         self._waiting.append(move._replace(backoff=backoff))
         if backoff.is_to_be_logged:
-            wait = round(backoff.until - now, 3)
-            log.warning("photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait)
+            log_not_moved(job, reason, round(backoff.until - now, 3))
 
     def _set_shorter_aside(self, job: Job) -> None:
-        """Give the original of a superseded job another name, if it has the one of this job.
+        """Rename the original of the job that this one superseded, if it has this one's name.
 
         Raises:
             OSError: it cannot be renamed.
-            DeviceError: where it lies cannot be noted now; it is found by its content then.
+            DeviceError: its new path cannot be recorded now; it is then found by its content.
         """
         folder = self._config.originals.folder
         name = job.path.with_name(original_name(job))
-        if job.status is not JobStatus.FINISHED or safe_open.snapshot(folder / name) is None:
+        if job.status is not JobStatus.FINISHED or safe_open.file_stat(folder / name) is None:
             return
         earlier = self._ledger.queries.predecessor(job.id)
         if earlier and earlier.original == name:
@@ -268,7 +271,7 @@ class Originals:
             self._ledger.record_originals([(earlier.id, PurePosixPath(place))])
 
     def _settle(self, one: _Departed, now: float) -> None:
-        """End a move; where a writer had the file open, its job is taken back with its result."""
+        """Settle a move; if a writer had the file open, withdraw the job and its result."""
         job, place = one.job, self._departed.index(one)
         if not one.undone:
             try:
@@ -276,10 +279,7 @@ class Originals:
             except OSError as error:
                 wait = self._config.retry.longest_wait
                 self._departed[place] = one._replace(due=now + wait)
-                reason = str(error)
-                log.warning(
-                    "photo.not_moved", job=job.id, path=job.path, reason=reason, seconds=wait
-                )
+                log_not_moved(job, str(error), wait)
                 return
             if ended:
                 self.emptied.left(job.path.parent, now)
@@ -287,14 +287,14 @@ class Originals:
                 return
             self._departed[place] = one._replace(undone=True)
             self.companions.bring_back(job, one.departure.place)
-        self._restore(job)
+        self._withdraw(job)
         del self._departed[place]
 
-    def _restore(self, job: Job) -> None:
-        """Have the content that a file has by now colored in place of what was colored of it.
+    def _withdraw(self, job: Job) -> None:
+        """Undo a job whose scan changed after it was read: the new content is a new job.
 
         Raises:
-            DeviceError: the result cannot be removed, or the ledger not be written, now.
+            DeviceError: the result cannot be removed, or the ledger not be used, now.
         """
         log.warning("photo.taken_back", job=job.id, path=job.path, output=job.output)
         known = self._ledger.queries.job(job.id)
@@ -307,7 +307,7 @@ class Originals:
 
 
 def _is_content(path: Path, digest: str) -> bool:
-    """Tell whether a file has this SHA-256; one that may not be read by now is let off."""
+    """Tell whether a file has this SHA-256, or can no longer be read."""
     with suppress(PermissionError):
         return safe_open.digest(path) == digest
     return True

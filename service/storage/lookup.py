@@ -1,7 +1,7 @@
-"""Which photographs a person means: by a job's number, a name, or the path of a file or folder.
+"""Finds the jobs a person means by a job number, a name, or the path of a file or folder.
 
-A path leads into the inbox, the outbox, the originals or the rejected scans, from here or from the
-root; or it is one that photochrom itself prints, such as `album/0042.tif`.
+A path may be absolute or relative to the current folder, into the inbox, the outbox, the originals
+or the rejected scans; or one that photochrom prints, such as `album/0042.tif`.
 """
 
 import itertools
@@ -17,9 +17,11 @@ from service.storage.moves import REASON_SUFFIX
 from service.storage.rejected import RejectedScans, unnumbered
 from service.storage.sidecar import SUFFIX, sidecar_name
 
-_LONG = 200  # bytes; only longer names may be shortened for what is added to them
+_LONG = 200  # bytes; only longer names may be shortened to make room for a suffix
 _DIGITS = re.compile(r"\.[0-9a-f]{8}$")  # of `outbox.alternative_name`
-_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # a byte that is not UTF-8, as `printable` has it
+_ESCAPED = re.compile(
+    r"\\udc([89a-f][0-9a-f])"
+)  # a byte that is not UTF-8, as `printable` shows it
 
 
 class Lookup:
@@ -42,15 +44,15 @@ class Lookup:
         self.rejected = RejectedScans(config, ledger.rejected_of)
 
     def exactly(self, text: str) -> list[int]:
-        """Find what is meant by a job's number, or by the path of a file or folder.
+        """Find jobs by a job number, or by the path of a file or folder.
 
-        Where a job has the number, a folder of that name is meant with a slash behind it.
+        If a job has the number, a folder of that name needs a trailing slash.
 
         Args:
-            text: as it was typed.
+            text: as typed.
 
         Returns:
-            The jobs' numbers, in their order; all jobs of a folder and its sub-folders.
+            The jobs' ids, sorted; for a folder, all jobs in it, however deep.
 
         Raises:
             DeviceError: the ledger cannot be read now.
@@ -65,7 +67,7 @@ class Lookup:
         return sorted(found)
 
     def by_name(self, text: str) -> list[int]:
-        """Find also what has the text in a name, unless it is a number, a folder or a full path.
+        """Find as `exactly`, and also by parts of names, unless given a number or absolute path.
 
         Arguments, return value and errors are those of `exactly`.
         """
@@ -75,7 +77,7 @@ class Lookup:
         return sorted({*found, *self._ledger.ids_named(typed(text))})
 
     def places(self, text: str) -> Iterator[tuple[str, PurePosixPath]]:
-        """Yield the folders, by name, in which a path may be, each with the path in it."""
+        """Yield the folders, by name, that a path may be in, each with the path in it."""
         path = Path(typed(text))
         full = Path(os.path.normpath(Path.cwd() / path))
         for key, root in self._roots.items():
@@ -86,7 +88,7 @@ class Lookup:
                 yield key, PurePosixPath(path)
 
     def at(self, root: str, name: PurePosixPath) -> Iterator[int]:
-        """Yield the jobs of one file; for the folders see `places`."""
+        """Yield the jobs of a file; `root` is a folder's name, as in `places`."""
         if root == "inbox":
             yield from self._ledger.ids_of_path(name)
         elif root == "outbox":
@@ -106,7 +108,7 @@ class Lookup:
             yield from (job.id for job in jobs if belongs(job, name))
 
     def _if_long(self, name: PurePosixPath) -> Iterator[Job]:
-        """Yield the jobs of a folder if a name is so long that it may have been shortened."""
+        """Yield the jobs of a folder if a name is long enough to have been shortened."""
         if len(os.fsencode(name.name)) > _LONG:
             yield from self._ledger.by_ids(self._ledger.ids_within(name.parent))
 
@@ -122,12 +124,12 @@ class Lookup:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a job's number; with a zero before it, it is a name."""
+    """Tell whether a text is a job number; with a leading zero, it is a name."""
     return text.isascii() and text.isdecimal() and not text.startswith("0") and len(text) < 19
 
 
 def typed(text: str) -> str:
-    r"""Return a name as the disk has it, that photochrom has shown with `\udcXX` in it."""
+    r"""Return a name as it is on disk, undoing the `\udcXX` that photochrom prints."""
     return _ESCAPED.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
 
 

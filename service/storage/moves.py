@@ -1,14 +1,15 @@
-"""How a file leaves the inbox: archived, rejected, or restored to it; only here is one moved.
+"""Moves files out of the inbox and back: archive, reject, settle, restore.
 
-Nothing is ever overwritten. A move is over only when the file was at rest for another settle time:
-what a writer that had it open adds meanwhile brings the whole file back to the inbox. To another
-file system a file is copied under a hidden name, and that is removed last.
+Nothing is ever overwritten. A move is complete only if the file is unchanged after another settle
+time; if a writer had it open and changed it, the whole file goes back to the inbox. A file bound
+for another file system is hidden, copied, and removed when the move settles.
 """
 
 import contextlib
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -24,30 +25,29 @@ from service.filesystem.durable import (
     unlink_unless_replaced,
     write_text,
 )
+from service.filesystem.file_stat import FileStat
 from service.filesystem.safe_open import digest as digest_at
-from service.filesystem.safe_open import open_dir_beneath, snapshot, snapshot_of_status
-from service.filesystem.snapshot import FileStat
-from service.storage.copies import copy_file, replaced
+from service.filesystem.safe_open import digest_of, file_stat, open_dir_beneath, open_regular
 from service.terminal import printable
 
-HIDDEN_PREFIX = ".photochrom-leaving-"  # of a file that is copied to another file system
+HIDDEN_PREFIX = ".photochrom-leaving-"  # of a file being copied to another file system
 REASON_SUFFIX = ".reason.txt"
 
 
 class Departure(NamedTuple):
-    """A file that left the inbox; the move is over when `settle` says so.
+    """A file that left the inbox; its move is complete when `settle` says so.
 
     Attributes:
         source: its path in the inbox, relative to it.
-        place: where it is now.
-        looks: how the file looks that a writer may still have open.
-        hidden: to another file system: the hidden name that file has beside its old one; else "".
-        digest: SHA-256 of what was moved, hexadecimal; None where nobody knows.
+        place: its new path.
+        stat: of the file that a writer may still have open.
+        hidden: its hidden name in the inbox, if it was copied to another file system; or "".
+        digest: SHA-256 of what was moved, hexadecimal; None: unknown.
     """
 
     source: PurePath
     place: Path
-    looks: FileStat
+    stat: FileStat
     hidden: str = ""
     digest: str | None = None
 
@@ -61,21 +61,21 @@ def archive(
     digest: str | None = None,
     name: str | None = None,
 ) -> Departure:
-    """Move an original that is done to the same sub-folder of the originals.
+    """Move the original of a finished job to the same sub-folder of the originals.
 
     Args:
         path: the original, in the inbox.
         inbox: the inbox's folder.
-        originals: the folder it goes to, on any file system.
-        expected: how the file to be moved looks; None moves whatever is there.
-        digest: SHA-256 of its content, hexadecimal; where it is copied, its copy must have it.
-        name: the name it gets; its own without it.
+        originals: the target folder, on any file system.
+        expected: the file's stat; None moves whatever is there.
+        digest: SHA-256 of its content, hexadecimal, that a copy must have.
+        name: its new name; by default its own.
 
     Returns:
-        Where it is now: under that name, or `NAME (2).ext` and so on where that is taken.
+        The move; its place has that name, or `NAME (2).ext` and so on if that is taken.
 
     Raises:
-        ReplacedError: it is another file by now.
+        ReplacedError: another file has taken its place.
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
@@ -85,10 +85,10 @@ def archive(
     ):
         for target in numbered_names(folder / (name or inside.name)):
             with contextlib.suppress(FileExistsError):
-                looks, hidden = _move(home / inside.name, target, expected, digest)
+                stat, hidden = _move(home / inside.name, target, expected, digest)
                 place = originals / inside.with_name(target.name)
-                return Departure(inside, place, looks, hidden, digest)
-    raise AssertionError  # the names never end
+                return Departure(inside, place, stat, hidden, digest)
+    raise AssertionError  # the names never run out
 
 
 def reject(
@@ -100,25 +100,25 @@ def reject(
     *,
     digest: str | None = None,
 ) -> Departure:
-    """Move an original that cannot be colored to the same sub-folder of the rejected ones.
+    """Move the original of a failed job to the same sub-folder of the rejected scans.
 
     The reason is written first, as `NAME.reason.txt` in UTF-8, so that no crash leaves a rejected
-    photo without one; calling again after a crash is safe. A name so long that its reason's would
-    not fit is shortened.
+    scan without one; the call may be repeated after a crash. Names too long to add that suffix are
+    shortened.
 
     Args:
         path: the original, in the inbox; it need not be readable.
         inbox: the inbox's folder.
-        rejected: the folder it goes to, on any file system.
-        reason: plain words for the archivist.
-        expected: how the file to be moved looks; None moves whatever is there.
-        digest: SHA-256 of its content, hexadecimal; where it is copied, its copy must have it.
+        rejected: the target folder, on any file system.
+        reason: for the archivist.
+        expected: the file's stat; None moves whatever is there.
+        digest: SHA-256 of its content, hexadecimal, that a copy must have.
 
     Returns:
-        Where it is now: under its own name, or `NAME (2).ext` and so on where that is taken.
+        The move; its place has the same name, or `NAME (2).ext` and so on if that is taken.
 
     Raises:
-        ReplacedError: it is another file by now.
+        ReplacedError: another file has taken its place.
         OSError: it cannot be moved, and is still in the inbox.
     """
     inside = path.relative_to(inbox)
@@ -134,7 +134,7 @@ def reject(
                 note = target.with_name(target.name + REASON_SUFFIX)
                 write_text(note, f"{printable(reason)}\n")
                 try:
-                    looks, hidden = _move(source, target, expected, digest)
+                    stat, hidden = _move(source, target, expected, digest)
                 except FileExistsError:
                     note.unlink(missing_ok=True)
                 except ReplacedError:
@@ -142,30 +142,29 @@ def reject(
                     raise
                 else:
                     place = rejected / inside.with_name(target.name)
-                    return Departure(inside, place, looks, hidden, digest)
-    raise AssertionError  # the names never end
+                    return Departure(inside, place, stat, hidden, digest)
+    raise AssertionError  # the names never run out
 
 
 def settle(departure: Departure, inbox: Path) -> bool:
-    """End a move when the file was at rest since; else undo it, for a writer had it open.
+    """Complete a move if the file is unchanged since; otherwise undo it.
 
     Args:
         departure: the move.
         inbox: the inbox's folder.
 
     Returns:
-        False when the file is in the inbox again, under its own name or a numbered one, with what
-        was written to it.
+        False if the file was changed, and is back in the inbox under its own or a numbered name.
 
     Raises:
-        OSError: it can neither be ended nor undone now; call it again.
+        OSError: neither is possible now; the call may be repeated.
     """
     source, place = departure.source, departure.place
     with open_dir_beneath(place.parent, PurePath()) as folder:
         target, note = folder / place.name, folder / (place.name + REASON_SUFFIX)
         with open_dir_beneath(inbox, source.parent, make=not departure.hidden) as home:
             open_yet = home / departure.hidden if departure.hidden else target
-            if _at_rest(open_yet, departure):
+            if _unchanged(open_yet, departure):
                 if departure.hidden:
                     open_yet.unlink(missing_ok=True)
                     sync_folder(home)
@@ -179,24 +178,24 @@ def settle(departure: Departure, inbox: Path) -> bool:
     return False
 
 
-def _at_rest(path: Path, departure: Departure) -> bool:
+def _unchanged(path: Path, departure: Departure) -> bool:
     """Tell whether a file is as it was when it was moved, or is gone."""
-    now, looks = snapshot(path), departure.looks
-    if now is None or now == looks:
+    now, stat = file_stat(path), departure.stat
+    if now is None or now == stat:
         return True
-    if not now.same_as(looks):
+    if not now.same_as(stat):
         return False
-    # Only its ctime is another: its permissions were changed, or its writer set its time back.
+    # Only its ctime changed: by a chmod, or by a writer that reset the mtime.
     return departure.digest is None or digest_at(path) == departure.digest
 
 
 def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
-    """Give a file another name in its folder, or that with a number where it is taken.
+    """Rename a file in its folder, numbering the new name if it is taken.
 
     Args:
         root: a folder.
         inside: the file's path in it.
-        name: the name it gets.
+        name: its new name.
 
     Returns:
         Its new path in `root`.
@@ -210,44 +209,39 @@ def set_aside(root: Path, inside: PurePath, name: str) -> PurePath:
                 rename_without_overwriting(folder / inside.name, target)
                 sync_folder(folder)
                 return inside.with_name(target.name)
-    raise AssertionError  # the names never end
+    raise AssertionError  # the names never run out
 
 
-def restore_hidden(inbox: Path) -> int:
-    """Give the files whose move a crash cut off their names again; return how many.
+def is_hidden(name: str) -> bool:
+    """Tell whether a file's name is one that `archive` or `reject` hides a file under."""
+    return name.startswith(HIDDEN_PREFIX)
 
-    Call it while nothing is moved. They are found again then, and moved once more.
+
+def unhide(folder: Path, name: str) -> None:
+    """Give a hidden file, whose move was interrupted, its own name back.
 
     Raises:
-        OSError: one cannot be renamed.
+        OSError: it cannot be renamed.
     """
-    restored = 0
-    for parent, _folders, names in os.walk(inbox):
-        for name in names:
-            if name.startswith(HIDDEN_PREFIX):
-                inside = PurePath(os.path.relpath(parent, inbox))
-                own = name.removeprefix(HIDDEN_PREFIX).partition("-")[2]
-                with open_dir_beneath(inbox, inside) as home:
-                    _put_back(home / name, home / own)
-                restored += 1
-    return restored
+    own = name.removeprefix(HIDDEN_PREFIX).partition("-")[2]
+    _put_back(folder / name, folder / own)
 
 
 def restore(path: Path, rejected: Path, target: Path, inbox: Path) -> None:
-    """Move a rejected original back into the inbox, and remove the reason beside it.
+    """Move a rejected scan back to the inbox, and remove its reason.
 
-    The reason goes first, while no daemon has to do with the photo, which then moves in one step.
-    After a crash in between it may be called again. To another file system the photo is copied,
-    verified and then removed: no daemon may take it up meanwhile, and a crash may leave both.
+    The reason goes first, while no daemon can see the scan, which is then renamed; the call may be
+    repeated after a crash. If it must be copied to another file system, no daemon may take it up
+    meanwhile, and a crash may leave both copies.
 
     Args:
-        path: the original, among the rejected ones; it need not be readable where a move will do.
-        rejected: their folder.
-        target: where it goes, below the inbox; missing sub-folders are made.
+        path: the scan, in the rejected folder; it need not be readable to be renamed.
+        rejected: that folder.
+        target: its new path, in the inbox; missing sub-folders are created.
         inbox: the inbox's folder.
 
     Raises:
-        FileExistsError: there is something of that name in the inbox.
+        FileExistsError: the name is taken in the inbox.
         OSError: it cannot be moved, and is where it was, with its reason.
     """
     name, wanted = path.relative_to(rejected), target.relative_to(inbox)
@@ -279,15 +273,14 @@ def _restore(path: Path, target: Path) -> None:
 def _move(
     path: Path, target: Path, expected: FileStat | None, digest: str | None
 ) -> tuple[FileStat, str]:
-    """Move a plain file; the folders of both are held.
+    """Move a regular file between two open folders.
 
-    Whether it is the expected one is asked of what has arrived: before, it may still be replaced.
+    Its stat is compared with the expected one after the move, when nobody can replace it any more.
 
     Returns:
-        How the file looks that was moved, and the name under which it stays hidden for a while when
-        the target is a copy of it; see `settle`.
+        The stat of the moved file, and its hidden name until `settle` if the target is a copy.
     """
-    if snapshot(path) is None:  # gone, or a symlink in its place
+    if file_stat(path) is None:  # gone, or replaced by a symlink
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     hidden = ""
     try:
@@ -295,42 +288,42 @@ def _move(
     except FileExistsError:
         if not is_copy(path, target):
             raise
-        hidden = _hide(path)  # an earlier call was cut off when it had copied the file
-        looks = (path.with_name(hidden)).lstat()
+        hidden = _hide(path)  # an earlier call was interrupted after the copy
+        stat = (path.with_name(hidden)).lstat()
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        hidden, looks = _copy_hidden(path, target, expected, digest)
+        hidden, stat = _copy_hidden(path, target, expected, digest)
     else:
-        looks = target.lstat()
-        if not _is(looks, expected):
+        stat = target.lstat()
+        if not _is(stat, expected):
             _put_back(target, path)
             raise replaced(path)
     sync_folder(target.parent)
     sync_folder(path.parent)
-    return snapshot_of_status(looks), hidden
+    return FileStat.of(stat), hidden
 
 
 def _copy_hidden(
     path: Path, target: Path, expected: FileStat | None, digest: str | None
 ) -> tuple[str, os.stat_result]:
-    """Copy a file under a hidden name; without a copy it has its own name again."""
+    """Hide a file and copy it; if that fails, it gets its own name back."""
     hidden = _hide(path)
     source = path.with_name(hidden)
     try:
-        looks = copy_file(source, target, digest, path)
-        if not _is(looks, expected):
+        stat = copy_file(source, target, digest, path)
+        if not _is(stat, expected):
             target.unlink()
             raise replaced(path)
     except OSError:
         if source != path:
             _put_back(source, path)
         raise
-    return hidden, looks
+    return hidden, stat
 
 
 def _hide(path: Path) -> str:
-    """Give a file a hidden name in its folder; one whose name would be too long keeps its own."""
+    """Rename a file to a hidden name, unless that would be too long."""
     hidden = path.with_name(f"{HIDDEN_PREFIX}{secrets.token_hex(4)}-{path.name}")
     if len(os.fsencode(hidden.name)) > LONGEST_NAME:
         return path.name
@@ -338,13 +331,48 @@ def _hide(path: Path) -> str:
     return hidden.name
 
 
-def _is(looks: os.stat_result, expected: FileStat | None) -> bool:
-    return expected is None or snapshot_of_status(looks).same_as(expected)
+def _is(stat: os.stat_result, expected: FileStat | None) -> bool:
+    return expected is None or FileStat.of(stat).same_as(expected)
 
 
 def _put_back(target: Path, path: Path) -> None:
-    """Move a file back; beside the one that may have been saved under its name meanwhile."""
+    """Move a file back, under a numbered name if another was saved under its own."""
     for free in numbered_names(path):
         with contextlib.suppress(FileExistsError):
             rename_without_overwriting(target, free)
             return
+
+
+def copy_file(path: Path, target: Path, wanted: str | None, name: Path) -> os.stat_result:
+    """Copy a file to a free name durably, verified and with its times; return its stat.
+
+    Args:
+        path: the file.
+        target: the free name.
+        wanted: SHA-256 that the copy must have; None: that of the file.
+        name: the file's name in errors.
+    """
+    part = part_path(target.parent)
+    try:
+        with open_regular(path) as source:
+            stat = os.fstat(source.fileno())
+            with part.open("xb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+            shutil.copystat(f"/proc/self/fd/{source.fileno()}", part)
+            copied = digest_at(part)
+            if wanted is not None and copied != wanted:
+                raise replaced(name)
+            if wanted is None and copied != digest_of(source):
+                raise OSError(errno.EIO, "the copy differs from the original", os.fspath(name))
+        rename_without_overwriting(part, target)
+        sync_folder(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+    return stat
+
+
+def replaced(path: Path) -> ReplacedError:
+    """Return the error that another file has taken this name."""
+    return ReplacedError(errno.ESTALE, "another file was saved under this name", os.fspath(path))

@@ -1,7 +1,6 @@
-"""How the result of a scan is named in the outbox: after the scan, and so that none is overwritten.
+"""Names results in the outbox after their scans, without conflicts.
 
-A job keeps its name. Only where `output.format` became another one before it was begun is it given
-a new name, for a name must tell the truth about what is inside.
+A job keeps its output's name, unless `output.format` changes before it has a result.
 """
 
 import os
@@ -21,17 +20,17 @@ from worker.formats.registry import output_formats
 def free_name(
     path: PurePosixPath, digest: str, config: Config, ledger: LedgerQueries
 ) -> PurePosixPath:
-    """Name the result of a scan; with a part of its digest where another has that name.
+    """Return a free name for the result of a scan.
 
     Args:
         path: of the scan in the inbox.
         digest: SHA-256 of its content, hexadecimal.
         config: the outbox, and the results' format.
-        ledger: knows the names that are given.
+        ledger: which names are taken.
 
     Returns:
-        `NAME.ext`, else `NAME.<first 8 digits>.ext`, else that with a number: the first one that no
-        other job has, and under which nothing lies in the outbox.
+        The first of `NAME.ext`, `NAME.<first 8 digits>.ext`, and that with a number, that no job
+        owns and that is free in the outbox.
 
     Raises:
         DeviceError: the ledger cannot be read now.
@@ -41,7 +40,7 @@ def free_name(
         there = any(os.path.lexists(config.outbox / one) for one in (name, sidecar_name(name)))
         if not there and not ledger.output_taken(name):
             return name
-    raise AssertionError  # the names never end
+    raise AssertionError  # the names never run out
 
 
 def _names(own: PurePosixPath, digest: str) -> Iterator[PurePosixPath]:
@@ -50,11 +49,11 @@ def _names(own: PurePosixPath, digest: str) -> Iterator[PurePosixPath]:
 
 
 def original_name(job: Job) -> str:
-    """Name the original of a finished job in the originals' folder: after its result.
+    """Name the original of a finished job in the originals' folder.
 
     Returns:
-        The scan's own name; where the result has another, because that of the scan belongs to an
-        earlier one, the same other: `0042.1a2b3c4d.tif`, in both folders.
+        The scan's own name; if the result has an alternative name, that one, so that it is
+        `0042.1a2b3c4d.tif` in both folders.
     """
     own = (outbox.output_name(job.path, one) for one in output_formats())
     if job.output in own:
@@ -63,7 +62,7 @@ def original_name(job: Job) -> str:
 
 
 def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
-    """Have a started job that has no result yet come out under a name that fits `output.format`.
+    """Rename the output of a started job without a result if it does not fit `output.format`.
 
     Raises:
         DeviceError: the ledger cannot be read or written now.
@@ -74,11 +73,11 @@ def well_named(job: Job, config: Config, ledger: Ledger) -> Job:
 
 
 def fits(job: Job, output_format: str) -> bool:
-    """Tell whether a job's result is named as this format names it."""
+    """Tell whether a job's output has the suffix of this format."""
     wanted = outbox.output_name(job.path, output_format)
     return wanted.suffix.lower() == job.output.suffix.lower()
 
 
 def misfit(job: Job) -> str:
-    """Say why a photo that has a result of another format is not colored again."""
-    return f"delivered as {job.output.suffix}, which output.format no longer gives"
+    """Say why a photo whose result has another format is not recolored."""
+    return f"delivered as {job.output.suffix}, but output.format now produces another format"

@@ -9,8 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
 from service.filesystem.durable import (
-    PART_PREFIX,
-    PART_SUFFIX,
     fitting_name,
     part_path,
     rename_without_overwriting,
@@ -20,7 +18,7 @@ from service.filesystem.durable import (
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
-from worker.durable import digest_from_disk
+from worker.atomic import digest_from_disk
 from worker.errors import DeviceError, ScanError
 from worker.formats.registry import BY_SUFFIX, result_format
 
@@ -259,28 +257,3 @@ def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: 
         return
     except OSError as error:
         raise DeviceError(f"cannot remove {outbox / name}: {error.strerror}") from error
-
-
-def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
-    """Remove the unfinished files a crash left in a folder and its sub-folders.
-
-    Call it while no work is in hand: the unfinished file of a running delivery looks the same.
-
-    Args:
-        folder: may be missing.
-        report: called for each folder that was looked through.
-
-    Returns:
-        How many were removed.
-
-    Raises:
-        OSError: one cannot be removed.
-    """
-    removed = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX):
-                Path(parent, name).unlink(missing_ok=True)
-                removed += 1
-        report()
-    return removed

@@ -1,6 +1,6 @@
-"""Where rejected scans lie now, as the disk has it: also numbered, edited and replaced ones.
+"""Finds rejected scans on disk, including numbered, edited and replaced ones.
 
-People work in the folder of rejected scans, so it is asked each time, and nothing is noted of it.
+People work in the rejected folder, so it is read each time and nothing about it is recorded.
 """
 
 import os
@@ -18,15 +18,15 @@ from service.storage.moves import REASON_SUFFIX
 from service.storage.originals import still_there
 
 _NUMBER = re.compile(r" \((\d{1,9})\)$")  # as `numbered_name` adds it
-_SAME_TIME = 1000  # nanoseconds; a copy on another file system may have lost those
+_SAME_TIME = 1000  # nanoseconds; other file systems have coarser timestamps
 
 
 class Place(NamedTuple):
-    """Where a rejected scan lies.
+    """Where a rejected scan is.
 
     Attributes:
-        path: the file, among the rejected ones or still in the inbox.
-        changed: whether it is another file by now, or was edited.
+        path: the file, in the rejected folder or still in the inbox.
+        changed: whether it was edited or replaced.
     """
 
     path: Path
@@ -34,27 +34,29 @@ class Place(NamedTuple):
 
 
 class RejectedScans:
-    """Finds scans among the rejected ones; each folder is listed once, so make one a question.
+    """Finds scans in the rejected folder; it caches listings, so make one for each question.
 
     Args:
         config: the folders.
-        failed_of: lists the jobs of a path in the inbox that failed, and whose scans were rejected.
+        rejected_of: `LedgerQueries.rejected_of`.
     """
 
-    def __init__(self, config: Config, failed_of: Callable[[PurePosixPath], Sequence[Job]]) -> None:
+    def __init__(
+        self, config: Config, rejected_of: Callable[[PurePosixPath], Sequence[Job]]
+    ) -> None:
         """No folder is listed yet."""
         self._config = config
-        self._failed_of = failed_of
+        self._rejected_of = rejected_of
         self._listed: dict[PurePosixPath, tuple[set[str], list[int]]] = {}
 
     def place_of(self, job: Job) -> Place | None:
-        """Find the scan of a job that failed.
+        """Find the scan of a failed job.
 
-        It is known by its looks or its content. Else it is what lies under its name, or a numbered
-        one, and is no other job's.
+        By its stat or its content; otherwise any file with its name, numbered or not, that belongs
+        to no other job.
 
         Returns:
-            None where it is neither among the rejected ones nor, as it was, in the inbox.
+            None if it is neither in the rejected folder nor, unchanged, in the inbox.
 
         Raises:
             OSError: the folder or a file cannot be read.
@@ -63,7 +65,7 @@ class RejectedScans:
         for path in named:
             if _is_scan_of(job, path):
                 return Place(path, changed=False)
-        kept = self._config.inbox / job.path  # by `originals.after: keep`, or not moved yet
+        kept = self._config.inbox / job.path  # because of `originals.after: keep`, or not moved yet
         if still_there(kept, job.stat):
             return Place(kept, changed=False)
         for path in named:
@@ -72,11 +74,11 @@ class RejectedScans:
         return None
 
     def changed(self, name: PurePosixPath) -> None:
-        """Have the folder of a name listed anew: a scan was moved out of it."""
+        """Drop the cached listing of a scan's folder, which the scan has left."""
         self._listed.pop(name.parent, None)
 
     def _named(self, name: PurePosixPath) -> Iterator[Path]:
-        """Yield the files that may have been rejected under a name, its own one first."""
+        """Yield the files that may have been rejected under a name, its own first."""
         names, numbers = self._list(name.parent)
         for number in (1, *numbers):
             path = numbered_name(self._config.rejected / name, number, REASON_SUFFIX)
@@ -85,11 +87,11 @@ class RejectedScans:
 
     def _is_of_another(self, path: Path, job: Job) -> bool:
         own = PurePosixPath(path.relative_to(self._config.rejected))
-        others = {*self._failed_of(job.path), *self._failed_of(own)}
+        others = {*self._rejected_of(job.path), *self._rejected_of(own)}
         return any(_is_scan_of(other, path) for other in others if other.id != job.id)
 
     def _list(self, folder: PurePosixPath) -> tuple[set[str], list[int]]:
-        """Return the names of the plain files in a folder, and the numbers that some have."""
+        """Return the names of the regular files in a folder, and the numbers in them."""
         if folder not in self._listed:
             names: set[str] = set()
             with (
@@ -104,15 +106,15 @@ class RejectedScans:
 
 
 def unnumbered(name: PurePosixPath) -> PurePosixPath:
-    """Return a name without the number that a taken one was given."""
+    """Return a name without the number added to a taken one."""
     return name.with_name(_NUMBER.sub("", name.stem) + name.suffix)
 
 
 def _is_scan_of(job: Job, path: Path) -> bool:
-    looks = safe_open.snapshot(path)
-    if looks is None or looks.size != job.stat.size:
+    stat = safe_open.file_stat(path)
+    if stat is None or stat.size != job.stat.size:
         return False
-    if abs(looks.mtime_ns - job.stat.mtime_ns) < _SAME_TIME:
+    if abs(stat.mtime_ns - job.stat.mtime_ns) < _SAME_TIME:
         return True
     try:
         return safe_open.digest(path) == job.digest

@@ -1,7 +1,7 @@
-"""The sidecar `NAME.json` beside each colored photo: what it was made from, by what, and when.
+"""The sidecar `NAME.json` of each result: what it was made from, by what, and when.
 
-docs/sidecar.md explains every field. A sidecar carries the SHA-256 of its own text, so that a bit
-that falls over is noticed without any ledger.
+docs/sidecar.md explains every field. A sidecar contains the SHA-256 of its own text, so that damage
+is detected without a ledger.
 """
 
 import base64
@@ -30,16 +30,17 @@ from pydantic import (
 
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
+from service.ledger.rows import storable
 from service.storage import outbox
 from service.storage.outbox import Delivered
 from service.terminal import escaped_json
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record
 
-VERSION = 2  # of the schema; a field that is added, taken away or changed makes the next one
+VERSION = 2  # of the schema; incremented when a field is added, removed or changed
 SUFFIX = ".json"
-ZEROS = "0" * 64  # stand for a sidecar's own digest while that is computed
+ZEROS = "0" * 64  # in place of a sidecar's own digest while that is computed
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,17 +48,14 @@ class SidecarError(PhotochromError):
     """A sidecar is damaged, was altered, or was written by a newer photochrom."""
 
 
-def storable(value: Any) -> Any:
-    """Return a text without the parts of a file's name that are not UTF-8; others as they are."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-Text = Annotated[str, BeforeValidator(storable)]
+Text = Annotated[
+    str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)
+]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal")]
 
 
 class Part(BaseModel):
-    """What all parts of a sidecar share."""
+    """The base of all parts of a sidecar."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -72,7 +70,7 @@ class File(Part):
 
     @property
     def name(self) -> PurePosixPath:
-        """The path, byte by byte as it was."""
+        """The path, byte for byte."""
         if self.path_bytes is None:
             return PurePosixPath(self.path)
         return PurePosixPath(os.fsdecode(base64.b64decode(self.path_bytes)))
@@ -175,21 +173,21 @@ def describe(
     delivered: Delivered[Record],
     *,
     source: PurePosixPath,
-    snapshot: FileStat,
+    stat: FileStat,
     output: PurePosixPath,
     read: datetime,
     settings: FolderSettings = AS_USUAL,
 ) -> Sidecar:
-    """Put together what is known of a coloring, whose photo is in the outbox by now.
+    """Assemble the sidecar of a delivered result.
 
     Args:
-        origin: what was known before it was written.
-        delivered: the photo, and what was written.
+        origin: what was known before the result was written.
+        delivered: the result, and its record.
         source: the scan's path in the inbox.
-        snapshot: how the scan looked when it was read.
-        output: the photo's path in the outbox.
+        stat: of the scan when it was read.
+        output: the result's path in the outbox.
         read: when work on the scan began; UTC.
-        settings: how it was to be colored.
+        settings: those it was colored with.
     """
     record = delivered.result
     return Sidecar(
@@ -198,8 +196,8 @@ def describe(
         source=Source(
             **_path(source),
             sha256=origin.sha256,
-            size=snapshot.size,
-            modified=_moment(snapshot.mtime_ns),
+            size=stat.size,
+            modified=_moment(stat.mtime_ns),
         ),
         output=Output(
             **_path(output),
@@ -229,7 +227,7 @@ def deliver_sidecar(
     check: Callable[[], None] = lambda: None,
     own: outbox.Replaceable | None = None,
 ) -> Path:
-    """Put a sidecar beside its photo in the outbox, in one step; `check` and `own` as there.
+    """Deliver a sidecar to the outbox, atomically; `check` and `own` as for `outbox.deliver`.
 
     Raises:
         TakenError: another file has its name.
@@ -241,25 +239,25 @@ def deliver_sidecar(
 
 
 def sealed(sidecar: Sidecar) -> bytes:
-    """Write a sidecar out, with the digest of its own text in it."""
+    """Serialize a sidecar with the digest of its own text."""
     blank = sidecar.model_copy(update={"own_sha256": ZEROS})
     text = escaped_json(blank.model_dump_json(by_alias=True, indent=2)).encode() + b"\n"
-    at = text.rindex(ZEROS.encode())  # its own is the last of the fields
+    at = text.rindex(ZEROS.encode())  # its own digest is the last field
     return text[:at] + hashlib.sha256(text).hexdigest().encode() + text[at + len(ZEROS) :]
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar, and make sure that it is as it was written.
+    """Read a sidecar and verify that it is unchanged.
 
     Raises:
-        SidecarError: it is damaged, was altered, is none, or is of a newer photochrom.
+        SidecarError: it is damaged, altered, not a sidecar, or of a newer photochrom.
         OSError: it cannot be read.
     """
     return parse_sidecar(path.read_bytes(), path)
 
 
 def parse_sidecar(text: bytes, path: Path) -> Sidecar:
-    """Understand what was read from a sidecar; `path` is for words, the rest as `read_sidecar`.
+    """Parse the text of a sidecar, as `read_sidecar`; `path` is for messages.
 
     Raises:
         SidecarError: as `read_sidecar`.
@@ -267,32 +265,32 @@ def parse_sidecar(text: bytes, path: Path) -> Sidecar:
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SidecarError(f"{path} is damaged: it is not JSON ({error})") from error
+        raise SidecarError(f"{path} is damaged: not valid JSON ({error})") from error
     said = given if isinstance(given, dict) else {}
     known = re.fullmatch(r"photochrom sidecar ([0-9]{1,9})", str(said.get("schema")))
     if known is None:
-        raise SidecarError(f"{path} is no sidecar of photochrom, or is damaged")
+        raise SidecarError(f"{path} is not a photochrom sidecar, or is damaged")
     if int(known[1]) > VERSION:
         raise SidecarError(
-            f"{path} was written by a newer photochrom (sidecar {known[1]}, this one knows"
-            f" {VERSION}); use that one"
+            f"{path} was written by a newer photochrom (sidecar {known[1]}; this version supports"
+            f" {VERSION}); use that version"
         )
     own = str(said.get("own_sha256")).encode("utf-8", "replace")
     if (
         len(own) != len(ZEROS)
         or hashlib.sha256(text.replace(own, ZEROS.encode())).hexdigest().encode() != own
     ):
-        raise SidecarError(f"{path} was altered: its own_sha256 does not fit its text")
+        raise SidecarError(f"{path} was altered: its own_sha256 does not match its text")
     try:
         return Sidecar.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SidecarError(f"{path} is no sidecar: {where}: {first['msg']}") from error
+        raise SidecarError(f"{path} is not a valid sidecar: {where}: {first['msg']}") from error
 
 
 def json_schema() -> str:
-    """Return the JSON Schema of a sidecar, as docs/sidecar.schema.json holds it."""
+    """Return the JSON Schema of a sidecar, as in docs/sidecar.schema.json."""
     return json.dumps(Sidecar.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
@@ -308,5 +306,5 @@ def _path(path: PurePosixPath) -> dict[str, Any]:
 def _moment(nanoseconds: int) -> datetime | None:
     try:
         return EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:  # a file system may hold any number
+    except OverflowError:  # a file system may store any number
         return None

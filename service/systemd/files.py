@@ -8,8 +8,9 @@ from pathlib import Path
 import service
 import worker
 from service.config.loader import Config
-from service.filesystem.durable import make_folder, part_path, sync_folder
+from service.filesystem.durable import make_folder
 from service.systemd.units import FILES, TIMER, UNIT, Program
+from worker.atomic import write_durably
 from worker.errors import DeviceError
 
 SIGNATURE = "Written by `photochrom install"  # and options, in every file; others are not touched
@@ -66,8 +67,4 @@ def enabled_units(prefix: Path) -> list[str]:
 def write_file(path: Path, text: str) -> None:
     """Write a file atomically, readable by everyone."""
     make_folder(path.parent)
-    part = part_path(path.parent)
-    part.write_text(text)
-    part.chmod(0o644)
-    part.replace(path)
-    sync_folder(path.parent)
+    write_durably(path, text, mode=0o644)

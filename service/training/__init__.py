@@ -1,1 +1,1 @@
-"""The commands that train and evaluate: where things lie, and when to train."""
+"""The commands that train and evaluate, and the training that a timer starts."""

@@ -1,4 +1,4 @@
-"""The command `photochrom train --dry-run`: what a collection holds, and trains nothing."""
+"""The command `photochrom train --dry-run`: shows what a collection holds."""
 
 import json
 import os
@@ -19,19 +19,19 @@ SHEET = "dry-run.jpg"
 
 
 def print_dry_run(config: Config, folders: Sequence[Path], console: Console) -> None:
-    """Tell which photographs are fit for training, and show some as training will see them.
+    """Print which photographs are fit for training, and draw some as training will see them.
 
-    What it decodes stays in the cache, so a training that follows need not do it again.
+    Decoded photographs stay in the cache for a training to use.
 
     Args:
-        config: where the state is, and the share that is held back.
+        config: where the state is, and the validation share.
         folders: of color photographs.
-        console: where it is told.
+        console: to print on.
 
     Raises:
-        ScanError: when no photo is fit for training.
-        DeviceError: when the cache is damaged.
-        OSError: when the disk is full or fails.
+        ScanError: no photograph is fit for training.
+        DeviceError: the cache is damaged.
+        OSError: the disk is full or failed.
     """
     home = config.state / "training"
     cache = home / "photographs"
@@ -48,21 +48,21 @@ def print_dry_run(config: Config, folders: Sequence[Path], console: Console) -> 
     write_preview(collection, sheet)
     manifest = json.loads(collection.manifest.read_text())
     for table in (
-        _fit_and_unfit(collection, manifest["left_out"]),
+        _counts(collection, manifest["left_out"]),
         _licenses(collection),
-        _room(collection, cache),
+        _space(collection, cache),
     ):
         console.print(table)
         console.print()
-    for what, path in (("Each photograph", collection.manifest), ("What training sees", sheet)):
+    for what, path in (("List of photographs", collection.manifest), ("Contact sheet", sheet)):
         console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
-    console.print("Nothing was trained; what was decoded is kept for the training.")
+    console.print("Nothing was trained. The decoded photographs are kept for training.")
 
 
-def _fit_and_unfit(collection: Collection, left_out: list[dict[str, str]]) -> Table:
-    table = _table("photographs", "", "such as")
-    table.add_row("fit, to learn from", f"{len(collection.training):,}")
-    table.add_row("fit, held back to measure with", f"{len(collection.validation):,}")
+def _counts(collection: Collection, left_out: list[dict[str, str]]) -> Table:
+    table = _table("photographs", "", "example")
+    table.add_row("for training", f"{len(collection.training):,}")
+    table.add_row("for validation", f"{len(collection.validation):,}")
     for reason, count in collection.left_out.items():
         example = next(one for one in left_out if one["reason"] == reason)
         words = " ".join(filter(None, (example["path"], example["why"])))
@@ -71,23 +71,23 @@ def _fit_and_unfit(collection: Collection, left_out: list[dict[str, str]]) -> Ta
 
 
 def _licenses(collection: Collection) -> Table:
-    table = _table("licenses of those that are fit", "")
+    table = _table("licenses", "")
     for name, count in collection.licenses.items():
         table.add_row(_shown(name), f"{count:,}")
     return table
 
 
-def _room(collection: Collection, cache: Path) -> Table:
+def _space(collection: Collection, cache: Path) -> Table:
     count = len(collection.training) + len(collection.validation)
     held = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     free = os.statvfs(cache)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    table = _table("room", "MB")
+    table = _table("space", "MB")
     for what, size in (
         ("disk: these photographs, decoded", count * SQUARE_BYTES),
-        ("disk: the cache, with all it ever held", held),
+        ("disk: cache of all collections", held),
         ("disk: free", free.f_bavail * free.f_frsize),
-        ("memory: all of this machine's; photographs stay on disk and use what is free", memory),
+        ("memory (photographs are mapped from disk)", memory),
     ):
         table.add_row(what, f"{size / 1e6:,.0f}")
     return table
@@ -103,5 +103,5 @@ def _table(first: str, second: str, *more: str) -> Table:
 
 
 def _shown(text: str) -> Text:
-    """Keep rich from reading markup in a name, and a terminal from choking on one not UTF-8."""
+    """Protect rich from markup in a name, and the terminal from names that are not UTF-8."""
     return Text(text.encode(errors="replace").decode())

@@ -1,4 +1,4 @@
-"""The command `photochrom evaluate`: models side by side on photographs whose color is known."""
+"""The command `photochrom evaluate`: compares versions on photographs of known color."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,36 +17,35 @@ from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
 from worker.models.version import version_name
 from worker.training.data.photographs import fit_photos, in_fixed_order
-from worker.training.evaluation.contact_sheet import save_sheet
+from worker.training.evaluation.contact_sheet import SheetSampler, save_sheet
 from worker.training.evaluation.evaluate import GRAY, Colored, Scores, evaluate
-from worker.training.evaluation.proofs import SheetSampler
 
-LINES = (  # of the table: name in `Scores`, its words, decimals, and what is good
-    ("psnr", "PSNR, dB", 2, "high"),
-    ("psnr_gain", "PSNR gain over gray, dB", 2, "high"),
-    ("ab_rmse", "ab RMSE, CIE units", 2, "low"),
-    ("colorfulness", "colorfulness of outputs", 1, ""),
-    ("colorfulness_truth", "colorfulness of truths", 1, ""),
+LINES = (  # of the table: name in `Scores`, title, decimals, and what is best
+    ("psnr", "PSNR, dB", 2, "higher"),
+    ("psnr_gain", "PSNR gain over gray, dB", 2, "higher"),
+    ("ab_rmse", "ab RMSE, CIE units", 2, "lower"),
+    ("colorfulness", "colorfulness, output", 1, ""),
+    ("colorfulness_truth", "colorfulness, truth", 1, ""),
     ("colorfulness_ratio", "colorfulness, ratio", 2, "near 1"),
     ("colorfulness_difference", "colorfulness, difference", 1, "near 0"),
-    ("kernel_distance", "kernel distance (KID) x 1000", 2, "low"),
-    ("kernel_share", "kernel distance, share of gray's", 3, "low"),
-    ("agreement", "ImageNet class as the truth's", 3, "high"),
+    ("kernel_distance", "kernel distance (KID) x 1000", 2, "lower"),
+    ("kernel_share", "kernel distance, relative to gray", 3, "lower"),
+    ("agreement", "same ImageNet class as the truth", 3, "higher"),
     ("lightness_mean", "lightness error, mean L*", 3, "below 0.2"),
-    ("lightness_max", "lightness error, largest L*", 3, "below 1"),
-    ("calibration_error", "calibration error, ab units", 2, "low"),
-    ("calibration_rank", "doubt follows error (Spearman)", 2, "high"),
+    ("lightness_max", "lightness error, maximum L*", 3, "below 1"),
+    ("calibration_error", "calibration error, ab units", 2, "lower"),
+    ("calibration_rank", "spread-error correlation (Spearman)", 2, "higher"),
 )
 
 
 class Evaluation(NamedTuple):
-    """What the command found.
+    """The result of the command.
 
     Attributes:
         folder: of the photographs.
-        left_out: how many of those looked at were unfit, by reason.
-        scores: by model, "gray" first.
-        sheet: where the contact sheet lies, if one was asked for.
+        left_out: number of unfit photographs among those read, by reason.
+        scores: by version, "gray" first.
+        sheet: path of the contact sheet, if one was written.
     """
 
     folder: Path
@@ -55,7 +54,7 @@ class Evaluation(NamedTuple):
     sheet: Path | None
 
     def plain(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
+        """Convert it for JSON."""
         return {
             "folder": str(self.folder),
             "left_out": dict(self.left_out),
@@ -72,31 +71,31 @@ def evaluate_models(
     sheet: Path | None,
     report: Report,
 ) -> Evaluation:
-    """Score models on the photographs under a folder.
+    """Score versions on the photographs in a folder.
 
     Args:
-        config: where models lie, what a photograph may be, and the render size.
-        folder: of color photographs, searched to its depths.
-        models: versions: promoted, builtin or numbers.
-        photos: at most so many, always the same ones; None for all.
-        sheet: a PNG or JPEG to write a contact sheet to.
-        report: moved after each photograph.
+        config: where versions are, which photographs are accepted, and the render size.
+        folder: of color photographs, searched recursively.
+        models: names of versions: promoted, builtin or numbers.
+        photos: size of a fixed sample; None for all.
+        sheet: PNG or JPEG file for a contact sheet.
+        report: updates the progress bar.
 
     Raises:
         ScanError: no photograph has colors to compare with.
         ModelError: no such version, or it cannot be loaded.
-        OSError: the disk fails.
+        OSError: the disk failed.
     """
     store = ModelStore(config.models_folder)
     versions = [store.get(version_name(name)) for name in models]
     generators = {version.name: load_generator(version) for version in versions}
     paths = in_fixed_order(folder)
     left_out: Counter[str] = Counter()
-    proofs = SheetSampler()
+    sampler = SheetSampler()
     done = count(1)
 
     def watch(colored: Colored) -> None:
-        proofs.watch(colored)
+        sampler.watch(colored)
         fit = len(paths) - left_out.total()
         report(next(done), min(fit, photos or fit), "")
 
@@ -107,28 +106,28 @@ def evaluate_models(
         raise ScanError(f"{error}: {len(paths)} under {folder}; {_counted(left_out)}") from error
     if sheet:
         titles = {name: name if name == GRAY else f"model {name}" for name in scored}
-        save_sheet(sheet, proofs.sheet(titles))
+        save_sheet(sheet, sampler.sheet(titles))
     return Evaluation(folder, left_out, {name: one.scores for name, one in scored.items()}, sheet)
 
 
 def print_evaluation(found: Evaluation, console: Console) -> None:
-    """Print models side by side, gray first, and what was measured on."""
+    """Print versions side by side, gray first, and on which photographs they were measured."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in found.scores:
         table.add_column(name if name == GRAY else f"model {name}", justify="right")
-    table.add_column("good is")
+    table.add_column("best")
     for name, words, decimals, good in LINES:
         values = [getattr(scores, name) for scores in found.scores.values()]
         table.add_row(words, *(_number(value, decimals) for value in values), good)
     console.print(table)
     console.print()
     many = found.scores[GRAY].photographs
-    told = f"{many} photographs of {found.folder}; {_counted(found.left_out)}."
+    summary = f"{many} photographs of {found.folder}; {_counted(found.left_out)}."
     if found.sheet:
-        told += f" Contact sheet: {found.sheet}."
-    console.print(_shown(told), soft_wrap=True)
-    console.print("What each line means, and from which paper: docs/evaluation.md", highlight=False)
+        summary += f" Contact sheet: {found.sheet}."
+    console.print(_shown(summary), soft_wrap=True)
+    console.print("docs/evaluation.md explains each line.", highlight=False)
 
 
 def _number(value: float | None, decimals: int) -> str:
@@ -137,10 +136,10 @@ def _number(value: float | None, decimals: int) -> str:
 
 def _counted(left_out: Counter[str]) -> str:
     if not left_out:
-        return "none was left out"
+        return "none left out"
     return "left out: " + ", ".join(f"{some} {reason}" for reason, some in left_out.most_common())
 
 
 def _shown(text: str) -> Text:
-    """Keep rich from reading markup in a name, and a terminal from choking on one not UTF-8."""
+    """Protect rich from markup in a name, and the terminal from names that are not UTF-8."""
     return Text(text.encode(errors="replace").decode())

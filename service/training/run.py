@@ -1,28 +1,30 @@
-"""The command `photochrom train`: where things lie, what is told, how it is stopped."""
+"""The command `photochrom train`: runs one training, reports on it, and stops it on a signal."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from service.config.loader import Config, ConfigError, missing_photographs
+from service.config.loader import Config
 from service.filesystem.lock import StateLock
 from service.signals import Signals
 from service.terminal import Report
-from service.training.wish import Wish
 from worker.inference.device import Device
 from worker.models.store import ModelStore
 from worker.models.version import ModelVersion
-from worker.training.run import Budget, Plan, Progress
+from worker.training.request import TrainingRequest
+from worker.training.run import Progress
 from worker.training.train import train
 from worker.training.trainer import Callbacks
 
-TELL_SECONDS = 30.0  # between two lines of the log
+LOG_SECONDS = 30.0  # between lines of progress in the log
 WARNINGS = {"rolled_back", "not_saved", "not_noted", "not_validated"}
-SAID = {  # what the bar shows of the last thing that happened; the log has all of it
+ON_BAR = {  # what the progress bar shows of the latest event; the log has all of it
     "stage": "{stage}",
-    "rolled_back": "put back to step {back_to_step}: {reason}",
-    "not_saved": "no checkpoint saved: {reason}",
+    "rolled_back": "rolled back to step {back_to_step}: {reason}",
+    "not_saved": "checkpoint not saved: {reason}",
     "measuring": "measuring",
 }
 
@@ -30,113 +32,58 @@ log = structlog.get_logger()
 
 
 class StoppedEarlyError(Exception):
-    """Asked to stop before there was anything to save."""
-
-
-class Teller:
-    """Tells how a training goes: on the progress bar at once, in the log now and then.
-
-    Args:
-        batch: photos in one step.
-        report: moves the bar.
-    """
-
-    def __init__(self, batch: int, report: Report) -> None:
-        """Nothing was told yet."""
-        self._batch = batch
-        self._report = report
-        self._told = float("-inf")
-        self._happened = ""
-
-    def preparing(self, done: int, of: int) -> None:
-        """Tell how many photographs were read."""
-        self._report(done, of, "reading photographs")
-
-    def progress(self, progress: Progress) -> None:
-        """Tell of a step. Until the length of the training is known, the bar shows no share."""
-        speed = progress.photos_per_second(self._batch)
-        words = [
-            f"step {progress.step}",
-            f"loss {progress.generator_loss:.3f}",
-            f"rate {progress.rate:.2g}",
-            f"{speed:.0f} photos/s",
-        ]
-        if progress.checks and (loss := progress.checks[-1].loss):
-            words.insert(2, f"validation {loss:.3f}")
-        if self._happened:
-            words.append(self._happened)
-        self._report(progress.share, 1.0 if progress.share else 0.0, ", ".join(words))
-        if time.monotonic() - self._told >= TELL_SECONDS:
-            self._told = time.monotonic()
-            log.info("training.progress", **progress.summary(), photos_per_second=round(speed, 1))
-
-    def notice(self, word: str, facts: dict[str, Any]) -> None:
-        """Tell what happened."""
-        level = log.warning if word in WARNINGS else log.info
-        level(f"training.{word}", **facts)
-        if word in SAID:
-            self._happened = SAID[word].format(**facts)
-            if word == "measuring":
-                self._report(0.0, 0.0, self._happened)
+    """A signal arrived before there was anything to save."""
 
 
 def run_training(
     config: Config,
     device: Device,
-    wish: Wish | None,
+    request: TrainingRequest | None,
     report: Report,
     signals: Signals | None = None,
 ) -> ModelVersion | None:
-    """Train and publish; SIGTERM and SIGINT save a checkpoint and end it. SIGHUP changes nothing.
+    """Train and publish. SIGTERM and SIGINT save a checkpoint and stop; SIGHUP is ignored.
 
     Args:
-        config: the recipe and the state folder.
-        device: what it runs on, already set up.
-        wish: what to train; None resumes the training that was ended.
-        report: moved after each step.
-        signals: what was asked of the process before.
+        config: where state and models are.
+        device: set up already.
+        request: what to train; None resumes the interrupted training.
+        report: updates the progress bar.
+        signals: what the process was asked so far.
 
     Returns:
-        The new version, or None where it was ended before.
+        the new version; None if a signal stopped the training.
 
     Raises:
-        ConfigError: the reference set is not there.
-        PhotochromError: no photo is fit, no such version, or nothing to resume.
-        OSError: the disk fails.
+        PhotochromError: no photograph is fit, no such version, or nothing to resume.
+        OSError: the disk failed.
     """
-    plan = _plan(config, wish) if wish else None
     signals = signals or Signals()
     signals.listen()
     home = config.state / "training"
     home.mkdir(parents=True, exist_ok=True)
-    tell = Teller(config.training.batch, report)
-
-    def preparing(done: int, of: int) -> None:
-        tell.preparing(done, of)
-        if signals.stop:
-            raise StoppedEarlyError
-
+    reporter = TrainingReporter(config.training.batch, report)
     with StateLock(home):
-        log.info("training.started", resumed=wish is None, device=device.name, journal=home)
+        log.info("training.started", resumed=request is None, device=device.name, journal=home)
         try:
             version = train(
-                plan,
+                request,
                 ModelStore(config.models_folder),
                 home,
                 home / "photographs",
-                Callbacks(preparing, tell.progress, tell.notice, lambda: signals.stop),
+                reporter.callbacks(lambda: signals.stop),
             )
         except StoppedEarlyError:
             log.info("training.stopped", checkpoint=None, go_on_with="the same command")
             return None
-    if version is None:
-        log.info("training.stopped", checkpoint=home, go_on_with="photochrom train --resume")
-    else:
-        _tell_end(version)
+    _log_end(version, home)
     return version
 
 
-def _tell_end(version: ModelVersion) -> None:
+def _log_end(version: ModelVersion | None, home: Path) -> None:
+    if version is None:
+        log.info("training.stopped", checkpoint=home, go_on_with="photochrom train --resume")
+        return
     promotion = version.card["promotion"]
     log.info(
         "training.published",
@@ -148,17 +95,54 @@ def _tell_end(version: ModelVersion) -> None:
     )
 
 
-def _plan(config: Config, wish: Wish) -> Plan:
-    reference = wish.reference or config.training.reference
-    missing = dict(missing_photographs(config))
-    if not wish.reference and (text := missing.get("training.reference")):
-        raise ConfigError([f"training.reference: {text}"])
-    return Plan(
-        tuple(folder.absolute() for folder in wish.folders),
-        int(wish.start) if wish.start.isdigit() else wish.start,
-        Budget(wish.minutes, wish.steps, wish.until_plateau),
-        config.train_settings,
-        config.read_settings,
-        name=wish.name,
-        reference=reference.absolute() if reference else None,
-    )
+class TrainingReporter:
+    """Shows a training on the progress bar, and logs its events and, now and then, its progress.
+
+    Args:
+        batch: photographs in one step.
+        report: updates the progress bar.
+    """
+
+    def __init__(self, batch: int, report: Report) -> None:
+        """Begin with nothing logged."""
+        self._batch = batch
+        self._report = report
+        self._logged = float("-inf")
+        self._latest_event = ""
+
+    def callbacks(self, should_stop: Callable[[], bool]) -> Callbacks:
+        """Return what the training is to call."""
+
+        def on_prepare(done: int, files: int) -> None:
+            self._report(done, files, "reading photographs")
+            if should_stop():
+                raise StoppedEarlyError
+
+        return Callbacks(on_prepare, self.on_step, self.on_event, should_stop)
+
+    def on_step(self, progress: Progress) -> None:
+        """Show a step; the bar has no share while the length of the training is unknown."""
+        speed = progress.photos_per_second(self._batch)
+        words = [
+            f"step {progress.step}",
+            f"loss {progress.generator_loss:.3f}",
+            f"rate {progress.rate:.2g}",
+            f"{speed:.0f} photos/s",
+        ]
+        if progress.checks and (loss := progress.checks[-1].loss):
+            words.insert(2, f"validation {loss:.3f}")
+        if self._latest_event:
+            words.append(self._latest_event)
+        self._report(progress.share, 1.0 if progress.share else 0.0, ", ".join(words))
+        if time.monotonic() - self._logged >= LOG_SECONDS:
+            self._logged = time.monotonic()
+            log.info("training.progress", **progress.summary(), photos_per_second=round(speed, 1))
+
+    def on_event(self, name: str, facts: dict[str, Any]) -> None:
+        """Log an event and show it on the bar."""
+        level = log.warning if name in WARNINGS else log.info
+        level(f"training.{name}", **facts)
+        if name in ON_BAR:
+            self._latest_event = ON_BAR[name].format(**facts)
+            if name == "measuring":
+                self._report(0.0, 0.0, self._latest_event)

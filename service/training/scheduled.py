@@ -1,7 +1,7 @@
-"""What a scheduled training has to do: go on with one that was ended, begin one, or nothing.
+"""What `photochrom train --scheduled` does: resume a training, start one, or nothing.
 
-It notes which photographs it was given, so that it trains only when there are new ones. The note
-counts once the training has come to its end.
+It records the photographs of each training, and starts one only when there are new ones. The record
+takes effect when the training has finished.
 """
 
 import json
@@ -9,57 +9,62 @@ from typing import Literal, NamedTuple
 
 from service.config.loader import Config, ConfigError, missing_photographs
 from service.filesystem.durable import make_folder, sync_folder
-from service.training.wish import Wish
-from worker.durable import replace_text
+from service.training.configured import configured
+from worker.atomic import write_durably
 from worker.models.version import ModelVersion
-from worker.training.data.files import looks
+from worker.training.data.files import fingerprints
+from worker.training.request import TrainingRequest
 from worker.training.run import CHECKPOINT
 
-NAME = "scheduled"  # of the versions that come of it
-LEARNED = "learned.json"  # in state/training: looks of the photographs that it was finished with
-LEARNING = "learning.json"  # and of those with which it was begun
+NAME = "scheduled"  # of the versions it makes
+LEARNED = "learned.json"  # in state/training: fingerprints of the last finished training
+LEARNING = "learning.json"  # and those of one that was started
 
 
-class Task(NamedTuple):
-    """What there is to do.
+class ScheduledAction(NamedTuple):
+    """What is due.
 
     Attributes:
-        kind: "resume" goes on with what was ended, "begin" trains as `wish` says.
-        words: why, for people.
-        wish: what to train, where it is to be begun.
+        kind: "resume" an interrupted training, or "begin" the one in `request`.
+        reason: for people.
+        request: what to train, for "begin".
     """
 
     kind: Literal["nothing", "resume", "begin"]
-    words: str
-    wish: Wish | None = None
+    reason: str
+    request: TrainingRequest | None = None
 
 
-def find_task(config: Config) -> Task:
-    """Look what there is to do; where a training is to be begun, note its photographs.
+def next_action(config: Config) -> ScheduledAction:
+    """Find what is due; if a training is, record its photographs.
 
     Raises:
-        ConfigError: a collection is not there.
-        OSError: a collection cannot be read, or the note not written.
+        ConfigError: a folder of training.collections is missing.
+        OSError: a collection cannot be read, or the record cannot be written.
     """
     home, folders = config.state / "training", config.training.collections
     if (home / CHECKPOINT).exists():
-        return Task("resume", "going on with the training that was ended")
+        return ScheduledAction("resume", "resuming the interrupted training")
     if not folders:
-        return Task("nothing", "nothing to learn from: training.collections names no photographs")
+        return ScheduledAction("nothing", "nothing to train on: training.collections is empty")
     if missing := missing_photographs(config):
         raise ConfigError([f"{key}: {text}" for key, text in missing])
-    found = looks(folders)
-    new = found - _noted(config)
+    found = fingerprints(folders)
+    new = found - _recorded(config)
     if not new:
-        words = f"nothing new among {len(found):,} photographs since the last scheduled training"
-        return Task("nothing", words)
-    _note(config, found)
-    wish = Wish(tuple(folders), "promoted", minutes=config.training.minutes, name=NAME)
-    return Task("begin", f"{len(new):,} of {len(found):,} photographs are new", wish)
+        reason = f"no new photographs among {len(found):,} since the last scheduled training"
+        return ScheduledAction("nothing", reason)
+    _record(config, found)
+    request = TrainingRequest(tuple(folders), minutes=config.training.minutes, name=NAME)
+    return ScheduledAction(
+        "begin",
+        f"{len(new):,} of {len(found):,} photographs are new",
+        configured(request, config),
+    )
 
 
 def finished(config: Config, version: ModelVersion) -> None:
-    """Let the note count if this version came of the training that it is about.
+    """Let the record take effect if this version came of the training that it is about.
 
     Raises:
         OSError: it cannot be written.
@@ -70,16 +75,16 @@ def finished(config: Config, version: ModelVersion) -> None:
         sync_folder(home)
 
 
-def _noted(config: Config) -> set[str]:
-    """Return the photographs of the last training; none where the note is missing or damaged."""
+def _recorded(config: Config) -> set[str]:
+    """Return the photographs of the last training; none if the record is missing or damaged."""
     try:
-        noted = json.loads((config.state / "training" / LEARNED).read_text())
+        recorded = json.loads((config.state / "training" / LEARNED).read_text())
     except (FileNotFoundError, ValueError):  # at worst it trains once more
         return set()
-    return set(map(str, noted)) if isinstance(noted, list) else set()
+    return set(map(str, recorded)) if isinstance(recorded, list) else set()
 
 
-def _note(config: Config, found: set[str]) -> None:
+def _record(config: Config, found: set[str]) -> None:
     home = config.state / "training"
     make_folder(home)
-    replace_text(home / LEARNING, json.dumps(sorted(found)))
+    write_durably(home / LEARNING, json.dumps(sorted(found)))

@@ -1,1 +1,1 @@
-"""Which files in the inbox count, and when each is complete."""
+"""Watching the inbox: which files are scans, and when each is complete."""

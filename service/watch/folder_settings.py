@@ -1,8 +1,8 @@
-"""A file photochrom.yaml in a folder of the inbox: how the scans in it and below are to be colored.
+"""photochrom.yaml in a folder of the inbox: settings for the scans in it and its sub-folders.
 
-The file of the nearest folder counts, key by key. While one has mistakes, or is being written, the
-scans below it wait: they are neither colored with other settings nor rejected. Whoever may write in
-the inbox writes it: no link is followed, and a large or hostile file is a mistake as any other.
+The nearest file takes precedence, key by key. While a file has mistakes or is being written, the
+scans beneath it wait; they are neither colored with other settings nor rejected. Anyone with write
+access to the inbox can write it, so no symlink is followed, and a huge file is just a mistake.
 """
 
 import os
@@ -19,16 +19,16 @@ from service.config.sections import AS_USUAL, FolderSettings
 from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
+from service.filesystem.file_stat import FileStat
 from service.filesystem.safe_open import ObstructedError, open_beneath, open_dir_beneath
-from service.filesystem.snapshot import FileStat
 from service.terminal import printable
 from worker.errors import PhotochromError
 
 NAME = "photochrom.yaml"
 PROBLEMS = f"{NAME}.problems.txt"
-OURS = f"photochrom cannot use the file {NAME} in this folder"  # begins each text of problems
+OURS = f"photochrom cannot use the file {NAME} in this folder"  # starts each problems file
 LARGEST = 1 << 16  # bytes
-LOOK_EVERY = 1.0  # seconds, at files that have mistakes
+CHECK_EVERY = 1.0  # seconds, for files that have mistakes
 
 log = structlog.get_logger()
 
@@ -38,11 +38,11 @@ class FolderSettingsError(PhotochromError):
 
     Attributes:
         file: its path in the inbox.
-        problems: what is wrong with it; empty while it is being written.
+        problems: its mistakes; empty while it is being written.
     """
 
     def __init__(self, file: PurePosixPath, problems: tuple[str, ...]) -> None:
-        """Say all of it in one line."""
+        """Put everything into one line."""
         super().__init__(f"{file} cannot be used: {'; '.join(problems) or 'it is being written'}")
         self.file = file
         self.problems = problems
@@ -56,7 +56,7 @@ def settings_of(inbox: Path, scan: PurePosixPath) -> FolderSettings:
         scan: its path in the inbox.
 
     Raises:
-        FolderSettingsError: a file of its folder, or of one above, has mistakes, or cannot be read.
+        FolderSettingsError: a file in its folder, or one above, has mistakes or cannot be read.
     """
     settings = AS_USUAL
     for folder in _folders(scan):
@@ -65,7 +65,7 @@ def settings_of(inbox: Path, scan: PurePosixPath) -> FolderSettings:
 
 
 def read_settings(inbox: Path, folder: PurePosixPath) -> FolderSettings:
-    """Read the settings file of one folder; where there is none, nothing is set.
+    """Read the settings file of one folder; if there is none, return the defaults.
 
     Args:
         inbox: the inbox.
@@ -75,18 +75,18 @@ def read_settings(inbox: Path, folder: PurePosixPath) -> FolderSettings:
         FolderSettingsError: it has mistakes, or cannot be read.
     """
     file = folder / NAME
-    if _look(inbox, file) is None:
+    if _stat(inbox, file) is None:
         return AS_USUAL
     try:
         with open_beneath(inbox, file) as opened:
             text = opened.read(LARGEST + 1)
     except FileNotFoundError as error:
-        words = "it is no plain file; put a text in its place"
+        words = "not a regular file; replace it with a text file"
         raise FolderSettingsError(file, (words,)) from error
     except OSError as error:
-        raise FolderSettingsError(file, (f"it cannot be read: {error.strerror}",)) from error
+        raise FolderSettingsError(file, (f"cannot be read: {error.strerror}",)) from error
     if len(text) > LARGEST:
-        raise FolderSettingsError(file, (f"it has more than {LARGEST:,} bytes",))
+        raise FolderSettingsError(file, (f"larger than {LARGEST:,} bytes",))
     settings, problems, _ = parse(text, FolderSettings, aliases=False)
     if problems:
         raise FolderSettingsError(file, tuple(map(_in_words, sorted(set(problems)))))
@@ -99,29 +99,31 @@ def _in_words(problem: Problem) -> str:
 
 
 class _Read(NamedTuple):
-    """A settings file as it was last read, or why it cannot be used; None: there is none."""
+    """A settings file as last read, or why it cannot be used; stat None: there is no file."""
 
-    looks: FileStat | None
+    stat: FileStat | None
     settings: FolderSettings
     error: FolderSettingsError | None
 
 
 class FolderSettingsWatch:
-    """Knows the settings of the inbox's folders, and the scans that wait for one to be mended.
+    """The settings of the inbox's folders, and the scans that wait for a file to be fixed.
 
     Args:
         config: the inbox.
-        revisit: told of each scan that waited, when it need not any more.
+        revisit: called for each scan that need not wait any longer.
     """
 
     def __init__(self, config: Config, revisit: Callable[[Path], None]) -> None:
-        """Nothing is read yet."""
+        """Nothing has been read yet."""
         self._config = config
         self._revisit = revisit
         self._read: dict[PurePosixPath, _Read] = {}
-        self._young: dict[PurePosixPath, tuple[FileStat, float]] = {}  # since when it looks so
+        self._young: dict[
+            PurePosixPath, tuple[FileStat, float]
+        ] = {}  # and since when it is unchanged
         self._waiting: dict[PurePosixPath, dict[Path, None]] = {}  # scans, by settings file
-        self._look_at = 0.0
+        self._check_at = 0.0
 
     def settings_of(self, scan: PurePosixPath) -> FolderSettings:
         """Return the settings that apply to a scan now.
@@ -130,8 +132,8 @@ class FolderSettingsWatch:
             scan: its path in the inbox.
 
         Raises:
-            FolderSettingsError: a file has mistakes, or is being written. It is told of, and the
-                scan is revisited when that is over.
+            FolderSettingsError: a file has mistakes (which are logged) or is being written; the
+                scan is revisited when it can be used.
         """
         settings = AS_USUAL
         for folder in _folders(scan):
@@ -145,7 +147,7 @@ class FolderSettingsWatch:
 
     @property
     def waiting(self) -> int:
-        """How many scans wait for a settings file."""
+        """How many scans are waiting for a settings file."""
         return sum(map(len, self._waiting.values()))
 
     @property
@@ -157,68 +159,66 @@ class FolderSettingsWatch:
         }
 
     def step(self, now: float) -> None:
-        """Look again, now and then, at the files that cannot be used.
+        """Check again, once a second, the files that cannot be used.
 
         Args:
             now: monotonic seconds.
         """
-        if not self._waiting or now < self._look_at:
+        if not self._waiting or now < self._check_at:
             return
-        self._look_at = now + LOOK_EVERY
+        self._check_at = now + CHECK_EVERY
         for file in list(self._waiting):
-            with suppress(FolderSettingsError):  # it is told
+            with suppress(FolderSettingsError):  # logged already
                 self._of_folder(file.parent, again=True)
                 for scan in self._waiting.pop(file):
                     self._revisit(scan)
 
     def _of_folder(self, folder: PurePosixPath, *, again: bool = False) -> FolderSettings:
-        """Return the settings of a folder; with `again`, what was refused is read again."""
-        looks = _look(self._config.inbox, folder / NAME)
+        """Return the settings of a folder; with `again`, read a file with mistakes again."""
+        stat = _stat(self._config.inbox, folder / NAME)
         known = self._read.get(folder)
-        if known is None or known.looks != looks or (known.error and again):
-            if looks is not None and self._is_young(folder, looks):
+        if known is None or known.stat != stat or (known.error and again):
+            if stat is not None and self._is_young(folder, stat):
                 raise FolderSettingsError(folder / NAME, ())
-            known = self._read_anew(folder, looks, known)
+            known = self._reload(folder, stat, known)
         if known.error:
             raise known.error
         return known.settings
 
-    def _is_young(self, folder: PurePosixPath, looks: FileStat) -> bool:
+    def _is_young(self, folder: PurePosixPath, stat: FileStat) -> bool:
         """Tell whether a file may still be being written."""
         settle = self._config.watch.settle
-        if 0 <= settle <= time.time() - looks.mtime_ns / 1e9:
+        if 0 <= settle <= time.time() - stat.mtime_ns / 1e9:
             return False
         before, since = self._young.get(folder, (None, 0.0))
-        if before != looks:
+        if before != stat:
             since = time.monotonic()
-            self._young[folder] = (looks, since)
+            self._young[folder] = (stat, since)
         return time.monotonic() - since < settle
 
-    def _read_anew(
-        self, folder: PurePosixPath, looks: FileStat | None, known: _Read | None
-    ) -> _Read:
+    def _reload(self, folder: PurePosixPath, stat: FileStat | None, known: _Read | None) -> _Read:
         self._young.pop(folder, None)
         try:
-            read = _Read(looks, read_settings(self._config.inbox, folder), None)
+            read = _Read(stat, read_settings(self._config.inbox, folder), None)
         except FolderSettingsError as error:
-            read = _Read(looks, AS_USUAL, error)
+            read = _Read(stat, AS_USUAL, error)
         self._read[folder] = read
         problems = read.error.problems if read.error else ()
         if problems != (known.error.problems if known and known.error else ()):
-            self._tell(folder, problems)
-        elif known is None:  # perhaps mended while nobody looked
-            self._tell_beside(folder, ())
+            self._report(folder, problems)
+        elif known is None:  # it may have been fixed while no daemon was running
+            self._write_problems(folder, ())
         return read
 
-    def _tell(self, folder: PurePosixPath, problems: tuple[str, ...]) -> None:
+    def _report(self, folder: PurePosixPath, problems: tuple[str, ...]) -> None:
         if problems:
             log.error("folder_settings.refused", file=folder / NAME, problems=list(problems))
         else:
             log.info("folder_settings.mended", file=folder / NAME)
-        self._tell_beside(folder, problems)
+        self._write_problems(folder, problems)
 
-    def _tell_beside(self, folder: PurePosixPath, problems: tuple[str, ...]) -> None:
-        """Write the problems into a text beside the file, or remove it; where photochrom may."""
+    def _write_problems(self, folder: PurePosixPath, problems: tuple[str, ...]) -> None:
+        """Write the problems to a file beside it, or delete that, where permitted."""
         if self._config.originals.after == "keep":  # nothing is written there
             return
         try:
@@ -230,29 +230,29 @@ class FolderSettingsWatch:
                     write_text(page, _page(problems))
                 else:
                     page.unlink(missing_ok=True)
-        except OSError as error:  # it is in the log and in `photochrom status` too
+        except OSError as error:  # the log and `photochrom status` have them, too
             reason = str(error)
             log.warning("folder_settings.not_told", file=folder / PROBLEMS, reason=reason)
 
 
 def _folders(scan: PurePosixPath) -> list[PurePosixPath]:
-    """List the folders of a scan, from the inbox inward."""
+    """List the folders of a scan, outermost first."""
     return list(scan.parents)[::-1]
 
 
-def _look(inbox: Path, file: PurePosixPath) -> FileStat | None:
-    """Look at whatever has a name in the inbox, a link too; None where nothing has.
+def _stat(inbox: Path, file: PurePosixPath) -> FileStat | None:
+    """Stat whatever has this name in the inbox, even a symlink; None: nothing has.
 
     Raises:
-        FolderSettingsError: nobody can tell.
+        FolderSettingsError: it is not accessible.
     """
     try:
         with open_dir_beneath(inbox, PurePath(file.parent)) as folder:
-            return safe_open.snapshot_of_status((folder / file.name).lstat())
+            return FileStat.of((folder / file.name).lstat())
     except (FileNotFoundError, ObstructedError):
         return None
     except OSError as error:
-        raise FolderSettingsError(file, (f"it cannot be read: {error.strerror}",)) from error
+        raise FolderSettingsError(file, (f"cannot be read: {error.strerror}",)) from error
 
 
 def _is_ours(path: Path) -> bool:
@@ -263,7 +263,7 @@ def _is_ours(path: Path) -> bool:
 
 def _page(problems: tuple[str, ...]) -> str:
     return (
-        f"{OURS}, so the scans in it, and in the folders below, wait.\n"
-        "Mend it and save it; they are colored then, and this text goes away by itself.\n\n"
+        f"{OURS}, so the scans in it and in its sub-folders wait.\n"
+        "Fix the file and save it; photochrom then colors them and deletes this text.\n\n"
         + "".join(f"{problem}\n" for problem in problems)
     )

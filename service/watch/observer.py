@@ -1,8 +1,8 @@
-"""Watchdog's home: the system's announcements of an inbox become hints, and never the whole truth.
+"""Turns watchdog's file system events into hints.
 
-Watchdog's threads die in silence when the inbox goes away, it loses events when the kernel's queue
-is full, and leaves out folders that the kernel does not let it watch. Each can be asked here; what
-is done about it is in `service.watch.supervisor`.
+Watchdog's threads die silently when the inbox disappears, it loses events when the kernel's queue
+overflows, and it skips folders when the kernel's watches run out. All three can be queried here;
+`service.watch.supervisor` acts on them.
 """
 
 import errno
@@ -38,51 +38,50 @@ from watchdog.observers.inotify_c import (
 from watchdog.observers.polling import PollingObserver
 
 MOST_HINTS = 10_000  # beyond it a rescan is cheaper
-MOST_WRITERS = 200_000  # files of which it is known whether they are being written; 40 MB
+MOST_WRITERS = 200_000  # files whose writer is known; 40 MB
 
 _EVENTS: list[type[FileSystemEvent]] = [
     *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
     *(DirCreatedEvent, DirMovedEvent),
 ]
-# What watchdog logs and we tell of ourselves, or what only says that a thread is being stopped.
-_TOLD_BETTER = ("Inotify queue overflowed", "called when the thread is inactive")
+# Messages of watchdog that we log ourselves, or that only report a thread being stopped.
+_IGNORED_MESSAGES = ("Inotify queue overflowed", "called when the thread is inactive")
 
 
-def _news(record: logging.LogRecord) -> bool:
-    return not any(words in record.getMessage() for words in _TOLD_BETTER)
+def _is_news(record: logging.LogRecord) -> bool:
+    return not any(words in record.getMessage() for words in _IGNORED_MESSAGES)
 
 
 for _name in ("watchdog.observers.inotify", "watchdog.observers.inotify_c"):
-    logging.getLogger(_name).addFilter(_news)
+    logging.getLogger(_name).addFilter(_is_news)
 
 
 class Writer(Enum):
-    """What inotify told of a file's writer since the watch began.
+    """What inotify has reported about a file's writer since the watch began.
 
-    It tells an unprivileged watcher of each write, and of the close when the writer is done,
-    whoever owns the file (inotify(7): IN_MODIFY, IN_CLOSE_WRITE).
+    It reports each write and the final close (inotify(7): IN_MODIFY, IN_CLOSE_WRITE), whoever owns
+    the file.
     """
 
     WRITING = "writing"  # written to, and not closed since
-    DONE = "done"  # closed, or moved here when it was whole
-    UNKNOWN = "unknown"  # nothing was told: it is older than the watch, or its events were lost
+    DONE = "done"  # closed, or moved here complete
+    UNKNOWN = "unknown"  # no event: it is older than the watch, or events were lost
 
 
 class Hints(FileSystemEventHandler):
-    """Paths of which something was announced; never raises, or watchdog's threads would die.
+    """Paths with events; never raises, because that would kill watchdog's threads.
 
     Args:
-        wake: called from other threads when there is something to look at; must not raise.
+        wake: called from other threads when there is a new hint; must not raise.
 
     Attributes:
-        overflowed: whether some were lost; who looks at everything sets it back before.
-        overflows: how often some were lost, be it the kernel's queue that was full or this one.
-        hears_closes: whether a writer's close is announced; who only looks now and then, as a
-            polling observer does, never sees one.
+        overflowed: whether events were lost; a rescan resets it before it begins.
+        overflows: how often events were lost, in the kernel's queue or in this one.
+        hears_closes: whether closes are reported; polling cannot see them.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        """Nothing was announced yet."""
+        """No event has arrived yet."""
         self._wake = wake
         self._lock = threading.Lock()
         self._paths: set[Path] = set()
@@ -92,7 +91,7 @@ class Hints(FileSystemEventHandler):
         self.hears_closes = True
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Note what an event is about; called from watchdog's threads."""
+        """Record an event; called from watchdog's threads."""
         moved = isinstance(event, FileMovedEvent | DirMovedEvent)
         source = os.fsdecode(event.src_path)
         path = (os.fsdecode(event.dest_path) if moved else "") or source
@@ -100,32 +99,32 @@ class Hints(FileSystemEventHandler):
             if self.hears_closes:
                 self._note_writer(event, source, path)
             self._add(Path(path))
-        # A file that is being written is announced a thousand times a second, and can wait.
+        # A file being written causes a thousand events a second, which can wait.
         if not isinstance(event, FileModifiedEvent):
             self._wake()
 
     def add(self, path: Path) -> None:
-        """Have a path looked at, as if it had been announced."""
+        """Add a path, as if it had an event."""
         with self._lock:
             self._add(path)
         self._wake()
 
     def writer(self, path: Path) -> Writer:
-        """Return what is known of the writer of a file."""
+        """Return what is known about a file's writer."""
         return self._writers.get(os.fspath(path), Writer.UNKNOWN)
 
     def forget_writer(self, path: Path) -> None:
-        """Forget what is known of the writer of a file that was taken or is gone."""
+        """Forget the writer of a file that was reported or is gone."""
         with self._lock:
             self._writers.pop(os.fspath(path), None)
 
     def forget_writers(self) -> None:
-        """Forget what is known of all writers: a close may have been missed."""
+        """Forget all writers, because closes may have been missed."""
         with self._lock:
             self._writers.clear()
 
     def overflow(self) -> None:
-        """Note that the kernel dropped events."""
+        """Record that the kernel dropped events."""
         with self._lock:
             self.overflowed = True
             self.overflows += 1
@@ -152,8 +151,8 @@ class Hints(FileSystemEventHandler):
                 known = writers.pop(source, None)
                 if not event.dest_path:  # moved out of the inbox
                     return
-                # Who renames a file is done with it, unless the kernel told otherwise. One that was
-                # moved with its folder is what it was before.
+                # A renamed file is complete, unless the kernel reported otherwise; one moved with
+                # its folder keeps its state.
                 if known is None and not event.is_synthetic:
                     known = Writer.DONE
                 if known is None:
@@ -171,7 +170,7 @@ class Hints(FileSystemEventHandler):
         return bool(self._paths) or self.overflowed
 
     def take(self, most: int = MOST_HINTS) -> list[Path]:
-        """Return so many hints and forget them."""
+        """Return and forget at most so many hints."""
         with self._lock:
             paths = sorted(islice(self._paths, most))
             self._paths.difference_update(paths)
@@ -179,19 +178,19 @@ class Hints(FileSystemEventHandler):
 
 
 class Observer:
-    """An observer at work on a folder and all in it, until it dies or is stopped.
+    """A running observer of a folder and its sub-folders, until it dies or is stopped.
 
     Args:
-        inbox: the folder; should it be a symlink, what it leads to is watched, under its own name.
-        hints: told of every event.
-        poll: seconds between regular looks in place of the system's announcements, or None.
+        inbox: the folder; if it is a symlink, its target is watched under the symlink's name.
+        hints: receives every event.
+        poll: seconds between polls; None: use inotify.
 
     Raises:
-        OSError: the system does not let it, or the folder is not there. No thread is left.
+        OSError: the kernel refused, or the folder is missing. No thread is left running.
     """
 
     def __init__(self, inbox: Path, hints: Hints, poll: float | None) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._kernel: _Inotify | None = None
         if poll is None:
             self._kernel = _Inotify(hints)
@@ -200,7 +199,7 @@ class Observer:
         else:
             self._observer = PollingObserver(timeout=poll)
         try:
-            # The slash at the end follows a symlink.
+            # The trailing slash follows a symlink.
             self._observer.schedule(
                 hints,
                 os.path.join(inbox, ""),  # noqa: PTH118 - a Path has none
@@ -208,33 +207,33 @@ class Observer:
                 event_filter=_EVENTS,
             )
             self._observer.start()
-        except BaseException:  # whatever ended it, no thread may stay behind; it goes on up
+        except BaseException:
             self.stop()
             raise
 
     @property
     def threads(self) -> list[threading.Thread]:
-        """The threads without any of which hints no longer come."""
+        """The threads that must all be alive for events to arrive."""
         kernel = [] if self._kernel is None else [self._kernel]
         return [self._observer, *self._observer.emitters, *kernel]
 
     @property
     def alive(self) -> bool:
-        """Whether hints can come."""
+        """Whether events can arrive."""
         return bool(self._observer.emitters) and all(one.is_alive() for one in self.threads)
 
     @property
     def refused(self) -> int:
-        """How many folders the kernel did not let it watch, for want of watches."""
+        """How many folders are not watched because the kernel ran out of watches."""
         return 0 if self._kernel is None else len(self._kernel.refused)
 
     @property
     def folders(self) -> int:
-        """How many folders it watches, or tried to."""
+        """How many folders it watches or tried to watch."""
         return 0 if self._kernel is None else self._kernel.watched + len(self._kernel.refused)
 
     def stop(self) -> None:
-        """Stop watching, and end its threads."""
+        """Stop watching, and join its threads."""
         self._observer.stop()
         if self._kernel is not None:
             self._kernel.stop()
@@ -244,10 +243,10 @@ class Observer:
 
 
 class _Inotify(InotifyFD):
-    """Watchdog's reader of the kernel's queue; it notes what watchdog does not tell of.
+    """Watchdog's reader of the kernel's queue, which also records what watchdog keeps silent about.
 
     Attributes:
-        refused: folders that the kernel did not let it watch.
+        refused: folders for which the kernel had no watch.
     """
 
     def __init__(self, hints: Hints) -> None:
@@ -263,7 +262,7 @@ class _Inotify(InotifyFD):
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
     ) -> WatchDescriptor:
-        """Watch a folder; watchdog lets the error pass in silence."""
+        """Watch a folder; watchdog ignores the error."""
         try:
             descriptor = super().add_callback(path, mask, callback, id_)
         except OSError as error:
@@ -274,7 +273,7 @@ class _Inotify(InotifyFD):
         return descriptor
 
     def handle_event(self, event: InotifyEvent) -> None:
-        """Handle an event; after a loss, when watchdog has put its watches in order again."""
+        """Handle an event; report an overflow after watchdog has repaired its watches."""
         super().handle_event(event)
         if event.is_queue_overflow:
             self._hints.overflow()

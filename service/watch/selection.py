@@ -1,7 +1,6 @@
-"""Which files in the inbox count.
+"""Selects the files in the inbox to be colored: regular files with the suffix of an image format.
 
-Refuses everything that is not a plain file with a photo's name: links, FIFOs, sockets, devices,
-hidden and unfinished files, and what file managers leave behind.
+Symlinks, FIFOs, sockets, devices, hidden and temporary files, and file managers' litter are not.
 """
 
 import os
@@ -11,23 +10,23 @@ from pathlib import Path
 import structlog
 
 from service.filesystem.ignored import Ignored, ignored
-from service.filesystem.safe_open import snapshot
+from service.filesystem.safe_open import file_stat
 from worker.formats.registry import format_of
 
 log = structlog.get_logger()
 
 
 def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
-    """Tell whether a file is one to color, by its name and kind; its content is not looked at.
+    """Tell whether a file is to be colored, without reading it.
 
     Args:
-        path: a path below the inbox, from anywhere.
-        inbox: the inbox's folder; it may itself be a symlink.
-        ignore: which names are ignored; None: those of the table in `service.filesystem.ignored`.
+        path: any path.
+        inbox: the inbox's folder; it may be a symlink.
+        ignore: the ignored names; None: the built-in ones.
 
     Returns:
-        True for a plain file with a photo's suffix that is really inside the inbox: not a symlink,
-        nor reached through one, nor in a folder that is left alone.
+        True for a regular file with the suffix of an image format that is really inside the inbox:
+        not a symlink or reached through one, and not in an ignored folder.
     """
     if not path.is_relative_to(inbox):
         return False
@@ -36,36 +35,36 @@ def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
         return False
     if ignore.file(path.name) or format_of(path) is None:
         return False
-    # Without a symlink on the way, the real path is the inbox's own plus the same names.
+    # Without symlinks on the way, the real path is the inbox's plus the same names.
     if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
         return False
-    return snapshot(path) is not None
+    return file_stat(path) is not None
 
 
-def say_unreadable(folder: str, reason: str) -> None:
-    """Log that a sub-folder cannot be read, and why."""
+def log_unreadable(folder: str, reason: str) -> None:
+    """Log that a sub-folder cannot be read."""
     log.warning("inbox.unreadable", folder=folder, reason=reason)
 
 
 def find(
     folder: Path,
-    unreadable: Callable[[str, str], None] = say_unreadable,
+    unreadable: Callable[[str, str], None] = log_unreadable,
     ignore: Ignored | None = None,
 ) -> Iterator[Path]:
-    """Walk a folder and those in it for eligible files, in the order of their names.
+    """List the eligible files beneath a folder, sorted by name.
 
-    Sub-folders that vanish meanwhile are skipped, and so are those that cannot be read.
+    Sub-folders that vanish meanwhile or cannot be read are skipped.
 
     Args:
-        folder: the inbox, or a folder in it that is not left alone.
-        unreadable: told of each sub-folder that cannot be read, and the system's reason.
-        ignore: which names are ignored; None: those of the table in `service.filesystem.ignored`.
+        folder: the inbox, or a folder in it that is not ignored.
+        unreadable: called for each sub-folder that cannot be read, with the error.
+        ignore: the ignored names; None: the built-in ones.
 
     Yields:
-        The folder's path joined with that of each file.
+        The files' paths, starting with the folder's.
 
     Raises:
-        OSError: the folder itself cannot be read, so nothing can be said about its files.
+        OSError: the folder itself cannot be read.
     """
     for entry in _walk(folder, unreadable, ignore or ignored()):
         plain = entry.is_file(follow_symlinks=False)
@@ -74,19 +73,19 @@ def find(
 
 
 def find_left_alone(folder: Path, ignore: Ignored | None = None) -> Iterator[Path]:
-    """Walk a folder for what stays in the inbox because it is no photo, such as notes.txt.
+    """List what stays in the inbox because it is not an image, such as notes.txt.
 
     Args:
         folder: the inbox.
-        ignore: which names are ignored; None: those of the table in `service.filesystem.ignored`.
+        ignore: the ignored names; None: the built-in ones.
 
     Yields:
-        Files of unknown suffix, symlinks, and FIFOs and the like; not hidden or unfinished files.
+        Files with unknown suffixes, symlinks, FIFOs and so on, but not ignored ones.
 
     Raises:
         OSError: the folder itself cannot be read.
     """
-    for entry in _walk(folder, say_unreadable, ignore or ignored()):
+    for entry in _walk(folder, log_unreadable, ignore or ignored()):
         plain = entry.is_file(follow_symlinks=False)
         if not plain or format_of(Path(entry.name)) is None:
             yield Path(entry.path)
@@ -95,17 +94,24 @@ def find_left_alone(folder: Path, ignore: Ignored | None = None) -> Iterator[Pat
 def _walk(
     folder: Path, unreadable: Callable[[str, str], None], ignore: Ignored
 ) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder and its sub-folders, except what is left alone without a word."""
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if not entry.is_dir(follow_symlinks=False):
+    """Yield the files beneath a folder, except ignored ones, depth first; iterative."""
+    left = [iter(_entries(folder))]
+    while left:
+        entry = next(left[-1], None)
+        if entry is None:
+            left.pop()
+        elif not entry.is_dir(follow_symlinks=False):
             if not ignore.file(entry.name):
                 yield entry
         elif not ignore.folder(entry.name):
             try:
-                yield from _walk(Path(entry.path), unreadable, ignore)
+                left.append(iter(_entries(entry.path)))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 unreadable(entry.path, str(error.strerror))
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)

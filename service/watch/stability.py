@@ -1,7 +1,7 @@
-"""Has a file stopped changing? Pure: what was seen and when are arguments.
+"""Decides when a file has stopped changing. Pure: observations and times are arguments.
 
-A file is stable when it has looked the same for the settle time. A file that changes, or is gone
-and comes back, starts again.
+A file is stable when its stat has not changed for the settle time; a file that changes, or
+disappears and returns, starts over.
 """
 
 import heapq
@@ -9,64 +9,64 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 
 
 class _Watched(NamedTuple):
-    snapshot: FileStat
+    stat: FileStat
     since: float
     due: float
-    entry: int  # of the heap; older entries of the same file count no more
+    entry: int  # its entry in the heap; older ones are obsolete
 
 
 class StabilityTracker:
-    """The files that are still watched for changes.
+    """The files being watched for changes.
 
-    Times are seconds of a clock that never goes back (`time.monotonic`).
+    Times are monotonic seconds.
     """
 
     def __init__(self, settle: float) -> None:
-        """Start with no file; `settle` is the seconds a file must stay the same."""
+        """Start with no file; `settle` is in seconds."""
         self._settle = settle
         self._watched: dict[Path, _Watched] = {}
-        self._heap: list[tuple[float, int, Path]] = []  # by when each is due
+        self._heap: list[tuple[float, int, Path]] = []  # by due time
         self._entries = itertools.count()
 
-    def observe(self, path: Path, snapshot: FileStat | None, now: float) -> bool:
-        """Note how a file looks now.
+    def observe(self, path: Path, stat: FileStat | None, now: float) -> bool:
+        """Record a file's current stat.
 
         Args:
             path: the file.
-            snapshot: how it looks; None when it is gone, and then it is forgotten.
+            stat: its stat; None if it is gone, which makes the tracker forget it.
             now: seconds.
 
         Returns:
-            True when it has looked like this for the settle time, until it is forgotten.
+            Whether it has been unchanged for the settle time.
         """
-        if snapshot is None:
+        if stat is None:
             self.forget(path)
             return False
         before = self._watched.get(path)
-        if before is None or before.snapshot != snapshot:
-            self.restart(path, snapshot, now)
+        if before is None or before.stat != stat:
+            self.restart(path, stat, now)
         return now >= self._watched[path].since + self._settle
 
-    def restart(self, path: Path, snapshot: FileStat, now: float) -> None:
-        """Count the settle time of a file from now, whatever was seen before."""
-        self._push(path, snapshot, now, now + self._settle)
+    def restart(self, path: Path, stat: FileStat, now: float) -> None:
+        """Restart the settle time of a file now, whatever was observed before."""
+        self._push(path, stat, now, now + self._settle)
 
     def postpone(self, path: Path, due: float) -> None:
-        """Have a watched file due at another moment; since when it is unchanged stays known."""
+        """Change when a watched file is due, without restarting its settle time."""
         watched = self._watched[path]
-        self._push(path, watched.snapshot, watched.since, due)
+        self._push(path, watched.stat, watched.since, due)
 
     def since(self, path: Path) -> float | None:
-        """Return since when a file has not been seen to change; None: it is not watched."""
+        """Return since when a file has been unchanged; None: it is not watched."""
         watched = self._watched.get(path)
         return watched and watched.since
 
     def forget(self, path: Path) -> None:
-        """Stop watching a file; one that is not watched is no error."""
+        """Stop watching a file, if it is watched."""
         self._watched.pop(path, None)
 
     @property
@@ -80,7 +80,7 @@ class StabilityTracker:
         return frozenset(self._watched)
 
     def due(self, now: float, limit: int) -> list[Path]:
-        """List files that are due, the longest first, at most `limit`; they stay watched."""
+        """List at most `limit` due files, longest first; they stay watched."""
         found: list[tuple[float, int, Path]] = []
         while len(found) < limit and self._head() is not None and self._heap[0][0] <= now:
             found.append(heapq.heappop(self._heap))
@@ -89,17 +89,17 @@ class StabilityTracker:
         return [path for _due, _entry, path in found]
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until a file is due: 0 when one is now, None when none is watched."""
+        """Return the seconds until a file is due: 0: one is; None: none is watched."""
         due = self._head()
         return None if due is None else max(0.0, due - now)
 
-    def _push(self, path: Path, snapshot: FileStat, since: float, due: float) -> None:
+    def _push(self, path: Path, stat: FileStat, since: float, due: float) -> None:
         entry = next(self._entries)
-        self._watched[path] = _Watched(snapshot, since, due, entry)
+        self._watched[path] = _Watched(stat, since, due, entry)
         heapq.heappush(self._heap, (due, entry, path))
 
     def _head(self) -> float | None:
-        """Return when the first file is due, with what counts no more removed before it."""
+        """Return when the first file is due, after dropping obsolete entries."""
         while self._heap:
             due, entry, path = self._heap[0]
             watched = self._watched.get(path)

@@ -48,7 +48,7 @@ from worker.training.data import collection, dataset
 from worker.training.data.dataset import Batch
 from worker.training.data.files import find_photos
 from worker.training.discriminator import build_discriminator
-from worker.training.evaluation import evaluate
+from worker.training.evaluation import decoding, evaluate
 from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.gan import ColorizationGAN, GeneratorTask
 
@@ -97,7 +97,7 @@ class PlusColorfulness(GeneratorTask):
         """Add it to the losses, with DDColor's weight of 0.5."""
         loss = super().compute_loss(x, y, y_pred)
         if self.adversarial_weight:
-            ab = self.judged(y_pred)
+            ab = self.decode_for_discriminator(y_pred)
             mean, deviation = ops.mean(ab, axis=(1, 2)), ops.std(ab, axis=(1, 2))
             m3 = ops.norm(deviation, axis=-1) + 0.3 * ops.norm(mean, axis=-1)
             loss = loss + 0.5 * ops.mean(1 - m3 / 100)
@@ -206,11 +206,11 @@ def teach_on(
     clock, steps = Clock(seconds), 0
     if judged:
         for _ in range(40):
-            networks.step_judge(next(batches), 3 * SETTINGS.adversarial_rate)
+            networks.step_discriminator(next(batches), 3 * SETTINGS.adversarial_rate)
     while (share := clock.share()) < 1:
         batch, rate = next(batches), SETTINGS.adversarial_rate * cosine(share)
         if judged:
-            networks.step_judge(batch, 3 * rate)
+            networks.step_discriminator(batch, 3 * rate)
         networks.step_adversarial(batch, rate)
         steps += 1
     return steps
@@ -256,10 +256,10 @@ def main() -> None:
 
     def served(name: str, row: ColorizationGAN) -> keras.Model:
         agreed = with_consensus(in_precision(row.averaged_generator(adversarial=True), "float32"))
-        decoding = evaluate.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
-        model = with_decoding(agreed, decoding.shift * log_prior, decoding.temperature)
+        chosen = decoding.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
+        model = with_decoding(agreed, chosen.shift * log_prior, chosen.temperature)
         model.save(wish.out / f"{name.replace('+ ', 'plus_').replace(' ', '_')}.keras")
-        print(name, steps[name], decoding, flush=True)
+        print(name, steps[name], chosen, flush=True)
         return model
 
     models, steps = {}, {}
@@ -292,7 +292,7 @@ def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict
         if len(rows) < len(shown):
             rows.append([one.outputs["gray"], *(one.outputs[name] for name in order), one.truth])
 
-    with patch.object(evaluate, "decode", of_ab_or_logits):
+    with patch.object(decoding, "decode", of_ab_or_logits):
         scored = evaluate.evaluate(
             (scan.read_color(path, ReadSettings()) for path in paths),
             {name: models[name] for name in order},

@@ -84,7 +84,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 def test_the_reason_says_the_way_out(story: Story) -> None:
     """And that way leads out."""
     assert "with `photochrom retry 1 --even-if-colored`" in story.reason
-    assert "moved back into the inbox" in story.said
+    assert "moved back to the inbox" in story.said
     assert [75, 0, 0, 0] == story.codes
 
 

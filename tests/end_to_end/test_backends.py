@@ -55,7 +55,7 @@ def steps_of_every_stage(home: Path) -> dict[str, Any]:
     batch = _a_batch()
     losses = [gan.step_alone(batch, 1e-3)]
     gan.begin_adversarial()
-    losses += [gan.step_judge(batch, 1e-3), gan.step_adversarial(batch, 1e-3)]
+    losses += [gan.step_discriminator(batch, 1e-3), gan.step_adversarial(batch, 1e-3)]
     served = with_decoding(gan.averaged_generator(adversarial=True), np.zeros(224), 0.5)
     save_version(served, {}, home / "version")
     given = keras.ops.convert_to_numpy(served(batch.lightness, training=False))

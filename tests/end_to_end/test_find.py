@@ -123,5 +123,5 @@ def test_files_are_understood_by_recolor_and_retry(story: Story) -> None:
     assert "no photograph has this number or path: nothing.png" in words
     code, text, _ = story.said["retry rejected/broken.png --dry-run"]
     assert 0 == code
-    assert "would be moved back into the inbox" in text
-    assert "it was changed since it was rejected, and is queued as new" in text
+    assert "would be moved back to the inbox" in text
+    assert "changed since it was rejected, so it will be a new job" in text

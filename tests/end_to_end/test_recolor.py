@@ -88,7 +88,7 @@ def test_what_is_queued_and_skipped_is_said(story: Story) -> None:
         "would be queued: 2\n",
         "queued: 2\n",
         "queued: 0\n",
-        "queued: 4\nskipped: 2, colored by version 2 or a later one\n",
+        "queued: 4\nskipped: 2 (colored by version 2 or later)\n",
     ] == story.said[:4]
 
 
@@ -117,7 +117,7 @@ def test_a_lost_or_altered_original_is_told_and_its_result_stays(story: Story) -
     assert "the original is gone" in because_gone
     assert "was changed since it was colored" in because_torn
     assert [] == files(story.home.rejected)
-    assert "queued: 2\nskipped: 4, colored by version 2, which serves\n" == story.said[4]
+    assert "queued: 2\nskipped: 4 (already colored by version 2, the one in use)\n" == story.said[4]
 
 
 def test_the_originals_stay_byte_for_byte(story: Story) -> None:

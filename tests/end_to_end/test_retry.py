@@ -73,14 +73,14 @@ def test_each_command_says_what_it_did(story: Story) -> None:
     rejected, outbox = story.home.rejected, story.home.outbox
     number = {one["path"]: one["job"] for one in story.rejected}
     first, second = (f"job {number[name]}, {name}: " for name in NAMES)
-    back = "moved back into the inbox from"
+    back = "moved back to the inbox from"
 
     assert [
         (0, f"{first}{back} {rejected / NAMES[0]}\n"),
         (0, f"{second}would be {back} {rejected / NAMES[1]}\n"),
         (0, f"{second}{back} {rejected / NAMES[1]}\n"),
-        (0, f"{second}forgotten; {outbox / 'b.png'} and its scan stay where they are\n"),
-        (0, "nothing to try again\n"),
+        (0, f"{second}forgotten; {outbox / 'b.png'} and its scan stay in place\n"),
+        (0, "nothing to retry\n"),
     ] == story.said
 
 

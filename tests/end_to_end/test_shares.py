@@ -35,7 +35,7 @@ def test_a_second_daemon_on_one_outbox_is_refused_until_it_takes_over(tmp_path: 
             with second.start("run", "--once", *option, program=WITH_FAKE) as refused:
                 assert 1 == refused.exit_code()
                 assert f"the state folder {first.folder / 'state'} on " in refused.said
-                assert f"stop that one (process {daemon.process.pid} on " in refused.said
+                assert f"stop it (process {daemon.process.pid} on " in refused.said
     with second.start("run", "--once", program=WITH_FAKE) as refused:
         assert 1 == refused.exit_code()
         assert "run `photochrom run --take-over` once" in refused.said

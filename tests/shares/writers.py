@@ -8,6 +8,7 @@ import ftplib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -152,87 +153,83 @@ class Writers:
 
     def smb_stopped(self, upload: Upload) -> Iterator[None]:
         """Stop smbclient in the middle of a file."""
-        middle = len(upload.picture.data) // 2
-        with self._smbclient(f'put - "{upload.below_srv}"', stdin=subprocess.PIPE) as client:
-            assert client.stdin
-            client.stdin.write(upload.picture.data[:middle])
-            client.stdin.flush()
-            self._wait_for(upload, 1)
+        with self._half_by_smb(upload) as client:
             os.killpg(client.pid, signal.SIGSTOP)
             yield
             os.killpg(client.pid, signal.SIGCONT)
-            client.stdin.write(upload.picture.data[middle:])
-            _end(client)
+            self._rest_by_smb(client, upload)
 
     def smb_slow(self, upload: Upload) -> Iterator[None]:
         """Give smbclient nothing more to send for a while."""
-        middle = len(upload.picture.data) // 2
-        with self._smbclient(f'put - "{upload.below_srv}"', stdin=subprocess.PIPE) as client:
-            assert client.stdin
-            client.stdin.write(upload.picture.data[:middle])
-            client.stdin.flush()
-            self._wait_for(upload, 1)
+        with self._half_by_smb(upload) as client:
             yield
-            client.stdin.write(upload.picture.data[middle:])
-            _end(client)
+            self._rest_by_smb(client, upload)
 
     def smb_again(self, upload: Upload) -> Iterator[None]:
         """Kill smbclient in the middle, and have another one put all of it."""
-        middle = len(upload.picture.data) // 2
-        with self._smbclient(f'put - "{upload.below_srv}"', stdin=subprocess.PIPE) as client:
-            assert client.stdin
-            client.stdin.write(upload.picture.data[:middle])
-            client.stdin.flush()
-            self._wait_for(upload, 1)
+        with self._half_by_smb(upload) as client:
             os.killpg(client.pid, signal.SIGKILL)
         yield
         source = self._source(upload)
         with self._smbclient(f'put "{source}" "{upload.below_srv}"') as client:
             _end(client)
 
-    def _smbclient(self, command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def _half_by_smb(self, upload: Upload) -> Iterator[subprocess.Popen[bytes]]:
+        """Have smbclient send half of a file, and wait for more."""
+        with self._smbclient(f'put - "{upload.below_srv}"', stdin=subprocess.PIPE) as client:
+            assert client.stdin
+            client.stdin.write(upload.picture.data[: len(upload.picture.data) // 2])
+            client.stdin.flush()
+            self._wait_for(upload, 1)
+            yield client
+
+    @staticmethod
+    def _rest_by_smb(client: subprocess.Popen[bytes], upload: Upload) -> None:
+        assert client.stdin
+        client.stdin.write(upload.picture.data[len(upload.picture.data) // 2 :])
+        _end(client)
+
+    @contextmanager
+    def _smbclient(
+        self, command: str, stdin: int = subprocess.DEVNULL
+    ) -> Iterator[subprocess.Popen[bytes]]:
         # It waits 20 s for its server to answer, and counts those in which it is stopped.
-        options = [
-            "-t",
-            "100",
-            "-p",
-            str(self._servers.smb),
-            "-U",
-            f"{ANNA}%{PASSWORD}",
-            "-c",
-            command,
-        ]
-        return _client(["smbclient", "//127.0.0.1/srv", *options], stdin)
+        options = ["-t", "100", "-p", str(self._servers.smb), "-U", f"{ANNA}%{PASSWORD}"]
+        with _client(["smbclient", "//127.0.0.1/srv", *options, "-c", command], stdin) as client:
+            yield client
 
     # FTP
 
     def ftp_slow(self, upload: Upload) -> Iterator[None]:
         """Send nothing for a while."""
-        middle = len(upload.picture.data) // 2
-        ftp = self._ftp()
-        connection = ftp.transfercmd(f"STOR {upload.below_srv}")
-        connection.sendall(upload.picture.data[:middle])
-        self._wait_for(upload, middle // 2)
+        ftp, connection, middle = self._half_by_ftp(upload)
         yield
-        connection.sendall(upload.picture.data[middle:])
-        connection.close()
-        ftp.voidresp()
-        ftp.quit()
+        self._rest_by_ftp(ftp, connection, upload.picture.data[middle:])
 
     def ftp_returns(self, upload: Upload) -> Iterator[None]:
         """Lose the connection in the middle, and go on from there (REST)."""
-        middle = len(upload.picture.data) // 2
-        ftp = self._ftp()
-        connection = ftp.transfercmd(f"STOR {upload.below_srv}")
-        connection.sendall(upload.picture.data[:middle])
-        self._wait_for(upload, middle // 2)
+        ftp, connection, _ = self._half_by_ftp(upload)
         connection.close()
         ftp.close()
         yield
         ftp = self._ftp()
         has = ftp.size(upload.below_srv) or 0
         connection = ftp.transfercmd(f"STOR {upload.below_srv}", rest=has)
-        connection.sendall(upload.picture.data[has:])
+        self._rest_by_ftp(ftp, connection, upload.picture.data[has:])
+
+    def _half_by_ftp(self, upload: Upload) -> tuple[ftplib.FTP, socket.socket, int]:
+        """Send half of a file; return the connections, and how much was sent."""
+        middle = len(upload.picture.data) // 2
+        ftp = self._ftp()
+        connection = ftp.transfercmd(f"STOR {upload.below_srv}")
+        connection.sendall(upload.picture.data[:middle])
+        self._wait_for(upload, middle // 2)
+        return ftp, connection, middle
+
+    @staticmethod
+    def _rest_by_ftp(ftp: ftplib.FTP, connection: socket.socket, rest: bytes) -> None:
+        connection.sendall(rest)
         connection.close()
         ftp.voidresp()
         ftp.quit()

@@ -17,6 +17,7 @@ from service.storage.sidecar import deliver_sidecar, describe
 from worker.metadata.provenance import Origin, PageRecord, Record
 
 PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
+REASON = "the file is cut short"
 RECORD = Record("tiff", (PAGE,), {"format": "same"}, "http://cv.iptc.org/newscodes/example")
 
 
@@ -27,16 +28,23 @@ def place(folder: Path, config: Config | None = None) -> Config:
     return config
 
 
+def place_with_ledger(folder: Path) -> Config:
+    """Make the folders and an empty ledger."""
+    config = place(folder)
+    Ledger(config.state / LEDGER_FILE).close()
+    return config
+
+
 def queue(config: Config, name: str) -> Job:
     """Drop a scan into the inbox and queue it."""
     path = PurePosixPath(name)
     scan = config.inbox / path
     scan.parent.mkdir(parents=True, exist_ok=True)
     scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
-    snapshot = safe_open.snapshot(scan)
-    assert snapshot
+    stat = safe_open.file_stat(scan)
+    assert stat
     with Ledger(config.state / LEDGER_FILE) as ledger:
-        return ledger.enqueue(path, safe_open.digest(scan), snapshot, path, 0.0)[0]
+        return ledger.enqueue(path, safe_open.digest(scan), stat, path, 0.0)[0]
 
 
 def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = True) -> Job:
@@ -47,6 +55,15 @@ def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = Tru
             if other.id != job.id:
                 ledger.unclaim(other.id, 0.0)
         return finish(config, ledger, job, sidecar=sidecar, digest=digest)
+
+
+def reject(config: Config, name: str) -> Job:
+    """Queue a scan and reject it, as a daemon does, for the reason `REASON`."""
+    job = queue(config, name)
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        job = ledger.fail(job.id, REASON, 1.0)
+    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
+    return job
 
 
 def finish(
@@ -68,7 +85,7 @@ def finish(
             origin,
             delivered,
             source=job.path,
-            snapshot=job.stat,
+            stat=job.stat,
             output=job.output,
             read=now,
         )

@@ -1,6 +1,10 @@
-"""What lies in a folder, as tests ask for it."""
+"""Files in a folder: listed, written, and in folders deeper than Python recurses."""
 
 import hashlib
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.filesystem.availability import MARKER
@@ -30,3 +34,29 @@ def tells_of_its_photo(path: Path) -> bool:
     except SidecarError:
         return False
     return said.output.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+
+
+def put(folder: Path, name: str, content: str | bytes = "photo") -> Path:
+    """Write a file, and the folders above it."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def relative_names(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Return paths as text, relative to a folder."""
+    return [str(path.relative_to(folder)) for path in paths]
+
+
+@contextmanager
+def nested_folders(root: Path, depth: int = 1200) -> Iterator[Path]:
+    """Make folders `d/d/d/...` in a folder, and remove them afterwards: pytest cannot."""
+    deepest = str(root)
+    for _ in range(depth):
+        deepest += "/d"
+        os.mkdir(deepest)  # noqa: PTH102 - pathlib is quadratic in the depth
+    try:
+        yield Path(deepest)
+    finally:
+        subprocess.run(["rm", "-r", root / "d"], check=True)

@@ -29,8 +29,8 @@ from tests.support.format_matrix_tiffs import (
     tiffs_of_each_coding,
     tiffs_of_pages,
 )
+from tests.support.heic_files import LYING, data_of, slope
 from tests.support.synthetic_photos import Array, as_rgb, encoded, exif_block, sepia, turned
-from tests.worker.formats.test_heic import LYING, data_of, slope
 
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
          (1, 0, 2, 1))  # fmt: skip

@@ -25,9 +25,9 @@ from tests.support.format_matrix_cases import (
     paletted,
     scene,
 )
+from tests.support.old_style_jpeg import in_tags
 from tests.support.synthetic_photos import Array, as_rgb, encoded, gray_scene, sepia, turned
-from tests.worker.formats.tiff.test_jpeg_in_tiff import in_tags
-from tests.worker.formats.tiff.test_samples import units
+from tests.support.tiff_files import units
 
 
 def tiffs_of_each_coding() -> Iterator[Case]:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from tests.support import malicious_files, output_pages, tiff_files
 from tests.support.format_matrix_cases import packed
+from tests.support.heic_files import LYING, data_of
 from tests.support.synthetic_photos import as_rgb, encoded, gray_scene, in_each_kind
-from tests.worker.formats.test_heic import LYING, data_of
 from worker.formats import jpeg, jpeg2000, png_writer, webp
 from worker.formats.tiff import writer as tiff_writer
 

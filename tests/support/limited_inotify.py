@@ -12,7 +12,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from service.config.sections import Watch
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.watch.watcher import Rest, Watcher
 
 SETTLE, RESCAN = 2.0, 60.0

@@ -95,7 +95,7 @@ def page(
         depth=rgb.dtype.itemsize * 8,
         alpha=channels == 4,
         strips=lambda: (rgb[top : top + rows] for top in range(0, height, rows)),
-        coding=Encoding(bits=rgb.dtype.itemsize * 8, lossless=lossless),
+        encoding=Encoding(bits=rgb.dtype.itemsize * 8, lossless=lossless),
         metadata=metadata or Metadata(),
     )
 

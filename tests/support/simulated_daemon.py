@@ -36,8 +36,8 @@ from service.daemon import daemon
 from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.pipeline import intake
 from service.storage import moves
@@ -422,7 +422,7 @@ class World:
     def _tree(self) -> dict[Path, tuple[FileStat, str]]:
         found = {}
         for path in find(self.inbox):
-            looks = safe_open.snapshot(path)
+            looks = safe_open.file_stat(path)
             assert looks
             found[path] = (looks, safe_open.digest(path))
         return found

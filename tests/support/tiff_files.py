@@ -110,3 +110,13 @@ def only(data: bytes) -> tuple[DecodedImage, Array]:
     """Read a TIFF of one page: the page and its codes."""
     (picture,) = pages_of(data)
     return picture, codes_of(picture)
+
+
+def units(gray: NDArray[Any], steps: tuple[int, int]) -> bytes:
+    """Lay out gray as YCbCr in units of several pixels and one color, which is none."""
+    across, down = steps
+    tall, wide = -(-gray.shape[0] // down), -(-gray.shape[1] // across)
+    padding = ((0, tall * down - gray.shape[0]), (0, wide * across - gray.shape[1]))
+    light = np.pad(gray, padding, mode="edge").reshape(tall, down, wide, across)
+    light = light.transpose(0, 2, 1, 3).reshape(tall, wide, down * across)
+    return np.dstack([light, np.full((tall, wide, 2), 128, np.uint8)]).tobytes()

@@ -173,7 +173,7 @@ class TestContainers:
     def test_lossy_kinds_stay_near(self, kind: str) -> None:
         """What was lossy comes back lossy, and near the photo."""
         smooth = cv2.GaussianBlur(gray_scene(*SIZE), (0, 0), 3)
-        source = one_page(smooth, kind, coding=Encoding(lossless=False, compression="jpeg"))
+        source = one_page(smooth, kind, encoding=Encoding(lossless=False, compression="jpeg"))
         (pixels,) = decoded(kind, write(source)[0])
 
         assert not np.array_equal(painted(source), pixels)
@@ -229,7 +229,7 @@ class TestDepth:
     def test_jpeg_scales_16_bits_and_clips_none(self) -> None:
         """A deep ramp becomes a ramp of 8 bits, from black to white."""
         ramp = np.tile(np.linspace(0, 65535, 256).astype(np.uint16), (64, 1))
-        source = one_page(ramp, "tiff", coding=Encoding(bits=16))
+        source = one_page(ramp, "tiff", encoding=Encoding(bits=16))
         gray = np.zeros((2, 2, 2), np.float32)
         data, record = write(source, WriteSettings("jpeg"), chromas=[gray])
         (pixels,) = decoded("jpeg", data)
@@ -250,7 +250,7 @@ class TestDepth:
         assert (32, 32) == (record.pages[0].scan_bits, record.pages[0].bits)
 
     @pytest.mark.parametrize(
-        ("kind", "depth", "coding", "output", "bits"),
+        ("kind", "depth", "encoding", "output", "bits"),
         [
             ("tiff", 16, Encoding(bits=16), "same", 16),
             ("tiff", 16, Encoding(bits=32, floating=True), "same", 32),
@@ -271,16 +271,16 @@ class TestDepth:
         ],
     )
     def test_the_record_tells_the_bits(
-        self, kind: str, depth: int, coding: Encoding, output: str, bits: int
+        self, kind: str, depth: int, encoding: Encoding, output: str, bits: int
     ) -> None:
         """Of scan and result, as the result's samples really are."""
         data, record = write(
-            one_page(gray_scene(*SIZE, depth), kind, coding=coding), WriteSettings(output)
+            one_page(gray_scene(*SIZE, depth), kind, encoding=encoding), WriteSettings(output)
         )
         (page,) = record.pages
         (pixels,) = decoded(record.kind, data)
 
-        assert (coding.bits, bits) == (page.scan_bits, page.bits)
+        assert (encoding.bits, bits) == (page.scan_bits, page.bits)
         assert bits == 8 * pixels.itemsize
 
 
@@ -308,7 +308,7 @@ class TestColor:
     @pytest.mark.parametrize("space", cielab.SPACES)
     def test_the_codes_are_of_that_space(self, space: OutputSpace) -> None:
         """Not sRGB's codes under another name: every code is the space's."""
-        source = one_page(gray_scene(*SIZE, 16), "tiff", coding=Encoding(bits=16))
+        source = one_page(gray_scene(*SIZE, 16), "tiff", encoding=Encoding(bits=16))
         data, _ = write(source, WriteSettings(space=space))
 
         assert np.array_equal(painted(source, space=cielab.SPACES[space]), decoded("tiff", data)[0])
@@ -376,9 +376,9 @@ class TestPages:
         alpha = gray_scene(30, 20, seed=2)
         grays = [gray_scene(40, 50), gray_scene(*SIZE, 16), gray_scene(30, 20)]
         parts: list[dict[str, Any]] = [
-            {"coding": Encoding(compression="lzw")},
-            {"coding": Encoding(bits=16, compression="zstd"), "profile": "Gamma 2.2"},
-            {"alpha": alpha, "coding": Encoding(compression="none")},
+            {"encoding": Encoding(compression="lzw")},
+            {"encoding": Encoding(bits=16, compression="zstd"), "profile": "Gamma 2.2"},
+            {"alpha": alpha, "encoding": Encoding(compression="none")},
         ]
         pages = [one_page(*one[:1], **one[1]).pages[0] for one in zip(grays, parts, strict=True)]
         source = Scan(tuple(pages), "tiff")
@@ -430,8 +430,8 @@ class TestRecord:
     @pytest.mark.parametrize("lossless", [True, False])
     def test_the_results_digest_is_that_of_its_samples(self, kind: str, *, lossless: bool) -> None:
         """Anyone who decodes the file finds it, whether the file keeps every code or not."""
-        coding = Encoding(lossless=lossless, compression="deflate" if lossless else "jpeg")
-        data, record = write(one_page(gray_scene(*SIZE), kind, coding=coding))
+        encoding = Encoding(lossless=lossless, compression="deflate" if lossless else "jpeg")
+        data, record = write(one_page(gray_scene(*SIZE), kind, encoding=encoding))
 
         assert [digest(pixels) for pixels in decoded(kind, data)] == [
             page.pixels_sha256 for page in record.pages

@@ -101,8 +101,8 @@ class TestKinds:
         assert expected.dtype == page.gray.dtype
         assert np.array_equal(expected, page.gray)
         assert page.gray.flags.c_contiguous
-        assert page.coding.lossless
-        assert 8 * expected.itemsize == page.coding.bits
+        assert page.encoding.lossless
+        assert 8 * expected.itemsize == page.encoding.bits
         assert (False, None) == (page.turned, page.alpha)
         assert expected.size == read.size
 
@@ -123,7 +123,7 @@ class TestKinds:
 
         assert (GRAY.shape, np.uint8) == (page.gray.shape, page.gray.dtype)
         assert np.abs(GRAY.astype(int) - page.gray).mean() < 6
-        assert not page.coding.lossless
+        assert not page.encoding.lossless
 
     def test_sixteen_bits_are_kept_not_clipped(self, tmp_path: Path) -> None:
         """A 16-bit ramp stays a ramp: as many different codes as were stored."""
@@ -196,7 +196,7 @@ class TestPages:
         assert np.array_equal(holes[..., 0], third.gray)
         assert third.alpha is not None
         assert np.array_equal(holes[..., 1], third.alpha)
-        assert ["deflate", "lzw", "none"] == [page.coding.compression for page in read.pages]
+        assert ["deflate", "lzw", "none"] == [page.encoding.compression for page in read.pages]
         assert GRAY16.size + upright.size + 600 == read.size
         assert 3 == len({page.sha256 for page in read.pages})
 

@@ -212,9 +212,9 @@ def test_too_few_rows_are_damage(rows: int) -> None:
     [
         (b"no profile at all" * 20, 1, "not an ICC profile"),
         (GAMMA[:200], 1, "damaged"),
-        (GAMMA, 3, "for gray pictures"),
-        (made.packed("CMYK", {}, 2, "inks"), 1, "for cmyk pictures"),
-        (made.packed("CMYK", {}, 2, "inks"), 3, "for cmyk pictures"),
+        (GAMMA, 3, "for gray images"),
+        (made.packed("CMYK", {}, 2, "inks"), 1, "for cmyk images"),
+        (made.packed("CMYK", {}, 2, "inks"), 3, "for cmyk images"),
         (made.packed("GRAY", {}, 2, "empty"), 1, "color profile"),
     ],
 )

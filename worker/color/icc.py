@@ -88,7 +88,7 @@ def neutral_tone(profile: bytes, depth: int) -> Tone:
     """
     model = color_model(profile)
     if model not in {"gray", "rgb"}:
-        raise ProfileError(f"it is for {model} pictures")
+        raise ProfileError(f"it is for {model} images")
     ramp = np.arange(2**depth).astype(cielab.pixel_type(depth))[:, None]
     xyz = _xyz(ramp if model == "gray" else np.repeat(ramp, 3, axis=1), profile)
     tone = cielab.tone_of_luminance(_without_steps(np.clip(xyz @ LUMINANCE_OF_D50, 0, 1), QUANTUM))
@@ -201,7 +201,7 @@ def _transform(codes: Pixels, profile: bytes, to: bytes, to_model: str, kind: An
     model = color_model(profile)
     samples = codes.shape[-1]
     if {"gray": 1, "rgb": 3, "cmyk": 4}.get(model) != samples:
-        raise ProfileError(f"it is for {model} pictures")
+        raise ProfileError(f"it is for {model} images")
     try:
         result = imagecodecs.cms_transform(
             np.ascontiguousarray(codes.reshape(-1, 1, samples)),

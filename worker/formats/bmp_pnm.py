@@ -14,7 +14,7 @@ from PIL import BmpImagePlugin
 
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError
-from worker.formats.full_image import scaled
+from worker.formats.full_image import decoded_whole, scaled
 from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
@@ -35,16 +35,7 @@ PROFILE_EMBEDDED = b"DEBM"  # "MBED" as a little-endian number
 
 
 def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a BMP's header; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError, struct.error, SyntaxError: damaged.
-    """
+    """Read a BMP's header; see `ImageFormat.read`."""
     file.seek(0)
     try:
         with BmpImagePlugin.BmpImageFile(file) as image:
@@ -59,26 +50,18 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         _check_end(file)
     as_mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(mode, "RGB")
 
-    def bands() -> Iterator[Pixels]:
+    def decode() -> Pixels:
         file.seek(0)
         with BmpImagePlugin.BmpImageFile(file) as image:
-            yield np.asarray(image.convert(as_mode)).reshape(height, width, -1)
+            return np.asarray(image.convert(as_mode))
 
-    return [
-        DecodedImage(
-            height=height,
-            width=width,
-            samples=1 if as_mode == "L" else 3,
-            alpha=as_mode == "RGBA",
-            bands=bands,
-            coding=Encoding(bits=1 if mode == "1" else 8),
-            metadata=Metadata(
-                profile=_bmp_profile(file),
-                dpi=(round(dpi[0], 2), round(dpi[1], 2)) if dpi and min(dpi) > 0 else None,
-                lost=_bmp_lost(file),
-            ),
-        )
-    ]
+    metadata = Metadata(
+        profile=_bmp_profile(file),
+        dpi=(round(dpi[0], 2), round(dpi[1], 2)) if dpi and min(dpi) > 0 else None,
+        lost=_bmp_lost(file),
+    )
+    size = (width, height, 1 if as_mode == "L" else 3, as_mode == "RGBA")
+    return decoded_whole(decode, size, Encoding(bits=1 if mode == "1" else 8), metadata)
 
 
 def _check_end(file: BinaryIO) -> None:
@@ -135,16 +118,7 @@ def _bmp_lost(file: BinaryIO) -> tuple[str, ...]:
 
 
 def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a PBM, PGM or PPM, ASCII or raw; raw ones by bands.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError: damaged.
-    """
+    """Read a PBM, PGM or PPM, ASCII or raw; see `ImageFormat.read`. Raw rows come in bands."""
     file.seek(0)
     start = file.read(LONGEST_HEADER)
     header = HEADER.match(start)
@@ -173,7 +147,7 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
             samples=samples,
             alpha=False,
             bands=bands,
-            coding=Encoding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
+            encoding=Encoding(bits=1 if kind in {1, 4} else 8 if white < 256 else 16),
             metadata=Metadata(texts=_comments(start[:at])),
         )
     ]

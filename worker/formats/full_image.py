@@ -1,12 +1,37 @@
-"""Pages held whole: for formats whose encoders take one picture, not strips."""
+"""Images held whole: for formats whose decoders and encoders take one image, not strips."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from worker.color.cielab import Pixels
 from worker.errors import ScanError
-from worker.formats.image import OutputPage
+from worker.formats.image import DecodedImage, Encoding, OutputPage
+from worker.metadata.block import Metadata
+
+
+def decoded_whole(
+    decode: Callable[[], Pixels],
+    size: tuple[int, int, int, bool],
+    encoding: Encoding,
+    metadata: Metadata,
+    orientation: int = 1,
+) -> list[DecodedImage]:
+    """Describe the one image of a file, whose pixels come in one band.
+
+    Args:
+        decode: gives the pixels in any shape, uint8 or uint16, white high.
+        size: width, height, samples of a pixel, and whether its opacity follows them.
+        encoding: how it is stored.
+        metadata: what travels with it.
+        orientation: 1 to 8, as EXIF has it.
+    """
+    width, height, samples, alpha = size
+
+    def bands() -> Iterator[Pixels]:
+        yield decode().reshape(height, width, samples + alpha)
+
+    return [DecodedImage(height, width, samples, alpha, bands, orientation, encoding, metadata)]
 
 
 def only_page(pages: Sequence[OutputPage], name: str, longest: int) -> OutputPage:

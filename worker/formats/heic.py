@@ -11,7 +11,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +20,7 @@ from worker.color import cielab, icc
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, DeviceError, ScanError
 from worker.formats import heic_items
-from worker.formats.full_image import scaled
+from worker.formats.full_image import decoded_whole, scaled
 from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata import exif_tags
 from worker.metadata.block import Metadata
@@ -46,17 +45,11 @@ DECODER = Path(__file__).with_name("heic_process.py")
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a HEIC's header; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
+    """Read a HEIC's header; see `ImageFormat.read`.
 
     Raises:
-        ScanError: with the reason, for what is refused; or the extra is not installed.
-        DeviceError: when the machine has no room for one more process.
-        MemoryError: when the decoder got too little, or was killed, as the system does then.
-        OSError, ValueError: damaged.
+        DeviceError: the machine cannot start the decoder's process.
+        MemoryError: the decoder ran out of memory, or was killed, as the system does then.
     """
     if importlib.util.find_spec("pi_heif") is None:
         raise ScanError(
@@ -73,31 +66,22 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     samples, alpha, bits = MODES[told["mode"]]
     depth = told["bits"] if bits == 16 else 8
 
-    def bands() -> Iterator[Pixels]:
+    def decode() -> Pixels:
         codes = np.frombuffer(_answer(file, "pixels"), "u1" if bits == 8 else "<u2")
-        codes = codes.reshape(height, width, samples + alpha)
         # What has more than 8 bits comes shifted up to 16, which leaves white below 65535.
-        yield scaled(codes >> (bits - depth), 2**depth - 1)
+        return scaled(codes >> (bits - depth), 2**depth - 1)
 
     exif, iptc = exif_tags.without_iptc(base64.b64decode(told["exif"]))
-    return [
-        DecodedImage(
-            height=height,
-            width=width,
-            samples=samples,
-            alpha=alpha,
-            bands=bands,
-            coding=Encoding(bits=bits, lossless=False),
-            metadata=Metadata(
-                exif=exif,
-                iptc=iptc,
-                xmp=base64.b64decode(told["xmp"]),
-                profile=base64.b64decode(told["icc_profile"]) or _profile(told["nclx"]),
-                dpi=exif_tags.resolution(exif),
-                lost=tuple(told["beside"]),
-            ),
-        )
-    ]
+    metadata = Metadata(
+        exif=exif,
+        iptc=iptc,
+        xmp=base64.b64decode(told["xmp"]),
+        profile=base64.b64decode(told["icc_profile"]) or _profile(told["nclx"]),
+        dpi=exif_tags.resolution(exif),
+        lost=tuple(told["beside"]),
+    )
+    size = (width, height, samples, alpha)
+    return decoded_whole(decode, size, Encoding(bits=bits, lossless=False), metadata)
 
 
 def _answer(file: BinaryIO, question: str) -> bytes:

@@ -48,7 +48,7 @@ class DecodedImage:
         alpha: whether each pixel has one sample more, its opacity, which is not premultiplied.
         bands: yields the rows from the top, uint8 or uint16, white high; may be called again.
         orientation: 1 to 8, as EXIF has it.
-        coding: how it is stored.
+        encoding: how it is stored.
         metadata: what travels with it.
     """
 
@@ -58,7 +58,7 @@ class DecodedImage:
     alpha: bool
     bands: Bands
     orientation: int = 1
-    coding: Encoding = field(default_factory=Encoding)
+    encoding: Encoding = field(default_factory=Encoding)
     metadata: Metadata = field(default_factory=Metadata)
 
 
@@ -72,7 +72,7 @@ class OutputPage:
         depth: bits of each sample that `strips` yields, 8 or 16.
         alpha: whether each pixel has a fourth sample, its opacity.
         strips: yields the rows from the top, (n, W, 3 or 4) uint8 or uint16; called once.
-        coding: how the scan was stored.
+        encoding: how the scan was stored.
         metadata: to write; the profile is the result's.
     """
 
@@ -81,7 +81,7 @@ class OutputPage:
     depth: int
     alpha: bool
     strips: Bands
-    coding: Encoding
+    encoding: Encoding
     metadata: Metadata
 
 

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 import imagecodecs
@@ -18,7 +19,7 @@ from worker.color import icc
 from worker.color.cielab import Pixels, to_8_bit
 from worker.errors import DamagedError, ScanError
 from worker.formats import jpeg_segments
-from worker.formats.full_image import gathered, on_white, only_page, scaled
+from worker.formats.full_image import decoded_whole, gathered, on_white, only_page, scaled
 from worker.formats.image import DecodedImage, Encoding, OutputPage, check_size
 from worker.formats.jpeg_segments import (
     APP0,
@@ -48,16 +49,7 @@ NO_CODES = b"\xff\0" * 8  # as many bits as a decoder looks ahead, all ones
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a JPEG's header; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError, struct.error: damaged.
-    """
+    """Read a JPEG's header; see `ImageFormat.read`."""
     header = jpeg_segments.header(file)
     check_size(header.width, header.height, settings)
     if header.channels not in {1, 3, 4} or (header.bits, header.channels) == (12, 4):
@@ -70,22 +62,13 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     inks = b""
     if header.channels == 4:
         inks, metadata = _profile_of_inks(metadata)
-
-    def bands() -> Iterator[Pixels]:
-        yield _pixels(file, header, inks)
-
-    return [
-        DecodedImage(
-            height=header.height,
-            width=header.width,
-            samples=1 if header.channels == 1 else 3,
-            alpha=False,
-            bands=bands,
-            orientation=exif_tags.orientation(metadata.exif),
-            coding=Encoding(bits=16 if header.bits == 12 else 8, lossless=False),
-            metadata=metadata,
-        )
-    ]
+    return decoded_whole(
+        partial(_pixels, file, header, inks),
+        (header.width, header.height, 1 if header.channels == 1 else 3, False),
+        Encoding(bits=16 if header.bits == 12 else 8, lossless=False),
+        metadata,
+        exif_tags.orientation(metadata.exif),
+    )
 
 
 def _profile_of_inks(metadata: Metadata) -> tuple[bytes, Metadata]:

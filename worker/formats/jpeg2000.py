@@ -15,7 +15,7 @@ import imagecodecs
 
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError
-from worker.formats.full_image import gathered, only_page, scaled
+from worker.formats.full_image import decoded_whole, gathered, only_page, scaled
 from worker.formats.image import DecodedImage, Encoding, OutputPage, check_size
 from worker.formats.isobmff import Box, body, box, named, read_at, start, walk
 from worker.metadata import exif_tags, photoshop
@@ -61,16 +61,7 @@ class _Header:
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a JPEG 2000's header; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError, struct.error: damaged.
-    """
+    """Read a JPEG 2000's header; see `ImageFormat.read`."""
     header = _Header()
     if read_at(file, 0, 4) == CODESTREAM:
         _take_codestream(file, 0, header)
@@ -80,23 +71,17 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     check_size(header.width, header.height, settings)
     samples, alpha = _channels(header)
 
-    def bands() -> Iterator[Pixels]:
+    def decode() -> Pixels:
         codes = imagecodecs.jpeg2k_decode(_without_profile(file, header), numthreads=CORES)
-        codes = codes.reshape(header.height, header.width, samples + alpha)
-        yield scaled(codes, 2**header.bits - 1)
+        return scaled(codes, 2**header.bits - 1)
 
-    return [
-        DecodedImage(
-            height=header.height,
-            width=header.width,
-            samples=samples,
-            alpha=alpha,
-            bands=bands,
-            orientation=exif_tags.orientation(header.told.get(EXIF, b"")),
-            coding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
-            metadata=_metadata(header),
-        )
-    ]
+    return decoded_whole(
+        decode,
+        (header.width, header.height, samples, alpha),
+        Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.reversible),
+        _metadata(header),
+        exif_tags.orientation(header.told.get(EXIF, b"")),
+    )
 
 
 def _without_profile(file: BinaryIO, header: _Header) -> bytearray:
@@ -269,9 +254,7 @@ def _check_end(file: BinaryIO, at: int, end: int) -> None:
 
 def _metadata(header: _Header) -> Metadata:
     told = header.told
-    exif = told.get(EXIF) or told.get(EXIF_OF_PHOTOSHOP) or b""
-    if exif and not exif.startswith(b"Exif\0\0"):
-        exif = b"Exif\0\0" + exif
+    exif = exif_tags.prefixed(told.get(EXIF) or told.get(EXIF_OF_PHOTOSHOP) or b"")
     resources = photoshop.taken(told.get(RESOURCES, b""))
     unused = resources.unused(told.get(IPTC, b""), exif, told.get(XMP, b""))
     return Metadata(
@@ -295,7 +278,7 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
         OSError: when the disk fails.
     """
     page = only_page(pages, "JPEG 2000", 2**31 - 1)
-    lossless = page.coding.lossless
+    lossless = page.encoding.lossless
     codestream = imagecodecs.jpeg2k_encode(
         gathered(page),
         0 if lossless else PSNR,

@@ -5,8 +5,8 @@ and no result is written, for it could not say its own. Source: ISO/IEC 18181-2 
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 import imagecodecs
@@ -14,7 +14,7 @@ import imagecodecs
 from worker.color import cielab, icc
 from worker.color.cielab import Pixels
 from worker.errors import DamagedError, plain
-from worker.formats.full_image import scaled
+from worker.formats.full_image import decoded_whole, scaled
 from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.formats.isobmff import Box, body, named, read_at, walk
 from worker.formats.jpegxl_header import Header, header_of
@@ -30,16 +30,7 @@ LONGEST_TOLD = 64 << 20  # bytes of metadata, unpacked
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a JPEG XL's header; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError, struct.error: damaged.
-    """
+    """Read a JPEG XL's header; see `ImageFormat.read`."""
     if read_at(file, 0, 2) == BARE:
         codestream, metadata = read_at(file, 0, HEADER_BYTES), Metadata()
     else:
@@ -50,22 +41,13 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     header = header_of(codestream[2:])
     check_size(header.width, header.height, settings)
     metadata = replace(metadata, profile=_profile(header))
-
-    def bands() -> Iterator[Pixels]:
-        yield _pixels(file, header)
-
-    return [
-        DecodedImage(
-            height=header.height,
-            width=header.width,
-            samples=header.samples,
-            alpha=header.alpha,
-            bands=bands,
-            orientation=header.orientation,
-            coding=Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
-            metadata=metadata,
-        )
-    ]
+    return decoded_whole(
+        partial(_pixels, file, header),
+        (header.width, header.height, header.samples, header.alpha),
+        Encoding(bits=8 if header.bits <= 8 else 16, lossless=header.lossless),
+        metadata,
+        header.orientation,
+    )
 
 
 def _profile(header: Header) -> bytes:
@@ -79,10 +61,9 @@ def _profile(header: Header) -> bytes:
 
 
 def _pixels(file: BinaryIO, header: Header) -> Pixels:
-    """Decode to (H, W, channels) uint8 or uint16, as stored."""
+    """Decode to uint8 or uint16, as stored."""
     file.seek(0)
     codes = imagecodecs.jpegxl_decode(file.read(), keeporientation=True)
-    codes = codes.reshape(header.height, header.width, header.samples + header.alpha)
     return scaled(codes, 2**header.bits - 1)
 
 

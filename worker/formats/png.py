@@ -8,15 +8,14 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import BinaryIO
 
 import imagecodecs
 
-from worker.color.cielab import Pixels
 from worker.errors import DamagedError, ScanError, plain
+from worker.formats.full_image import decoded_whole
 from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata import exif_tags, photoshop
 from worker.metadata.block import Metadata, Resolution
@@ -86,16 +85,7 @@ class _Chunks:
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a PNG's chunks; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError, struct.error: damaged.
-    """
+    """Read a PNG's chunks; see `ImageFormat.read`."""
     chunks = _chunks(file, settings)
     if len(chunks.header) != HEADER_BYTES:
         raise DamagedError("it has no header")
@@ -106,24 +96,14 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     alpha = chunks.transparent > 0 or color_type in {4, 6}
     if chunks.transparent > LONGEST_TRANSPARENCY[color_type]:
         raise DamagedError("what it says of transparent colors does not fit its own colors")
-
-    def bands() -> Iterator[Pixels]:
-        pixels = imagecodecs.png_decode(_bare(file))
-        yield pixels.reshape(height, width, samples + alpha)
-
     metadata = _metadata(chunks, samples)
-    return [
-        DecodedImage(
-            height=height,
-            width=width,
-            samples=samples,
-            alpha=alpha,
-            bands=bands,
-            orientation=exif_tags.orientation(metadata.exif),
-            coding=Encoding(bits=8 if color_type == 3 else bits),
-            metadata=metadata,
-        )
-    ]
+    return decoded_whole(
+        lambda: imagecodecs.png_decode(_bare(file)),
+        (width, height, samples, alpha),
+        Encoding(bits=8 if color_type == 3 else bits),
+        metadata,
+        exif_tags.orientation(metadata.exif),
+    )
 
 
 def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
@@ -284,8 +264,7 @@ def _metadata(chunks: _Chunks, samples: int) -> Metadata:
     xmp = packets[0].encode() if packets else raw.get("xmp", b"")
     if not xmp and app1.startswith(XMP_SIGNATURE):
         xmp = app1.removeprefix(XMP_SIGNATURE)
-    if exif and not exif.startswith(b"Exif\0\0"):
-        exif = b"Exif\0\0" + exif
+    exif = exif_tags.prefixed(exif)
     lost = chunks.lost
     lost += [f"a raw profile of type {kind[:40]}" for kind in raw if kind not in RAW_KINDS]
     lost += ["a second XMP packet"] * (len(set(packets)) > 1)

@@ -82,7 +82,16 @@ class ImageFormat:
     signable: bool = False
 
     def read(self, file: BinaryIO, settings: ReadSettings) -> "list[DecodedImage]":
-        """Read a file's images; see `worker.formats.open_image` for what this may raise."""
+        """Read a file's headers and metadata; pixels are decoded when `bands` are asked for.
+
+        Args:
+            file: open for reading, from its beginning; must stay open while bands are read.
+            settings: the limits.
+
+        Raises:
+            ScanError: the file is refused; says why.
+            IncompleteError: it is damaged or cut short, or anything of `DECODER_ERRORS`.
+        """
         return _function(self.reader)(file, settings)
 
     def write(self, file: BinaryIO, pages: "Sequence[OutputPage]") -> None:

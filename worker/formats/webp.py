@@ -6,16 +6,17 @@ headers). It has no place for IPTC, which goes into the EXIF block, where exifto
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import imagecodecs
+import numpy as np
 from PIL import Image
 
 from worker.color.cielab import Pixels, to_8_bit
 from worker.errors import DamagedError, ScanError
-from worker.formats.full_image import gathered, only_page
+from worker.formats.full_image import decoded_whole, gathered, only_page
 from worker.formats.image import DecodedImage, Encoding, OutputPage, check_size
 from worker.metadata import exif_tags
 from worker.metadata.block import Metadata
@@ -46,50 +47,36 @@ class _Chunks:
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a WebP's chunks; its pixels are decoded whole when their one band is asked for.
-
-    Args:
-        file: open for reading, from its beginning; stays open while bands are read.
-        settings: the limit.
-
-    Raises:
-        ScanError: with the reason, for what is refused.
-        OSError, ValueError, struct.error: damaged.
-    """
+    """Read a WebP's chunks; see `ImageFormat.read`."""
     chunks = _chunks(file)
     check_size(chunks.width, chunks.height, settings)
     if chunks.told.get(b"XMP ", b"").endswith(bytes(MOST_ZEROS)):
         raise DamagedError("the file ends within its XMP packet")
 
-    def bands() -> Iterator[Pixels]:
+    def decode() -> Pixels:
         file.seek(0)
         data = file.read()
         pixels = imagecodecs.webp_decode(data, hasalpha=chunks.alpha)
         _check_end(data, chunks)
-        yield pixels.reshape(chunks.height, chunks.width, 3 + chunks.alpha)
+        return np.asarray(pixels)
 
     exif, iptc = exif_tags.without_iptc(chunks.told.get(b"EXIF", b""))
-    if exif and not exif.startswith(b"Exif\0\0"):
-        exif = b"Exif\0\0" + exif
-    return [
-        DecodedImage(
-            height=chunks.height,
-            width=chunks.width,
-            samples=3,
-            alpha=chunks.alpha,
-            bands=bands,
-            orientation=exif_tags.orientation(exif),
-            coding=Encoding(lossless=bool(chunks.lossless)),
-            metadata=Metadata(
-                exif=exif,
-                iptc=iptc,
-                xmp=chunks.told.get(b"XMP ", b""),
-                profile=chunks.told.get(b"ICCP", b""),
-                dpi=exif_tags.resolution(exif),
-                lost=tuple(chunks.lost),
-            ),
-        )
-    ]
+    exif = exif_tags.prefixed(exif)
+    metadata = Metadata(
+        exif=exif,
+        iptc=iptc,
+        xmp=chunks.told.get(b"XMP ", b""),
+        profile=chunks.told.get(b"ICCP", b""),
+        dpi=exif_tags.resolution(exif),
+        lost=tuple(chunks.lost),
+    )
+    return decoded_whole(
+        decode,
+        (chunks.width, chunks.height, 3, chunks.alpha),
+        Encoding(lossless=bool(chunks.lossless)),
+        metadata,
+        exif_tags.orientation(exif),
+    )
 
 
 def _chunks(file: BinaryIO) -> _Chunks:
@@ -189,7 +176,7 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     metadata = page.metadata
     exif = exif_tags.with_resolution(metadata.exif, metadata.dpi)
     image = Image.fromarray(gathered(page, (to_8_bit(strip) for strip in page.strips())))
-    lossless = page.coding.lossless
+    lossless = page.encoding.lossless
     image.save(
         file,
         "WEBP",

@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from worker import render, scan
+from worker.atomic import digest_from_disk
 from worker.color.cielab import Floats
-from worker.durable import digest_from_disk
 from worker.inference.engine import Colored, Outcome, Task, failed
 from worker.inference.predictor import Predictor
 from worker.metadata.credentials import CredentialSettings

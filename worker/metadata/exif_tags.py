@@ -12,6 +12,11 @@ SOFTWARE = 0x0131
 UNITS = {2: 1.0, 3: 2.54}  # dots per unit to dots per inch
 
 
+def prefixed(data: bytes) -> bytes:
+    r"""Put `Exif\0\0` before a block that lacks it; b"" stays."""
+    return exif.PREFIX + data if data and not data.startswith(exif.PREFIX) else data
+
+
 def orientation(data: bytes) -> int:
     """Return how the picture lies, 1 to 8; 1 where the block says nothing that can be read."""
     block = _readable(data)

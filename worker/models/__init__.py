@@ -1,1 +1,1 @@
-"""The generator and its versions: the network, its file, the store."""
+"""The generator: its network, its file format, and the store of its versions."""

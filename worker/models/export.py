@@ -1,6 +1,6 @@
-"""A generator for other programs: one model from lightness to ab, checked after it was written.
+"""Exports a generator for other programs, and verifies what was written.
 
-The exported model holds the decoding too, so that nothing of photochrom is needed to run it.
+The exported model goes from lightness to ab, decoding included, and runs without photochrom.
 """
 
 import shutil
@@ -22,8 +22,8 @@ from worker.models.generator import CHROMA_STRIDE, SIZE_MULTIPLE, color_grid, de
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 
-# CIE ab units, of any value: what 8 bits cannot show. Formats differ by 0.001; a GPU that
-# multiplies in TF32 by some 0.1.
+# Largest accepted difference in CIE ab units, invisible in 8 bits. Formats differ by 0.001; a GPU
+# that computes in TF32 by about 0.1.
 TOLERANCE = 0.5
 ONNX_PARTS = ("tf2onnx", "onnx", "onnxruntime")
 ONNX_OPSET = 18
@@ -33,9 +33,9 @@ class Exported(NamedTuple):
     """What was written.
 
     Attributes:
-        inputs: name and shape of what the model takes.
-        outputs: name and shape of what it gives.
-        difference: largest difference from the generator on two test squares, ab units.
+        inputs: name and shape of the model's input.
+        outputs: name and shape of its output.
+        difference: largest difference from the generator on two test images, ab units.
     """
 
     inputs: str
@@ -44,23 +44,22 @@ class Exported(NamedTuple):
 
 
 def export_version(version: ModelVersion, kind: str, to: Path, side: int) -> Exported:
-    """Write a generator with its decoding in another format, and compare what was written with it.
+    """Write a generator with its decoding in another format, and compare its output.
 
     Args:
-        version: which generator.
+        version: of the generator.
         kind: keras, savedmodel, onnx or litert.
-        to: file (folder for savedmodel) to be made.
-        side: of the square it takes, pixels; a model in the keras format takes any. The number of
-            squares is open in every format.
+        to: file (folder for savedmodel) to create.
+        side: of the square input, pixels; the keras format accepts any. The batch size is free.
 
     Raises:
         ModelError: the version cannot be loaded, `to` exists or has the wrong suffix, the side is
-            no multiple of 32, or what was written gives other colors (nothing is left of it then).
+            not a multiple of 32, or the output differs (nothing is written then).
         DeviceError: a library that the format needs is not installed.
-        OSError: when the disk fails.
+        OSError: the disk failed.
     """
     suffix, write, read = FORMATS[kind]
-    _check_wish(kind, to, suffix, side)
+    _check_arguments(kind, to, suffix, side)
     generator = load_generator(version)
     squares = _test_squares(side)
     expected = _array(decode(generator(squares, training=False))[0])
@@ -68,10 +67,10 @@ def export_version(version: ModelVersion, kind: str, to: Path, side: int) -> Exp
         made = Path(scratch) / f"made{suffix}"
         write(_coloring_model(generator, None if kind == "keras" else side), made)
         difference = float(np.abs(read(made, squares) - expected).max())
-        if not difference <= TOLERANCE:  # also when it is no number
+        if not difference <= TOLERANCE:  # also if it is NaN
             raise ModelError(
-                f"version {version.name} does not survive the conversion to {kind}: its colors "
-                f"differ by {difference:.2g} ab units; choose another format"
+                f"version {version.name} cannot be converted to {kind}: the output differs by "
+                f"{difference:.2g} ab units; choose another format"
             )
         shutil.move(made, to)
     shape = "S, S" if kind == "keras" else f"{side}, {side}"
@@ -79,11 +78,11 @@ def export_version(version: ModelVersion, kind: str, to: Path, side: int) -> Exp
     return Exported(f"lightness (N, {shape}, 1)", f"ab (N, {small}, 2)", difference)
 
 
-def _check_wish(kind: str, to: Path, suffix: str, side: int) -> None:
+def _check_arguments(kind: str, to: Path, suffix: str, side: int) -> None:
     if to.exists():
-        raise ModelError(f"{to} exists already; name another file")
+        raise ModelError(f"{to} already exists; choose another name")
     if to.suffix != suffix and suffix:
-        raise ModelError(f"a model as {kind} has a name that ends in {suffix}, not {to.name}")
+        raise ModelError(f"the name of a {kind} model must end in {suffix}; {to.name} does not")
     if side % SIZE_MULTIPLE:
         raise ModelError(f"the size must be a multiple of {SIZE_MULTIPLE}, not {side}")
     missing = [name for name in ONNX_PARTS if kind == "onnx" and find_spec(name) is None]
@@ -94,7 +93,7 @@ def _check_wish(kind: str, to: Path, suffix: str, side: int) -> None:
 
 
 def _test_squares(side: int) -> Floats:
-    """Return two squares that ask for many colors: waves and noise, (2, side, side, 1)."""
+    """Return two images that get many colors: waves and noise, (2, side, side, 1)."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     waves = 0.5 + 0.5 * np.sin(x / 7) * np.cos(y / 11)
     noise = np.random.default_rng(0).random((side, side), np.float32)
@@ -105,11 +104,11 @@ def _coloring_model(generator: keras.Model, side: int | None) -> keras.Model:
     """Join generator and `worker.models.generator.decode` into one model of plain layers.
 
     Returns:
-        from lightness (N, S, S, 1) in 0..1 to ab (N, S/4, S/4, 2) in CIE units.
+        a model from lightness (N, S, S, 1) in 0..1 to ab (N, S/4, S/4, 2) in CIE units.
     """
     lightness = keras.Input((side, side, 1), name="lightness")
     share = layers.Softmax(name="share")(generator(lightness, training=False))
-    mean = layers.Conv2D(2, 1, use_bias=False, name="ab")  # of the grid's colors, by their share
+    mean = layers.Conv2D(2, 1, use_bias=False, name="ab")  # of the grid's colors, weighted by share
     model = keras.Model(lightness, mean(share), name="colors")
     mean.set_weights([color_grid()[None, None]])
     return model
@@ -133,7 +132,7 @@ def _write_savedmodel(model: keras.Model, path: Path) -> None:
 
 
 def _run_savedmodel(path: Path, squares: Floats) -> Floats:
-    loaded = tf.saved_model.load(path)  # named: its variables end with it
+    loaded = tf.saved_model.load(path)  # keep the reference: its variables are freed with it
     return _array(loaded.serve(squares))
 
 
@@ -142,7 +141,7 @@ def _write_litert(model: keras.Model, path: Path) -> None:
 
 
 def _run_litert(path: Path, squares: Floats) -> Floats:
-    with warnings.catch_warnings():  # it is to move into a package of its own some day
+    with warnings.catch_warnings():  # it is to become a package of its own
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated.*")
         interpreter = tf.lite.Interpreter(str(path))
     (given,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -154,7 +153,7 @@ def _run_litert(path: Path, squares: Floats) -> Floats:
 
 
 def _write_onnx(model: keras.Model, path: Path) -> None:
-    """Freeze the graph first: tf2onnx 1.17 loses the constants of a Normalization layer else."""
+    """Freeze the graph first, or tf2onnx 1.17 loses the constants of Normalization layers."""
     import tf2onnx
     from tensorflow.python.framework import convert_to_constants
 

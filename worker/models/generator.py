@@ -1,8 +1,8 @@
-"""The generator: a U-Net from lightness to how likely each color is, at a quarter of its size.
+"""The generator: a U-Net from lightness to a distribution over colors, at a quarter of its size.
 
-Its encoder is EfficientNet-Lite0, pretrained on ImageNet; its head is a distribution over a grid of
-CIE ab colors (Zhang et al. 2016, "Colorful Image Colorization"). Layers are Keras's own only, so a
-saved generator loads in safe mode and on every Keras backend.
+The encoder is EfficientNet-Lite0, pretrained on ImageNet; the head is a distribution over a grid of
+CIE ab colors (Zhang et al. 2016, "Colorful Image Colorization"). It uses built-in Keras layers
+only, so a saved generator loads in safe mode and on every backend.
 """
 
 from dataclasses import dataclass
@@ -25,26 +25,26 @@ ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, Ef
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-DEEP_FROM = 8  # of the 16 blocks: the first that knows things rather than edges
+DEEP_FROM = 8  # of 16 blocks: the first whose features are objects rather than edges
 SIZE_MULTIPLE = 32  # the encoder halves five times
-CHROMA_STRIDE = 4  # the head works at a quarter of the input's size
-LOGITS, DECODING = "logits", "decoding"  # the layers kept in float32 under every precision policy
-CONSENSUS = "consensus"  # the layer where a surface's say comes in
-WINDOW = 21  # places at a quarter of the size, about a third of the picture at 256 pixels
-SMOOTH_BELOW = 0.055  # of lightness: smaller steps are no edge of a surface
+CHROMA_STRIDE = 4  # the output has a quarter of the input's size
+LOGITS, DECODING = "logits", "decoding"  # layers that are float32 under every precision policy
+CONSENSUS = "consensus"  # the layer that averages features over surfaces
+WINDOW = 21  # pixels at a quarter of the size, about a third of the picture at 256 pixels
+SMOOTH_BELOW = 0.055  # steps in lightness that are not the edge of a surface
 BIN_STEP = 10.0  # ab units between neighboring colors of the grid
 
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """What fixes the shape of the weights; the Keras file holds it in its layers."""
+    """The sizes that determine the shapes of the weights; saved in the layers of the file."""
 
     bottleneck: int = 256  # channels at 1/32
     widths: tuple[int, int, int] = (256, 128, 64)  # decoder channels at 1/16, 1/8, 1/4
 
 
 def color_grid() -> NDArray[np.float32]:
-    """Return the ab colors the head chooses between: a grid of step 10 over the sRGB gamut.
+    """Return the colors of the head: a grid of step 10 in ab over the sRGB gamut.
 
     Returns:
         (K, 2) float32, CIE a* and b*, row-major in a then b.
@@ -55,13 +55,13 @@ def color_grid() -> NDArray[np.float32]:
 
 
 def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
-    """Build the U-Net with fresh weights.
+    """Build the U-Net with random weights.
 
     Args:
-        shape: the widths of the decoder; the default is the built-in generator's.
+        shape: widths of the decoder; by default those of the built-in version.
 
     Returns:
-        A model from lightness (N, S, S, 1) in 0..1 (CIE L* / 100), S a multiple of 32, to float32
+        a model from lightness (N, S, S, 1) in 0..1 (CIE L* / 100), S a multiple of 32, to float32
         logits over `color_grid()` (N, S/4, S/4, K).
     """
     shape = shape or GeneratorShape()
@@ -77,7 +77,7 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
         x = layers.UpSampling2D(2, interpolation="bilinear", name=f"up{at}")(x)
         x = layers.Concatenate(name=f"join{at}")([x, skip])
         x = _conv(x, width, 3, f"decode{at}")
-        if at > CHROMA_STRIDE:  # a second look where it is cheap
+        if at > CHROMA_STRIDE:  # a second convolution where it is cheap
             x = _conv(x, width, 3, f"refine{at}")
 
     logits = layers.Conv2D(len(color_grid()), 1, dtype="float32", name=LOGITS)(x)
@@ -85,10 +85,10 @@ def build_generator(shape: GeneratorShape | None = None) -> keras.Model:
 
 
 def encode(lightness: KerasTensor) -> list[KerasTensor]:
-    """Build EfficientNet-Lite0 upon an input, its batch norms folded into its convolutions.
+    """Build EfficientNet-Lite0 on an input, with batch norms folded into the convolutions.
 
     Args:
-        lightness: (N, S, S, 1) in 0..1 or, in color, (N, S, S, 3).
+        lightness: (N, S, S, 1) in 0..1, or RGB (N, S, S, 3).
 
     Returns:
         the last features at 1/4, 1/8, 1/16 and 1/32: 24, 40, 112 and 320 channels.
@@ -125,10 +125,10 @@ def _conv(x: KerasTensor, filters: int, kernel: int, name: str) -> KerasTensor:
 
 
 def load_imagenet_encoder(generator: keras.Model) -> None:
-    """Put EfficientNet-Lite0's ImageNet weights (Google, Apache-2.0) into the encoder.
+    """Load EfficientNet-Lite0's ImageNet weights (Google, Apache-2.0) into the encoder.
 
     Raises:
-        ValueError: when the generator's encoder has another shape.
+        ValueError: the encoder has another shape.
     """
     with (
         (files("worker") / "weights" / ENCODER_WEIGHTS).open("rb") as file,
@@ -144,14 +144,14 @@ def load_imagenet_encoder(generator: keras.Model) -> None:
 
 
 def encoder_layers(generator: keras.Model) -> list[keras.Layer]:
-    """Return the pretrained layers of `generator` that hold weights."""
+    """Return the pretrained layers of a generator that have weights."""
     return [
         layer for layer in generator.layers if layer.name.startswith("encoder_") and layer.weights
     ]
 
 
 def deep_encoder_layers(generator: keras.Model) -> list[keras.Layer]:
-    """Return those of `encoder_layers` at 1/16 with 112 channels, and all after them."""
+    """Return the `encoder_layers` from those at 1/16 with 112 channels on."""
     deep = tuple(f"encoder_{index}_" for index in range(DEEP_FROM, 16))
     return [layer for layer in encoder_layers(generator) if layer.name.startswith(deep)]
 
@@ -159,20 +159,20 @@ def deep_encoder_layers(generator: keras.Model) -> list[keras.Layer]:
 def with_decoding(
     generator: keras.Model, shift: NDArray[np.floating], temperature: float
 ) -> keras.Model:
-    """Give a trained generator the last layer it is served with: (logits - shift) / temperature.
+    """Add the last layer of a published generator: (logits - shift) / temperature.
 
-    Common colors, above all gray, are likely everywhere, so the likeliest color is a dull one.
-    Taking a share of their log-probability away (Menon et al. 2021, "Long-tail learning via logit
-    adjustment") and sharpening what is left gives living color without teaching the generator wrong
+    Common colors, above all gray, are likely everywhere, so the most likely color is dull.
+    Subtracting a share of their log-probability (Menon et al. 2021, "Long-tail learning via logit
+    adjustment") and sharpening the rest gives vivid color, and the generator still learns true
     probabilities.
 
     Args:
-        generator: as `build_generator` makes it, or already with a decoding, which is replaced.
-        shift: (K,) to take off the logits: a share of the log-probability of each color.
+        generator: as `build_generator` makes it; a decoding that it already has is replaced.
+        shift: (K,) to subtract from the logits: a share of the log-probability of each color.
         temperature: above 1 flattens, below 1 sharpens.
 
     Returns:
-        A model that shares its layers with `generator`.
+        a model that shares its layers with `generator`.
     """
     has_one = any(layer.name == DECODING for layer in generator.layers)
     logits = generator.get_layer(DECODING).input if has_one else generator.output
@@ -183,19 +183,19 @@ def with_decoding(
 
 
 def with_consensus(generator: keras.Model) -> keras.Model:
-    """Let the places of one surface agree on their colors before they are served.
+    """Average features over surfaces, so that each gets one color.
 
-    What a coat's color is, its texture does not tell, and place by place red or blue wins by
-    chance. So half of each place's say goes to its surface: a guided filter (He et al. 2013), with
-    lightness as its guide, averages over about a third of the picture, but not across edges. It is
-    linear, as the logits are in the features before them; filtering these gives the same for a
-    quarter of the work.
+    The texture of a coat does not tell its color, so pixel by pixel red or blue wins by chance. A
+    guided filter (He et al. 2013) with lightness as its guide averages over about a third of the
+    picture, but not across edges; the result is mixed half and half with the original. The filter
+    is linear, and so are the logits in the features before them; filtering those gives the same
+    result for a quarter of the work.
 
     Args:
-        generator: plain, as trained. It stays as it is.
+        generator: as trained; not changed.
 
     Returns:
-        A copy with consensus, from lightness to logits; `with_decoding` goes on top.
+        a copy with consensus, from lightness to logits; `with_decoding` goes on top.
     """
     plain = keras.models.clone_model(generator)
     plain.set_weights(generator.get_weights())
@@ -213,7 +213,7 @@ def with_consensus(generator: keras.Model) -> keras.Model:
 
 
 def _around(x: KerasTensor) -> KerasTensor:
-    """Average over a square window around each place; at the border, over what there is of it."""
+    """Average over a square window around each pixel, clipped at the border."""
     return _mean(_mean(x, (WINDOW, 1), 1), (1, WINDOW), 1)
 
 
@@ -230,7 +230,7 @@ def _subtract(one: KerasTensor, other: KerasTensor) -> KerasTensor:
 
 
 def without_decoding(generator: keras.Model) -> keras.Model:
-    """Return the model up to its plain logits, without decoding and consensus: what is trained."""
+    """Return the trainable model up to its logits, without decoding and consensus."""
     names = {layer.name for layer in generator.layers}
     if CONSENSUS in names:
         features = generator.get_layer(CONSENSUS).input[0]
@@ -241,14 +241,14 @@ def without_decoding(generator: keras.Model) -> keras.Model:
 
 
 def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Turn the distribution into its mean color (the annealed mean of Zhang et al. 2016).
+    """Reduce the distribution to its mean color (the annealed mean of Zhang et al. 2016).
 
     Args:
         logits: (N, s, s, K), calibrated as by `with_decoding`.
 
     Returns:
         ab (N, s, s, 2) float32 in CIE units, inside the convex hull of the grid; and spread (N, s,
-        s, 1) float32, the standard deviation of the distribution in ab units: 0 is certain.
+        s, 1) float32, the standard deviation of the distribution in ab units; 0 is certain.
     """
     grid = ops.convert_to_tensor(color_grid())  # (K, 2)
     p = ops.softmax(ops.cast(logits, "float32"), axis=-1)

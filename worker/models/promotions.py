@@ -1,7 +1,7 @@
-"""Which version serves: `promotions.json`, the history of promotions, whose last entry counts.
+"""The history of promotions, `promotions.json`; its last entry names the active version.
 
-The file is a list of {"version": "3" or "builtin", "at": ISO time, "why": text}, oldest first; an
-entry that went back has "rollback": true as well. Without a file the built-in generator serves.
+The file is a list of {"version": "3" or "builtin", "at": ISO time, "why": text}, oldest first;
+rollbacks also have "rollback": true. Without the file, the built-in version is active.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from worker.durable import replace_text
+from worker.atomic import write_durably
 from worker.errors import ModelError
 
 PROMOTIONS_FILE = "promotions.json"
@@ -19,13 +19,13 @@ BUILT_IN = "builtin"
 
 @dataclass(frozen=True)
 class Promotion:
-    """One change of the version that serves.
+    """One change of the active version.
 
     Attributes:
-        version: "builtin" or a number as text: what serves from then on.
-        at: when, ISO 8601 with its offset.
-        why: for people.
-        rollback: whether it went back to what served before, rather than on.
+        version: "builtin" or a number as text, active from then on.
+        at: ISO 8601 time with offset.
+        why: the reason, for people.
+        rollback: whether it returned to the version active before.
     """
 
     version: str
@@ -35,10 +35,10 @@ class Promotion:
 
 
 def active_versions(history: Sequence[Promotion]) -> list[str]:
-    """Return the versions that rollbacks walk back through: the last serves, the first is built in.
+    """Return the stack of versions that rollbacks pop; the last is active, the first built in.
 
-    A promotion goes on top, a rollback takes the top away, so going back twice goes back twice as
-    far, and never to what was just taken back.
+    A promotion pushes and a rollback pops, so two rollbacks go back two versions, and none returns
+    to a version that was just rolled back.
     """
     stack = [BUILT_IN]
     for one in history:
@@ -50,14 +50,14 @@ def active_versions(history: Sequence[Promotion]) -> list[str]:
 
 
 def read_promotions(folder: Path) -> list[Promotion]:
-    """Read the history, oldest first; none is there before the first promotion.
+    """Read the history, oldest first; it is empty before the first promotion.
 
     Args:
-        folder: the model store's.
+        folder: of the model store.
 
     Raises:
-        ModelError: the file is damaged. It is never taken for an empty history: that would change
-            the version that serves.
+        ModelError: the file is damaged. It is never read as an empty history, which would change
+            the active version.
     """
     path = folder / PROMOTIONS_FILE
     try:
@@ -66,23 +66,23 @@ def read_promotions(folder: Path) -> list[Promotion]:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{path} does not tell which version serves ({error!r}); put a copy of it back, or "
-            "delete it, which makes the built-in generator serve, and promote again"
+            f"{path} is damaged ({error!r}); the active version is unknown. Restore a backup, or "
+            "delete it, which activates the built-in version, and promote again"
         ) from error
 
 
 def _promotions(entries: object) -> list[Promotion]:
     if not isinstance(entries, list):
-        raise TypeError("it is no list")
+        raise TypeError("not a list")
     return [_promotion(entry) for entry in entries]
 
 
 def _promotion(entry: dict[str, object]) -> Promotion:
     version, at, why = entry["version"], entry["at"], entry["why"]
     if not (isinstance(version, str) and (version == BUILT_IN or _is_number(version))):
-        raise ValueError(f"{version!r} is no version")
+        raise ValueError(f"{version!r} is not a version")
     if not (isinstance(at, str) and isinstance(why, str)):
-        raise TypeError("at and why must be texts")
+        raise TypeError("at and why must be strings")
     datetime.fromisoformat(at)
     return Promotion(version, at, why, rollback=entry.get("rollback") is True)
 
@@ -92,13 +92,13 @@ def _is_number(version: str) -> bool:
 
 
 def write_promotions(folder: Path, history: Sequence[Promotion]) -> None:
-    """Write the history, whole or not at all; the caller holds the store's lock.
+    """Replace the history; the caller holds the store's lock.
 
     Raises:
-        OSError: the disk failed; what served before goes on serving.
+        OSError: the disk failed; the active version is unchanged.
     """
     entries = [
         {key: value for key, value in asdict(one).items() if key != "rollback" or value}
         for one in history
     ]
-    replace_text(folder / PROMOTIONS_FILE, json.dumps(entries, indent=2) + "\n")
+    write_durably(folder / PROMOTIONS_FILE, json.dumps(entries, indent=2) + "\n")

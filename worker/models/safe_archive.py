@@ -1,8 +1,8 @@
-"""Is a `.keras` file a plain archive of layers that photochrom's generators are made of?
+"""Inspects a `.keras` file before Keras loads it; only known layers with plain weights pass.
 
-Asked before Keras sees it: to Keras a file may name classes of any of its modules; its safe mode
-and its readers have been fooled before (CVE-2025-1550, CVE-2025-8747, CVE-2026-0897). Whatever is
-not in the tables here is refused, known to be harmful or not.
+A file can name classes of any Keras module, and Keras's safe mode and readers have been bypassed
+before (CVE-2025-1550, CVE-2025-8747, CVE-2026-0897). Whatever is not in the tables here is refused,
+harmful or not.
 """
 
 import io
@@ -37,14 +37,14 @@ KNOWN = {  # module, class_name and registered_name, as Keras writes them
 }
 _NAMING = {"module", "class_name", "registered_name", "spec_name", "package"}
 _BY_NAME = ("activation", "_initializer", "_regularizer", "_constraint")  # ends of keys
-_STANDING_FOR_NOTHING: tuple[Any, ...] = ("", [], {}, None)
+_EMPTY: tuple[Any, ...] = ("", [], {}, None)
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a file that is more, or less, than a generator of known layers with plain weights.
+    """Refuse a file that is anything but a generator of known layers with plain weights.
 
     Raises:
-        ModelError: with what is wrong.
+        ModelError: says what is wrong.
         OSError: it cannot be read.
     """
     try:
@@ -56,7 +56,7 @@ def check_archive(path: Path) -> None:
                 _check_weights(io.BytesIO(weights.read()))
     except ModelError as error:
         raise ModelError(
-            f"{path} cannot be loaded as a generator: {error}; it was not made by photochrom, or"
+            f"{path} cannot be loaded as a generator: {error}; photochrom did not write it, or it"
             " was altered"
         ) from error
     except (zipfile.BadZipFile, ValueError, RecursionError, EOFError, NotImplementedError) as error:
@@ -64,20 +64,22 @@ def check_archive(path: Path) -> None:
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    """Three files, as they are: what is not packed cannot swell."""
+    """Require three uncompressed files, which cannot be decompression bombs."""
     members = archive.infolist()
     names = sorted(member.filename for member in members)
     if names != [CONFIG, METADATA, WEIGHTS]:
         strange = [name for name in names if name not in {CONFIG, METADATA, WEIGHTS}] or names
         raise ModelError(
-            f"it must hold {CONFIG}, {METADATA} and {WEIGHTS} once each, and nothing else; there is"
+            f"it must contain {CONFIG}, {METADATA} and {WEIGHTS} once each and nothing else; found"
             f" {', '.join(map(repr, strange[:3])) or 'nothing'}"
         )
     for member in members:
         plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
         kind = stat.S_IFMT(member.external_attr >> 16)
         if not plain or member.compress_size != member.file_size or kind not in {0, stat.S_IFREG}:
-            raise ModelError(f"its {member.filename} is packed, encrypted or no plain file")
+            raise ModelError(
+                f"its {member.filename} is compressed, encrypted or not a regular file"
+            )
         most = LARGEST_WEIGHTS if member.filename == WEIGHTS else LARGEST_TEXT
         if member.file_size > most:
             raise ModelError(
@@ -86,9 +88,9 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def _check_config(config: Any) -> None:
-    """Every class that is named anywhere must be a known one."""
+    """Require every class named anywhere to be a known one."""
     if not isinstance(config, dict) or config.get("class_name") != "Functional":
-        raise ModelError("its outermost layer is no Functional model")
+        raise ModelError("its outermost layer is not a Functional model")
     waiting = [{key: value for key, value in config.items() if key != "compile_config"}]
     while waiting:
         value: Any = waiting.pop()
@@ -105,16 +107,16 @@ def _check_object(value: dict[str, Any]) -> None:
         of_text = all(part is None or isinstance(part, str) for part in named)
         if not of_text or tuple(named) not in KNOWN or {"spec_name", "package"} & value.keys():
             words = ".".join(str(part) for part in named[:2] if part is not None)
-            raise ModelError(f"it names {words[:200]!r}, which is no layer photochrom knows")
-    if value.get("compile_config") not in _STANDING_FOR_NOTHING:
-        raise ModelError("a layer of it wants to be compiled")
+            raise ModelError(f"it names {words[:200]!r}, which is not a layer that photochrom uses")
+    if value.get("compile_config") not in _EMPTY:
+        raise ModelError("one of its layers has a compile_config")
     for key, inner in value.items():
         if key.endswith(_BY_NAME) and isinstance(inner, str) and inner not in FUNCTIONS:
-            raise ModelError(f"it names {inner[:200]!r}, which photochrom does not know")
+            raise ModelError(f"it names {inner[:200]!r}, which photochrom does not use")
 
 
 def _check_weights(file: BinaryIO) -> None:
-    """Numbers as they lie in the file: nothing packed, nothing elsewhere, nothing twice."""
+    """Require plain datasets: uncompressed, in this file, each referenced once."""
     size = file.seek(0, io.SEEK_END)
     try:
         with h5py.File(file, "r") as weights:
@@ -122,7 +124,7 @@ def _check_weights(file: BinaryIO) -> None:
     except (OSError, RuntimeError, LookupError, TypeError) as error:  # h5py's, of a damaged file
         raise ModelError(f"its {WEIGHTS} is damaged ({error})") from error
     if claimed > size:
-        raise ModelError(f"its {WEIGHTS} claims {claimed:,} bytes of numbers and has {size:,}")
+        raise ModelError(f"its {WEIGHTS} claims {claimed:,} bytes of data and has {size:,}")
 
 
 def _datasets(weights: h5py.File) -> Iterator[h5py.Dataset]:
@@ -132,18 +134,18 @@ def _datasets(weights: h5py.File) -> Iterator[h5py.Dataset]:
         group = waiting.pop()
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ModelError(f"in its {WEIGHTS}, {name!r} is a link that leads elsewhere")
+                raise ModelError(f"in its {WEIGHTS}, {name!r} is a soft or external link")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
-                raise ModelError(f"in its {WEIGHTS}, {name!r} stands twice")
+                raise ModelError(f"in its {WEIGHTS}, {name!r} is referenced twice")
             seen.add(address)
             if isinstance(item, h5py.Group):
                 waiting.append(item)
             elif _is_plain(item):
                 yield item
             else:
-                raise ModelError(f"in its {WEIGHTS}, {name!r} is no plain block of numbers")
+                raise ModelError(f"in its {WEIGHTS}, {name!r} is not a plain dataset of numbers")
 
 
 def _is_plain(item: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A generator as a file: float16 weights; looked through, then loaded, in any precision."""
+"""Saves generators with float16 weights, and loads them, after inspection, in any precision."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ from worker.models.generator import DECODING, LOGITS
 from worker.models.safe_archive import check_archive
 from worker.models.version import GENERATOR_FILE, ModelVersion
 
-# What Keras raises where layers and weights, though known and plain, do not fit together.
+# What Keras raises if layers and weights, though known and plain, do not match.
 _UNLOADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
 
 def save_generator(generator: keras.Model, path: Path) -> None:
-    """Write a generator, its weights in float16.
+    """Write a generator with float16 weights.
 
     Args:
         generator: with its decoding (`worker.models.generator.with_decoding`).
         path: ends in `.keras`.
 
     Raises:
-        OSError: when the disk fails.
+        OSError: the disk failed.
     """
     in_precision(generator, "float16").save(path)
 
@@ -30,11 +30,11 @@ def load_generator(version: ModelVersion, precision: str = "float32") -> keras.M
     """Load a version's generator.
 
     Args:
-        version: which.
-        precision: Keras precision policy to compute in.
+        version: of the generator.
+        precision: Keras dtype policy to compute in.
 
     Raises:
-        ModelError: when the file is missing, altered, or not a plain Keras model of known layers.
+        ModelError: the file is missing, altered, or not a plain Keras model of known layers.
     """
     version.check_digest()
     path = version.folder / GENERATOR_FILE
@@ -46,12 +46,12 @@ def load_generator(version: ModelVersion, precision: str = "float32") -> keras.M
 
 
 def in_precision(generator: keras.Model, policy: str) -> keras.Model:
-    """Copy a generator into another Keras precision policy; its last layers stay float32."""
+    """Copy a generator to another Keras dtype policy; its last layers stay float32."""
 
     def convert(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
         stays = layer.name in {LOGITS, DECODING} or isinstance(layer, keras.layers.InputLayer)
-        if isinstance(layer, keras.Layer) and not stays:  # plain operations have no precision
+        if isinstance(layer, keras.Layer) and not stays:  # operations have no dtype policy
             config["dtype"] = policy
         return layer.__class__.from_config(config)
 

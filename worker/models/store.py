@@ -1,8 +1,8 @@
-"""The model store: numbered versions of the generator, and which of them serves.
+"""The model store: numbered versions of the generator, one of which is active.
 
-A version is `generator.keras` (weights in float16), `card.json` (where it comes from, how it was
-measured, its digest) and what else belongs to it, published whole or not at all. It is a candidate
-until it is promoted. Only publishing and promoting load Keras.
+A version is a folder with `generator.keras` (float16 weights), `card.json` (origin, scores, digest)
+and attachments. It is published atomically, and is a candidate until it is promoted. Only
+publishing and promoting load Keras.
 """
 
 import json
@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.durable import sync
+from worker.atomic import sync, sync_folder
 from worker.errors import ModelError
 from worker.models.promotions import (
     BUILT_IN,
@@ -37,34 +37,34 @@ if TYPE_CHECKING:
 
 
 class ModelStore:
-    """The versions under one folder; see `VersionFolders` for who may change it, and how.
+    """The versions in one folder; see `VersionFolders` about locking.
 
     Args:
-        folder: on a local disk; made when the first version is published.
+        folder: on a local disk; created when the first version is published.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read or made yet."""
+        """Read and create nothing yet."""
         self._folder = folder
         self._folders = VersionFolders(folder)
 
     def names(self) -> list[str]:
-        """List what there is, readable or not: the built-in one first, then by number."""
+        """List all versions, readable or not: the built-in one first, then by number."""
         return [BUILT_IN, *map(str, self._folders.numbers())]
 
     def versions(self) -> list[ModelVersion]:
         """Read all versions, in the order of `names`.
 
         Raises:
-            ModelError: when a card cannot be read.
+            ModelError: a card cannot be read.
         """
         return [built_in(), *map(self.get, self._folders.numbers())]
 
     def get(self, name: VersionName) -> ModelVersion:
-        """Find a version; "promoted" is the one that serves.
+        """Find a version; "promoted" is the active one.
 
         Raises:
-            ModelError: when it is not there or its card cannot be read.
+            ModelError: it does not exist, or its card cannot be read.
         """
         if name == "promoted":
             return self.promoted()
@@ -81,17 +81,17 @@ class ModelStore:
         return read_promotions(self._folder)
 
     def promoted(self) -> ModelVersion:
-        """Return the version that serves: the one promoted last, or else the built-in one.
+        """Return the active version: the one promoted last, or else the built-in one.
 
         Raises:
-            ModelError: it is not there any more, or the history is damaged.
+            ModelError: it no longer exists, or the history is damaged.
         """
         name = active_versions(self.promotions())[-1]
         try:
             return self.get(version_name(name))
         except ModelError as error:
             raise ModelError(
-                f"{error}; it is the one that was promoted: put it back, or choose another with "
+                f"{error}; it is the promoted version: restore it, or choose another with "
                 "`photochrom models promote`"
             ) from error
 
@@ -102,63 +102,64 @@ class ModelStore:
         now: datetime,
         check: Callable[[ModelVersion], None],
     ) -> ModelVersion:
-        """Let a version serve, after trying it.
+        """Make a version the active one, after testing it.
 
         Args:
-            name: which.
-            why: for people; kept in the history.
+            name: of the version.
+            why: the reason, for the history.
             now: with its time zone.
-            check: raises ModelError if the version is not fit to serve, such as
+            check: raises ModelError if the version is unfit, such as
                 `worker.inference.trial.try_version`.
 
         Raises:
-            ModelError: it is not there, altered, no generator, fails the canary, or serves already.
-            OSError: when the disk fails; what served goes on serving.
+            ModelError: it does not exist, is altered, fails `check`, or is active already.
+            OSError: the disk failed; the active version is unchanged.
         """
         version = self.get(name)
         if active_versions(self.promotions())[-1] == version.name:
-            raise ModelError(f"version {version.name} serves already")
+            raise ModelError(f"version {version.name} is already promoted")
         check(version)
         with self._folders.locked():
-            self.get(name)  # nobody pruned it meanwhile
-            self._note(Promotion(version.name, now.isoformat(timespec="seconds"), why))
+            self.get(name)  # raises if it was pruned meanwhile
+            self._record(Promotion(version.name, now.isoformat(timespec="seconds"), why))
         return version
 
     def rollback(self, why: str, now: datetime) -> ModelVersion:
-        """Let the version serve again that served before; once more goes back further.
+        """Return to the version that was active before; repeated calls go further back.
 
         Args:
-            why: for people; kept in the history.
+            why: the reason, for the history.
             now: with its time zone.
 
         Raises:
-            ModelError: there is none, or it is gone or altered.
-            OSError: when the disk fails; what served goes on serving.
+            ModelError: there is none, or it no longer exists or is altered.
+            OSError: the disk failed; the active version is unchanged.
         """
         with self._folders.locked():
-            walk = active_versions(self.promotions())
-            if len(walk) == 1:
-                raise ModelError("the built-in generator serves, and nothing served before it")
-            version = self.get(version_name(walk[-2]))
+            stack = active_versions(self.promotions())
+            if len(stack) == 1:
+                raise ModelError(
+                    "the built-in version is promoted; there is nothing to roll back to"
+                )
+            version = self.get(version_name(stack[-2]))
             version.check_digest()
             at = now.isoformat(timespec="seconds")
-            self._note(Promotion(version.name, at, why, rollback=True))
+            self._record(Promotion(version.name, at, why, rollback=True))
         return version
 
-    def _note(self, promotion: Promotion) -> None:
+    def _record(self, promotion: Promotion) -> None:
         write_promotions(self._folder, [*self.promotions(), promotion])
 
     def prunable(self, keep: int, spare: Collection[str] = ()) -> list[str]:
-        """Name the versions that `prune` would remove.
+        """List the versions that `prune` would remove.
 
         Args:
-            keep: how many of the newest stay, 0 or more.
-            spare: names that stay as well.
+            keep: how many of the newest to keep, 0 or more.
+            spare: names of others to keep.
 
         Returns:
-            names, oldest first; never that of the version that serves, nor of the one before it,
-            which a rollback needs. A parent of a version that stays is no exception: a version
-            needs no other to be loaded or to be trained further.
+            names, oldest first; never the active version, nor the one before it, which a rollback
+            needs. Parents may be removed: no version needs another.
 
         Raises:
             ModelError: the history is damaged.
@@ -169,14 +170,14 @@ class ModelStore:
         return [name for name in old if name not in kept]
 
     def prune(self, keep: int, spare: Collection[str] = ()) -> list[str]:
-        """Remove the oldest versions for good; see `prunable`.
+        """Delete the oldest versions; see `prunable`.
 
         Returns:
-            the names of those removed, oldest first.
+            the names of the deleted versions, oldest first.
 
         Raises:
             ModelError: the history is damaged.
-            OSError: when the disk fails.
+            OSError: the disk failed.
         """
         with self._folders.locked():
             names = self.prunable(keep, spare)
@@ -186,16 +187,16 @@ class ModelStore:
     def publish(
         self, generator: "keras.Model", card: dict[str, Any], attachments: Sequence[Path] = ()
     ) -> ModelVersion:
-        """Save a generator as the next number, whole or not at all; it is a candidate.
+        """Save a generator atomically under the next number, as a candidate.
 
         Args:
             generator: with its decoding (`worker.models.generator.with_decoding`); its weights
                 are saved in float16.
-            card: what is known of it; the SHA-256 of its file is added.
-            attachments: files that belong to it (sheet, curves), copied under their own names.
+            card: its metadata; the SHA-256 of its file is added.
+            attachments: other files of the version (contact sheet, curves), which are copied.
 
         Raises:
-            OSError: when the disk fails.
+            OSError: the disk failed.
         """
         with self._folders.staging() as folder:
             save_version(generator, card, folder, attachments)
@@ -204,7 +205,7 @@ class ModelStore:
 
 
 def built_in() -> ModelVersion:
-    """Return the generator that comes with photochrom."""
+    """Return the version that comes with photochrom."""
     with as_file(files("worker") / "weights" / BUILT_IN) as folder:
         return _version(BUILT_IN, folder)
 
@@ -212,7 +213,7 @@ def built_in() -> ModelVersion:
 def save_version(
     generator: "keras.Model", card: dict[str, Any], folder: Path, attachments: Sequence[Path] = ()
 ) -> None:
-    """Write a version into a new folder and see it onto the disk; see `ModelStore.publish`."""
+    """Write a version to a new folder and sync it; see `ModelStore.publish`."""
     from worker.models.serialization import save_generator
 
     folder.mkdir(exist_ok=True)
@@ -221,8 +222,9 @@ def save_version(
         shutil.copyfile(attachment, folder / attachment.name)
     text = json.dumps({**card, "sha256": digest(folder / GENERATOR_FILE)}, indent=2)
     (folder / CARD_FILE).write_text(f"{text}\n", encoding="utf-8")
-    for path in (*folder.iterdir(), folder):
+    for path in folder.iterdir():
         sync(path)
+    sync_folder(folder)
 
 
 def _version(name: str, folder: Path) -> ModelVersion:
@@ -232,8 +234,8 @@ def _version(name: str, folder: Path) -> ModelVersion:
         raise ModelError(f"there is no model version {name} in {folder}") from error
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"model version {name} has no readable card in {folder}: {error}"
+            f"the card of model version {name} cannot be read ({folder}): {error}"
         ) from error
     if not isinstance(card, dict):
-        raise ModelError(f"model version {name} has no readable card in {folder}: it is a list")
+        raise ModelError(f"the card of model version {name} is not a JSON object ({folder})")
     return ModelVersion(name, folder, card)

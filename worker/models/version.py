@@ -1,4 +1,4 @@
-"""One version of the generator on disk: its name, its files, its digest."""
+"""A version of the generator on disk: its name, files and digest."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ VersionName = int | Literal["promoted", "builtin"]
 
 
 def version_name(text: str) -> VersionName:
-    """Return the version that a person means: promoted, builtin, or a number.
+    """Parse the name of a version: promoted, builtin, or a number.
 
     Raises:
         ModelError: it is none of these.
@@ -23,17 +23,17 @@ def version_name(text: str) -> VersionName:
         return cast("VersionName", text)
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
-    raise ModelError(f"there is no version {text!r}: say promoted, builtin, or a number")
+    raise ModelError(f"there is no version {text!r}; use promoted, builtin, or a number")
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One generator on disk.
+    """A version of the generator on disk.
 
     Attributes:
         name: "builtin" or its number as text.
-        folder: where it lies.
-        card: what `card.json` says.
+        folder: of its files.
+        card: the contents of `card.json`.
     """
 
     name: str
@@ -41,10 +41,10 @@ class ModelVersion:
     card: dict[str, Any]
 
     def check_digest(self) -> None:
-        """Compare the generator's file with its card.
+        """Verify the generator's file against the digest in its card.
 
         Raises:
-            ModelError: it is missing, or not the one that the card describes.
+            ModelError: it is missing or differs.
         """
         path = self.folder / GENERATOR_FILE
         try:
@@ -52,9 +52,7 @@ class ModelVersion:
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error}") from error
         if found != self.card.get("sha256"):
-            raise ModelError(
-                f"{path} is not the file its card describes (SHA-256 differs); copy it again"
-            )
+            raise ModelError(f"{path} does not match its card (SHA-256 differs); copy it again")
 
 
 def digest(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Numbered folders in one folder on a local disk: each comes whole or not at all.
+"""Numbered folders in one folder on a local disk, created atomically.
 
-Whoever changes something holds a lock that ends with the process, so that trainings and people may
-do so at the same time. A number is never given twice.
+Changes are made under a lock that ends with the process, so trainings and people can make them at
+the same time. No number is used twice.
 """
 
 import fcntl
@@ -12,38 +12,38 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker.durable import replace_text, sync
+from worker.atomic import sync_folder, write_durably
 from worker.errors import ModelError
 
 LAST_NUMBER_FILE = "last_number"
-ARRIVING, LEAVING = ".publishing-", ".pruned-"  # how folders are named before and after
+STAGED, REMOVED = ".publishing-", ".pruned-"  # prefixes of folders before and after
 
 
 class VersionFolders:
-    """The folders 0001, 0002 and so on in one folder; anything else in it is left alone.
+    """The folders 0001, 0002 and so on in one folder; anything else in it is ignored.
 
     Args:
-        folder: made when it is first changed.
+        folder: created by the first change.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read or made yet."""
+        """Read and create nothing yet."""
         self._folder = folder
 
     def numbers(self) -> list[int]:
-        """List the numbers there are, from the lowest."""
+        """List the existing numbers, lowest first."""
         return sorted(int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit())
 
     def home(self, number: int) -> Path:
-        """Return where the folder with this number lies, or would."""
+        """Return the path for a number, whether it exists or not."""
         return self._folder / f"{number:04d}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock; not to be asked for again by who holds it.
+        """Hold the lock, which is not reentrant.
 
         Raises:
-            OSError: the folder cannot be made or locked.
+            OSError: the folder cannot be created or locked.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         with _opened(self._folder) as descriptor:
@@ -52,74 +52,74 @@ class VersionFolders:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """Make a folder to be filled and then numbered by `settle`; without that it goes again.
+        """Create a folder to fill and `commit`; without a commit it is deleted.
 
-        Nobody sweeps it while this process lives, and everybody does when it was killed.
+        If this process is killed, the next one to stage or remove a folder deletes it.
 
         Raises:
-            OSError: when the disk fails.
+            OSError: the disk failed.
         """
         with self.locked():
             self._sweep()
-            folder = self._folder / f"{ARRIVING}{_unique()}"
+            folder = self._folder / f"{STAGED}{_unique()}"
             folder.mkdir()
-            mine = os.open(folder, os.O_RDONLY)
-            fcntl.flock(mine, fcntl.LOCK_EX)
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # shows that it is in use
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)  # what is left goes with the next sweep
-            os.close(mine)
+            shutil.rmtree(folder, ignore_errors=True)  # the next sweep deletes what is left
+            os.close(descriptor)
 
     def commit(self, folder: Path) -> int:
-        """Give a filled folder of `arriving` the next number, and return that.
+        """Give a filled folder of `staging` the next number, and return it.
 
         Raises:
             ModelError: the record of the last number is damaged.
-            OSError: when the disk fails.
+            OSError: the disk failed.
         """
         with self.locked():
             number = self._highest() + 1
             self._record(number)
             folder.rename(self.home(number))
-            sync(self._folder)
+            sync_folder(self._folder)
         return number
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Remove folders for good, and what crashes left; the caller is `alone`.
+        """Delete folders, and what crashes left; the caller holds the lock (`locked`).
 
         Raises:
             ModelError: the record of the last number is damaged.
-            OSError: when the disk fails; what it did not remove goes the next time.
+            OSError: the disk failed; the next sweep deletes the rest.
         """
-        self._record(self._highest())  # of folders that a person put here, too
-        for number in numbers:  # gone from its place at once, whenever the process ends
-            self.home(number).rename(self._folder / f"{LEAVING}{_unique()}")
-        sync(self._folder)
+        self._record(self._highest())  # counts folders that a person put here, too
+        for number in numbers:  # atomic, even if the process is killed
+            self.home(number).rename(self._folder / f"{REMOVED}{_unique()}")
+        sync_folder(self._folder)
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what crashes left on its way in or out; the caller is `alone`."""
-        for kind in (ARRIVING, LEAVING):
+        """Delete what crashes left; the caller holds the lock."""
+        for kind in (STAGED, REMOVED):
             for leftover in self._folder.glob(f"{kind}*"):
                 with _opened(leftover) as descriptor:
                     try:
                         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:  # whoever fills it is alive
+                    except BlockingIOError:  # still in use
                         continue
                     shutil.rmtree(leftover)
 
     def _record(self, number: int) -> None:
-        replace_text(self._folder / LAST_NUMBER_FILE, f"{number}\n")
+        write_durably(self._folder / LAST_NUMBER_FILE, f"{number}\n")
 
     def _highest(self) -> int:
-        """Return the highest number that was ever given or is there."""
+        """Return the highest number ever used or present."""
         path = self._folder / LAST_NUMBER_FILE
         try:
             last = int(path.read_text()) if path.exists() else 0
         except ValueError as error:
             raise ModelError(
-                f"{path} holds no number; write the highest number ever given into it"
+                f"{path} is damaged; write the highest version number ever used into it"
             ) from error
         return max([last, *self.numbers()])
 

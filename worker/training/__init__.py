@@ -1,1 +1,1 @@
-"""How a generator is made: data, networks, losses, and the training story."""
+"""Training: data, networks, losses, the training loop, and publishing."""

@@ -1,7 +1,6 @@
-"""Checkpoints: everything that training changes, in one file that is whole or not there."""
+"""Checkpoints: everything that training changes, in one file, replaced atomically."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,91 +9,99 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.atomic import replacing
 from worker.errors import ModelError
 from worker.settings import ReadSettings, TrainSettings
 from worker.training.gan import ColorizationGAN
-from worker.training.run import Budget, Check, Plan, Progress
+from worker.training.request import TrainingRequest, start_named
+from worker.training.run import Check, Progress
 
-BEST = "best.npz"  # the one that did best on validation in the first stage
+BEST = "best.npz"  # of the first stage, the one with the lowest validation loss
 
 
 class NotFiniteError(ModelError):
-    """The networks hold numbers that are none; nothing was saved."""
+    """Some weights are not finite; nothing was saved."""
 
 
 class Checkpoint(NamedTuple):
-    """What one file holds.
+    """The contents of a checkpoint.
 
     Attributes:
-        plan: what was to be done.
-        progress: what was done.
+        request: what was asked for.
+        progress: what is done.
         state: networks and optimizers, as `ColorizationGAN.state` gives them.
     """
 
-    plan: Plan
+    request: TrainingRequest
     progress: Progress
     state: list[NDArray[Any]]
 
 
-def save(path: Path, gan: ColorizationGAN, plan: Plan, progress: Progress) -> None:
-    """Write beside the last checkpoint, then take its place; no fault harms the last one.
+def save(path: Path, gan: ColorizationGAN, request: TrainingRequest, progress: Progress) -> None:
+    """Replace the last checkpoint; whatever fails, either the old or the new one is intact.
 
     Raises:
-        NotFiniteError: the networks are broken; only a good checkpoint is one.
-        OSError: the disk fails.
+        NotFiniteError: some weights are not finite.
+        OSError: the disk failed.
     """
     state = gan.state()
     if not all(np.isfinite(value).all() for value in state):
-        raise NotFiniteError(f"weights became infinite or no numbers by step {progress.step}")
+        raise NotFiniteError(f"weights became infinite or NaN by step {progress.step}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    about = json.dumps({"plan": asdict(plan), "progress": asdict(progress)}, default=str)
+    about = json.dumps({"plan": _as_saved(request), "progress": asdict(progress)}, default=str)
     arrays: dict[str, Any] = {f"{index:05d}": value for index, value in enumerate(state)}
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, about=np.array(about), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, durable=True) as file:
+        np.savez(file, about=np.array(about), **arrays)
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint back.
 
     Raises:
-        ModelError: there is none, it is damaged, or another version of photochrom wrote it.
+        ModelError: there is none, it is damaged, or photochrom does not know its layout.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             about = json.loads(str(saved["about"]))
             state = [saved[name] for name in sorted(saved.files) if name != "about"]
     except FileNotFoundError as error:
-        raise ModelError(f"there is no training to resume: {path} does not exist") from error
+        raise ModelError(f"no training to resume: {path} does not exist") from error
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ModelError(f"{path} is damaged ({error}); begin a new training") from error
+        raise ModelError(f"{path} is damaged ({error}); start a new training") from error
     try:
-        plan = about["plan"]
-        restored = Plan(
-            tuple(map(Path, plan["folders"])),
-            plan["start"],
-            Budget(**plan["budget"]),
-            TrainSettings(**plan["settings"]),
-            ReadSettings(**plan["read"]),
-            plan["seed"],
-            plan["name"],
-            Path(plan["reference"]) if plan["reference"] else None,
-        )
+        request = _as_loaded(about["plan"])
         checks = [Check(**check) for check in about["progress"]["checks"]]
         progress = Progress(**{**about["progress"], "checks": checks})
-        return Checkpoint(restored, progress, state)
+        return Checkpoint(request, progress, state)
     except (KeyError, TypeError) as error:
-        raise ModelError(f"{path} is of another photochrom; begin a new training") from error
+        raise ModelError(
+            f"{path} was written by another version of photochrom; start a new training"
+        ) from error
+
+
+def _as_saved(request: TrainingRequest) -> dict[str, Any]:
+    """Lay a request out as every version of photochrom has saved it."""
+    fields = asdict(request)
+    fields["settings"] = fields.pop("recipe")
+    fields["budget"] = {key: fields.pop(key) for key in ("minutes", "steps", "until_plateau")}
+    return fields
+
+
+def _as_loaded(saved: dict[str, Any]) -> TrainingRequest:
+    return TrainingRequest(
+        tuple(map(Path, saved["folders"])),
+        start_named(str(saved["start"])),
+        **saved["budget"],
+        recipe=TrainSettings(**saved["settings"]),
+        read=ReadSettings(**saved["read"]),
+        seed=saved["seed"],
+        name=saved["name"],
+        reference=Path(saved["reference"]) if saved["reference"] else None,
+    )
 
 
 def restore(gan: ColorizationGAN, checkpoint: Checkpoint, run_folder: Path) -> None:
-    """Put a checkpoint's state into the networks.
+    """Load a checkpoint's state into the networks.
 
     Raises:
         ModelError: it is of networks of another shape.
@@ -103,5 +110,5 @@ def restore(gan: ColorizationGAN, checkpoint: Checkpoint, run_folder: Path) -> N
         gan.restore(checkpoint.state)
     except ValueError as error:
         raise ModelError(
-            f"the checkpoint in {run_folder} is of networks of another shape; begin a new training"
+            f"the checkpoint in {run_folder} is for networks of another shape; start a new training"
         ) from error

@@ -1,33 +1,32 @@
-"""Draws the curves of a training: losses, colors and learning rate over its minutes."""
+"""Draws the curves of a training: losses, color and learning rate over time."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-SMOOTH = 20  # most points whose mean is drawn over the points themselves
+SMOOTH = 20  # points in the moving average, at most
 BLUE, ORANGE, GREEN, RED, INK = "#2166ac", "#d9822b", "#2b8a3e", "#c92a2a", "#444444"
 EVENT_COLORS = {"stage": INK, "rolled_back": RED}
 
 
-def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write a PNG of the lines that `worker.training.run_log` keeps.
+def draw_curves(lines: Sequence[dict[str, Any]], file: BinaryIO) -> None:
+    """Write the curves of a run log as a PNG.
 
     Args:
-        lines: of its kinds "steps", "check", "stage" and "rolled_back", oldest first.
-        path: the picture's.
+        lines: as `worker.training.run_log` keeps them, oldest first.
+        file: open for writing.
 
     Raises:
-        OSError: the disk fails.
+        OSError: the disk failed.
     """
     figure = Figure(figsize=(9, 10), dpi=110, layout="constrained")
-    losses, judge, colors, rate = figure.subplots(4, 1, sharex=True, height_ratios=[3, 2, 2, 1.5])
+    losses, critic, colors, rate = figure.subplots(4, 1, sharex=True, height_ratios=[3, 2, 2, 1.5])
     steps = [line for line in lines if line["kind"] == "steps"]
     checks = [line for line in lines if line["kind"] == "check"]
 
-    _draw_noisy(losses, steps, "generator_loss", BLUE, "generator, in training")
+    _draw_noisy(losses, steps, "generator_loss", BLUE, "generator, training")
     measured = [line for line in checks if line["loss"] is not None]
     losses.plot(
         _minutes(measured),
@@ -37,14 +36,12 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
         markersize=4,
         label="class loss, validation",
     )
-    losses.set_ylabel("loss of the generator, nats")
+    losses.set_ylabel("generator loss, nats")
 
-    _draw_noisy(judge, steps, "discriminator_loss", ORANGE, "discriminator")
-    judge.set_ylabel("loss of the\ndiscriminator, nats")
-    if not judge.lines[0].get_xdata().size:
-        judge.text(
-            0.5, 0.5, "not in training yet", transform=judge.transAxes, ha="center", color=INK
-        )
+    _draw_noisy(critic, steps, "discriminator_loss", ORANGE, "discriminator")
+    critic.set_ylabel("discriminator\nloss, nats")
+    if not critic.lines[0].get_xdata().size:
+        critic.text(0.5, 0.5, "not trained yet", transform=critic.transAxes, ha="center", color=INK)
 
     for key, color in (("colorfulness", GREEN), ("variety", BLUE)):
         colors.plot(
@@ -55,22 +52,22 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
             markersize=4,
             label=key,
         )
-    colors.axhline(1, color=INK, linewidth=0.8, linestyle=":", label="as in the photographs")
+    colors.axhline(1, color=INK, linewidth=0.8, linestyle=":", label="as in true photographs")
     colors.set_ylim(bottom=0)
-    colors.set_ylabel("color, as a share\nof the truth's")
+    colors.set_ylabel("color, as a share\nof the truth")
 
     rate.plot(_minutes(steps), [line["rate"] for line in steps], color=INK)
     rate.set_yscale("log")
     rate.set_ylabel("learning rate")
     rate.set_xlabel("minutes of training")
     _name_events(losses, lines)
-    for axes in (losses, judge, colors, rate):
+    for axes in (losses, critic, colors, rate):
         _mark_events(axes, lines)
         axes.grid(visible=True, color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
-    for axes in (losses, judge, colors):  # above the picture, where they hide nothing
+    for axes in (losses, critic, colors):  # above the plot, where they hide nothing
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, frameon=False)
-    figure.savefig(path, format="png")
+    figure.savefig(file, format="png")
 
 
 def _minutes(lines: Sequence[dict[str, Any]]) -> list[float]:
@@ -90,7 +87,7 @@ def _draw_noisy(
 
 
 def _mark_events(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:
-    """Draw a line where a stage begins, and where the training was rolled back."""
+    """Mark where stages begin and where the training was rolled back."""
     for line in lines:
         if line["kind"] in EVENT_COLORS:
             color = EVENT_COLORS[line["kind"]]

@@ -1,4 +1,4 @@
-"""The discriminator: does this patch of color come from a photograph or the generator?"""
+"""The discriminator: tells true colors from generated ones, patch by patch."""
 
 import keras
 from keras import layers
@@ -11,9 +11,9 @@ def build_discriminator() -> keras.Model:
     """Build a patch discriminator (Isola et al. 2017), spectrally normalized (Miyato et al. 2018).
 
     Returns:
-        A model from (N, s, s, 3) float32 (lightness in -1..1, ab / 110) to logits (N, s/8, s/8, 1),
-        above 0 for "real". It stays in float32 under any precision policy: its gradients are what
-        the generator learns from.
+        a model from (N, s, s, 3) float32 (lightness in -1..1, ab / 110) to logits (N, s/8, s/8, 1),
+        above 0 for "real". It stays in float32 under any precision policy, because the generator
+        learns from its gradients.
     """
     picture = keras.Input((None, None, CHANNELS), name="picture", dtype="float32")
     x = picture

@@ -1,8 +1,7 @@
-"""ColorizationGAN: generator and discriminator, each with its own optimizer, taught in turn.
+"""ColorizationGAN: a generator and a discriminator, each with its own optimizer.
 
-Each side is a small task model around both networks: it computes its own loss and moves only its
-own variables. That
-runs on every Keras backend.
+Each is trained by a small model around both networks that computes one loss and updates the
+variables of one network. This runs on every Keras backend.
 """
 
 from collections.abc import Iterator
@@ -19,44 +18,44 @@ from worker.settings import TrainSettings
 from worker.training.data.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
 
-AB_SCALE = 110.0  # brings ab to about -1..1 for the discriminator
-JUDGED_SHIFT = 0.8  # of the log-prior, in the decoding of the colors that the discriminator judges
-JUDGED_TEMPERATURE = 0.5  # of that decoding
-EMA_MOMENTUM = 0.998  # of the averaged weights that are served, once it is reached
-WINDOW = 10  # one part in so many of the steps is averaged over before that
+AB_SCALE = 110.0  # scales ab to about -1..1 for the discriminator
+TRAINING_SHIFT = 0.8  # share of the log-prior in the decoding for discriminator and validation
+TRAINING_TEMPERATURE = 0.5  # of that decoding
+EMA_MOMENTUM = 0.998  # of the averaged weights, which are the ones published
+WINDOW = 10  # until that momentum is reached, the last 1/10 of the steps is averaged
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.01
 
 
 def picture_of(lightness: KerasTensor, ab: KerasTensor) -> KerasTensor:
-    """Put lightness (N, S, S, 1), made smaller, beside ab (N, S/4, S/4, 2), both scaled."""
+    """Join lightness (N, S, S, 1), downsampled, and ab (N, S/4, S/4, 2), both scaled to -1..1."""
     small = ops.average_pool(lightness, CHROMA_STRIDE, strides=CHROMA_STRIDE)
     return ops.concatenate([small * 2 - 1, ab / AB_SCALE], axis=-1)
 
 
 class _Task(keras.Model):
-    """Both networks, of which only `mine` moves."""
+    """Both networks, of which only `trainable` is updated."""
 
     def __init__(
         self,
         generator: keras.Model,
         discriminator: keras.Model,
         log_prior: NDArray[np.float32],
-        mine: keras.Model,
+        trainable: keras.Model,
     ) -> None:
         super().__init__()
-        self._shift = JUDGED_SHIFT * log_prior
+        self._shift = TRAINING_SHIFT * log_prior
         self.generator = generator
         self.discriminator = discriminator
-        self._mine = [id(variable) for variable in mine.trainable_variables]
+        self._own = [id(variable) for variable in trainable.trainable_variables]
 
-    def judged(self, logits: KerasTensor) -> KerasTensor:
-        """Decode logits (N, s, s, K) about as they will be served; ab (N, s, s, 2)."""
-        return decode((logits - self._shift) / JUDGED_TEMPERATURE)[0]
+    def decode_for_discriminator(self, logits: KerasTensor) -> KerasTensor:
+        """Decode logits (N, s, s, K) to ab (N, s, s, 2) about as the published model will."""
+        return decode((logits - self._shift) / TRAINING_TEMPERATURE)[0]
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        return [variable for variable in self.variables if id(variable) in self._mine]
+        return [variable for variable in self.variables if id(variable) in self._own]
 
     @property
     def trainable_weights(self) -> list[keras.Variable]:
@@ -64,7 +63,7 @@ class _Task(keras.Model):
 
     @property
     def non_trainable_variables(self) -> list[keras.Variable]:
-        return [variable for variable in self.variables if id(variable) not in self._mine]
+        return [variable for variable in self.variables if id(variable) not in self._own]
 
     @property
     def non_trainable_weights(self) -> list[keras.Variable]:
@@ -72,7 +71,7 @@ class _Task(keras.Model):
 
 
 class GeneratorTask(_Task):
-    """Predict the true colors; with a weight above 0, also pass for a photograph."""
+    """Trains the generator; with a weight above 0, also against the discriminator."""
 
     def __init__(
         self,
@@ -81,56 +80,57 @@ class GeneratorTask(_Task):
         log_prior: NDArray[np.float32],
         adversarial_weight: float,
     ) -> None:
-        """Hold both networks; only one of them moves."""
-        super().__init__(generator, discriminator, log_prior, mine=generator)
+        """Hold both networks; only one is updated."""
+        super().__init__(generator, discriminator, log_prior, trainable=generator)
         self.adversarial_weight = adversarial_weight
 
     def call(self, lightness: KerasTensor, training: bool | None = None) -> KerasTensor:  # noqa: FBT001
-        """Give logits; Keras calls it."""
+        """Return logits; called by Keras."""
         return self.generator(lightness, training=training)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any
     ) -> KerasTensor:
-        """Add up the losses; Keras calls it with lightness, label and logits."""
+        """Add the losses up; called by Keras with lightness, label and logits."""
         loss = class_loss(y, y_pred)
         if self.adversarial_weight:
-            verdict = self.discriminator(picture_of(x, self.judged(y_pred)), training=False)
+            fake = picture_of(x, self.decode_for_discriminator(y_pred))
+            verdict = self.discriminator(fake, training=False)
             loss = loss + self.adversarial_weight * adversarial_loss(verdict)
         return loss
 
 
 class DiscriminatorTask(_Task):
-    """Tell photographs from what the generator makes of them."""
+    """Trains the discriminator to tell true colors from generated ones."""
 
     def __init__(
         self, generator: keras.Model, discriminator: keras.Model, log_prior: NDArray[np.float32]
     ) -> None:
-        """Hold both networks; only one of them moves."""
-        super().__init__(generator, discriminator, log_prior, mine=discriminator)
+        """Hold both networks; only one is updated."""
+        super().__init__(generator, discriminator, log_prior, trainable=discriminator)
 
     def call(self, lightness: KerasTensor) -> KerasTensor:
-        """Give fake colors; Keras calls it."""
+        """Return generated ab; called by Keras."""
         logits = self.generator(lightness, training=False)
-        return ops.stop_gradient(self.judged(logits))
+        return ops.stop_gradient(self.decode_for_discriminator(logits))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any
     ) -> KerasTensor:
-        """Judge real and fake colors; Keras calls it with lightness, true ab and fake ab."""
+        """Classify true and generated colors; called by Keras with lightness and both."""
         on_real = self.discriminator(picture_of(x, y), training=True)
         on_fake = self.discriminator(picture_of(x, y_pred), training=True)
         return discriminator_loss(on_real, on_fake)
 
 
 class ColorizationGAN:
-    """Two networks in training: one step at a time, state in and out as plain arrays.
+    """Both networks in training, one step at a time; their state can be saved as plain arrays.
 
     Args:
-        generator: logits over the color grid from lightness; moved in place.
-        discriminator: moved in place.
+        generator: from lightness to logits over the color grid; updated in place.
+        discriminator: updated in place.
         log_prior: (K,) log-probability of each color of the grid in the collection.
-        settings: the recipe.
+        recipe: learning rates, and which encoder layers are trained.
     """
 
     def __init__(
@@ -138,36 +138,36 @@ class ColorizationGAN:
         generator: keras.Model,
         discriminator: keras.Model,
         log_prior: NDArray[np.float32],
-        settings: TrainSettings,
+        recipe: TrainSettings,
     ) -> None:
-        """Set up one optimizer for each task; no step is taken yet."""
+        """Build one optimizer for each task."""
         moving = {
             "none": [],
             "deep": deep_encoder_layers(generator),
             "all": encoder_layers(generator),
-        }[settings.train_encoder]
+        }[recipe.train_encoder]
         for layer in encoder_layers(generator):
             layer.trainable = layer in moving
         self.generator = generator
         self.discriminator = discriminator
         self._alone = GeneratorTask(generator, discriminator, log_prior, 0.0)
         self._adversarial = GeneratorTask(
-            generator, discriminator, log_prior, settings.adversarial_weight
+            generator, discriminator, log_prior, recipe.adversarial_weight
         )
-        self._judge = DiscriminatorTask(generator, discriminator, log_prior)
-        self._alone.compile(optimizer=_averaging_optimizer(settings.rate, beta_1=0.9))
+        self._discrimination = DiscriminatorTask(generator, discriminator, log_prior)
+        self._alone.compile(optimizer=_averaging_optimizer(recipe.rate, beta_1=0.9))
         self._adversarial.compile(
-            optimizer=_averaging_optimizer(settings.adversarial_rate, beta_1=0.5)
+            optimizer=_averaging_optimizer(recipe.adversarial_rate, beta_1=0.5)
         )
-        self._judge.compile(
+        self._discrimination.compile(
             optimizer=keras.optimizers.Adam(
-                3 * settings.adversarial_rate, beta_1=0.5, clipnorm=CLIP_NORM
+                3 * recipe.adversarial_rate, beta_1=0.5, clipnorm=CLIP_NORM
             )
         )
-        for task in (self._alone, self._adversarial, self._judge):
+        for task in (self._alone, self._adversarial, self._discrimination):
             task.optimizer.build(task.trainable_variables)
-        # What the averaged weights need beside them: the statistics of the same steps. With those
-        # of the last steps alone a generator whose encoder learns falls apart.
+        # Averaged weights need batch statistics averaged over the same steps: with those of the
+        # last steps alone, a generator with a trained encoder falls apart.
         self._statistics = [
             variable
             for layer in generator.layers
@@ -180,23 +180,23 @@ class ColorizationGAN:
         ]
 
     def step_alone(self, batch: Batch, rate: float) -> float:
-        """Teach the generator colors only; returns its loss."""
+        """Train the generator by the class loss alone; return its loss."""
         loss = self._step(self._alone, batch.lightness, batch.label, rate)
         self._average_statistics(self._alone)
         return loss
 
     def step_adversarial(self, batch: Batch, rate: float) -> float:
-        """Teach the generator colors and passing for real; returns its loss."""
+        """Train the generator by the class and the adversarial loss; return their sum."""
         loss = self._step(self._adversarial, batch.lightness, batch.label, rate)
         self._average_statistics(self._adversarial)
         return loss
 
-    def step_judge(self, batch: Batch, rate: float) -> float:
-        """Teach the discriminator; returns its loss."""
-        return self._step(self._judge, batch.lightness, batch.ab, rate)
+    def step_discriminator(self, batch: Batch, rate: float) -> float:
+        """Train the discriminator; return its loss."""
+        return self._step(self._discrimination, batch.lightness, batch.ab, rate)
 
     def _average_statistics(self, task: _Task) -> None:
-        """Average the statistics of normalization over the steps that the weights are."""
+        """Average the batch statistics over the same steps as the weights."""
         steps = int(ops.convert_to_numpy(task.optimizer.iterations)) - 1
         share = float(ops.convert_to_numpy(_share(steps)))
         for variable, average in zip(self._statistics, self._averaged_statistics, strict=True):
@@ -209,9 +209,10 @@ class ColorizationGAN:
         return float(task.train_on_batch(x, y))
 
     def begin_adversarial(self) -> None:
-        """Go on from the averaged weights of the first stage, and average anew from there.
+        """Continue from the averaged weights of the first stage, and start a new average there.
 
-        By way of arrays: on JAX, two variables of one buffer are deleted together by the next step.
+        Values are copied as arrays: on JAX, two variables that share a buffer are deleted together
+        by the next step.
         """
         for variable, average in zip(
             self._alone.trainable_variables, self._averages(self._alone), strict=True
@@ -226,12 +227,12 @@ class ColorizationGAN:
 
     @staticmethod
     def _averages(task: _Task) -> list[keras.Variable]:
-        return list(task.optimizer._model_variables_moving_average)  # noqa: SLF001  (Keras gives no other way to them)
+        return list(task.optimizer._model_variables_moving_average)  # noqa: SLF001  (Keras has no public way)
 
     def averaged_generator(self, *, adversarial: bool) -> keras.Model:
-        """Return a copy of the generator with the averaged weights of the stage: what is served."""
-        served = keras.models.clone_model(self.generator)
-        served.set_weights(self.generator.get_weights())
+        """Return a copy of the generator with the averaged weights of the stage, to publish."""
+        averaged = keras.models.clone_model(self.generator)
+        averaged.set_weights(self.generator.get_weights())
         task = self._adversarial if adversarial else self._alone
         by_path = {
             variable.path: average
@@ -243,16 +244,16 @@ class ColorizationGAN:
             variable.path: average
             for variable, average in zip(self._statistics, self._averaged_statistics, strict=True)
         }
-        for variable in served.variables:
+        for variable in averaged.variables:
             if variable.path in by_path:
                 variable.assign(ops.convert_to_numpy(by_path[variable.path]))
-        return served
+        return averaged
 
     @contextmanager
     def averaged(self, *, adversarial: bool) -> Iterator[keras.Model]:
-        """Lend the generator with the averaged weights of the stage; it gets its own back after.
+        """Give the generator the averaged weights of the stage while the block runs.
 
-        Before the first step there are no averages, and it is lent as it is.
+        Before the first step there are no averages, so it keeps its own.
         """
         task = self._adversarial if adversarial else self._alone
         if not (adversarial or int(ops.convert_to_numpy(task.optimizer.iterations))):
@@ -270,20 +271,20 @@ class ColorizationGAN:
                 variable.assign(value)
 
     def state(self) -> list[NDArray[Any]]:
-        """Return everything that training changes: networks, then the optimizers."""
+        """Return all that training changes: networks, optimizers, averaged statistics."""
         return [np.asarray(ops.convert_to_numpy(variable)) for variable in self._variables()]
 
     def restore(self, state: list[NDArray[Any]]) -> None:
-        """Put back what `state` returned.
+        """Restore what `state` returned.
 
         Raises:
-            ValueError: when it belongs to other networks.
+            ValueError: it is of networks of another shape.
         """
         for variable, value in zip(self._variables(), state, strict=True):
             variable.assign(value)
 
     def _variables(self) -> list[keras.Variable]:
-        tasks = (self._alone, self._adversarial, self._judge)
+        tasks = (self._alone, self._adversarial, self._discrimination)
         return [
             *self.generator.variables,
             *self.discriminator.variables,
@@ -295,8 +296,8 @@ class ColorizationGAN:
 class AveragingAdamW(keras.optimizers.AdamW):
     """AdamW that averages the weights over the last tenth of its steps, at most over 500.
 
-    Keras's own average has one momentum from the first step on, so that after a short training it
-    still holds half of what it began with.
+    Keras's own average has a constant momentum, so after a short training it still holds half of
+    the initial weights.
     """
 
     def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
@@ -308,7 +309,7 @@ class AveragingAdamW(keras.optimizers.AdamW):
 
 
 def _share(steps: Any) -> Any:
-    """Give how much of the average a step is, after so many: all of the first, then ever less."""
+    """Return the weight of the next step in the average: 1 at first, then less and less."""
     return ops.maximum(1 - EMA_MOMENTUM, WINDOW / (WINDOW + steps))
 
 

@@ -1,4 +1,4 @@
-"""What training will look at: photographs beside what old cameras make of them."""
+"""A contact sheet of what training sees: photographs beside degraded versions of them."""
 
 from pathlib import Path
 
@@ -11,31 +11,31 @@ from worker.training.data.degradation import degrade
 from worker.training.evaluation.contact_sheet import contact_sheet, save_sheet
 
 PHOTOS = 12
-CAMERAS = 3
-SEED = 3  # the same collection gives the same sheet
+VERSIONS = 3  # degraded, of each
+SEED = 3  # fixed: the same collection gives the same sheet
 
 
 def write_preview(collection: Collection, path: Path) -> None:
-    """Write a contact sheet of some photographs, each with three of its old cameras.
+    """Write a contact sheet of some photographs, each with three degraded versions.
 
     Args:
-        collection: photos to choose from; always the same ones of the same collection.
-        path: a .jpg or .png; replaced if it is there.
+        collection: to choose from; the choice is always the same.
+        path: a .jpg or .png file; replaced if it exists.
 
     Raises:
-        OSError: when the disk is full or fails.
+        OSError: the disk is full or failed.
     """
     rng = np.random.default_rng(SEED)
     everyone = np.concatenate([collection.training, collection.validation])
     rows = []
     for index in rng.permutation(everyone)[:PHOTOS]:
         photo = np.asarray(collection.photos[index])
-        rows.append([photo, *(_print_of(degrade(photo, rng)) for _ in range(CAMERAS))])
-    save_sheet(path, contact_sheet(rows, ["the photograph", *["an old camera"] * CAMERAS]))
+        rows.append([photo, *(_as_rgb(degrade(photo, rng)) for _ in range(VERSIONS))])
+    save_sheet(path, contact_sheet(rows, ["photograph", *["as training sees it"] * VERSIONS]))
 
 
-def _print_of(light: Floats) -> Pixels:
-    """Show lightness (H, W) in 0..1 as gray RGB (H, W, 3) uint8."""
+def _as_rgb(light: Floats) -> Pixels:
+    """Convert lightness (H, W) in 0..1 to gray RGB (H, W, 3) uint8."""
     codes = np.arange(256, dtype=np.uint8)
     gray = np.rint(np.interp(light, cielab.lightness(codes), codes)).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=-1)

@@ -1,11 +1,10 @@
-"""From trained weights to a version in the store, which serves if it earned that.
+"""Publishes the result of a training, and promotes it if it is better than the active version.
 
 1. mix the trained weights with the parent's; choose a decoding for each mix
-2. score all of them, and the generator that serves now, on photographs never trained on and on the
-   reference set
-3. take the mix that is best on the collection among those that may be promoted, or else the
-   training's own generator, and say why
-4. publish it with card, sheet and curves; promote it
+2. score the mixes and the active version on the validation photographs and the reference set
+3. choose the mix that is best on the collection among those that pass the promotion rule, or else
+   the unmixed weights
+4. publish it with its card, contact sheet and curves; promote it if it passed
 """
 
 from collections import Counter
@@ -32,30 +31,35 @@ from worker.settings import ReadSettings
 from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
 from worker.training.data.photographs import fit_photos, in_fixed_order
-from worker.training.evaluation.candidates import RENDER_SIZE, Candidate, Parent, candidates
-from worker.training.evaluation.contact_sheet import save_sheet
+from worker.training.evaluation.contact_sheet import SheetSampler, save_sheet
 from worker.training.evaluation.evaluate import GRAY, Scored, evaluate
 from worker.training.evaluation.promotion_rule import Pair, Verdict, judge
-from worker.training.evaluation.proofs import SheetSampler
-from worker.training.run import Plan, Progress
+from worker.training.evaluation.weight_mixes import (
+    RENDER_SIZE,
+    Parent,
+    WeightMix,
+    weight_mixes,
+)
+from worker.training.request import SCRATCH, TrainingRequest
+from worker.training.run import Progress
 
-MOST_PHOTOS = 120  # of each set that are scored at the end; twenty seconds for each generator
-SERVING = "serving"  # the name of the current generator while it is compared
+MOST_PHOTOS = 120  # scored of each set; takes twenty seconds a generator
+ACTIVE = "active"  # the name of the active version in a comparison
 SHEET_FILE, CURVES_FILE = "sheet.jpg", "curves.png"
 
 
 class Trained(NamedTuple):
-    """What a training ends with.
+    """A finished training.
 
     Attributes:
-        plan: what was to be done.
+        request: what was asked for.
         photos: the collection it learned from.
         log_prior: (K,) log-probability of each color of the grid in the collection.
-        generator: averaged weights in float32, plain logits.
+        generator: averaged weights in float32, without decoding.
         progress: what was done.
     """
 
-    plan: Plan
+    request: TrainingRequest
     photos: Collection
     log_prior: NDArray[np.float32]
     generator: keras.Model
@@ -63,12 +67,12 @@ class Trained(NamedTuple):
 
 
 class ModelComparison(NamedTuple):
-    """All that was measured: by generator, on the collection and on the reference set, if any.
+    """The scores of the active version and of each mix.
 
     Attributes:
-        collection: on photographs of the collection, under `SERVING` and each alpha.
+        collection: on photographs of the collection, by `ACTIVE` and each alpha.
         reference: the same on the reference set; None without one.
-        held_back: whether the collection's photographs were never trained on.
+        held_back: whether the photographs of the collection are validation photographs.
     """
 
     collection: dict[str, Scored]
@@ -76,51 +80,48 @@ class ModelComparison(NamedTuple):
     held_back: bool
 
     def verdict(self, name: str) -> Verdict:
-        """Judge one candidate against the generator that serves."""
+        """Compare one mix with the active version."""
         collection = self.collection if self.held_back else None
         return judge(_pair(collection, name), _pair(self.reference, name))
 
 
 def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersion:
-    """Mix, choose the decoding, measure, publish as the next version, and promote it if it is due.
+    """Mix, choose decodings, measure, publish the best as the next version, maybe promote it.
 
     Args:
-        trained: the end of a training.
-        store: where it goes; the generator that serves is compared with.
-        run_folder: where the run's curves lie, and the sheet is drawn.
+        trained: a finished training.
+        store: receives the version; its active version is what the result is compared with.
+        run_folder: holds the run's curves; the contact sheet is written there too.
 
     Raises:
-        ModelError: the generator that serves is damaged.
-        OSError: when the disk fails.
+        ModelError: the active version is damaged.
+        OSError: the disk failed.
     """
-    plan, collection, log_prior, generator, _ = trained
+    request, collection, log_prior, generator, _ = trained
     held_back = len(collection.validation) > 0
     photos = _squares(collection, collection.validation if held_back else collection.training)
-    reference = _reference(plan.reference, plan.read) if plan.reference else []
-    serving = store.get("promoted")
-    # Without a reference set nothing shows what a mix keeps, so there is nothing to choose it by.
-    parent = _parent(store, plan) if reference else None
-    now = load_generator(serving)
-    found = candidates(generator, log_prior, parent, photos, now)
+    reference = _reference(request.reference, request.read) if request.reference else []
+    active = store.get("promoted")
+    # Without a reference set nothing measures what a mix preserves.
+    parent = _parent(store, request) if reference else None
+    active_generator = load_generator(active)
+    mixes = weight_mixes(generator, log_prior, parent, photos, active_generator)
 
-    proofs = SheetSampler()
-    generators = {
-        SERVING: load_generator(serving),
-        **{str(one.alpha): one.generator for one in found},
-    }
-    exam = ModelComparison(
-        evaluate(photos, generators, RENDER_SIZE, proofs.watch),
+    sampler = SheetSampler()
+    generators = {ACTIVE: active_generator, **{str(one.alpha): one.generator for one in mixes}}
+    comparison = ModelComparison(
+        evaluate(photos, generators, RENDER_SIZE, sampler.watch),
         evaluate(reference, generators, RENDER_SIZE) if reference else None,
         held_back,
     )
-    chosen, verdict = _choose(found, exam)
-    titles = {GRAY: "gray", SERVING: f"now: {serving.name}", str(chosen.alpha): "this version"}
-    save_sheet(run_folder / SHEET_FILE, proofs.sheet(titles))
+    chosen, verdict = _choose(mixes, comparison)
+    titles = {GRAY: "gray", ACTIVE: f"now: {active.name}", str(chosen.alpha): "this version"}
+    save_sheet(run_folder / SHEET_FILE, sampler.sheet(titles))
 
     pictures = [run_folder / name for name in (SHEET_FILE, CURVES_FILE)]
     version = store.publish(
         chosen.generator,
-        _card(trained, chosen, exam, serving, verdict),
+        _card(trained, chosen, comparison, active, verdict),
         [path for path in pictures if path.exists()],
     )
     if verdict.promoted:
@@ -134,7 +135,7 @@ def _squares(collection: Collection, indices: NDArray[np.intp]) -> list[Pixels]:
 
 
 def _reference(folder: Path, settings: ReadSettings) -> list[Pixels]:
-    """Read a sample of the reference set, always the same one, as squares of the cache's size."""
+    """Read a sample of the reference set, always the same one, resized as the cache does."""
     fit = fit_photos(in_fixed_order(folder), settings, Counter())
     size = (SIDE, SIDE)
     return [
@@ -143,53 +144,55 @@ def _reference(folder: Path, settings: ReadSettings) -> list[Pixels]:
     ]
 
 
-def _parent(store: ModelStore, plan: Plan) -> Parent | None:
-    """Load what the training began from; None for scratch, and when it is gone by now."""
-    if plan.start == "scratch":
+def _parent(store: ModelStore, request: TrainingRequest) -> Parent | None:
+    """Load the version that the training started from, if there is one and it still exists."""
+    if request.start == SCRATCH:
         return None
     try:
-        version = store.get(plan.start)  # type: ignore[arg-type]
+        version = store.get(request.start)
         return Parent(load_generator(version), version.card.get("decoding", {}).get("shift"))
     except ModelError:
-        return None  # pruned while the training ran: its result stands without a mix
+        return None  # pruned while the training ran
 
 
-def _choose(found: Sequence[Candidate], exam: ModelComparison) -> tuple[Candidate, Verdict]:
-    """Take the best on the collection of those that may be promoted, else the training's own."""
-    verdicts = {one.alpha: _tried(one, exam.verdict(str(one.alpha))) for one in found}
-    due = [one for one in found if verdicts[one.alpha].promoted]
-    best = min(due or found[:1], key=lambda one: exam.collection[str(one.alpha)].scores.ab_rmse)
+def _choose(mixes: Sequence[WeightMix], comparison: ModelComparison) -> tuple[WeightMix, Verdict]:
+    """Choose the best on the collection of those that pass the rule, else the unmixed weights."""
+    verdicts = {one.alpha: _tried(one, comparison.verdict(str(one.alpha))) for one in mixes}
+    passed = [one for one in mixes if verdicts[one.alpha].promoted]
+    best = min(
+        passed or mixes[:1], key=lambda one: comparison.collection[str(one.alpha)].scores.ab_rmse
+    )
     return best, verdicts[best.alpha]
 
 
-def _tried(candidate: Candidate, verdict: Verdict) -> Verdict:
-    """Let the canary see a candidate that would be promoted."""
+def _tried(candidate: WeightMix, verdict: Verdict) -> Verdict:
+    """Run the canary on a mix that would be promoted."""
     if not verdict.promoted:
         return verdict
     try:
         try_generator(candidate.generator, f"with {candidate.alpha:.0%} of the training")
     except ModelError as error:
-        return Verdict(promoted=False, why=f"the canary refuses it: {error}")
+        return Verdict(promoted=False, why=f"it failed the canary: {error}")
     return verdict
 
 
 def _pair(scored: Mapping[str, Scored] | None, name: str) -> Pair | None:
-    return Pair(scored[name], scored[SERVING]) if scored else None
+    return Pair(scored[name], scored[ACTIVE]) if scored else None
 
 
 def _card(
     trained: Trained,
-    chosen: Candidate,
-    exam: ModelComparison,
-    serving: ModelVersion,
+    chosen: WeightMix,
+    comparison: ModelComparison,
+    active: ModelVersion,
     verdict: Verdict,
 ) -> dict[str, Any]:
-    plan, collection, _, _, progress = trained
-    measured = "never trained on" if exam.held_back else "trained on: none could be held back"
+    request, collection, _, _, progress = trained
+    measured = "never trained on" if comparison.held_back else "trained on: none could be held back"
     name = str(chosen.alpha)
     return {
-        "name": plan.name,
-        "parent": str(plan.start),
+        "name": request.name,
+        "parent": str(request.start),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": package_version("photochrom"),
         "backend": keras.backend.backend(),
@@ -202,23 +205,24 @@ def _card(
             "validation": len(collection.validation),
             "left_out": collection.left_out,
         },
-        "recipe": asdict(plan.settings),
+        "recipe": asdict(request.recipe),
         "steps": progress.step,
         "minutes": round(progress.seconds / 60, 1),
         "alpha": chosen.alpha,
         "decoding": chosen.decoding._asdict(),
         "scores_on": {
             "validation": f"photographs of the collection, {measured}",
-            "reference": str(plan.reference) if plan.reference else None,
+            "reference": str(request.reference) if request.reference else None,
         },
-        "scores": _scores(exam, name),
-        "current": {"version": serving.name, **_scores(exam, SERVING)},
+        "scores": _scores(comparison, name),
+        "current": {"version": active.name, **_scores(comparison, ACTIVE)},
         "promotion": verdict._asdict(),
     }
 
 
-def _scores(exam: ModelComparison, name: str) -> dict[str, Any]:
+def _scores(comparison: ModelComparison, name: str) -> dict[str, Any]:
+    reference = comparison.reference
     return {
-        "validation": exam.collection[name].scores.rounded(),
-        "reference": exam.reference[name].scores.rounded() if exam.reference else None,
+        "validation": comparison.collection[name].scores.rounded(),
+        "reference": reference[name].scores.rounded() if reference else None,
     }

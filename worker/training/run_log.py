@@ -1,8 +1,8 @@
-"""What a training leaves to read in its folder: numbers, curves and samples.
+"""The run log: numbers, curves and samples of a training, in its folder.
 
-`log.jsonl` has one line for every ten seconds of steps, every check and every event; `curves.png`
-is drawn from it. `tensorboard/` has the same numbers for TensorBoard. `samples.png` shows some
-photographs as the generator colors them now. A training that is resumed goes on with all of them.
+`log.jsonl` has a line for every ten seconds of steps, every check and every event; `curves.png` is
+drawn from it. `tensorboard/` has the same numbers for TensorBoard. `samples.png` shows photographs
+as the generator colors them now. A resumed training continues all of them.
 """
 
 import json
@@ -14,28 +14,29 @@ from typing import Any
 
 import cv2
 
+from worker.atomic import replacing, write_atomically
 from worker.color.cielab import Pixels
 from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.run import Check, Progress
 
 LOG, CURVES, SAMPLES, TENSORBOARD = "log.jsonl", "curves.png", "samples.png", "tensorboard"
-LINE_SECONDS = 10.0  # of steps in one line; ten hours are 3,600 lines
+LINE_SECONDS = 10.0  # of steps in a line; ten hours make 3,600 lines
 
 
 class RunLog:
-    """Writes down how a training goes.
+    """Records a training.
 
     Args:
-        folder: the run's.
-        progress: where it stands; what the journal holds of later times (a killed run's last
-            minutes) is taken out, and all of it at the beginning of a training.
+        folder: of the run.
+        progress: how far the training is; later lines, which a killed run leaves, are dropped, and
+            so is everything at the start of a new training.
 
     Raises:
-        OSError: the disk fails; by each method. Nothing that is in the journal is lost by it.
+        OSError: the disk failed (all methods); lines already written are kept.
     """
 
     def __init__(self, folder: Path, progress: Progress) -> None:
-        """Open the journal where the training stands."""
+        """Drop what is later than the progress."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lines = _lines_until(folder / LOG, progress)
@@ -43,7 +44,7 @@ class RunLog:
             shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
             for name in (CURVES, SAMPLES):
                 (folder / name).unlink(missing_ok=True)
-        _replace(folder / LOG, "".join(map(_text, self._lines)).encode())
+        write_atomically(folder / LOG, "".join(map(_text, self._lines)))
         self._generator: list[float] = []
         self._discriminator: list[float] = []
         self._step = progress.step
@@ -51,7 +52,7 @@ class RunLog:
         self._events: Any = None
 
     def step(self, progress: Progress) -> None:
-        """Note a step; a line holds the means of ten seconds, of each network if it had a step."""
+        """Record a step; a line has the mean losses of ten seconds, None for an idle network."""
         if progress.step != self._step:
             self._step = progress.step
             self._generator.append(progress.generator_loss)
@@ -75,7 +76,7 @@ class RunLog:
         self._write_events({**scalars, "rate": progress.rate}, progress.batches)
 
     def check(self, check: Check, progress: Progress) -> None:
-        """Note a check."""
+        """Record a check."""
         self._write({"kind": "check", **asdict(check)})
         scalars = {"color/colorfulness": check.colorfulness, "color/variety": check.variety}
         if check.loss is not None:
@@ -83,32 +84,31 @@ class RunLog:
         self._write_events(scalars, progress.batches)
 
     def event(self, kind: str, progress: Progress, words: str) -> None:
-        """Note that a stage began ("stage") or that the run was put back ("rolled_back").
+        """Record the beginning of a stage ("stage") or a rollback ("rolled_back").
 
-        What was done before in the same ten seconds is left out: it is of another kind.
+        Earlier steps of the same ten seconds get no line.
         """
         self._begin_line(progress)
         seconds = round(progress.seconds, 1)
         self._write({"kind": kind, "step": progress.step, "seconds": seconds, "words": words})
 
     def draw(self, samples: Sequence[tuple[Pixels, Pixels, Pixels]]) -> None:
-        """Draw the curves so far, if any, and samples of (gray, colored, true) photographs."""
-        sheet = contact_sheet(samples, ("black and white", "as it is colored now", "the truth"))
+        """Draw the curves so far, and samples of (gray, colored, true) photographs."""
+        sheet = contact_sheet(samples, ("black and white", "colored", "true colors"))
         _written, png = cv2.imencode(".png", sheet[..., ::-1])
-        _replace(self._folder / SAMPLES, png.tobytes())
+        write_atomically(self._folder / SAMPLES, png.tobytes())
         if len(self._lines) > 1:
             self._draw_curves()
 
     def _draw_curves(self) -> None:
-        # Here, so that a bare GPU machine can train without matplotlib.
+        # Imported here so that a GPU machine without matplotlib can train.
         from worker.training.curves import draw_curves  # noqa: PLC0415
 
-        temporary = self._folder / f".{CURVES}"
-        draw_curves(self._lines, temporary)
-        temporary.replace(self._folder / CURVES)
+        with replacing(self._folder / CURVES, durable=False) as file:
+            draw_curves(self._lines, file)
 
     def close(self) -> None:
-        """Write out what TensorBoard's writer still holds."""
+        """Flush TensorBoard's writer."""
         if self._events is not None:
             self._events.close()
 
@@ -123,7 +123,7 @@ class RunLog:
 
     def _write_events(self, scalars: dict[str, float], step: int) -> None:
         if self._events is None:
-            # Here, because it loads TensorFlow where that is installed, which takes seconds.
+            # Imported here because it loads TensorFlow, which takes seconds.
             from tensorboard.summary import Writer  # noqa: PLC0415
 
             self._events = Writer(str(self._folder / TENSORBOARD))
@@ -140,17 +140,8 @@ def _text(line: dict[str, Any]) -> str:
     return json.dumps(line) + "\n"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def _lines_until(path: Path, progress: Progress) -> list[dict[str, Any]]:
-    """Read the lines up to where the training stands.
-
-    A torn line, as a kill or a full disk leaves it, is left out.
-    """
+    """Read the lines up to a training's progress, skipping any that a kill cut off."""
     lines: list[dict[str, Any]] = []
     if progress.checks and path.exists():
         for text in path.read_text().splitlines():

@@ -1,11 +1,10 @@
-"""The training story, from a folder of photographs to a published generator.
+"""One training, from folders of photographs to a published version.
 
-1. prepare the collection (or find it in the cache)
-2. build the networks: from a version, or from the ImageNet encoder and nothing else; or where a
-   stopped or killed run left off
-3. teach (`worker.training.trainer`): the generator learns colors; then the discriminator warms up;
-   then both, in turn; looked after, and with a checkpoint every few minutes
-4. average, measure, and publish as the next version (`worker.training.publish`)
+1. prepare the collection, or find it in the cache
+2. build the networks: from a version, from ImageNet weights, or from the checkpoint
+3. train (`worker.training.trainer`): the generator alone, then the discriminator alone for a few
+   steps, then both in turn; with checks and a checkpoint every few minutes
+4. average the weights, measure, and publish (`worker.training.publish`)
 """
 
 from dataclasses import replace
@@ -26,76 +25,82 @@ from worker.training.data import collection, dataset
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
 from worker.training.publish import Trained, publish
-from worker.training.run import CHECKPOINT, Plan, Progress
+from worker.training.request import SCRATCH, TrainingRequest
+from worker.training.run import CHECKPOINT, Progress
 from worker.training.trainer import Callbacks, Trainer
-
-SCRATCH = "scratch"
 
 
 def train(
-    plan: Plan | None,
+    request: TrainingRequest | None,
     store: ModelStore,
     run_folder: Path,
     cache_folder: Path,
-    listener: Callbacks,
+    callbacks: Callbacks,
 ) -> ModelVersion | None:
-    """Train a generator as planned and publish it.
+    """Train a generator and publish it.
 
     Args:
-        plan: what to do; None goes on with the plan of the checkpoint in `run_folder`.
-        store: where the parent comes from and the result goes.
-        run_folder: for checkpoints and the journal.
+        request: what to do; None resumes the training whose checkpoint is in `run_folder`.
+        store: holds the parent and receives the result.
+        run_folder: for checkpoints and the run log.
         cache_folder: for decoded photographs.
-        listener: who follows it, and may stop it: then a checkpoint is saved and None returned.
+        callbacks: called as the training proceeds.
+
+    Returns:
+        the new version; None if `callbacks.should_stop` ended it, with a checkpoint saved.
 
     Raises:
-        ScanError: no photo is fit for training.
-        ModelError: no such version, nothing to resume, or it went wrong too often.
-        OSError: the disk fails; the last checkpoint stays whole.
+        ScanError: no photograph is fit for training.
+        ModelError: no such version, nothing to resume, or the training diverged too often.
+        OSError: the disk failed; the last checkpoint is intact.
     """
-    saved = None if plan else checkpoint.load(run_folder / CHECKPOINT)
-    plan, progress = (saved.plan, saved.progress) if saved else (plan, Progress())
-    assert plan is not None  # noqa: S101  (one of the two is there)
-    plan = _with_settled_start(plan, store)
+    saved = None if request else checkpoint.load(run_folder / CHECKPOINT)
+    request, progress = (saved.request, saved.progress) if saved else (request, Progress())
+    assert request is not None  # noqa: S101  (one of the two is there)
+    request = _with_fixed_start(request, store)
     photos = collection.prepare(
-        plan.folders, cache_folder, plan.settings.validation_share, plan.read, listener.preparing
+        request.folders,
+        cache_folder,
+        request.recipe.validation_share,
+        request.read,
+        callbacks.on_prepare,
     )
-    keras.utils.set_random_seed(plan.seed)
+    keras.utils.set_random_seed(request.seed)
     log_prior = dataset.log_prior(photos)
-    gan = _networks(plan, store, log_prior)
+    gan = _networks(request, store, log_prior)
     if saved:
         checkpoint.restore(gan, saved, run_folder)
 
-    course = Trainer(plan, photos, gan, progress, run_folder, log_prior, listener)
+    trainer = Trainer(request, photos, gan, progress, run_folder, log_prior, callbacks)
     try:
-        if not course.run():
+        if not trainer.run():
             return None
     finally:
-        course.close()
-    progress = course.progress
-    listener.notice("measuring", {})
+        trainer.close()
+    progress = trainer.progress
+    callbacks.on_event("measuring", {})
     generator = in_precision(gan.averaged_generator(adversarial=progress.adversarial), "float32")
-    version = publish(Trained(plan, photos, log_prior, generator, progress), store, run_folder)
-    for name in (CHECKPOINT, BEST):  # or resuming would publish it again
+    version = publish(Trained(request, photos, log_prior, generator, progress), store, run_folder)
+    for name in (CHECKPOINT, BEST):  # otherwise --resume would publish it again
         (run_folder / name).unlink(missing_ok=True)
     return version
 
 
-def _with_settled_start(plan: Plan, store: ModelStore) -> Plan:
-    """Name the version that "promoted" means now: another may be promoted before a resume."""
-    if plan.start == SCRATCH:
-        return plan
-    return replace(plan, start=version_name(store.get(version_name(str(plan.start))).name))
+def _with_fixed_start(request: TrainingRequest, store: ModelStore) -> TrainingRequest:
+    """Replace "promoted" by the version it means now; another may be promoted before a resume."""
+    if request.start == SCRATCH:
+        return request
+    return replace(request, start=version_name(store.get(request.start).name))
 
 
-def _networks(plan: Plan, store: ModelStore, log_prior: NDArray[np.float32]) -> ColorizationGAN:
-    precision = training_precision(encoder_learns=plan.settings.train_encoder != "none")
+def _networks(
+    request: TrainingRequest, store: ModelStore, log_prior: NDArray[np.float32]
+) -> ColorizationGAN:
+    precision = training_precision(encoder_learns=request.recipe.train_encoder != "none")
     keras.config.set_dtype_policy(precision)
-    if plan.start == SCRATCH:
+    if request.start == SCRATCH:
         generator = build_generator()
         load_imagenet_encoder(generator)
     else:
-        generator = without_decoding(
-            load_generator(store.get(version_name(str(plan.start))), precision)
-        )
-    return ColorizationGAN(generator, build_discriminator(), log_prior, plan.settings)
+        generator = without_decoding(load_generator(store.get(request.start), precision))
+    return ColorizationGAN(generator, build_discriminator(), log_prior, request.recipe)

@@ -1,8 +1,8 @@
-"""Looks at a generator in training, on photographs that it never learns from.
+"""Checks a generator in training on photographs that it never learns from.
 
-They are fixed: whole, true lightness instead of an old camera's, one rounding of their colors. It
-is the averaged weights that are looked at: they are what is served, and without the noise of the
-last steps; lent to the network for the moment, they cost no second network and no new compilation.
+They are not augmented: whole pictures, true lightness, fixed labels. The averaged weights are
+checked, since they are what gets published and lack the noise of the last steps; the network
+borrows them, which costs neither a second network nor a compilation.
 """
 
 import cv2
@@ -16,22 +16,21 @@ from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE, decode
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import label_of
-from worker.training.gan import JUDGED_SHIFT, JUDGED_TEMPERATURE, ColorizationGAN
+from worker.training.gan import TRAINING_SHIFT, TRAINING_TEMPERATURE, ColorizationGAN
 from worker.training.losses import class_loss
 from worker.training.run import Check, Progress
 
-PHOTOS = 120  # most that are looked at
-SAMPLES = 7  # most that are shown
+PHOTOS = 120  # at most, in a check
+SAMPLES = 7  # at most, in `samples`
 
 
 class Validation:
-    """The photographs that are looked at, ready for the generator.
+    """The validation photographs, prepared for the generator.
 
     Args:
-        photos: the collection; where none was held back, photographs of the training show whether
-            color is alive, and there is no loss.
-        crop: side of the square the generator sees, pixels; that of training, so that nothing new
-            is compiled.
+        photos: the collection; if it has no validation photographs, training photographs show
+            whether color has collapsed, and checks have no loss.
+        crop: side of the generator's input, pixels, as in training, so that nothing is recompiled.
         batch: photographs in one call.
         log_prior: (K,) log-probability of each color, for decoding.
     """
@@ -39,12 +38,12 @@ class Validation:
     def __init__(
         self, photos: Collection, crop: int, batch: int, log_prior: NDArray[np.float32]
     ) -> None:
-        """Prepare the squares once."""
+        """Resize the photographs and compute their labels."""
         self.held_back = len(photos.validation) > 0
         chosen = photos.validation if self.held_back else photos.training
         self._photos = [np.asarray(photos.photos[index]) for index in chosen[:PHOTOS]]
         self._grays = [cielab.gray_of_rgb(photo) for photo in self._photos]
-        self._crop, self._batch, self._shift = crop, batch, JUDGED_SHIFT * log_prior
+        self._crop, self._batch, self._shift = crop, batch, TRAINING_SHIFT * log_prior
         side = crop // CHROMA_STRIDE
         self._truth = np.stack([_chroma(photo, side) for photo in self._photos])
         self._label = label_of(self._truth, np.random.default_rng(0))
@@ -53,7 +52,7 @@ class Validation:
         self._loss_of_guessing = -float(np.log(probability)[self._label].mean())
 
     def check(self, gan: ColorizationGAN, progress: Progress) -> Check:
-        """Color all of them with the averaged weights and compare; 2.5 s of processor time."""
+        """Color all of them with the averaged weights and compare; takes 2.5 s on a CPU."""
         total = 0.0
         with gan.averaged(adversarial=progress.adversarial) as generator:
             for start in range(0, len(self._grays), self._batch):
@@ -62,7 +61,7 @@ class Validation:
                 lightness = batches.fit(self._grays[some], self._crop, self._batch)
                 logits = generator.predict_on_batch(lightness)[:count]
                 total += count * float(class_loss(self._label[some], logits))
-                calibrated = (np.asarray(logits, np.float32) - self._shift) / JUDGED_TEMPERATURE
+                calibrated = (np.asarray(logits, np.float32) - self._shift) / TRAINING_TEMPERATURE
                 self._colors[some] = keras.ops.convert_to_numpy(decode(calibrated)[0])
         loss = total / len(self._grays)
         return Check(
@@ -76,10 +75,10 @@ class Validation:
         )
 
     def samples(self) -> list[tuple[Pixels, Pixels, Pixels]]:
-        """Lay the colors of the last check over some photographs, as serving does.
+        """Apply the colors of the last check to some photographs, always the same ones.
 
         Returns:
-            Gray, colored and true, each (H, W, 3) uint8 sRGB, of the same photographs every time.
+            gray, colored and true, each (H, W, 3) uint8 sRGB.
         """
         count = min(SAMPLES, len(self._photos))
         chosen = np.linspace(0, len(self._photos) - 1, count).astype(int)
@@ -99,10 +98,10 @@ def mean_chroma(ab: Floats) -> float:
 
 
 def variety(ab: Floats) -> float:
-    """Return how far the colors of (N, s, s, 2) lie from the mean color of their own photograph.
+    """Return how far the colors of (N, s, s, 2) are from the mean color of their photograph.
 
-    Root mean square in each photograph, mean over photographs, CIE units. It is 0 for gray, for one
-    tint over everything and for one tint over each: all the ways in which color dies.
+    Root mean square in each photograph, mean over photographs, CIE units. It is 0 if each is gray
+    or of a single tint, which is how color collapses.
     """
     apart = ab - ab.mean(axis=(1, 2), keepdims=True)
     return float(np.sqrt((apart**2).sum(axis=-1).mean(axis=(1, 2))).mean())

@@ -41,7 +41,7 @@ def test_verify_exits_0_where_all_is_well_and_1_where_something_was_found(home: 
 
     assert (0, "photographs checked: 2; findings: 0\n") == (well.exit_code, well.stdout)
     assert 1 == found.exit_code
-    assert "output missing: b.tif: it is not in the outbox" == found.stdout.splitlines()[0]
+    assert "output missing: b.tif: not in the outbox" == found.stdout.splitlines()[0]
 
 
 def test_verify_prints_json_for_programs(home: Path) -> None:
@@ -59,7 +59,7 @@ def test_verify_prints_json_for_programs(home: Path) -> None:
                 "fault": "missing",
                 "path": "b.tif.json",
                 "job": 2,
-                "words": "it is not in the outbox",
+                "words": "not in the outbox",
             }
         ],
         "queued": 1,
@@ -110,14 +110,14 @@ def test_retry_says_what_it_did_and_exits_3_where_it_could_not(home: Path) -> No
     dry = photochrom(home, "retry", "--rejected", "--dry-run")
     finished = photochrom(home, "retry", "1", "3")
     again = photochrom(home, "retry", "--all")
-    place_of = f"moved back into the inbox from {home / 'rejected/c.tif'}\n"
+    place_of = f"moved back to the inbox from {home / 'rejected/c.tif'}\n"
 
     assert (0, f"job 3, c.tif: would be {place_of}") == (dry.exit_code, dry.stdout)
     assert 3 == finished.exit_code
-    assert finished.stdout.startswith("job 1, 1931/a.tif: it is finished")
+    assert finished.stdout.startswith("job 1, 1931/a.tif: finished")
     assert finished.stdout.endswith(f"job 3, c.tif: {place_of}")
     assert 3 == again.exit_code
-    assert "the inbox has a file of its name" in again.stdout
+    assert "the inbox has another file with its name" in again.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["1", "--all"], ["--all", "--rejected"], ["--dry-run"]])
@@ -130,11 +130,11 @@ def test_forget_says_what_stays_and_exits_3_where_it_could_not(home: Path) -> No
     """It forgets what it can."""
     done = photochrom(home, "forget", "1")
     twice = photochrom(home, "forget", "1", "2")
-    stays = "its scan stay where they are\n"
+    stays = "its scan stay in place\n"
 
     assert 0 == done.exit_code
     assert f"job 1, 1931/a.tif: forgotten; {home / 'outbox/1931/a.tif'} and {stays}" == done.stdout
     assert 3 == twice.exit_code
-    assert "job 1: there is no such job" == twice.stdout.splitlines()[0]
+    assert "job 1: no such job" == twice.stdout.splitlines()[0]
     assert (home / "outbox/b.tif").exists()
     assert 2 == photochrom(home, "forget").exit_code

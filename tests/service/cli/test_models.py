@@ -30,7 +30,7 @@ CARD = {
     "alpha": 0.75,
     "scores": {"validation": SCORES, "reference": {**SCORES, "psnr_gain": 0.9}},
     "current": {"validation": {**SCORES, "psnr_gain": 1.1}, "reference": None},
-    "promotion": {"promoted": False, "why": "it forgets: ab error [red] rose by 0.4"},
+    "promotion": {"promoted": False, "why": "worse: ab error [red] rose by 0.4"},
 }
 
 
@@ -106,7 +106,7 @@ class TestList:
         promote_by_hand(home, "2")
         said = say("list")
 
-        assert "3: not promoted: it forgets: ab error [red] rose by 0.4" == line(said, "3:")
+        assert "3: not promoted: worse: ab error [red] rose by 0.4" == line(said, "3:")
         assert "\n2:" not in said
 
     def test_an_older_card_has_open_places(self, home: Path) -> None:
@@ -125,7 +125,7 @@ class TestList:
         said = say("list")
 
         assert "1 candidate, unreadable" == line(said, "1 ")
-        assert "1: model version 1 has no readable card" in line(said, "1:")
+        assert "1: the card of model version 1 cannot be read" in line(said, "1:")
         assert "9 serving, unreadable" == line(said, "9 ")
         assert "9: there is no model version 9" in line(said, "9:")
         assert line(said, "3 ").startswith("3 postcards candidate")
@@ -134,7 +134,7 @@ class TestList:
         """Else one would wonder why the promoted one does not color."""
         (home / "config.yaml").write_text("model: {version: 2}\n")
 
-        assert "model.version in the configuration is 2: that one colors" == line(
+        assert "in use: version 2, by model.version in the configuration" == line(
             say("list"), "model.version"
         )
 
@@ -160,7 +160,7 @@ class TestList:
         """Nobody may think that the built-in version serves."""
         (home / "state" / "models" / "promotions.json").write_text("?")
 
-        assert "does not tell which version serves" in str(refuse("list"))
+        assert "active version is unknown" in str(refuse("list"))
 
     def test_without_a_configuration_or_store_the_built_in_is_listed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,10 +182,10 @@ class TestShow:
 
         assert "version 3 (postcards): candidate" == line(said, "version")
         assert "trained 10,891 steps, 95.0 minutes" == line(said, "trained")
-        assert "photographs 980 to learn from, 20 held back" == line(said, "photographs")
+        assert "photographs 980 for training, 20 for validation" == line(said, "photographs")
         assert "left out gray 3, too small 1" == line(said, "left out")
-        assert "weights 75% new, the rest its parent's" == line(said, "weights")
-        assert "verdict it forgets: ab error [red] rose by 0.4" == line(said, "verdict")
+        assert "weights 75% trained, the rest its parent's" == line(said, "weights")
+        assert "verdict worse: ab error [red] rose by 0.4" == line(said, "verdict")
         assert f"sheet {home}/state/models/0003/sheet.jpg" == line(said, "sheet")
         assert "psnr_gain 1.234 1.1 0.9" == line(said, "psnr_gain")
 
@@ -220,7 +220,7 @@ class TestShow:
         assert f"{home}/state/models/0003" == about["folder"]
 
     @pytest.mark.parametrize(
-        ("name", "words"), [("9", "no model version 9"), ("x", "say promoted")]
+        ("name", "words"), [("9", "no model version 9"), ("x", "use promoted")]
     )
     def test_what_is_not_there_is_told(self, home: Path, name: str, words: str) -> None:
         """With what can be asked for."""
@@ -237,13 +237,13 @@ class TestRollback:
         said = say("rollback", "--why", "blotches")
         history = json.loads((home / "state" / "models" / "promotions.json").read_text())
 
-        assert said.startswith("version 1 is promoted")
+        assert said.startswith("version 1 is now promoted")
         assert {"version": "1", "why": "blotches", "rollback": True}.items() <= history[-1].items()
         assert line(say("list"), "1 ").startswith("1 postcards serving")
 
     def test_where_nothing_served_before_it_is_refused(self, home: Path) -> None:
         """Nothing is noted."""
-        assert "nothing served before" in str(refuse("rollback"))
+        assert "nothing to roll back to" in str(refuse("rollback"))
         assert not (home / "state" / "models" / "promotions.json").exists()
 
     def test_a_fixed_version_is_told(self, home: Path) -> None:
@@ -259,7 +259,7 @@ class TestPrune:
 
     def test_a_dry_run_removes_nothing(self, home: Path) -> None:
         """And names what would go."""
-        assert "would remove: 1, 2\n" == say("prune", "--keep", "1", "--dry-run")
+        assert "would delete: 1, 2\n" == say("prune", "--keep", "1", "--dry-run")
         assert {"0001", "0002", "0003"} <= {
             path.name for path in (home / "state" / "models").iterdir()
         }
@@ -268,8 +268,8 @@ class TestPrune:
         """Beside the newest; the others go."""
         (home / "config.yaml").write_text("model: {version: 1}\n")
 
-        assert "removed: 2\n" == say("prune", "--keep", "1")
-        assert "removed: none\n" == say("prune", "--keep", "1")
+        assert "deleted: 2\n" == say("prune", "--keep", "1")
+        assert "deleted: none\n" == say("prune", "--keep", "1")
         assert not (home / "state" / "models" / "0002").exists()
 
 
@@ -316,7 +316,7 @@ def test_promoting_and_exporting_with_a_real_generator(home: Path) -> None:
     assert 1 == refused.returncode
     assert "cannot be loaded as a generator" in refused.stderr
     assert (0, "") == (promoted.returncode, promoted.stderr)
-    assert "version 3 is promoted\na running daemon takes it up by itself\n" == promoted.stdout
+    assert "version 3 is now promoted\na running daemon will switch to it\n" == promoted.stdout
     assert line(say("list"), "3 ").startswith("3 serving")
     assert 0 == exported.returncode
     assert "differs from the generator by at most" in exported.stdout

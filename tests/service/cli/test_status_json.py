@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from service.cli.main import app
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import FileStat
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.monitoring.heartbeat import (
     ArrivingFile,

@@ -205,7 +205,7 @@ class TestOnce:
         assert {0} == set(LedgerQueries.open(place.config.state / LEDGER_FILE).counts().values())
 
         place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=0.0))
-        assert 1 == place.run_once().tally.rejected
+        assert 1 == place.run_once().counters.rejected
 
     def test_originals_that_cannot_be_moved_count_as_left(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -256,7 +256,7 @@ class TestTake:
         path = place.drop("a.png")
         daemon = place.daemon()
         for _ in range(2):
-            looks = safe_open.snapshot(path)
+            looks = safe_open.file_stat(path)
             assert looks is not None
             daemon.intake.take(path, looks, AT_REST)
             path.touch()
@@ -389,7 +389,7 @@ class TestTake:
     def test_a_file_that_is_gone_again_is_no_job(self, place: Place) -> None:
         """Nor a fault."""
         path = place.drop("a.png")
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
@@ -571,7 +571,7 @@ class TestAfterACrash:
         place.drop("a.png")
         daemon = place.daemon()
         path = place.config.inbox / "a.png"
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         assert looks is not None
         daemon.intake.take(path, looks, AT_REST)
         for _ in range(place.config.retry.attempts):

@@ -90,5 +90,5 @@ def test_a_broken_version_is_not_taken_up(config: Config) -> None:
 def test_a_damaged_history_is_not_guessed_at(config: Config) -> None:
     """It is never taken for none."""
     (config.models_folder / PROMOTIONS_FILE).write_text("[")
-    with pytest.raises(ModelError, match="does not tell which version serves"):
+    with pytest.raises(ModelError, match="active version is unknown"):
         ModelLoader(config).start()

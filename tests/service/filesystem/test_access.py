@@ -1,13 +1,11 @@
-"""What permissions refuse, and what would help: access and unmoved."""
+"""What permissions refuse, and what would help."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
-from service.config.sections import Retry
 from service.filesystem.access import (
     how_to_open,
     may_empty,
@@ -15,10 +13,7 @@ from service.filesystem.access import (
     may_not_write,
     unwritable,
 )
-from service.storage.unmoved import Unmoved
 from tests.support.unprivileged_user import GROUP, USER, as_nobody, needs_root, reachable_folder
-
-RETRY = Retry(first_wait=5.0, longest_wait=600.0)
 
 
 @pytest.fixture
@@ -105,61 +100,5 @@ def test_unreadable_folders_are_counted_and_some_are_named() -> None:
     """With who is to be let in."""
     words = may_not_read(tuple(f"in/{n}" for n in range(4)))
 
-    assert words.startswith("4 folders in the inbox cannot be read (in/0, in/1, in/2, …): let ")
-    assert may_not_read(("in/0",)).startswith("1 folder in the inbox cannot be read (in/0): let ")
-
-
-class TestUnmoved:
-    """Thousands of originals of one folder are one thing to tell and to try."""
-
-    def test_a_folder_is_told_of_once_and_counted(self, tmp_path: Path) -> None:
-        """However many originals wait for it."""
-        unmoved: Unmoved[int] = Unmoved(RETRY)
-        with capture_logs() as logs:
-            for number in range(220):
-                unmoved.add(tmp_path, number, 0.0, leaves=True)
-            unmoved.add(tmp_path / "b", 1, 0.0, leaves=False)
-
-        assert ["originals.blocked"] * 2 == [entry["event"] for entry in logs]
-        assert 221 == len(unmoved)
-        first, second = unmoved.words()
-        assert first.startswith(f"220 originals cannot leave {tmp_path}: ")
-        assert second.startswith(f"1 original cannot enter {tmp_path / 'b'}: ")
-        assert [220, 1] == [count for _folder, count, _reason in unmoved.folders()]
-
-    def test_one_is_tried_for_all_after_waits_that_double(self, tmp_path: Path) -> None:
-        """In three days some hundred tries, not one for each original."""
-        unmoved: Unmoved[int] = Unmoved(RETRY)
-        for number in range(220):
-            unmoved.add(tmp_path, number, 0.0, leaves=True)
-        tried, now = 0, 0.0
-        while now < 3 * 86_400:
-            for number in unmoved.probes(now):
-                tried += 1
-                unmoved.add(tmp_path, number, now, leaves=True)
-            (now,) = unmoved.dues()
-
-        assert 220 == len(unmoved)
-        assert 430 < tried < 450
-
-    def test_when_one_has_left_all_may(self, tmp_path: Path) -> None:
-        """That is told, and nothing waits any more."""
-        unmoved: Unmoved[int] = Unmoved(RETRY)
-        for number in range(3):
-            unmoved.add(tmp_path, number, 0.0, leaves=True)
-        (probe,) = unmoved.probes(5.0)
-        with capture_logs() as logs:
-            rest = unmoved.opened(tmp_path / "other", tmp_path)
-
-        assert ([0, 1, 2], 3) == ([probe, *rest], logs[0]["photos"])
-        assert 0 == len(unmoved)
-        assert [] == list(unmoved.dues()) == unmoved.probes(1e9)
-
-    def test_many_folders_are_summed_up(self, tmp_path: Path) -> None:
-        """A line for each of the first, and one for the rest."""
-        unmoved: Unmoved[int] = Unmoved(RETRY)
-        for number in range(8):
-            unmoved.add(tmp_path / str(number), number, 0.0, leaves=True)
-
-        assert 6 == len(list(unmoved.words()))
-        assert "3 originals cannot leave or enter 3 more folders" == list(unmoved.words())[-1]
+    assert words.startswith("4 folders in the inbox cannot be read (in/0, in/1, in/2, …): give ")
+    assert may_not_read(("in/0",)).startswith("1 folder in the inbox cannot be read (in/0): give ")

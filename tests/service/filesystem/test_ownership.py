@@ -66,7 +66,7 @@ def test_a_second_daemon_is_refused_with_the_owners_name_and_what_to_do(
         refuse_another_owner(second)
     with (
         StateLock(first["state"]),
-        pytest.raises(DeviceError, match=r"stop that one \(process \d+ on "),
+        pytest.raises(DeviceError, match=r"stop it \(process \d+ on "),
     ):
         refuse_another_owner(second, take_over=True)
 

@@ -8,18 +8,18 @@ from pathlib import Path, PurePath
 
 import pytest
 
+from service.filesystem.file_stat import FileStat
 from service.filesystem.safe_open import (
     ObstructedError,
     digest,
     digest_of,
+    file_stat,
+    file_stat_of,
     has_writer,
     open_beneath,
     open_dir_beneath,
     open_regular,
-    snapshot,
-    snapshot_of,
 )
-from service.filesystem.snapshot import FileStat
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 (FIPS 180-2)
 
@@ -79,7 +79,7 @@ class TestOpening:
         with open_beneath(link, PurePath("sub/deep/a.jpg")) as file:
             assert str(link / "sub/deep/a.jpg") == file.name
             assert b"abc" == file.read()
-            assert snapshot(root / "sub/deep/a.jpg") == snapshot_of(file)
+            assert file_stat(root / "sub/deep/a.jpg") == file_stat_of(file)
 
     @pytest.mark.timeout(20)
     @pytest.mark.parametrize("swap", SWAPS)
@@ -103,7 +103,7 @@ class TestOpening:
 
         assert str(path) == fault.value.filename
         assert not has_writer(root, PurePath("sub/deep/a.jpg"))
-        assert snapshot(path) is None
+        assert file_stat(path) is None
         assert before == open_descriptors()
 
     @pytest.mark.parametrize("at", ["sub", "sub/deep"])
@@ -135,13 +135,13 @@ class TestOpening:
         """Whatever is put in its place meanwhile."""
         path = root / "sub/deep/a.jpg"
         with open_beneath(root, PurePath("sub/deep/a.jpg")) as file:
-            looks = snapshot_of(file)
+            looks = file_stat_of(file)
             path.unlink()
             path.symlink_to(root.with_name("outside") / "deep/a.jpg")
 
             assert ABC == digest_of(file)
             assert b"abc" == file.read()
-            assert looks.same_as(snapshot_of(file))  # it lost a name, which changes its ctime
+            assert looks.same_as(file_stat_of(file))  # it lost a name, which changes its ctime
 
 
 class TestHolding:
@@ -212,10 +212,10 @@ class TestLookingAtAFile:
         status = path.stat()
 
         looks = FileStat(5, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns)
-        assert looks == snapshot(path)
-        assert snapshot(root / "link.jpg") is None
-        assert snapshot(root) is None
-        assert snapshot(path / "below") is None
+        assert looks == file_stat(path)
+        assert file_stat(root / "link.jpg") is None
+        assert file_stat(root) is None
+        assert file_stat(path / "below") is None
 
     def test_a_file_open_for_writing_has_a_writer_until_it_is_closed(self, root: Path) -> None:
         """However long nothing is written."""
@@ -253,5 +253,5 @@ class TestLookingAtAFile:
         (root / "link.jpg").symlink_to(put(root, "abc"))
 
         assert ABC == digest(root / "a.jpg")
-        with pytest.raises(FileNotFoundError, match="no plain file"):
+        with pytest.raises(FileNotFoundError, match="not a regular file"):
             digest(root / "link.jpg")

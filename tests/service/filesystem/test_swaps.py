@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Watch
 from service.daemon.daemon import Daemon
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.maintenance.retry import retry
 from service.pipeline import reading

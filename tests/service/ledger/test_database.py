@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.database import LARGEST_WAL, Database, LedgerError
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import ActiveModel, Ledger

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.ledger import ActiveModel, Job, JobStatus, Ledger, LedgerError
 from service.ledger.queries import LedgerQueries
 from service.ledger.schema import MIGRATIONS

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Bookkeeping, Originals
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.ledger import retention
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger

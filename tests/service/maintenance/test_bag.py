@@ -15,7 +15,7 @@ from rich.console import Console
 from service.config.loader import Config
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
-from service.maintenance.bag import BagResult, make_bag, print_bagging
+from service.maintenance.bag import BagResult, make_bag, print_bag_result
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import color, place, queue
 from worker.errors import DeviceError
@@ -155,7 +155,7 @@ def test_a_name_that_no_manifest_can_hold_is_refused(config: Config, folder: Pat
     """In words, and not by a bag that does not validate."""
     color(config, "%0A.tif")
 
-    with pytest.raises(DeviceError, match="name cannot stand in a bag"):
+    with pytest.raises(DeviceError, match="a bag cannot contain this file name"):
         pack(config, folder)
     assert [] == list(folder.parent.iterdir())
 
@@ -225,7 +225,7 @@ def test_a_bag_is_not_made_where_photochrom_works(config: Config, key: str) -> N
     link = config.inbox.parent / "link"
     link.symlink_to(config.inbox.parent / key)
     for target in (config.inbox.parent / key / "bag", link / "bag"):
-        with pytest.raises(DeviceError, match="a bag belongs elsewhere"):
+        with pytest.raises(DeviceError, match="choose another place for the bag"):
             pack(config, target)
 
 
@@ -245,12 +245,12 @@ def test_what_is_to_be_colored_again_is_left_out_and_told(config: Config, folder
         ledger.recolor([1], 1.0)
     made = pack(config, folder)
     page = io.StringIO()
-    print_bagging(made, Console(file=page, width=40))
+    print_bag_result(made, Console(file=page, width=40))
 
     assert (2, 0, 0, 1) == made[1:]
     assert [
         f"{folder}: 2 photographs",
-        "1 left out, since they are to be colored again",
+        "1 left out because they are queued to be recolored",
     ] == page.getvalue().splitlines()
 
 

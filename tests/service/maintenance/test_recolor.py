@@ -11,9 +11,9 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.config.sections import Model, Output
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
@@ -97,7 +97,7 @@ def test_all_that_another_version_colored_is_queued(config: Config) -> None:
     """Earlier or later; what the serving one colored is counted as skipped."""
     found = queue_again(config)
 
-    assert (4, {"colored by version 2, which serves": 1}) == found
+    assert (4, {"already colored by version 2, the one in use": 1}) == found
     assert ["a.tif", "1931/b.tif", "1931b/d.tif", "1932/e.tif"] == queued(config)
 
 
@@ -130,13 +130,13 @@ def test_only_photos_in_a_folder_are_queued(config: Config) -> None:
 
 def test_many_are_queued_in_small_portions(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a daemon is never locked out of the ledger for long; none is forgotten."""
-    monkeypatch.setattr("service.maintenance.recolor.AT_ONCE", 2)
+    monkeypatch.setattr("service.maintenance.recolor.PORTION", 2)
     portions: list[int] = []
     whole = Ledger.recolor
 
-    def noting(ledger: Ledger, job_ids: list[int], now: float) -> int:
+    def noting(ledger: Ledger, job_ids: list[int], now: float, *, repair: bool) -> int:
         portions.append(len(job_ids))
-        return whole(ledger, job_ids, now)
+        return whole(ledger, job_ids, now, repair=repair)
 
     monkeypatch.setattr(Ledger, "recolor", noting)
 
@@ -156,12 +156,12 @@ def test_what_is_queued_is_not_queued_twice(config: Config) -> None:
     """It is counted with that reason."""
     queue_again(config, older_than="1")
 
-    assert (0, {"waiting to be colored again already": 2}) == (
+    assert (0, {"already queued": 2}) == (
         queue_again(config, older_than="1").queued,
         {
             reason: count
             for reason, count in queue_again(config, older_than="1").skipped.items()
-            if "waiting" in reason
+            if "queued" in reason
         },
     )
 
@@ -181,7 +181,7 @@ def test_the_version_the_configuration_fixes_is_the_one_that_serves(config: Conf
     fixed = config.model_copy(update={"model": Model(version=10)})
     found = queue_again(fixed)
 
-    assert {"colored by version 10, which serves": 1} == found.skipped
+    assert {"already colored by version 10, the one in use": 1} == found.skipped
 
 
 def test_photos_whose_container_would_change_are_left(config: Config) -> None:
@@ -189,7 +189,7 @@ def test_photos_whose_container_would_change_are_left(config: Config) -> None:
     other = config.model_copy(update={"output": Output(format="jpeg")})
     found = queue_again(other, older_than="11")
 
-    assert (0, {"delivered as .tif, which output.format no longer gives": 5}) == found
+    assert (0, {"delivered as .tif, but output.format now produces another format": 5}) == found
 
 
 def test_where_nothing_was_colored_there_is_nothing_to_queue(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_person_reads_how_many_and_why_not(config: Config) -> None:
 
     assert [
         "would be queued: 4",
-        "skipped: 1, colored by version 2, which serves",
+        "skipped: 1 (already colored by version 2, the one in use)",
         "queued: 4",
-        "skipped: 1, colored by version 2, which serves",
+        "skipped: 1 (already colored by version 2, the one in use)",
     ] == page.getvalue().splitlines()

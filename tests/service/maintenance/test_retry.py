@@ -21,32 +21,19 @@ from service.filesystem.lock import StateLock
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
-from service.maintenance.retry import JobResult, forget, print_answers, retry
+from service.maintenance.retry import JobResult, forget, print_results, retry
 from service.storage import moves
-from tests.support.delivered_results import color, place, queue
+from tests.support.delivered_results import REASON, color, place_with_ledger, queue, reject
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import gray_scene, save
 from worker.errors import DeviceError
 
-REASON = "the file is cut short"
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Make the folders and an empty ledger."""
-    config = place(tmp_path)
-    Ledger(config.state / LEDGER_FILE).close()
-    return config
-
-
-def reject(config: Config, name: str) -> Job:
-    """Queue a scan and reject it, as a daemon does."""
-    job = queue(config, name)
-    with Ledger(config.state / LEDGER_FILE) as ledger:
-        ledger.fail(job.id, REASON, 1.0)
-    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
-    return job
+    return place_with_ledger(tmp_path)
 
 
 def job(config: Config, number: int) -> Job:
@@ -83,7 +70,7 @@ class TestRejected:
         back = config.inbox / "1931/a.tif"
 
         assert [True] == [answer.done for answer in answers]
-        looks = safe_open.snapshot(back)
+        looks = safe_open.file_stat(back)
         assert looks is not None
         assert scan.stat.same_as(looks)
         assert scan.digest == safe_open.digest(back)
@@ -128,7 +115,7 @@ class TestRejected:
     ) -> None:
         """With its attempts counted anew."""
         save(config.inbox / "a.png", gray_scene(24, 32))
-        snapshot = safe_open.snapshot(config.inbox / "a.png")
+        snapshot = safe_open.file_stat(config.inbox / "a.png")
         assert snapshot
         path = PurePosixPath("a.png")
         with Ledger(config.state / LEDGER_FILE) as ledger:
@@ -162,7 +149,7 @@ class TestRejected:
         [answer] = retry(config, [scan.id])
 
         assert not answer.done
-        assert "the inbox has a file of its name" in answer.words
+        assert "the inbox has another file with its name" in answer.words
         assert b"another scan" == (config.inbox / "a.tif").read_bytes()
         assert ["a.tif", "a.tif.reason.txt"] == files(config.rejected)
 
@@ -171,7 +158,7 @@ class TestRejected:
         first = reject(config, "a.tif")
         other = config.inbox / "a.tif"
         other.write_bytes(b"gray A.tif")  # as long as the first
-        looks = safe_open.snapshot(other)
+        looks = safe_open.file_stat(other)
         assert looks
         with Ledger(config.state / LEDGER_FILE) as ledger:
             path = PurePosixPath("a.tif")
@@ -208,7 +195,7 @@ class TestRejected:
 
         assert would == answers
         assert [True] == [answer.done for answer in answers]
-        assert "changed since it was rejected, and is queued as new" in answers[0].words
+        assert "changed since it was rejected, so it will be a new job" in answers[0].words
         assert b"mended" == (config.inbox / "1931/a.tif").read_bytes()
         assert [] == files(config.rejected)
         with Ledger(config.state / LEDGER_FILE) as ledger:
@@ -263,7 +250,7 @@ class TestRejected:
         answers = retry(config, ["done", "some"])
 
         assert [(scan.id, True), (None, False)] == [(one.job, one.done) for one in answers]
-        assert "nothing in it was rejected, or waits after a fault" == answers[1].words
+        assert "nothing in it was rejected or is waiting" == answers[1].words
 
     def test_a_long_name_that_was_shortened_is_found(self, config: Config) -> None:
         """It comes back under the whole of it."""
@@ -277,9 +264,9 @@ class TestRejected:
         """Its bytes are written out."""
         scan = reject(config, os.fsdecode(b"caf\xe9.tif"))
         page = io.StringIO()
-        print_answers(retry(config, [scan.id]), Console(file=page, width=40))
+        print_results(retry(config, [scan.id]), Console(file=page, width=40))
 
-        assert page.getvalue().startswith("job 1, caf\\udce9.tif: moved back into the inbox from ")
+        assert page.getvalue().startswith("job 1, caf\\udce9.tif: moved back to the inbox from ")
         assert [str(scan.path)] == files(config.inbox)
 
     def test_nothing_is_moved_through_a_symlink_out_of_the_inbox(
@@ -459,9 +446,9 @@ class TestWaiting:
         answers = retry(config, [finished.id, queued.id, 77])
 
         assert [False] * 3 == [answer.done for answer in answers]
-        assert "it is finished" in answers[0].words
-        assert "it is in the queue or in work already" == answers[1].words
-        assert JobResult(77, None, done=False, words="there is no such job") == answers[2]
+        assert "finished; to color it again" in answers[0].words
+        assert "already waiting or in work" == answers[1].words
+        assert JobResult(77, None, done=False, words="no such job") == answers[2]
         assert JobStatus.FINISHED is job(config, finished.id).status
 
     def test_what_could_not_be_colored_again_is_queued_again(self, config: Config) -> None:
@@ -476,7 +463,7 @@ class TestWaiting:
         [answer] = retry(config, rejected=True)
         after = job(config, done.id)
 
-        assert "queued again, to be colored from its original" == answer.words
+        assert "queued to be recolored from its original" == answer.words
         assert JobStatus.FAILED is before
         assert (JobStatus.QUEUED, True) == (after.status, after.recolor)
         assert ["a.tif"] == files(config.outbox)
@@ -486,7 +473,7 @@ class TestWaiting:
         (config.state / LEDGER_FILE).unlink()
 
         assert [] == retry(config, rejected=True, waiting=True)
-        assert [JobResult(1, None, done=False, words="there is no such job")] == forget(config, [1])
+        assert [JobResult(1, None, done=False, words="no such job")] == forget(config, [1])
         assert not (config.state / LEDGER_FILE).exists()
 
 
@@ -520,7 +507,7 @@ class TestForgetting:
         answers = forget(config, [again.id, waiting.id, rejected.id, 9])
 
         assert [False, False, True, False] == [answer.done for answer in answers]
-        assert "it is waiting or in work" in answers[0].words
+        assert "waiting or in work" in answers[0].words
         assert ["c.tif", "c.tif.reason.txt"] == files(config.rejected)
         with Ledger(config.state / LEDGER_FILE) as ledger:
             assert [again.id, waiting.id] == [job.id for job in ledger.queries.owning_output()]
@@ -533,17 +520,17 @@ def test_a_person_is_told_what_was_and_with_a_dry_run_what_would_be_done() -> No
     answers = [
         JobResult(1, path, done=True, words="due now"),
         JobResult(2, path, done=False, words="its scan is gone"),
-        JobResult(3, None, done=False, words="there is no such job"),
+        JobResult(3, None, done=False, words="no such job"),
     ]
     page = io.StringIO()
-    print_answers(answers, Console(file=page, width=10), dry_run=True)
-    print_answers(answers[:1], Console(file=page, width=10))
-    print_answers([], Console(file=page))
+    print_results(answers, Console(file=page, width=10), dry_run=True)
+    print_results(answers[:1], Console(file=page, width=10))
+    print_results([], Console(file=page))
 
     assert [
         "job 1, [red]a.tif: would be due now",
         "job 2, [red]a.tif: its scan is gone",
-        "job 3: there is no such job",
+        "job 3: no such job",
         "job 1, [red]a.tif: due now",
-        "nothing to try again",
+        "nothing to retry",
     ] == page.getvalue().splitlines()

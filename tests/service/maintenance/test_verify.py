@@ -24,6 +24,7 @@ from service.maintenance.verify import Verification, print_verification, verify
 from service.storage import moves
 from service.storage.sidecar import Sidecar, deliver_sidecar, read_sidecar
 from tests.support.delivered_results import color, finish, place, queue
+from tests.support.folder_listing import nested_folders
 from worker.errors import DeviceError
 
 LATER = 1e12  # seconds since 1970
@@ -75,7 +76,7 @@ class TestRejected:
         missing, reason = check(config).findings
 
         assert ("rejected", "missing", "1931/bad.tif", scan.id) == missing[:4]
-        assert f"`photochrom forget {scan.id}`" in missing.words
+        assert f"run: photochrom forget {scan.id}" in missing.words
         assert ("reason", "orphaned", "1931/bad.tif.reason.txt", None) == reason[:4]
 
     @pytest.mark.parametrize("edit", [False, True])
@@ -248,6 +249,16 @@ def test_what_no_photo_in_the_ledger_has_is_an_orphan(config: Config) -> None:
     assert ["output orphaned x.tif", "sidecar orphaned 1931/y.tif.json"] == found(config)
 
 
+def test_orphans_are_found_however_deep(config: Config) -> None:
+    """Deeper than Python recurses."""
+    with nested_folders(config.outbox) as deepest:
+        (deepest / "x.tif").touch()
+
+        assert [f"output orphaned {(deepest / 'x.tif').relative_to(config.outbox)}"] == found(
+            config
+        )
+
+
 def test_a_lost_ledger_makes_orphans_of_all(config: Config) -> None:
     """Nothing is known of them any more."""
     shutil.rmtree(config.state)
@@ -395,7 +406,7 @@ class TestRepair:
         flip(config.outbox / "c.tif")
         result = check(config, repair=True)
 
-        assert (0, {"the original is not what it was": 1}) == (result.queued, result.not_queued)
+        assert (0, {"the original is missing or altered": 1}) == (result.queued, result.not_queued)
         assert [] == queued(config)
 
     def test_what_would_come_out_as_another_container_is_left(self, config: Config) -> None:
@@ -404,7 +415,9 @@ class TestRepair:
         other = config.model_copy(update={"output": Output(format="jpeg")})
         result = check(other, repair=True)
 
-        assert {"delivered as .tif, which output.format no longer gives": 1} == result.not_queued
+        assert {
+            "delivered as .tif, but output.format now produces another format": 1
+        } == result.not_queued
 
     def test_what_cannot_be_read_is_not_made_again(
         self, config: Config, monkeypatch: pytest.MonkeyPatch
@@ -416,7 +429,7 @@ class TestRepair:
         result = check(config, repair=True)
 
         assert {"unreadable"} == {one.fault for one in result.findings}
-        assert {"the disk or the permissions are to be mended first": 3} == result.not_queued
+        assert {"fix the disk or the permissions first": 3} == result.not_queued
 
     def test_originals_and_orphans_stay_as_they_are(self, config: Config) -> None:
         """Nothing is deleted, moved or written to."""
@@ -494,14 +507,14 @@ def test_a_person_reads_what_was_found(config: Config) -> None:
     lines = page.getvalue().splitlines()
 
     assert [
-        "output missing: 1931/a.tif: it is not in the outbox",
-        "sidecar missing: c.tif.json: it is not in the outbox",
-        "output orphaned: [red]x.tif: no photograph in the ledger has it",
+        "output missing: 1931/a.tif: not in the outbox",
+        "sidecar missing: c.tif.json: not in the outbox",
+        "output orphaned: [red]x.tif: belongs to no photograph in the ledger",
         "photographs checked: 4; findings: 4",
-        "delivered before photochrom kept digests, so only known to be there and readable: 1",
-        "not checked, being in work: 1",
-        "queued to be colored again: 1",
-        "not queued: 1, the original is not what it was",
+        "only checked to be readable, because no digest was recorded: 1",
+        "skipped because in progress: 1",
+        "queued to be recolored: 1",
+        "not queued: 1 (the original is missing or altered)",
     ] == [line for line in lines if not line.startswith("original missing: c.tif: ")]
     assert 9 == len(lines)
 

@@ -9,31 +9,16 @@ import pytest
 
 from service.config.loader import Config
 from service.ledger import schema
-from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.monitoring.find import Row, every, find, why_unknown
-from service.storage import moves
 from service.storage.lookup import is_number
-from tests.support.delivered_results import color, place, queue
-
-REASON = "the file is cut short"
+from tests.support.delivered_results import REASON, color, place, place_with_ledger, reject
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Make the folders and an empty ledger."""
-    config = place(tmp_path)
-    Ledger(config.state / LEDGER_FILE).close()
-    return config
-
-
-def reject(config: Config, name: str) -> Job:
-    """Queue a scan and reject it, as a daemon does."""
-    job = queue(config, name)
-    with Ledger(config.state / LEDGER_FILE) as ledger:
-        ledger.fail(job.id, REASON, 1.0)
-    moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
-    return job
+    return place_with_ledger(tmp_path)
 
 
 def found(config: Config, *names: str) -> list[int]:

@@ -1,8 +1,6 @@
 """One small file that is whole whenever it is read."""
 
 import json
-import stat
-import threading
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.monitoring.heartbeat import (
     HEARTBEAT_FILE,
     Heartbeat,
     InWork,
     longest_first,
-    put,
     read_heartbeat,
     write_heartbeat,
 )
@@ -141,52 +138,3 @@ def test_photos_in_work_are_told_longest_first() -> None:
         InWork(job=1, path="a.png", seconds=0.0),
         InWork(job=3, path="b", seconds=0.0),
     ) == longest_first(jobs, NOON)
-
-
-class TestPut:
-    """Replacing a file."""
-
-    def test_a_reader_never_finds_half_a_file(self, tmp_path: Path) -> None:
-        """However often it is replaced while it is read."""
-        path = tmp_path / "a"
-        texts = [letter * 100_000 for letter in (b"a", b"b")]
-        put(path, texts[0], mode=0o600)
-        over = threading.Event()
-
-        def write() -> None:
-            while not over.is_set():
-                for text in texts:
-                    put(path, text, mode=0o600)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        found = {path.read_bytes() for _ in range(500)}
-        over.set()
-        writer.join()
-
-        assert set(texts) >= found
-
-    def test_its_mode_is_what_was_asked_for(self, tmp_path: Path) -> None:
-        """Whatever the umask of the process; node_exporter is another user."""
-        path = tmp_path / "a"
-        put(path, b"1", mode=0o666)
-
-        assert 0o666 == stat.S_IMODE(path.stat().st_mode)
-
-    def test_a_file_that_cannot_be_replaced_stays(self, tmp_path: Path) -> None:
-        """And nothing half-done lies beside it."""
-        path = tmp_path / "a"
-        path.mkdir()
-        with pytest.raises(IsADirectoryError):
-            put(path, b"1", mode=0o600)
-
-        assert [path] == list(tmp_path.iterdir())
-
-    def test_a_link_in_its_place_leads_nowhere(self, tmp_path: Path) -> None:
-        """What it points to is not written."""
-        (tmp_path / "precious").write_bytes(b"precious")
-        (tmp_path / "a.part").symlink_to("precious")
-        with pytest.raises(OSError, match="symbolic links"):
-            put(tmp_path / "a", b"1", mode=0o600)
-
-        assert b"precious" == (tmp_path / "precious").read_bytes()

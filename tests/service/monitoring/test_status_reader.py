@@ -13,9 +13,9 @@ from unittest.mock import Mock
 import pytest
 
 from service.config.loader import Config
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.ledger.queries import LedgerQueries
@@ -152,7 +152,7 @@ class TestTheModel:
         status = read_status(used)
 
         assert status.model.promoted is None
-        assert "does not tell which version serves" in str(status.model.refused_because)
+        assert "active version is unknown" in str(status.model.refused_because)
         assert status.jobs
         assert 3 == status.jobs[JobStatus.FINISHED]
 

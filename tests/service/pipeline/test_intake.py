@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from service.config.loader import Config
-from service.filesystem.safe_open import snapshot
+from service.filesystem.safe_open import file_stat
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.pipeline.intake import Intake
 from service.watch.folder_settings import FolderSettingsWatch
@@ -28,7 +28,7 @@ class Arrivals:
 
     def take(self, seconds: float = 5.0, *, closed: bool = True) -> str:
         """Tell of the file at rest; return why it is waited for, or ""."""
-        looks = snapshot(self.path)
+        looks = file_stat(self.path)
         assert looks
         return self._intake.take(self.path, looks, Rest(seconds, closed))
 

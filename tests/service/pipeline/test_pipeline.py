@@ -81,7 +81,7 @@ class Line:
     def queue(self, name: str) -> Job:
         """Queue what is in the inbox under a name."""
         path = self.config.inbox / name
-        looks = safe_open.snapshot(path)
+        looks = safe_open.file_stat(path)
         assert looks is not None
         relative = PurePosixPath(name)
         return self.ledger.enqueue(relative, safe_open.digest(path), looks, relative, self.now)[0]
@@ -245,7 +245,7 @@ class TestScansThatGrow:
     def queue(self, line: Line) -> Job:
         """Queue it under a free name, as the intake does, and have it colored."""
         path = PurePosixPath("a.tif")
-        looks = safe_open.snapshot(line.config.inbox / path)
+        looks = safe_open.file_stat(line.config.inbox / path)
         assert looks is not None
         digest = safe_open.digest(line.config.inbox / path)
         name = free_name(path, digest, line.config, line.ledger.queries)
@@ -320,7 +320,10 @@ class TestAnotherFormat:
 
         assert before == (line.config.outbox / "a.png").read_bytes()
         assert ["a.png"] == files(tmp_path / "outbox")
-        assert "delivered as .png, which output.format no longer gives" == line.job(job.id).reason
+        assert (
+            "delivered as .png, but output.format now produces another format"
+            == line.job(job.id).reason
+        )
 
 
 class TestTheUsualWay:
@@ -1217,7 +1220,7 @@ class TestColoringAgain:
     def test_it_replaces_its_own_result_and_the_original_stays(self, line: Line, done: Job) -> None:
         """Byte for byte where it was."""
         original = line.config.originals.folder / "sub/a.png"
-        before = original.read_bytes(), safe_open.snapshot(original)
+        before = original.read_bytes(), safe_open.file_stat(original)
 
         assert PurePosixPath("sub/a.png") == done.original
 
@@ -1228,7 +1231,7 @@ class TestColoringAgain:
         assert (24, 32, 3) == scan.read_color(
             line.config.outbox / "sub/a.png", ReadSettings()
         ).shape
-        assert before == (original.read_bytes(), safe_open.snapshot(original))
+        assert before == (original.read_bytes(), safe_open.file_stat(original))
         assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
         assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
 

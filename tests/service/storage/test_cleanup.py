@@ -7,7 +7,8 @@ import pytest
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.folder_checks import make_folders
-from service.storage.cleanup import TempFileSweeper
+from service.storage.cleanup import TempFileSweeper, sweep
+from tests.support.folder_listing import nested_folders
 
 PART = ".photochrom-1-0.part"
 
@@ -66,3 +67,27 @@ def test_a_folder_that_was_away_is_swept_again(config: Config) -> None:
 
     assert 1 == leftovers.remove(config, places)
     assert not (config.outbox / PART).exists()
+
+
+def test_temporary_files_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    """In sub-folders too."""
+    (tmp_path / "sub").mkdir()
+    kept = [tmp_path / "sub/a.tif", tmp_path / ".hidden", tmp_path / "mine.part"]
+    for path in (*kept, tmp_path / PART, tmp_path / "sub" / PART):
+        path.touch()
+
+    assert 2 == sweep(tmp_path)
+    assert sorted(kept) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_missing_folder_has_no_temporary_files(tmp_path: Path) -> None:
+    """A first start has no outbox yet."""
+    assert 0 == sweep(tmp_path / "none")
+
+
+def test_folders_are_swept_however_deep(tmp_path: Path) -> None:
+    """Deeper than Python recurses; anyone may create them in the inbox."""
+    with nested_folders(tmp_path) as deepest:
+        (deepest / PART).touch()
+
+        assert 1 == sweep(tmp_path)

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Originals
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage.empty_folders import EmptyFolders
 

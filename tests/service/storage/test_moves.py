@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from service.filesystem import safe_open
-from service.filesystem.durable import ReplacedError, rename_without_overwriting
-from service.storage import copies
-from service.storage import moves as subject
-from service.storage.moves import Departure, archive, reject, restore_hidden, settle
+from service.filesystem.durable import PART_SUFFIX, ReplacedError, rename_without_overwriting
+from service.storage import moves
+from service.storage.cleanup import sweep
+from service.storage.moves import Departure, archive, reject, settle
+from tests.support.folder_listing import put, relative_names
 
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
 
@@ -23,19 +24,6 @@ def inbox(tmp_path: Path) -> Path:
     for name in ("inbox", "originals", "rejected"):
         (tmp_path / name).mkdir()
     return tmp_path / "inbox"
-
-
-def put(folder: Path, name: str, content: str = "photo") -> Path:
-    """Write a file, and the folders above it."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
-
-
-def names(paths: object, folder: Path) -> list[str]:
-    """Return paths as text, relative to a folder."""
-    return [str(path.relative_to(folder)) for path in paths]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=["same disk", "no hard links", "other disk"])
@@ -139,13 +127,13 @@ class TestMovingAnOriginal:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(subject, "_move", crash)
+            patch.setattr(moves, "_move", crash)
             with pytest.raises(KeyboardInterrupt):
                 reject(path, inbox, tmp_path / "rejected", "too dark")
 
         assert (tmp_path / "rejected" / "a.jpg.reason.txt").read_text() == "too dark\n"
         reject(path, inbox, tmp_path / "rejected", "too dark")
-        assert ["a.jpg", "a.jpg.reason.txt"] == names(
+        assert ["a.jpg", "a.jpg.reason.txt"] == relative_names(
             sorted((tmp_path / "rejected").iterdir()), tmp_path / "rejected"
         )
 
@@ -208,7 +196,7 @@ def test_a_copy_across_disks_that_fails_leaves_the_original_alone(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if fault == "digest":
-        monkeypatch.setattr(copies, "digest", str)
+        monkeypatch.setattr(moves, "digest_at", str)
     else:
         monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match=r"No space left|the copy differs"):
@@ -228,10 +216,11 @@ def test_a_scan_that_is_saved_anew_while_it_is_copied_stays_in_the_inbox(
 
     def save_anew(part: Path, target: Path) -> None:
         rename_without_overwriting(part, target)
-        new.write_text("saved anew")
-        new.rename(path)
+        if part.suffix == PART_SUFFIX:
+            new.write_text("saved anew")
+            new.rename(path)
 
-    monkeypatch.setattr(copies, "rename_without_overwriting", save_anew)
+    monkeypatch.setattr(moves, "rename_without_overwriting", save_anew)
     moved = archive(path, inbox, tmp_path / "originals").place
 
     assert "photo" == moved.read_text()
@@ -245,8 +234,8 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
 ) -> None:
     """It stays in the inbox, to be colored; and so does a third one."""
     path, new, away = put(inbox, "sub/a.jpg"), tmp_path / "new", tmp_path / "away"
-    looks = safe_open.snapshot(path)
-    real = subject.rename_without_overwriting
+    looks = safe_open.file_stat(path)
+    real = moves.rename_without_overwriting
     saved: list[str] = ["second", "third"]
     away.mkdir()
 
@@ -261,7 +250,7 @@ def test_a_scan_saved_just_before_the_move_is_not_taken_for_the_one_that_was_don
         new.write_text(content)
         new.rename(path)
 
-    monkeypatch.setattr(subject, "rename_without_overwriting", save_around)
+    monkeypatch.setattr(moves, "rename_without_overwriting", save_around)
     moved = partial(archive, path, inbox, away)
     if move == "reject":
         moved = partial(reject, path, inbox, away, "no photo")
@@ -382,7 +371,7 @@ class TestTheEndOfAMove:
         moved_file = departure.place
         if departure.hidden:
             moved_file = inbox / "sub" / departure.hidden
-        os.utime(moved_file, ns=(1, departure.looks.mtime_ns))
+        os.utime(moved_file, ns=(1, departure.stat.mtime_ns))
         moved_file.chmod(0o600)
 
         assert settle(departure, inbox) is not late
@@ -407,10 +396,10 @@ class TestTheEndOfAMove:
     ) -> None:
         """What was hidden has its name again, and its copy is found."""
         departure = moved(move, put(inbox, "sub/a.jpg"), inbox, away)
-        restored = restore_hidden(inbox)
+        sweep(inbox)
 
-        assert (disk == "other disk") == restored
-        if restored:
+        assert (disk == "other disk") == (inbox / "sub/a.jpg").exists()
+        if disk == "other disk":
             again = moved(move, inbox / "sub/a.jpg", inbox, away)
             assert settle(again, inbox)
             assert departure.place == again.place

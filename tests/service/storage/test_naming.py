@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from service.config.loader import Config
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.ledger.ledger import Ledger
 from service.storage.naming import free_name
 

@@ -14,12 +14,13 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.filesystem.availability import FolderMonitor
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.ledger.jobs import Job, JobStatus
 from service.storage.departures import Originals
 from service.storage.originals import find_original
 from tests.support.fakes import FakeInbox
+from tests.support.folder_listing import put
 from worker.errors import DeviceError, ScanError
 
 CONTENT = b"a scan"
@@ -50,14 +51,6 @@ def make_job(digest: str, original: str | None = None, looks: FileStat = UNKNOWN
     return Job(*numbers, 0.0, 0.0, None, None, place, recolor=True)
 
 
-def put(folder: Path, name: str, content: bytes) -> Path:
-    """Write a file in a sub-folder."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
 def place_of(job: Job, config: Config) -> Path:
     """Find an original and return its path."""
     with find_original(job, config) as found:
@@ -71,7 +64,7 @@ def test_it_is_where_it_was_moved_to(config: Config, job: Job) -> None:
 
     with find_original(make_job(job.digest, "sub/a (7).tif"), config) as found:
         assert str(here) == found.name
-        assert safe_open.snapshot(here) == safe_open.snapshot_of(found)
+        assert safe_open.file_stat(here) == safe_open.file_stat_of(found)
         assert CONTENT == found.read()
 
 
@@ -147,7 +140,7 @@ def test_one_that_may_not_be_read_is_said_to_be(
 def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job: Job) -> None:
     """A ledger that cannot be written now is told again, once, at the next step."""
     path = put(config.inbox, "sub/a.tif", CONTENT)
-    looks = safe_open.snapshot(path)
+    looks = safe_open.file_stat(path)
     assert looks is not None
     put(config.originals.folder, "sub/a.tif", OTHER)
     noted: list[tuple[int, PurePosixPath]] = []
@@ -158,7 +151,7 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
             raise faults.pop()
         noted.extend(places)
 
-    ledger = Mock(moved=note, owing=Mock(return_value=[]))
+    ledger = Mock(record_originals=note, queries=Mock(with_xmp_owed=Mock(return_value=[])))
     originals = Originals(config, FolderMonitor(config.folders), FakeInbox(), ledger)
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     with pytest.raises(DeviceError):
@@ -174,12 +167,15 @@ def test_where_it_was_moved_to_is_noted_until_it_is_on_disk(config: Config, job:
 def test_a_move_that_is_refused_for_days_does_not_fill_the_log(config: Config, job: Job) -> None:
     """It is tried every ten minutes, and told less and less often; then it works at once."""
     path = put(config.inbox, "sub/a.tif", CONTENT)
-    looks = safe_open.snapshot(path)
+    looks = safe_open.file_stat(path)
     assert looks is not None
     obstacle = config.originals.folder / "sub"
     obstacle.touch()
     originals = Originals(
-        config, FolderMonitor(config.folders), FakeInbox(), Mock(owing=Mock(return_value=[]))
+        config,
+        FolderMonitor(config.folders),
+        FakeInbox(),
+        Mock(queries=Mock(with_xmp_owed=Mock(return_value=[]))),
     )
     originals.archive(make_job(job.digest, looks=looks), 0.0)
     now = 0.0

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from service.storage.outbox import TakenError, alternative_name, deliver, output_name, sweep
+from service.storage.outbox import TakenError, alternative_name, deliver, output_name
 from worker.errors import DeviceError, ScanError
 
 NAME = PurePosixPath("sub/deep/photo.jpg")
@@ -248,23 +248,6 @@ def test_a_photo_is_not_in_the_outbox_before_it_is_complete(tmp_path: Path) -> N
     deliver(tmp_path, NAME, look)
 
     assert (tmp_path / NAME).exists()
-
-
-def test_sweep_removes_what_a_crash_left_and_nothing_else(tmp_path: Path) -> None:
-    """In sub-folders too."""
-    kept = [deliver(tmp_path, NAME, photo).path, tmp_path / ".hidden", tmp_path / "mine.part"]
-    for path in kept[1:]:
-        path.touch()
-    for folder in (tmp_path, tmp_path / "sub"):
-        (folder / ".photochrom-77-0123.part").touch()
-
-    assert 2 == sweep(tmp_path)
-    assert sorted(kept) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
-
-
-def test_sweep_of_a_folder_that_is_not_there_finds_nothing(tmp_path: Path) -> None:
-    """A first start has no outbox yet."""
-    assert 0 == sweep(tmp_path / "none")
 
 
 class TestNoPlace:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
     Sidecar,
@@ -58,7 +58,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         origin,
         delivered,
         source=path,
-        snapshot=FileStat(5, mtime_ns, 1, 1),
+        stat=FileStat(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
         settings=FolderSettings(even_if_colored=True),
@@ -195,7 +195,9 @@ def test_a_sidecar_of_a_newer_photochrom_is_refused_in_words(tmp_path: Path) -> 
     """And not called damaged."""
     path = resealed(colored(tmp_path), schema="photochrom sidecar 3", something="new")
 
-    with pytest.raises(SidecarError, match=r"newer photochrom \(sidecar 3, this one knows 2\)"):
+    with pytest.raises(
+        SidecarError, match=r"newer photochrom \(sidecar 3; this version supports 2\)"
+    ):
         read_sidecar(path)
 
 
@@ -213,12 +215,12 @@ def test_a_sidecar_of_an_older_photochrom_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("not JSON", b""),
-        ("not JSON", b"\xff\xfe\x00"),
-        ("not JSON", b"[" * 100_000),
-        ("no sidecar of photochrom", b"[]"),
-        ("no sidecar of photochrom", b'{"schema": 5}'),
-        ("no sidecar of photochrom", b'{"schema": "photochrom sidecar one"}'),
+        ("not valid JSON", b""),
+        ("not valid JSON", b"\xff\xfe\x00"),
+        ("not valid JSON", b"[" * 100_000),
+        ("is not a photochrom sidecar", b"[]"),
+        ("is not a photochrom sidecar", b'{"schema": 5}'),
+        ("is not a photochrom sidecar", b'{"schema": "photochrom sidecar one"}'),
         ("altered", b'{"schema": "photochrom sidecar 1"}'),
         ("altered", b'{"schema": "photochrom sidecar 1", "own_sha256": "\\ud800"}'),
         ("altered", b'{"schema": "photochrom sidecar 1", "own_sha256": ""}'),

@@ -40,7 +40,7 @@ def test_counts_reasons_and_licenses_are_told(photos: Path, tmp_path: Path) -> N
     """A person reads how many are fit, who is left out and why with an example, and licenses."""
     said = dry_run(tmp_path / "state", photos)
 
-    assert f"fit, to learn from {PHOTOS}" in said
+    assert f"for training {PHOTOS}" in said
     assert f"left out: gray 1 {photos}/a [red] one.png" in said
     assert "CC BY [4.0] 1" in said
     assert f"not stated {PHOTOS - 1}" in said
@@ -89,5 +89,5 @@ def test_nothing_fit_is_said(tmp_path: Path) -> None:
     (tmp_path / "gray").mkdir()
     save(tmp_path / "gray" / "a.png", gray_scene(120, 120))
 
-    with pytest.raises(ScanError, match=r"1 gray \(each with its reason in .*\.json\)"):
+    with pytest.raises(ScanError, match=r"1 gray \(listed in .*\.json\)"):
         dry_run(tmp_path / "state", tmp_path / "gray")

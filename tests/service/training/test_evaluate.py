@@ -119,7 +119,7 @@ def test_the_table_has_every_number(config: Config, photos: Path) -> None:
 def test_a_folder_without_colors_is_told(config: Config, tmp_path: Path) -> None:
     """With what was found instead."""
     save(tmp_path / "gray.png", gray_scene(100, 120))
-    with pytest.raises(ScanError, match="no photograph with colors") as fault:
+    with pytest.raises(ScanError, match="no photograph has colors") as fault:
         evaluate_models(config, tmp_path, ["builtin"], None, None, quiet)
 
     assert "1 gray" in str(fault.value)

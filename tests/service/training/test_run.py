@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.config.loader import Config, ConfigError
+from service.config.loader import Config
 from service.config.sections import Training
 from service.filesystem.lock import StateLock
 from service.training.run import run_training
-from service.training.wish import Wish
 from worker.errors import DeviceError
 from worker.inference.device import Device
-from worker.training.run import Budget, Check, Progress
+from worker.training.request import TrainingRequest
+from worker.training.run import Check, Progress
 from worker.training.trainer import Callbacks
 
 CPU = Device("CPU", 8)
 AT_HALF = Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5, rate=0.00098)
-ONE_MINUTE = Wish((), "promoted", minutes=1.0)
+ONE_MINUTE = TrainingRequest((), minutes=1.0)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def _signals_left_as_found() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-PROMOTION = {"promoted": False, "why": "no reference set to see what it forgot"}
+PROMOTION = {"promoted": False, "why": "no reference set"}
 CARD = {"scores": {"psnr": 24.0}, "promotion": PROMOTION}
 
 
@@ -49,17 +49,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replace the training by one that notes what it was asked, and obeys a stop."""
     asked: dict[str, Any] = {}
 
-    def train(plan: Any, _store: Any, run: Path, cache: Path, listener: Callbacks) -> Any:
-        asked.update(plan=plan, run=run, cache=cache)
+    def train(request: Any, _store: Any, run: Path, cache: Path, callbacks: Callbacks) -> Any:
+        asked.update(request=request, run=run, cache=cache)
         if asked.get("interrupt_reading"):
             signal.raise_signal(signal.SIGTERM)
-        listener.preparing(1, 2)
-        for word, facts in asked.get("notices", []):
-            listener.notice(word, facts)
-        listener.report(asked.get("progress", AT_HALF))
+        callbacks.on_prepare(1, 2)
+        for word, facts in asked.get("events", []):
+            callbacks.on_event(word, facts)
+        callbacks.on_step(asked.get("progress", AT_HALF))
         if asked.get("interrupt"):
             signal.raise_signal(asked["interrupt"])
-        if listener.should_stop():
+        if callbacks.should_stop():
             return None
         return SimpleNamespace(name="3", card=CARD, folder=run)
 
@@ -67,68 +67,40 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
-def run(config: Config, wish: Wish | None) -> tuple[list[Any], list[tuple[float, float, str]]]:
+def run(
+    config: Config, request: TrainingRequest | None
+) -> tuple[list[Any], list[tuple[float, float, str]]]:
     """Run the command; return its log and what was reported."""
     told: list[tuple[float, float, str]] = []
     with capture_logs() as logs:
-        run_training(config, CPU, wish, lambda *words: told.append(words))
+        run_training(config, CPU, request, lambda *words: told.append(words))
     return logs, told
 
 
-def test_the_wish_becomes_a_plan(asked: dict[str, Any], config: Config, tmp_path: Path) -> None:
-    """With the recipe of the configuration; a number names a version; folders are absolute."""
-    wish = Wish((Path("photos"), tmp_path / "more"), "12", steps=40, name="harbor")
-    run(config, wish)
-    plan = asked["plan"]
-
-    assert (Path.cwd() / "photos", tmp_path / "more") == plan.folders
-    assert 12 == plan.start
-    assert Budget(steps=40) == plan.budget
-    assert 4 == plan.settings.batch
-    assert ("harbor", None) == (plan.name, plan.reference)
-    assert config.state / "training" == asked["run"]
-
-
-def test_a_training_can_have_an_open_end(asked: dict[str, Any], config: Config) -> None:
-    """Until validation improves no more."""
-    run(config, Wish((), "scratch", until_plateau=True))
-
-    assert Budget(until_plateau=True) == asked["plan"].budget
-
-
-def test_the_reference_set_is_the_wishs_or_else_the_configurations(
-    asked: dict[str, Any], tmp_path: Path
-) -> None:
-    """Both are folders that must be there; a wrong one is a mistake of the configuration."""
-    for name in ("mine", "given"):
-        (tmp_path / name).mkdir()
-    config = Config(training=Training(reference=Path("mine"))).beside(tmp_path)
+def test_the_request_is_handed_on(asked: dict[str, Any], config: Config) -> None:
+    """As it is; checkpoints and the run log go to the state folder."""
     run(config, ONE_MINUTE)
-    assert tmp_path / "mine" == asked["plan"].reference
-    run(config, ONE_MINUTE._replace(reference=tmp_path / "given"))
-    assert tmp_path / "given" == asked["plan"].reference
-    asked.clear()
-    gone = Config(training=Training(reference=Path("gone"))).beside(tmp_path)
-    with pytest.raises(ConfigError) as caught:
-        run(gone, ONE_MINUTE)
 
-    assert [f"training.reference: is not a folder ({tmp_path / 'gone'})"] == caught.value.problems
-    assert {} == asked
+    assert ONE_MINUTE == asked["request"]
+    assert (config.state / "training", config.state / "training" / "photographs") == (
+        asked["run"],
+        asked["cache"],
+    )
 
 
-def test_resuming_needs_no_plan(asked: dict[str, Any], config: Config) -> None:
+def test_resuming_needs_no_request(asked: dict[str, Any], config: Config) -> None:
     """The checkpoint holds it."""
     logs, _ = run(config, None)
 
-    assert asked["plan"] is None
+    assert asked["request"] is None
     assert logs[0]["resumed"]
 
 
-def test_the_end_is_told(asked: dict[str, Any], config: Config) -> None:
+@pytest.mark.usefixtures("asked")
+def test_the_end_is_told(config: Config) -> None:
     """What was begun, how it goes, what was published."""
     logs, told = run(config, ONE_MINUTE)
 
-    assert "promoted" == asked["plan"].start
     assert ["training.started", "training.progress", "training.published"] == [
         entry["event"] for entry in logs
     ]
@@ -154,7 +126,7 @@ def test_what_happens_is_told_in_the_log_and_on_the_bar(
 ) -> None:
     """A rollback with its reason; a disk that refuses a checkpoint; both are warnings."""
     back = {"reason": "the loss became nan", "back_to_step": 7, "rate_factor": 0.5, "rollbacks": 1}
-    asked["notices"] = [
+    asked["events"] = [
         ("not_saved", {"file": config.state, "reason": "No space left"}),
         ("rolled_back", back),
         ("checked", {"step": 9, "loss": 2.0, "variety": 0.5}),
@@ -166,12 +138,12 @@ def test_what_happens_is_told_in_the_log_and_on_the_bar(
     assert "warning" == events["training.rolled_back"]["log_level"]
     assert back.items() <= events["training.rolled_back"].items()
     assert "info" == events["training.checked"]["log_level"]
-    assert told[-1][2].endswith("put back to step 7: the loss became nan")
+    assert told[-1][2].endswith("rolled back to step 7: the loss became nan")
 
 
 def test_the_end_shows_that_it_measures(asked: dict[str, Any], config: Config) -> None:
     """It takes minutes in which no step is told."""
-    asked["notices"] = [("measuring", {})]
+    asked["events"] = [("measuring", {})]
     _, told = run(config, ONE_MINUTE)
 
     assert (0.0, 0.0, "measuring") == told[1]

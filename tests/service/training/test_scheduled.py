@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from service.cli import train as learning
 from service.cli.main import app
 from service.config.loader import Config, ConfigError
-from service.training.wish import Wish
 from tests.support.synthetic_photos import color_scene, save
+from worker.training.request import TrainingRequest
 from worker.training.run import CHECKPOINT
 
 
@@ -31,16 +31,16 @@ class Archive:
         self.color.mkdir()
         self.add("a.jpg")
         self.add("b.png")
-        self.trained: list[Wish | None] = []
+        self.trained: list[TrainingRequest | None] = []
         self.ends_as: str | None = "scheduled"  # the version's name; None for a checkpoint
 
     def add(self, name: str) -> Path:
         """Add a photograph."""
         return save(self.color / name, color_scene(32, 40, len(name)))
 
-    def train(self, settings: Config, wish: Wish | None) -> Any:
+    def train(self, settings: Config, request: TrainingRequest | None) -> Any:
         """Stand for the training."""
-        self.trained.append(wish)
+        self.trained.append(request)
         home = settings.state / "training"
         home.mkdir(parents=True, exist_ok=True)
         if self.ends_as is None:
@@ -70,9 +70,14 @@ def test_photographs_are_trained_on_once(archive: Archive) -> None:
     first, second = archive.run(), archive.run()
     folders = (archive.color, archive.more)
 
-    assert [Wish(folders, "promoted", minutes=7.0, name="scheduled")] == archive.trained
+    (trained,) = archive.trained
+    assert trained
+    assert (folders, "promoted", 7.0, "scheduled") == (
+        *(trained.folders, trained.start, trained.minutes),
+        trained.name,
+    )
     assert "photochrom: 2 of 2 photographs are new" == first
-    assert "photochrom: nothing new among 2 photographs since the last scheduled training" == second
+    assert "photochrom: no new photographs among 2 since the last scheduled training" == second
 
 
 @pytest.mark.parametrize("change", ["added", "replaced", "touched"])
@@ -111,7 +116,7 @@ def test_a_training_that_was_ended_is_gone_on_with(archive: Archive) -> None:
     resumed = archive.run()
     after = archive.run()
 
-    assert "photochrom: going on with the training that was ended" == resumed
+    assert "photochrom: resuming the interrupted training" == resumed
     assert archive.trained[1] is None
     assert "photochrom: 1 of 3 photographs are new" == after
 
@@ -132,9 +137,7 @@ def test_without_collections_there_is_nothing_to_do(archive: Archive) -> None:
     """Which is no fault: exit 0."""
     archive.file.write_text("")
 
-    assert "photochrom: nothing to learn from: training.collections names no photographs" == (
-        archive.run()
-    )
+    assert "photochrom: nothing to train on: training.collections is empty" == (archive.run())
     assert [] == archive.trained
 
 

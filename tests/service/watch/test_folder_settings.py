@@ -107,12 +107,12 @@ def test_the_nearest_folder_wins(inbox: Path) -> None:
         (b"a: &a {b: *a}", "aliases"),
         (b"a: 2026-99-99", "invalid YAML: a value does not match its type or tag"),
         (b"a: !!timestamp x", "invalid YAML"),
-        (b"a: " + b"9" * 10_000, "is not"),
+        (b"a: " + b"9" * 10_000, "invalid YAML"),
         (b"{[a]: b}", "invalid YAML"),
         (b"1: 2\n~: 3\ntrue: 4", "unknown key"),
         (b"[" * 20_000, "nested too deeply"),
         (b"a: " + b"{b: " * 10_000, "nested too deeply"),
-        (b"# " + b"x" * LARGEST, "it has more than 65,536 bytes"),
+        (b"# " + b"x" * LARGEST, "larger than 65,536 bytes"),
         (b"even_if_colored: {even_if_colored: true}", "must be true or false"),
         (b"even_if_colored: true\n---\neven_if_colored: false", "invalid YAML"),
     ],
@@ -153,7 +153,7 @@ def test_only_a_plain_file_is_read(inbox: Path, make: Callable[[Path], None]) ->
     """A link is not followed, a FIFO not waited for; the scans wait: somebody meant something."""
     make(inbox / "album/may" / NAME)
 
-    assert ("it is no plain file; put a text in its place",) == refused(inbox).problems
+    assert ("not a regular file; replace it with a text file",) == refused(inbox).problems
 
 
 def test_a_folder_that_is_a_link_has_no_settings(inbox: Path, tmp_path: Path) -> None:

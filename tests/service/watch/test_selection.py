@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from service.filesystem.ignored import Ignored
 from service.watch.selection import eligible, find, find_left_alone
+from tests.support.folder_listing import nested_folders, put, relative_names
 
 TAKEN = ["a.jpg", "b.JPEG", "c.Png", "d.tif", "e.TIFF", "f.webp", "g h.jpg", "sub/deep/i.tif"]
 ODD = "caf\udce9.jpg"  # as Python writes a name that is not UTF-8
@@ -33,19 +34,6 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
-def put(folder: Path, name: str, content: str = "photo") -> Path:
-    """Write a file, and the folders above it."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
-
-
-def names(paths: object, folder: Path) -> list[str]:
-    """Return paths as text, relative to a folder."""
-    return [str(path.relative_to(folder)) for path in paths]  # type: ignore[attr-defined]
-
-
 class TestWhichFilesCount:
     """By name and kind."""
 
@@ -54,7 +42,7 @@ class TestWhichFilesCount:
         for name in [*TAKEN, ODD]:
             put(inbox, name)
 
-        assert sorted([*TAKEN, ODD]) == names(find(inbox), inbox)
+        assert sorted([*TAKEN, ODD]) == relative_names(find(inbox), inbox)
         assert all(eligible(inbox / name, inbox) for name in [*TAKEN, ODD])
 
     @pytest.mark.parametrize("name", LITTER)
@@ -71,9 +59,12 @@ class TestWhichFilesCount:
         for name in ("recycle/a.jpg", "snapshots/b.jpg", "#recycle.jpg", "lost+found.tif"):
             put(inbox, name)
 
-        assert ["#recycle.jpg", "lost+found.tif", "recycle/a.jpg", "snapshots/b.jpg"] == names(
-            find(inbox), inbox
-        )
+        assert [
+            "#recycle.jpg",
+            "lost+found.tif",
+            "recycle/a.jpg",
+            "snapshots/b.jpg",
+        ] == relative_names(find(inbox), inbox)
 
     def test_names_can_be_ignored_that_the_table_lacks(self, inbox: Path) -> None:
         """Files and folders apart, whatever their case; what the table ignores stays ignored."""
@@ -81,7 +72,7 @@ class TestWhichFilesCount:
             put(inbox, name)
         ignore = Ignored(["*_preview.tif", "drafts/"])
 
-        assert ["b.tif", "drafts.tif"] == names(find(inbox, ignore=ignore), inbox)
+        assert ["b.tif", "drafts.tif"] == relative_names(find(inbox, ignore=ignore), inbox)
         assert not eligible(inbox / "a_Preview.tif", inbox, ignore)
         assert not eligible(inbox / "Drafts/a.tif", inbox, ignore)
         assert eligible(inbox / "Drafts/a.tif", inbox)
@@ -92,8 +83,8 @@ class TestWhichFilesCount:
         for name in [*LEFT_ALONE, "a.jpg"]:
             put(inbox, name)
 
-        assert ["a.jpg"] == names(find(inbox), inbox)
-        assert sorted(LEFT_ALONE) == sorted(names(find_left_alone(inbox), inbox))
+        assert ["a.jpg"] == relative_names(find(inbox), inbox)
+        assert sorted(LEFT_ALONE) == sorted(relative_names(find_left_alone(inbox), inbox))
         assert not any(eligible(inbox / name, inbox) for name in LEFT_ALONE)
 
     def test_fifos_sockets_and_folders_with_a_photos_name_are_not_taken(self, inbox: Path) -> None:
@@ -116,7 +107,7 @@ class TestWhichFilesCount:
         (inbox / "inner.jpg").symlink_to("real.jpg")
         (inbox / "loop").symlink_to(inbox)
 
-        assert ["real.jpg"] == names(find(inbox), inbox)
+        assert ["real.jpg"] == relative_names(find(inbox), inbox)
         for name in ("file.jpg", "folder/secret.jpg", "inner.jpg", "loop/real.jpg"):
             assert not eligible(inbox / name, inbox)
 
@@ -152,14 +143,22 @@ class TestWhichFilesCount:
         real = os.scandir
         faults = {"a": errno.EACCES, "b": errno.ENOENT}
 
-        def scandir(path: Path) -> object:
-            if path.name in faults:
-                raise OSError(faults[path.name], os.strerror(faults[path.name]))
+        def scandir(path: str | Path) -> object:
+            if (fault := faults.get(Path(path).name)) is not None:
+                raise OSError(fault, os.strerror(fault))
             return real(path)
 
         monkeypatch.setattr(os, "scandir", scandir)
         with capture_logs() as logs:
-            found = names(find(inbox), inbox)
+            found = relative_names(find(inbox), inbox)
 
         assert ["c/3.jpg"] == found
         assert ["inbox.unreadable"] == [line["event"] for line in logs]
+
+
+def test_folders_are_searched_however_deep(tmp_path: Path) -> None:
+    """Deeper than Python recurses; anyone may create them in the inbox."""
+    with nested_folders(tmp_path) as deepest:
+        (deepest / "a.jpg").touch()
+
+        assert [deepest / "a.jpg"] == list(find(tmp_path))

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.watch.stability import StabilityTracker
 
 SETTLE = 2.0

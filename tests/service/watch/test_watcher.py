@@ -18,7 +18,7 @@ from watchdog.events import (
 from watchdog.observers.api import EventEmitter
 
 from service.config.sections import Watch
-from service.filesystem.snapshot import FileStat
+from service.filesystem.file_stat import FileStat
 from service.watch import observer, supervisor, watcher
 from service.watch.observer import Hints, Observer, Writer
 from service.watch.watcher import Arriving, Rest, Watcher
@@ -205,10 +205,10 @@ class TestWithoutHints:
         deaf.step(SETTLE)
 
         assert ["c.jpg"] == deaf.told
-        assert {str(deaf.inbox / "c.jpg")} == deaf.watcher._told.keys()
+        assert {str(deaf.inbox / "c.jpg")} == deaf.watcher._reported.keys()
         (deaf.inbox / "c.jpg").unlink()
         deaf.step(RESCAN)
-        assert not deaf.watcher._told
+        assert not deaf.watcher._reported
         assert deaf.watcher.settled(deaf.now)
 
     def test_a_forgotten_file_that_comes_back_is_told_of_again(
@@ -242,7 +242,7 @@ class TestWithoutHints:
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The next step is due at once; the rescan has ended when all was looked at."""
-        monkeypatch.setattr(watcher, "MOST_LOOKED_AT_IN_A_STEP", 3)
+        monkeypatch.setattr(watcher, "CHECKED_PER_STEP", 3)
         for number in range(7):
             deaf.put(f"{number}.jpg")
         deaf.start()
@@ -262,7 +262,7 @@ class TestWithoutHints:
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """No step takes long, and the next is due at once."""
-        monkeypatch.setattr(watcher, "MOST_LOOKED_AT_IN_A_STEP", 3)
+        monkeypatch.setattr(watcher, "CHECKED_PER_STEP", 3)
         deaf.start()
         for number in range(5):
             deaf.watcher._hints.dispatch(FileCreatedEvent(str(deaf.put(f"{number}.jpg"))))
@@ -286,7 +286,7 @@ class TestWithoutHints:
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """For it may be where the first had looked already."""
-        monkeypatch.setattr(watcher, "MOST_LOOKED_AT_IN_A_STEP", 3)
+        monkeypatch.setattr(watcher, "CHECKED_PER_STEP", 3)
         for number in range(5):
             deaf.put(f"{number}.jpg")
         deaf.start()
@@ -377,8 +377,8 @@ class TestWithoutHints:
         deaf.put("open/b.jpg")
         real = os.scandir
 
-        def refuse(folder: Path) -> object:
-            if folder.name == "closed":
+        def refuse(folder: str | Path) -> object:
+            if Path(folder).name == "closed":
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return real(folder)
 
@@ -454,7 +454,7 @@ class TestHints:
         scene.step(SETTLE)
         path.rename(tmp_path / "a.jpg")
         nothing_waits = scene.waits_for(0)
-        wait_until(lambda: nothing_waits() and not scene.watcher._told)
+        wait_until(lambda: nothing_waits() and not scene.watcher._reported)
         (tmp_path / "a.jpg").rename(path)
         wait_until(scene.waits_for(1))
         scene.step(SETTLE)
@@ -552,7 +552,7 @@ class TestTheObserver:
 
     def test_an_observer_that_lived_long_is_built_again_soon(self, scene: Scene) -> None:
         """Old troubles are forgotten."""
-        scene.watcher._supervisor._repair_wait = 60.0
+        scene.watcher._supervisor._restart_wait = 60.0
         scene.step(61.0)
         for emitter in emitters_of(scene):
             emitter.stop()

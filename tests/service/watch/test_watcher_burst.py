@@ -15,8 +15,8 @@ import pytest
 from service.config.loader import Config
 from service.config.sections import Batching, Watch
 from service.daemon.daemon import Daemon
+from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.filesystem.snapshot import FileStat
 from service.watch import observer
 from service.watch.watcher import Rest, Watcher
 from tests.support.fakes import LONGEST_WAIT, FakeColorist

@@ -184,20 +184,14 @@ def test_luminance_of_srgb_is_that_of_color() -> None:
     assert lightness(plain) == pytest.approx(lightness(luminance.astype(float)), abs=0.01)
 
 
-def oblique_lab(rgb: NDArray[Any]) -> NDArray[Any]:
-    """Give a Lab that is linear in codes, so that its luminance is no sum over channels."""
-    red, green, blue = np.moveaxis(rgb, -1, 0)
-    light = 100 * (0.3 * red + 0.5 * green + 0.2 * blue)
-    return np.stack([light, 40 * (red - green), 30 * (green - blue)], axis=-1)
-
-
 @pytest.mark.parametrize("depth", [8, 16])
 def test_tables_of_colors_are_honored(depth: int) -> None:
     """A profile that is a table and no matrix gives the luminance of its table."""
-    profile = made.table_profile("RGB ", oblique_lab)
+    profile = made.table_profile("RGB ", made.oblique_lab)
     rgb = np.random.default_rng(4).integers(0, 2**depth, (40, 50, 3)).astype(dtype_of(depth))
     d65 = made.xyz_of_place(made.D65_PLACE)
-    xyz = xyz_of_lab(oblique_lab(rgb / (2**depth - 1)), made.D50) @ made.adapted(made.D50, d65).T
+    lab = made.oblique_lab(rgb / (2**depth - 1))
+    xyz = xyz_of_lab(lab, made.D50) @ made.adapted(made.D50, d65).T
     exact = lightness(xyz[..., 1])
 
     assert exact == pytest.approx(lightness(icc.luminance(rgb, profile).astype(float)), abs=0.05)
@@ -359,7 +353,7 @@ def test_profiles_tell_their_color_model() -> None:
         (made.gray_profile(1e-4, 4), "dark to light"),
         (made.gray_profile(np.linspace(1, 0, 64)), "dark to light"),
         (made.gray_profile(np.tile([0.0, 1.0], 32)), "dark to light"),
-        (made.table_profile("CMYK", lambda inks: inks[:, :3], 2), "for cmyk pictures"),
+        (made.table_profile("CMYK", lambda inks: inks[:, :3], 2), "for cmyk images"),
         (made.packed("RGB ", {}, 2, "no curves"), "damaged"),
     ],
 )
@@ -371,24 +365,24 @@ def test_what_cannot_be_honored_is_refused_with_a_reason(profile: bytes, reason:
 
 def test_a_profile_of_another_model_is_refused() -> None:
     """RGB pixels with a gray profile, and ink with one of RGB, are refused."""
-    with pytest.raises(icc.ProfileError, match="for gray pictures"):
+    with pytest.raises(icc.ProfileError, match="for gray images"):
         icc.luminance(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
-    with pytest.raises(icc.ProfileError, match="for gray pictures"):
+    with pytest.raises(icc.ProfileError, match="for gray images"):
         icc.to_srgb(np.zeros((2, 2, 3), np.uint8), made.gray_profile(1.0))
-    with pytest.raises(icc.ProfileError, match="for rgb pictures"):
+    with pytest.raises(icc.ProfileError, match="for rgb images"):
         icc.cmyk_to_srgb(np.zeros((2, 2, 4), np.uint8), made.rgb_profile(1.0))
 
 
 HOSTILE = """
 import numpy as np
 from tests.support import icc_profiles as made
-from tests.worker.color.test_icc import oblique_lab
-from worker.color import icc as profiles
+from worker.color import icc
 
 rng = np.random.default_rng(7)
 whole = [
     made.gray_profile(2.2), made.gray_profile(made.dot_gain_curve(), 4), made.rgb_profile(1.8),
-    made.rgb_profile(made.l_star_curve(64), version=4), made.table_profile("RGB ", oblique_lab, 3),
+    made.rgb_profile(made.l_star_curve(64), version=4),
+    made.table_profile("RGB ", made.oblique_lab, 3),
     made.table_profile("GRAY", lambda g: np.concatenate([100 * g, g, g], axis=1), 5),
     made.table_profile("CMYK", lambda inks: 50 * inks[:, :3], 2),
 ]
@@ -403,15 +397,15 @@ for number in range(420):
         for place in rng.integers(0, reach, int(rng.integers(1, 12))):
             profile[place] = int(rng.integers(256))
     for question in (
-        lambda p: profiles.describe(p),
-        lambda p: profiles.neutral_tone(p, 8).lightness,
-        lambda p: profiles.luminance(band[..., :3], p),
-        lambda p: profiles.to_srgb(band[..., :3], p),
-        lambda p: profiles.cmyk_to_srgb(band, p),
+        lambda p: icc.describe(p),
+        lambda p: icc.neutral_tone(p, 8).lightness,
+        lambda p: icc.luminance(band[..., :3], p),
+        lambda p: icc.to_srgb(band[..., :3], p),
+        lambda p: icc.cmyk_to_srgb(band, p),
     ):
         try:
             answer = question(bytes(profile))
-        except profiles.ProfileError as error:
+        except icc.ProfileError as error:
             assert str(error)
             refused += 1
         else:

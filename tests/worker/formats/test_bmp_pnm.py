@@ -54,7 +54,7 @@ def test_white_is_white_at_every_depth(kind: int, white: int) -> None:
     got = output_pages.pixels(found)
 
     assert (11, 7, samples, False) == (found.height, found.width, found.samples, found.alpha)
-    assert (8 if white < 256 else 16) == found.coding.bits
+    assert (8 if white < 256 else 16) == found.encoding.bits
     np.testing.assert_array_equal(np.floor(codes / white * top + 0.5), got)
 
 
@@ -71,7 +71,7 @@ def test_bits_are_read(style: str, width: int) -> None:
         data = f"P1\n{width} 5\n{digits}\n".encode()
     found = pnm(data)
 
-    assert 1 == found.coding.bits
+    assert 1 == found.encoding.bits
     np.testing.assert_array_equal(255 * (1 - black)[..., None], output_pages.pixels(found))
 
 
@@ -172,7 +172,7 @@ def test_bmp_is_read(mode: str, samples: int, bits: int) -> None:
     found = bmp(buffer.getvalue())
 
     assert (9, 14, samples, False) == (found.height, found.width, found.samples, found.alpha)
-    assert bits == found.coding.bits
+    assert bits == found.encoding.bits
     assert pytest.approx((300, 300), abs=0.01) == found.metadata.dpi
     expected = np.asarray(image.convert("L" if samples == 1 else "RGB")).reshape(9, 14, samples)
     np.testing.assert_array_equal(expected, output_pages.pixels(found))

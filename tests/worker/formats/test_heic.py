@@ -1,6 +1,5 @@
 """HEIC in: decoded upright, with its metadata; damage and a missing extra are told in words."""
 
-import base64
 import importlib.util
 import io
 import subprocess
@@ -11,42 +10,10 @@ import numpy as np
 import pytest
 
 from tests.support import output_pages
+from tests.support.heic_files import LYING, TEN_BITS, data_of, slope
 from worker.errors import DeviceError, ScanError
 from worker.formats import heic
 from worker.formats.image import DecodedImage
-
-# No encoder is installed beside pi-heif, so these were made once, with pillow-heif 1.8.1: gray
-# 4 x + 2 y up to 255, 48 x 32. The first lies on its side, with an artist and XMP; the second has
-# 10 bits.
-LYING = """
-AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAgptZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAA
-AAAEZpbG9jAAAAAERAAAMAAQAAAAACLgABAAAAAAAAALUAAgAAAAAC4wABAAAAAAAAADwAAwAAAAADHwABAAAAAAAAACUAAABi
-aWluZgAAAAAAAwAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAACppbmZlAgAAAQADAABtaW1lAG
-FwcGxpY2F0aW9uL3JkZit4bWwAAAAAAA5waXRtAAAAAAABAAAA/2lwcnAAAADeaXBjbwAAAHBodmNDAQQIAAAAn/gAAAAAHvAA
-/Pz4+AAADwNgAAEAF0ABDAH//wQIAAADAJ/4AAADAAAeugJAYQABACVCAQEECAAAAwCf+AAAAwAAHsCCBBZbq5Ka5sCAAAAMgA
-AAAwCEYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAADAAAAABAAAA
-IAAAAAH////wAAAAAv///+AAAAACAAAADnBpeGkAAAAAAQgAAAAJaXJvdAMAAAAZaXBtYQAAAAAAAAABAAEGgQIDBYSGAAAAKG
-lyZWYAAAAAAAAADmNkc2MAAgABAAEAAAAOY2RzYwADAAEAAQAAAR5tZGF0AAAAsSgBrgxwdLOgpxHnPzMXAqhC+Cfb/MDyNjE1
-qlt/YSXf8xvd+9eIkFNRl/tqfTb5RDKDTxFH+MTNXmdFPtO5q/FmumZZtyWuHVfG3gMXeKsjpZPynGn9q+Ar4WebuBvVACfN2d
-DFLaj+74s9FWtf6F/0Sv58t+55bUc0dD2hniRkIEbusdgMb2KDAB3hGTLPu54P7FCFwcnqU5/cNM6cPfr1Kuw19jWwoAGdXvkR
-dz45fAAAAAZFeGlmAABNTQAqAAAACAACARIAAwAAAAEABgAAATsAAgAAAAwAAAAmAAAAAEEuIE5vbnltb3VzADx4OnhtcG1ldG
-EgeG1sbnM6eD0nYWRvYmU6bnM6bWV0YS8nLz4=
-"""
-TEN_BITS = """
-AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAXdtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAA
-AAACJpbG9jAAAAAERAAAEAAQAAAAABmwABAAAAAAAAAKMAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5w
-aXRtAAAAAAABAAAA92lwcnAAAADXaXBjbwAAAHJodmNDAQQIAAAAnfgAAAAAHvAA/Pz6+gAADwNgAAEAF0ABDAH//wQIAAADAJ
-34AAADAAAeugJAYQABACdCAQEECAAAAwCd+AAAAwAAHsCCBBNlurkprmwIAAADAMgAAAMACEBiAAEABkQBwXPAiQAAABNjb2xy
-bmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAMAAAAAEAAAAgAAAAAf////AAAAAC////4AAAAAIAAA
-AOcGl4aQAAAAABCgAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAKttZGF0AAAAnygBrgxwdLOgpbfWxZm8iX/NflsbmuzpzcZ0
-Q3nlhCpzYwlM4tBvFVbC5rg4D7FrJUV0tlugYiyLE/oh46ytd1BoT5IH27RXx1iXWYl8WSUO+wyEfh/w6CY/r/n+U1mZVBIVu9
-33tJtt3zXnleGbqrRKrjlYDWIMBlmR2vH6ONPqlvSbj3c7oECfQK8waSSHsbdEI244QHs2pvaMwWIF/g==
-"""
-
-
-def data_of(text: str) -> bytes:
-    """Return a file's bytes."""
-    return base64.b64decode("".join(text.split()))
 
 
 def read(data: bytes) -> DecodedImage:
@@ -55,18 +22,12 @@ def read(data: bytes) -> DecodedImage:
     return output_pages.picture(heic.read, data)
 
 
-def slope() -> np.ndarray:
-    """Return what the pictures show, (32, 48) in 0..255."""
-    y, x = np.mgrid[0:32, 0:48]
-    return np.clip(4 * x + 2 * y, 0, 255)
-
-
 def test_it_is_read_upright_with_its_metadata() -> None:
     """A picture that lies on its side is turned once: as stored it is upright already."""
     found = read(data_of(LYING))
 
     assert (48, 32, 1, False) == (found.height, found.width, found.samples, found.alpha)
-    assert (8, False, 1) == (found.coding.bits, found.coding.lossless, found.orientation)
+    assert (8, False, 1) == (found.encoding.bits, found.encoding.lossless, found.orientation)
     assert b"A. Nonymous" in found.metadata.exif
     assert b"xmpmeta" in found.metadata.xmp
     np.testing.assert_allclose(np.rot90(slope(), -1)[..., None], output_pages.pixels(found), atol=3)
@@ -77,7 +38,7 @@ def test_ten_bits_keep_their_white() -> None:
     found = read(data_of(TEN_BITS))
     got = output_pages.pixels(found)
 
-    assert 16 == found.coding.bits
+    assert 16 == found.encoding.bits
     np.testing.assert_allclose(slope()[..., None] * 257, got, atol=3 * 257)
     np.testing.assert_array_equal(got, output_pages.pixels(found))
 

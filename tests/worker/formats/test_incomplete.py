@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.support import hostile_files, output_pages, synthetic_photos
+from tests.support.heic_files import LYING, TEN_BITS, data_of
 from tests.support.synthetic_photos import encoded, gray_scene
-from tests.worker.formats.test_heic import LYING, TEN_BITS, data_of
 from worker import scan
 from worker.errors import IncompleteError
 from worker.formats import webp

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support import output_pages, synthetic_photos
+from tests.support.segments_and_chunks import with_segments
 from worker.color import cielab, icc
 from worker.errors import ScanError
 from worker.formats import jpeg
@@ -28,12 +29,6 @@ LONG = "<photoshop:Instructions>" + "x" * 90_000 + "</photoshop:Instructions>"
 def read(data: bytes) -> DecodedImage:
     """Read a JPEG."""
     return output_pages.picture(jpeg.read, data)
-
-
-def with_segments(data: bytes, *segments: tuple[int, bytes]) -> bytes:
-    """Put segments behind a JPEG's first two bytes."""
-    parts = (struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
-    return data[:2] + b"".join(parts) + data[2:]
 
 
 def gray(**options: object) -> bytes:
@@ -55,7 +50,7 @@ def test_gray_and_color_are_read(channels: int, *, progressive: bool) -> None:
 
     assert other is not None
     assert (37, 53, channels, False) == (found.height, found.width, found.samples, found.alpha)
-    assert (8, False) == (found.coding.bits, found.coding.lossless)
+    assert (8, False) == (found.encoding.bits, found.encoding.lossless)
     expected = other[..., None] if channels == 1 else other[..., ::-1]
     np.testing.assert_allclose(expected, output_pages.pixels(found), atol=2)
 
@@ -97,7 +92,7 @@ def test_a_profile_that_is_not_of_inks_is_named() -> None:
     found = read(with_segments(data, (0xE2, b"ICC_PROFILE\0\1\1" + profile)))
 
     assert b"" == found.metadata.profile
-    assert "it is for rgb pictures" in found.metadata.lost[0]
+    assert "it is for rgb images" in found.metadata.lost[0]
     np.testing.assert_array_equal(255, output_pages.pixels(found))
 
 
@@ -112,7 +107,7 @@ def test_twelve_bits_keep_their_white(channels: int) -> None:
     found = read(data)
     got = output_pages.pixels(found)
 
-    assert (16, np.uint16) == (found.coding.bits, got.dtype)
+    assert (16, np.uint16) == (found.encoding.bits, got.dtype)
     assert (65535, 0) == (got[0, 0, 0], got[-1, -1, 0])
     np.testing.assert_allclose(scene.reshape(got.shape) * (65535 / 4095), got, atol=16 * 12)
 

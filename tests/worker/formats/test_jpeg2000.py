@@ -60,7 +60,7 @@ def test_every_channel_comes_as_stored(channels: int, depth: int, kind: str) -> 
 
     assert (19, 23) == (found.height, found.width)
     assert (1 if channels < 3 else 3, channels in {2, 4}) == (found.samples, found.alpha)
-    assert (depth, True) == (found.coding.bits, found.coding.lossless)
+    assert (depth, True) == (found.encoding.bits, found.encoding.lossless)
     np.testing.assert_array_equal(stored, output_pages.pixels(found))
 
 
@@ -81,7 +81,7 @@ def test_a_lossy_one_is_known_as_lossy() -> None:
     scene = synthetic_photos.gray_scene(40, 40)
     data = imagecodecs.jpeg2k_encode(scene, 40, codecformat="jp2", reversible=False)
 
-    assert not read(data).coding.lossless
+    assert not read(data).encoding.lossless
 
 
 def test_luma_and_chroma_become_rgb() -> None:
@@ -102,7 +102,7 @@ def test_palettes_become_colors() -> None:
     data = with_header(encoded(index), entries, isobmff.box(b"cmap", mapped), space=jpeg2000.RGB)
     found = read(data)
 
-    assert (3, 8) == (found.samples, found.coding.bits)
+    assert (3, 8) == (found.samples, found.encoding.bits)
     np.testing.assert_array_equal(palette[index], output_pages.pixels(found))
 
 
@@ -163,7 +163,11 @@ def test_lossless_stays_lossless(depth: int, channels: int) -> None:
     found = read(data)
 
     np.testing.assert_array_equal(rgb, output_pages.pixels(found))
-    assert (depth, True, channels == 4) == (found.coding.bits, found.coding.lossless, found.alpha)
+    assert (depth, True, channels == 4) == (
+        found.encoding.bits,
+        found.encoding.lossless,
+        found.alpha,
+    )
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if bgr is not None:  # some builds of OpenCV have no JPEG 2000
         np.testing.assert_array_equal(rgb[..., [2, 1, 0, 3][:channels]], bgr)
@@ -191,7 +195,7 @@ def test_a_lossy_scan_comes_back_near(depth: int) -> None:
     data = output_pages.stored(jpeg2000.write, output_pages.page(rgb, lossless=False))
     error = output_pages.pixels(read(data)).astype(float) - rgb
 
-    assert not read(data).coding.lossless
+    assert not read(data).encoding.lossless
     assert 20 * np.log10((2**depth - 1) / np.sqrt((error**2).mean())) > 45
     assert len(data) < len(output_pages.stored(jpeg2000.write, output_pages.page(rgb))) / 1.5
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.support import output_pages, synthetic_photos
-from tests.worker.formats.test_jpeg import with_segments
-from tests.worker.metadata.test_photoshop import colored
+from tests.support.colored_files import colored
+from tests.support.segments_and_chunks import with_segments
 from worker import scan
 from worker.color import cielab
 from worker.color import icc as profiles

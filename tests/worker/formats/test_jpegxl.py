@@ -55,7 +55,7 @@ def test_every_channel_comes_as_stored(
     got = output_pages.pixels(found).reshape(shape)
 
     assert shape[:2] == (found.height, found.width)
-    assert (depth, lossless) == (found.coding.bits, found.coding.lossless)
+    assert (depth, lossless) == (found.encoding.bits, found.encoding.lossless)
     if lossless:
         np.testing.assert_array_equal(scene, got)
     else:

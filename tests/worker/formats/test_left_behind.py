@@ -11,12 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.support import output_pages, synthetic_photos
-from tests.worker.formats.test_bmp_pnm import bmp, pnm
-from tests.worker.formats.test_jpeg import with_segments
-from tests.worker.formats.test_png import chunk, small
-from tests.worker.metadata.test_photoshop import colored
+from tests.support.colored_files import colored
+from tests.support.segments_and_chunks import chunk, small_png, with_segments
 from worker.errors import IncompleteError, ScanError, plain
-from worker.formats import jpeg2000, jpegxl, png, webp
+from worker.formats import bmp_pnm, jpeg2000, jpegxl, png, webp
 from worker.formats.isobmff import box
 from worker.formats.open_image import opened
 from worker.formats.registry import FORMATS
@@ -49,7 +47,7 @@ WEBP = synthetic_photos.encoded("WEBP", synthetic_photos.as_rgb(GRAY), lossless=
 )
 def test_a_chunk_of_a_png_is_named(name: bytes, body: bytes, words: str) -> None:
     """By what it holds, and in plain words where it cannot be read."""
-    lost = output_pages.picture(png.read, small(chunk(name, body))).metadata.lost
+    lost = output_pages.picture(png.read, small_png(chunk(name, body))).metadata.lost
 
     assert [bool(words)] * bool(words) == [what.startswith(words) for what in lost]
 
@@ -57,7 +55,7 @@ def test_a_chunk_of_a_png_is_named(name: bytes, body: bytes, words: str) -> None
 def test_what_stands_behind_a_png_is_named() -> None:
     """As a screenshot that was cut and saved over a larger one has it."""
     assert ("9 bytes behind the picture's end",) == output_pages.picture(
-        png.read, small() + b"left over"
+        png.read, small_png() + b"left over"
     ).metadata.lost
 
 
@@ -165,13 +163,11 @@ def test_comments_of_a_pgm_become_those_of_the_png(tmp_path: Path) -> None:
     """All of its header."""
     data = b"P5\n# Scanned by Ann\n48 40\n#attic\n255\n" + GRAY.tobytes()
     result, record = colored(tmp_path, "a.pgm", data, WriteSettings())
+    texts = output_pages.picture(bmp_pnm.read_pnm, data).metadata.texts
 
     assert () == record.lost
-    assert (("Comment", b"Scanned by Ann"), ("Comment", b"attic")) == pnm(data).metadata.texts
-    assert (
-        pnm(data).metadata.texts
-        == output_pages.picture(png.read, result.read_bytes()).metadata.texts
-    )
+    assert (("Comment", b"Scanned by Ann"), ("Comment", b"attic")) == texts
+    assert texts == output_pages.picture(png.read, result.read_bytes()).metadata.texts
 
 
 def test_a_bmp_that_few_read_is_no_damage() -> None:
@@ -180,7 +176,7 @@ def test_a_bmp_that_few_read_is_no_damage() -> None:
     data[30] = 4  # compression: JPEG
 
     with pytest.raises(ScanError, match="stored in a way that few read"):
-        bmp(bytes(data))
+        output_pages.picture(bmp_pnm.read_bmp, bytes(data))
 
 
 def test_a_profile_in_another_file_is_named() -> None:
@@ -191,7 +187,9 @@ def test_a_profile_in_another_file_is_named() -> None:
     pixels = plain_bmp[struct.unpack_from("<I", plain_bmp, 10)[0] :]
     data = b"BM" + struct.pack("<IHHI", 138 + len(pixels), 0, 0, 138) + head + pixels
 
-    assert ("a color profile in another file",) == bmp(data).metadata.lost
+    assert ("a color profile in another file",) == output_pages.picture(
+        bmp_pnm.read_bmp, data
+    ).metadata.lost
 
 
 def test_what_stands_beside_a_heics_picture_is_named() -> None:

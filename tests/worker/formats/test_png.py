@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from tests.support import output_pages, synthetic_photos
+from tests.support.segments_and_chunks import chunk, small_png
 from tests.support.synthetic_photos import Array
 from worker.color import icc
 from worker.errors import ScanError
@@ -24,18 +25,6 @@ from worker.metadata import exif, exif_tags
 from worker.metadata.block import Metadata
 
 PALETTE = (np.arange(48, dtype=np.uint8) * 5).reshape(16, 3)
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    """Put a chunk together."""
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def small(*chunks: bytes, bits: int = 8, color_type: int = 0, rows: bytes = b"\0\x10\xf0") -> bytes:
-    """Write a PNG of 2 x 1 pixels by hand, with these chunks before its pixels."""
-    header = struct.pack(">IIBBBBB", 2, 1, bits, color_type, 0, 0, 0)
-    body = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(rows))]
-    return png.SIGNATURE + b"".join([*body, chunk(b"IEND", b"")])
 
 
 def read(data: bytes) -> DecodedImage:
@@ -54,7 +43,7 @@ def test_every_channel_comes_as_stored(depth: int, channels: int) -> None:
 
     assert (9, 13) == (found.height, found.width)
     assert (1 if channels < 3 else 3, channels in {2, 4}) == (found.samples, found.alpha)
-    assert (depth, True) == (found.coding.bits, found.coding.lossless)
+    assert (depth, True) == (found.encoding.bits, found.encoding.lossless)
     np.testing.assert_array_equal(stored, output_pages.pixels(found))
 
 
@@ -68,7 +57,7 @@ def test_few_bits_are_stretched_to_white(bits: int) -> None:
     data += chunk(b"IDAT", zlib.compress(b"\0" + packed.tobytes())) + chunk(b"IEND", b"")
     found = read(data)
 
-    assert bits == found.coding.bits
+    assert bits == found.encoding.bits
     np.testing.assert_array_equal(
         codes * (255 // (2**bits - 1)), output_pages.pixels(found).reshape(-1)
     )
@@ -85,7 +74,7 @@ def test_palettes_become_colors(transparent: int | None) -> None:
     found = read(buffer.getvalue())
     got = output_pages.pixels(found)
 
-    assert (3, transparent is not None, 8) == (found.samples, found.alpha, found.coding.bits)
+    assert (3, transparent is not None, 8) == (found.samples, found.alpha, found.encoding.bits)
     np.testing.assert_array_equal(PALETTE[index], got[..., :3])
     if transparent is not None:
         np.testing.assert_array_equal(np.where(index == 3, 0, 255), got[..., 3])
@@ -115,7 +104,7 @@ def test_bands_may_be_asked_for_twice() -> None:
 
 def test_nothing_is_decoded_before_bands() -> None:
     """Header and size are told even where the pixels are broken; the bands then raise."""
-    found = read(small(rows=b"\0"))
+    found = read(small_png(rows=b"\0"))
 
     assert (2, 1) == (found.width, found.height)
     with pytest.raises(RuntimeError):
@@ -138,16 +127,16 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
 
 def test_animations_are_refused() -> None:
     """Several frames are no photograph; one frame in an animation's clothes is."""
-    assert 2 == read(small(chunk(b"acTL", struct.pack(">II", 1, 0)))).width
+    assert 2 == read(small_png(chunk(b"acTL", struct.pack(">II", 1, 0)))).width
     with pytest.raises(ScanError, match="animated"):
-        read(small(chunk(b"acTL", struct.pack(">II", 2, 0))))
+        read(small_png(chunk(b"acTL", struct.pack(">II", 2, 0))))
 
 
 def test_a_profile_that_unpacks_to_a_bomb_is_left_behind() -> None:
     """A profile of gigabytes is not unpacked, said, and does not cost the photo."""
     packed = zlib.compressobj()
     bomb = b"".join(packed.compress(bytes(1 << 20)) for _ in range(70)) + packed.flush()
-    found = read(small(chunk(b"iCCP", b"bomb\0\0" + bomb)))
+    found = read(small_png(chunk(b"iCCP", b"bomb\0\0" + bomb)))
 
     assert b"" == found.metadata.profile
     assert "iCCP" in found.metadata.lost[0]
@@ -156,7 +145,7 @@ def test_a_profile_that_unpacks_to_a_bomb_is_left_behind() -> None:
 def test_a_damaged_chunk_does_not_cost_the_photo() -> None:
     """A chunk of metadata with a wrong checksum is left behind and named."""
     good = chunk(b"tEXt", b"Author\0A. Nonymous")
-    found = read(small(good[:-1] + bytes([good[-1] ^ 1])))
+    found = read(small_png(good[:-1] + bytes([good[-1] ^ 1])))
 
     assert ("the chunk tEXt: the chunk tEXt is damaged",) == found.metadata.lost
     assert [[[16], [240]]] == output_pages.pixels(found).tolist()
@@ -167,7 +156,7 @@ def test_a_damaged_chunk_does_not_cost_the_photo() -> None:
 )
 def test_the_resolution_is_what_was_meant(per_meter: int, dpi: float) -> None:
     """Whole dots per inch that were rounded to whole dots per meter come back whole."""
-    found = read(small(chunk(b"pHYs", struct.pack(">IIB", per_meter, per_meter, 1))))
+    found = read(small_png(chunk(b"pHYs", struct.pack(">IIB", per_meter, per_meter, 1))))
 
     assert pytest.approx((dpi, dpi)) == found.metadata.dpi
 
@@ -188,7 +177,7 @@ def test_a_gamma_becomes_a_profile(
 ) -> None:
     """A picture with gAMA and no profile has the light that gAMA says."""
     rows = b"\0" + bytes(2 if color_type == 0 else 6)
-    profile = read(small(*chunks, color_type=color_type, rows=rows)).metadata.profile
+    profile = read(small_png(*chunks, color_type=color_type, rows=rows)).metadata.profile
 
     if expected is None:
         assert b"" == profile
@@ -201,7 +190,7 @@ def test_primaries_become_a_profile() -> None:
     """CHRM tells an RGB picture's primaries: the reddest red of a wide space is redder."""
     wide = (31270, 32900, 73470, 26530, 15960, 84040, 3660, 10)
     told = chunk(b"gAMA", struct.pack(">I", 45455)), chunk(b"cHRM", struct.pack(">8I", *wide))
-    profile = read(small(*told, color_type=2, rows=b"\0" + bytes(6))).metadata.profile
+    profile = read(small_png(*told, color_type=2, rows=b"\0" + bytes(6))).metadata.profile
 
     assert "rgb" == icc.color_model(profile)
     dark_red = np.array([[[128, 20, 20]]], np.uint8)
@@ -234,7 +223,7 @@ def test_texts_move_to_where_exif_has_them() -> None:
 def test_exif_is_right_where_a_text_differs() -> None:
     """An artist in EXIF is kept, and the other one stays a text."""
     told = chunk(b"eXIf", output_pages.exif_block("Ann")[6:]), chunk(b"tEXt", b"Author\0Ben")
-    metadata = read(small(*told)).metadata
+    metadata = read(small_png(*told)).metadata
 
     assert "Ann" == exif_tags.texts(metadata.exif)[exif_tags.ARTIST]
     assert (("Author", b"Ben"),) == metadata.texts
@@ -255,7 +244,7 @@ def test_raw_profiles_are_found(kind: str) -> None:
         "xmp": output_pages.xmp(),
     }[kind]
     text = f"Raw profile type {kind}\0\n{kind}\n{len(inside):8d}\n{inside.hex()}\n".encode()
-    found = read(small(chunk(b"tEXt", text)))
+    found = read(small_png(chunk(b"tEXt", text)))
     metadata = found.metadata
 
     assert (output_pages.iptc() if kind in {"iptc", "8bim"} else b"") == metadata.iptc

@@ -37,7 +37,7 @@ def test_all_kinds_are_read(channels: int, *, lossless: bool, told: bool) -> Non
     found = read(data)
 
     assert (23, 31, 3, channels == 4) == (found.height, found.width, found.samples, found.alpha)
-    assert (8, lossless) == (found.coding.bits, found.coding.lossless)
+    assert (8, lossless) == (found.encoding.bits, found.encoding.lossless)
     assert (3 if told else 1) == found.orientation
     expected = scene if lossless else np.asarray(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(expected, output_pages.pixels(found))
@@ -92,7 +92,7 @@ def test_lossless_stays_lossless(depth: int, channels: int) -> None:
     data = output_pages.stored(webp.write, output_pages.page(rgb))
 
     np.testing.assert_array_equal(cielab.to_8_bit(rgb), np.asarray(Image.open(io.BytesIO(data))))
-    assert read(data).coding.lossless
+    assert read(data).encoding.lossless
 
 
 def test_lossy_stays_lossy_and_near() -> None:
@@ -101,7 +101,7 @@ def test_lossy_stays_lossy_and_near() -> None:
     data = output_pages.stored(webp.write, output_pages.page(rgb, lossless=False))
     got = output_pages.pixels(read(data))
 
-    assert not read(data).coding.lossless
+    assert not read(data).encoding.lossless
     assert np.abs(got.astype(int) - rgb).mean() < 1.5
 
 

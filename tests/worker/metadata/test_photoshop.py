@@ -6,22 +6,19 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import output_pages, synthetic_photos, tiff_files
+from tests.support.colored_files import colored
 from tests.support.output_pages import resource
-from tests.support.synthetic_photos import origin
-from tests.worker.formats.test_jpeg import with_segments
-from tests.worker.formats.test_png import chunk
-from worker import render, scan
+from tests.support.segments_and_chunks import chunk, with_segments
+from worker import scan
 from worker.formats import jpeg
 from worker.formats.isobmff import box
 from worker.formats.jpeg2000 import RESOURCES
 from worker.metadata import photoshop
-from worker.metadata.provenance import Record
 from worker.settings import ReadSettings, WriteSettings
 
 IPTC = output_pages.iptc()
@@ -68,20 +65,6 @@ SCANS: dict[str, Callable[[bytes], bytes]] = {
     ".png": in_a_png,
     ".jp2": in_a_jp2,
 }
-
-
-def colored(
-    folder: Path, name: str, data: bytes, settings: WriteSettings | None = None
-) -> tuple[Path, Record]:
-    """Color a scan as the daemon does but for the generator; return the result and its record."""
-    path = folder / name
-    path.write_bytes(data)
-    found = scan.read(path, ReadSettings())
-    result = folder / f"colored-{name}"
-    chroma = [np.full((8, 8, 2), 20, np.float32) for _ in found.pages]
-    with result.open("w+b") as file:
-        record = render.write(found, chroma, origin(name), settings or WriteSettings(), file)
-    return result, record
 
 
 @pytest.mark.parametrize("suffix", SCANS)

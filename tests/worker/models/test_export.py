@@ -120,7 +120,7 @@ def test_an_export_that_differs_is_refused(
         wrong = (suffix, write, lambda path, some, by=change: read(path, some) + by)
         monkeypatch.setitem(export.FORMATS, "keras", wrong)
 
-        with pytest.raises(ModelError, match="does not survive the conversion to keras"):
+        with pytest.raises(ModelError, match="cannot be converted to keras"):
             export_version(version, "keras", tmp_path / "colors.keras", SIDE)
         assert [] == list(tmp_path.iterdir())
 
@@ -139,15 +139,15 @@ def test_an_altered_version_is_not_exported(version: ModelVersion, tmp_path: Pat
 @pytest.mark.parametrize(
     ("kind", "name", "side", "words"),
     [
-        ("keras", "taken.keras", SIDE, "exists already"),
-        ("savedmodel", "taken.keras", SIDE, "exists already"),
-        ("keras", "colors.h5", SIDE, r"ends in \.keras, not colors\.h5"),
-        ("litert", "colors.onnx", SIDE, r"ends in \.tflite"),
-        ("onnx", "colors", SIDE, r"ends in \.onnx"),
+        ("keras", "taken.keras", SIDE, "already exists"),
+        ("savedmodel", "taken.keras", SIDE, "already exists"),
+        ("keras", "colors.h5", SIDE, r"end in \.keras; colors\.h5 does not"),
+        ("litert", "colors.onnx", SIDE, r"end in \.tflite"),
+        ("onnx", "colors", SIDE, r"end in \.onnx"),
         ("savedmodel", "colors", 100, "a multiple of 32, not 100"),
     ],
 )
-def test_a_wrong_wish_is_refused_before_any_work(
+def test_wrong_arguments_are_refused_before_any_work(
     tmp_path: Path, kind: str, name: str, side: int, words: str
 ) -> None:
     """With what is wrong; nothing is overwritten."""

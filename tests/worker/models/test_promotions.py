@@ -107,11 +107,11 @@ def test_a_damaged_file_is_never_taken_for_an_empty_history(tmp_path: Path, text
     """It is a ModelError that names the file and what to do."""
     (tmp_path / PROMOTIONS_FILE).write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(ModelError, match=r"promotions\.json .*put a copy of it back"):
+    with pytest.raises(ModelError, match=r"promotions\.json .*Restore a backup"):
         read_promotions(tmp_path)
 
 
-@pytest.mark.parametrize("failing", ["sync", "write_text"])
+@pytest.mark.parametrize("failing", ["fsync", "fdopen"])
 def test_a_disk_that_fails_leaves_the_old_history(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -121,10 +121,7 @@ def test_a_disk_that_fails_leaves_the_old_history(
         raise OSError(28, "No space left on device")
 
     write_promotions(tmp_path, [promoted("3")])
-    monkeypatch.setattr(
-        "worker.durable.sync" if failing == "sync" else Path,
-        *((fail,) if failing == "sync" else ("write_text", fail)),
-    )
+    monkeypatch.setattr(f"worker.atomic.os.{failing}", fail)
     with pytest.raises(OSError, match="No space left"):
         write_promotions(tmp_path, [promoted("3"), promoted("4")])
 

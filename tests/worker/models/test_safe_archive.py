@@ -179,7 +179,7 @@ class TestArchive:
     def test_a_bomb_is_refused_unread(self, tmp_path: Path, members: dict[str, bytes]) -> None:
         """100 MB of zeros in 100 KB; nothing packed is unpacked."""
         members["config.json"] = bytes(100_000_000)
-        refused(packed(tmp_path, members, zipfile.ZIP_DEFLATED), "is packed")
+        refused(packed(tmp_path, members, zipfile.ZIP_DEFLATED), "is compressed")
 
     def test_a_config_beyond_all_measure_is_refused(
         self, tmp_path: Path, members: dict[str, bytes]
@@ -223,7 +223,7 @@ class TestLayers:
             layers[1]["inbound_nodes"][0]["kwargs"] = {"mask": [[{"a": [evil]}]]}
         members["config.json"] = json.dumps(config).encode()
 
-        refused(packed(tmp_path, members), "no layer photochrom knows|wants to be compiled")
+        refused(packed(tmp_path, members), "not a layer that photochrom uses|has a compile_config")
 
     @pytest.mark.parametrize("name", ["my_package>f", "get_file", "__main__"])
     def test_a_function_by_name_is_refused(
@@ -234,7 +234,7 @@ class TestLayers:
         config["config"]["layers"][1]["config"]["activation"] = name
         members["config.json"] = json.dumps(config).encode()
 
-        refused(packed(tmp_path, members), "photochrom does not know")
+        refused(packed(tmp_path, members), "photochrom does not use")
 
     def test_another_model_around_it_is_refused(
         self, tmp_path: Path, members: dict[str, bytes]
@@ -243,7 +243,7 @@ class TestLayers:
         config = json.loads(members["config.json"]) | {"class_name": "Sequential"}
         members["config.json"] = json.dumps(config).encode()
 
-        refused(packed(tmp_path, members), "no Functional model")
+        refused(packed(tmp_path, members), "not a Functional model")
 
 
 def _packed_numbers(file: h5py.File) -> None:
@@ -268,24 +268,27 @@ def _virtual(file: h5py.File) -> None:
 HOSTILE_WEIGHTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "external link": (
         lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/x")),
-        "leads elsewhere",
+        "soft or external link",
     ),
-    "soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "leads elsewhere"),
+    "soft link": (lambda file: file.__setitem__("a", h5py.SoftLink("/b")), "soft or external link"),
     "external storage": (
         lambda file: file.create_dataset("a", (8,), "u1", external=[("/etc/passwd", 0, 8)]),
-        "no plain block",
+        "not a plain dataset",
     ),
-    "virtual": (_virtual, "no plain block"),
-    "packed": (_packed_numbers, "no plain block"),
-    "never written": (lambda file: file.create_dataset("a", (1 << 40,), "f4"), "no plain block"),
-    "text": (lambda file: file.__setitem__("a", "evil"), "no plain block"),
+    "virtual": (_virtual, "not a plain dataset"),
+    "packed": (_packed_numbers, "not a plain dataset"),
+    "never written": (
+        lambda file: file.create_dataset("a", (1 << 40,), "f4"),
+        "not a plain dataset",
+    ),
+    "text": (lambda file: file.__setitem__("a", "evil"), "not a plain dataset"),
     "references": (
         lambda file: file.create_dataset("a", (1,), h5py.ref_dtype),
-        "no plain block",
+        "not a plain dataset",
     ),
-    "type": (lambda file: file.__setitem__("a", np.dtype("f4")), "no plain block"),
-    "twice": (_twice, "stands twice"),
-    "in circles": (_in_circles, "stands twice"),
+    "type": (lambda file: file.__setitem__("a", np.dtype("f4")), "not a plain dataset"),
+    "twice": (_twice, "referenced twice"),
+    "in circles": (_in_circles, "referenced twice"),
 }
 
 

@@ -217,7 +217,7 @@ class TestPromotion:
 
         assert ["3", "builtin"] == [filled.rollback("blotches", NOW).name for _ in range(2)]
         assert "builtin" == filled.promoted().name
-        with pytest.raises(ModelError, match="nothing served before"):
+        with pytest.raises(ModelError, match="nothing to roll back to"):
             filled.rollback("more", NOW)
         assert ["3", "5", "3", "builtin"] == [one.version for one in filled.promotions()]
 
@@ -231,7 +231,7 @@ class TestPromotion:
     @pytest.mark.parametrize("name", ["builtin", "promoted"])
     def test_what_serves_is_not_promoted_again(self, filled: ModelStore, name: Any) -> None:
         """It is told, and nothing is noted."""
-        with pytest.raises(ModelError, match="serves already"):
+        with pytest.raises(ModelError, match="already promoted"):
             filled.promote(name, "again", NOW, untried)
 
         assert [] == filled.promotions()
@@ -265,7 +265,7 @@ class TestPromotion:
         """What served before serves, and the error comes through."""
         filled.promote(2, "better", NOW, untried)
         with monkeypatch.context() as broken:
-            broken.setattr("worker.durable.sync", fail)
+            broken.setattr("worker.atomic.os.fsync", fail)
             with pytest.raises(OSError, match="No space left"):
                 filled.promote(3, "better", NOW, untried)
 
@@ -351,7 +351,7 @@ def test_a_version_is_named_in_words_or_by_number(text: str, name: int | str) ->
 @pytest.mark.parametrize("text", ["latest", "", "0", "-1", "1.5", "scratch", "\u0663"])
 def test_anything_else_names_no_version(text: str) -> None:
     """It is repeated, with what can be said instead."""
-    with pytest.raises(ModelError, match="say promoted, builtin, or a number"):
+    with pytest.raises(ModelError, match="use promoted, builtin, or a number"):
         version_name(text)
 
 

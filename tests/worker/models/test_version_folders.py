@@ -146,6 +146,6 @@ def test_a_damaged_record_of_the_last_number_is_told(
     add(folders)
     (tmp_path / "models" / LAST_NUMBER_FILE).write_text("?")
 
-    with pytest.raises(ModelError, match="last_number holds no number"):
+    with pytest.raises(ModelError, match="last_number is damaged"):
         add(folders)
     assert [1] == folders.numbers()

@@ -1,5 +1,6 @@
 """Whole or not there, whatever the disk does."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,25 @@ from worker.errors import ModelError
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import checkpoint
 from worker.training.checkpoint import Checkpoint, NotFiniteError
-from worker.training.run import CHECKPOINT, Budget, Check, Plan, Progress
+from worker.training.request import TrainingRequest
+from worker.training.run import CHECKPOINT, Check, Progress
 
-PLAN = Plan((Path("/photos"), Path("/more")), "scratch", Budget(steps=4), TrainSettings(crop=32))
+REQUEST = TrainingRequest(
+    (Path("/photos"), Path("/more")), "scratch", steps=4, recipe=TrainSettings(crop=32)
+)
+RECORDED = """{
+"plan": {"folders": ["/archive/color", "/archive/more"], "start": 7,
+    "budget": {"minutes": 90.0, "steps": null, "until_plateau": false},
+    "settings": {"crop": 192, "batch": 3, "rate": 0.001, "adversarial_rate": 0.0001,
+        "adversarial_weight": 0.3, "adversarial_share": 0.25, "train_encoder": "deep",
+        "validation_share": 0.02},
+    "read": {"megapixels": 9.0, "even_if_colored": false},
+    "seed": 5, "name": "harbor", "reference": "/reference"},
+"progress": {"step": 12, "seconds": 3.25, "judge_steps": 4, "adversarial": true, "share": 0.5,
+    "generator_loss": 0.0, "discriminator_loss": 0.0, "rate": 0.0001, "rate_factor": 1.0,
+    "rollbacks": 2, "cooling_from": null, "alone_until": null,
+    "checks": [{"step": 3, "seconds": 1.5, "adversarial": false, "loss": 3.1, "colorfulness": 0.5,
+        "variety": 0.4, "learned": true}]}}"""  # as photochrom 0.1 saved it, before TrainingRequest
 
 
 class OneArray:
@@ -34,22 +51,27 @@ class OneArray:
         self.array = state[0]
 
 
-def save(path: Path, value: float, plan: Plan = PLAN, progress: Progress | None = None) -> None:
+def save(
+    path: Path,
+    value: float,
+    request: TrainingRequest = REQUEST,
+    progress: Progress | None = None,
+) -> None:
     """Save networks whose state is one value."""
-    checkpoint.save(path, OneArray(value), plan, progress or Progress(step=int(value)))  # type: ignore[arg-type]
+    checkpoint.save(path, OneArray(value), request, progress or Progress(step=int(value)))  # type: ignore[arg-type]
 
 
-def test_a_checkpoint_holds_the_whole_plan(tmp_path: Path) -> None:
-    """What is loaded is what was saved: plan, progress with its checks, and state."""
-    plan = Plan(
-        PLAN.folders,
+def test_a_checkpoint_holds_the_whole_request(tmp_path: Path) -> None:
+    """What is loaded is what was saved: request, progress with its checks, and state."""
+    request = TrainingRequest(
+        REQUEST.folders,
         7,
-        Budget(until_plateau=True),
-        TrainSettings(batch=3, train_encoder="all"),
-        ReadSettings(9.0),
-        5,
-        "harbor",
-        Path("/reference"),
+        until_plateau=True,
+        recipe=TrainSettings(batch=3, train_encoder="all"),
+        read=ReadSettings(9.0),
+        seed=5,
+        name="harbor",
+        reference=Path("/reference"),
     )
     checks = [
         Check(3, 1.5, adversarial=False, loss=3.1, colorfulness=0.5, variety=0.4, learned=True),
@@ -57,10 +79,10 @@ def test_a_checkpoint_holds_the_whole_plan(tmp_path: Path) -> None:
     ]
     progress = Progress(12, 3.25, 4, adversarial=True, share=0.5, rate=1e-4, rollbacks=2)
     progress.rate_factor, progress.alone_until, progress.checks = 0.25, 9.5, checks
-    save(tmp_path / "deep" / CHECKPOINT, 3.0, plan, progress)
+    save(tmp_path / "deep" / CHECKPOINT, 3.0, request, progress)
     loaded = checkpoint.load(tmp_path / "deep" / CHECKPOINT)
 
-    assert (plan, progress) == (loaded.plan, loaded.progress)
+    assert (request, progress) == (loaded.request, loaded.progress)
     assert np.array_equal(np.full(1000, 3.0), loaded.state[0])
 
 
@@ -76,7 +98,12 @@ def half_saved(file: Any, **_: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "what"), [("np.savez", half_saved), ("os.fsync", fail), ("Path.replace", fail)]
+    ("where", "what"),
+    [
+        ("training.checkpoint.np.savez", half_saved),
+        ("atomic.os.fsync", fail),
+        ("atomic.Path.replace", fail),
+    ],
 )
 def test_a_failing_disk_leaves_the_last_checkpoint_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, what: Callable[..., None]
@@ -85,7 +112,7 @@ def test_a_failing_disk_leaves_the_last_checkpoint_whole(
     path = tmp_path / CHECKPOINT
     save(path, 1.0)
     with monkeypatch.context() as failing:
-        failing.setattr(f"worker.training.checkpoint.{where}", what)
+        failing.setattr(f"worker.{where}", what)
         with pytest.raises(OSError, match="No space left"):
             save(path, 2.0)
     loaded = checkpoint.load(path)
@@ -103,7 +130,7 @@ def test_broken_networks_are_not_saved(tmp_path: Path, value: float) -> None:
     networks = OneArray(2.0)
     networks.array[500] = value
     with pytest.raises(NotFiniteError, match="by step 7"):
-        checkpoint.save(path, networks, PLAN, Progress(step=7))  # type: ignore[arg-type]
+        checkpoint.save(path, networks, REQUEST, Progress(step=7))  # type: ignore[arg-type]
 
     assert 1 == checkpoint.load(path).progress.step
 
@@ -123,18 +150,45 @@ def test_a_damaged_checkpoint_is_a_model_error(tmp_path: Path, content: bytes) -
         checkpoint.load(tmp_path / CHECKPOINT)
 
 
+def test_a_checkpoint_of_the_version_before_can_be_resumed(tmp_path: Path) -> None:
+    """Its plan becomes the request, its progress stays; and it is saved in the same layout."""
+    path = tmp_path / CHECKPOINT
+    with path.open("wb") as file:
+        np.savez(file, about=np.array(RECORDED), **{"00000": np.zeros(1000)})
+    loaded = checkpoint.load(path)
+    checkpoint.save(path, OneArray(0.0), loaded.request, loaded.progress)  # type: ignore[arg-type]
+    with np.load(path, allow_pickle=False) as saved:
+        again = json.loads(str(saved["about"]))
+
+    assert loaded.request == TrainingRequest(
+        (Path("/archive/color"), Path("/archive/more")),
+        7,
+        minutes=90.0,
+        recipe=TrainSettings(batch=3, train_encoder="deep"),
+        read=ReadSettings(9.0),
+        seed=5,
+        name="harbor",
+        reference=Path("/reference"),
+    )
+    assert (12, 4, 2, 3.1) == (
+        *(loaded.progress.step, loaded.progress.judge_steps, loaded.progress.rollbacks),
+        loaded.progress.checks[0].loss,
+    )
+    assert json.loads(RECORDED) == again
+
+
 def test_a_checkpoint_of_another_photochrom_is_a_model_error(tmp_path: Path) -> None:
     """What it holds no more or not yet is no reason to guess."""
     with (tmp_path / CHECKPOINT).open("wb") as file:
         np.savez(file, about=np.array('{"plan": {"folders": []}, "progress": {}}'))
 
-    with pytest.raises(ModelError, match="another photochrom"):
+    with pytest.raises(ModelError, match="another version of photochrom"):
         checkpoint.load(tmp_path / CHECKPOINT)
 
 
 def test_a_checkpoint_of_other_networks_is_a_model_error(tmp_path: Path) -> None:
     """A checkpoint whose arrays do not fit the networks is refused with advice."""
-    other = Checkpoint(PLAN, Progress(), [np.zeros(7)])
+    other = Checkpoint(REQUEST, Progress(), [np.zeros(7)])
 
     with pytest.raises(ModelError, match="another shape"):
         checkpoint.restore(OneArray(1.0), other, tmp_path)  # type: ignore[arg-type]

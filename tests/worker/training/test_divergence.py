@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.training.divergence import ALIVE, BEFORE, DEAD, LATELY, LossWatch, dead_color
+from worker.training.divergence import ALIVE, BEFORE, DEAD, LATELY, LossWatch, color_problem
 from worker.training.run import Check, Progress
 
 normal = st.floats(2.0, 3.5)
 
 
 def watch(losses: list[float], judge: float = 1.4) -> list[str]:
-    """Show losses to a new watch, step by step; return its complaints."""
+    """Show losses to a new watch, step by step; return the problems it finds."""
     looking = LossWatch()
     said = (
-        looking.complaint(Progress(step=step, generator_loss=loss, discriminator_loss=judge))
+        looking.problem(Progress(step=step, generator_loss=loss, discriminator_loss=judge))
         for step, loss in enumerate(losses, start=1)
     )
     return [text for text in said if text]
@@ -27,7 +27,7 @@ def look(variety: float, *before: float, learned: bool = True, **changes: float)
     """Show a check with this variety after others."""
     check = Check(200, 2.0, False, 3.0, 0.5, variety, learned)  # noqa: FBT003
     earlier = [replace(check, step=100, variety=value) for value in before]
-    return dead_color([*earlier, replace(check, **changes)])  # type: ignore[arg-type]
+    return color_problem([*earlier, replace(check, **changes)])  # type: ignore[arg-type]
 
 
 @given(st.lists(normal, max_size=3 * BEFORE))
@@ -70,7 +70,7 @@ def test_dead_color_is_noticed_and_named() -> None:
 
     assert gray is not None
     assert "collapsed to gray by step 200" in gray
-    assert "0.00 as much as the true ones, 0.50 before" in gray
+    assert "0.00 of the true one, and was 0.50" in gray
     assert tint is not None
     assert "collapsed to one color" in tint
 
@@ -100,17 +100,17 @@ def test_a_check_that_is_no_number_is_noticed(check: dict[str, float]) -> None:
     said = look(0.5, **check)
 
     assert said is not None
-    assert "gives no numbers" in said
+    assert "not finite" in said
 
 
 def test_steps_of_the_discriminator_alone_are_no_news_of_the_generator() -> None:
     """Its last loss, told again and again, is not what is usual."""
     looking = LossWatch()
     for _ in range(2 * BEFORE):
-        looking.complaint(Progress(step=7, generator_loss=0.5, discriminator_loss=1.4))
+        looking.problem(Progress(step=7, generator_loss=0.5, discriminator_loss=1.4))
 
     assert not [
         text
         for step in range(8, 8 + BEFORE + LATELY)
-        if (text := looking.complaint(Progress(step=step, generator_loss=3.0)))
+        if (text := looking.problem(Progress(step=step, generator_loss=3.0)))
     ]

@@ -87,7 +87,7 @@ def test_a_generator_step_moves_the_decoder_only(gan: ColorizationGAN, stage: st
 def test_a_discriminator_step_moves_the_discriminator_only(gan: ColorizationGAN) -> None:
     """Every kernel of the discriminator moves; the generator stays, its statistics too."""
     generator, discriminator = weights_of(gan.generator), weights_of(gan.discriminator)
-    loss = gan.step_judge(a_batch(), 1e-3)
+    loss = gan.step_discriminator(a_batch(), 1e-3)
     after = moved(discriminator, weights_of(gan.discriminator))
 
     assert np.isfinite(loss)
@@ -127,7 +127,7 @@ def test_practice_on_one_batch_helps(gan: ColorizationGAN) -> None:
     """A few steps on one batch lower the class loss, and the discriminator's its own."""
     batch = a_batch()
     alone = [gan.step_alone(batch, 3e-3) for _ in range(12)]
-    judged = [gan.step_judge(batch, 1e-3) for _ in range(12)]
+    judged = [gan.step_discriminator(batch, 1e-3) for _ in range(12)]
 
     assert alone[-1] < alone[0] - 0.3
     assert judged[-1] < judged[0] - 0.1
@@ -148,12 +148,12 @@ def test_passing_for_real_is_part_of_the_adversarial_loss(gan: ColorizationGAN) 
     assert 0 < adversarial - alone < 10 * TrainSettings().adversarial_weight
 
 
-@pytest.mark.parametrize("stage", ["step_alone", "step_judge", "step_adversarial"])
+@pytest.mark.parametrize("stage", ["step_alone", "step_discriminator", "step_adversarial"])
 def test_restored_state_goes_on_identically(gan: ColorizationGAN, stage: str) -> None:
     """After restore the next steps give the same losses, weights, moments and averages."""
     step: Step = getattr(gan, stage)
     gan.step_alone(a_batch(1), 1e-3)
-    gan.step_judge(a_batch(2), 1e-3)
+    gan.step_discriminator(a_batch(2), 1e-3)
     gan.step_adversarial(a_batch(3), 1e-3)
     saved = gan.state()
     first = [step(a_batch(4), 1e-3), step(a_batch(5), 1e-3)]
@@ -169,16 +169,16 @@ def test_restored_state_goes_on_identically(gan: ColorizationGAN, stage: str) ->
 def test_the_state_is_complete(gan: ColorizationGAN) -> None:
     """Networks that never trained take over a state and go on as its owner would have."""
     gan.step_alone(a_batch(1), 1e-3)
-    gan.step_judge(a_batch(2), 1e-3)
+    gan.step_discriminator(a_batch(2), 1e-3)
     other = a_gan(seed=99, train_encoder="none")
     other.restore(gan.state())
     expected = [
-        gan.step_judge(a_batch(3), 1e-3),
+        gan.step_discriminator(a_batch(3), 1e-3),
         gan.step_alone(a_batch(4), 1e-3),
         gan.step_alone(a_batch(5), 1e-3),
     ]
     actual = [
-        other.step_judge(a_batch(3), 1e-3),
+        other.step_discriminator(a_batch(3), 1e-3),
         other.step_alone(a_batch(4), 1e-3),
         other.step_alone(a_batch(5), 1e-3),
     ]

@@ -29,12 +29,14 @@ from worker.models.store import ModelStore
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import publish as publishing
 from worker.training.data.collection import Collection
-from worker.training.evaluation import candidates, evaluate, promotion_rule
-from worker.training.evaluation.candidates import Candidate
-from worker.training.evaluation.evaluate import Decoding, Scored
+from worker.training.evaluation import decoding, evaluate, promotion_rule, weight_mixes
+from worker.training.evaluation.decoding import Decoding
+from worker.training.evaluation.evaluate import Scored
 from worker.training.evaluation.promotion_rule import Verdict
-from worker.training.publish import SERVING, ModelComparison, Trained, publish
-from worker.training.run import Budget, Plan, Progress
+from worker.training.evaluation.weight_mixes import WeightMix
+from worker.training.publish import ACTIVE, ModelComparison, Trained, publish
+from worker.training.request import TrainingRequest
+from worker.training.run import Progress
 
 SIDE, PHOTOS = 64, 6
 FLAT = np.zeros(len(color_grid()), np.float32)
@@ -44,12 +46,12 @@ FLAT = np.zeros(len(color_grid()), np.float32)
 def _small_exam() -> Iterator[None]:
     """Measure at a small size, with few decodings and mixes, and ask for few photographs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "RENDER_SIZE", SIDE)
+        patch.setattr(weight_mixes, "RENDER_SIZE", SIDE)
         patch.setattr(publishing, "RENDER_SIZE", SIDE)
         patch.setattr(publishing, "SIDE", SIDE)
-        patch.setattr(candidates, "ALPHAS", (0.5,))
-        patch.setattr(evaluate, "SHIFTS", (0.5,))
-        patch.setattr(evaluate, "TEMPERATURES", (0.6,))
+        patch.setattr(weight_mixes, "ALPHAS", (0.5,))
+        patch.setattr(decoding, "SHIFTS", (0.5,))
+        patch.setattr(decoding, "TEMPERATURES", (0.6,))
         patch.setattr(promotion_rule, "FEWEST_PHOTOS", PHOTOS)
         yield
 
@@ -76,7 +78,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(generator: keras.Model | None = None, held_back: int = PHOTOS, **plan: Any) -> Trained:
+def trained(
+    generator: keras.Model | None = None, held_back: int = PHOTOS, **request: Any
+) -> Trained:
     """End a training that began from version 1."""
     photos = np.stack([color_scene(SIDE, SIDE, seed) for seed in range(2 * PHOTOS)])
     collection = Collection(
@@ -89,7 +93,7 @@ def trained(generator: keras.Model | None = None, held_back: int = PHOTOS, **pla
     )
     settings = TrainSettings(crop=32)
     return Trained(
-        Plan(**{"folders": (), "start": 1, "budget": Budget(), "settings": settings, **plan}),
+        TrainingRequest(**{"folders": (), "start": 1, "recipe": settings, **request}),
         collection,
         FLAT,
         generator or without_decoding(tiny_generator(4)),
@@ -165,7 +169,7 @@ def test_a_generator_that_is_refused_does_not_serve(
     assert version.card["scores"] == {
         which: version.card["current"][which] for which in ("validation", "reference")
     }
-    assert "no better than chance" in version.card["promotion"]["why"]
+    assert "not clearly better" in version.card["promotion"]["why"]
 
 
 def test_what_the_canary_refuses_does_not_serve(
@@ -177,7 +181,7 @@ def test_what_the_canary_refuses_does_not_serve(
     neutral = np.where((color_grid() == 0).all(axis=1), 50.0, 0.0)
     gray.get_layer(LOGITS).set_weights([0 * kernel, neutral])
     monkeypatch.setattr(publishing, "judge", always(promoted=True))
-    monkeypatch.setattr(candidates, "ALPHAS", ())
+    monkeypatch.setattr(weight_mixes, "ALPHAS", ())
     version = publish(trained(gray, reference=reference), store, tmp_path / "run")
 
     assert "1" == store.promoted().name
@@ -224,8 +228,8 @@ def test_the_best_that_is_due_is_chosen(
 ) -> None:
     """Of those that may be promoted the one that errs least, or else the training's own."""
     generator = tiny_generator(2)
-    found = [Candidate(alpha, generator, Decoding(0, 0.6)) for alpha in (1.0, 0.5, 0.25)]
-    scores = exam(**{SERVING: 12.0, "1.0": 9.0, "0.5": 8.0, "0.25": 7.0})
+    found = [WeightMix(alpha, generator, Decoding(0, 0.6)) for alpha in (1.0, 0.5, 0.25)]
+    scores = exam(**{ACTIVE: 12.0, "1.0": 9.0, "0.5": 8.0, "0.25": 7.0})
     names = iter(found)
     monkeypatch.setattr(publishing, "judge", lambda *_: Verdict(next(names).alpha in due, "told"))
     chosen, verdict = publishing._choose(found, scores)

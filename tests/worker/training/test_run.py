@@ -2,15 +2,7 @@
 
 import json
 
-from worker.training.run import Budget, Check, Progress
-
-
-def test_a_budget_is_counted_in_its_own_unit() -> None:
-    """Seconds where minutes are given, else steps; until a plateau there is no total."""
-    assert (120.0, 60.0) == (Budget(minutes=2).total, Budget(minutes=2).used(10**6, 60.0))
-    assert (10, 5) == (Budget(steps=10).total, Budget(steps=10).used(5, 1e6))
-    plateau = Budget(until_plateau=True)
-    assert (None, 5) == (plateau.total, plateau.used(5, 1e6))
+from worker.training.run import Check, Progress
 
 
 def test_a_summary_can_be_logged() -> None:

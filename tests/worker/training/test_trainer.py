@@ -6,7 +6,7 @@ checkpoints and the journal are real.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,8 @@ from worker.settings import TrainSettings
 from worker.training import checkpoint, divergence, schedule, trainer
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import Batch
-from worker.training.run import CHECKPOINT, Budget, Check, Plan, Progress
+from worker.training.request import TrainingRequest
+from worker.training.run import CHECKPOINT, Check, Progress
 from worker.training.trainer import Callbacks, Trainer
 
 RECIPE = TrainSettings(crop=32, batch=2, adversarial_share=0.25)
@@ -47,7 +48,7 @@ class Networks:
 
     step_adversarial = step_alone
 
-    def step_judge(self, _batch: Batch, _rate: float) -> float:
+    def step_discriminator(self, _batch: Batch, _rate: float) -> float:
         """Judge."""
         return 1.4
 
@@ -94,38 +95,38 @@ class Looks:
 class Training:
     """A course over stand-ins, and what it told."""
 
-    def __init__(self, folder: Path, budget: Budget, recipe: TrainSettings = RECIPE) -> None:
+    def __init__(self, folder: Path, recipe: TrainSettings = RECIPE, **length: Any) -> None:
         """Lay it out; nothing runs yet."""
         self.folder, self.networks, self.looks = folder, Networks(), Looks()
-        self.plan = Plan((folder,), "scratch", budget, recipe, seed=3)
+        self.request = TrainingRequest((folder,), "scratch", recipe=recipe, seed=3, **length)
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.stop_at: int | None = None
         squares = np.stack([color_scene(256, 256, seed) for seed in range(6)])
         self.photos = Collection(squares, np.arange(4), np.arange(4, 6), {}, "")
-        self.course: Trainer | None = None
+        self.trainer: Trainer | None = None
 
     def run(self, monkeypatch: pytest.MonkeyPatch, progress: Progress | None = None) -> bool:
         """Run it with the stand-ins in place."""
         monkeypatch.setattr(trainer, "Validation", lambda *_: self.looks)
-        listener = Callbacks(
-            notice=lambda word, facts: self.told.append((word, facts)),
+        callbacks = Callbacks(
+            on_event=lambda word, facts: self.told.append((word, facts)),
             should_stop=lambda: len(self.networks.rates) == self.stop_at,
         )
-        self.course = Trainer(
-            self.plan,
+        self.trainer = Trainer(
+            self.request,
             self.photos,
             self.networks,  # type: ignore[arg-type]
             progress or Progress(),
             self.folder,
             PRIOR,
-            listener,
+            callbacks,
         )
         try:
-            return self.course.run()
+            return self.trainer.run()
         finally:
-            self.course.close()
+            self.trainer.close()
 
-    def notices(self, word: str) -> list[dict[str, Any]]:
+    def events(self, word: str) -> list[dict[str, Any]]:
         """Return what was told of a kind."""
         return [facts for kind, facts in self.told if kind == word]
 
@@ -151,8 +152,8 @@ def test_a_course_ends_with_its_last_state_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After all its steps, with a check at the end of each stage."""
-    training = Training(tmp_path, Budget(steps=8))
-    monkeypatch.setattr(trainer, "JUDGE_ALONE_STEPS", 2)
+    training = Training(tmp_path, steps=8)
+    monkeypatch.setattr(trainer, "DISCRIMINATOR_STEPS", 2)
 
     assert training.run(monkeypatch)
     assert (8, 2, True, 1.0) == (
@@ -162,14 +163,14 @@ def test_a_course_ends_with_its_last_state_saved(
         training.kept.progress.share,
     )
     assert [0.0, 6.0, 8.0] == training.looks.taken
-    assert ["adversarial"] == [facts["stage"] for facts in training.notices("stage")]
+    assert ["adversarial"] == [facts["stage"] for facts in training.events("stage")]
 
 
 def test_a_stop_is_obeyed_with_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the very step after which it was asked."""
-    training = Training(tmp_path, Budget(steps=100))
+    training = Training(tmp_path, steps=100)
     training.stop_at = 5
 
     assert not training.run(monkeypatch)
@@ -182,11 +183,11 @@ def test_an_impossible_loss_puts_the_training_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
 ) -> None:
     """To the last good checkpoint, with half the rates and another order, and it says so."""
-    training = Training(tmp_path, Budget(steps=20), TrainSettings(crop=32, batch=2))
+    training = Training(tmp_path, TrainSettings(crop=32, batch=2), steps=20)
     training.networks.loss = lambda taken: loss if taken == 5 else 3.0
 
     assert training.run(monkeypatch)
-    (told,) = training.notices("rolled_back")
+    (told,) = training.events("rolled_back")
     assert f"loss became {loss} in step 5" in told["reason"]
     assert (0, 0.5, 1) == (told["back_to_step"], told["rate_factor"], told["rollbacks"])
     assert 20.0 == training.networks.weight
@@ -202,12 +203,12 @@ def test_a_training_that_keeps_failing_ends_with_its_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the last rollback that may help; the error says where to look and what to change."""
-    training = Training(tmp_path, Budget(steps=200))
+    training = Training(tmp_path, steps=200)
     training.networks.loss = lambda _taken: math.nan
     with pytest.raises(ModelError, match=r"after 4 rollbacks.*lower training.rate"):
         training.run(monkeypatch)
 
-    assert divergence.MAX_ROLLBACKS == len(training.notices("rolled_back"))
+    assert divergence.MAX_ROLLBACKS == len(training.events("rolled_back"))
     assert 0.0 == training.kept.state[0][0]
     assert 0.5**divergence.MAX_ROLLBACKS == training.kept.progress.rate_factor
 
@@ -216,7 +217,7 @@ def test_weights_that_are_no_numbers_are_never_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the loss did not show it; the training is put back."""
-    training = Training(tmp_path, Budget(steps=4), TrainSettings(crop=32, adversarial_share=0.0))
+    training = Training(tmp_path, TrainSettings(crop=32, adversarial_share=0.0), steps=4)
     poison = iter([math.nan])
     state = training.networks.state
 
@@ -226,18 +227,18 @@ def test_weights_that_are_no_numbers_are_never_kept(
     monkeypatch.setattr(training.networks, "state", poisoned)
 
     assert training.run(monkeypatch)
-    assert "no numbers" in training.notices("rolled_back")[0]["reason"]
+    assert "NaN" in training.events("rolled_back")[0]["reason"]
     assert 9.0 == training.kept.state[0][0]
 
 
 def test_dead_color_puts_the_training_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the photographs show counts, not the loss alone."""
-    training = Training(tmp_path, Budget(steps=8))
+    training = Training(tmp_path, steps=8)
     dead = iter([0.01])
     training.looks.variety = lambda weight: next(dead, 0.7) if weight == 6 else 0.8
 
     assert training.run(monkeypatch)
-    assert "colors collapsed" in training.notices("rolled_back")[0]["reason"]
+    assert "colors collapsed" in training.events("rolled_back")[0]["reason"]
     assert [0.0, 6.0, 6.0, 8.0] == training.looks.taken
 
 
@@ -245,7 +246,7 @@ def test_a_broken_start_is_an_error_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nothing good to go back to; an older training's checkpoint is not touched."""
-    training = Training(tmp_path, Budget(steps=8))
+    training = Training(tmp_path, steps=8)
     training.looks.loss = lambda _weight: math.nan
     (tmp_path / CHECKPOINT).write_bytes(b"an older one")
     with pytest.raises(ModelError, match="starts from are broken"):
@@ -257,13 +258,13 @@ def test_a_broken_start_is_an_error_at_once(
 
 def test_a_kill_costs_at_most_five_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the speed, checkpoints are closer than that."""
-    training = Training(tmp_path, Budget(minutes=90))
+    training = Training(tmp_path, minutes=90)
     clock(monkeypatch, 12.0)
     saved: list[float] = []
     save = checkpoint.save
 
-    def note(path: Path, gan: Any, plan: Plan, progress: Progress) -> None:
-        save(path, gan, plan, progress)
+    def note(path: Path, gan: Any, request: TrainingRequest, progress: Progress) -> None:
+        save(path, gan, request, progress)
         if path.name == CHECKPOINT:
             saved.append(progress.seconds)
 
@@ -284,22 +285,22 @@ def test_a_full_disk_does_not_end_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says so, keeps the checkpoint it has, goes on, and saves when there is room again."""
-    training = Training(tmp_path, Budget(minutes=60))
+    training = Training(tmp_path, minutes=60)
     clock(monkeypatch, 10.0)
     save = checkpoint.save
     kept: list[int] = []
 
-    def sometimes(path: Path, gan: Any, plan: Plan, progress: Progress) -> None:
+    def sometimes(path: Path, gan: Any, request: TrainingRequest, progress: Progress) -> None:
         if 600 < progress.seconds < 2000:
             kept.append(training.kept.progress.step)
             full_disk(path)
-        save(path, gan, plan, progress)
+        save(path, gan, request, progress)
 
     monkeypatch.setattr(checkpoint, "save", sometimes)
 
     assert training.run(monkeypatch)
-    assert len(training.notices("not_saved")) >= 3
-    assert "No space left" in training.notices("not_saved")[0]["reason"]
+    assert len(training.events("not_saved")) >= 3
+    assert "No space left" in training.events("not_saved")[0]["reason"]
     assert 1 == len(set(kept))
     assert training.kept.progress.step == training.networks.weight
 
@@ -309,14 +310,14 @@ def test_a_disk_that_is_full_at_the_end_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int | None
 ) -> None:
     """At the end or at a stop, "saved" would be a lie; the checkpoint before it stays."""
-    training = Training(tmp_path, Budget(steps=8))
+    training = Training(tmp_path, steps=8)
     training.stop_at = stop_at
     save = checkpoint.save
     monkeypatch.setattr(
         checkpoint,
         "save",
-        lambda path, gan, plan, progress: (full_disk if progress.step else save)(
-            path, gan, plan, progress
+        lambda path, gan, request, progress: (full_disk if progress.step else save)(
+            path, gan, request, progress
         ),
     )
     with pytest.raises(OSError, match="No space left"):
@@ -335,12 +336,12 @@ def test_a_journal_that_cannot_be_written_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
     """It is told, once in a while."""
-    training = Training(tmp_path, Budget(steps=8))
+    training = Training(tmp_path, steps=8)
     monkeypatch.setattr(trainer.RunLog, "step", fault)
     monkeypatch.setattr(trainer.RunLog, "draw", fault)
 
     assert training.run(monkeypatch)
-    assert 1 == len(training.notices("not_noted"))
+    assert 1 == len(training.events("not_noted"))
     assert 8 == training.kept.progress.step
 
 
@@ -349,7 +350,7 @@ def test_a_collection_learned_by_heart_ends_the_first_stage_early(
 ) -> None:
     """The weights that did best on validation go on, not the last ones."""
     monkeypatch.setattr(schedule, "SETTLED_STEPS", 0)
-    training = Training(tmp_path, Budget(minutes=600))
+    training = Training(tmp_path, minutes=600)
     clock(monkeypatch, 10.0)
     training.looks.loss = lambda weight: 2.0 + abs(weight - 19) / 20
     begun: list[float] = []
@@ -358,7 +359,7 @@ def test_a_collection_learned_by_heart_ends_the_first_stage_early(
     )
 
     assert training.run(monkeypatch)
-    assert ["early stop", "adversarial"] == [facts["stage"] for facts in training.notices("stage")]
+    assert ["early stop", "adversarial"] == [facts["stage"] for facts in training.events("stage")]
     best = min(training.looks.taken, key=training.looks.loss)
     assert [best] == begun
     assert training.kept.progress.seconds < 0.5 * 600 * 60
@@ -370,7 +371,7 @@ def test_the_first_stage_alone_also_ends_with_its_best_weights(
     """Where no adversarial stage follows, they are what is published."""
     monkeypatch.setattr(schedule, "SETTLED_STEPS", 0)
     recipe = TrainSettings(crop=32, batch=2, adversarial_share=0.0)
-    training = Training(tmp_path, Budget(minutes=600), recipe)
+    training = Training(tmp_path, recipe, minutes=600)
     clock(monkeypatch, 10.0)
     training.looks.loss = lambda weight: 2.0 + abs(weight - 19) / 20
 
@@ -384,14 +385,12 @@ def test_a_plateau_is_found_on_a_tiny_collection_and_all_stages_follow(
 ) -> None:
     """The rate stays until validation improves no more, then falls; then both are taught."""
     monkeypatch.setattr(schedule, "SETTLED_STEPS", 0)
-    training = Training(tmp_path, Budget(until_plateau=True))
+    training = Training(tmp_path, until_plateau=True)
     clock(monkeypatch, 2.0)
     training.looks.loss = lambda weight: 2.0 + 1 / (1 + weight)
 
     assert training.run(monkeypatch)
-    assert ["cooling down", "adversarial"] == [
-        facts["stage"] for facts in training.notices("stage")
-    ]
+    assert ["cooling down", "adversarial"] == [facts["stage"] for facts in training.events("stage")]
     progress = training.kept.progress
     assert progress.cooling_from is not None
     assert progress.step == pytest.approx(progress.cooling_from * 1.25 / 0.75, abs=2)
@@ -401,13 +400,13 @@ def test_without_held_back_photographs_it_says_so_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By steps or minutes; no plateau can be seen without them, and that is an error."""
-    training = Training(tmp_path, Budget(steps=4))
+    training = Training(tmp_path, steps=4)
     training.looks.held_back = False
 
     assert training.run(monkeypatch)
-    assert 1 == len(training.notices("not_validated"))
-    training.plan = Plan((tmp_path,), "scratch", Budget(until_plateau=True), RECIPE)
-    with pytest.raises(ModelError, match="no plateau can be seen"):
+    assert 1 == len(training.events("not_validated"))
+    training.request = replace(training.request, steps=None, until_plateau=True)
+    with pytest.raises(ModelError, match="--until-plateau needs"):
         training.run(monkeypatch)
 
 
@@ -415,12 +414,12 @@ def test_a_resumed_course_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the same photographs in the same order as without the stop."""
-    unbroken = Training(tmp_path / "unbroken", Budget(steps=8))
+    unbroken = Training(tmp_path / "unbroken", steps=8)
     unbroken.run(monkeypatch)
-    stopped = Training(tmp_path / "stopped", Budget(steps=8))
+    stopped = Training(tmp_path / "stopped", steps=8)
     stopped.stop_at = 3
     stopped.run(monkeypatch)
-    resumed = Training(tmp_path / "stopped", Budget(steps=8))
+    resumed = Training(tmp_path / "stopped", steps=8)
     checkpoint.restore(resumed.networks, stopped.kept, tmp_path)  # type: ignore[arg-type]
 
     assert resumed.run(monkeypatch, stopped.kept.progress)

@@ -48,17 +48,7 @@ class _Source(NamedTuple):
 
 
 def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
-    """Read a TIFF's pages.
-
-    Args:
-        file: open for reading, seekable; stays open while `bands` are read.
-        settings: the limits.
-
-    Raises:
-        IncompleteError: it is cut short or damaged.
-        ScanError: with the reason, when it is refused.
-        OSError, ValueError, RuntimeError...: as the decoders have it, on damaged data.
-    """
+    """Read a TIFF's pages; see `ImageFormat.read`."""
     form, chain = directory.walk(file)
     for page in chain:
         for one in (page, *page.below):
@@ -68,11 +58,11 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     file.seek(0)
     tiff = TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)  # no microscopes
     source = _Source(file, form, tiff, Lock())
-    pictures: list[DecodedImage] = []
+    images: list[DecodedImage] = []
     pixels = held = 0
     for photograph in chosen:
         try:
-            picture = _picture(source, photograph, settings, pixels)
+            image = _picture(source, photograph, settings, pixels)
         except ScanError as error:
             if EMPTY in photograph.page.fields:
                 raise IncompleteError(
@@ -82,13 +72,13 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
                 raise
             name = f"the photograph below page {photograph.page.number + 1} of the TIFF"
             raise type(error)(f"{name}: {error}") from error
-        pixels += picture.width * picture.height
-        carried = picture.metadata
+        pixels += image.width * image.height
+        carried = image.metadata
         held += len(carried.exif) + len(carried.iptc) + len(carried.xmp) + len(carried.profile)
         if held > MOST_METADATA:
             raise ScanError(f"the TIFF's pages carry more than {MOST_METADATA >> 20} MB of texts")
-        pictures.append(picture)
-    return pictures
+        images.append(image)
+    return images
 
 
 def _check_tags(page: Page) -> None:
@@ -152,7 +142,7 @@ def _picture(
         alpha=alpha is not None,
         bands=partial(tiff_pixels.bands, loaded, file, source.lock, inks, tables),
         orientation=orientation if orientation and 1 <= orientation <= 8 else 1,
-        coding=Encoding(
+        encoding=Encoding(
             bits=16 if paletted else loaded.bitspersample,
             floating=samples.is_real(loaded),
             lossless=loaded.compression not in samples.LOSSY,

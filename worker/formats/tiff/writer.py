@@ -84,17 +84,17 @@ def _form(pages: Sequence[OutputPage]) -> Form:
     size = 0.0
     for page in pages:
         samples = page.width * page.height * (4 if page.alpha else 3)
-        size += samples * (page.depth // 8) * GROWTH.get(page.coding.compression, 1.0)
-        size += samples * 2 if page.coding.floating else 0
-    coding = pages[0].coding
-    return Form(">" if coding.big_endian else "<", coding.big_tiff or size > CLASSIC_BYTES)
+        size += samples * (page.depth // 8) * GROWTH.get(page.encoding.compression, 1.0)
+        size += samples * 2 if page.encoding.floating else 0
+    encoding = pages[0].encoding
+    return Form(">" if encoding.big_endian else "<", encoding.big_tiff or size > CLASSIC_BYTES)
 
 
 def _storage(page: OutputPage, form: Form) -> _Storage:
-    compression = page.coding.compression
+    compression = page.encoding.compression
     if compression == "jpeg" and (page.depth > 8 or page.alpha or page.width > JPEG_SIDE):
         compression = "deflate"
-    return _Storage(compression, page.coding.floating and page.depth == 16, form.order)
+    return _Storage(compression, page.encoding.floating and page.depth == 16, form.order)
 
 
 def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:

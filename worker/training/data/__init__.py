@@ -1,1 +1,1 @@
-"""Color photographs to learn from: found, filtered, cached, degraded, batched."""
+"""Training data: finding, filtering, caching, degrading and batching photographs."""

@@ -1,8 +1,8 @@
-"""The cache of decoded photographs: one file of squares that only grows, and what is known of each.
+"""The cache of decoded photographs: an append-only file of squares, and a line of facts for each.
 
-A photograph is known by the digest of its content, so what was decoded once is never decoded again,
-whatever collection it is part of. Rows are written before the lines that name them; whatever ends
-the process, only whole photographs are taken for whole.
+Photographs are identified by the digest of their content, so none is decoded twice, in whatever
+collection it is. Squares are synced before the lines that name them, so a crash leaves no line for
+an incomplete square.
 """
 
 import fcntl
@@ -20,21 +20,21 @@ import numpy as np
 from worker.color.cielab import Pixels
 from worker.errors import DeviceError
 
-SIDE = 256  # photos are stretched to this square, as serving stretches scans to the render size
+SIDE = 256  # photographs are stretched to a square, as the colorizer does
 SQUARE_BYTES = SIDE * SIDE * 3
-FORMAT = 1  # of both files and of what `unfit` means; another number begins anew
+FORMAT = 1  # of both files and of the values of `unfit`; a new number starts new files
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a photograph by its content.
+    """What the content of a photograph says about it.
 
     Attributes:
         digest: SHA-256 of the file, hexadecimal.
         width: pixels, upright.
         height: pixels, upright.
         perceptual_hash: 16 hexadecimal digits, see `duplicates.perceptual_hash`.
-        unfit: why it cannot teach; None when it can, and then it has a row.
+        unfit: why it is not fit for training; None if it is, and then it has a row.
     """
 
     digest: str
@@ -45,21 +45,21 @@ class Facts:
 
 
 class DecodeCache:
-    """The cache in a folder, open for adding; one process at a time, another one waits.
+    """The cache in a folder, open for appending; a second process waits for the first.
 
     Args:
-        folder: made if missing; may be deleted whole when nothing runs.
+        folder: created if missing; may be deleted when no training runs.
 
     Attributes:
         known: facts by digest.
 
     Raises:
-        DeviceError: the files do not belong together.
-        OSError: the disk fails.
+        DeviceError: the files do not match each other.
+        OSError: the disk failed.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the files and cut off what was not finished."""
+        """Open the files and truncate what was not finished."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._facts = FileIO(folder / f"facts-{FORMAT}.jsonl", "a+")
@@ -90,8 +90,8 @@ class DecodeCache:
 
     def _damaged(self) -> DeviceError:
         return DeviceError(
-            f"the cache of decoded photographs in {self._folder} is damaged; delete that folder, "
-            "and it is filled again"
+            f"the cache of decoded photographs in {self._folder} is damaged; delete that folder to "
+            "have it built again"
         )
 
     def _note(self, facts: Facts) -> None:
@@ -100,14 +100,14 @@ class DecodeCache:
             self._rows[facts.digest] = len(self._rows)
 
     def add(self, facts: Facts, square: Pixels) -> None:
-        """Keep a photograph that is not known; for good only after `commit`.
+        """Add a new photograph; it lasts only after `commit`.
 
         Args:
-            facts: of the photo.
-            square: (256, 256, 3) uint8; kept when the photo is fit.
+            facts: of the photograph.
+            square: (256, 256, 3) uint8 sRGB; stored if the photograph is fit.
 
         Raises:
-            OSError: when the disk is full or fails; what was committed stays.
+            OSError: the disk is full or failed; what was committed stays.
         """
         if facts.unfit is None:
             with self._room():
@@ -116,7 +116,7 @@ class DecodeCache:
         self._new.append(facts)
 
     def commit(self) -> None:
-        """Make all that was added last.
+        """Sync all that was added to disk.
 
         Raises:
             OSError: as `add`.
@@ -137,16 +137,16 @@ class DecodeCache:
             raise OSError(error.errno, message, str(self._folder)) from error
 
     def row(self, digest: str) -> int:
-        """Return where in `photos` a fit photograph lies."""
+        """Return the row of a fit photograph in `photos`."""
         return self._rows[digest]
 
     def photos(self) -> Pixels:
-        """Map all rows into memory, (P, 256, 256, 3) uint8 sRGB, read-only; P is at least 1."""
+        """Map all rows into memory read-only, (P, 256, 256, 3) uint8 sRGB; P is at least 1."""
         shape = (len(self._rows), SIDE, SIDE, 3)
         return np.memmap(self._squares.name, np.uint8, "r", shape=shape)
 
     def close(self) -> None:
-        """Close the files; maps of them stay."""
+        """Close the files; mappings stay valid."""
         self._squares.close()
         self._facts.close()
 
@@ -161,5 +161,5 @@ class DecodeCache:
 
 def _write(file: FileIO, data: bytes) -> None:
     rest = memoryview(data)
-    while rest:  # a disk that fills up takes a part first, and refuses the next
+    while rest:  # a disk that fills up accepts a part first
         rest = rest[file.write(rest) :]

@@ -1,6 +1,6 @@
 """A collection: the color photographs under some folders that are fit for training.
 
-Memory does not grow with it: the photographs lie decoded in a memory-mapped file.
+They are decoded into a memory-mapped file, so memory does not grow with their number.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from worker.training.data import manifest
 from worker.training.data.cache import SIDE, DecodeCache, Facts
 from worker.training.data.duplicates import KEPT, divide, perceptual_hash
 from worker.training.data.files import find_photos
-from worker.training.data.filters import unfit
 from worker.training.data.licenses import Terms, read_terms
 from worker.training.data.manifest import Kept, LeftOut, Side
+from worker.training.data.photographs import reject_reason
 
 READERS = min(8, os.cpu_count() or 2)  # threads that decode
-TOGETHER = 256  # photos decoded between two commits; as many are lost when the process ends
+COMMIT_EVERY = 256  # photographs; a kill loses at most so many
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,15 @@ class Collection:
     """Photographs ready for training.
 
     Attributes:
-        photos: (P, 256, 256, 3) uint8 sRGB, memory-mapped; others may lie between, so only the
-            indices below tell which are of this collection.
+        photos: (P, 256, 256, 3) uint8 sRGB, memory-mapped; it may hold other collections too.
         training: indices into `photos` to learn from, in the order of digests.
-        validation: indices into `photos` never learned from; see `duplicates` for what holds.
-        left_out: how many files were unfit, by reason.
-        digest: SHA-256 over the digests of all photos that are kept.
-        licenses: how many photos are under which license, by its name.
-        sources: how many photos are from where.
-        manifest_digest: SHA-256 over what the manifest says of each photo but its path.
-        manifest: the file with each photo that is kept, and each that is left out and why.
+        validation: indices into `photos` never to learn from; `duplicates` has the guarantees.
+        left_out: number of files left out, by reason.
+        digest: SHA-256 over the digests of all photographs that are kept.
+        licenses: number of photographs by license.
+        sources: number of photographs by source.
+        manifest_digest: SHA-256 over the manifest's entries without their paths.
+        manifest: the file that lists each photograph that is kept, or left out and why.
     """
 
     photos: Pixels
@@ -60,8 +59,8 @@ class Collection:
     manifest: Path = Path()
 
 
-class _Look(NamedTuple):
-    """What one file is: its digest; its facts and square when new; or why it cannot be read."""
+class _Decoded(NamedTuple):
+    """A file: its digest, and facts and square if it is new; or why it cannot be read."""
 
     digest: str = ""
     facts: Facts | None = None
@@ -79,16 +78,16 @@ def prepare(
     """Decode the photographs under `folders` into a cache, or find them there.
 
     Args:
-        folders: any folders of color photographs, searched to their depths.
-        cache_folder: where decoded photos are kept; safe to delete.
-        validation_share: 0..1 of the photos to keep for validation.
-        settings: what a photo may be.
-        progress: called with files looked at and files in all.
+        folders: of color photographs, searched recursively.
+        cache_folder: for decoded photographs; safe to delete.
+        validation_share: 0..1 of the photographs, for validation.
+        settings: which photographs are accepted.
+        progress: called with files read so far and files in all.
 
     Raises:
-        ScanError: when no photo is fit for training, or a table of licenses is none.
-        DeviceError: when the cache is damaged.
-        OSError: when the disk is full or fails; what was decoded before is not decoded again.
+        ScanError: no photograph is fit for training, or a licenses.tsv is malformed.
+        DeviceError: the cache is damaged.
+        OSError: the disk is full or failed; what was decoded stays in the cache.
     """
     folders = [folder.resolve() for folder in folders]
     terms = read_terms(folders)
@@ -118,24 +117,24 @@ def _fill(
     settings: ReadSettings,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, Path], list[LeftOut]]:
-    """Decode what the cache does not know; give the path of each content, and who is left out."""
+    """Decode what is not in the cache; return the path of each digest, and what is left out."""
     path_of: dict[str, Path] = {}
     left_out: list[LeftOut] = []
     with ThreadPoolExecutor(READERS) as readers:
-        for start in range(0, len(paths), TOGETHER):
-            some = paths[start : start + TOGETHER]
-            looks = readers.map(lambda path: _look(path, squares, settings), some)
-            for number, (path, look) in enumerate(zip(some, looks, strict=True), start + 1):
-                if look.fault:
-                    left_out.append(LeftOut(str(path), "unreadable", look.fault))
-                elif look.digest in path_of:
-                    why = f"as {path_of[look.digest]}"
+        for start in range(0, len(paths), COMMIT_EVERY):
+            some = paths[start : start + COMMIT_EVERY]
+            decoded = readers.map(lambda path: _decode(path, squares, settings), some)
+            for number, (path, file) in enumerate(zip(some, decoded, strict=True), start + 1):
+                if file.fault:
+                    left_out.append(LeftOut(str(path), "unreadable", file.fault))
+                elif file.digest in path_of:
+                    why = f"identical to {path_of[file.digest]}"
                     left_out.append(LeftOut(str(path), "same content", why))
                 else:
-                    path_of[look.digest] = path
-                    if look.facts and look.square is not None:
-                        squares.add(look.facts, look.square)
-                    reason = squares.known[look.digest].unfit
+                    path_of[file.digest] = path
+                    if file.facts and file.square is not None:
+                        squares.add(file.facts, file.square)
+                    reason = squares.known[file.digest].unfit
                     if reason:
                         left_out.append(LeftOut(str(path), reason))
                 progress(number, len(paths))
@@ -143,31 +142,31 @@ def _fill(
     return path_of, left_out
 
 
-def _look(path: Path, squares: DecodeCache, settings: ReadSettings) -> _Look:
-    """Read one file unless its content is known.
+def _decode(path: Path, squares: DecodeCache, settings: ReadSettings) -> _Decoded:
+    """Decode a file unless its content is in the cache.
 
-    That a file cannot be read is not kept in the cache: it may be for its name or its permissions.
+    Unreadable files are not recorded there: the cause may be a name or permissions.
     """
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest in squares.known:
-            return _Look(digest)
+            return _Decoded(digest)
         rgb = scan.read_color(path, settings)
     except ScanError as error:
-        return _Look(fault=str(error))
+        return _Decoded(fault=str(error))
     except (PermissionError, FileNotFoundError) as error:
-        return _Look(fault=error.strerror or str(error))
+        return _Decoded(fault=error.strerror or str(error))
     height, width = rgb.shape[:2]
-    facts = Facts(digest, width, height, f"{perceptual_hash(rgb):016x}", unfit(rgb))
+    facts = Facts(digest, width, height, f"{perceptual_hash(rgb):016x}", reject_reason(rgb))
     square = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return _Look(digest, facts, np.asarray(square))
+    return _Decoded(digest, facts, np.asarray(square))
 
 
 def _divided(
     squares: DecodeCache, paths: dict[str, Path], terms: dict[Path, Terms], validation_share: float
 ) -> tuple[list[Kept], list[LeftOut]]:
-    """Give each fit photograph its side, or leave it out as a near-duplicate."""
+    """Assign each fit photograph to training or validation, and leave near-duplicates out."""
     fit = [facts for digest in sorted(paths) if (facts := squares.known[digest]).unfit is None]
     division = divide(
         [facts.digest for facts in fit],
@@ -189,16 +188,16 @@ def _divided(
 
 
 def _check(folders: list[Path], kept: list[Kept], written: manifest.Written) -> None:
-    """Refuse a collection with nothing to learn from."""
+    """Refuse a collection without training photographs."""
     if not kept:
         names = ", ".join(map(str, folders))
         reasons = ", ".join(f"{count} {reason}" for reason, count in written.left_out.items())
         raise ScanError(
-            f"no photograph in {names} is fit for training: {reasons or 'there is none'} "
-            f"(each with its reason in {written.path})"
+            f"no photograph in {names} is fit for training: {reasons or 'no photograph found'} "
+            f"(listed in {written.path})"
         )
     if all(one.side == "validation" for one in kept):
         raise ScanError(
-            f"validation took all {len(kept)} photographs; give more of them, "
-            "or lower training.validation_share"
+            f"all {len(kept)} photographs were held back for validation; add photographs or "
+            "lower training.validation_share"
         )

@@ -1,4 +1,4 @@
-"""Training batches from a collection: on each visit to a photo, another crop and old camera."""
+"""Training batches from a collection, with a new crop and degradation in every epoch."""
 
 import os
 from collections import deque
@@ -20,18 +20,18 @@ from worker.training.data.degradation import degrade
 
 AXIS_START, AXIS_BINS = -110, 23  # of the color grid's square
 WORKERS = max(2, (os.cpu_count() or 2) - 2)  # threads that make batches
-PRIOR_PHOTOS = 1000  # enough to know how common each color is
-RAREST = 0.005  # probability added to each color; taking less off rare ones keeps blotches away
-AHEAD = 2 * WORKERS  # batches made ready before they are asked for
+PRIOR_PHOTOS = 1000  # enough to measure how common each color is
+RAREST = 0.005  # added to the probability of each color: a smaller shift for rare ones, no blotches
+AHEAD = 2 * WORKERS  # batches made in advance
 
 
 class Batch(NamedTuple):
     """What one training step sees.
 
     Attributes:
-        lightness: (N, S, S, 1) float32 in 0..1, as an old camera would have recorded it.
+        lightness: (N, S, S, 1) float32 in 0..1, degraded as in old photographs.
         ab: (N, S/4, S/4, 2) float32, true chroma in CIE units.
-        label: (N, S/4, S/4) int32, index into `color_grid()`; `ab` rounded at random so that its
+        label: (N, S/4, S/4) int32, index into `color_grid()`; `ab` rounded randomly so that the
             mean is exact.
     """
 
@@ -41,10 +41,10 @@ class Batch(NamedTuple):
 
 
 def log_prior(collection: Collection) -> Floats:
-    """Measure how likely each color of the grid is, on a fixed sample of the training photos.
+    """Measure how common each color of the grid is, on a fixed sample of training photographs.
 
     Returns:
-        (K,) float32 log-probabilities, each color counted as a little commoner than it is.
+        (K,) float32 log-probabilities, smoothed for rare colors.
     """
     rng = np.random.default_rng(0)
     side = SIDE // 8
@@ -59,14 +59,14 @@ def log_prior(collection: Collection) -> Floats:
 def batches(
     collection: Collection, crop: int, size: int, seed: int, first_step: int
 ) -> Generator[Batch]:
-    """Yield training batches for ever; batch k depends on `seed` and k alone, so runs can resume.
+    """Yield training batches forever; batch k depends only on `seed` and k, so runs can resume.
 
     Args:
         collection: the photographs.
         crop: side S of the squares, pixels.
-        size: photos in a batch, N.
-        seed: of the whole training.
-        first_step: number of the first batch to yield.
+        size: photographs in a batch, N.
+        seed: of the training.
+        first_step: number k of the first batch.
     """
     with ThreadPoolExecutor(WORKERS) as workers:
         waiting: deque[Future[Batch]] = deque()
@@ -83,7 +83,7 @@ def batches(
 
 
 def make_batch(collection: Collection, crop: int, size: int, seed: int, step: int) -> Batch:
-    """Make the batch of one step: shuffled anew each epoch, cropped and filmed at random."""
+    """Make one batch: reshuffled every epoch, cropped and degraded at random."""
     rng = np.random.default_rng([seed, step])
     count = len(collection.training)
     places = np.arange(step * size, (step + 1) * size)
@@ -107,7 +107,7 @@ def _sample(
 
 
 def _random_square(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels:
-    """Cut a random rectangle, 60 to 100 % of each side, as a square; mirror it half the time."""
+    """Crop 60 to 100 % of each side at random, resize to a square, and mirror half of them."""
     height, width = (rng.uniform(0.6, 1.0, 2) * photo.shape[:2]).astype(int)
     top, left = rng.integers(0, (photo.shape[0] - height + 1, photo.shape[1] - width + 1))
     part = np.ascontiguousarray(photo[top : top + height, left : left + width])
@@ -117,11 +117,11 @@ def _random_square(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels
 
 
 def _muted(rgb: Pixels, rng: np.random.Generator) -> Pixels:
-    """Take color away, so that neutral things are seen too.
+    """Desaturate some squares, so that training sees neutral things too.
 
-    Old photographs are full of dark cloth, stone, snow and white rooms; collections of color
-    photographs are not. One square in eight loses a share of all its color, one in six that of its
-    dark parts, as if people in it wore black.
+    Old photographs are full of dark cloth, stone, snow and white rooms; color photographs are not.
+    One square in eight is desaturated as a whole, one in six only in its dark parts, as if people
+    wore black.
     """
     die = rng.random()
     if die > 1 / 8 + 1 / 6:
@@ -137,11 +137,11 @@ def _muted(rgb: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def label_of(ab: Floats, rng: np.random.Generator) -> NDArray[Any]:
-    """Round chroma to the color grid, up or down at random, so that the mean is the true color.
+    """Round chroma to the color grid, up or down at random, so that the expected color is exact.
 
     Args:
         ab: (..., 2) float32 CIE units.
-        rng: the dice.
+        rng: source of randomness.
 
     Returns:
         (...) int32 index into `color_grid()`.

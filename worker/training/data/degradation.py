@@ -1,7 +1,7 @@
-"""What an old camera and a century would have made of a color photograph.
+"""Degrades color photographs to what old cameras and a century of storage would have left.
 
-Only lightness comes out. The tint of a print or scan is not imitated: serving reduces every scan to
-its lightness first (`worker.scan.read`), so the generator never sees a tint.
+The output is lightness alone. The tint of prints and scans is not imitated: the colorizer reduces
+every scan to its lightness (`worker.scan.read`), so the generator never sees a tint.
 """
 
 import cv2
@@ -13,14 +13,14 @@ from worker.color.cielab import Floats, Pixels
 
 
 def degrade(rgb: Pixels, rng: np.random.Generator) -> Floats:
-    """Photograph a color photograph with an old camera, and let a century pass.
+    """Degrade a color photograph at random.
 
-    A random emulsion, a tone curve and fading always; and, each on some of the prints, a lens dark
-    at its corners, blur, grain, dust and scratches, JPEG.
+    Always an emulsion, a tone curve and fading; sometimes vignetting, blur, grain, dust and
+    scratches, or JPEG compression.
 
     Args:
-        rgb: (S, S, 3) uint8 sRGB; left as it is.
-        rng: the dice.
+        rgb: (S, S, 3) uint8 sRGB; not changed.
+        rng: source of randomness.
 
     Returns:
         (S, S) float32 in 0..1, lightness (CIE L* / 100).
@@ -43,11 +43,11 @@ def degrade(rgb: Pixels, rng: np.random.Generator) -> Floats:
 
 
 def emulsion(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Give how much a plate sees of linear red, green and blue; (3,), the sum is 1.
+    """Return the sensitivity of a plate to linear red, green and blue; (3,), the sum is 1.
 
-    Half the time the eye's own luminance. Else seven in ten are panchromatic, any mix of the three;
-    the others see almost no red, as orthochromatic plates, and mostly blue, as older ones: red
-    things come out dark, and skies white.
+    Half of them see as the eye does (luminance). Of the others, seven in ten are panchromatic with
+    any mix of the three; the rest see almost no red, as orthochromatic plates, and mostly blue, as
+    older ones: reds come out dark, and skies white.
     """
     if rng.random() >= 0.5:
         return cielab.LUMINANCE
@@ -57,10 +57,10 @@ def emulsion(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _vignette(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Fall off toward the corners; (H, W) in 0..1, to be laid over lightness.
+    """Return a falloff toward the corners; (H, W) in 0..1, a factor of lightness.
 
-    The cosine's fourth power, 1 / (1 + r^2)^2, is what a plain lens does to light; over lightness
-    it is stronger, as lenses wide open and prints burnt in at their edges are. The center wanders.
+    A simple lens dims light by 1 / (1 + r^2)^2 (cosine fourth). On lightness that is stronger,
+    as with wide-open lenses and prints burnt in at the edges. The center varies.
     """
     height, width = shape
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] + np.float32(rng.normal(0, 0.1))
@@ -69,7 +69,7 @@ def _vignette(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 
 
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Scatter grain, single pixels or clumps of them; (H, W) float32 about 0."""
+    """Return grain, of single pixels or clumps; (H, W) float32 around 0."""
     grain = rng.standard_normal(shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
     return grain if rng.random() < 0.5 else np.asarray(cv2.GaussianBlur(grain, (0, 0), 0.8)) * 2
 
@@ -90,7 +90,7 @@ def _worn(light: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _through_jpeg(light: Floats, rng: np.random.Generator) -> Floats:
-    """Compress and decode, at a quality of 30 to 90."""
+    """Compress as JPEG with quality 30 to 90, and decode."""
     codes = np.rint(light * 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 91))]
     _written, file = cv2.imencode(".jpg", codes, quality)

@@ -1,12 +1,12 @@
-"""Photographs that show the same picture, and which side of the split each photograph is on.
+"""Near-duplicates, and the split into training and validation photographs.
 
-What holds for `divide`, whatever is added to a collection:
+`divide` guarantees, whatever is added to a collection:
 
-- A photograph's side follows from its own content alone, so it never moves to the other side. It
-  can only be left out, when a near-duplicate that goes before it is added.
-- No photograph that is learned from is a near-duplicate of one that is held back, not even of one
-  that is itself left out for a larger near-duplicate.
-- No two photographs that are kept are near-duplicates of each other.
+- A photograph's side depends only on its own content, so it never changes sides. It can only be
+  left out, when a near-duplicate with precedence is added.
+- No training photograph is a near-duplicate of a validation photograph, not even of one that is
+  itself left out for a larger near-duplicate.
+- No two photographs that are kept are near-duplicates.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
 
-NEAR = 8  # bits of 64 in which near-duplicates may differ; measured, see docs/decisions.md
-BLOCK = 64  # photos compared at once with all others; 50 MB for 100,000 others
+NEAR = 8  # of 64 bits may differ between near-duplicates; measured in docs/decisions.md
+BLOCK = 64  # photographs compared with all others at once; 50 MB for 100,000 others
 KEPT = -1
 
 Hashes = NDArray[np.uint64]
@@ -27,11 +27,11 @@ Indices = NDArray[np.intp]
 
 
 class Division(NamedTuple):
-    """What becomes of each of N photographs.
+    """The split of N photographs.
 
     Attributes:
-        held_back: (N,) bool, the side: for validation, never learned from.
-        twin: (N,) index of the near-duplicate for which a photo is left out; KEPT where it is kept.
+        held_back: (N,) bool, whether for validation.
+        twin: (N,) index of the near-duplicate for which one is left out; KEPT if it is kept.
     """
 
     held_back: NDArray[np.bool_]
@@ -39,11 +39,11 @@ class Division(NamedTuple):
 
 
 def perceptual_hash(rgb: Pixels) -> int:
-    """Give 64 bits that stay nearly the same when a photo is resized, compressed or toned.
+    """Return 64 bits that hardly change when a photograph is resized, compressed or toned.
 
     The DCT hash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
-    (2010): the 8 x 8 lowest frequencies but the mean of 32 x 32 gray pixels, above their median or
-    not.
+    (2010): whether each of the 8 x 8 lowest frequencies of 32 x 32 gray pixels, without the mean,
+    is above their median.
 
     Args:
         rgb: (H, W, 3) uint8 sRGB.
@@ -57,15 +57,15 @@ def perceptual_hash(rgb: Pixels) -> int:
 def divide(
     digests: Sequence[str], hashes: Hashes, pixels: NDArray[np.int64], validation_share: float
 ) -> Division:
-    """Give each photograph its side, and leave out near-duplicates; the larger is kept.
+    """Split photographs, and leave out near-duplicates; the larger one is kept.
 
     Args:
-        digests: SHA-256 of each photo's file, hexadecimal, all different.
+        digests: SHA-256 of each file, hexadecimal, all different.
         hashes: (N,) perceptual hashes.
-        pixels: (N,) width x height; among near-duplicates of one side the most pixels win, then
-            the lowest digest.
-        validation_share: 0..1; the chance of a photo to be held back. Near-duplicates make the
-            share of those kept a little larger: one that is held back costs the others their place.
+        pixels: (N,) width x height; of near-duplicates on one side, the one with most pixels is
+            kept, then the one with the lowest digest.
+        validation_share: 0..1, the probability of being held back. The share among those kept is
+            a little larger, since near-duplicates of held-back photographs are left out.
     """
     held_back = np.array(
         [int(digest[:8], 16) / 2**32 < validation_share for digest in digests], np.bool_
@@ -81,7 +81,7 @@ def divide(
 
 
 def _leave_out_near(hashes: Hashes, order: Indices, rivals: Indices, twin: Indices) -> None:
-    """Go through `order` and note in `twin` whoever is near a rival or one kept before."""
+    """Go through `order`, and mark in `twin` what is near a rival or one kept before."""
     before = np.concatenate([rivals, np.empty_like(order)])
     count = len(rivals)
     for start in range(0, len(order), BLOCK):
@@ -90,7 +90,7 @@ def _leave_out_near(hashes: Hashes, order: Indices, rivals: Indices, twin: Indic
         nearest, distance = _nearest(hashes[block], hashes[before[:known]])
         for index, near, apart in zip(block, nearest, distance, strict=True):
             place, bits = near, apart
-            if bits > NEAR and count > known:  # those of this very block were not asked
+            if bits > NEAR and count > known:  # not compared yet: those of this block
                 (place,), (bits,) = _nearest(hashes[[index]], hashes[before[known:count]])
                 place += known
             if bits <= NEAR:
@@ -101,7 +101,7 @@ def _leave_out_near(hashes: Hashes, order: Indices, rivals: Indices, twin: Indic
 
 
 def _nearest(hashes: Hashes, others: Hashes) -> tuple[Indices, NDArray[np.uint8]]:
-    """Find for each hash the nearest other: its index and the bits that differ (255: no other)."""
+    """Find for each hash the nearest other: its index, and how many bits differ (255: none)."""
     if not len(others):
         return np.zeros(len(hashes), np.intp), np.full(len(hashes), 255, np.uint8)
     bits = np.bitwise_count(hashes[:, None] ^ others[None])

@@ -1,4 +1,4 @@
-"""Which photographs lie under some folders, and how they look from outside; none is opened."""
+"""Lists photographs under folders, and fingerprints them without reading them."""
 
 import hashlib
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from worker.formats.registry import format_of
 
-SHORT = 16  # digits of a digest; among a million photographs two are alike once in 30 million cases
+DIGITS = 16  # of a fingerprint; a million photographs collide once in 30 million cases
 
 
 def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """List every file under `folders` whose name says that photochrom can read it, sorted."""
+    """List all files under `folders` with the suffix of a format photochrom reads, sorted."""
     return sorted(
         {
             path
@@ -22,14 +22,14 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
     )
 
 
-def looks(folders: Sequence[Path]) -> set[str]:
-    """Give a short digest of path, size and time of change for each photograph under `folders`."""
+def fingerprints(folders: Sequence[Path]) -> set[str]:
+    """Return a short digest of path, size and modification time for each photograph."""
     found = set()
     for path in find_photos(folders):
         try:
             status = path.stat()
-        except FileNotFoundError:  # taken away since it was listed
+        except FileNotFoundError:  # removed since it was listed
             continue
-        seen = f"{status.st_size} {status.st_mtime_ns} ".encode() + os.fsencode(path)
-        found.add(hashlib.sha256(seen).hexdigest()[:SHORT])
+        state = f"{status.st_size} {status.st_mtime_ns} ".encode() + os.fsencode(path)
+        found.add(hashlib.sha256(state).hexdigest()[:DIGITS])
     return found

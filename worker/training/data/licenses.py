@@ -1,4 +1,4 @@
-"""What licenses photographs are under, from tables that lie beside them."""
+"""Reads the licenses of photographs from tables that lie beside them."""
 
 import csv
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ NOT_STATED = "not stated"
 
 
 class Terms(NamedTuple):
-    """Where a photograph came from, in the words of its table."""
+    """The license and source of a photograph, as its table states them."""
 
     license: str = NOT_STATED
     source: str = NOT_STATED
 
 
 def read_terms(folders: Sequence[Path]) -> dict[Path, Terms]:
-    """Read the tables in each folder, and those beside it.
+    """Read the tables in each folder and in the one above it.
 
-    A table is tab-separated UTF-8 with a header that names `path` and `license`, and perhaps
-    `source`. A path is relative to the folder of its table or to the folder above. Where several
-    tables name a photo, the one nearest to it counts.
+    A table is tab-separated UTF-8 whose header names `path`, `license` and, optionally, `source`.
+    Paths are relative to the table's folder or the one above. If several tables name a photograph,
+    the nearest one counts.
 
     Args:
         folders: absolute.
 
     Returns:
-        terms by absolute path; photos in no table are not in it.
+        terms by absolute path; photographs in no table are missing.
 
     Raises:
-        ScanError: a licenses.tsv without these columns. (Any other index.tsv is somebody else's.)
-        OSError: the disk fails.
+        ScanError: a licenses.tsv lacks these columns. (An index.tsv without them is ignored.)
+        OSError: the disk failed.
     """
     terms: dict[Path, Terms] = {}
     for folder in folders:
@@ -45,15 +45,15 @@ def read_terms(folders: Sequence[Path]) -> dict[Path, Terms]:
 
 
 def _rows(table: Path) -> list[tuple[str, Terms]]:
-    # surrogateescape, as Python reads names of files that are not UTF-8
+    # surrogateescape, as Python decodes file names that are not UTF-8
     with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         if not {"path", "license"} <= set(rows.fieldnames or ()):
             if table.name == "index.tsv":
                 return []
             raise ScanError(
-                f"{table} is no table of licenses: its first line must name the columns path and "
-                "license (and source, if known), with tabs between"
+                f"{table} is not a license table: its first line must name the columns path and "
+                "license (and source, if known), separated by tabs"
             )
         return [
             (row["path"], Terms(row["license"] or NOT_STATED, row.get("source") or NOT_STATED))

@@ -1,13 +1,13 @@
-"""The manifest of a collection: every photograph in it, and every one left out and why."""
+"""The manifest of a collection: every photograph in it, and every one left out, and why."""
 
 import hashlib
 import json
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
+from worker.atomic import write_atomically
 from worker.training.data.cache import Facts
 from worker.training.data.licenses import Terms
 
@@ -31,7 +31,7 @@ class Kept:
 
     @classmethod
     def of(cls, facts: Facts, path: Path, side: Side, terms: Terms) -> Self:
-        """Put together what is known of a photograph."""
+        """Combine what is known about a photograph."""
         return cls(
             str(path),
             facts.digest,
@@ -46,7 +46,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is not part of the collection; `why` says more than the reason, or nothing."""
+    """A file that is not in the collection; `why` adds details to the reason, if there are any."""
 
     path: str
     reason: str
@@ -57,10 +57,10 @@ class Written(NamedTuple):
     """A manifest on disk.
 
     Attributes:
-        path: where it lies.
-        digest: SHA-256 over all that is said of the kept photos but their paths, so that a
-            collection that was moved is the same.
-        left_out: how many files were left out, by reason, most first.
+        path: of the file.
+        digest: SHA-256 over the entries of the kept photographs without their paths, so that a
+            collection keeps it when it is moved.
+        left_out: number of files left out, by reason, most frequent first.
     """
 
     path: Path
@@ -69,15 +69,15 @@ class Written(NamedTuple):
 
 
 def write(folder: Path, kept: list[Kept], left_out: list[LeftOut]) -> Written:
-    """Write a manifest, named by its digest.
+    """Write a manifest, named after its digest.
 
     Args:
-        folder: where manifests lie; made if missing.
+        folder: of manifests; created if missing.
         kept: in the order of digests.
         left_out: in any order.
 
     Raises:
-        OSError: when the disk is full or fails.
+        OSError: the disk is full or failed.
     """
     photographs = [asdict(one) for one in kept]
     lasting = [{key: one[key] for key in one if key != "path"} for one in photographs]
@@ -90,10 +90,5 @@ def write(folder: Path, kept: list[Kept], left_out: list[LeftOut]) -> Written:
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{digest[:16]}.json"
-    temporary = folder / f".{path.name}.{os.getpid()}"
-    try:
-        temporary.write_text(json.dumps(manifest, indent=1))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(manifest, indent=1))
     return Written(path, digest, dict(Counter(one.reason for one in left_out).most_common()))

@@ -1,1 +1,1 @@
-"""How good a generator is, and when it may replace another."""
+"""Evaluation: metrics, choice of the decoding, and the promotion rule."""

@@ -1,31 +1,37 @@
-"""Contact sheets: photographs side by side in titled columns, for people to look at."""
+"""Contact sheets: photographs side by side in titled columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from worker.atomic import write_atomically
 from worker.color.cielab import Pixels
+
+if TYPE_CHECKING:  # it loads Keras, which a sheet does not need
+    from worker.training.evaluation.evaluate import Colored
 
 CELL = 256  # longer side of each photograph, pixels
 GAP = 6  # white between cells, pixels
 TITLE = 26  # height of the line of titles, pixels
+ROWS = 12  # of a `SheetSampler`
 INK = (32, 32, 32)
 
 
 def contact_sheet(rows: Sequence[Sequence[Pixels]], titles: Sequence[str]) -> Pixels:
-    """Lay photographs out, one row for each subject, one titled column for each treatment.
+    """Lay photographs out, a row for each subject and a titled column for each version of it.
 
     Args:
-        rows: of (H, W, 3) uint8 sRGB photographs of any size; each keeps its proportions.
+        rows: of (H, W, 3) uint8 sRGB photographs of any size; aspect ratios are kept.
         titles: one for each column.
 
     Returns:
         (height, width, 3) uint8 sRGB on white.
 
     Raises:
-        ValueError: when a row has not one photograph for each title.
+        ValueError: a row does not have one photograph for each title.
     """
     step = CELL + GAP
     small = [[shrunk(photo) for photo, _title in zip(row, titles, strict=True)] for row in rows]
@@ -45,7 +51,7 @@ def contact_sheet(rows: Sequence[Sequence[Pixels]], titles: Sequence[str]) -> Pi
 
 
 def shrunk(photo: Pixels) -> Pixels:
-    """Fit a photograph (H, W, 3) into a cell, its proportions kept; all that a sheet shows."""
+    """Resize a photograph (H, W, 3) to fit a cell, keeping its aspect ratio."""
     height, width = photo.shape[:2]
     scale = CELL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -54,15 +60,38 @@ def shrunk(photo: Pixels) -> Pixels:
 
 
 def save_sheet(path: Path, sheet: Pixels) -> None:
-    """Write a sheet as the kind that the suffix says, PNG or JPEG.
+    """Write a sheet as PNG or JPEG, by the suffix.
 
     Raises:
         ValueError: another suffix.
-        OSError: the disk fails.
+        OSError: the disk failed.
     """
     kind = path.suffix.lower()
     if kind not in {".png", ".jpg", ".jpeg"}:
-        raise ValueError(f"a sheet is a .png or a .jpg, not {path.name}")
+        raise ValueError(f"a contact sheet must be a .png or .jpg file, not {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(kind, sheet[..., ::-1])
-    path.write_bytes(encoded.tobytes())
+    write_atomically(path, encoded.tobytes())
+
+
+class SheetSampler:
+    """Keeps the first photographs of an evaluation for a sheet; pass its `watch` to `evaluate`."""
+
+    def __init__(self) -> None:
+        """Begin with an empty sheet."""
+        self._rows: list[tuple[dict[str, Pixels], Pixels]] = []  # outputs by name, and the truth
+
+    def watch(self, colored: "Colored") -> None:
+        """Keep one more photograph, if there is room on the sheet."""
+        if len(self._rows) < ROWS:
+            outputs = {name: shrunk(output) for name, output in colored.outputs.items()}
+            self._rows.append((outputs, shrunk(colored.truth)))
+
+    def sheet(self, titles: Mapping[str, str]) -> Pixels:
+        """Lay out before | after | truth.
+
+        Args:
+            titles: of the columns, by the name of the generator (or "gray") to show, in order.
+        """
+        rows = [[*(outputs[name] for name in titles), truth] for outputs, truth in self._rows]
+        return contact_sheet(rows, [*titles.values(), "truth"])

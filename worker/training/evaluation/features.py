@@ -1,7 +1,7 @@
-"""What an ImageNet classifier sees in a color photograph: the ruler of the kernel distance.
+"""Features of an ImageNet classifier, in which the kernel distance is measured.
 
-EfficientNet-Lite0 once more, this time in color and with its head: 1,280 pooled features and one of
-1,000 classes. A photograph that is colored right looks to it like the true one.
+EfficientNet-Lite0 in color with its head: 1,280 pooled features and one of 1,000 classes. A
+well-colored photograph has features like those of the true one.
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from numpy.typing import NDArray
 from worker.color.cielab import Floats, Pixels
 from worker.models.generator import ENCODER_WEIGHTS, encode
 
-HEAD_WEIGHTS = "efficientnet_lite0_head.npz"  # what the encoder lacks: RGB stem, head, classes
-SIDE = 224  # the size it was trained at, pixels
-BATCH = 8  # photos in one call
+HEAD_WEIGHTS = "efficientnet_lite0_head.npz"  # what ENCODER_WEIGHTS lacks: RGB stem, head, classes
+SIDE = 224  # input size it was trained at, pixels
+BATCH = 8  # photographs in one call
 FEATURES, CLASSES = 1280, 1000
 
 
-class Look(NamedTuple):
-    """What the classifier saw.
+class Seen(NamedTuple):
+    """The classifier's output for P photographs.
 
     Attributes:
         features: (P, 1280) float32, 0 to 6.
-        classes: (P,) whole numbers, ImageNet's class 0..999.
+        classes: (P,) integers, ImageNet classes 0..999.
     """
 
     features: Floats
     classes: NDArray[np.intp]
 
 
-def look(photos: Sequence[Pixels]) -> Look:
-    """Look at photographs (H, W, 3) uint8 sRGB of any size, stretched to 224 x 224."""
+def see(photos: Sequence[Pixels]) -> Seen:
+    """Classify photographs (H, W, 3) uint8 sRGB of any size, stretched to 224 x 224."""
     features = np.empty((len(photos), FEATURES), np.float32)
     classes = np.empty(len(photos), np.intp)
     for start in range(0, len(photos), BATCH):
@@ -49,7 +49,7 @@ def look(photos: Sequence[Pixels]) -> Look:
         seen, scores = classifier().predict_on_batch(squares)
         features[start : start + len(some)] = seen[: len(some)]
         classes[start : start + len(some)] = scores[: len(some)].argmax(axis=1)
-    return Look(features, classes)
+    return Seen(features, classes)
 
 
 @cache

@@ -1,6 +1,6 @@
-"""How near a colored photograph comes to the true one; pure functions, each with its source.
+"""Metrics that compare colored photographs with the true ones; pure functions with references.
 
-Full-size photographs are compared strip by strip, so that no full-size float copy is ever held.
+Full-size photographs are compared strip by strip, without a full-size float copy.
 """
 
 from typing import NamedTuple
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 
-LEAST_ERROR = 1e-6  # mean squared error below which PSNR stops growing: equal photos have 108 dB
+LEAST_ERROR = 1e-6  # mean squared error at which PSNR is capped: identical photographs have 108 dB
 BINS = 10  # of equal count, in `calibration`
-BLOCK = 1024  # rows of a kernel matrix held at once
+BLOCK = 1024  # rows of a kernel matrix in memory at once
 
 
 class Comparison(NamedTuple):
-    """One colored photograph beside the true one and the scan it was made from.
+    """One colored photograph compared with the true one and with its scan.
 
     Attributes:
         psnr: decibels, over all samples of 8-bit RGB.
         ab_rmse: root mean square error over a* and b* of all pixels, CIE units.
         lightness_mean: mean |L* of the output - L* of the scan|, CIE units (0..100).
-        lightness_max: the largest of them.
+        lightness_max: the largest such difference.
     """
 
     psnr: float
@@ -33,12 +33,12 @@ class Comparison(NamedTuple):
 
 
 def compare(truth: Pixels, output: Pixels, gray: Pixels) -> Comparison:
-    """Compare a colored photograph with the truth and with its scan, at its own size.
+    """Compare a colored photograph with the truth and with its scan, at full size.
 
     Args:
         truth: (H, W, 3) uint8 sRGB.
         output: (H, W, 3) uint8 sRGB.
-        gray: (H, W) uint8 sRGB gray codes, what was colored.
+        gray: (H, W) uint8 sRGB gray codes, the input.
     """
     rgb_error = ab_error = light_error = worst = 0.0
     for rows in cielab.strips(*gray.shape):
@@ -60,12 +60,12 @@ def compare(truth: Pixels, output: Pixels, gray: Pixels) -> Comparison:
 
 
 def colorfulness(rgb: Pixels) -> float:
-    """Measure M3 of Hasler and Suesstrunk (2003), with signed opponents as in the paper.
+    """Compute M3 of Hasler and Suesstrunk (2003), with signed opponents as in the paper.
 
     Args:
         rgb: (H, W, 3) uint8 sRGB.
     """
-    sums = np.zeros(4, np.int64)  # of rg, 2 yb and their squares: whole numbers, so nothing is lost
+    sums = np.zeros(4, np.int64)  # of rg, 2 yb and their squares: integers are exact
     for rows in cielab.strips(*rgb.shape[:2]):
         red, green, blue = (rgb[rows, :, channel].astype(np.int32) for channel in range(3))
         rg, twice_yb = red - green, red + green - 2 * blue
@@ -76,18 +76,18 @@ def colorfulness(rgb: Pixels) -> float:
 
 
 def kernel_distance(real: Floats, fake: Floats) -> float:
-    """Measure the kernel distance (KID) of Binkowski et al. (2018) between two sets of features.
+    """Compute the kernel distance (KID) of Binkowski et al. (2018) between two sets of features.
 
-    The squared maximum mean discrepancy under k(x, y) = (x.y / d + 1)^3, unbiased, so that it may
-    be a little below zero. `fake[i]` is made from `real[i]`, so their pairs are left out of the
-    mixed term as well (Gretton et al. 2012, eq. 4); else a set would seem near itself by the pairs.
+    The squared maximum mean discrepancy under k(x, y) = (x.y / d + 1)^3, unbiased, so it may be
+    slightly negative. `fake[i]` is made from `real[i]`, so these pairs are left out of the mixed
+    term too (Gretton et al. 2012, eq. 4), or they would make the distance too small.
 
     Args:
         real: (P, d) features of true photographs.
         fake: (P, d) features of their colored versions, in the same order.
 
     Returns:
-        the distance; nan with fewer than two photographs.
+        the distance; NaN for fewer than two photographs.
     """
     count = len(real)
     if count < 2:
@@ -108,11 +108,11 @@ def _kernel(one: Floats, other: Floats) -> NDArray[np.float64]:
 
 
 class Calibration(NamedTuple):
-    """How much the generator's own doubt is worth.
+    """How well the predicted spread matches the actual error.
 
     Attributes:
-        error: mean over the bins of |RMS error - RMS spread|, CIE ab units; 0 is honest.
-        rank: Spearman's correlation of spread and error; 1 when it doubts where it errs.
+        error: mean over the bins of |RMS error - RMS spread|, CIE ab units; 0 is calibrated.
+        rank: Spearman's correlation of spread and error; 1 if it is uncertain where it errs.
     """
 
     error: float
@@ -120,18 +120,18 @@ class Calibration(NamedTuple):
 
 
 def calibration(spread: Floats, error: Floats) -> Calibration:
-    """Hold the predicted standard deviation of colors against how far off they really are.
+    """Compare the predicted standard deviation of colors with their actual error.
 
-    Places are put into ten bins of equal count by their spread; in each the RMS error should be the
-    RMS spread (Levi et al. 2022, "Evaluating and Calibrating Uncertainty Prediction in Regression
-    Tasks", whose bins these are; here in units, not divided by the spread).
+    Pixels are sorted by spread into ten bins of equal count; in each, the RMS error should equal
+    the RMS spread (Levi et al. 2022, "Evaluating and Calibrating Uncertainty Prediction in
+    Regression Tasks"; here in ab units, not relative to the spread).
 
     Args:
-        spread: (M,) standard deviation that the generator gave, ab units.
-        error: (M,) distance of its color from the true one, ab units.
+        spread: (M,) predicted standard deviation, ab units.
+        error: (M,) distance from the true color, ab units.
 
     Returns:
-        nan twice with fewer places than bins; rank is nan where spread or error is everywhere one.
+        NaN for fewer pixels than bins; `rank` is NaN if spread or error is constant.
     """
     if len(spread) < BINS:
         return Calibration(float("nan"), float("nan"))
@@ -147,7 +147,7 @@ def _rms(values: Floats) -> float:
 
 
 def spearman(one: Floats, other: Floats) -> float:
-    """Correlate the ranks of two rows of numbers (Spearman 1904); nan where one is constant."""
+    """Compute the rank correlation of two samples (Spearman 1904); NaN if one is constant."""
     first, second = _ranks(one), _ranks(other)
     first, second = first - first.mean(), second - second.mean()
     size = np.sqrt((first @ first) * (second @ second))
@@ -155,6 +155,6 @@ def spearman(one: Floats, other: Floats) -> float:
 
 
 def _ranks(values: Floats) -> NDArray[np.float64]:
-    """Rank from 1; equal values share the mean of their ranks."""
+    """Rank from 1; equal values get the mean of their ranks."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(count) - (count - 1) / 2)[place])

@@ -50,11 +50,11 @@ def test_every_way_of_storing_gives_the_pixels(
         assert np.array_equal(pixels.reshape(67, 83, -1), codes)
         assert pixels.dtype == codes.dtype
         assert (8 * pixels.itemsize, compression, order == ">", big, True) == (
-            picture.coding.bits,
-            picture.coding.compression,
-            picture.coding.big_endian,
-            picture.coding.big_tiff,
-            picture.coding.lossless,
+            picture.encoding.bits,
+            picture.encoding.compression,
+            picture.encoding.big_endian,
+            picture.encoding.big_tiff,
+            picture.encoding.lossless,
         )
 
 
@@ -84,8 +84,8 @@ def test_black_and_white_pages_of_libtiff_are_read(
     page, codes = only(data)
 
     assert np.array_equal(expected, codes[..., 0])
-    assert page.coding.bits == 1
-    assert page.coding.compression in {"none", "packbits", "deflate"}
+    assert page.encoding.bits == 1
+    assert page.encoding.compression in {"none", "packbits", "deflate"}
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -101,7 +101,7 @@ def test_few_bits_are_stretched_to_all_of_a_byte(bits: int, fill_order: int) -> 
     page, codes = only(plain(gray_fields(21, 5, bits, t266=fill_order), [strip]))
 
     assert np.array_equal(expected, codes[..., 0])
-    assert bits == page.coding.bits
+    assert bits == page.encoding.bits
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "predictor": True}])
@@ -117,7 +117,7 @@ def test_floating_point_becomes_16_bits(
     page, codes = only(data)
 
     assert np.array_equal(G16 if photometric == "minisblack" else ~G16, codes[..., 0])
-    assert page.coding.bits == 32
+    assert page.encoding.bits == 32
 
 
 @pytest.mark.parametrize(("bad", "named"), [(1.5, "1.5"), (-0.25, "-0.25"), (np.nan, "nan")])
@@ -144,7 +144,7 @@ def test_colors_of_a_palette_are_looked_up() -> None:
         page, codes = only(written(G8, photometric="palette", colormap=stored))
 
         assert np.array_equal(expected.T[G8], codes)
-        assert (page.samples, 8 * codes.itemsize) == (3, page.coding.bits)
+        assert (page.samples, 8 * codes.itemsize) == (3, page.encoding.bits)
 
 
 @pytest.mark.parametrize("pixels", [RGB8, RGB16])
@@ -169,7 +169,7 @@ def test_jpeg_inside_is_rgb(subsampling: tuple[int, int], layout: dict[str, obje
     page, codes = only(data)
 
     assert np.array_equal(tifffile.imread(io.BytesIO(data)), codes)
-    assert ("jpeg", False) == (page.coding.compression, page.coding.lossless)
+    assert ("jpeg", False) == (page.encoding.compression, page.encoding.lossless)
 
 
 def test_old_style_jpeg_is_read() -> None:
@@ -180,7 +180,7 @@ def test_old_style_jpeg_is_read() -> None:
     page, codes = only(plain(fields, [stream]))
 
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(stream))), codes[..., 0])
-    assert not page.coding.lossless
+    assert not page.encoding.lossless
 
 
 @pytest.mark.parametrize("pixels", [G8, G16, RGB8, RGB16])
@@ -457,7 +457,7 @@ def test_every_full_size_page_is_a_picture() -> None:
 
     assert np.array_equal(G8, codes_of(first)[..., 0])
     assert np.array_equal(G16, codes_of(second)[..., 0])
-    assert (8, 16) == (first.coding.bits, second.coding.bits)
+    assert (8, 16) == (first.encoding.bits, second.encoding.bits)
 
 
 def test_an_only_page_that_calls_itself_a_copy_is_read() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support import synthetic_photos, tiff_files
 from tests.support.format_matrix_cases import packed
-from tests.support.tiff_files import gray_fields, only, pages_of, plain, written
+from tests.support.tiff_files import gray_fields, only, pages_of, plain, units, written
 from worker.errors import ScanError
 
 G8, G16 = synthetic_photos.gray_scene(67, 83), synthetic_photos.gray_scene(67, 83, 16)
@@ -40,7 +40,7 @@ def test_whole_numbers_of_any_bits_fill_the_range(bits: int, compression: str, o
     page, found = only(plain(fields, [stored], order=order))
 
     assert np.array_equal(np.rint(codes / top * limit), found[..., 0])
-    assert (bits, np.uint8 if bits <= 8 else np.uint16) == (page.coding.bits, found.dtype)
+    assert (bits, np.uint8 if bits <= 8 else np.uint16) == (page.encoding.bits, found.dtype)
     assert () == page.metadata.lost
 
 
@@ -61,7 +61,7 @@ def test_jpeg_of_twelve_bits_is_read() -> None:
     page, found = only(plain(gray_fields(83, 67, 12, t259=7), [stream]))
 
     assert np.array_equal(np.rint(shown / 4095 * 65535), found[..., 0])
-    assert (12, False) == (page.coding.bits, page.coding.lossless)
+    assert (12, False) == (page.encoding.bits, page.encoding.lossless)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_signed_samples_are_read_in_both_ways_of_writing(
     assert np.array_equal(
         shown if photometric == "minisblack" else limit - shown, found[..., 0].astype(float)
     )
-    assert (depth.bits, False) == (page.coding.bits, page.coding.floating)
+    assert (depth.bits, False) == (page.encoding.bits, page.encoding.floating)
     assert ("32-bit" in str(page.metadata.lost)) == (kind is np.int32)
 
 
@@ -125,7 +125,7 @@ def test_thirty_two_bits_are_rounded_to_sixteen(order: str, options: dict[str, o
 
     assert np.array_equal(G16, found[..., 0])
     assert ("the precision of its 32-bit samples beyond 16 bits",) == page.metadata.lost
-    assert (32, False) == (page.coding.bits, page.coding.floating)
+    assert (32, False) == (page.encoding.bits, page.encoding.floating)
 
 
 @pytest.mark.parametrize("kind", [np.uint32, np.int32])
@@ -154,7 +154,7 @@ def test_floating_point_of_any_bits_is_read(
     page, found = only(written(real, photometric=model, **options))
 
     assert np.array_equal(shown.reshape(found.shape), found.astype(float))
-    assert (kind(0).itemsize * 8, True) == (page.coding.bits, page.coding.floating)
+    assert (kind(0).itemsize * 8, True) == (page.encoding.bits, page.encoding.floating)
     assert any("floating point" in lost for lost in page.metadata.lost)
 
 
@@ -241,17 +241,7 @@ def test_gray_in_subsampled_ycbcr_is_its_light(
     page, found = only(plain([*fields, (530, 3, list(steps))], strips))
 
     assert np.array_equal(np.dstack([G8] * 3), found)
-    assert (8, True) == (page.coding.bits, page.coding.lossless)
-
-
-def units(gray: synthetic_photos.Array, steps: tuple[int, int]) -> bytes:
-    """Lay out gray as YCbCr in units of several pixels and one color, which is none."""
-    across, down = steps
-    tall, wide = -(-gray.shape[0] // down), -(-gray.shape[1] // across)
-    padding = ((0, tall * down - gray.shape[0]), (0, wide * across - gray.shape[1]))
-    light = np.pad(gray, padding, mode="edge").reshape(tall, down, wide, across)
-    light = light.transpose(0, 2, 1, 3).reshape(tall, wide, down * across)
-    return np.dstack([light, np.full((tall, wide, 2), 128, np.uint8)]).tobytes()
+    assert (8, True) == (page.encoding.bits, page.encoding.lossless)
 
 
 def test_the_usual_subsampling_of_ycbcr_is_two_by_two() -> None:

@@ -44,7 +44,7 @@ IPTC = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x03abc"
 
 
 def page_of(
-    pixels: synthetic_photos.Array, step: int = 7, metadata: Metadata | None = None, **coding: Any
+    pixels: synthetic_photos.Array, step: int = 7, metadata: Metadata | None = None, **encoding: Any
 ) -> OutputPage:
     """Make a page whose strips have `step` rows."""
     height, width, samples = pixels.shape
@@ -54,7 +54,7 @@ def page_of(
         8 * pixels.itemsize,
         samples == 4,
         lambda: (pixels[top : top + step] for top in range(0, height, step)),
-        Encoding(**{"bits": 8 * pixels.itemsize, **coding}),
+        Encoding(**{"bits": 8 * pixels.itemsize, **encoding}),
         metadata or Metadata(),
     )
 
@@ -183,7 +183,7 @@ def test_any_cut_of_the_rows_gives_the_same_page(
 def test_wrong_numbers_of_rows_are_a_fault(rows: int) -> None:
     """A page that gives fewer or more rows than it says is never written as if whole."""
     page = page_of(np.resize(RGB8, (rows, 83, 3)))
-    wrong = OutputPage(61, 83, 8, False, page.strips, page.coding, page.metadata)  # noqa: FBT003
+    wrong = OutputPage(61, 83, 8, False, page.strips, page.encoding, page.metadata)  # noqa: FBT003
 
     with pytest.raises(ValueError, match="rows were given for a page of 61"):
         stored(wrong)
@@ -333,7 +333,7 @@ def test_pages_keep_their_own_form_and_metadata() -> None:
 
     assert [(61, 83), (30, 83), (61, 83)] == [(page.height, page.width) for page in found]
     assert [b"<one/>", b"<two/>", b"<one/>"] == [page.metadata.xmp for page in found]
-    assert ["lzw", "zstd", "lzw"] == [page.coding.compression for page in found]
+    assert ["lzw", "zstd", "lzw"] == [page.encoding.compression for page in found]
     assert [(72, 72), None, (72, 72)] == [page.metadata.dpi for page in found]
     assert np.array_equal(RGB16[:30], codes_of(found[1]))
 
@@ -352,8 +352,8 @@ def test_pages_too_large_for_32_bits_get_64(monkeypatch: pytest.MonkeyPatch) -> 
     """Past what 32-bit offsets reach the file is a BigTIFF, though the scan was none."""
     monkeypatch.setattr(writer, "CLASSIC_BYTES", RGB8.nbytes * 1.5)
 
-    assert not pages_of(stored(page_of(RGB8)))[0].coding.big_tiff
-    assert all(p.coding.big_tiff for p in pages_of(stored(page_of(RGB8), page_of(RGB8))))
+    assert not pages_of(stored(page_of(RGB8)))[0].encoding.big_tiff
+    assert all(p.encoding.big_tiff for p in pages_of(stored(page_of(RGB8), page_of(RGB8))))
 
 
 def test_memory_does_not_grow_with_the_page(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_what_was_decoded_before_a_fault_is_kept(
             raise OSError(5, "Input/output error")
         return read_color(path, settings)
 
-    monkeypatch.setattr(module, "TOGETHER", 2)
+    monkeypatch.setattr(module, "COMMIT_EVERY", 2)
     with monkeypatch.context() as failing:
         failing.setattr(scan, "read_color", fail_late)
         with pytest.raises(OSError, match="Input/output"):
@@ -284,7 +284,7 @@ def test_nothing_fit_is_a_scan_error(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for _ in range(2):
-        with pytest.raises(ScanError, match=r"no photograph in .* is fit .*: there is none"):
+        with pytest.raises(ScanError, match=r"no photograph in .* is fit .*: no photograph found"):
             prepare([photos], tmp_path / "cache", 0.1, READ)
     save(photos / "gray.png", gray_scene(120, 120))
     for _ in range(2):
@@ -294,7 +294,7 @@ def test_nothing_fit_is_a_scan_error(tmp_path: Path) -> None:
 
 def test_holding_everything_back_is_a_scan_error(folder: Path, cache: Path) -> None:
     """Where validation took every photo, nothing is left to learn from, and that is said."""
-    with pytest.raises(ScanError, match="validation took all 12 photographs"):
+    with pytest.raises(ScanError, match="all 12 photographs were held back"):
         prepare([folder], cache, 1.0, READ)
 
 

@@ -1,4 +1,4 @@
-"""Promises of worker.training.evaluation.contact_sheet and proofs: what people look at."""
+"""Promises of worker.training.evaluation.contact_sheet: what people look at."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from tests.support.synthetic_photos import as_rgb, color_scene
-from worker.training.evaluation import proofs
+from worker.training.evaluation import contact_sheet as sheets
 from worker.training.evaluation.contact_sheet import (
     CELL,
     GAP,
     TITLE,
+    SheetSampler,
     contact_sheet,
     save_sheet,
     shrunk,
 )
 from worker.training.evaluation.evaluate import GRAY, Colored
-from worker.training.evaluation.proofs import SheetSampler
 
 
 def flat(height: int, width: int, code: int) -> np.ndarray:
@@ -81,9 +81,9 @@ def colored(code: int) -> Colored:
     )
 
 
-def test_proofs_keep_the_first_and_keep_them_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sampler_keeps_the_first_and_keep_them_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, after and truth stand side by side under their titles; the rest is forgotten."""
-    monkeypatch.setattr(proofs, "ROWS", 2)
+    monkeypatch.setattr(sheets, "ROWS", 2)
     kept = SheetSampler()
     for code in (10, 20, 30):
         kept.watch(colored(code))

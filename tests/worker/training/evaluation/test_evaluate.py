@@ -7,67 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests.support.known_colors import (
+    SIDE,
+    Oracle,
+    flat_photos,
+    logits_of,
+    mean_logits,
+)
 from tests.support.small_generators import vivid_generator
 from tests.support.synthetic_photos import as_rgb, color_scene
 from worker.color import cielab
 from worker.errors import ScanError
-from worker.models.generator import color_grid
-from worker.training.data.dataset import label_of
-from worker.training.evaluation import evaluate as evaluation
-from worker.training.evaluation.evaluate import (
-    BATCH,
-    GRAY,
-    Colored,
-    Decoding,
-    DecodingSearch,
-    Scored,
-    evaluate,
-)
+from worker.training.evaluation.decoding import BATCH
+from worker.training.evaluation.evaluate import GRAY, Colored, Scored, evaluate
 from worker.training.evaluation.metrics import colorfulness
-
-K = len(color_grid())
-FLAT = np.zeros(K, np.float32)
-SIDE = 64  # of photos and of the squares the generator sees
-
-
-class Oracle:
-    """A generator that looks at no picture and gives logits fixed beforehand."""
-
-    def __init__(self, logits: np.ndarray) -> None:
-        """Take the logits (P, s, s, K), handed out in order."""
-        self._logits = logits
-        self._next = 0
-
-    def predict_on_batch(self, squares: np.ndarray) -> np.ndarray:
-        """Give the next batch of logits, the last one repeated into places left over."""
-        assert (BATCH, SIDE, SIDE, 1) == squares.shape
-        rows = np.minimum(np.arange(self._next, self._next + len(squares)), len(self._logits) - 1)
-        self._next += len(squares)
-        return self._logits[rows]
-
-
-def logits_of(ab: np.ndarray, sharpness: float = 60.0) -> np.ndarray:
-    """Return logits that are all but sure of `ab`, where that is a color of the grid."""
-    logits = np.zeros((*ab.shape[:-1], K), np.float32)
-    label = label_of(ab, np.random.default_rng(0))
-    np.put_along_axis(logits, label[..., None], sharpness, axis=-1)
-    return logits
-
-
-def flat_photos(count: int) -> list[np.ndarray]:
-    """Make photos of one color each, a color of the grid, with a slope of light."""
-    gray = np.tile(np.linspace(90, 160, SIDE).astype(np.uint8), (SIDE, 1))
-    colors = [(20.0, 20.0), (-20.0, 20.0), (0.0, -20.0), (20.0, -10.0)]
-    return [cielab.merge(gray, np.full((4, 4, 2), colors[n % 4], np.float32)) for n in range(count)]
-
-
-def mean_logits(photos: list[np.ndarray], sharpness: float = 60.0) -> np.ndarray:
-    """Return logits that say the mean color of each photo."""
-    means = np.stack(
-        [cielab.lab_of_rgb(photo)[..., 1:].mean(axis=(0, 1)).round(-1) for photo in photos]
-    )
-    places = np.broadcast_to(means[:, None, None], (len(photos), SIDE // 4, SIDE // 4, 2))
-    return logits_of(places.astype(np.float32), sharpness)
 
 
 def scored(photos: list[np.ndarray], logits: np.ndarray) -> Scored:
@@ -218,79 +171,3 @@ def test_what_cannot_be_measured_is_none() -> None:
 
     assert plain["kernel_distance"] is plain["kernel_share"] is plain["calibration_error"] is None
     assert {field.name for field in dataclasses.fields(both[GRAY].scores)} == set(plain)
-
-
-def examination(photos: list[np.ndarray], logits: np.ndarray) -> DecodingSearch:
-    """Examine fixed logits."""
-    return DecodingSearch(Oracle(logits), photos, SIDE)
-
-
-def test_an_examination_paints_as_serving_does() -> None:
-    """A decoding tried on kept logits gives what the decoding in the file gives."""
-    photos, seen = flat_photos(3), []
-    logits = mean_logits(photos, 6.0)
-    prior = np.random.default_rng(0).normal(size=K).astype(np.float32)
-    evaluate(photos, {"it": Oracle((logits - 0.4 * prior) / 0.5)}, SIDE, seen.append)
-    painted = examination(photos, logits).paint(prior, Decoding(0.4, 0.5))
-
-    for served, tried in zip(seen, painted, strict=True):
-        assert np.abs(served.outputs["it"].astype(int) - tried).max() <= 2  # logits kept in float16
-
-
-def hesitant(photos: list[np.ndarray]) -> tuple[DecodingSearch, np.ndarray]:
-    """Examine a generator to which the truth is likeliest but for gray; also the log-prior."""
-    gray = (color_grid() == 0).all(axis=1)
-    exam = examination(photos, mean_logits(photos) / 10 + 7 * gray)
-    return exam, np.where(gray, -1.0, -6.0).astype(np.float32)
-
-
-def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
-    """Shares of the prior are tried from none to all, and no more is taken than is needed."""
-    exam, prior = hesitant(flat_photos(4))
-    chosen = exam.choose(prior)
-    calmer = [
-        exam.colorfulness_ratio(prior, Decoding(shift, chosen.temperature))
-        for shift in evaluation.SHIFTS
-        if shift < chosen.shift
-    ]
-
-    assert exam.colorfulness_ratio(prior, chosen) >= evaluation.COLORFUL_ENOUGH
-    assert calmer
-    assert max(calmer) < evaluation.COLORFUL_ENOUGH
-
-
-def test_more_color_can_be_asked_for() -> None:
-    """The calmest that has it is bolder than the one that needs less."""
-    exam, prior = hesitant(flat_photos(4))
-    bolder = exam.choose(prior, 0.95)
-
-    assert bolder.shift > exam.choose(prior).shift
-    assert exam.colorfulness_ratio(prior, bolder) >= 0.95
-
-
-def test_between_temperatures_the_kernel_distance_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With photographs enough for it; with fewer the first temperature is taken."""
-    exam, prior = hesitant(flat_photos(4))
-    few = exam.choose(prior)
-    monkeypatch.setattr(evaluation, "ENOUGH_FOR_KERNEL", 4)
-    found = {}
-    for last, sign in ((True, -1), (False, 1)):
-        distances = iter([0.0, sign * 1.0])
-        monkeypatch.setattr(
-            evaluation.metrics, "kernel_distance", lambda *_, of=distances: next(of)
-        )
-        found[last] = exam.choose(prior)
-
-    assert evaluation.TEMPERATURES[0] == few.temperature
-    assert evaluation.TEMPERATURES[1] == found[True].temperature
-    assert few == found[False]
-
-
-def test_where_nothing_is_colorful_the_boldest_is_chosen() -> None:
-    """A generator that learned nothing still gets a decoding: the boldest there is."""
-    photos = flat_photos(2)
-    exam = examination(photos, logits_of(np.zeros((2, 16, 16, 2), np.float32), 20.0))
-    chosen = exam.choose(FLAT)
-
-    assert evaluation.SHIFTS[-1] == chosen.shift
-    assert exam.colorfulness_ratio(FLAT, chosen) < evaluation.COLORFUL_ENOUGH

@@ -9,7 +9,7 @@ import pytest
 from tests.support.synthetic_photos import as_rgb, color_scene, gray_scene
 from worker.models.generator import ENCODER_WEIGHTS
 from worker.training.evaluation import features
-from worker.training.evaluation.features import BATCH, HEAD_WEIGHTS, classifier, look
+from worker.training.evaluation.features import BATCH, HEAD_WEIGHTS, classifier, see
 
 # What the original network (float32, batch norms not folded, its own classes) says of the scenes.
 CLASSES = [549, 549, 549, 549, 722]
@@ -37,7 +37,7 @@ def scenes() -> list[np.ndarray]:
 
 def test_it_sees_what_the_original_sees() -> None:
     """Classes are those of Google's weights, and features are theirs but for float16's rounding."""
-    seen = look(scenes())
+    seen = see(scenes())
 
     assert CLASSES == seen.classes.tolist()
     assert LENGTHS == pytest.approx(np.linalg.norm(seen.features, axis=1), rel=0.01)
@@ -65,7 +65,7 @@ def test_color_matters_to_it() -> None:
     """A scene and its gray are farther apart than two sizes of the same scene."""
     scene = color_scene(448, 448)
     gray = as_rgb(scene.mean(axis=-1).astype(np.uint8))
-    here, smaller, without = look([scene, scene[::2, ::2], gray]).features
+    here, smaller, without = see([scene, scene[::2, ::2], gray]).features
 
     assert np.linalg.norm(here - without) > 1.5 * np.linalg.norm(here - smaller)
 
@@ -73,9 +73,9 @@ def test_color_matters_to_it() -> None:
 def test_photographs_beyond_a_batch_are_each_seen_once() -> None:
     """Batches that are not full, or more than one, change nothing."""
     many = scenes()[:3] * 4
-    seen = look(many)
+    seen = see(many)
 
     assert len(many) > BATCH
     assert np.allclose(seen.features[:3], seen.features[9:12], atol=1e-4)
-    assert np.allclose(seen.features[:3], look(many[:3]).features, atol=1e-4)
-    assert 0 == len(look([]).classes)
+    assert np.allclose(seen.features[:3], see(many[:3]).features, atol=1e-4)
+    assert 0 == len(see([]).classes)

@@ -1,4 +1,4 @@
-"""Promises of worker.training.evaluation.candidates."""
+"""Promises of worker.training.evaluation.weight_mixes."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ import pytest
 from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import color_scene
 from worker.models.generator import DECODING, color_grid, with_decoding, without_decoding
-from worker.training.evaluation import candidates as offer
-from worker.training.evaluation import evaluate
-from worker.training.evaluation.candidates import Candidate, Parent, candidates, mix
-from worker.training.evaluation.evaluate import Decoding, DecodingSearch
+from worker.training.evaluation import decoding
+from worker.training.evaluation import weight_mixes as module
+from worker.training.evaluation.decoding import Decoding, DecodingSearch
+from worker.training.evaluation.weight_mixes import Parent, WeightMix, mix, weight_mixes
 
 K = len(color_grid())
 PRIOR = np.random.default_rng(0).normal(size=K).astype(np.float32)
@@ -25,9 +25,9 @@ SERVING = tiny_generator(3)
 def _small_examination() -> Iterator[None]:
     """Try few decodings, at a small size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(offer, "RENDER_SIZE", 64)
-        patch.setattr(evaluate, "SHIFTS", (0.5,))
-        patch.setattr(evaluate, "TEMPERATURES", (0.6,))
+        patch.setattr(module, "RENDER_SIZE", 64)
+        patch.setattr(decoding, "SHIFTS", (0.5,))
+        patch.setattr(decoding, "TEMPERATURES", (0.6,))
         yield
 
 
@@ -46,7 +46,7 @@ def photos() -> list[np.ndarray]:
     return [color_scene(64, 64, seed) for seed in range(2)]
 
 
-def shift_of(candidate: Candidate) -> np.ndarray:
+def shift_of(candidate: WeightMix) -> np.ndarray:
     """Return what a candidate's last layer takes off its logits."""
     mean = candidate.generator.get_layer(DECODING).mean
     return np.asarray(keras.ops.convert_to_numpy(mean)).ravel()
@@ -72,9 +72,9 @@ def test_the_ends_of_a_mix_are_the_two() -> None:
     assert all(map(np.array_equal, other.get_weights(), mix(mine, other, 0).get_weights()))
 
 
-def test_a_training_is_offered_whole_and_mixed() -> None:
+def test_the_unmixed_weights_come_first() -> None:
     """First as it is, then with more and more of its parent, each with a decoding of its own."""
-    found = candidates(trained(), PRIOR, parent(), photos(), SERVING)
+    found = weight_mixes(trained(), PRIOR, parent(), photos(), SERVING)
 
     assert [1.0, 0.75, 0.5, 0.25] == [one.alpha for one in found]
     assert {Decoding(0.5, 0.6)} == {one.decoding for one in found}
@@ -86,7 +86,7 @@ def test_a_training_is_offered_whole_and_mixed() -> None:
 
 def test_priors_mix_as_logits_do() -> None:
     """What is taken off lies between the collection's prior and the parent's own, by alpha."""
-    found = candidates(trained(), PRIOR, parent(), photos(), SERVING)
+    found = weight_mixes(trained(), PRIOR, parent(), photos(), SERVING)
 
     for one in found:
         expected = 0.5 * (one.alpha * PRIOR + (1 - one.alpha) * OTHER_PRIOR)
@@ -95,18 +95,18 @@ def test_priors_mix_as_logits_do() -> None:
 
 def test_a_parent_of_unknown_prior_lends_none() -> None:
     """Then the collection's is all there is."""
-    found = candidates(trained(), PRIOR, parent()._replace(shift=None), photos(), SERVING)
+    found = weight_mixes(trained(), PRIOR, parent()._replace(shift=None), photos(), SERVING)
 
     assert all(np.allclose(0.5 * PRIOR, shift_of(one), atol=1e-5) for one in found)
 
 
 @pytest.mark.parametrize("other", [None, parent(features=8)])
-def test_what_cannot_be_mixed_is_offered_as_it_is(other: Parent | None) -> None:
+def test_what_cannot_be_mixed_is_left_as_it_is(other: Parent | None) -> None:
     """From scratch, or with a parent of another shape, there is one candidate."""
-    assert [1.0] == [one.alpha for one in candidates(trained(), PRIOR, other, photos(), SERVING)]
+    assert [1.0] == [one.alpha for one in weight_mixes(trained(), PRIOR, other, photos(), SERVING)]
 
 
-def test_none_is_offered_that_is_duller_than_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_mix_is_duller_than_the_active_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less color is less error without any merit; beyond life's own color none is asked for."""
     asked: list[float] = []
 
@@ -115,14 +115,14 @@ def test_none_is_offered_that_is_duller_than_what_serves(monkeypatch: pytest.Mon
         return Decoding(0.5, 0.6)
 
     monkeypatch.setattr(DecodingSearch, "choose", choose)
-    monkeypatch.setattr(offer, "COLORFUL_ENOUGH", 0.75)
+    monkeypatch.setattr(module, "COLORFUL_ENOUGH", 0.75)
     for share in (1.0, 0.8, 0.2):  # of their color, left in the photographs
         gray = [photo.mean(axis=-1, keepdims=True) for photo in photos()]
         pale = [
             (share * photo + (1 - share) * plain).astype(np.uint8)
             for photo, plain in zip(photos(), gray, strict=True)
         ]
-        candidates(trained(), PRIOR, None, pale, SERVING)
+        weight_mixes(trained(), PRIOR, None, pale, SERVING)
     dull, between, vivid = asked
 
-    assert 0.75 == dull < between < vivid == offer.AS_LIFE
+    assert 0.75 == dull < between < vivid == module.AS_TRUTH

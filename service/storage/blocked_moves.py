@@ -1,7 +1,7 @@
-"""Originals whose folder does not let them go: said once a folder, counted, and tried again rarely.
+"""Moves blocked by the permissions of a folder: logged once per folder, counted, rarely retried.
 
-A folder made by others with mode 0755, as Samba and scp make them, may hold thousands. So one of
-its originals is tried for all of them, after waits that double; when that one leaves, all may.
+A folder created by Samba or scp with mode 0755 may contain thousands of originals. So one of them
+is tried for all, with exponential backoff; when it moves, all may.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ from service.backoff import Backoff
 from service.config.sections import Retry
 from service.filesystem.access import may_not_write
 
-M = TypeVar("M")  # a move, as `service.storage.originals` has it
+M = TypeVar("M")  # a move; see `service.storage.departures`
 
 log = structlog.get_logger()
 
@@ -28,11 +28,11 @@ class _Folder(Generic[M]):
     moves: deque[M] = field(default_factory=deque)
 
 
-class Unmoved(Generic[M]):
-    """The moves that wait for somebody to change the permissions of a folder."""
+class BlockedMoves(Generic[M]):
+    """The moves that wait for someone to change the permissions of a folder."""
 
     def __init__(self, retry: Retry) -> None:
-        """None waits."""
+        """Nothing is waiting."""
         self._retry = retry
         self._folders: dict[Path, _Folder[M]] = {}
 
@@ -41,14 +41,14 @@ class Unmoved(Generic[M]):
         return sum(len(one.moves) for one in self._folders.values())
 
     def folders(self) -> list[tuple[Path, int, str]]:
-        """List the folders, how many originals wait for each, and what would help; most first."""
+        """List the folders with their number of originals and the fix, most originals first."""
         found = [
             (folder, len(one.moves), one.backoff.reason) for folder, one in self._folders.items()
         ]
         return sorted(found, key=lambda one: -one[1])
 
     def words(self, shown: int = 5) -> Iterator[str]:
-        """Yield the same in lines for people, of so many folders."""
+        """Yield the same as lines for people, with at most so many folders named."""
         folders = self.folders()
         for folder, count, reason in folders[:shown]:
             photos = f"{count} original{'s' * (count > 1)}"
@@ -58,7 +58,7 @@ class Unmoved(Generic[M]):
             yield f"{rest} originals cannot leave or enter {len(more)} more folders"
 
     def add(self, folder: Path, move: M, now: float, *, leaves: bool) -> None:
-        """Have a move wait for a folder, which it is to leave or to enter; the first is told of."""
+        """Add a move that could not leave or enter a folder; the first per folder is logged."""
         one = self._folders.get(folder)
         if one is None:
             backoff = Backoff().after_failure(now, may_not_write(folder), self._retry)
@@ -67,9 +67,9 @@ class Unmoved(Generic[M]):
         one.moves.append(move)
 
     def probes(self, now: float) -> list[M]:
-        """Take one move of each folder whose turn it is, to be tried; it waits no more."""
+        """Remove and return one move of each folder that is due."""
         taken = []
-        # Where nothing waits any more, the originals were taken away.
+        # The originals of folders without moves were taken away.
         self._folders = {folder: one for folder, one in self._folders.items() if one.moves}
         for one in self._folders.values():
             if not one.backoff.waits(now):
@@ -78,7 +78,7 @@ class Unmoved(Generic[M]):
         return taken
 
     def opened(self, *folders: Path) -> list[M]:
-        """Take all moves that waited for these folders, since one of them was made; and say so."""
+        """Remove and return all moves of these folders, after one of them succeeded; log it."""
         taken: list[M] = []
         for folder in folders:
             one = self._folders.pop(folder, None)
@@ -87,11 +87,11 @@ class Unmoved(Generic[M]):
                 taken.extend(one.moves)
         return taken
 
-    def hasten(self, now: float) -> None:
-        """Try all folders at the next step."""
+    def expedite(self, now: float) -> None:
+        """Make all folders due."""
         for one in self._folders.values():
             one.backoff = one.backoff.ended(now)
 
     def dues(self) -> Iterator[float]:
-        """Yield when each folder is tried next."""
+        """Yield when each folder is due, in monotonic seconds."""
         yield from (one.backoff.until for one in self._folders.values())

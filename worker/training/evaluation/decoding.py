@@ -1,0 +1,112 @@
+"""Chooses how a generator's distribution becomes color, by trying decodings on photographs."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.color import cielab
+from worker.color.cielab import Floats, Pixels
+from worker.inference import batches
+from worker.models.generator import decode
+from worker.training.evaluation import metrics
+from worker.training.evaluation.features import see
+from worker.training.evaluation.metrics import colorfulness
+
+BATCH = 8  # photographs in one call
+SHIFTS = tuple(number / 40 for number in range(41))  # shares of the log-prior; from calm to bold
+TEMPERATURES = (
+    0.6,
+    0.5,
+)  # lower ones unify the color of a surface; too low, it breaks into patches
+COLORFUL_ENOUGH = 0.68  # of the truth; less looks dull, more shows false colors
+ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
+
+
+class Decoding(NamedTuple):
+    """The arguments of `with_decoding`; the shift is a share of the log-prior."""
+
+    shift: float
+    temperature: float
+
+
+class DecodingSearch:
+    """Tries decodings on some photographs, whose logits are computed once.
+
+    Args:
+        generator: from lightness to logits, without decoding.
+        photos: (H, W, 3) uint8 sRGB, at least one; few and small, since all are kept in memory.
+        render_size: side of the generator's input, pixels.
+    """
+
+    def __init__(self, generator: keras.Model, photos: Sequence[Pixels], render_size: int) -> None:
+        """Run the generator on the grayscale version of each photograph."""
+        self._photos = photos
+        self._grays = [cielab.gray_of_rgb(photo) for photo in photos]
+        self._colorfulness = max(float(np.mean([colorfulness(photo) for photo in photos])), 1e-6)
+        self._logits: list[NDArray[np.float16]] = []
+        for start in range(0, len(photos), BATCH):
+            some = self._grays[start : start + BATCH]
+            logits = generator.predict_on_batch(batches.fit(some, render_size, BATCH))
+            self._logits += list(np.asarray(logits[: len(some)], np.float16))
+
+    def paint(self, log_prior: NDArray[np.float32], decoding: Decoding) -> list[Pixels]:
+        """Color every photograph with a decoding, as the colorizer does."""
+        outputs = []
+        for gray, logits in zip(self._grays, self._logits, strict=True):
+            plain = logits.astype(np.float32)
+            calibrated = (plain - decoding.shift * log_prior) / decoding.temperature
+            outputs.append(cielab.merge(gray, chroma_of(calibrated[None], 1)[0][0]))
+        return outputs
+
+    def colorfulness_ratio(self, log_prior: NDArray[np.float32], decoding: Decoding) -> float:
+        """Return the mean colorfulness of the outputs over that of the true photographs."""
+        outputs = self.paint(log_prior, decoding)
+        return float(np.mean([colorfulness(one) for one in outputs])) / self._colorfulness
+
+    def choose(
+        self, log_prior: NDArray[np.float32], colorful_enough: float = COLORFUL_ENOUGH
+    ) -> Decoding:
+        """Return the decoding that makes pictures most like photographs.
+
+        For each temperature, the smallest shift that is colorful enough is a candidate (the largest
+        shift if none is, as after a very short training; colorfulness grows with the shift, so
+        bisection finds it). The candidate with the smallest kernel distance is chosen, or the first
+        one if there are too few photographs.
+
+        Args:
+            log_prior: (K,) that the generator learned.
+            colorful_enough: smallest colorfulness ratio of the outputs.
+        """
+        calmest = [
+            self._calmest(log_prior, colorful_enough, temperature) for temperature in TEMPERATURES
+        ]
+        if len(self._photos) < ENOUGH_FOR_KERNEL:
+            return calmest[0]
+        real = see(self._photos).features
+        return min(
+            calmest,
+            key=lambda one: metrics.kernel_distance(real, see(self.paint(log_prior, one)).features),
+        )
+
+    def _calmest(
+        self, log_prior: NDArray[np.float32], colorful_enough: float, temperature: float
+    ) -> Decoding:
+        place = bisect_left(
+            SHIFTS,
+            colorful_enough,
+            key=lambda shift: self.colorfulness_ratio(log_prior, Decoding(shift, temperature)),
+        )
+        return Decoding(SHIFTS[min(place, len(SHIFTS) - 1)], temperature)
+
+
+def chroma_of(logits: Floats, count: int) -> tuple[Floats, Floats]:
+    """Decode the first of (N, s, s, K) logits to ab (count, s, s, 2) and spread (count, s, s)."""
+    ab, spread = decode(logits)
+    return (
+        np.asarray(keras.ops.convert_to_numpy(ab))[:count],
+        np.asarray(keras.ops.convert_to_numpy(spread))[:count, ..., 0],
+    )

@@ -1,0 +1,130 @@
+"""Mixes the weights of a trained generator with its parent's.
+
+A generator that learns a new collection forgets some of what it knew. An average of its weights and
+its parent's often has both (WiSE-FT, Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+models").
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.color.cielab import Pixels
+from worker.models.generator import (
+    DECODING,
+    color_grid,
+    with_consensus,
+    with_decoding,
+    without_decoding,
+)
+from worker.models.serialization import in_precision
+from worker.settings import ColorSettings
+from worker.training.evaluation.decoding import COLORFUL_ENOUGH, Decoding, DecodingSearch
+
+RENDER_SIZE = ColorSettings.render_size  # as in production
+MOST_PHOTOS = 60  # to choose a decoding on; there are only 82, so there is little to overfit
+ALPHAS = (0.75, 0.5, 0.25)  # shares of the trained weights, besides 1: the unmixed ones
+
+AS_TRUTH = 1.0  # colorfulness ratio; more is never required
+
+
+class WeightMix(NamedTuple):
+    """A generator that may be published.
+
+    Attributes:
+        alpha: share of the trained weights; the rest is the parent's.
+        generator: with its decoding; float32, but rounded to float16 as its file will be, so that
+            what is measured is what gets published.
+        decoding: chosen for it.
+    """
+
+    alpha: float
+    generator: keras.Model
+    decoding: Decoding
+
+
+class Parent(NamedTuple):
+    """The version that a training started from.
+
+    Attributes:
+        generator: with its decoding, float32.
+        shift: of its decoding, as a share of its log-prior, from its card; None if unknown.
+    """
+
+    generator: keras.Model
+    shift: float | None
+
+
+def weight_mixes(
+    generator: keras.Model,
+    log_prior: NDArray[np.float32],
+    parent: Parent | None,
+    photos: Sequence[Pixels],
+    active: keras.Model,
+) -> list[WeightMix]:
+    """Mix the trained generator with its parent, and choose a decoding for each mix.
+
+    Args:
+        generator: as trained, without decoding, float32.
+        log_prior: (K,) of the collection.
+        parent: None for a training from scratch; a parent of another shape is not mixed in.
+        photos: (H, W, 3) uint8 sRGB to choose the decodings on.
+        active: the active version's generator with its decoding; no mix may be less colorful.
+    """
+    some = photos[:MOST_PHOTOS]
+    colorful = _required_colorfulness(active, some)
+    mixes = [(1.0, generator, log_prior)]
+    if parent and _shapes(plain := without_decoding(parent.generator)) == _shapes(generator):
+        mixes += [
+            (alpha, mix(generator, plain, alpha), _mixed_prior(log_prior, parent, alpha))
+            for alpha in ALPHAS
+        ]
+    chosen = []
+    for alpha, mixed, prior in mixes:
+        agreed = with_consensus(mixed)
+        decoding = DecodingSearch(agreed, some, RENDER_SIZE).choose(prior, colorful)
+        served = with_decoding(agreed, decoding.shift * prior, decoding.temperature)
+        as_saved = in_precision(in_precision(served, "float16"), "float32")
+        chosen.append(WeightMix(alpha, as_saved, decoding))
+    return chosen
+
+
+def _required_colorfulness(active: keras.Model, photos: Sequence[Pixels]) -> float:
+    """Return how colorful a mix must be: as the active version, within limits.
+
+    A duller generator errs less without having learned anything: 0.02 of colorfulness is worth 0.12
+    units of ab error, six standard errors on 120 photographs. So both are made equally colorful.
+    """
+    as_it_is = DecodingSearch(active, photos, RENDER_SIZE).colorfulness_ratio(
+        np.zeros(len(color_grid()), np.float32), Decoding(0.0, 1.0)
+    )
+    return min(max(as_it_is, COLORFUL_ENOUGH), AS_TRUTH)
+
+
+def mix(generator: keras.Model, parent: keras.Model, alpha: float) -> keras.Model:
+    """Interpolate the weights of two generators of one shape; alpha 1 is the first."""
+    mixed = keras.models.clone_model(generator)
+    mixed.set_weights(
+        [
+            alpha * own + (1 - alpha) * other
+            for own, other in zip(generator.get_weights(), parent.get_weights(), strict=True)
+        ]
+    )
+    return mixed
+
+
+def _shapes(generator: keras.Model) -> list[tuple[int, ...]]:
+    return [weight.shape for weight in generator.get_weights()]
+
+
+def _mixed_prior(
+    log_prior: NDArray[np.float32], parent: Parent, alpha: float
+) -> NDArray[np.float32]:
+    """Return the log-prior of a mix: logits mix linearly, and so do the priors in them."""
+    if not parent.shift:
+        return log_prior
+    taken_off = keras.ops.convert_to_numpy(parent.generator.get_layer(DECODING).mean).ravel()
+    return (alpha * log_prior + (1 - alpha) * taken_off / parent.shift).astype(np.float32)
