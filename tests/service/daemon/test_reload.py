@@ -513,6 +513,11 @@ def test_systemd_hears_of_each_reload(life: Life, monkeypatch: pytest.MonkeyPatc
         assert before <= int(words.partition("MONOTONIC_USEC=")[2]) / 1e6 <= time.monotonic()
 
 
+def model_threads() -> int:
+    """Count the threads that look for promoted versions."""
+    return sum(one.name.startswith("model_") for one in threading.enumerate())
+
+
 def test_nothing_leaks(life: Life) -> None:
     """Threads and descriptors after 20 reloads are those after one."""
     found: list[tuple[list[str], int]] = []
@@ -523,6 +528,7 @@ def test_nothing_leaks(life: Life) -> None:
             life.until("photo.moved", n + 1)
             life.configure(STOP + f"model: {{render_size: {64 + 32 * (n % 2)}}}\n")
             life.reload()
+            wait_until(lambda: model_threads() == 1)  # the old one's has ended
             found.append(
                 (
                     sorted(one.name.rpartition("_")[0] for one in threading.enumerate()),
