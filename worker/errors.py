@@ -5,6 +5,7 @@ PhotochromError
 │   ├── IncompleteError  likewise, unless the file is recent and may still be being written
 │   └── InColorError     likewise, unless even_if_colored is set
 ├── DeviceError  the machine (disk, memory, GPU): the job backs off and is retried
+├── SourceChanged  the file was removed or changed: its job is dropped
 └── ModelError   the generator: it is not used; the previous one stays active
 
 Readers raise DamagedError for a part of a file. If the image needs that part, `open_image` turns it
@@ -34,6 +35,10 @@ class DamagedError(ValueError):
 
 class DeviceError(PhotochromError):
     """The machine cannot do the work now; nothing is wrong with the photo."""
+
+
+class SourceChanged(PhotochromError):  # noqa: N818 - it is news, no error
+    """The scan is gone, or is another file by now, which the watcher finds."""
 
 
 class ModelError(PhotochromError):

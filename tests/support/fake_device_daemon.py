@@ -28,12 +28,12 @@ from service.ledger.ledger import Ledger
 from service.log import set_up_logging
 from service.maintenance.recolor import queue_again
 from service.maintenance.retry import forget, retry
-from service.pipeline import pipeline
 from tests.support.fakes import FakeColorist
+from worker.inference import local_engine
 
 ROOT = Path(__file__).parents[2]
 LOG_FILE = "daemon.log"  # in its home, of a life that goes on until it is asked to stop
-EXIT_HELD_UP = 75
+EXIT_WORK_LEFT = 75
 FAULT_BEFORE = {  # what leads to a change of the ledger that there is not in every life
     "back_off": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "requeue": ValueError("nobody foresaw it"),
@@ -98,7 +98,7 @@ def live(
             colorist.paint_faults.append(fault)
         daemon = Daemon(config, colorist, once=once)
         daemon.run()
-    return EXIT_HELD_UP if once and daemon.work_left else 0
+    return EXIT_WORK_LEFT if once and daemon.work_left else 0
 
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:
@@ -121,7 +121,7 @@ def kill_at(transition: str, when: int, *, after: bool) -> None:
 
 def stop_with_some_claimed() -> None:
     """Have this process asked to stop while two jobs are claimed that no reader has begun."""
-    pipeline.THREADS = 1
+    local_engine.THREADS = 1
     claim = Ledger.claim
 
     def claimed(*args: Any, **kwargs: Any) -> list[Job]:

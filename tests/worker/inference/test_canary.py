@@ -13,10 +13,11 @@ from worker.inference import batches, canary
 from worker.inference.canary import LEAST_CHROMA, LEAST_COLOR, SIDE
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
-from worker.models.generator import color_grid, decode, with_decoding, without_decoding
+from worker.models.decoding import color_grid, decode, with_decoding
+from worker.models.generator import without_decoding
 from worker.models.store import built_in
 from worker.scan import Page
-from worker.settings import ColorSettings, WriteSettings
+from worker.settings import ColorSettings
 
 NAMES = ["ramp", "flat", "noise", "landscape", "disks", "portrait"]
 
@@ -63,7 +64,7 @@ def test_the_built_in_generator_passes(side: int) -> None:
     """With every render size, and as it is served."""
     settings = ColorSettings(render_size=side, batch_size=4)
 
-    canary.check(Colorizer(built_in(), settings, WriteSettings(), Device("CPU", 4)))
+    canary.check(Colorizer(built_in(), settings, Device("CPU", 4)))
 
 
 @pytest.mark.parametrize("seed", [1, 7])
