@@ -22,7 +22,7 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ModelError, ScanError
 from worker.inference.predictor import PagePredictor
-from worker.models.generator import color_grid
+from worker.models.decoding import color_grid
 from worker.scan import Page
 from worker.untoning import tone_spread
 

@@ -13,7 +13,8 @@ from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference import batches
 from worker.inference.device import Device, memory_in_use
-from worker.models.generator import SIZE_MULTIPLE, decode
+from worker.models.decoding import decode
+from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 from worker.scan import Page

@@ -14,7 +14,7 @@ from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
 from worker.models import store
-from worker.models.generator import color_grid, with_decoding
+from worker.models.decoding import color_grid, with_decoding
 from worker.models.version import ModelVersion
 from worker.scan import Page
 from worker.settings import ColorSettings
