@@ -187,6 +187,7 @@ CHANGES = {  # modules and names that those have no business with
 
 # Rule 6.
 KERAS_ONLY = [
+    "worker.models.decoding",
     "worker.models.generator",
     "worker.training.discriminator",
     "worker.training.losses",

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from pydantic import BaseModel
 
 from service.cli.main import app
 from service.config import sections
 from service.config.loader import RENAMED
+from service.monitoring.find import Row
+from service.monitoring.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,6 +105,21 @@ def event_of(node: ast.AST, path: Path) -> str | None:
 
 
 @cache
+def messages() -> list[str]:
+    """Return every text in the source; what is filled in is left out."""
+    found = []
+    for side in ("service", "worker"):
+        for path in (ROOT / side).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [one.value for one in node.values if isinstance(one, ast.Constant)]
+                    found.append("\n".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return found
+
+
+@cache
 def settings() -> dict[str, set[str]]:
     """Return the names of the sections in config.yaml, and of the keys in each."""
     parsed = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -178,6 +196,19 @@ def test_the_source_names_pages_that_exist() -> None:
         for page in re.findall(r"\bdocs/\w+\.(?:md|schema\.json)\b", path.read_text())
         if not (ROOT / page).exists()
     ]
+
+    assert [] == gone
+
+
+@pytest.mark.parametrize("page", TODAY, ids=lambda page: page.name)
+def test_paths_exist(page: Path) -> None:
+    """Each path of the source that a page names is there; a module may lack its .py."""
+    named = re.findall(r"`((?:service|worker|tests)/[\w./-]+)", page.read_text())
+    gone = []
+    for one in (name.rstrip("./") for name in named):
+        module = re.sub(r"\.\w+$", "", one)  # of a function that is named with it
+        if not any((ROOT / path).exists() for path in (one, f"{one}.py", f"{module}.py")):
+            gone.append(one)
 
     assert [] == gone
 
@@ -311,15 +342,13 @@ def test_messages_exist() -> None:
     """What the operator's guide quotes of a message is in the source, or said by the system."""
     section = (ROOT / "docs/operator.md").read_text().partition("## Troubles and remedies")[2]
     items = re.split(r"\n- ", section)[1:]
-    heads = [" ".join(item.split()).partition(": ")[0] for item in items]
-    quoted = [
-        quote for head in heads for quote in spans(f"{head}`" * (head.count("`") % 2) or head)
-    ]
+    heads = [re.match(r"(?:[^`:]|`[^`]*`|:(?! ))*", " ".join(item.split())) for item in items]
+    quoted = [quote for head in heads if head for quote in spans(head[0])]
     texts = "\n".join(messages())
     missing = {
         part
         for quote in quoted
-        for part in (one.strip(" :;,.()/") for one in quote.split("…"))
+        for part in (one.strip(" :;,.()/") for one in re.split("…|: ", quote))
         if " " in part and not re.match(r"(photochrom|fuser|chmod|mount) ", part)
         if part not in texts and not any(part in said for said in SYSTEM)
     }
@@ -327,16 +356,9 @@ def test_messages_exist() -> None:
     assert set() == missing
 
 
-@cache
-def messages() -> list[str]:
-    """Return every text in the source; what is filled in is left out."""
-    found = []
-    for side in ("service", "worker"):
-        for path in (ROOT / side).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.JoinedStr):
-                    parts = [one.value for one in node.values if isinstance(one, ast.Constant)]
-                    found.append("\n".join(map(str, parts)))
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found.append(node.value)
-    return found
+@pytest.mark.parametrize("value", [Status, Row])
+def test_the_keys_of_json_are_documented(value: type[BaseModel]) -> None:
+    """docs/status.md has each key that `status --json` and `find --json` print."""
+    page = (ROOT / "docs/status.md").read_text()
+
+    assert [] == [key for key in value.model_fields if f"`{key}`" not in page]

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,16 +18,11 @@ from service.cli.options import (
 )
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
-from service.maintenance.rebuild import print_rebuilt, rebuild
-from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
-from service.maintenance.retry import JobResult, print_results
-from service.maintenance.retry import forget as forget_jobs
-from service.maintenance.retry import retry as retry_jobs
-from service.maintenance.verify import print_verification
-from service.maintenance.verify import verify as verify_all
 from service.terminal import printable, progress_bar
 from worker.errors import DeviceError
-from worker.models.version import version_name
+
+if TYPE_CHECKING:
+    from service.maintenance.retry import JobResult
 
 maintenance_app = typer.Typer()
 
@@ -62,6 +57,9 @@ def recolor(
     They are queued behind new scans, and keep their results until then. A single job or file is
     recolored whatever version colored it.
     """
+    from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
+    from worker.models.version import version_name
+
     settings = load_config(config)
     try:
         within = None if folder is None else inside_inbox(folder, settings)
@@ -92,6 +90,9 @@ def verify(
 
     Reads every file. Never changes or deletes one. Exits 1 if anything was found.
     """
+    from service.maintenance.verify import print_verification
+    from service.maintenance.verify import verify as verify_all
+
     settings = load_config(config)
     with progress_bar("photographs") as report:
         found = verify_all(settings, report, repair=repair)
@@ -115,6 +116,8 @@ def rebuild_ledger(
     Changes no other file. The daemon must be stopped. Exits 3 if some files could not be placed,
     and lists them with the reason.
     """
+    from service.maintenance.rebuild import print_rebuilt, rebuild
+
     settings = load_config(config)
     with progress_bar("files") as report:
         made = rebuild(settings, report, move_aside=move_aside)
@@ -135,6 +138,8 @@ def bag(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Copy the finished photographs and their sidecars into a BagIt bag, verifying each."""
+    from service.maintenance.recolor import inside_inbox
+
     settings = load_config(config)
     try:
         within = None if subfolder is None else inside_inbox(subfolder, settings)
@@ -176,6 +181,8 @@ def retry(
     """
     if sum([bool(chosen), everything, rejected]) != 1:
         raise typer.BadParameter("give jobs, files or folders, or one of --all and --rejected")
+    from service.maintenance.retry import retry as retry_jobs
+
     results = retry_jobs(
         load_config(config),
         chosen or (),
@@ -199,9 +206,13 @@ def forget(
 
     Changes no file. Exits 3 if some could not be forgotten.
     """
+    from service.maintenance.retry import forget as forget_jobs
+
     _tell(forget_jobs(load_config(config), jobs))
 
 
-def _tell(results: list[JobResult], *, dry_run: bool = False) -> None:
+def _tell(results: "list[JobResult]", *, dry_run: bool = False) -> None:
+    from service.maintenance.retry import print_results
+
     print_results(results, Console(), dry_run=dry_run)
     raise typer.Exit(0 if all(result.done for result in results) else ExitCode.SOME_REJECTED)

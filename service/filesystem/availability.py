@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from service.filesystem.durable import sync_opened
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.ownership import (
     MARKER,
@@ -28,7 +27,7 @@ from service.filesystem.ownership import (
     put_marker,
 )
 from service.filesystem.permissions import folder_made
-from worker.atomic import write_durably
+from worker.atomic import sync_opened, write_durably
 from worker.errors import DeviceError
 
 NOTED = "places.json"  # in the state folder

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.filesystem.permissions import file_made
-from worker.atomic import replacing
+from worker.atomic import replacing, sync_folder
 
 PART_PREFIX = ".photochrom-"
 PART_SUFFIX = ".part"
@@ -20,7 +20,6 @@ LONGEST_NAME = 255  # bytes, on every Linux file system in use
 
 _SAME_TIME = 1000  # nanoseconds; SMB shares store times in steps of a hundred
 
-_NO_SYNC_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 _NO_HARD_LINKS = {
     errno.EPERM,
     errno.EACCES,
@@ -61,28 +60,6 @@ def numbered_name(target: Path, number: int, room: str = "") -> Path:
     ending = target.suffix if number == 1 else f" ({number}){target.suffix}"
     name = fitting_name(target.stem, ending + room)
     return target.with_name(name.removesuffix(room))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, as far as the file system can.
-
-    Raises:
-        OSError: the disk failed.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sync_opened(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_opened(folder: int) -> None:
-    """Do the same for an open folder."""
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno not in _NO_SYNC_FOR_FOLDERS:
-            raise
 
 
 def make_folder(folder: Path) -> None:

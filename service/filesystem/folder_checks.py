@@ -1,4 +1,4 @@
-"""Can the folders do their work? None feeds another, each can be written, the ledger's is local."""
+"""Checks configured folders: none contains another, each is usable, the ledger's is local."""
 
 import itertools
 import os
@@ -14,43 +14,43 @@ from worker.errors import DeviceError
 def check_folders(
     folders: Mapping[str, Path], let_off: Container[Path] = ()
 ) -> list[tuple[str, str]]:
-    """Try the folders of a configuration; none is made, and nothing stays in them.
+    """Check the folders of a configuration; none is created, and nothing is left in them.
 
     Args:
         folders: by their key in config.yaml (`Config.folders`); without an "originals.folder" the
-            inbox is only read.
+            inbox is read-only.
         let_off: folders that need not be usable now.
 
     Returns:
-        Key and plain words of everything wrong.
+        The key and a message for everything wrong.
     """
     problems = _overlaps(folders)
     for key, folder in folders.items():
         if folder in let_off:
             continue
         only_read = key == "inbox" and "originals.folder" not in folders
-        trouble = _trouble(folder, write=not only_read)
-        if trouble:
-            problems.append((key, trouble))
+        problem = _problem(folder, write=not only_read)
+        if problem:
+            problems.append((key, problem))
     state = folders.get("state")
     if state is not None and is_network_file_system(state):
         kind = file_system_type(state)
-        text = f"{state} is on a network file system ({kind}), where the ledger can be damaged;"
-        problems.append(("state", f"{text} choose a folder on a local disk"))
+        text = f"{state} is on a network file system ({kind}), which can corrupt the ledger"
+        problems.append(("state", f"{text}; choose a folder on a local disk"))
     return problems
 
 
 def make_folders(folders: Iterable[Path]) -> None:
-    """Make the folders that are missing.
+    """Create missing folders.
 
     Raises:
-        DeviceError: one cannot be made.
+        DeviceError: a folder cannot be created.
     """
     for folder in folders:
         try:
             make_folder(folder)
         except OSError as error:
-            message = f"cannot make the folder {folder}: {error.strerror}"
+            message = f"cannot create {folder}: {error.strerror}"
             raise DeviceError(message) from error
 
 
@@ -63,12 +63,12 @@ def _overlaps(folders: Mapping[str, Path]) -> list[tuple[str, str]]:
         elif first == "inbox" and real[second].is_relative_to(real[first]):
             problems.append((second, f"is inside the inbox ({real[second]})"))
         elif first == "inbox" and real[first].is_relative_to(real[second]):
-            problems.append((second, f"holds the inbox ({real[first]})"))
+            problems.append((second, f"contains the inbox ({real[first]})"))
     return problems
 
 
-def _trouble(folder: Path, *, write: bool) -> str:
-    """Say why a folder cannot be used, or nothing; of a missing one, why it cannot be made."""
+def _problem(folder: Path, *, write: bool) -> str:
+    """Return why a folder cannot be used, or a missing one not be created; or ""."""
     existing = folder
     while not os.path.lexists(existing):
         existing = existing.parent
@@ -80,6 +80,6 @@ def _trouble(folder: Path, *, write: bool) -> str:
     except NotADirectoryError:
         return f"{existing} is not a folder"
     except OSError as error:
-        what = "cannot be used" if existing == folder else "cannot be made"
-        return f"{folder} {what}: {error.strerror}"
+        what = "use" if existing == folder else "create"
+        return f"cannot {what} {folder}: {error.strerror}"
     return ""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from service.filesystem import lock
-from service.filesystem.durable import part_path, sync_opened
-from worker.atomic import write_durably
+from service.filesystem.durable import part_path
+from worker.atomic import sync_opened, write_durably
 from worker.errors import DeviceError
 
 MARKER = ".photochrom"

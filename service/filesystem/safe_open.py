@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
-from service.filesystem.durable import sync_folder
 from service.filesystem.file_stat import FileStat
 from service.filesystem.ignored import ignored
 from service.filesystem.permissions import folder_made
+from worker.atomic import sync_folder
 
 _DIR_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

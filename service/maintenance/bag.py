@@ -16,13 +16,14 @@ import bagit
 from rich.console import Console
 
 from service.config.loader import Config
-from service.filesystem.durable import make_folder, part_path, sync_folder
+from service.filesystem.durable import make_folder, part_path
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import as_text, check_sidecar, is_delivered
 from service.storage.sidecar import sidecar_name
 from service.terminal import Report, printable
+from worker.atomic import sync_folder
 from worker.errors import DeviceError
 
 CHUNK = 1 << 20  # bytes copied at a time
@@ -99,7 +100,7 @@ def make_bag(
 
 def print_bag_result(made: BagResult, console: Console) -> None:
     """Print what was packed, and what could not be verified."""
-    lines = [f"{made.folder}: {made.photos} photographs"]
+    lines = [f"{made.folder}: {made.photos} photograph{'s' * (made.photos != 1)}"]
     for count, words in (
         (made.without_sidecar, "without a sidecar (delivered by an early photochrom)"),
         (made.without_digest, "not verified, because no digest was recorded"),

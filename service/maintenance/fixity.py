@@ -118,7 +118,7 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
         expected = job.event is not None
         return None, finding("missing", "not in the outbox") if expected else None
     except SidecarError as error:
-        return None, finding("altered", str(error))
+        return None, finding("altered", str(error).removeprefix(f"{path} "))
     except OSError as error:
         return None, finding("unreadable", str(error))
     said = [

@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from service.config.loader import Config
-from service.filesystem.durable import make_folder, sync_folder
+from service.filesystem.durable import make_folder
 from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.restoring import Rebuilt, Restorer
 from service.storage import deliveries
 from service.terminal import Report, printable
+from worker.atomic import sync_folder
 from worker.errors import DeviceError
 
 PART = "ledger.rebuilding"  # until complete

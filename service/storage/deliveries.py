@@ -10,10 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from service.filesystem.durable import make_folder, sync_folder
+from service.filesystem.durable import make_folder
 from service.filesystem.safe_open import digest
 from service.ledger.jobs import Job, JobStatus
 from service.storage.sidecar import SidecarError, read_sidecar
+from worker.atomic import sync_folder
 
 FOLDER = "delivering"  # in the state folder
 _OPEN = (JobStatus.QUEUED, JobStatus.STARTED)

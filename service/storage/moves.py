@@ -21,7 +21,6 @@ from service.filesystem.durable import (
     part_path,
     rename_without_overwriting,
     renamed_at_once,
-    sync_folder,
     unlink_unless_replaced,
     write_text,
 )
@@ -29,6 +28,7 @@ from service.filesystem.file_stat import FileStat
 from service.filesystem.safe_open import digest as digest_at
 from service.filesystem.safe_open import digest_of, file_stat, open_dir_beneath, open_regular
 from service.terminal import printable
+from worker.atomic import sync_folder
 
 HIDDEN_PREFIX = ".photochrom-leaving-"  # of a file being copied to another file system
 REASON_SUFFIX = ".reason.txt"

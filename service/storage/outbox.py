@@ -12,11 +12,11 @@ from service.filesystem.durable import (
     part_path,
     rename_without_overwriting,
     renamed_at_once,
-    sync_folder,
 )
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
+from worker.atomic import sync_folder
 from worker.errors import DeviceError, ScanError
 from worker.formats.registry import BY_SUFFIX, result_format
 

@@ -8,9 +8,9 @@ import json
 from typing import Literal, NamedTuple
 
 from service.config.loader import Config, ConfigError, missing_photographs
-from service.filesystem.durable import make_folder, sync_folder
+from service.filesystem.durable import make_folder
 from service.training.configured import configured
-from worker.atomic import write_durably
+from worker.atomic import sync_folder, write_durably
 from worker.models.version import ModelVersion
 from worker.training.data.files import fingerprints
 from worker.training.request import TrainingRequest

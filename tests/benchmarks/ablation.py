@@ -33,14 +33,8 @@ from keras import layers, ops
 from worker import scan
 from worker.color.cielab import Pixels
 from worker.inference.device import set_up_device, training_precision
-from worker.models.generator import (
-    build_generator,
-    color_grid,
-    decode,
-    load_imagenet_encoder,
-    with_consensus,
-    with_decoding,
-)
+from worker.models.decoding import color_grid, decode, with_decoding
+from worker.models.generator import build_generator, load_imagenet_encoder, with_consensus
 from worker.models.serialization import in_precision
 from worker.settings import EncoderPart, ReadSettings, TrainSettings
 from worker.training import gan
@@ -48,7 +42,7 @@ from worker.training.data import collection, dataset
 from worker.training.data.dataset import Batch
 from worker.training.data.files import find_photos
 from worker.training.discriminator import build_discriminator
-from worker.training.evaluation import decoding, evaluate
+from worker.training.evaluation import decoding_search, evaluate
 from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.gan import ColorizationGAN, GeneratorTask
 
@@ -256,7 +250,7 @@ def main() -> None:
 
     def served(name: str, row: ColorizationGAN) -> keras.Model:
         agreed = with_consensus(in_precision(row.averaged_generator(adversarial=True), "float32"))
-        chosen = decoding.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
+        chosen = decoding_search.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
         model = with_decoding(agreed, chosen.shift * log_prior, chosen.temperature)
         model.save(wish.out / f"{name.replace('+ ', 'plus_').replace(' ', '_')}.keras")
         print(name, steps[name], chosen, flush=True)
@@ -292,7 +286,7 @@ def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict
         if len(rows) < len(shown):
             rows.append([one.outputs["gray"], *(one.outputs[name] for name in order), one.truth])
 
-    with patch.object(decoding, "decode", of_ab_or_logits):
+    with patch.object(decoding_search, "decode", of_ab_or_logits):
         scored = evaluate.evaluate(
             (scan.read_color(path, ReadSettings()) for path in paths),
             {name: models[name] for name in order},

@@ -17,12 +17,8 @@ import pytest
 
 from tests.worker.conftest import SMALL
 from worker.inference.device import set_up_device
-from worker.models.generator import (
-    build_generator,
-    color_grid,
-    load_imagenet_encoder,
-    with_decoding,
-)
+from worker.models.decoding import color_grid, with_decoding
+from worker.models.generator import build_generator, load_imagenet_encoder
 from worker.models.serialization import load_generator
 from worker.models.store import save_version
 from worker.models.version import GENERATOR_FILE, ModelVersion

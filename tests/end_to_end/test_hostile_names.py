@@ -27,7 +27,7 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.log import set_up_logging
 from service.maintenance.bag import make_bag
-from service.maintenance.retry import print_answers, retry
+from service.maintenance.retry import print_results, retry
 from service.maintenance.verify import print_verification, verify
 from service.monitoring.heartbeat import read_heartbeat
 from service.monitoring.status_reader import read_status
@@ -278,7 +278,7 @@ def test_retry_brings_rejected_ones_back_and_paints_nothing(done: Done) -> None:
     """By whatever name; the next life rejects them again."""
     screen = Terminal()
     answers = retry(done.config, rejected=True)
-    print_answers(answers, Console(file=screen, width=100))
+    print_results(answers, Console(file=screen, width=100))
     shown = on_terminal(screen.getvalue())
     Daemon(done.config, FakeColorist(), once=True).run()
 

@@ -169,7 +169,10 @@ def test_a_full_disk_under_the_ledger_is_waited_for(home: Home) -> None:
             assert 0 == stopped(daemon)
             said = daemon.events("daemon.held_up")
 
-        assert "cannot be used now: database or disk is full; free some space" in said[0]["reason"]
+        assert (
+            "cannot be used now: database or disk is full; free some disk space"
+            in said[0]["reason"]
+        )
         assert len(said) < 20
         assert all_done(home, ["first.png", *names])
 
@@ -214,7 +217,7 @@ def test_a_ledger_that_is_taken_away_ends_the_daemon(home: Home, harm: str) -> N
         assert 1 == daemon.exit_code()
         (words,) = [line for line in daemon.said.splitlines() if line.startswith("photochrom: ")]
 
-    assert "was deleted, moved or replaced while photochrom worked with it" in words
+    assert "was deleted, moved or replaced while photochrom was using it" in words
 
     with home.start("run", "--once", program=WITH_FAKE) as daemon:
         assert 0 == daemon.exit_code()

@@ -90,7 +90,7 @@ def test_originals_in_folders_of_others_are_told_of_once_and_leave_when_they_may
         )
         with home.start("status") as page:
             page.exit_code()
-        assert ": working, but permissions need to be" in page.printed
+        assert ": ok, but permissions must be fixed" in page.printed
 
         command = blocked["reason"].partition("; ")[2]
         assert 0 == os.system(command), command  # noqa: S605 - it is what a person would paste
@@ -162,7 +162,8 @@ def test_a_command_of_somebody_without_rights_says_who_should_run_it(
     with home.start(*command.split(), prefix=stranger) as refused:
         assert 1 == refused.exit_code()
 
-    assert refused.said.startswith(f"photochrom: {USER} may not ")
+    refusals = ("may not ", "has no permission for ")
+    assert refused.said.startswith(tuple(f"photochrom: {USER} {words}" for words in refusals))
     assert f"; run it as the user root: sudo -u root photochrom {command}\n" in refused.said
 
 

@@ -22,7 +22,8 @@ from tests.support.small_generators import vivid_generator
 from tests.support.synthetic_photos import Array, gray_scene
 from worker import scan
 from worker.inference.trial import try_version
-from worker.models.generator import color_grid, with_decoding, without_decoding
+from worker.models.decoding import color_grid, with_decoding
+from worker.models.generator import without_decoding
 from worker.models.promotions import Promotion, write_promotions
 from worker.models.store import ModelStore
 from worker.settings import ReadSettings

@@ -33,7 +33,7 @@ from tests.support.fakes import FakeColorist
 
 ROOT = Path(__file__).parents[2]
 LOG_FILE = "daemon.log"  # in its home, of a life that goes on until it is asked to stop
-EXIT_HELD_UP = 75
+EXIT_WORK_LEFT = 75
 FAULT_BEFORE = {  # what leads to a change of the ledger that there is not in every life
     "back_off": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "requeue": ValueError("nobody foresaw it"),
@@ -98,7 +98,7 @@ def live(
             colorist.paint_faults.append(fault)
         daemon = Daemon(config, colorist, once=once)
         daemon.run()
-    return EXIT_HELD_UP if once and daemon.work_left else 0
+    return EXIT_WORK_LEFT if once and daemon.work_left else 0
 
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:

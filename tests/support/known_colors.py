@@ -3,9 +3,9 @@
 import numpy as np
 
 from worker.color import cielab
-from worker.models.generator import color_grid
+from worker.models.decoding import color_grid
 from worker.training.data.dataset import label_of
-from worker.training.evaluation.decoding import BATCH
+from worker.training.evaluation.decoding_search import BATCH
 
 K = len(color_grid())
 FLAT = np.zeros(K, np.float32)

@@ -3,14 +3,8 @@
 import keras
 import numpy as np
 
-from worker.models.generator import (
-    LOGITS,
-    GeneratorShape,
-    build_generator,
-    color_grid,
-    load_imagenet_encoder,
-    with_decoding,
-)
+from worker.models.decoding import color_grid, with_decoding
+from worker.models.generator import LOGITS, GeneratorShape, build_generator, load_imagenet_encoder
 
 SMALL = GeneratorShape(8, (8, 8, 8))
 VIVID = 6.0  # how much surer of its random colors; the canary wants many colors

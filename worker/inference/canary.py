@@ -24,7 +24,7 @@ import numpy as np
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ModelError, ScanError
-from worker.models.generator import color_grid
+from worker.models.decoding import color_grid
 from worker.scan import Page
 from worker.untoning import tone_spread
 

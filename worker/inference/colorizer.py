@@ -18,7 +18,8 @@ from worker.inference import batches
 from worker.inference.device import Device, memory_in_use
 from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
-from worker.models.generator import SIZE_MULTIPLE, decode
+from worker.models.decoding import decode
+from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 from worker.scan import Page, Scan

@@ -13,7 +13,7 @@ from keras import ops
 from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.inference import batches, canary
-from worker.models.generator import decode
+from worker.models.decoding import decode
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 from worker.scan import Page

@@ -18,7 +18,8 @@ from keras import layers
 
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError
-from worker.models.generator import CHROMA_STRIDE, SIZE_MULTIPLE, color_grid, decode
+from worker.models.decoding import color_grid, decode
+from worker.models.generator import CHROMA_STRIDE, SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 
@@ -101,7 +102,7 @@ def _test_squares(side: int) -> Floats:
 
 
 def _coloring_model(generator: keras.Model, side: int | None) -> keras.Model:
-    """Join generator and `worker.models.generator.decode` into one model of plain layers.
+    """Join generator and `worker.models.decoding.decode` into one model of plain layers.
 
     Returns:
         a model from lightness (N, S, S, 1) in 0..1 to ab (N, S/4, S/4, 2) in CIE units.

@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 
 from worker.errors import ModelError
-from worker.models.generator import DECODING, LOGITS
+from worker.models.decoding import DECODING
+from worker.models.generator import LOGITS
 from worker.models.safe_archive import check_archive
 from worker.models.version import GENERATOR_FILE, ModelVersion
 
@@ -17,7 +18,7 @@ def save_generator(generator: keras.Model, path: Path) -> None:
     """Write a generator with float16 weights.
 
     Args:
-        generator: with its decoding (`worker.models.generator.with_decoding`).
+        generator: with its decoding (`worker.models.decoding.with_decoding`).
         path: ends in `.keras`.
 
     Raises:

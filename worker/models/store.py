@@ -190,7 +190,7 @@ class ModelStore:
         """Save a generator atomically under the next number, as a candidate.
 
         Args:
-            generator: with its decoding (`worker.models.generator.with_decoding`); its weights
+            generator: with its decoding (`worker.models.decoding.with_decoding`); its weights
                 are saved in float16.
             card: its metadata; the SHA-256 of its file is added.
             attachments: other files of the version (contact sheet, curves), which are copied.

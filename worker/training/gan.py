@@ -13,7 +13,8 @@ import numpy as np
 from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
-from worker.models.generator import CHROMA_STRIDE, decode, deep_encoder_layers, encoder_layers
+from worker.models.decoding import decode
+from worker.models.generator import CHROMA_STRIDE, deep_encoder_layers, encoder_layers
 from worker.settings import TrainSettings
 from worker.training.data.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.generator import CHROMA_STRIDE, decode
+from worker.models.decoding import decode
+from worker.models.generator import CHROMA_STRIDE
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import label_of
 from worker.training.gan import TRAINING_SHIFT, TRAINING_TEMPERATURE, ColorizationGAN

@@ -75,7 +75,7 @@ def test_bag_makes_a_bag_and_says_so(home: Path, tmp_path: Path) -> None:
     bag = tmp_path / "bag"
     done = photochrom(home, "bag", str(bag), "--subfolder", "1931", "--organization", "Archive")
 
-    assert (0, f"{bag}: 1 photographs\n") == (done.exit_code, done.stdout)
+    assert (0, f"{bag}: 1 photograph\n") == (done.exit_code, done.stdout)
     assert bagit.Bag(str(bag)).validate()
     assert "Archive" == bagit.Bag(str(bag)).info["Source-Organization"]
 

@@ -135,7 +135,7 @@ class TestList:
         (home / "config.yaml").write_text("model: {version: 2}\n")
 
         assert "in use: version 2, by model.version in the configuration" == line(
-            say("list"), "model.version"
+            say("list"), "in use"
         )
 
     def test_as_json_it_holds_the_same(self, home: Path) -> None:

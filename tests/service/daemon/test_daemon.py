@@ -207,7 +207,7 @@ class TestOnce:
         assert {0} == set(LedgerQueries.open(place.config.state / LEDGER_FILE).counts().values())
 
         place.config = place.configured(watch=Watch(settle=0.0, incomplete_timeout=0.0))
-        assert 1 == place.run_once().tally.rejected
+        assert 1 == place.run_once().counters.rejected
 
     def test_originals_that_cannot_be_moved_count_as_left(
         self, place: Place, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,8 @@ from service.daemon.model_loading import Loader
 from service.ledger.ledger import ActiveModel
 from tests.support.small_generators import vivid_generator
 from worker.errors import ModelError
-from worker.models.generator import color_grid, with_decoding, without_decoding
+from worker.models.decoding import color_grid, with_decoding
+from worker.models.generator import without_decoding
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 from worker.models.store import ModelStore
 

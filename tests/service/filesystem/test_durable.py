@@ -14,7 +14,6 @@ from service.filesystem.durable import (
     make_folder,
     rename_without_overwriting,
     renamed_at_once,
-    sync_folder,
     unlink_unless_replaced,
 )
 
@@ -56,18 +55,6 @@ def test_make_folder_refuses_a_name_that_belongs_to_a_file(tmp_path: Path) -> No
         make_folder(tmp_path / "a" / "b")
     with pytest.raises(NotADirectoryError):
         make_folder(tmp_path / "a")
-
-
-def test_a_file_system_that_cannot_sync_folders_is_let_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """But a real fault is not."""
-    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
-    sync_folder(tmp_path)
-    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
-
-    with pytest.raises(OSError, match="Input/output"):
-        sync_folder(tmp_path)
 
 
 @pytest.mark.parametrize("means", ["link", "rename at once", "claim"])

@@ -45,7 +45,7 @@ def test_the_inbox_may_not_be_inside_another_folder(tmp_path: Path, key: str) ->
     """The reverse is refused too."""
     wrong = folders(tmp_path, **{key: tmp_path / "x", "inbox": tmp_path / "x" / "inbox"})
 
-    assert [(key, f"holds the inbox ({tmp_path / 'x' / 'inbox'})")] == check_folders(wrong)
+    assert [(key, f"contains the inbox ({tmp_path / 'x' / 'inbox'})")] == check_folders(wrong)
 
 
 def test_a_folder_inside_the_inbox_through_a_symlink_is_refused(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     problems = check_folders(folders(tmp_path, outbox=Path("/proc/photochrom")))
 
     assert "outbox" == problems[0][0]
-    assert "/proc/photochrom cannot be made: " in problems[0][1]
+    assert "cannot create /proc/photochrom: " in problems[0][1]
 
 
 @root_only
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir(mode=0o500)
     problems = check_folders(folders(tmp_path))
 
-    assert [("outbox", f"{tmp_path / 'outbox'} cannot be used: Permission denied")] == problems
+    assert [("outbox", f"cannot use {tmp_path / 'outbox'}: Permission denied")] == problems
 
 
 def test_an_inbox_whose_originals_stay_need_not_be_written(tmp_path: Path) -> None:
@@ -118,5 +118,5 @@ def test_a_ledger_on_a_share_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_that_cannot_be_made_is_the_machines_fault(tmp_path: Path) -> None:
     """In plain words."""
     (tmp_path / "file").touch()
-    with pytest.raises(DeviceError, match=r"cannot make the folder .*file/a: Not a directory"):
+    with pytest.raises(DeviceError, match=r"cannot create .*file/a: Not a directory"):
         make_folders([tmp_path / "file" / "a"])

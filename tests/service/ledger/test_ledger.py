@@ -604,10 +604,13 @@ class TestAnotherTry:
         ledger.claim(2, 0.0, in_flight=0)
         ledger.back_off(waiting.id, "the disk is full", 900.0)
         ledger.requeue(again.id, "odd", 800.0)
-        held_up = ids(ledger.queries.backed_off(5.0)), ids(ledger.queries.backed_off(5.0, limit=1))
+        backed_off = (
+            ids(ledger.queries.backed_off(5.0)),
+            ids(ledger.queries.backed_off(5.0, limit=1)),
+        )
         hastened = ledger.expedite(5.0)
 
-        assert ([1, 2], [1]) == held_up
+        assert ([1, 2], [1]) == backed_off
         assert [(1, 5.0, "the disk is full", 0), (2, 5.0, "odd", 1)] == [
             (job.id, job.not_before, job.reason, job.attempts) for job in hastened
         ]

@@ -44,7 +44,7 @@ def job(config: Config, number: int) -> Job:
     return found
 
 
-def hold_up(config: Config, name: str) -> Job:
+def put_back(config: Config, name: str) -> Job:
     """Queue a scan that a fault of the machine holds up for a year."""
     waiting = queue(config, name)
     with Ledger(config.state / LEDGER_FILE) as ledger:
@@ -426,7 +426,7 @@ class TestWaiting:
 
     def test_all_that_wait_become_due(self, config: Config) -> None:
         """When all are asked for, or one of them; not when only the rejected are."""
-        first, second = hold_up(config, "a.tif"), hold_up(config, "b.tif")
+        first, second = put_back(config, "a.tif"), put_back(config, "b.tif")
         nothing = retry(config, rejected=True)
         dry = retry(config, waiting=True, dry_run=True)
         still = job(config, first.id).not_before

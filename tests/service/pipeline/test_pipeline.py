@@ -667,17 +667,17 @@ class TestTheMachinesFault:
         line.run()
         larger = line.drop("larger.png", gray_scene(120, 120))
         line.drop("small.png")
-        held_up = line.pipeline.unresolved(line.now)
+        unresolved = line.pipeline.unresolved(line.now)
         line.run()
 
         assert ["small.png"] == line.files()["outbox"]
         assert (1, 0) == (line.job(large.id).waits, line.job(larger.id).waits)
         assert 1 == line.pipeline.faults
-        assert held_up == line.pipeline.blocked_by == line.job(large.id).reason
+        assert unresolved == line.pipeline.blocked_by == line.job(large.id).reason
         assert (
             f"outbox: {line.config.outbox}: No space left on device; free up space;"
             " smaller photographs go on meanwhile"
-        ) == held_up
+        ) == unresolved
 
         line.now += 10.0
         line.run()

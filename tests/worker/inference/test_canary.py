@@ -13,7 +13,8 @@ from worker.inference import batches, canary
 from worker.inference.canary import LEAST_CHROMA, LEAST_COLOR, SIDE
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
-from worker.models.generator import color_grid, decode, with_decoding, without_decoding
+from worker.models.decoding import color_grid, decode, with_decoding
+from worker.models.generator import without_decoding
 from worker.models.store import built_in
 from worker.scan import Page
 from worker.settings import ColorSettings, WriteSettings

@@ -17,7 +17,7 @@ from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
 from worker.metadata.provenance import Record
 from worker.models import store
-from worker.models.generator import color_grid, with_decoding
+from worker.models.decoding import color_grid, with_decoding
 from worker.models.version import ModelVersion
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, WriteSettings

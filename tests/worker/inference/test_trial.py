@@ -9,7 +9,7 @@ import pytest
 
 from worker.errors import ModelError
 from worker.inference.trial import try_generator, try_version
-from worker.models.generator import with_decoding
+from worker.models.decoding import with_decoding
 from worker.models.version import CARD_FILE, ModelVersion
 
 BUILT_IN = Path(__file__).resolve().parents[3] / "worker" / "weights" / "builtin"

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from worker.errors import DeviceError, ModelError
 from worker.models import export, store
+from worker.models.decoding import color_grid, decode, with_decoding
 from worker.models.export import FORMATS, TOLERANCE, export_version
-from worker.models.generator import color_grid, decode, with_decoding
 from worker.models.serialization import load_generator
 from worker.models.version import GENERATOR_FILE, ModelVersion, digest
 

@@ -9,21 +9,15 @@ import pytest
 from keras import ops
 
 from tests.worker.conftest import SMALL
-from worker.color.cielab import in_gamut_ab
+from worker.models.decoding import color_grid, with_decoding
 from worker.models.generator import (
-    BIN_STEP,
-    DECODING,
-    LOGITS,
     SMOOTH_BELOW,
     WINDOW,
     build_generator,
-    color_grid,
-    decode,
     deep_encoder_layers,
     encoder_layers,
     load_imagenet_encoder,
     with_consensus,
-    with_decoding,
     without_decoding,
 )
 
@@ -196,115 +190,3 @@ def test_layers_are_keras_own(
     assert numbers(generator(some_lightness)) == pytest.approx(
         numbers(loaded(some_lightness)), abs=1e-4
     )
-
-
-def test_the_grid_spans_the_gamut() -> None:
-    """The colors are distinct, BIN_STEP apart, all possible in sRGB, and gray is among them."""
-    grid = color_grid()
-
-    assert 224 == len(grid)
-    assert len(grid) == len(np.unique(grid, axis=0))
-    assert np.array_equal(np.zeros_like(grid), grid % BIN_STEP)
-    assert in_gamut_ab(grid.astype(np.float64)).all()
-    assert [0, 0] in grid.tolist()
-
-
-def a_distribution(seed: int = 0, sharpness: float = 3.0) -> np.ndarray:
-    """Return random logits (2, 3, 4, K)."""
-    return (
-        np.random.default_rng(seed)
-        .normal(0, sharpness, (2, 3, 4, len(color_grid())))
-        .astype(np.float32)
-    )
-
-
-def test_decode_gives_the_mean_and_its_spread() -> None:
-    """Ab is the mean of the distribution and spread its standard deviation, as defined."""
-    logits = a_distribution()
-    p = np.exp(logits.astype(np.float64))
-    p /= p.sum(axis=-1, keepdims=True)
-    mean = p @ color_grid()
-    variance = (p[..., None] * (color_grid() - mean[..., None, :]) ** 2).sum(axis=(-2, -1))
-    ab, spread = map(numbers, decode(logits))
-
-    assert mean == pytest.approx(ab, abs=1e-2)
-    assert np.sqrt(variance)[..., None] == pytest.approx(spread, abs=1e-2)
-
-
-@pytest.mark.parametrize("sharpness", [0.0, 1.0, 30.0, 1e4])
-def test_decoded_colors_stay_inside_the_hull(sharpness: float) -> None:
-    """Whatever the scores, the color lies in the grid's hull; spread is at least 0 and finite."""
-    ab, spread = map(numbers, decode(a_distribution(1, sharpness)))
-    directions = np.stack([np.cos(np.arange(0, 6.3, 0.1)), np.sin(np.arange(0, 6.3, 0.1))])
-
-    assert (ab @ directions <= (color_grid() @ directions).max(axis=0) + 0.01).all()
-    assert (spread >= 0).all()
-    assert np.isfinite(spread).all()
-
-
-@pytest.mark.parametrize("color", [0, 100, 223])
-def test_certainty_has_no_spread(color: int) -> None:
-    """A distribution on one single color gives that color, and a spread of 0."""
-    logits = np.full((1, 1, 1, len(color_grid())), -1e4, np.float32)
-    logits[..., color] = 1e4
-    ab, spread = map(numbers, decode(logits))
-
-    assert color_grid()[color] == pytest.approx(ab[0, 0, 0], abs=1e-3)
-    assert 0 == pytest.approx(spread.item(), abs=0.1)
-
-
-def decoded(
-    generator: keras.Model, shift: np.ndarray, temperature: float, picture: np.ndarray
-) -> Any:
-    """Return ab and spread of a picture under a decoding."""
-    return map(
-        numbers, decode(with_decoding(generator, shift, temperature)(picture, training=False))
-    )
-
-
-def test_temperature_goes_from_calm_to_the_likeliest(
-    small_generator: keras.Model, some_lightness: np.ndarray
-) -> None:
-    """Very cold is the likeliest color, very hot the mean of the grid; cold has less spread."""
-    still = np.zeros(len(color_grid()))
-    logits = numbers(small_generator(some_lightness, training=False))
-    cold, cold_spread = decoded(small_generator, still, 1e-5, some_lightness)
-    plain, plain_spread = decoded(small_generator, still, 1.0, some_lightness)
-    hot, _ = decoded(small_generator, still, 1e5, some_lightness)
-
-    likeliest = color_grid()[logits.argmax(axis=-1)]
-    assert np.isclose(likeliest, cold, atol=0.5).mean() > 0.99  # a tie is broken by the last bit
-    assert numbers(decode(logits)[0]) == pytest.approx(plain, abs=1e-2)
-    assert np.broadcast_to(color_grid().mean(axis=0), hot.shape) == pytest.approx(hot, abs=0.05)
-    assert (cold_spread <= plain_spread + 0.1).all()
-
-
-def test_decoding_is_shift_then_temperature(
-    small_generator: keras.Model, some_lightness: np.ndarray
-) -> None:
-    """The served layer is (logits - shift) / temperature; given again it is replaced."""
-    shift = np.random.default_rng(3).normal(size=len(color_grid())).astype(np.float32)
-    once = with_decoding(small_generator, shift, 0.4)
-    twice = with_decoding(with_decoding(small_generator, shift * 2, 3.0), shift, 0.4)
-    logits = numbers(small_generator(some_lightness, training=False))
-
-    for generator in (once, twice):
-        expected = (logits - shift) / 0.4
-        assert expected == pytest.approx(
-            numbers(generator(some_lightness, training=False)), rel=1e-3, abs=1e-3
-        )
-        assert DECODING == generator.layers[-1].name
-
-
-def test_training_takes_the_decoding_off(
-    small_generator: keras.Model, some_lightness: np.ndarray
-) -> None:
-    """without_decoding gives back the plain scores, with or without a decoding on."""
-    shift = np.ones(len(color_grid()))
-    plain = numbers(small_generator(some_lightness, training=False))
-
-    for generator in (small_generator, with_decoding(small_generator, shift, 0.3)):
-        bare = without_decoding(generator)
-
-        assert LOGITS == bare.layers[-1].name
-        assert np.array_equal(plain, numbers(bare(some_lightness, training=False)))

@@ -14,7 +14,7 @@ from keras import ops
 
 from worker.errors import ModelError
 from worker.models import store
-from worker.models.generator import color_grid, with_decoding
+from worker.models.decoding import color_grid, with_decoding
 from worker.models.serialization import in_precision, load_generator
 from worker.models.version import CARD_FILE, GENERATOR_FILE, ModelVersion, digest
 

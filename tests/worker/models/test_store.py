@@ -15,7 +15,7 @@ from worker.errors import ModelError
 from worker.inference.trial import try_version
 from worker.models import store as models
 from worker.models import version_folders
-from worker.models.generator import color_grid, with_decoding
+from worker.models.decoding import color_grid, with_decoding
 from worker.models.promotions import PROMOTIONS_FILE
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore

@@ -9,9 +9,9 @@ import pytest
 from keras import ops
 
 from tests.worker.conftest import SMALL
+from worker.models.decoding import color_grid
 from worker.models.generator import (
     build_generator,
-    color_grid,
     deep_encoder_layers,
     encoder_layers,
     load_imagenet_encoder,

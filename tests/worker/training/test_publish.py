@@ -16,21 +16,15 @@ from tests.support.synthetic_photos import as_rgb, color_scene, gray_scene, save
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
 from worker.inference.trial import try_version
-from worker.models.generator import (
-    DECODING,
-    LOGITS,
-    color_grid,
-    with_consensus,
-    with_decoding,
-    without_decoding,
-)
+from worker.models.decoding import DECODING, color_grid, with_decoding
+from worker.models.generator import LOGITS, with_consensus, without_decoding
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
 from worker.settings import ReadSettings, TrainSettings
 from worker.training import publish as publishing
 from worker.training.data.collection import Collection
-from worker.training.evaluation import decoding, evaluate, promotion_rule, weight_mixes
-from worker.training.evaluation.decoding import Decoding
+from worker.training.evaluation import decoding_search, evaluate, promotion_rule, weight_mixes
+from worker.training.evaluation.decoding_search import Decoding
 from worker.training.evaluation.evaluate import Scored
 from worker.training.evaluation.promotion_rule import Verdict
 from worker.training.evaluation.weight_mixes import WeightMix
@@ -50,8 +44,8 @@ def _small_exam() -> Iterator[None]:
         patch.setattr(publishing, "RENDER_SIZE", SIDE)
         patch.setattr(publishing, "SIDE", SIDE)
         patch.setattr(weight_mixes, "ALPHAS", (0.5,))
-        patch.setattr(decoding, "SHIFTS", (0.5,))
-        patch.setattr(decoding, "TEMPERATURES", (0.6,))
+        patch.setattr(decoding_search, "SHIFTS", (0.5,))
+        patch.setattr(decoding_search, "TEMPERATURES", (0.6,))
         patch.setattr(promotion_rule, "FEWEST_PHOTOS", PHOTOS)
         yield
 

@@ -13,7 +13,8 @@ from tests.support.synthetic_photos import as_rgb, color_scene
 from tests.worker.conftest import SMALL
 from worker.color import cielab
 from worker.color.cielab import gray_of_rgb
-from worker.models.generator import build_generator, color_grid, load_imagenet_encoder
+from worker.models.decoding import color_grid
+from worker.models.generator import build_generator, load_imagenet_encoder
 from worker.settings import TrainSettings
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import log_prior, make_batch

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
-from worker.models.generator import BIN_STEP, CHROMA_STRIDE, color_grid
+from worker.models.decoding import BIN_STEP, color_grid
+from worker.models.generator import CHROMA_STRIDE
 from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
 from worker.training.data.degradation import degrade

@@ -20,7 +20,7 @@ from worker.errors import ScanError
 from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE
 from worker.training.evaluation import metrics
-from worker.training.evaluation.decoding import BATCH, chroma_of
+from worker.training.evaluation.decoding_search import BATCH, chroma_of
 from worker.training.evaluation.features import Seen, see
 from worker.training.evaluation.metrics import Comparison, colorfulness
 
@@ -102,7 +102,7 @@ def evaluate(
 
     Args:
         photos: (H, W, 3) uint8 sRGB color photographs, at least one; eight are in memory at once.
-        generators: by name, each with its decoding (`worker.models.generator.with_decoding`).
+        generators: by name, each with its decoding (`worker.models.decoding.with_decoding`).
         render_size: side of the generators' input, pixels.
         watch: called with each photograph and its outputs, in order.
 

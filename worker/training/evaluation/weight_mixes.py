@@ -13,16 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
-from worker.models.generator import (
-    DECODING,
-    color_grid,
-    with_consensus,
-    with_decoding,
-    without_decoding,
-)
+from worker.models.decoding import DECODING, color_grid, with_decoding
+from worker.models.generator import with_consensus, without_decoding
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
-from worker.training.evaluation.decoding import COLORFUL_ENOUGH, Decoding, DecodingSearch
+from worker.training.evaluation.decoding_search import COLORFUL_ENOUGH, Decoding, DecodingSearch
 
 RENDER_SIZE = ColorSettings.render_size  # as in production
 MOST_PHOTOS = 60  # to choose a decoding on; there are only 82, so there is little to overfit

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.synthetic_photos import color_scene, save
 from worker.color import cielab
-from worker.models.generator import color_grid
+from worker.models.decoding import color_grid
 from worker.settings import ReadSettings
 from worker.training.data import dataset
 from worker.training.data.collection import Collection, prepare

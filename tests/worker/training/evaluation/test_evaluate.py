@@ -18,7 +18,7 @@ from tests.support.small_generators import vivid_generator
 from tests.support.synthetic_photos import as_rgb, color_scene
 from worker.color import cielab
 from worker.errors import ScanError
-from worker.training.evaluation.decoding import BATCH
+from worker.training.evaluation.decoding_search import BATCH
 from worker.training.evaluation.evaluate import GRAY, Colored, Scored, evaluate
 from worker.training.evaluation.metrics import colorfulness
 

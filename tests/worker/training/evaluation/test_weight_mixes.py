@@ -8,10 +8,11 @@ import pytest
 
 from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import color_scene
-from worker.models.generator import DECODING, color_grid, with_decoding, without_decoding
-from worker.training.evaluation import decoding
+from worker.models.decoding import DECODING, color_grid, with_decoding
+from worker.models.generator import without_decoding
+from worker.training.evaluation import decoding_search
 from worker.training.evaluation import weight_mixes as module
-from worker.training.evaluation.decoding import Decoding, DecodingSearch
+from worker.training.evaluation.decoding_search import Decoding, DecodingSearch
 from worker.training.evaluation.weight_mixes import Parent, WeightMix, mix, weight_mixes
 
 K = len(color_grid())
@@ -26,8 +27,8 @@ def _small_examination() -> Iterator[None]:
     """Try few decodings, at a small size."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RENDER_SIZE", 64)
-        patch.setattr(decoding, "SHIFTS", (0.5,))
-        patch.setattr(decoding, "TEMPERATURES", (0.6,))
+        patch.setattr(decoding_search, "SHIFTS", (0.5,))
+        patch.setattr(decoding_search, "TEMPERATURES", (0.6,))
         yield
 
 

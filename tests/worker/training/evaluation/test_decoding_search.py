@@ -12,9 +12,9 @@ from tests.support.known_colors import (
     logits_of,
     mean_logits,
 )
-from worker.models.generator import color_grid
-from worker.training.evaluation import decoding
-from worker.training.evaluation.decoding import Decoding, DecodingSearch
+from worker.models.decoding import color_grid
+from worker.training.evaluation import decoding_search
+from worker.training.evaluation.decoding_search import Decoding, DecodingSearch
 from worker.training.evaluation.evaluate import evaluate
 
 
@@ -48,13 +48,13 @@ def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
     chosen = search.choose(prior)
     calmer = [
         search.colorfulness_ratio(prior, Decoding(shift, chosen.temperature))
-        for shift in decoding.SHIFTS
+        for shift in decoding_search.SHIFTS
         if shift < chosen.shift
     ]
 
-    assert search.colorfulness_ratio(prior, chosen) >= decoding.COLORFUL_ENOUGH
+    assert search.colorfulness_ratio(prior, chosen) >= decoding_search.COLORFUL_ENOUGH
     assert calmer
-    assert max(calmer) < decoding.COLORFUL_ENOUGH
+    assert max(calmer) < decoding_search.COLORFUL_ENOUGH
 
 
 def test_more_color_can_be_asked_for() -> None:
@@ -70,15 +70,17 @@ def test_between_temperatures_the_kernel_distance_chooses(monkeypatch: pytest.Mo
     """With photographs enough for it; with fewer the first temperature is taken."""
     search, prior = hesitant(flat_photos(4))
     few = search.choose(prior)
-    monkeypatch.setattr(decoding, "ENOUGH_FOR_KERNEL", 4)
+    monkeypatch.setattr(decoding_search, "ENOUGH_FOR_KERNEL", 4)
     found = {}
     for last, sign in ((True, -1), (False, 1)):
         distances = iter([0.0, sign * 1.0])
-        monkeypatch.setattr(decoding.metrics, "kernel_distance", lambda *_, of=distances: next(of))
+        monkeypatch.setattr(
+            decoding_search.metrics, "kernel_distance", lambda *_, of=distances: next(of)
+        )
         found[last] = search.choose(prior)
 
-    assert decoding.TEMPERATURES[0] == few.temperature
-    assert decoding.TEMPERATURES[1] == found[True].temperature
+    assert decoding_search.TEMPERATURES[0] == few.temperature
+    assert decoding_search.TEMPERATURES[1] == found[True].temperature
     assert few == found[False]
 
 
@@ -88,5 +90,5 @@ def test_where_nothing_is_colorful_the_boldest_is_chosen() -> None:
     search = search_over(photos, logits_of(np.zeros((2, 16, 16, 2), np.float32), 20.0))
     chosen = search.choose(FLAT)
 
-    assert decoding.SHIFTS[-1] == chosen.shift
-    assert search.colorfulness_ratio(FLAT, chosen) < decoding.COLORFUL_ENOUGH
+    assert decoding_search.SHIFTS[-1] == chosen.shift
+    assert search.colorfulness_ratio(FLAT, chosen) < decoding_search.COLORFUL_ENOUGH

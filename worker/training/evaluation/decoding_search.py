@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.generator import decode
+from worker.models.decoding import decode
 from worker.training.evaluation import metrics
 from worker.training.evaluation.features import see
 from worker.training.evaluation.metrics import colorfulness
