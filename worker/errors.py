@@ -5,6 +5,7 @@ PhotochromError
 │   ├── IncompleteError  the same, unless the file is young: it may still be being written
 │   └── InColorError     the same, unless somebody wants it colored all the same
 ├── DeviceError  this machine (disk, memory, GPU): the job waits and is tried again
+├── SourceChanged  the file was taken away or changed: its job is dropped
 └── ModelError   this generator: it is not used; the one before it stays
 
 DamagedError is what readers raise of a part of a file, and never reaches a person by itself: a part
@@ -34,6 +35,10 @@ class DamagedError(ValueError):
 
 class DeviceError(PhotochromError):
     """The machine could not do the work now; nothing is wrong with the photo."""
+
+
+class SourceChanged(PhotochromError):  # noqa: N818 - it is news, no error
+    """The scan is gone, or is another file by now, which the watcher finds."""
 
 
 class ModelError(PhotochromError):

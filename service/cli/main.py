@@ -219,9 +219,9 @@ app.add_typer(install_app)
 def _load_colorizer(settings: Config) -> tuple[Any, Any, Any]:
     """Return the model loader, the first colorizer, and which model is active and why."""
     with quiet_tensorflow():
-        from service.daemon.model_loading import Loader
+        from service.daemon.model_loading import ModelLoader
 
-        loader = Loader(settings)
+        loader = ModelLoader(settings)
         colorizer, active = loader.start()
     loader.tell(colorizer, active)
     return loader, colorizer, active

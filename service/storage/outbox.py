@@ -1,9 +1,10 @@
 """How a colored photo reaches the outbox: whole and lasting under its name, or not at all."""
 
 import errno
-import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
@@ -16,12 +17,11 @@ from service.filesystem.durable import (
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
-from worker.atomic import sync_folder
+from worker.atomic import digest_from_disk, sync_folder
 from worker.errors import DeviceError, ScanError
 from worker.formats.registry import BY_SUFFIX, result_format
 
 _NO_PLACE = {errno.EISDIR, errno.ENAMETOOLONG}
-CHUNK = 1 << 20  # bytes read back at a time
 
 T = TypeVar("T")
 
@@ -88,6 +88,86 @@ def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
     return name.with_name(fitting_name(name.stem, f".{digest[:8]}{name.suffix}"))
 
 
+@contextmanager
+def staging_file(
+    outbox: Path, name: PurePosixPath, check: Callable[[], None] = lambda: None
+) -> Iterator[BufferedRandom]:
+    """Make a staging file in the outbox; what ends its writing with an error removes it.
+
+    Args:
+        outbox: the outbox's folder, which exists.
+        name: path of the staging file in it; missing sub-folders are made.
+        check: raises where the outbox is away; called before anything is made there.
+
+    Yields:
+        the file, empty, open for reading and writing, with the permissions of a result. Its path
+        is by way of its open folder, so that nothing swapped meanwhile is followed.
+
+    Raises:
+        ScanError: there is no place for it, which only a person can change.
+        OSError: the disk is full, cannot be written or read, or failed.
+    """
+    check()
+    with (
+        _explained(outbox / name),
+        open_dir_beneath(outbox, name.parent, make=True) as folder,
+    ):
+        part = folder / name.name
+        try:
+            with part.open("x+b") as file:
+                file_made(file.fileno(), folder)
+                yield file
+        except BaseException:  # whatever ended it, nothing unfinished may stay
+            part.unlink(missing_ok=True)
+            raise
+
+
+def publish(
+    outbox: Path,
+    staging: PurePosixPath,
+    name: PurePosixPath,
+    digest: str,
+    *,
+    check: Callable[[], None] = lambda: None,
+    confirm: Callable[[], None] = lambda: None,
+    own: Replaceable | None = None,
+) -> Path:
+    """Give a staging file its name in one step that survives a power cut, or remove it.
+
+    What bore the name before stays until then; for good, if others wrote it.
+
+    Args:
+        outbox: the outbox's folder.
+        staging: path of the file in it: whole, and on the disk.
+        name: path it gets, in the same folder.
+        digest: SHA-256 of the file, hexadecimal.
+        check: raises where the outbox is away; called just before the file gets its name.
+        confirm: raises where the result is not wanted after all; called before that.
+        own: knows what may be replaced; None: nothing may.
+
+    Returns:
+        the path it has now.
+
+    Raises:
+        ScanError: there is no place for it, which only a person can change.
+        TakenError: a file has the name that is not to be replaced; it stays as it is.
+        OSError: the disk is full, cannot be written or read, or failed.
+    """
+    with _explained(outbox / name), open_dir_beneath(outbox, name.parent) as folder:
+        part, target = folder / staging.name, folder / name.name
+        try:
+            confirm()
+            check()
+            if own:
+                own.note(digest)
+            _name(part, target, own)
+        except BaseException:  # whatever ended it, nothing unfinished may stay
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(folder)
+    return outbox / name
+
+
 def deliver(
     outbox: Path,
     name: PurePosixPath,
@@ -97,73 +177,44 @@ def deliver(
     confirm: Callable[[], None] = lambda: None,
     own: Replaceable | None = None,
 ) -> Delivered[T]:
-    """Put a photo in the outbox in one step, and make it survive a power cut.
-
-    What bore the name before stays until the new photo is complete; for good, if others wrote it.
+    """Write a file and publish it; arguments and errors as for `staging_file` and `publish`.
 
     Args:
         outbox: the outbox's folder, which exists.
-        name: path in it; missing sub-folders are made.
-        write: is called once with the open file, empty and also readable, and writes the photo.
-        check: raises where the outbox is away; called just before anything is made there, and just
-            before the photo gets its name.
-        confirm: raises where the photo is not wanted after all; called when it is complete, before
-            it gets its name.
+        name: path in it.
+        write: is called once with the open file, empty and also readable.
+        check: raises where the outbox is away.
+        confirm: raises where the file is not wanted after all.
         own: knows what may be replaced; None: nothing may.
 
     Returns:
         The delivered file, with its digest as read back from the disk, and what `write` returned.
-
-    Raises:
-        ScanError: there is no place for it, which only a person can change: a symlink or a file
-            stands where its sub-folder should be, a folder where it should, or its name is longer
-            than the disk takes.
-        TakenError: a file has the name that is not to be replaced; it stays as it is.
-        OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
     """
-    check()
+    staging = name.with_name(part_path(outbox).name)
+    with staging_file(outbox, staging, check) as file:
+        result = write(file)
+        file.flush()
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        digest = digest_from_disk(Path(file.name))
+    path = publish(outbox, staging, name, digest, check=check, confirm=confirm, own=own)
+    return Delivered(path, digest, size, result)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what only a person can change into a ScanError that says where there is no place."""
     try:
-        with open_dir_beneath(outbox, name.parent, make=True) as folder:
-            digest, size, result = _put(folder / name.name, write, check, confirm, own)
+        yield
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
             raise ScanError(
-                f"there is no place for its result {outbox / name}: {error.strerror}"
+                f"there is no place for its result: {error.strerror}"
                 f" ({error.filename2 or error.filename}); make room for it there, then"
                 " `photochrom retry`"
             ) from error
-        error.filename = error.filename or str(outbox / name)  # a full disk names no file
+        error.filename = error.filename or str(path)  # a full disk names no file
         raise
-    return Delivered(outbox / name, digest, size, result)
-
-
-def _put(
-    target: Path,
-    write: Callable[[BinaryIO], T],
-    check: Callable[[], None],
-    confirm: Callable[[], None],
-    own: Replaceable | None,
-) -> tuple[str, int, T]:
-    """Write a file in one step; return its digest as read back, size, and what `write` gave."""
-    part = part_path(target.parent)
-    try:
-        with part.open("x+b") as file:
-            file_made(file.fileno(), target.parent)
-            result = write(file)
-            file.flush()
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        digest = _digest_on_disk(part)
-        confirm()
-        check()
-        if own:
-            own.note(digest)
-        _name(part, target, own)
-    except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
-        part.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
-    return digest, size, result
 
 
 def _name(part: Path, target: Path, own: Replaceable | None) -> None:
@@ -180,17 +231,6 @@ def _name(part: Path, target: Path, own: Replaceable | None) -> None:
             words = "another file has this name in the outbox"
             raise TakenError(errno.EEXIST, words, os.fspath(target)) from None
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
-
-
-def _digest_on_disk(path: Path) -> str:
-    """Compute the SHA-256 of a file that was just synced, from the disk and not from memory."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        # The pages are on the disk by now, so the kernel can forget them, where it knows how.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: str | None) -> None:

@@ -17,20 +17,23 @@ from structlog.testing import capture_logs
 from service.config.loader import Config
 from service.config.sections import Batching, FolderSettings, Originals, Output, Retry
 from service.filesystem import safe_open
+from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.pipeline import pipeline
-from service.pipeline.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
+from service.pipeline.engines import local_engine
+from service.pipeline.pipeline import Pipeline
 from service.storage import departures, moves, outbox
 from service.storage.moves import Departure
 from service.storage.naming import free_name
 from service.storage.sidecar import read_sidecar
-from tests.support.fakes import FakeColorist, FakeInbox
+from tests.support.fakes import FakeColorist, FakeInbox, rendering
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
 from tests.support.waiting import wait_until
 from worker import scan
 from worker.errors import DeviceError
+from worker.inference import local_engine as engine_module
+from worker.inference.local_engine import BATCHES_IN_MEMORY, THREADS
 from worker.settings import ReadSettings
 
 RETRY = Retry(attempts=3, first_wait=10.0, longest_wait=35.0)
@@ -60,9 +63,13 @@ class Line:
         self.now = 1000.0  # monotonic seconds and seconds since 1970 are one clock here
         self.woken = threading.Event()
         self.inbox = FakeInbox()
-        self.pipeline = Pipeline(
-            self.config, self.ledger, self.colorist, self.woken.set, self.inbox
-        )
+        self.pipeline = self.make_pipeline(self.config)
+
+    def make_pipeline(self, config: Config) -> Pipeline:
+        """Make a pipeline with an engine of its own."""
+        places = FolderMonitor(config.folders, config.limits.free_space)
+        engine = local_engine(config, self.colorist, places)
+        return Pipeline(config, self.ledger, engine, places, self.woken.set, self.inbox)
 
     def drop(self, name: str, pixels: Array | None = None) -> Job:
         """Put a scan in the inbox and queue it, as the daemon does."""
@@ -111,6 +118,14 @@ class Line:
                 self.config.rejected,
             )
         }
+
+
+def fail_together(line: Line, count: int) -> None:
+    """Let photographs be rendered, or fail, when so many are in hand."""
+    line.colorist.gate.clear()
+    wait_until(lambda: (line.step(), rendering(line.pipeline) == count)[1])
+    line.colorist.gate.set()
+    line.run()
 
 
 @pytest.fixture
@@ -300,7 +315,7 @@ class TestAnotherFormat:
         line.ledger.recolor([job.id], line.now)
         line.pipeline.close()
         jpeg = line.config.model_copy(update={"output": Output(format="jpeg")})
-        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set, line.inbox)
+        line.pipeline = line.make_pipeline(jpeg)
         line.run()
 
         assert before == (line.config.outbox / "a.png").read_bytes()
@@ -422,7 +437,7 @@ class TestMemory:
         self, line: Line, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """They are read ahead only while there is room; one that is larger goes alone."""
-        monkeypatch.setattr(pipeline, "PIXELS_IN_MEMORY", 100)
+        monkeypatch.setattr(engine_module, "PIXELS_IN_MEMORY", 100)
         reads: list[str] = []
         read = scan.read
         monkeypatch.setattr(
@@ -431,7 +446,7 @@ class TestMemory:
         for n in range(THREADS + 4):
             line.drop(f"{n}.png", gray_scene(24, 32, seed=n))
         line.colorist.gate.clear()
-        wait_until(lambda: (line.step(), len(line.pipeline._writing) > 0)[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) > 0)[1])
         for _ in range(20):
             line.step()
 
@@ -611,8 +626,7 @@ class TestTheMachinesFault:
         """They double the wait once, not once a photo."""
         line.colorist.paint_faults.extend(full() for _ in range(4))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
-        wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
-        line.run()
+        fail_together(line, 4)
 
         assert {1010.0} == {line.job(job.id).not_before for job in jobs}
         assert 1 == line.pipeline.faults
@@ -621,7 +635,7 @@ class TestTheMachinesFault:
         """A disk that fails for a year gives one line of log for each try, not one a photo."""
         line.colorist.paint_faults.extend(failing() for _ in range(9))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
-        wait_until(lambda: (line.step(), line.pipeline.faults == 1 and not line.pipeline.busy)[1])
+        fail_together(line, 4)
         line.colorist.paint_faults.clear()
         line.colorist.paint_faults.append(failing())
         line.now += 10.0
@@ -709,8 +723,7 @@ class TestTheMachinesFault:
         for n in range(4):
             line.drop(f"{n}.png")
         with capture_logs() as logs:
-            wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
-            line.run()
+            fail_together(line, 4)
         levels = [entry["log_level"] for entry in logs if entry["event"] == "photo.waits"]
 
         assert ["debug"] * 3 + ["warning"] == sorted(levels)
@@ -991,7 +1004,7 @@ class TestFoldersThatAreAway:
         """Not after the wait of a move that failed; and nothing is made in its place."""
         line.colorist.gate.clear()
         line.drop("a.png")
-        wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) > 0)[1])
         folder = line.config.originals.folder
         folder.rename(folder.with_name("elsewhere"))
         line.colorist.gate.set()
@@ -1046,7 +1059,7 @@ class TestFoldersThatAreAway:
         """Between the look at the folders and the look at the file."""
         line.colorist.gate.clear()
         line.drop("a.png")
-        wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) > 0)[1])
         away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
         places = SimpleNamespace(problem=lambda _key: next(away))
         monkeypatch.setattr(line.pipeline.originals, "_places", places)
@@ -1146,7 +1159,7 @@ class TestTakingUpAnotherGenerator:
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(8)]
         new = FakeColorist(model="new")
         line.colorist.gate.clear()  # the first batch is predicted and waits to be painted
-        wait_until(lambda: (line.step(), len(line.pipeline._writing) == 2)[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) == 2)[1])
         line.colorist.device_gate.clear()  # the next ones are on the device
         wait_until(lambda: (line.step(), len(line.colorist.batches) >= 2)[1])
         line.pipeline.take_up(new)
