@@ -82,15 +82,20 @@ def _escaped(
 ) -> MutableMapping[str, Any]:
     """Escape control characters, so that no file name can fake a log line."""
     for key, value in event.items():
-        if not isinstance(value, bool | int | float | None) and key != "exc_info":
+        if key == "exception":  # a traceback that came as text, from an engine
+            event[key] = _indented(str(value))
+        elif not isinstance(value, bool | int | float | None) and key != "exc_info":
             event[key] = printable(str(value))
     return event
 
 
 def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
     """Write a traceback indented, so that nothing in it looks like a log line."""
-    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
-    stream.write("".join(f"\n  {printable(line)}" for line in text.split("\n")))
+    stream.write("\n" + _indented("".join(traceback.format_exception(*exc_info)).rstrip("\n")))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {printable(line)}" for line in text.split("\n"))
 
 
 def _as_text(

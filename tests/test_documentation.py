@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from pydantic import BaseModel
 
 from service.cli.main import app
 from service.config import sections
 from service.config.loader import RENAMED
+from service.monitoring.find import Row
+from service.monitoring.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -351,3 +354,11 @@ def test_messages_exist() -> None:
     }
 
     assert set() == missing
+
+
+@pytest.mark.parametrize("value", [Status, Row])
+def test_the_keys_of_json_are_documented(value: type[BaseModel]) -> None:
+    """docs/status.md has each key that `status --json` and `find --json` print."""
+    page = (ROOT / "docs/status.md").read_text()
+
+    assert [] == [key for key in value.model_fields if f"`{key}`" not in page]

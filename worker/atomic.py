@@ -4,12 +4,14 @@
 """
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+CHUNK = 1 << 20  # bytes read back at a time
 _CANNOT_SYNC_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 
 
@@ -104,6 +106,21 @@ def sync_opened(folder: int) -> None:
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
+
+
+def digest_from_disk(path: Path) -> str:
+    """Compute the SHA-256 of a file that was just synced, from the disk and not from memory.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        # The pages are on the disk by now, so the kernel can forget them, where it knows how.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _encoded(content: bytes | str) -> bytes:

@@ -21,15 +21,16 @@ from service.config.loader import Config
 from service.daemon.blocked_log import BlockedLog
 from service.daemon.model_updates import ModelWatch
 from service.daemon.reload import Parts, Reloader
+from service.filesystem.availability import FolderMonitor
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger, LedgerError
 from service.ledger.retention import Retention
 from service.monitoring.reporter import HealthReporter
+from service.pipeline.engines import local_engine
 from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.protocols import Predictor
 from service.signals import Signals
 from service.storage import deliveries
 from service.storage.cleanup import TempFileSweeper
@@ -38,6 +39,7 @@ from service.terminal import Report
 from service.watch.folder_settings import FolderSettingsWatch
 from service.watch.watcher import Rest, Watcher
 from worker.errors import DeviceError
+from worker.inference.predictor import Predictor
 
 LONGEST_SLEEP = 0.5  # seconds; signals only set flags, so this is the delay until one is noticed
 STOP_MARGIN = 30.0  # seconds from the end of stop.within to the end of the process
@@ -99,10 +101,17 @@ class Daemon:
             config.inbox, config.watch, on_stable=self._take, wake=self._woken.set
         )
         self.watcher.found_one, self.watcher.ignore = self._keep_alive, config.watch.ignored
+        self.folders = FolderMonitor(config.folders, config.limits.free_space)
+        engine = local_engine(config, parts.predictor, self.folders)
         self.pipeline = Pipeline(
-            config, self.ledger, parts.predictor, self._woken.set, self.watcher, self.counters
+            config,
+            self.ledger,
+            engine,
+            self.folders,
+            self._woken.set,
+            self.watcher,
+            self.counters,
         )
-        self.folders = self.pipeline.places
         self.folder_settings = FolderSettingsWatch(config, self.watcher.revisit)
         archive = self.pipeline.originals.archive
         self.intake = Intake(config, self.ledger, archive, self.folder_settings)

@@ -1,4 +1,4 @@
-"""Which generator colors: the one the configuration wants, or the best that works in its place."""
+"""Load the generator that colors: the configured one, or the best that works in its place."""
 
 import structlog
 
@@ -16,15 +16,15 @@ from worker.models.version import VersionName, version_name
 log = structlog.get_logger()
 
 
-class Loader:
+class ModelLoader:
     """Loads versions for this machine, as the configuration has them run.
 
     Args:
-        config: the model store, render and batch size, output.
+        config: the model store, render and batch size, and who signs.
     """
 
     def __init__(self, config: Config) -> None:
-        """Set the device up; nothing is loaded yet."""
+        """Set up the device; nothing is loaded yet."""
         self._config = config
         self._store = ModelStore(config.models_folder)
         self._device = set_up_device()
@@ -32,8 +32,8 @@ class Loader:
     def start(self) -> tuple[Colorizer, ActiveModel]:
         """Load what colors first.
 
-        A promoted version that is not fit to serve is left for the one before it, and so on, down
-        to the built-in one: a restart must not stop what went on with the old one before.
+        A promoted version that is not fit to serve is skipped for the one before it, down to the
+        built-in one: a restart must not stop what worked before.
 
         Returns:
             the colorizer, and what was refused.
@@ -62,7 +62,7 @@ class Loader:
         raise AssertionError  # the built-in one always stands first
 
     def tell(self, colorizer: Colorizer, serving: ActiveModel) -> None:
-        """Log what `start` gave; not while TensorFlow's own words are kept out of the log."""
+        """Log what `start` returned; not while TensorFlow's own output is suppressed."""
         if serving.refused:
             log.error(
                 "model.refused",
@@ -100,5 +100,4 @@ class Loader:
 
     def _colorizer(self, name: VersionName) -> Colorizer:
         version = self._store.get(name)
-        settings, output = self._config.color_settings, self._config.write_settings
-        return Colorizer(version, settings, output, self._device, self._config.credential_settings)
+        return Colorizer(version, self._config.color_settings, self._device)

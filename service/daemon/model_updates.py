@@ -1,8 +1,8 @@
-"""Whether another version was promoted: it is loaded beside the one that colors, and handed over.
+"""Notice that another version was promoted, load it beside the one that colors, and hand it over.
 
-Looking is one `stat` now and then. Reading the history, loading and the canary happen in a thread,
-so that the photos go on meanwhile. A version that cannot serve is refused once, and told of; the
-history must change before anything is tried again.
+A look is one `stat` every two seconds. Reading the history, loading and the canary happen in a
+thread, so work continues meanwhile. A version that cannot serve is refused once, with a log line;
+nothing is tried again before the history changes.
 """
 
 import time
@@ -15,8 +15,8 @@ import structlog
 from service.filesystem.file_stat import FileStat
 from service.filesystem.safe_open import file_stat
 from service.ledger.ledger import ActiveModel
-from service.pipeline.protocols import Predictor
 from worker.errors import PhotochromError
+from worker.inference.predictor import Predictor
 from worker.models.promotions import PROMOTIONS_FILE
 
 LOOK_EVERY = 2.0  # seconds
@@ -24,8 +24,8 @@ LOOK_EVERY = 2.0  # seconds
 log = structlog.get_logger()
 
 
-class LoadsModels(Protocol):
-    """What is needed of `service.daemon.model_loading.Loader`; tests bring their own."""
+class VersionLoader(Protocol):
+    """Loads versions; see `service.daemon.model_loading.ModelLoader`."""
 
     def promoted(self) -> str:
         """Name the version that is promoted."""
@@ -35,27 +35,27 @@ class LoadsModels(Protocol):
 
 
 class _Found(NamedTuple):
-    """What a look at the history led to; `version` is None where it could not be read."""
+    """What a look at the history led to; `version` is None if it could not be read."""
 
     version: str | None
-    colorist: Predictor | None = None
+    predictor: Predictor | None = None
     error: Exception | None = None
 
 
 class ModelWatch:
-    """Brings the promoted version.
+    """Loads the promoted version when another one is promoted.
 
     Args:
-        folder: of the model store, whose history of promotions is watched; need not be there.
+        folder: of the model store, whose history of promotions is watched; may be missing.
         loader: loads it.
-        serving: what serves now, and which promoted version was refused at the start, if any.
+        serving: what serves now, and which promoted version was refused at the start.
 
     Attributes:
         serving: what serves, kept up to date.
     """
 
-    def __init__(self, folder: Path, loader: LoadsModels, serving: ActiveModel) -> None:
-        """Nothing was looked at yet."""
+    def __init__(self, folder: Path, loader: VersionLoader, serving: ActiveModel) -> None:
+        """Start without a look."""
         self.serving = serving
         self._promotions = folder / PROMOTIONS_FILE
         self._loader = loader
@@ -65,13 +65,13 @@ class ModelWatch:
         self._seen: FileStat | Literal["never"] | None = "never"
 
     def step(self, now: float) -> Predictor | None:
-        """Look, if it is time; never waits.
+        """Look, if it is time; never blocks.
 
         Args:
             now: monotonic seconds.
 
         Returns:
-            The colorist that serves from now on, or None where the one that does goes on.
+            The predictor that serves from now on, or None to keep the present one.
         """
         if self._work is not None:
             return self._taken_up() if self._work.done() else None
@@ -110,7 +110,7 @@ class ModelWatch:
 
     def _taken_up(self) -> Predictor | None:
         assert self._work is not None  # noqa: S101 - `step` asks only then
-        version, colorist, error = self._work.result()
+        version, predictor, error = self._work.result()
         self._work = None
         if error is not None:
             expected = isinstance(error, PhotochromError | OSError)
@@ -123,9 +123,9 @@ class ModelWatch:
                 reason=reason,
                 exc_info=None if expected else error,
             )
-        elif colorist is not None:
-            log.info("model.taken_up", **{"from": self.serving.model}, to=colorist.model)
-            self.serving = ActiveModel(colorist.model)
+        elif predictor is not None:
+            log.info("model.taken_up", **{"from": self.serving.model}, to=predictor.model)
+            self.serving = ActiveModel(predictor.model)
         elif version == self.serving.model:  # gone back to what serves anyway
             self.serving = ActiveModel(version)
-        return colorist
+        return predictor

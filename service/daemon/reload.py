@@ -7,25 +7,25 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from service.config.loader import Config, ConfigError, check_config
-from service.daemon.model_updates import LoadsModels, ModelWatch
+from service.daemon.model_updates import ModelWatch, VersionLoader
 from service.filesystem import permissions
 from service.filesystem.availability import make_new_folders
 from service.filesystem.ownership import refuse_another_owner
 from service.ledger.ledger import ActiveModel
 from service.log import set_up_logging
-from service.pipeline.protocols import Predictor
 from worker.errors import PhotochromError
+from worker.inference.predictor import Predictor
 
 log = structlog.get_logger()
 
 
-class StartsModels(LoadsModels, Protocol):
-    """What the reload needs of `service.daemon.model_loading.Loader`."""
+class StartingLoader(VersionLoader, Protocol):
+    """What the reload needs of `service.daemon.model_loading.ModelLoader`."""
 
     def start(self) -> tuple[Predictor, ActiveModel]:
         """Load the first model; raises a PhotochromError if none can be loaded."""
 
-    def tell(self, colorist: Predictor, serving: ActiveModel) -> None:
+    def tell(self, predictor: Predictor, serving: ActiveModel) -> None:
         """Log what `start` returned."""
 
 
@@ -58,7 +58,7 @@ class Reloader:
     """
 
     def __init__(
-        self, path: Path, loader: StartsModels, make_loader: Callable[[Config], StartsModels]
+        self, path: Path, loader: StartingLoader, make_loader: Callable[[Config], StartingLoader]
     ) -> None:
         """Read nothing yet."""
         self.refused = ""
@@ -114,7 +114,7 @@ class Reloader:
         return Parts(config, predictor, watch_models(config, self._loader, active), active)
 
 
-def watch_models(config: Config, loader: LoadsModels, active: ActiveModel) -> ModelWatch | None:
+def watch_models(config: Config, loader: VersionLoader, active: ActiveModel) -> ModelWatch | None:
     """Return what brings promoted versions, if the configuration asks for them."""
     if config.model.version != "promoted":
         return None
@@ -139,6 +139,5 @@ def _made_from(config: Config) -> tuple[object, ...]:
     return (
         config.model.version,
         config.color_settings,
-        config.write_settings,
         config.credential_settings,
     )

@@ -42,6 +42,11 @@ def part_path(folder: Path) -> Path:
     return folder / f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}"
 
 
+def staging_name(job: int, attempt: int) -> str:
+    """Name the staging file of an attempt at a job, unlike any other; `sweep` knows the pattern."""
+    return f"{PART_PREFIX}{job}-{attempt}-{secrets.token_hex(8)}{PART_SUFFIX}"
+
+
 def fitting_name(stem: str, ending: str) -> str:
     """Join a stem and an ending, shortening the stem so that the name has at most 255 bytes."""
     while stem and len(os.fsencode(stem + ending)) > LONGEST_NAME:

@@ -86,7 +86,7 @@ class HealthReporter:
         self._pipeline = pipeline
         self._settings = settings
         self._metrics.move(config.metrics)
-        pipeline.batch_done = self._metrics.batch_done
+        pipeline.engine.batch_done = self._metrics.batch_done
 
     def step(self, now: float, blocked_by: str = "", refused_config: str = "") -> None:
         """Report if it is time to, or at once when something has changed.
@@ -148,15 +148,15 @@ class HealthReporter:
         orphans = 0 if in_hand else started
         health = judge(self._signs(now, queue.fault or blocked_by, refused_config, orphans))
         arriving = self._watcher.arriving
-        counters, predictor = self._pipeline.tally, self._pipeline.colorist
+        counters, engine = self._pipeline.tally, self._pipeline.engine
         return Heartbeat(
             time=wall,
             pid=os.getpid(),
             started=self._started,
             health=health.level,
             reasons=health.reasons,
-            model=predictor.model,
-            batch_size=predictor.batch_size,
+            model=engine.model,
+            batch_size=engine.batch_size,
             jobs=queue.jobs,
             oldest_waiting=queue.oldest_waiting,
             in_work=longest_first(in_hand, wall),
@@ -170,7 +170,7 @@ class HealthReporter:
             finished=counters.finished,
             rejected=counters.rejected,
             megapixels=counters.pixels / 1e6,
-            device_memory=predictor.device_memory(),
+            device_memory=engine.memory,
             refused_config=refused_config,
             **self._denied(),
         )

@@ -1,60 +1,52 @@
-"""A colored photo put in a folder, and its sidecar beside it."""
+"""A colored photograph gets its name in a folder, and its sidecar beside it."""
 
 import errno
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import structlog
 
 from service.config.sections import AS_USUAL, FolderSettings
-from service.filesystem.file_stat import FileStat
-from service.pipeline.protocols import Renderer
+from service.pipeline.tasks import looks_of, staging_in
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
 from service.storage.sidecar import deliver_sidecar, describe, sidecar_name
+from worker.inference.engine import Colored, Task
 from worker.metadata.provenance import Origin, Record
-from worker.scan import Scan
 
 log = structlog.get_logger()
 
-SOFTWARE = f"photochrom {version('photochrom')}"
-
 
 @dataclass(frozen=True)
-class Source:
-    """The scan that a photo is made from.
+class Delivery:
+    """A photograph that is to be delivered.
 
     Attributes:
-        path: in the inbox, or as it was given.
-        sha256: of its content, hexadecimal.
-        snapshot: how it looked when it was read.
-        read: when work on it began, seconds since 1970.
-        settings: how it was to be read.
+        task: what was asked of the engine.
+        outcome: what came back; its staging file is in the folder.
+        read: when work on the scan began, seconds since 1970.
+        settings: how the scan was to be read.
     """
 
-    path: PurePosixPath
-    sha256: str
-    snapshot: FileStat
+    task: Task
+    outcome: Colored
     read: float
     settings: FolderSettings = AS_USUAL
 
 
 class Target(NamedTuple):
-    """Where a photo goes.
+    """Where a photograph goes.
 
     Attributes:
         folder: the outbox.
-        name: the photo's path in it.
-        check: raises where the folder is away; see `outbox.deliver`.
-        confirm: raises where the photo is not wanted after all.
-        own: what there may be replaced; see `outbox.deliver`.
+        name: the photograph's path in it.
+        check: raises where the folder is away; see `outbox.publish`.
+        confirm: raises where the photograph is not wanted after all.
+        own: what may be replaced there; see `outbox.publish`.
     """
 
     folder: Path
@@ -64,67 +56,60 @@ class Target(NamedTuple):
     own: Replaceable | None = None
 
 
-def deliver(
-    target: Target,
-    photo: Scan,
-    chroma: Any,
-    painter: Renderer,
-    source: Source,
-    now: float,
-) -> tuple[Delivered[Record], Origin]:
-    """Write a colored photo, then its sidecar; each whole or not at all.
+def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
+    """Give a staging file its name, and write its sidecar; each whole or not at all.
 
     Args:
         target: where it goes.
-        photo: the scan.
-        chroma: as the painter predicted it.
-        painter: the colorizer.
-        source: where the scan came from.
-        now: seconds since 1970.
-
-    Returns:
-        The photo, and what its label says.
+        delivery: the photograph.
 
     Raises:
-        ScanError: the container cannot hold it.
-        TakenError: another file has the name of the photo, or of its sidecar.
-        DeviceError: it cannot be signed, though that is set.
+        ScanError: there is no place for it.
+        SourceChanged: `target.confirm` found so.
+        TakenError: another file has the name of the photograph, or of its sidecar.
+        DeviceError: the folder is away.
         OSError: the disk is full, cannot be written or read, or failed.
     """
-    origin = Origin(
-        name=source.path.name,
-        sha256=source.sha256,
-        model=painter.model,
-        weights_sha256=painter.weights_sha256,
-        software=SOFTWARE,
-        event=str(uuid4()),
-        when=datetime.fromtimestamp(int(now), UTC),
-    )
-    write = partial(painter.paint, photo, chroma, origin)
-    _refuse_a_taken_sidecar(target)
-    delivered = outbox.deliver(
+    task, outcome = delivery.task, delivery.outcome
+
+    def confirm() -> None:
+        _refuse_taken_sidecar(target)
+        target.confirm()
+
+    path = outbox.publish(
         target.folder,
+        staging_in(target.folder, task),
         target.name,
-        write,
+        outcome.sha256,
         check=target.check,
-        confirm=target.confirm,
+        confirm=confirm,
         own=target.own,
     )
+    delivered = Delivered(path, outcome.sha256, outcome.size, outcome.record)
+    source = PurePosixPath(task.source.path)
     sidecar = describe(
-        origin,
+        Origin(
+            name=source.name,
+            sha256=task.source.sha256,
+            model=outcome.model,
+            weights_sha256=outcome.weights_sha256,
+            software=task.label.software,
+            event=task.label.event,
+            when=datetime.fromisoformat(task.label.when),
+        ),
         delivered,
-        source=source.path,
-        stat=source.snapshot,
+        source=source,
+        stat=looks_of(task.source),
         output=target.name,
-        read=datetime.fromtimestamp(source.read, UTC),
-        settings=source.settings,
+        read=datetime.fromtimestamp(delivery.read, UTC),
+        settings=delivery.settings,
     )
     deliver_sidecar(target.folder, sidecar, target.check, target.own)
-    return delivered, origin
+    return delivered
 
 
-def _refuse_a_taken_sidecar(target: Target) -> None:
-    """Raise before the photo is delivered, where its sidecar could not be."""
+def _refuse_taken_sidecar(target: Target) -> None:
+    """Raise before the photograph is delivered, where its sidecar could not be."""
     path = target.folder / sidecar_name(target.name)
     if os.path.lexists(path) and not (target.own and target.own.has(path)):
         raise TakenError(errno.EEXIST, "another file has the name of its sidecar", os.fspath(path))

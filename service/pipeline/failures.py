@@ -13,17 +13,12 @@ from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import TAKEN_AWAY, Job
 from service.ledger.ledger import Ledger
 from service.storage.departures import Originals
-from worker.errors import DeviceError, InColorError, IncompleteError, ScanError
-from worker.formats.memory import is_short
+from worker.inference.engine import Failed
 
 Hold = Callable[[PurePosixPath, str, float], bool]  # path in the inbox, reason, monotonic seconds
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # for this file; perhaps for a smaller one
 
 log = structlog.get_logger()
-
-
-class SourceChanged(Exception):  # noqa: N818 - it is news, no error
-    """The file is gone, or no longer the one that was queued; the watcher brings what it is now."""
 
 
 @dataclass
@@ -170,32 +165,34 @@ class FailureHandler:
         self.backoff = self.backoff.cleared()
         self.shortage = self.shortage.after_delivery(job.stat.size, now)
 
-    def handle(self, job: Job, error: Exception, now: float, wall: float) -> None:
+    def handle(self, job: Job, failure: Failed, now: float, wall: float) -> None:
         """Reject a started job or put it back, by whose fault it was.
 
         Args:
             job: the job.
-            error: that its work ended with.
+            failure: that its work ended with.
             now: monotonic seconds.
             wall: seconds since 1970, for the ledger.
 
         Raises:
             DeviceError: the ledger cannot be written now; nothing was changed.
         """
-        arriving = isinstance(error, IncompleteError) and not job.recolor
-        if arriving and self._hold(job.path, str(error), now):
+        kind, reason = failure.kind, failure.reason
+        arriving = kind == "incomplete" and not job.recolor
+        if arriving and self._hold(job.path, reason, now):
             self._ledger.unqueue(job.id)
-            log.info("photo.arriving", job=job.id, path=job.path, reason=str(error))
-        elif isinstance(error, ScanError):
-            self.reject(job, str(error) + _way_out(job, error), now, wall)
-        elif isinstance(error, SourceChanged):
+            log.info("photo.arriving", job=job.id, path=job.path, reason=reason)
+        elif kind in {"scan", "in color", "incomplete"}:
+            hint = _hint(job) if kind == "in color" else ""
+            self.reject(job, reason + hint, now, wall)
+        elif kind == "source changed":
             self._let_go(job, wall)
-        elif is_short(error):
-            self._try_alone(job, error, now, wall)
-        elif isinstance(error, OSError | DeviceError):
-            self._wait(job, error, now, wall)
+        elif kind == "memory":
+            self._try_alone(job, reason, now, wall)
+        elif kind in {"device", "disk"}:
+            self._wait(job, failure, now, wall)
         else:
-            self._count_unforeseen(job, error, now, wall)
+            self._count_unforeseen(job, failure, now, wall)
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
         """Give a queued or started job up; arguments as for `handle`.
@@ -221,25 +218,30 @@ class FailureHandler:
         log.info("photo.changed", job=job.id, path=job.path)
         self._originals.request_rescan(job)
 
-    def _count_unforeseen(self, job: Job, error: Exception, now: float, wall: float) -> None:
+    def _count_unforeseen(self, job: Job, failure: Failed, now: float, wall: float) -> None:
         """Try a job again that met a bug; after the last attempt it is rejected.
 
         One photograph must not stop the others.
         """
-        log.error("photo.failed", job=job.id, path=job.path, attempt=job.attempts, exc_info=error)
+        log.error(
+            "photo.failed",
+            job=job.id,
+            path=job.path,
+            attempt=job.attempts,
+            exception=failure.traceback,
+        )
         if job.attempts >= self._retry.attempts:
-            reason = f"photochrom failed on this photo {job.attempts} times, lastly: {error!r}"
-            self.reject(job, reason, now, wall)
+            reason = f"photochrom failed on this photo {job.attempts} times, lastly: "
+            self.reject(job, reason + failure.reason, now, wall)
         else:
-            self._ledger.requeue(job.id, repr(error), wall + self._retry.wait_after(0))
+            self._ledger.requeue(job.id, failure.reason, wall + self._retry.wait_after(0))
 
-    def _try_alone(self, job: Job, error: Exception, now: float, wall: float) -> None:
+    def _try_alone(self, job: Job, told: str, now: float, wall: float) -> None:
         """Put a job back for want of memory; its attempt counts, so that it comes alone next.
 
         All work waits, since another program may have the memory. But a photograph that did not
         fit on its last attempt, alone, must not stop the others.
         """
-        told = str(error) if type(error) is MemoryError else ""  # by `worker.scan.read`
         size = " and ".join(filter(None, (told, _megabytes(job))))
         if job.attempts >= self._retry.attempts:
             reason = (
@@ -255,15 +257,15 @@ class FailureHandler:
         self._ledger.requeue(job.id, reason, wall + seconds)
         _log_wait(job, reason, seconds, before, self.backoff)
 
-    def _wait(self, job: Job, error: Exception, now: float, wall: float) -> None:
+    def _wait(self, job: Job, failure: Failed, now: float, wall: float) -> None:
         """Put a job back in the queue: the machine is at fault, so all work waits a while.
 
         For room on a disk only the job itself waits, and those that are larger still.
         """
-        reason = str(error) or repr(error)
-        if isinstance(error, OSError):
-            reason = self._places.in_words(error)
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        reason = failure.reason
+        if failure.kind == "disk":
+            reason = self._places.in_words(failure.error)
+        if failure.errno in NO_ROOM:
             reason += "; smaller photographs go on meanwhile"
             before = self.shortage.backoff
             self.shortage = self.shortage.after_failure(job, now, reason, self._retry)
@@ -286,10 +288,8 @@ def _megabytes(job: Job) -> str:
     return f"{job.stat.size / 1e6:,.1f} MB as a file"
 
 
-def _way_out(job: Job, error: ScanError) -> str:
+def _hint(job: Job) -> str:
     """Say what a person can do who knows better, such as that a stamp is the only color."""
-    if not isinstance(error, InColorError):
-        return ""
     command = f"photochrom retry {job.id} --even-if-colored"
     return (
         "; if only a color target, a ruler or a stamp lies beside a gray print, color it all the"

@@ -1,64 +1,81 @@
-"""The scan of a job, read: the very file that was queued, or nothing."""
+"""The files of a task, opened for an engine: the very scan that was queued, and a staging file."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from io import BufferedRandom
 from pathlib import Path
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.safe_open import digest_of, file_stat_of
 from service.ledger.jobs import Job
-from service.pipeline.failures import SourceChanged
-from service.storage import companions
+from service.pipeline.tasks import job_of, staging_in
+from service.storage import companions, outbox
 from service.storage.originals import open_scan, still_there
-from worker import scan
-from worker.errors import ScanError
-from worker.scan import Scan
+from worker.errors import ScanError, SourceChanged
+from worker.inference.engine import Task
+from worker.inference.local_engine import OpenedSource, TaskFiles
 
 
-def read_scan(job: Job, config: Config, places: FolderMonitor) -> Scan:
-    """Read the scan of a job, in a thread of its own.
+def task_files(config: Config, places: FolderMonitor) -> TaskFiles:
+    """Open files in the folders of a configuration.
 
     Args:
-        job: to be colored, or colored again.
-        config: the folders, and what a scan may be.
-        places: tells whether the folders are there.
+        config: the folders.
+        places: tells whether they are there.
+    """
 
-    Returns:
-        The scan, upright, at its own depth.
+    def open_staging(task: Task) -> AbstractContextManager[BufferedRandom]:
+        staging, check = staging_in(config.outbox, task), partial(places.check, "outbox")
+        return outbox.staging_file(config.outbox, staging, check)
+
+    return TaskFiles(partial(open_source, config=config, places=places), open_staging)
+
+
+@contextmanager
+def open_source(task: Task, config: Config, places: FolderMonitor) -> Iterator[OpenedSource]:
+    """Open the scan of a task, from a reader's thread.
+
+    Args:
+        task: to be colored, or colored again.
+        config: the folders.
+        places: tells whether they are there.
+
+    Yields:
+        The scan, and the XMP beside it.
 
     Raises:
-        Changed: it is gone, or was changed since it was queued or while it was read.
+        SourceChanged: it is gone, or was changed since it was queued or while it was read.
         ScanError: it cannot be colored; or, to be colored again, its original is gone.
         DeviceError: its folder is away.
-        MemoryError: it does not fit.
         OSError: the disk failed.
     """
     try:
-        return _read(job, config)
+        with _open(job_of(task), config) as opened:
+            yield opened
     except (SourceChanged, ScanError):  # what is away was neither changed nor taken away
         places.check("inbox", "originals.folder", to_write=False)
         raise
 
 
-def _read(job: Job, config: Config) -> Scan:
+@contextmanager
+def _open(job: Job, config: Config) -> Iterator[OpenedSource]:
     try:
         file, looks = open_scan(job, config)
     except FileNotFoundError as error:
         raise SourceChanged from error
     with file:
         path = Path(str(file.name))
-        settings = replace(config.read_settings, **job.settings.model_dump())
         root = config.inbox if path.is_relative_to(config.inbox) else config.originals.folder
-        xmp_files = companions.read(root, path.relative_to(root))
         try:
-            photo = scan.read(path, settings, file, xmp_files)
+            yield OpenedSource(path, file, companions.read(root, path.relative_to(root)))
         except ScanError as error:
             if not still_there(path, looks):  # its writer was not done: nothing is wrong with it
                 raise SourceChanged from error
             raise
         if not still_there(path, looks):
             raise SourceChanged
-    return photo
 
 
 def confirm(job: Job, config: Config, places: FolderMonitor) -> None:
@@ -70,7 +87,7 @@ def confirm(job: Job, config: Config, places: FolderMonitor) -> None:
         places: tells whether the inbox is there.
 
     Raises:
-        Changed: it is gone, or has other content.
+        SourceChanged: it is gone, or has other content.
         DeviceError: its folder is away.
         OSError: the disk failed.
     """

@@ -1,9 +1,10 @@
-"""How a colored photo reaches the outbox: whole and lasting under its name, or not at all."""
+"""Delivers results to the outbox: complete and durable under their names, or not at all."""
 
 import errno
-import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
 
@@ -16,38 +17,37 @@ from service.filesystem.durable import (
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
-from worker.atomic import sync_folder
+from worker.atomic import digest_from_disk, sync_folder
 from worker.errors import DeviceError, ScanError
 from worker.formats.registry import BY_SUFFIX, result_format
 
 _NO_PLACE = {errno.EISDIR, errno.ENAMETOOLONG}
-CHUNK = 1 << 20  # bytes read back at a time
 
 T = TypeVar("T")
 
 
 class TakenError(FileExistsError):
-    """Another file has the name that a photo was to get; photochrom did not write it."""
+    """Another file, not written by photochrom, has the name of a result."""
 
 
 class Replaceable(Protocol):
-    """What may lie under a name already and be replaced; see `service.storage.deliveries.Own`."""
+    """Which existing files may be replaced; see `service.storage.deliveries.Own`."""
 
     def note(self, sha256: str) -> None:
-        """Note a file just before it gets its name."""
+        """Record a file that is about to get its name."""
 
     def has(self, path: Path) -> bool:
         """Tell whether a file may be replaced."""
 
 
 class Delivered(NamedTuple, Generic[T]):
-    """A file that is safely in the outbox.
+    """A file that was delivered to the outbox.
 
     Attributes:
         path: the file.
-        sha256: of what lies on the disk, hexadecimal.
-        size: of what was written, in bytes.
-        result: what the function returned that wrote it.
+        sha256: as read back from disk, hexadecimal.
+        size: bytes.
+        result: the return value of the function that wrote it.
     """
 
     path: Path
@@ -57,16 +57,16 @@ class Delivered(NamedTuple, Generic[T]):
 
 
 def output_name(relative: PurePosixPath, output_format: str) -> PurePosixPath:
-    """Name the colored photo of a scan.
+    """Name the result of a scan.
 
     Args:
         relative: the scan's path in the inbox.
-        output_format: the container of the result; "same" is the scan's own, or the nearest that
-            can hold the label.
+        output_format: the result's format; "same": the scan's own, or the nearest that can hold the
+            label.
 
     Returns:
-        A path in the outbox: the same where the container stays, else with the new suffix added
-        (`a/scan.tif` becomes `a/scan.tif.jpg`), so that two scans never share one.
+        A path in the outbox: the same if the format stays; otherwise with the new suffix appended
+        (`a/scan.tif` becomes `a/scan.tif.jpg`), so that no two scans share one.
     """
     suffix = relative.suffix.lower()
     suffixes = result_format(BY_SUFFIX[suffix], output_format).suffixes
@@ -76,7 +76,7 @@ def output_name(relative: PurePosixPath, output_format: str) -> PurePosixPath:
 
 
 def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
-    """Name a colored photo whose own name belongs to another job.
+    """Name a result whose own name belongs to another job.
 
     Args:
         name: the path in the outbox that is taken.
@@ -88,6 +88,86 @@ def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
     return name.with_name(fitting_name(name.stem, f".{digest[:8]}{name.suffix}"))
 
 
+@contextmanager
+def staging_file(
+    outbox: Path, name: PurePosixPath, check: Callable[[], None] = lambda: None
+) -> Iterator[BufferedRandom]:
+    """Create a staging file in the outbox; it is removed if the block raises.
+
+    Args:
+        outbox: the outbox's folder, which exists.
+        name: path of the staging file in it; missing sub-folders are created.
+        check: raises if the outbox is unavailable; called before anything is created.
+
+    Yields:
+        The file, empty, open for reading and writing, with the permissions of a result. Its path
+        goes through its open folder, so that no symlink swapped in meanwhile is followed.
+
+    Raises:
+        ScanError: there is no place for it; a person must make room.
+        OSError: the disk is full, cannot be written or read, or failed.
+    """
+    check()
+    with (
+        _explained(outbox / name),
+        open_dir_beneath(outbox, name.parent, make=True) as folder,
+    ):
+        part = folder / name.name
+        try:
+            with part.open("x+b") as file:
+                file_made(file.fileno(), folder)
+                yield file
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def publish(
+    outbox: Path,
+    staging: PurePosixPath,
+    name: PurePosixPath,
+    digest: str,
+    *,
+    check: Callable[[], None] = lambda: None,
+    confirm: Callable[[], None] = lambda: None,
+    own: Replaceable | None = None,
+) -> Path:
+    """Give a staging file its name, atomically and durably, or remove it.
+
+    An earlier file with that name stays until then, or for good if it may not be replaced.
+
+    Args:
+        outbox: the outbox's folder.
+        staging: path of the file in it: complete and synced.
+        name: its new path, in the same folder.
+        digest: SHA-256 of the file, hexadecimal.
+        check: raises if the outbox is unavailable; called just before the rename.
+        confirm: raises if the result is not wanted after all; called before that.
+        own: which files may be replaced; None: none.
+
+    Returns:
+        The new path.
+
+    Raises:
+        ScanError: there is no place for it; a person must make room.
+        TakenError: another file has the name, and stays.
+        OSError: the disk is full, cannot be written or read, or failed.
+    """
+    with _explained(outbox / name), open_dir_beneath(outbox, name.parent) as folder:
+        part, target = folder / staging.name, folder / name.name
+        try:
+            confirm()
+            check()
+            if own:
+                own.note(digest)
+            _name(part, target, own)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(folder)
+    return outbox / name
+
+
 def deliver(
     outbox: Path,
     name: PurePosixPath,
@@ -97,77 +177,48 @@ def deliver(
     confirm: Callable[[], None] = lambda: None,
     own: Replaceable | None = None,
 ) -> Delivered[T]:
-    """Put a photo in the outbox in one step, and make it survive a power cut.
-
-    What bore the name before stays until the new photo is complete; for good, if others wrote it.
+    """Write a file and publish it; arguments and errors as for `staging_file` and `publish`.
 
     Args:
         outbox: the outbox's folder, which exists.
-        name: path in it; missing sub-folders are made.
-        write: is called once with the open file, empty and also readable, and writes the photo.
-        check: raises where the outbox is away; called just before anything is made there, and just
-            before the photo gets its name.
-        confirm: raises where the photo is not wanted after all; called when it is complete, before
-            it gets its name.
-        own: knows what may be replaced; None: nothing may.
+        name: path in it.
+        write: called once with the open file, which is empty and readable.
+        check: raises if the outbox is unavailable.
+        confirm: raises if the file is not wanted after all.
+        own: which files may be replaced; None: none.
 
     Returns:
-        The delivered file, with its digest as read back from the disk, and what `write` returned.
-
-    Raises:
-        ScanError: there is no place for it, which only a person can change: a symlink or a file
-            stands where its sub-folder should be, a folder where it should, or its name is longer
-            than the disk takes.
-        TakenError: a file has the name that is not to be replaced; it stays as it is.
-        OSError: the disk is full, cannot be written or read, or failed; nothing unfinished is left.
+        The delivered file, with its digest as read back from disk, and what `write` returned.
     """
-    check()
+    staging = name.with_name(part_path(outbox).name)
+    with staging_file(outbox, staging, check) as file:
+        result = write(file)
+        file.flush()
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        digest = digest_from_disk(Path(file.name))
+    path = publish(outbox, staging, name, digest, check=check, confirm=confirm, own=own)
+    return Delivered(path, digest, size, result)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors that only a person can fix into a ScanError with the path."""
     try:
-        with open_dir_beneath(outbox, name.parent, make=True) as folder:
-            digest, size, result = _put(folder / name.name, write, check, confirm, own)
+        yield
     except OSError as error:
         if isinstance(error, ObstructedError) or error.errno in _NO_PLACE:
             raise ScanError(
-                f"there is no place for its result {outbox / name}: {error.strerror}"
+                f"there is no place for its result: {error.strerror}"
                 f" ({error.filename2 or error.filename}); make room for it there, then"
                 " `photochrom retry`"
             ) from error
-        error.filename = error.filename or str(outbox / name)  # a full disk names no file
+        error.filename = error.filename or str(path)  # ENOSPC names no file
         raise
-    return Delivered(outbox / name, digest, size, result)
-
-
-def _put(
-    target: Path,
-    write: Callable[[BinaryIO], T],
-    check: Callable[[], None],
-    confirm: Callable[[], None],
-    own: Replaceable | None,
-) -> tuple[str, int, T]:
-    """Write a file in one step; return its digest as read back, size, and what `write` gave."""
-    part = part_path(target.parent)
-    try:
-        with part.open("x+b") as file:
-            file_made(file.fileno(), target.parent)
-            result = write(file)
-            file.flush()
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        digest = _digest_on_disk(part)
-        confirm()
-        check()
-        if own:
-            own.note(digest)
-        _name(part, target, own)
-    except BaseException:  # whatever ended it, nothing unfinished may stay; it goes on up
-        part.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
-    return digest, size, result
 
 
 def _name(part: Path, target: Path, own: Replaceable | None) -> None:
-    """Give a complete file its name, which another file may have only if it may be replaced."""
+    """Rename a complete file, replacing another only if that is allowed."""
     try:
         if not renamed_at_once(part, target):
             rename_without_overwriting(part, target)
@@ -182,25 +233,14 @@ def _name(part: Path, target: Path, own: Replaceable | None) -> None:
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
 
 
-def _digest_on_disk(path: Path) -> str:
-    """Compute the SHA-256 of a file that was just synced, from the disk and not from memory."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        # The pages are on the disk by now, so the kernel can forget them, where it knows how.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: str | None) -> None:
-    """Remove a photo and its sidecar, if the photo is still what was delivered.
+    """Remove a result and its sidecar, if the result is still what was delivered.
 
     Args:
         outbox: the outbox's folder.
-        name: the photo's path in it; it may be gone.
+        name: the result's path in it; it may be gone.
         sidecar: the path of its sidecar.
-        digest: SHA-256 of what was delivered, hexadecimal; None: nobody knows, and it stays.
+        digest: SHA-256 of what was delivered, hexadecimal; None: unknown, and it stays.
 
     Raises:
         DeviceError: it cannot be removed now.

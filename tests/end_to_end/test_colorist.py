@@ -9,14 +9,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from service.pipeline.protocols import Predictor
 from tests.support.fakes import FakeColorist
 from tests.support.synthetic_photos import as_rgb, gray_scene, one_page, origin, save
-from worker import scan
+from worker import render, scan
 from worker.color import cielab
+from worker.color.cielab import Floats
 from worker.errors import DeviceError, ScanError
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import set_up_device
+from worker.inference.predictor import Predictor
 from worker.models.store import built_in
 from worker.scan import Page, Scan
 from worker.settings import ColorSettings, ReadSettings, WriteSettings
@@ -28,7 +29,7 @@ BATCH = 3
 def colorizer() -> Colorizer:
     """Load the built-in generator; small squares keep it quick."""
     settings = ColorSettings(render_size=64, batch_size=BATCH)
-    return Colorizer(built_in(), settings, WriteSettings(), set_up_device())
+    return Colorizer(built_in(), settings, set_up_device())
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -45,6 +46,12 @@ def pages(count: int) -> list[Page]:
     return [
         Page.of(gray_scene(40 + 11 * n, 90 - 7 * n, 16 if n % 2 else 8, n)) for n in range(count)
     ]
+
+
+def results(colorist: Predictor, photo: Scan) -> list[Floats]:
+    """Predict the chroma of a scan, which nothing refuses."""
+    chromas = colorist.predict(photo.pages)
+    return [chroma for chroma in chromas if not isinstance(chroma, ScanError)]
 
 
 class TestEveryColorist:
@@ -90,7 +97,7 @@ class TestEveryColorist:
         """In the container of the scan, in color; what comes back tells of it."""
         photo = one_page(gray_scene(50, 70), kind)
         file = io.BytesIO()
-        record = colorist.paint(photo, colorist.predict(photo.pages), origin(), file)
+        record = render.write(photo, results(colorist, photo), origin(), WriteSettings(), file)
         image = Image.open(file)
 
         assert (kind.upper(), "RGB", (70, 50)) == (image.format, image.mode, image.size)
@@ -100,7 +107,7 @@ class TestEveryColorist:
         """Page by page, each at its own size and depth."""
         photo = Scan(tuple(pages(3)), "tiff")
         file = io.BytesIO()
-        record = colorist.paint(photo, colorist.predict(photo.pages), origin(), file)
+        record = render.write(photo, results(colorist, photo), origin(), WriteSettings(), file)
         image = Image.open(file)
 
         assert 3 == image.n_frames
@@ -161,7 +168,7 @@ class TestTheBuiltInGenerator:
         (chroma,) = colorizer.predict(photo.pages)
         assert not isinstance(chroma, ScanError)
         with (tmp_path / "b.png").open("w+b") as file:
-            colorizer.paint(photo, [chroma], origin(), file)
+            render.write(photo, [chroma], origin(), WriteSettings(), file)
         painted = scan.read_color(tmp_path / "b.png", ReadSettings())
         before, after = cielab.lab_of_rgb(as_rgb(gray)), cielab.lab_of_rgb(painted)
 

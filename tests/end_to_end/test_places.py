@@ -15,10 +15,10 @@ import pytest
 from service.config.loader import load_config
 from service.filesystem.availability import MARKER
 from service.monitoring.status_reader import read_status
-from service.pipeline.pipeline import BATCHES_IN_MEMORY
 from tests.support.accounting import PHOTOS, collection, wrong_in_the_end
 from tests.support.command import Command, Home
 from tests.support.mount_namespaces import WITH_FAKE, Namespace, can_mount
+from worker.inference.local_engine import BATCHES_IN_MEMORY
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ import pytest
 from tests.support import independent_decoders
 from tests.support.color_formulas import ADOBE, P3, SRGB
 from tests.support.synthetic_photos import Array, gray_scene, origin, save
-from worker import scan
+from worker import render, scan
 from worker.errors import ScanError
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import set_up_device
@@ -27,7 +27,7 @@ each_space = pytest.mark.parametrize("space", SPACES)
 def colorizer() -> Colorizer:
     """Load the built-in generator."""
     settings = ColorSettings(render_size=64, batch_size=1)
-    return Colorizer(built_in(), settings, WriteSettings(), set_up_device())
+    return Colorizer(built_in(), settings, set_up_device())
 
 
 def colored(
@@ -35,12 +35,11 @@ def colored(
 ) -> Array:
     """Color a picture (H, W) uint16 from file to file; return what lies there, (H, W, 3) uint16."""
     photo = scan.read(save(folder / f"scan{suffix}", gray), ReadSettings())
-    colorizer._output = WriteSettings(space=space)
     (chroma,) = colorizer.predict(photo.pages)
     assert not isinstance(chroma, ScanError)
     path = folder / f"result{suffix}"
     with path.open("w+b") as file:
-        colorizer.paint(photo, [chroma], origin(), file)
+        render.write(photo, [chroma], origin(), WriteSettings(space=space), file)
     (rgb,) = independent_decoders.pages(path)
 
     assert "OpenCV" == independent_decoders.decoder(path)

@@ -28,8 +28,8 @@ from service.ledger.ledger import Ledger
 from service.log import set_up_logging
 from service.maintenance.recolor import queue_again
 from service.maintenance.retry import forget, retry
-from service.pipeline import pipeline
 from tests.support.fakes import FakeColorist
+from worker.inference import local_engine
 
 ROOT = Path(__file__).parents[2]
 LOG_FILE = "daemon.log"  # in its home, of a life that goes on until it is asked to stop
@@ -121,7 +121,7 @@ def kill_at(transition: str, when: int, *, after: bool) -> None:
 
 def stop_with_some_claimed() -> None:
     """Have this process asked to stop while two jobs are claimed that no reader has begun."""
-    pipeline.THREADS = 1
+    local_engine.THREADS = 1
     claim = Ledger.claim
 
     def claimed(*args: Any, **kwargs: Any) -> list[Job]:

@@ -1,17 +1,21 @@
-"""What tests put in place of the device: a colorist without a generator, as faulty as they say."""
+"""A predictor without a generator, which fails as tests say, and what loads it."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from service.ledger.ledger import ActiveModel
+from service.pipeline.pipeline import Pipeline
 from worker import render
 from worker.color.cielab import Floats
 from worker.errors import ScanError
+from worker.inference.local_engine import LocalEngine
+from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Page, Scan
 from worker.settings import WriteSettings
@@ -19,10 +23,40 @@ from worker.settings import WriteSettings
 LONGEST_WAIT = 30.0  # seconds; a test that forgets to open the gate fails instead of hanging
 
 
-class FakeColorist:
-    """Colors every photo the same brown; stands for `worker.inference.colorizer.Colorizer`.
+class FakeChroma(np.ndarray):  # type: ignore[type-arg]
+    """Chroma that knows which fake predicted it, so that it is rendered with that one's faults."""
 
-    Its last step is the real one.
+    maker: "FakeColorist"
+
+
+_real_write = render.write
+_settings: ContextVar[WriteSettings] = ContextVar("settings")
+_signer: ContextVar[CredentialSettings | None] = ContextVar("signer")
+
+
+def _write(
+    photo: Scan,
+    chromas: Sequence[Floats],
+    origin: Origin,
+    settings: WriteSettings,
+    file: BinaryIO,
+    signer: CredentialSettings | None = None,
+) -> Record:
+    """Stand for `worker.render.write`: what a fake predicted goes by way of its `paint`."""
+    maker = getattr(chromas[0], "maker", None)
+    if maker is None:
+        return _real_write(photo, chromas, origin, settings, file, signer)
+    _settings.set(settings)
+    _signer.set(signer)
+    record: Record = maker.paint(photo, chromas, origin, file)
+    return record
+
+
+render.write = _write  # in each process that imports this
+
+
+class FakeColorist:
+    """Predicts the same brown for every page; stands for `worker.inference.colorizer.Colorizer`.
 
     Attributes:
         faults: raised by the next calls of `predict`, one each.
@@ -39,6 +73,7 @@ class FakeColorist:
         self.batch_size = batch_size
         self.model = model
         self.weights_sha256 = "0" * 64
+        self.render_size = 64
         self.faults: deque[Exception] = deque()
         self.paint_faults: deque[Exception] = deque()
         self.refuses: Callable[[Page], bool] = lambda _page: False
@@ -56,20 +91,22 @@ class FakeColorist:
         _wait(self.device_gate)
         if self.faults:
             raise self.faults.popleft()
-        brown = np.full((4, 4, 2), (8.0, 16.0), np.float32)
+        brown = np.full((4, 4, 2), (8.0, 16.0), np.float32).view(FakeChroma)
+        brown.maker = self
         return [ScanError("refused by the fake") if self.refuses(one) else brown for one in pages]
 
     def paint(
         self, photo: Scan, chroma: Sequence[Floats], origin: Origin, file: BinaryIO
     ) -> Record:
-        """Wait for the gate, then write the photo or fail."""
+        """Wait for the gate, then write the photo or fail; called for what it predicted."""
         _wait(self.gate)
         with self._lock:
             fault = self.paint_faults.popleft() if self.paint_faults else None
         if fault:
             file.write(b"half a photo")
             raise fault
-        record = render.write(photo, chroma, origin, WriteSettings(), file)
+        plain = [np.asarray(one) for one in chroma]
+        record = _real_write(photo, plain, origin, _settings.get(), file, _signer.get())
         with self._lock:
             self.painted += 1
         return record
@@ -80,7 +117,7 @@ class FakeColorist:
 
 
 class FakeLoader:
-    """Stands for `model_loading.Loader`: it knows what a test promotes, and loads fakes.
+    """Stands for `model_loading.ModelLoader`: it knows what a test promotes, and loads fakes.
 
     Attributes:
         version: what is promoted; an exception is raised instead.
@@ -123,6 +160,13 @@ class FakeLoader:
         if name in self.faults:
             raise self.faults[name]
         return FakeColorist(model=name)
+
+
+def rendering(pipeline: Pipeline) -> int:
+    """Count the photographs that the writers of a pipeline's engine have in hand."""
+    engine = pipeline.engine
+    assert isinstance(engine, LocalEngine)
+    return engine._writing
 
 
 def _wait(gate: threading.Event) -> None:

@@ -398,9 +398,9 @@ class World:
 
     def _start(self) -> None:
         self.daemon = Daemon(self.config, self.colorist)
-        self.hands = [ByHand(), ByHand(), ByHand()]
-        pipeline = self.daemon.pipeline
-        pipeline._readers, pipeline._device, pipeline._writers = self.hands  # type: ignore[assignment]
+        self.hands = [ByHand(), ByHand(), ByHand(), ByHand()]
+        pipeline, engine = self.daemon.pipeline, self.daemon.pipeline.engine
+        engine._readers, engine._device, engine._writers, pipeline._deliverers = self.hands  # type: ignore[assignment,attr-defined]
         take = self.daemon.watcher._on_stable
 
         def checked(path: Path, looks: FileStat, rest: Rest) -> str:

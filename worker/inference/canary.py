@@ -15,15 +15,13 @@ An untrained one that is sharpened as for serving (T 0.6) comes to 6.5 to 17, an
 colors are many, only without sense.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
-
 import cv2
 import numpy as np
 
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ModelError, ScanError
+from worker.inference.predictor import PagePredictor
 from worker.models.decoding import color_grid
 from worker.scan import Page
 from worker.untoning import tone_spread
@@ -35,48 +33,37 @@ MOST_LIGHTNESS_LOST = 1.0  # CIE L*, of any pixel; rounding to 8 bits costs 0.4
 BESIDE_HULL = 0.1  # CIE units, for the rounding of a sum of 224 products
 
 
-class Predicts(Protocol):
-    """What the canary needs of `worker.inference.colorizer.Colorizer`."""
-
-    @property
-    def model(self) -> str:
-        """Name of the model version."""
-
-    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
-        """Give chroma, or a ScanError, for each page."""
-
-
-def check(colorist: Predicts) -> None:
+def check(predictor: PagePredictor) -> None:
     """Have the probes colored and look at the result as a whole.
 
     Args:
-        colorist: a loaded generator.
+        predictor: a loaded generator.
 
     Raises:
         ModelError: which probe came out wrong and how; the generator must not serve.
         DeviceError: the machine could not color them.
     """
     named = probes()
-    results = colorist.predict([Page.of(gray) for gray in named.values()])
+    results = predictor.predict([Page.of(gray) for gray in named.values()])
     painted = []
     for (name, gray), ab in zip(named.items(), results, strict=True):
         fault = _fault_of_chroma(ab)
         if fault or isinstance(ab, ScanError):  # the second for the type checker
-            raise _refusal(colorist, f"the probe '{name}' {fault}")
+            raise _refusal(predictor, f"the probe '{name}' {fault}")
         painted.append(cielab.merge(gray, ab))
         lost = _lightness_lost(gray, painted[-1])
         if lost > MOST_LIGHTNESS_LOST:
-            raise _refusal(colorist, f"the probe '{name}' lost {lost:.1f} of its lightness (L*)")
+            raise _refusal(predictor, f"the probe '{name}' lost {lost:.1f} of its lightness (L*)")
     together = np.concatenate(painted)
     chroma = float(np.hypot(*np.moveaxis(cielab.lab_of_rgb(together)[..., 1:], -1, 0)).mean())
     if chroma < LEAST_CHROMA:
         raise _refusal(
-            colorist, f"all probes are nearly gray (mean chroma {chroma:.1f}, not {LEAST_CHROMA})"
+            predictor, f"all probes are nearly gray (mean chroma {chroma:.1f}, not {LEAST_CHROMA})"
         )
     spread = tone_spread(together)
     if spread < LEAST_COLOR:
         raise _refusal(
-            colorist,
+            predictor,
             f"all probes have nearly one tone (chroma {spread:.1f} beside it, not {LEAST_COLOR})",
         )
 
@@ -169,7 +156,7 @@ def _lightness_lost(gray: Pixels, rgb: Pixels) -> float:
     return float(np.abs(cielab.lab_of_rgb(rgb)[..., 0] - before).max())
 
 
-def _refusal(colorist: Predicts, fault: str) -> ModelError:
+def _refusal(predictor: PagePredictor, fault: str) -> ModelError:
     return ModelError(
-        f"model version {colorist.model} is not fit to serve: {fault}; choose another version"
+        f"model version {predictor.model} is not fit to serve: {fault}; choose another version"
     )

@@ -1,29 +1,24 @@
 """A generator in memory: pages in, chroma out, in batches of one fixed shape.
 
-One photo's chroma never depends on its neighbors in the batch. Gray is never given for color: what
-the device cannot do raises.
+A photograph's chroma never depends on its neighbors in the batch. What the device cannot do raises;
+gray is never returned for color.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
-from worker import render
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference import batches
 from worker.inference.device import Device, memory_in_use
-from worker.metadata.credentials import CredentialSettings
-from worker.metadata.provenance import Origin, Record
 from worker.models.decoding import decode
 from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
-from worker.scan import Page, Scan
-from worker.settings import ColorSettings, WriteSettings
+from worker.scan import Page
+from worker.settings import ColorSettings
 
 
 class Colorizer:
@@ -32,9 +27,7 @@ class Colorizer:
     Args:
         version: the generator to load.
         settings: render size and batch size.
-        output: container and label of what `paint` writes.
         device: what it runs on; decides the batch size where the settings leave it open.
-        signer: who signs what `paint` writes; None for nobody.
 
     Raises:
         ModelError: when the version cannot be loaded or fails its first batch.
@@ -45,9 +38,7 @@ class Colorizer:
         self,
         version: ModelVersion,
         settings: ColorSettings,
-        output: WriteSettings,
         device: Device,
-        signer: CredentialSettings | None = None,
     ) -> None:
         """Load the generator and try it."""
         if settings.render_size % SIZE_MULTIPLE:
@@ -56,9 +47,8 @@ class Colorizer:
             )
         self.model = version.name
         self.weights_sha256 = str(version.card.get("sha256", ""))
-        self._output, self._signer = output, signer
         self.batch_size = settings.batch_size or device.batch_size
-        self._side = settings.render_size
+        self.render_size = settings.render_size
         self._generator = load_generator(version)
         # No autograph: it would read the source from disk, which an upgrade may have replaced.
         self._run = tf.function(self._color, autograph=False, reduce_retracing=False)
@@ -113,7 +103,7 @@ class Colorizer:
 
     def _predict_batch(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
         squares = batches.fit(
-            [one.small for one in pages], self._side, self.batch_size
+            [one.small for one in pages], self.render_size, self.batch_size
         )  # (N, S, S, 1)
         chroma = self._run(tf.constant(squares)).numpy()  # (N, S/4, S/4, 2)
         return [
@@ -126,27 +116,3 @@ class Colorizer:
     def device_memory(self) -> int | None:
         """Return the bytes in use of the device's own memory; None where it has none."""
         return memory_in_use()
-
-    def paint(
-        self, scan: Scan, chromas: Sequence[Floats], origin: Origin, file: BinaryIO
-    ) -> Record:
-        """Lay chroma over the scan's own lightness, at full size and depth, and encode the result.
-
-        Safe to call from several threads at once.
-
-        Args:
-            scan: the photographs.
-            chromas: for each page, as `predict` gave it.
-            origin: where the result comes from, for its label.
-            file: open for reading and writing, seekable, empty.
-
-        Returns:
-            What was written.
-
-        Raises:
-            ScanError: the container cannot hold it.
-            DeviceError: it cannot be signed, though that is set.
-            OSError: when the disk fails.
-        """
-        record = render.write(scan, chromas, origin, self._output, file, self._signer)
-        return replace(record, settings={"render_size": self._side, **record.settings})

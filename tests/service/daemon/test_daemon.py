@@ -24,17 +24,16 @@ from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.ledger.queries import LedgerQueries
 from service.maintenance.recolor import queue_again
-from service.pipeline import pipeline
-from service.pipeline.failures import SourceChanged
+from service.pipeline import reading
 from service.storage import moves
 from service.storage.moves import Departure
 from service.watch import observer
 from service.watch.watcher import Rest
-from tests.support.fakes import FakeColorist, FakeLoader
+from tests.support.fakes import FakeColorist, FakeLoader, rendering
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
 from tests.support.waiting import wait_until
-from worker.errors import DeviceError, ModelError
+from worker.errors import DeviceError, ModelError, SourceChanged
 from worker.metadata.provenance import Record
 from worker.models.promotions import Promotion, write_promotions
 
@@ -104,8 +103,7 @@ class Place:
         """End a daemon as a kill does: nothing is given back, nothing is finished."""
         daemon.watcher.stop()
         daemon.ledger.close()
-        daemon.pipeline._readers.shutdown(cancel_futures=True)
-        daemon.pipeline._writers.shutdown(cancel_futures=True)
+        daemon.pipeline.close()
         self.daemons.remove(daemon)
 
     def files(self) -> dict[str, list[str]]:
@@ -366,14 +364,14 @@ class TestTake:
         place.config = place.configured(originals=Originals(after="keep"))
         place.drop("a.png")
         gone = FileNotFoundError(errno.ENOENT, "gone")
-        read, faults = pipeline.read_scan, [SourceChanged(gone)]
+        read, faults = reading.open_source, [SourceChanged(gone)]
 
-        def away_at_first(*arguments: Any) -> Any:
+        def away_at_first(*arguments: Any, **keywords: Any) -> Any:
             if faults:
                 raise faults.pop()
-            return read(*arguments)
+            return read(*arguments, **keywords)
 
-        monkeypatch.setattr(pipeline, "read_scan", away_at_first)
+        monkeypatch.setattr(reading, "open_source", away_at_first)
 
         assert 1 == place.run_once().pipeline.tally.finished
 
@@ -627,7 +625,7 @@ class TestStopping:
         place.colorist.gate.clear()
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: bool(daemon.pipeline._writing))
+        stepping(daemon, lambda: rendering(daemon.pipeline) > 0)
         done = daemon.shutdown()
 
         assert not done
@@ -665,7 +663,7 @@ class TestTakingUpAPromotedVersion:
         daemon = place.daemon()
         daemon.startup()
         place.colorist.gate.clear()
-        stepping(daemon, lambda: len(daemon.pipeline._writing) >= 2)
+        stepping(daemon, lambda: rendering(daemon.pipeline) >= 2)
         place.loader.gate.clear()
         place.promote("3")
         stepping(daemon, lambda: place.loader is not None and place.loader.loaded == ["3"])

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from service.config.loader import Config
 from service.config.sections import Batching, Model
-from service.daemon.model_loading import Loader
+from service.daemon.model_loading import ModelLoader
 from service.ledger.ledger import ActiveModel
 from tests.support.small_generators import vivid_generator
 from worker.errors import ModelError
@@ -42,7 +42,7 @@ def promote(config: Config, *versions: str) -> None:
 def test_the_promoted_version_is_loaded(config: Config) -> None:
     """After the canary; nothing was refused."""
     promote(config, "1")
-    loader = Loader(config)
+    loader = ModelLoader(config)
     colorizer, serving = loader.start()
 
     assert ("1", ActiveModel("1")) == (colorizer.model, serving)
@@ -52,7 +52,7 @@ def test_the_promoted_version_is_loaded(config: Config) -> None:
 def test_a_broken_promoted_version_is_left_for_the_one_before_it(config: Config) -> None:
     """A restart does not stop what went on before; the refusal is told in the log."""
     promote(config, "1", "2")
-    loader = Loader(config)
+    loader = ModelLoader(config)
     colorizer, serving = loader.start()
     with capture_logs() as logs:
         loader.tell(colorizer, serving)
@@ -66,7 +66,7 @@ def test_a_broken_promoted_version_is_left_for_the_one_before_it(config: Config)
 def test_a_version_that_is_gone_is_left_for_the_built_in_one(config: Config) -> None:
     """In the end it serves."""
     promote(config, "7", "2")
-    colorizer, serving = Loader(config).start()
+    colorizer, serving = ModelLoader(config).start()
 
     assert ("builtin", "2") == (colorizer.model, serving.refused)
 
@@ -77,19 +77,19 @@ def test_a_fixed_version_is_that_or_nothing(config: Config) -> None:
     fixed = config.model_copy(update={"model": Model(version=2, render_size=64)})
     missing = config.model_copy(update={"model": Model(version=7, render_size=64)})
 
-    assert "2" == Loader(fixed).start()[0].model
+    assert "2" == ModelLoader(fixed).start()[0].model
     with pytest.raises(ModelError, match="there is no model version 7"):
-        Loader(missing).start()
+        ModelLoader(missing).start()
 
 
 def test_a_broken_version_is_not_taken_up(config: Config) -> None:
     """The canary says why."""
     with pytest.raises(ModelError, match="version 2 is not fit to serve"):
-        Loader(config).load("2")
+        ModelLoader(config).load("2")
 
 
 def test_a_damaged_history_is_not_guessed_at(config: Config) -> None:
     """It is never taken for none."""
     (config.models_folder / PROMOTIONS_FILE).write_text("[")
     with pytest.raises(ModelError, match="active version is unknown"):
-        Loader(config).start()
+        ModelLoader(config).start()

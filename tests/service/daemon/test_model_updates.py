@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from service.daemon.model_updates import LOOK_EVERY, ModelWatch
 from service.ledger.ledger import ActiveModel
-from service.pipeline.protocols import Predictor
 from tests.support.fakes import LONGEST_WAIT, FakeLoader
 from tests.support.waiting import wait_until
 from worker.errors import DeviceError, ModelError
+from worker.inference.predictor import Predictor
 from worker.models.promotions import PROMOTIONS_FILE, Promotion, write_promotions
 
 

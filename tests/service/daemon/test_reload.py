@@ -21,7 +21,7 @@ from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger
 from service.ledger.queries import LedgerQueries
 from service.signals import Signals
 from service.systemd.notify import Notifier
-from tests.support.fakes import FakeColorist, FakeLoader
+from tests.support.fakes import FakeColorist, FakeLoader, rendering
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import color_scene, gray_scene, save
 from tests.support.waiting import wait_until
@@ -121,7 +121,7 @@ class Life:
 
     def until_writing(self, count: int) -> None:
         """Wait until so many photos are with writers."""
-        wait_until(lambda: self.daemon is not None and len(self.daemon.pipeline._writing) >= count)
+        wait_until(lambda: self.daemon is not None and rendering(self.daemon.pipeline) >= count)
 
     def reload(self) -> None:
         """Send SIGHUP and wait until it was answered."""
@@ -352,12 +352,10 @@ class TestTheGenerator:
         [
             "model: {render_size: 64}",
             "batch: {size: 3}",
-            "output: {format: png}",
-            "mark: {size: 0.1}",
         ],
     )
     def test_what_it_is_made_from_makes_another(self, life: Life, line: str) -> None:
-        """Model, sizes and output; what it colors from then on bears its name."""
+        """Model and sizes; what it colors from then on bears its name."""
 
         def story() -> None:
             life.loader.version = "another"
@@ -515,6 +513,11 @@ def test_systemd_hears_of_each_reload(life: Life, monkeypatch: pytest.MonkeyPatc
         assert before <= int(words.partition("MONOTONIC_USEC=")[2]) / 1e6 <= time.monotonic()
 
 
+def model_threads() -> int:
+    """Count the threads that look for promoted versions."""
+    return sum(one.name.startswith("model_") for one in threading.enumerate())
+
+
 def test_nothing_leaks(life: Life) -> None:
     """Threads and descriptors after 20 reloads are those after one."""
     found: list[tuple[list[str], int]] = []
@@ -523,8 +526,9 @@ def test_nothing_leaks(life: Life) -> None:
         for n in range(21):
             life.drop(f"{n}.png", seed=n)
             life.until("photo.moved", n + 1)
-            life.configure(STOP + f"output: {{credit: 'Archive {n}'}}\n")
+            life.configure(STOP + f"model: {{render_size: {64 + 32 * (n % 2)}}}\n")
             life.reload()
+            wait_until(lambda: model_threads() == 1)  # the old one's has ended
             found.append(
                 (
                     sorted(one.name.rpartition("_")[0] for one in threading.enumerate()),

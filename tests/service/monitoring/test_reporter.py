@@ -228,7 +228,9 @@ def test_a_heartbeat_is_left_where_nobody_listens(watched: Watched) -> None:
 def test_what_was_done_is_counted(watched: Watched) -> None:
     """In photos, in megapixels and in batches."""
     batches: list[tuple[int, float]] = []
-    watched.daemon.pipeline.batch_done = lambda photos, seconds: batches.append((photos, seconds))
+    watched.daemon.pipeline.engine.batch_done = lambda photos, seconds: batches.append(
+        (photos, seconds)
+    )
     watched.drop("a.png")
     watched.daemon.startup()
 

@@ -14,26 +14,23 @@ import pytest
 import tifffile
 from structlog.testing import capture_logs
 
-from service.config.loader import Config
-from service.config.sections import Batching, FolderSettings, Originals, Output, Retry
+from service.config.sections import Batching, FolderSettings, Originals, Output
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
-from service.ledger.ledger import LEDGER_FILE, Ledger
-from service.pipeline import pipeline
-from service.pipeline.pipeline import BATCHES_IN_MEMORY, THREADS, Pipeline
 from service.storage import departures, moves, outbox
 from service.storage.moves import Departure
 from service.storage.naming import free_name
 from service.storage.sidecar import read_sidecar
-from tests.support.fakes import FakeColorist, FakeInbox
+from tests.support.fakes import FakeColorist, rendering
 from tests.support.folder_listing import files
+from tests.support.stepped_pipeline import Line
 from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
 from tests.support.waiting import wait_until
 from worker import scan
 from worker.errors import DeviceError
+from worker.inference import local_engine as engine_module
+from worker.inference.local_engine import BATCHES_IN_MEMORY, THREADS
 from worker.settings import ReadSettings
-
-RETRY = Retry(attempts=3, first_wait=10.0, longest_wait=35.0)
 
 
 def full() -> OSError:
@@ -46,71 +43,12 @@ def failing() -> OSError:
     return OSError(errno.EIO, "Input/output error")
 
 
-class Line:
-    """A pipeline with all it needs, and a clock."""
-
-    def __init__(self, folder: Path, **sections: Any) -> None:
-        """Open a ledger in the folder and start the pipeline's threads."""
-        batch = Batching(longest_wait=0.0)
-        self.config = Config(**{"batch": batch, "retry": RETRY, **sections}).beside(folder)
-        for each in self.config.folders.values():
-            each.mkdir()
-        self.ledger = Ledger(self.config.state / LEDGER_FILE)
-        self.colorist = FakeColorist()
-        self.now = 1000.0  # monotonic seconds and seconds since 1970 are one clock here
-        self.woken = threading.Event()
-        self.inbox = FakeInbox()
-        self.pipeline = Pipeline(
-            self.config, self.ledger, self.colorist, self.woken.set, self.inbox
-        )
-
-    def drop(self, name: str, pixels: Array | None = None) -> Job:
-        """Put a scan in the inbox and queue it, as the daemon does."""
-        path = self.config.inbox / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(path, gray_scene(24, 32) if pixels is None else pixels)
-        return self.queue(name)
-
-    def queue(self, name: str) -> Job:
-        """Queue what is in the inbox under a name."""
-        path = self.config.inbox / name
-        looks = safe_open.file_stat(path)
-        assert looks is not None
-        relative = PurePosixPath(name)
-        return self.ledger.enqueue(relative, safe_open.digest(path), looks, relative, self.now)[0]
-
-    def step(self) -> None:
-        """Do one step at the time of the clock."""
-        self.pipeline.step(self.now, self.now)
-
-    def run(self) -> None:
-        """Step, without time passing, until nothing is in hand and nothing more can be claimed."""
-        wait_until(self._idle, 60)
-
-    def _idle(self) -> bool:
-        self.step()
-        if self.pipeline.busy:
-            return False
-        self.step()
-        return not self.pipeline.busy
-
-    def job(self, job_id: int) -> Job:
-        """Look a job up in the ledger."""
-        found = self.ledger.queries._one("id = ?", job_id)
-        assert found is not None
-        return found
-
-    def files(self) -> dict[str, list[str]]:
-        """List what is in each folder of photos."""
-        return {
-            folder.name: files(folder)
-            for folder in (
-                self.config.inbox,
-                self.config.outbox,
-                self.config.originals.folder,
-                self.config.rejected,
-            )
-        }
+def fail_together(line: Line, count: int) -> None:
+    """Let photographs be rendered, or fail, when so many are in hand."""
+    line.colorist.gate.clear()
+    wait_until(lambda: (line.step(), rendering(line.pipeline) == count)[1])
+    line.colorist.gate.set()
+    line.run()
 
 
 @pytest.fixture
@@ -300,7 +238,7 @@ class TestAnotherFormat:
         line.ledger.recolor([job.id], line.now)
         line.pipeline.close()
         jpeg = line.config.model_copy(update={"output": Output(format="jpeg")})
-        line.pipeline = Pipeline(jpeg, line.ledger, line.colorist, line.woken.set, line.inbox)
+        line.pipeline = line.make_pipeline(jpeg)
         line.run()
 
         assert before == (line.config.outbox / "a.png").read_bytes()
@@ -422,7 +360,7 @@ class TestMemory:
         self, line: Line, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """They are read ahead only while there is room; one that is larger goes alone."""
-        monkeypatch.setattr(pipeline, "PIXELS_IN_MEMORY", 100)
+        monkeypatch.setattr(engine_module, "PIXELS_IN_MEMORY", 100)
         reads: list[str] = []
         read = scan.read
         monkeypatch.setattr(
@@ -431,7 +369,7 @@ class TestMemory:
         for n in range(THREADS + 4):
             line.drop(f"{n}.png", gray_scene(24, 32, seed=n))
         line.colorist.gate.clear()
-        wait_until(lambda: (line.step(), len(line.pipeline._writing) > 0)[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) > 0)[1])
         for _ in range(20):
             line.step()
 
@@ -611,8 +549,7 @@ class TestTheMachinesFault:
         """They double the wait once, not once a photo."""
         line.colorist.paint_faults.extend(full() for _ in range(4))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
-        wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
-        line.run()
+        fail_together(line, 4)
 
         assert {1010.0} == {line.job(job.id).not_before for job in jobs}
         assert 1 == line.pipeline.faults
@@ -621,7 +558,7 @@ class TestTheMachinesFault:
         """A disk that fails for a year gives one line of log for each try, not one a photo."""
         line.colorist.paint_faults.extend(failing() for _ in range(9))
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(4)]
-        wait_until(lambda: (line.step(), line.pipeline.faults == 1 and not line.pipeline.busy)[1])
+        fail_together(line, 4)
         line.colorist.paint_faults.clear()
         line.colorist.paint_faults.append(failing())
         line.now += 10.0
@@ -709,8 +646,7 @@ class TestTheMachinesFault:
         for n in range(4):
             line.drop(f"{n}.png")
         with capture_logs() as logs:
-            wait_until(lambda: (line.step(), not line.colorist.paint_faults)[1])
-            line.run()
+            fail_together(line, 4)
         levels = [entry["log_level"] for entry in logs if entry["event"] == "photo.waits"]
 
         assert ["debug"] * 3 + ["warning"] == sorted(levels)
@@ -991,7 +927,7 @@ class TestFoldersThatAreAway:
         """Not after the wait of a move that failed; and nothing is made in its place."""
         line.colorist.gate.clear()
         line.drop("a.png")
-        wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) > 0)[1])
         folder = line.config.originals.folder
         folder.rename(folder.with_name("elsewhere"))
         line.colorist.gate.set()
@@ -1046,7 +982,7 @@ class TestFoldersThatAreAway:
         """Between the look at the folders and the look at the file."""
         line.colorist.gate.clear()
         line.drop("a.png")
-        wait_until(lambda: (line.step(), bool(line.pipeline._writing))[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) > 0)[1])
         away = iter(["", "", "", *["away"] * 100])  # three folders are looked at before the file
         places = SimpleNamespace(problem=lambda _key: next(away))
         monkeypatch.setattr(line.pipeline.originals, "_places", places)
@@ -1146,7 +1082,7 @@ class TestTakingUpAnotherGenerator:
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(8)]
         new = FakeColorist(model="new")
         line.colorist.gate.clear()  # the first batch is predicted and waits to be painted
-        wait_until(lambda: (line.step(), len(line.pipeline._writing) == 2)[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) == 2)[1])
         line.colorist.device_gate.clear()  # the next ones are on the device
         wait_until(lambda: (line.step(), len(line.colorist.batches) >= 2)[1])
         line.pipeline.take_up(new)

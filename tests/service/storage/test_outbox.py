@@ -261,7 +261,6 @@ class TestNoPlace:
         with pytest.raises(ScanError, match="a symlink or a file is in the place") as fault:
             deliver(tmp_path / "outbox", NAME, photo)
 
-        assert str(tmp_path / "outbox" / NAME) in str(fault.value)
         assert f"({tmp_path / 'outbox/sub'})" in str(fault.value)
         assert [] == list((tmp_path / "elsewhere/deep").iterdir())
 

@@ -155,10 +155,10 @@ def test_an_original_that_was_away_when_it_was_to_be_moved_is_moved(world: World
     """Once it is back; it is not colored again."""
     world.write("a.png", CONTENTS[0])
     world.queue()
-    for _ in range(2):  # read, colored
+    for _ in range(3):  # read, colored, written
         world.work(0)
         world.step()
-    world.work(0)  # written
+    world.work(0)  # delivered
     world.take_out("a.png")
     world.step()
     assert ["a.png"] == files(world.config.outbox)

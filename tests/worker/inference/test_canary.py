@@ -17,7 +17,7 @@ from worker.models.decoding import color_grid, decode, with_decoding
 from worker.models.generator import without_decoding
 from worker.models.store import built_in
 from worker.scan import Page
-from worker.settings import ColorSettings, WriteSettings
+from worker.settings import ColorSettings
 
 NAMES = ["ramp", "flat", "noise", "landscape", "disks", "portrait"]
 
@@ -64,7 +64,7 @@ def test_the_built_in_generator_passes(side: int) -> None:
     """With every render size, and as it is served."""
     settings = ColorSettings(render_size=side, batch_size=4)
 
-    canary.check(Colorizer(built_in(), settings, WriteSettings(), Device("CPU", 4)))
+    canary.check(Colorizer(built_in(), settings, Device("CPU", 4)))
 
 
 @pytest.mark.parametrize("seed", [1, 7])

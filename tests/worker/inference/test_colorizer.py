@@ -1,6 +1,5 @@
 """Promises of worker.inference.colorizer, with a small generator."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +7,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tifffile
 
-from tests.support.synthetic_photos import gray_scene, one_page, origin
+from tests.support.synthetic_photos import gray_scene
 from worker.color import cielab
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
-from worker.metadata.provenance import Record
 from worker.models import store
 from worker.models.decoding import color_grid, with_decoding
 from worker.models.version import ModelVersion
-from worker.scan import Page, Scan
-from worker.settings import ColorSettings, WriteSettings
+from worker.scan import Page
+from worker.settings import ColorSettings
 
 SETTINGS = ColorSettings(render_size=64, batch_size=4)
 CPU = Device("CPU", 4)
@@ -36,7 +33,7 @@ def version(small_generator: keras.Model, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def _shared(version: ModelVersion) -> Colorizer:
-    return Colorizer(version, SETTINGS, WriteSettings(), CPU)
+    return Colorizer(version, SETTINGS, CPU)
 
 
 @pytest.fixture
@@ -69,37 +66,13 @@ def test_chroma_comes_for_each_page_in_order(colorizer: Colorizer) -> None:
     assert [] == colorizer.predict([])
 
 
-def painted(colorizer: Colorizer, photo: Scan, *chromas: Any) -> tuple[bytes, Record]:
-    """Give the file that is painted, and its record."""
-    file = io.BytesIO()
-    record = colorizer.paint(photo, chromas, origin(), file)
-    return file.getvalue(), record
-
-
-def test_a_photo_is_byte_identical_alone_and_in_company(colorizer: Colorizer) -> None:
-    """The file of a photo does not depend on its neighbors in the batch, nor on its place."""
+def test_chroma_does_not_depend_on_company(colorizer: Colorizer) -> None:
+    """Byte for byte the same, whatever else is in the batch."""
     four = pages(4)
-    company = colorizer.predict(four)
-    for page, chroma in zip(four, company, strict=True):
+    for page, chroma in zip(four, colorizer.predict(four), strict=True):
         (alone,) = colorizer.predict([page])
-        photo = Scan((page,), "png")
 
-        assert painted(colorizer, photo, chroma) == painted(colorizer, photo, alone)
-
-
-def test_an_album_is_painted_page_by_page(colorizer: Colorizer) -> None:
-    """Each page of a TIFF gets its own chroma; the record has all pages and the render size."""
-    three = pages(3)
-    data, record = painted(colorizer, Scan(tuple(three), "tiff"), *colorizer.predict(three))
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        found = [page.asarray() for page in tiff.pages]
-    for page, ab, pixels in zip(three, colorizer.predict(three), found, strict=True):
-        assert not isinstance(ab, ScanError)
-
-        assert np.array_equal(cielab.merge(page.gray, ab, page.small), pixels)
-    assert [page.gray.shape for page in three] == [(one.height, one.width) for one in record.pages]
-    assert SETTINGS.render_size == record.settings["render_size"]
-    assert "same" == record.settings["format"]
+        assert np.array_equal(alone, chroma)
 
 
 def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer) -> None:
@@ -114,15 +87,10 @@ def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer)
     assert first == pytest.approx(second, abs=0.5)
 
 
-def test_painting_takes_what_was_set(version: ModelVersion) -> None:
-    """Container and space of the result are the settings', and the version's weights are named."""
-    set_up = WriteSettings("tiff", space="display-p3")
-    other = Colorizer(version, SETTINGS, set_up, CPU)
-    _, record = painted(other, one_page(gray_scene(40, 50)), *other.predict(pages(1)))
-
-    assert ("tiff", "display-p3") == (record.kind, record.settings["profile"])
-    assert "Display P3" == record.pages[0].profile
-    assert version.card["sha256"] == other.weights_sha256
+def test_it_names_its_model_and_how_it_runs(colorizer: Colorizer, version: ModelVersion) -> None:
+    """For labels and sidecars."""
+    assert ("1", version.card["sha256"]) == (colorizer.model, colorizer.weights_sha256)
+    assert (64, 4) == (colorizer.render_size, colorizer.batch_size)
 
 
 def test_the_graph_is_traced_once(colorizer: Colorizer) -> None:
@@ -240,10 +208,10 @@ def test_a_poisoned_generator_is_refused(small_generator: keras.Model, tmp_path:
     store.save_version(spoiled, {}, tmp_path / "0001")
 
     with pytest.raises(ModelError, match="impossible colors"):
-        Colorizer(store._version("1", tmp_path / "0001"), SETTINGS, WriteSettings(), CPU)
+        Colorizer(store._version("1", tmp_path / "0001"), SETTINGS, CPU)
 
 
 def test_an_odd_render_size_is_refused(version: ModelVersion) -> None:
     """A render size that the generator cannot halve five times is refused with the rule."""
     with pytest.raises(ModelError, match="multiple of 32, not 100"):
-        Colorizer(version, ColorSettings(render_size=100), WriteSettings(), CPU)
+        Colorizer(version, ColorSettings(render_size=100), CPU)

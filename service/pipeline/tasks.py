@@ -1,0 +1,91 @@
+"""A job as a task for an engine, and a task as the job whose files are opened."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from service.config.loader import Config
+from service.filesystem.durable import staging_name
+from service.filesystem.file_stat import FileStat
+from service.ledger.jobs import Job, JobStatus
+from worker.inference.engine import Label, Source, Task
+
+SOFTWARE = f"photochrom {version('photochrom')}"
+
+
+def task_of(job: Job, config: Config, wall: float) -> Task:
+    """Describe the work on a job.
+
+    Args:
+        job: started.
+        config: the outbox, and how scans are read and results written.
+        wall: seconds since 1970.
+    """
+    source = replace(
+        source_of(str(job.path), job.digest, job.stat),
+        recolor=job.recolor,
+        original=None if job.original is None else str(job.original),
+        output=str(job.output),
+    )
+    staging = config.outbox / job.output.with_name(staging_name(job.id, job.attempts))
+    return Task(
+        job=job.id,
+        attempt=job.attempts,
+        source=source,
+        read=replace(config.read_settings, **job.settings.model_dump()),
+        write=config.write_settings,
+        label=label_of(wall),
+        staging=str(staging),
+    )
+
+
+def source_of(path: str, sha256: str, looks: FileStat) -> Source:
+    """Describe a scan that looks so."""
+    return Source(
+        path, sha256, looks.size, looks.mtime_ns, looks.inode, looks.device, looks.ctime_ns
+    )
+
+
+def label_of(wall: float) -> Label:
+    """Return what a result that is colored now says of its making; `wall`: seconds since 1970."""
+    return Label(SOFTWARE, str(uuid4()), datetime.fromtimestamp(int(wall), UTC).isoformat())
+
+
+def job_of(task: Task) -> Job:
+    """Return as much of a task's job as it takes to find its scan."""
+    source = task.source
+    return Job(
+        id=task.job,
+        path=PurePosixPath(source.path),
+        digest=source.sha256,
+        output=PurePosixPath(source.output),
+        stat=looks_of(source),
+        same_content_as=None,
+        status=JobStatus.STARTED,
+        attempts=task.attempt,
+        waits=0,
+        reason=None,
+        model=None,
+        not_before=0.0,
+        queued_at=0.0,
+        started_at=None,
+        finished_at=None,
+        original=None if source.original is None else PurePosixPath(source.original),
+        recolor=source.recolor,
+    )
+
+
+def looks_of(source: Source) -> FileStat:
+    """Return how a scan must look."""
+    return FileStat(source.size, source.mtime_ns, source.inode, source.device, source.ctime_ns)
+
+
+def staging_in(folder: Path, task: Task) -> PurePosixPath:
+    """Return the path of a task's staging file in a folder.
+
+    Raises:
+        ValueError: it is to be written elsewhere.
+    """
+    return PurePosixPath(Path(task.staging).relative_to(folder))

@@ -1,0 +1,425 @@
+"""What the daemon relies on in any engine: the contract that each one must pass.
+
+An engine joins by a branch in `engine_on`; its tests need nothing but files and `submit`.
+"""
+
+import errno
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass, replace
+from io import BufferedRandom
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from tests.support.fakes import FakeColorist
+from tests.support.small_generators import tiny_generator
+from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
+from worker import scan
+from worker.errors import DeviceError, ModelError, SourceChanged
+from worker.inference.colorizer import Colorizer
+from worker.inference.device import Device
+from worker.inference.engine import (
+    Colored,
+    Engine,
+    Failed,
+    FailureKind,
+    Label,
+    Outcome,
+    Source,
+    Task,
+    failed,
+)
+from worker.inference.local_engine import LocalEngine, OpenedSource, TaskFiles
+from worker.inference.predictor import Predictor
+from worker.models import store
+from worker.settings import ColorSettings, ReadSettings, WriteSettings
+
+STOP_WITHIN = 30.0  # seconds
+LABEL = Label("photochrom 1", "6d9c4f0e-6ef2-4a5c-9d0b-3a4f5b6c7d8e", "2026-11-29T12:00:00+00:00")
+
+
+class Bench:
+    """An engine with folders of its own, and ways to make it fail.
+
+    Attributes:
+        engine: the engine under test.
+        predictors: "old", which it begins with, and "new".
+        staging_fault: raised when a staging file has been half written.
+    """
+
+    def __init__(self, folder: Path, make: Callable[[str], Predictor]) -> None:
+        """Start the engine."""
+        self.scans, self.out = folder / "scans", folder / "out"
+        self.scans.mkdir()
+        self.out.mkdir()
+        self.predictors = {name: make(name) for name in ("old", "new")}
+        self.staging_fault: Exception | None = None
+        self.engine: Engine = LocalEngine(
+            self.predictors["old"], TaskFiles(self.open_source, self.open_staging)
+        )
+
+    def task(self, job: int, pixels: Array | None = None, attempt: int = 1) -> Task:
+        """Save a scan and describe the work on it."""
+        path = save(
+            self.scans / f"{job}.png",
+            gray_scene(24 + job, 32, seed=job) if pixels is None else pixels,
+        )
+        looks = path.stat()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        source = Source(str(path), digest, looks.st_size, looks.st_mtime_ns, looks.st_ino)
+        staging = str(self.out / f".photochrom-{job}-{attempt}.part")
+        return Task(job, attempt, source, ReadSettings(), WriteSettings(), LABEL, staging)
+
+    @contextmanager
+    def open_source(self, task: Task) -> Iterator[OpenedSource]:
+        """Open a scan as the service does: what it is afterwards counts too."""
+        path = Path(task.source.path)
+        try:
+            yield OpenedSource(path, None)
+        finally:
+            if not path.exists() or path.stat().st_mtime_ns != task.source.mtime_ns:
+                raise SourceChanged
+
+    @contextmanager
+    def open_staging(self, task: Task) -> Iterator[BufferedRandom]:
+        """Make a staging file as the service does."""
+        path = Path(task.staging)
+        try:
+            with path.open("x+b") as file:
+                yield file
+                if self.staging_fault:
+                    raise self.staging_fault  # noqa: TRY301 - as a writer does
+        except BaseException:
+            path.unlink()
+            raise
+
+    def color(self, *tasks: Task) -> list[Outcome]:
+        """Have tasks done, and return their outcomes."""
+        return [future.result(STOP_WITHIN) for future in map(self.engine.submit, tasks)]
+
+    def colored(self, task: Task) -> Colored:
+        """Have a task done that nothing is wrong with."""
+        (outcome,) = self.color(task)
+        assert isinstance(outcome, Colored), outcome
+        return outcome
+
+    def hold_device(self, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+        """Have the device wait until the event that is returned is set."""
+        gate, predict = threading.Event(), self.predictors["old"].predict
+
+        def waiting(pages: Any) -> Any:
+            assert gate.wait(STOP_WITHIN)
+            return predict(pages)
+
+        monkeypatch.setattr(self.predictors["old"], "predict", waiting)
+        return gate
+
+
+@pytest.fixture(scope="module")
+def real_predictors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]:
+    """Load two small generators."""
+    loaded: dict[str, Predictor] = {}
+    for name, seed in (("old", 2), ("new", 3)):
+        folder = tmp_path_factory.mktemp("models") / name
+        store.save_version(tiny_generator(seed), {}, folder)
+        settings = ColorSettings(render_size=64, batch_size=3)
+        loaded[name] = Colorizer(store._version(name, folder), settings, Device("CPU", 3))
+    return loaded
+
+
+@pytest.fixture(params=["local, fake device", "local, small generator"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Start each engine in turn."""
+    if "fake" in request.param:
+        made = Bench(tmp_path, lambda name: FakeColorist(3, name))
+    else:
+        made = Bench(tmp_path, request.getfixturevalue("real_predictors").__getitem__)
+    yield made
+    made.engine.close()
+
+
+def is_plain(value: Any) -> bool:
+    """Tell whether a value could go over a pipe: no object but frozen dataclasses of data."""
+    if is_dataclass(value):
+        return value.__dataclass_params__.frozen and all(  # type: ignore[attr-defined]
+            is_plain(one) for one in vars(value).values()
+        )
+    if isinstance(value, dict):
+        return all(is_plain(one) for one in (*value, *value.values()))
+    if isinstance(value, tuple):
+        return all(map(is_plain, value))
+    return type(value) in {str, int, float, bytes, bool, type(None)}
+
+
+def over_a_pipe(value: Any) -> Any:
+    """Send a value as a line of JSON and read it again."""
+    text = json.dumps(asdict(value), default=bytes.decode)
+    return TypeAdapter(type(value)).validate_python(json.loads(text))
+
+
+class TestAnyEngine:
+    """The contract."""
+
+    def test_what_crosses_the_seam_is_plain_data(self, bench: Bench) -> None:
+        """Tasks, results and failures come over a pipe as they were."""
+        good, bad = bench.task(1), bench.task(2, color_scene(40, 40))
+        for value in (good, *bench.color(good, bad)):
+            assert is_plain(value)
+            assert value == over_a_pipe(value)
+
+    def test_each_outcome_belongs_to_its_task_in_whatever_order_they_are_done(
+        self, bench: Bench
+    ) -> None:
+        """Job and attempt are echoed; more than a batch, and none gets another's picture."""
+        tasks = [bench.task(job, attempt=job % 3 + 1) for job in range(1, 8)]
+        outcomes = bench.color(*reversed(tasks))[::-1]
+
+        assert [(one.job, one.attempt) for one in tasks] == [
+            (one.job, one.attempt) for one in outcomes
+        ]
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            assert isinstance(outcome, Colored)
+            assert (24 + task.job, 32) == (
+                outcome.record.pages[0].height,
+                outcome.record.pages[0].width,
+            )
+            assert (24 + task.job) * 32 == outcome.pixels
+
+    def test_the_staging_file_is_whole_and_its_digest_true(self, bench: Bench) -> None:
+        """It alone was made; it decodes, and says what the record says."""
+        task = bench.task(1)
+        outcome = bench.colored(task)
+        data = Path(task.staging).read_bytes()
+
+        assert [Path(task.staging)] == list(bench.out.iterdir())
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (outcome.sha256, outcome.size)
+        copy = bench.out / "copy.png"
+        copy.write_bytes(data)
+        assert (25, 32, 3) == scan.read_color(copy, ReadSettings()).shape
+        assert "png" == outcome.record.kind
+
+    def test_the_same_task_gives_the_same_bytes_alone_and_in_company(self, bench: Bench) -> None:
+        """Of all that a file says, only label and model could differ; both are the task's."""
+        task = bench.task(1)
+        alone = bench.colored(task)
+        Path(task.staging).unlink()
+        others = [bench.task(job) for job in (2, 3, 4, 5)]
+        company = bench.color(*others[:2], task, *others[2:])[2]
+
+        assert alone == company
+
+    def test_the_wishes_of_a_task_are_granted(self, bench: Bench) -> None:
+        """Container and color space, and color where it was asked for."""
+        task = bench.task(1, color_scene(40, 40))
+        wishes = WriteSettings("tiff", space="display-p3")
+        asked = replace(task, read=ReadSettings(even_if_colored=True), write=wishes)
+        outcome = bench.colored(asked)
+
+        assert "tiff" == outcome.record.kind
+        assert "display-p3" == outcome.record.settings["profile"]
+        assert outcome.record.pages[0].replaced_color
+        assert outcome.record.settings["render_size"] == bench.predictors["old"].render_size
+
+    @pytest.mark.parametrize(
+        ("kind", "pixels"),
+        [("in color", color_scene(40, 40)), ("scan", None), ("incomplete", None)],
+    )
+    def test_what_is_wrong_with_a_scan_concerns_it_alone(
+        self, bench: Bench, kind: FailureKind, pixels: Array | None
+    ) -> None:
+        """Its kind and reason come back; its neighbors are colored."""
+        bad, good = bench.task(1, pixels), bench.task(2)
+        if pixels is None:
+            path = Path(bad.source.path)
+            content = b"GIF89a no PNG" if kind == "scan" else path.read_bytes()[:-30]
+            path.write_bytes(content)
+            changed = replace(bad.source, mtime_ns=path.stat().st_mtime_ns)
+            bad = replace(bad, source=changed)
+        failure, colored = bench.color(bad, good)
+
+        assert isinstance(failure, Failed)
+        assert kind == failure.kind
+        assert failure.reason
+        assert isinstance(colored, Colored)
+        assert [Path(good.staging)] == list(bench.out.iterdir())
+
+    @pytest.mark.parametrize("what", ["taken away", "changed"])
+    def test_a_scan_that_is_another_by_now_is_not_colored(self, bench: Bench, what: str) -> None:
+        """Nor called faulty."""
+        task = bench.task(1)
+        if what == "changed":
+            save(Path(task.source.path), gray_scene(9, 9))
+        else:
+            Path(task.source.path).unlink()
+        (failure,) = bench.color(task)
+
+        assert isinstance(failure, Failed)
+        assert "source changed" == failure.kind
+        assert [] == list(bench.out.iterdir())
+
+    @pytest.mark.parametrize(
+        ("kind", "error"),
+        [
+            ("device", DeviceError("the card fell off the bus")),
+            ("memory", MemoryError()),
+            ("memory", OSError(errno.ENOMEM, "Cannot allocate memory")),
+            ("model", ModelError("its file is damaged")),
+            ("disk", OSError(errno.EIO, "Input/output error")),
+            ("unforeseen", ZeroDivisionError("oh")),
+        ],
+    )
+    @pytest.mark.parametrize("where", ["device", "writer"])
+    def test_every_fault_comes_back_as_a_value_and_leaves_nothing_behind(
+        self,
+        bench: Bench,
+        kind: FailureKind,
+        error: Exception,
+        where: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Whoever meets it; and the next photograph is colored."""
+        if where == "writer":
+            bench.staging_fault = error
+        else:
+
+            def failing(_pages: Any) -> Any:
+                raise error
+
+            monkeypatch.setattr(bench.predictors["old"], "predict", failing)
+        (failure,) = bench.color(bench.task(1))
+        monkeypatch.undo()
+        bench.staging_fault = None
+
+        assert isinstance(failure, Failed)
+        assert (kind, 1, 1) == (failure.kind, failure.job, failure.attempt)
+        assert [] == list(bench.out.iterdir())
+        assert bench.colored(bench.task(2))
+
+    def test_a_photograph_is_wholly_of_one_model_and_says_which(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that is taken up meanwhile colors what comes after."""
+        gate = bench.hold_device(monkeypatch)
+        first = bench.engine.submit(bench.task(1))
+        wait_until_running(first)
+        threading.Event().wait(0.2)  # it is with the old one by now, if not, the test is still true
+        bench.engine.take_up(bench.predictors["new"])
+        gate.set()
+        outcomes = [first.result(STOP_WITHIN), *bench.color(bench.task(2), bench.task(3))]
+
+        assert "new" == bench.engine.model
+        for outcome in outcomes:
+            assert isinstance(outcome, Colored)
+            assert bench.predictors[outcome.model].weights_sha256 == outcome.weights_sha256
+        assert ["new", "new"] == [one.model for one in outcomes[1:] if isinstance(one, Colored)]
+
+    def test_it_takes_as_many_as_it_has_slots_without_waiting(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Though its device is at rest; all of them are colored in the end."""
+        gate, slots = bench.hold_device(monkeypatch), bench.engine.slots
+        tasks = [bench.task(job) for job in range(1, slots + 1)]
+        began = time.monotonic()
+        futures = [bench.engine.submit(task) for task in tasks]
+
+        assert time.monotonic() - began < STOP_WITHIN / 2
+        assert not any(future.done() for future in futures)
+
+        gate.set()
+
+        assert all(isinstance(one.result(STOP_WITHIN), Colored) for one in futures)
+        assert bench.engine.batch_size <= slots
+
+    def test_it_tells_of_progress_and_batches(self, bench: Bench) -> None:
+        """So that a daemon knows a slow engine from one that hangs."""
+        moved, batches = threading.Event(), list[tuple[int, float]]()
+        bench.engine.on_progress = moved.set
+        bench.engine.batch_done = lambda count, seconds: batches.append((count, seconds))
+        bench.color(*(bench.task(job) for job in range(1, 6)))
+
+        assert moved.is_set()
+        assert 5 == sum(count for count, _seconds in batches)
+        assert all(seconds >= 0 for _count, seconds in batches)
+
+    def test_it_says_what_it_is(self, bench: Bench) -> None:
+        """For status and metrics."""
+        assert "old" == bench.engine.model
+        assert bench.engine.slots > 0
+        assert bench.engine.memory is None or bench.engine.memory > 0
+
+    def test_it_ends_within_a_bound_and_finishes_what_it_began(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What it did not begin is canceled, and has left nothing."""
+        gate = bench.hold_device(monkeypatch)
+        futures = [bench.engine.submit(bench.task(job)) for job in range(1, bench.engine.slots + 1)]
+        wait_until_running(futures[0])
+        canceled = [future.cancel() for future in futures]
+        gate.set()
+        began = time.monotonic()
+        bench.engine.close()
+
+        assert time.monotonic() - began < STOP_WITHIN
+        assert not canceled[0]
+        assert all(future.done() for future in futures)
+        done = sum(isinstance(one.result(), Colored) for one in futures if not one.cancelled())
+        assert done == len(list(bench.out.iterdir())) == canceled.count(False)
+
+    def test_it_can_be_left_alone_with_what_hangs(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Giving it up returns at once, and nothing is delivered by it later."""
+        gate = bench.hold_device(monkeypatch)
+        wait_until_running(bench.engine.submit(bench.task(1)))
+        began = time.monotonic()
+        bench.engine.close(wait=False)
+
+        assert time.monotonic() - began < 1.0
+        gate.set()
+        bench.engine.close()
+        assert [] == list(bench.out.iterdir())
+
+
+def wait_until_running(future: Future[Outcome]) -> None:
+    """Wait until an engine has begun a photograph."""
+    deadline = time.monotonic() + STOP_WITHIN
+    while not (future.running() or future.done()):
+        assert time.monotonic() < deadline
+        wait([future], 0.01)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError("2.5 megapixels"), ("memory", "2.5 megapixels", 0, "")),
+        (MemoryError(), ("memory", "", 0, "")),
+        (OSError(28, "No space left", "/out/a"), ("disk", "No space left", 28, "/out/a")),
+        (OSError("it broke"), ("disk", "it broke", 0, "")),
+        (ZeroDivisionError("oh"), ("unforeseen", "ZeroDivisionError('oh')", 0, "")),
+    ],
+)
+def test_an_error_is_told_by_whose_fault_it_is(
+    error: Exception, expected: tuple[str, str, int, str], bench_task: Task
+) -> None:
+    """With what the daemon needs for its words; a traceback only of what nobody foresaw."""
+    failure = failed(bench_task, error)
+
+    assert expected == (failure.kind, failure.reason, failure.errno, failure.file)
+    assert ("oh" in failure.traceback) == (failure.kind == "unforeseen")
+    if failure.kind == "disk":
+        assert str(error) == str(failure.error)
+
+
+@pytest.fixture
+def bench_task() -> Task:
+    """Describe some task."""
+    source = Source("a.png", "0" * 64, 1, 2, 3)
+    return Task(1, 1, source, ReadSettings(), WriteSettings(), LABEL, "/out/.photochrom-1-1.part")

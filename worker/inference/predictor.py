@@ -1,0 +1,41 @@
+"""What others need of `worker.inference.colorizer.Colorizer`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from worker.color.cielab import Floats
+from worker.errors import ScanError
+from worker.scan import Page
+
+
+class PagePredictor(Protocol):
+    """Predicts chroma: all that the canary needs."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model version."""
+
+    def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+        """Return chroma, or a ScanError, for each page."""
+
+
+class Predictor(PagePredictor, Protocol):
+    """A loaded generator: what an engine needs.
+
+    Attributes:
+        weights_sha256: SHA-256 of the generator's file, hexadecimal.
+        render_size: side of the square that the generator sees, in pixels.
+        batch_size: photographs in one device call; may shrink.
+    """
+
+    @property
+    def weights_sha256(self) -> str: ...  # noqa: D102 - see the class
+
+    @property
+    def render_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    def device_memory(self) -> int | None:
+        """Return the bytes in use of the device's own memory; None where it has none."""
