@@ -1,40 +1,40 @@
-"""Whose fault it is, and so what happens next.
+"""The exceptions, by whose fault it is and what happens next.
 
 PhotochromError
-├── ScanError    this file: it goes to rejected/ with the reason, the line goes on
-│   ├── IncompleteError  the same, unless the file is young: it may still be being written
-│   └── InColorError     the same, unless somebody wants it colored all the same
-├── DeviceError  this machine (disk, memory, GPU): the job waits and is tried again
-├── SourceChanged  the file was taken away or changed: its job is dropped
-└── ModelError   this generator: it is not used; the one before it stays
+├── ScanError    the file: it moves to rejected/ with the reason
+│   ├── IncompleteError  likewise, unless the file is recent and may still be being written
+│   └── InColorError     likewise, unless even_if_colored is set
+├── DeviceError  the machine (disk, memory, GPU): the job backs off and is retried
+├── SourceChanged  the file was removed or changed: its job is dropped
+└── ModelError   the generator: it is not used; the previous one stays active
 
-DamagedError is what readers raise of a part of a file, and never reaches a person by itself: a part
-that costs the photograph becomes an IncompleteError (`formats`), any other is named in `lost`.
+Readers raise DamagedError for a part of a file. If the image needs that part, `open_image` turns it
+into an IncompleteError; otherwise `lost` names the part.
 """
 
 
 class PhotochromError(Exception):
-    """Any fault photochrom expects; its text is for people: what, where, what to do."""
+    """Any expected error; its text tells people what is wrong, where, and what to do."""
 
 
 class ScanError(PhotochromError):
-    """The file cannot or should not be colored; its text is the reason for the archivist."""
+    """The file cannot or should not be colored; the text is the reason shown to the archivist."""
 
 
 class IncompleteError(ScanError):
-    """The file is empty, cut short or damaged in a way that a file still being written is."""
+    """The file is empty, truncated or damaged, as a file still being written is."""
 
 
 class InColorError(ScanError):
-    """The photograph has color that is no tone of its print: its own, or a stamp's beside it."""
+    """The photograph has color beyond the tone of its print: its own, or that of a stamp."""
 
 
 class DamagedError(ValueError):
-    """A part of a file is damaged; its text says in plain words what is wrong with it."""
+    """A part of a file is damaged; the text says in plain words how."""
 
 
 class DeviceError(PhotochromError):
-    """The machine could not do the work now; nothing is wrong with the photo."""
+    """The machine cannot do the work now; nothing is wrong with the photo."""
 
 
 class SourceChanged(PhotochromError):  # noqa: N818 - it is news, no error
@@ -42,14 +42,14 @@ class SourceChanged(PhotochromError):  # noqa: N818 - it is news, no error
 
 
 class ModelError(PhotochromError):
-    """A generator is missing, damaged, of another shape, or gives impossible colors."""
+    """A generator is missing, damaged, of the wrong shape, or predicts impossible colors."""
 
 
 def plain(error: BaseException, otherwise: str = "it is damaged") -> str:
-    """Return what an error says, if it was written for people and not by Python or a library.
+    """Return an error's text if it was written for people, not by Python or a library.
 
     Args:
-        error: that was raised.
-        otherwise: is said of any other error.
+        error: the error.
+        otherwise: the text for any other error.
     """
     return str(error) if isinstance(error, PhotochromError | DamagedError) else otherwise

@@ -1,6 +1,6 @@
-"""Colored photographs to files: the scan's container, depth and metadata, the label and the mark.
+"""Writes colored photographs: in the scan's format and depth, with metadata, label and watermark.
 
-With a signer, the file is signed last; nothing is delivered unsigned in silence.
+Signs the file last, if configured; a result that cannot be signed says so.
 """
 
 import hashlib
@@ -36,23 +36,23 @@ def write(
     file: BinaryIO,
     signer: CredentialSettings | None = None,
 ) -> Record:
-    """Lay chroma over the scan's own lightness, at full size and depth, and encode the result.
+    """Combine chroma with the scan's lightness, at full size and depth, and encode the result.
 
     Args:
         scan: the photographs.
         chromas: for each page (s, t, 2) float32, CIE units.
         origin: where the result comes from, for its label.
-        settings: container, color space, label and mark.
+        settings: format, color space, label and watermark.
         file: open for reading and writing, seekable, empty.
-        signer: who signs the scan's result; None for nobody.
+        signer: who signs the result; None for nobody.
 
     Returns:
         What was written.
 
     Raises:
-        ScanError: the container cannot hold it.
-        DeviceError: it cannot be signed, though that is set.
-        OSError: when the disk fails.
+        ScanError: the format cannot hold it.
+        DeviceError: signing is configured and fails.
+        OSError: the disk fails.
     """
     scan_format = FORMATS[scan.kind]
     image_format = result_format(scan_format, settings.format)
@@ -63,7 +63,7 @@ def write(
     if signer is None:
         image_format.write(file, [result.page for result in results])
         return _record(image_format, results, settings, file)
-    # Beside the result, where there is room for it; without a name, so no crash leaves it behind.
+    # Beside the result, where there is room; unnamed, so that a crash leaves nothing behind.
     with tempfile.TemporaryFile(dir=Path(file.name).parent) as unsigned:
         image_format.write(unsigned, [result.page for result in results])
         record = _record(image_format, results, settings, unsigned)
@@ -94,7 +94,7 @@ def _why_unsigned(image_format: ImageFormat, scan: Scan) -> str:
 
 
 class _Result:
-    """A page on its way to color."""
+    """A page being colored."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Result:
         colored = cielab.merge_strips(scan.gray, chroma, scan.tone, space, scan.small)
         self.scan = scan
         self.profile = icc.describe(profile)
-        # Of the samples as they are written; a lossy file's are others.
+        # Of the written samples; a lossy file is decoded for them.
         self.digest = None if image_format.lossy(scan.encoding) else hashlib.sha256()
         self._painted = watermark.draw(colored, height, width, settings.mark)
         self.page = OutputPage(
@@ -185,7 +185,7 @@ def _record(
 
 
 def _decoded(image_format: ImageFormat, file: BinaryIO) -> list[str]:
-    """Decode what was written; a lossy file's samples are not those that went in."""
+    """Hash the decoded samples of a lossy file, which differ from those written."""
     file.seek(0)
     digests = []
     for picture in image_format.read(file, ReadSettings(megapixels=math.inf)):

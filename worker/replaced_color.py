@@ -1,4 +1,4 @@
-"""Color of a scan that the new color replaces: ink, stamps, hand-tinting; where, and how much."""
+"""Finds a scan's own color that is replaced: ink, stamps, hand-tinting."""
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ def _without_dust(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _joined(ink: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the regions; those that lie near each other are one, the farther the more there are.
+    """Label the regions; nearby ones are merged, the more there are the farther apart.
 
     Returns:
         labels (h, w), 1 and up on the ink; some may have no ink of their own around it.
@@ -62,7 +62,6 @@ def _joined(ink: NDArray[np.bool_]) -> NDArray[np.int32]:
     reach = 1
     while True:
         side = 2 * reach + 1
-        # Beyond the edges there is nothing, so that what lies at one is not cut off from its like.
         grown = cv2.dilate(ink.astype(np.uint8), np.ones((side, side), np.uint8))
         count, labels = cv2.connectedComponents(grown)
         if count - 1 <= MOST_REGIONS:

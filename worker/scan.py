@@ -1,7 +1,6 @@
-"""Files to scans: black-and-white photographs, upright, at their own depth, without their tone.
+"""Reads files as scans: black-and-white photographs, upright, at their own depth, without tone.
 
-Refuses, with a reason for the archivist, what is in color already, and all that `formats` refuses.
-What of color is replaced nevertheless is told.
+Refuses photographs in color and all that `formats` refuses; records where color is replaced.
 """
 
 import io
@@ -30,7 +29,7 @@ from worker.untoning import untoned, usable_profile
 
 SIDEWAYS = {5, 6, 7, 8}  # orientations that swap the sides
 SMALL_SIDE = 512  # pixels; no render size is larger
-LARGE = 64_000_000  # pixels; scans above are decoded one at a time, so that their memory never adds
+LARGE = 64_000_000  # pixels; larger scans are decoded one at a time, to limit memory
 OUT_OF_MEMORY = -4  # as OpenCV says it (cv::Error::StsNoMem)
 _ONE_LARGE = threading.Lock()
 
@@ -43,13 +42,13 @@ class Page:
         gray: (H, W) uint8 or uint16, upright, codes of `tone`.
         tone: luminance and lightness of each code.
         alpha: (H, W) like `gray`, upright, opacity; None if the page has none.
-        turned: whether its sides were swapped to set it upright.
+        turned: whether its sides were swapped to make it upright.
         encoding: how it was stored.
-        metadata: what traveled with it, as stored.
-        profile: name of the color profile it came in; "" if none, or none that could be honored.
+        metadata: as stored.
+        profile: name of its color profile; "" if it has none that is usable.
         sha256: of its decoded samples, as `PageRecord.scan_pixels_sha256` has it.
-        replaced: where it had color of its own, which is gone.
-        xmp_files: those beside the scan, whose properties `metadata` has.
+        replaced: regions whose own color was dropped.
+        xmp_files: those beside the scan, already merged into `metadata`.
     """
 
     gray: Pixels
@@ -70,7 +69,7 @@ class Page:
 
     @cached_property
     def small(self) -> Pixels:
-        """Its sRGB gray codes at 512 pixels or less: all that the generator and the chroma see."""
+        """Its sRGB gray codes at 512 pixels or less, as the generator and the upsampling see it."""
         height, width = self.gray.shape
         scale = min(1.0, SMALL_SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -97,7 +96,7 @@ class Scan:
 
     @property
     def size(self) -> int:
-        """How many pixels its pages hold together."""
+        """The number of pixels of all pages."""
         return sum(page.gray.size for page in self.pages)
 
 
@@ -107,22 +106,22 @@ def read(
     file: io.FileIO | None = None,
     xmp_files: Sequence[XmpFile] = (),
 ) -> Scan:
-    """Read black-and-white photographs; also gray stored as RGB, and toned prints, untoned.
+    """Read black-and-white photographs, including gray stored as RGB and toned prints.
 
     Args:
         path: of the file.
-        settings: what is read.
-        file: the file, if it is open already: what lies at its path then does not matter.
-        xmp_files: those beside it; their metadata is that of the first page.
+        settings: what to accept.
+        file: the file, if it is already open.
+        xmp_files: those beside it; they belong to the first page.
 
     Raises:
-        IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
-        InColorError: when a page has color of its own and `settings` do not let it.
-        ScanError: with the reason, when the file is no such photograph or one of its pages is none.
-        DeviceError: when the disk fails while pixels are read.
-        MemoryError: when it does not fit into memory now; the text tells how large it is.
-        FileNotFoundError: when it is gone.
-        OSError: when the disk fails before.
+        IncompleteError: the file is empty, truncated, damaged, or not readable (yet).
+        InColorError: a page is in color, and `settings` do not allow it.
+        ScanError: the file, or one of its pages, is refused; says why.
+        DeviceError: the disk fails while pixels are read.
+        MemoryError: out of memory; the text states the image's size.
+        FileNotFoundError: the file is gone.
+        OSError: the file cannot be opened.
     """
     with opened(path, settings, file) as (image_format, images):
         size = sum(image.height * image.width for image in images)
@@ -142,7 +141,7 @@ def read(
 def read_color(path: Path, settings: ReadSettings) -> Pixels:
     """Read a color photograph for training: (H, W, 3) uint8 sRGB, upright; gray as equal channels.
 
-    Of a file of several pages the first.
+    Reads only the first page.
 
     Raises:
         ScanError, DeviceError, FileNotFoundError, OSError: as `read`.
@@ -160,11 +159,11 @@ def predict_scans(
     """Predict chroma for scans of any number of pages.
 
     Args:
-        predict: gives chroma, or a ScanError, for each page.
+        predict: returns chroma, or a ScanError, for each page.
         scans: photographs.
 
     Returns:
-        for each scan: the chroma of each of its pages, or why one of them could not be colored.
+        For each scan: the chroma of each page, or why one cannot be colored.
     """
     results = iter(predict([page for scan in scans for page in scan.pages]))
     together: list[list[Floats] | ScanError] = []
@@ -207,7 +206,7 @@ def _page(
         else find_replaced(_upright(plane.ink, image.orientation), *gray.shape),
         tuple(xmp_files),
     )
-    _ = page.small  # now, in the thread that reads, so that the device need not wait for it
+    _ = page.small  # computed in the reading thread, so that the device need not wait
     return page
 
 

@@ -1,7 +1,7 @@
-"""Pictures, band by band, to one gray plane; gray saved as RGB and toned prints lose their tone.
+"""Decodes images to one gray plane, band by band; removes the tone of RGB scans and toned prints.
 
-Refuses photographs that are in color already, unless told otherwise; tells where color is that no
-tone explains, for it is replaced. No full-size copy in RGB is ever held.
+Refuses photographs in color, unless even_if_colored is set, and finds color that the tone does not
+explain. Never holds a full-size RGB copy.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ class Plane:
         gray: (H, W) uint8 or uint16, codes of `tone`.
         tone: luminance and lightness of each code.
         alpha: (H, W) like `gray`, opacity; None if the page has none.
-        profile: name of the color profile that was honored; "" if the page has none.
-        lost: a profile that could not be honored, in plain words.
+        profile: name of the color profile used; "" if none.
+        lost: names an unusable profile.
         sha256: of the decoded samples, rows from the top as stored, little-endian.
         ink: (h, w) float32, chroma of ink and tints beside the print's tone, CIE units, of the page
             made small; 0 where there is none. None for a page without any color.
@@ -53,10 +53,10 @@ def untoned(image: DecodedImage, *, even_if_colored: bool = False) -> Plane:
 
     Args:
         image: the page.
-        even_if_colored: take it also if it is in color.
+        even_if_colored: accept it even if it is in color.
 
     Raises:
-        IncompleteError: it is cut short, or cannot be decoded.
+        IncompleteError: it is truncated, or cannot be decoded.
         InColorError: it is in color.
     """
     profile, lost = usable_profile(image)
@@ -91,7 +91,7 @@ def add_samples(digest: "hashlib._Hash", band: Pixels) -> None:
 
 
 def usable_profile(image: DecodedImage) -> tuple[bytes, tuple[str, ...]]:
-    """Return the image's profile, or b"" and why it cannot be honored; sRGB is taken then."""
+    """Return the image's profile, or b"" (for sRGB) and why it is unusable."""
     profile = image.metadata.profile
     if not profile:
         return b"", ()
@@ -108,8 +108,8 @@ def usable_profile(image: DecodedImage) -> tuple[bytes, tuple[str, ...]]:
 class _Gray:
     """A gray plane that is filled band by band.
 
-    As long as all channels are equal their codes are kept as they are; with the first band in a
-    tone, all is turned to the sRGB gray codes of its luminance.
+    Codes are kept while all channels are equal; from the first toned band on, the plane is
+    converted to the sRGB gray codes of its luminance.
     """
 
     def __init__(self, image: DecodedImage, depth: int, profile: bytes) -> None:
@@ -138,15 +138,14 @@ class _Gray:
             self.gray[rows] = band[..., 0]
 
     def check_colors(self, *, even_if_colored: bool) -> Floats | None:
-        """Refuse what no single tone explains; return where it has ink, or None."""
+        """Refuse an image that no single tone explains; return where it has ink, or None."""
         if not self._toned:
             return None
         judged, rgb = (look.rgb(self._profile, self._depth) for look in self._looks)
         spread = tone_spread(judged)
         if spread > TONE_LIMIT and not even_if_colored:
             raise InColorError(
-                f"the photograph is in color already (chroma {spread:.1f} beside any tone of the"
-                " print)"
+                f"the photograph is in color already (chroma {spread:.1f} beyond any single tone)"
             )
         return ink_of(rgb)
 
@@ -165,7 +164,7 @@ class _Gray:
 
 
 class _Look:
-    """An image in RGB made small, averaged from bands."""
+    """A small RGB copy, averaged from bands."""
 
     def __init__(self, height: int, width: int, side: int) -> None:
         scale = min(1.0, side / max(height, width))
@@ -205,7 +204,7 @@ def tone_spread(rgb: Pixels) -> float:
 
 
 def ink_of(rgb: Pixels) -> Floats:
-    """Find ink, stamps and tints: color that the print's own tone does not explain.
+    """Find ink, stamps and tints: color that the print's tone does not explain.
 
     The tone is that of most of the image: what lies far from it is left out when it is fitted.
 
@@ -235,7 +234,7 @@ class _Tone(NamedTuple):
 
 
 def _lab_small(rgb: Pixels) -> Floats:
-    """Return the L*, a* and b* (n, 3) of an image at the size at which it is judged."""
+    """Return the L*, a* and b* (n, 3) of an image at JUDGED_SIDE."""
     scale = min(1.0, JUDGED_SIDE / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
@@ -243,7 +242,7 @@ def _lab_small(rgb: Pixels) -> Floats:
 
 
 def _tone(lab: Floats, *, fits: int) -> _Tone:
-    """Fit a tone to pixels (n, 3), and again to those that lie near it."""
+    """Fit a tone to pixels (n, 3), repeatedly to those near the last fit."""
     near = np.ones(len(lab), bool)
     for _ in range(fits):
         light = lab[near, 0] / 100
@@ -256,11 +255,11 @@ def _tone(lab: Floats, *, fits: int) -> _Tone:
 
 def _ab(lab: Floats, tone: _Tone) -> Floats:
     """Return the a and b (n, 2) that a tone has at the lightness of pixels (n, 3)."""
-    # Of lights and shadows that the print itself does not have, its tone says nothing.
+    # The tone is undefined beyond the print's own lights and shadows.
     light = np.clip(lab[:, 0] / 100, tone.darkest, tone.lightest)
     return np.asarray(np.vander(light, 4) @ tone.cubics)
 
 
 def _beside(lab: Floats, tone: _Tone) -> Floats:
-    """Return the chroma (n,) of pixels (n, 3) beside a tone."""
+    """Return the chroma (n,) of pixels (n, 3) relative to a tone."""
     return np.asarray(np.hypot(*(lab[:, 1:] - _ab(lab, tone)).T))

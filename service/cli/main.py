@@ -40,9 +40,9 @@ from worker.errors import PhotochromError
 app = typer.Typer(
     help="Color black-and-white photographs that are dropped into a folder.\n\n"
     "To start, run: photochrom run",
-    epilog="Exit codes: 0 done; 1 error; 2 wrong usage; 3 some photographs were rejected or not"
-    " found; 75 temporary failure, such as a full disk (run again); 78 mistake in the"
-    " configuration.",
+    epilog="Exit codes: 0 done; 1 error, or verify found something; 2 wrong usage; 3 some"
+    " photographs were rejected or not found; 75 temporary failure, such as a full disk (run"
+    " again); 78 mistake in the configuration.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""How a colored photo reaches the outbox: whole and lasting under its name, or not at all."""
+"""Delivers results to the outbox: complete and durable under their names, or not at all."""
 
 import errno
 import os
@@ -27,27 +27,27 @@ T = TypeVar("T")
 
 
 class TakenError(FileExistsError):
-    """Another file has the name that a photo was to get; photochrom did not write it."""
+    """Another file, not written by photochrom, has the name of a result."""
 
 
 class Replaceable(Protocol):
-    """What may lie under a name already and be replaced; see `service.storage.deliveries.Own`."""
+    """Which existing files may be replaced; see `service.storage.deliveries.Own`."""
 
     def note(self, sha256: str) -> None:
-        """Note a file just before it gets its name."""
+        """Record a file that is about to get its name."""
 
     def has(self, path: Path) -> bool:
         """Tell whether a file may be replaced."""
 
 
 class Delivered(NamedTuple, Generic[T]):
-    """A file that is safely in the outbox.
+    """A file that was delivered to the outbox.
 
     Attributes:
         path: the file.
-        sha256: of what lies on the disk, hexadecimal.
-        size: of what was written, in bytes.
-        result: what the function returned that wrote it.
+        sha256: as read back from disk, hexadecimal.
+        size: bytes.
+        result: the return value of the function that wrote it.
     """
 
     path: Path
@@ -57,16 +57,16 @@ class Delivered(NamedTuple, Generic[T]):
 
 
 def output_name(relative: PurePosixPath, output_format: str) -> PurePosixPath:
-    """Name the colored photo of a scan.
+    """Name the result of a scan.
 
     Args:
         relative: the scan's path in the inbox.
-        output_format: the container of the result; "same" is the scan's own, or the nearest that
-            can hold the label.
+        output_format: the result's format; "same": the scan's own, or the nearest that can hold the
+            label.
 
     Returns:
-        A path in the outbox: the same where the container stays, else with the new suffix added
-        (`a/scan.tif` becomes `a/scan.tif.jpg`), so that two scans never share one.
+        A path in the outbox: the same if the format stays; otherwise with the new suffix appended
+        (`a/scan.tif` becomes `a/scan.tif.jpg`), so that no two scans share one.
     """
     suffix = relative.suffix.lower()
     suffixes = result_format(BY_SUFFIX[suffix], output_format).suffixes
@@ -76,7 +76,7 @@ def output_name(relative: PurePosixPath, output_format: str) -> PurePosixPath:
 
 
 def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
-    """Name a colored photo whose own name belongs to another job.
+    """Name a result whose own name belongs to another job.
 
     Args:
         name: the path in the outbox that is taken.
@@ -92,19 +92,19 @@ def alternative_name(name: PurePosixPath, digest: str) -> PurePosixPath:
 def staging_file(
     outbox: Path, name: PurePosixPath, check: Callable[[], None] = lambda: None
 ) -> Iterator[BufferedRandom]:
-    """Make a staging file in the outbox; what ends its writing with an error removes it.
+    """Create a staging file in the outbox; it is removed if the block raises.
 
     Args:
         outbox: the outbox's folder, which exists.
-        name: path of the staging file in it; missing sub-folders are made.
-        check: raises where the outbox is away; called before anything is made there.
+        name: path of the staging file in it; missing sub-folders are created.
+        check: raises if the outbox is unavailable; called before anything is created.
 
     Yields:
-        the file, empty, open for reading and writing, with the permissions of a result. Its path
-        is by way of its open folder, so that nothing swapped meanwhile is followed.
+        The file, empty, open for reading and writing, with the permissions of a result. Its path
+        goes through its open folder, so that no symlink swapped in meanwhile is followed.
 
     Raises:
-        ScanError: there is no place for it, which only a person can change.
+        ScanError: there is no place for it; a person must make room.
         OSError: the disk is full, cannot be written or read, or failed.
     """
     check()
@@ -117,7 +117,7 @@ def staging_file(
             with part.open("x+b") as file:
                 file_made(file.fileno(), folder)
                 yield file
-        except BaseException:  # whatever ended it, nothing unfinished may stay
+        except BaseException:
             part.unlink(missing_ok=True)
             raise
 
@@ -132,25 +132,25 @@ def publish(
     confirm: Callable[[], None] = lambda: None,
     own: Replaceable | None = None,
 ) -> Path:
-    """Give a staging file its name in one step that survives a power cut, or remove it.
+    """Give a staging file its name, atomically and durably, or remove it.
 
-    What bore the name before stays until then; for good, if others wrote it.
+    An earlier file with that name stays until then, or for good if it may not be replaced.
 
     Args:
         outbox: the outbox's folder.
-        staging: path of the file in it: whole, and on the disk.
-        name: path it gets, in the same folder.
+        staging: path of the file in it: complete and synced.
+        name: its new path, in the same folder.
         digest: SHA-256 of the file, hexadecimal.
-        check: raises where the outbox is away; called just before the file gets its name.
-        confirm: raises where the result is not wanted after all; called before that.
-        own: knows what may be replaced; None: nothing may.
+        check: raises if the outbox is unavailable; called just before the rename.
+        confirm: raises if the result is not wanted after all; called before that.
+        own: which files may be replaced; None: none.
 
     Returns:
-        the path it has now.
+        The new path.
 
     Raises:
-        ScanError: there is no place for it, which only a person can change.
-        TakenError: a file has the name that is not to be replaced; it stays as it is.
+        ScanError: there is no place for it; a person must make room.
+        TakenError: another file has the name, and stays.
         OSError: the disk is full, cannot be written or read, or failed.
     """
     with _explained(outbox / name), open_dir_beneath(outbox, name.parent) as folder:
@@ -161,7 +161,7 @@ def publish(
             if own:
                 own.note(digest)
             _name(part, target, own)
-        except BaseException:  # whatever ended it, nothing unfinished may stay
+        except BaseException:
             part.unlink(missing_ok=True)
             raise
         sync_folder(folder)
@@ -182,13 +182,13 @@ def deliver(
     Args:
         outbox: the outbox's folder, which exists.
         name: path in it.
-        write: is called once with the open file, empty and also readable.
-        check: raises where the outbox is away.
-        confirm: raises where the file is not wanted after all.
-        own: knows what may be replaced; None: nothing may.
+        write: called once with the open file, which is empty and readable.
+        check: raises if the outbox is unavailable.
+        confirm: raises if the file is not wanted after all.
+        own: which files may be replaced; None: none.
 
     Returns:
-        The delivered file, with its digest as read back from the disk, and what `write` returned.
+        The delivered file, with its digest as read back from disk, and what `write` returned.
     """
     staging = name.with_name(part_path(outbox).name)
     with staging_file(outbox, staging, check) as file:
@@ -203,7 +203,7 @@ def deliver(
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what only a person can change into a ScanError that says where there is no place."""
+    """Turn errors that only a person can fix into a ScanError with the path."""
     try:
         yield
     except OSError as error:
@@ -213,12 +213,12 @@ def _explained(path: Path) -> Iterator[None]:
                 f" ({error.filename2 or error.filename}); make room for it there, then"
                 " `photochrom retry`"
             ) from error
-        error.filename = error.filename or str(path)  # a full disk names no file
+        error.filename = error.filename or str(path)  # ENOSPC names no file
         raise
 
 
 def _name(part: Path, target: Path, own: Replaceable | None) -> None:
-    """Give a complete file its name, which another file may have only if it may be replaced."""
+    """Rename a complete file, replacing another only if that is allowed."""
     try:
         if not renamed_at_once(part, target):
             rename_without_overwriting(part, target)
@@ -234,13 +234,13 @@ def _name(part: Path, target: Path, own: Replaceable | None) -> None:
 
 
 def withdraw(outbox: Path, name: PurePosixPath, sidecar: PurePosixPath, digest: str | None) -> None:
-    """Remove a photo and its sidecar, if the photo is still what was delivered.
+    """Remove a result and its sidecar, if the result is still what was delivered.
 
     Args:
         outbox: the outbox's folder.
-        name: the photo's path in it; it may be gone.
+        name: the result's path in it; it may be gone.
         sidecar: the path of its sidecar.
-        digest: SHA-256 of what was delivered, hexadecimal; None: nobody knows, and it stays.
+        digest: SHA-256 of what was delivered, hexadecimal; None: unknown, and it stays.
 
     Raises:
         DeviceError: it cannot be removed now.

@@ -43,7 +43,7 @@ BAD = {
     "bad/truncated.jpg": "damaged or cut short",
     "bad/truncated.tif": "cut short",
     "bad/wrong.png": "the name says PNG but the content is JPEG",
-    "bad/text.jpg": "this is not an image",
+    "bad/text.jpg": "not an image",
     "bad/bomb.png": "megapixels",
     "bad/colored.jpg": "in color already",
     "bad/forbidden.png": "may not be read",

@@ -405,7 +405,7 @@ class TestPages:
         """Three pages are not one; the reason names the setting that helps."""
         pages = one_page(gray_scene(8, 8)).pages * 3
 
-        with pytest.raises(ScanError, match=r"one page and this scan has 3; set output\.format"):
+        with pytest.raises(ScanError, match=r"one page, but this scan has 3; set output\.format"):
             write(Scan(pages, "tiff"), WriteSettings(output))
 
     def test_a_side_too_long_is_refused_with_advice(self) -> None:

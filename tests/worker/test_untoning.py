@@ -136,7 +136,7 @@ def test_color_is_refused_with_its_measure(depth: int, profile: bytes) -> None:
     scene = color_scene(*SIZE)
     pixels = scene if depth == 8 else scene.astype(np.uint16) * 257
 
-    with pytest.raises(ScanError, match=r"in color already \(chroma \d+\.\d beside any tone"):
+    with pytest.raises(ScanError, match=r"in color already \(chroma \d+\.\d beyond any"):
         untoned(picture(pixels, cuts=(17,), profile=profile))
 
 

@@ -1,7 +1,7 @@
-"""Lightness and chroma to RGB and back, in CIE L*a*b* (D65); pure functions of arrays.
+"""Converts lightness and chroma to RGB and back, in CIE L*a*b* (D65); pure functions of arrays.
 
-Lightness is sacred: where a color does not fit into the gamut, its chroma gives way. Full-size work
-goes by strips, so that no full-size float copy is ever held.
+Lightness is preserved: colors outside the gamut lose chroma. Full-size work is done in strips, so
+that no full-size float copy is held.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ LEVELS = np.float32(65535)  # of linear light, in tables
 
 
 class Tone(NamedTuple):
-    """What each gray code stands for; both (2 ** depth,) float32 in 0..1."""
+    """The luminance and lightness of each gray code; both (2 ** depth,) float32 in 0..1."""
 
     luminance: Floats  # relative, CIE Y
     lightness: Floats  # CIE L* / 100
@@ -33,7 +33,7 @@ class Tone(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """An RGB color space with a D65 white; codes are its own, light is linear in 0..1.
+    """An RGB color space with D65 white; light is linear in 0..1.
 
     Attributes:
         name: as `output.space` has it.
@@ -47,7 +47,7 @@ class Space:
 
     @cached_property
     def luminance(self) -> Floats:
-        """What each channel gives to Y, (3,)."""
+        """The weight of each channel in Y, (3,)."""
         return self.xyz_from_rgb[1]
 
     @cached_property
@@ -81,7 +81,7 @@ class Space:
 
     @cached_property
     def luminance_of_step(self) -> Floats:
-        """How much Y one step of a channel's 16-bit code makes, at each code: (3, 65536)."""
+        """The Y of one step of a channel's 16-bit code, at each code: (3, 65536)."""
         edges = self.linear(np.clip(np.arange(65537) - 0.5, 0, 65535) / 65535)
         return (self.luminance[:, None] * np.diff(edges)).astype(np.float32)
 
@@ -218,7 +218,7 @@ def in_gamut_ab(ab: Floats) -> NDArray[np.bool_]:
 def merge_strips(
     gray: Pixels, ab: Floats, tone: Tone, space: Space, small: Pixels | None = None
 ) -> Iterator[Pixels]:
-    """Lay chroma over a scan's own lightness, at the scan's full size and depth, strip by strip.
+    """Combine chroma with a scan's lightness, at full size and depth, strip by strip.
 
     Args:
         gray: (H, W) uint8 or uint16, codes of `tone`.
@@ -249,7 +249,7 @@ def merge_strips(
 
 
 def merge(gray: Pixels, ab: Floats, small: Pixels | None = None) -> Pixels:
-    """Give `merge_strips` in one piece, from and to sRGB: (H, W, 3), dtype of `gray`."""
+    """Return `merge_strips` in one piece, from and to sRGB: (H, W, 3), dtype of `gray`."""
     rgb = np.empty((*gray.shape, 3), gray.dtype)
     painted = merge_strips(gray, ab, srgb_tone(bit_depth(gray)), SRGB, small)
     for rows, strip in zip(strips(*gray.shape), painted, strict=True):

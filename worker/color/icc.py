@@ -1,8 +1,7 @@
-"""ICC profiles: what a scan's codes stand for, and the profiles of results; through LittleCMS.
+"""ICC profiles: interprets those of scans, and builds those of results (LittleCMS).
 
-Relative colorimetric, no black point compensation. Profiles speak of a D50 white, photochrom of
-D65: luminance is turned back by the Bradford matrix that the profile's maker used; on neutrals both
-agree.
+Relative colorimetric, without black point compensation. Profiles use a D50 white, photochrom D65:
+luminance is converted back by the Bradford matrix, which leaves neutrals unchanged.
 """
 
 import io
@@ -38,21 +37,21 @@ LUMINANCE_OF_D50 = np.linalg.inv(D50_FROM_D65)[1]  # Y under D65 of XYZ under D5
 
 
 class ProfileError(ValueError):
-    """A color profile cannot be honored; its text says why."""
+    """A color profile is unusable; the text says why."""
 
 
 def color_model(profile: bytes) -> str:
-    """Return what a profile is for: "gray", "rgb", "cmyk", or another in ICC's word.
+    """Return a profile's color model: "gray", "rgb", "cmyk", or ICC's name of another.
 
     Raises:
-        ProfileError: it is none.
+        ProfileError: it is no image profile.
     """
     if len(profile) < 132 or profile[36:40] != b"acsp":
         raise ProfileError("it is not an ICC profile")
     if len(profile) > LARGEST:
         raise ProfileError(f"it is too large ({len(profile)} bytes)")
     if profile[12:16] not in CLASSES:
-        raise ProfileError(f"it is of class {_word(profile[12:16])} and describes no picture")
+        raise ProfileError(f"it is of class {_word(profile[12:16])} and describes no image")
     return MODELS.get(profile[16:20]) or _word(profile[16:20])
 
 
@@ -61,7 +60,7 @@ def _word(signature: bytes) -> str:
 
 
 def describe(profile: bytes) -> str:
-    """Return a profile's own name, in one line.
+    """Return a profile's name, in one line.
 
     Raises:
         ProfileError: it is damaged.
@@ -77,14 +76,14 @@ def describe(profile: bytes) -> str:
 
 @lru_cache(maxsize=8)
 def neutral_tone(profile: bytes, depth: int) -> Tone:
-    """Give what gray codes of a profile stand for.
+    """Return the tone of a profile's gray codes.
 
     Args:
-        profile: of gray, or of RGB; then codes stand for three equal channels.
+        profile: gray, or RGB for three equal channels.
         depth: of the codes, 8 or 16 bits.
 
     Raises:
-        ProfileError: it is damaged, of another color model, or gives no tones from dark to light.
+        ProfileError: it is damaged, of another color model, or its tones do not rise.
     """
     model = color_model(profile)
     if model not in {"gray", "rgb"}:
@@ -95,14 +94,14 @@ def neutral_tone(profile: bytes, depth: int) -> Tone:
     falls = np.minimum(np.diff(tone.lightness), 0).sum()
     low, high = tone.lightness[[2**depth // 4, 2**depth * 3 // 4]]
     if high - low < 0.1 or falls < -0.02:
-        raise ProfileError("its codes do not rise from dark to light")
+        raise ProfileError("its tones do not rise from dark to light")
     return tone
 
 
 def _without_steps(curve: Floats, quantum: float) -> Floats:
-    """Undo the rounding of a rising curve (N,) to steps of `quantum`; by half a step at most.
+    """Undo the rounding of a rising curve (N,) to steps of `quantum`, by half a step at most.
 
-    Without it 16-bit shadows would share luminances by the dozen.
+    Otherwise dozens of 16-bit shadows would share a luminance.
     """
     last = len(curve) - 1
     starts = np.flatnonzero(np.diff(curve, prepend=-1.0))
@@ -113,7 +112,7 @@ def _without_steps(curve: Floats, quantum: float) -> Floats:
 
 
 def luminance(band: Pixels, profile: bytes) -> Floats:
-    """Give the luminance of RGB pixels under the D65 white, as sRGB has it.
+    """Return the luminance of RGB pixels under D65.
 
     Args:
         band: (n, W, 3) uint8 or uint16.
@@ -136,10 +135,10 @@ def luminance(band: Pixels, profile: bytes) -> Floats:
 
 @lru_cache(maxsize=8)
 def _luminance_tables(profile: bytes, depth: int) -> Floats | None:
-    """Give what each channel's codes add to luminance, (3, 2 ** depth) float32.
+    """Return what each channel's codes add to luminance, (3, 2 ** depth) float32.
 
-    So it is with curves and a matrix. None if luminance is not such a sum: then it is a table of
-    colors, and only LittleCMS knows.
+    None if luminance is not such a sum, that is, for profiles with color tables instead of curves
+    and a matrix.
     """
     kind = cielab.pixel_type(depth)
     ramps = np.zeros((3, 2**depth, 3), kind)
@@ -156,7 +155,7 @@ def _luminance_tables(profile: bytes, depth: int) -> Floats | None:
 
 
 def to_srgb(band: Pixels, profile: bytes) -> Pixels:
-    """Turn RGB pixels (n, W, 3) uint8 or uint16 of a profile to sRGB, uint8.
+    """Convert RGB pixels (n, W, 3) uint8 or uint16 of a profile to sRGB, uint8.
 
     Raises:
         ProfileError: it is damaged, or of another color model.
@@ -165,7 +164,7 @@ def to_srgb(band: Pixels, profile: bytes) -> Pixels:
 
 
 def cmyk_to_srgb(band: Pixels, profile: bytes | None) -> Pixels:
-    """Turn CMYK pixels to sRGB; without a profile by the formula of screens, (1 - ink) (1 - black).
+    """Convert CMYK pixels to sRGB; without a profile, by (1 - ink) (1 - black).
 
     Args:
         band: (n, W, 4) uint8 or uint16; 0 is no ink.
@@ -184,10 +183,10 @@ def cmyk_to_srgb(band: Pixels, profile: bytes | None) -> Pixels:
 
 
 def _xyz(codes: Pixels, profile: bytes) -> Floats:
-    """Give XYZ under D50 of codes (..., samples): (..., 3) float64, white at Y = 1."""
+    """Return the XYZ (D50) of codes (..., samples): (..., 3) float64, white at Y = 1."""
     xyz = _transform(codes, profile, _xyz_profile(), "xyz", np.float64)
     if not np.isfinite(xyz).all():
-        raise ProfileError("it gives no numbers for some of its codes")
+        raise ProfileError("it gives no color for some values")
     return xyz
 
 
@@ -197,7 +196,7 @@ def _xyz_profile() -> bytes:
 
 
 def _transform(codes: Pixels, profile: bytes, to: bytes, to_model: str, kind: Any) -> Pixels:
-    """Take codes (..., samples) through LittleCMS to (..., samples) of dtype `kind`."""
+    """Convert codes (..., samples) by LittleCMS to (..., samples) of dtype `kind`."""
     model = color_model(profile)
     samples = codes.shape[-1]
     if {"gray": 1, "rgb": 3, "cmyk": 4}.get(model) != samples:
@@ -239,7 +238,7 @@ def output_profile(space: Space) -> bytes:
 
 
 def _packed(tags: dict[bytes, bytes]) -> bytes:
-    """Lay tags out behind the header and their table (ICC.1:2022, 7.2 and 7.3)."""
+    """Lay out header, tag table and tags (ICC.1:2022, 7.2 and 7.3)."""
     start = 128 + 4 + 12 * len(tags)
     body, table, places = b"", struct.pack(">I", len(tags)), {}
     for name, tag in tags.items():

@@ -1,6 +1,6 @@
-"""Chroma on its way to full size: fitted to the scan's edges, and given by strips; pure.
+"""Enlarges chroma to full size along the scan's edges, strip by strip; pure.
 
-In a strip chroma is not a and b but what it adds to X and Z, since that is what colors are made of.
+Strips hold chroma as offsets of X and Z rather than as a and b, ready for conversion to RGB.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ class ChromaFit(NamedTuple):
 
 
 def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
-    """Fit chroma to lightness around each pixel, to enlarge it along the scan's own edges.
+    """Fit chroma to lightness around each pixel, to enlarge it along the scan's edges.
 
     The fast guided filter of He and Sun (2015), arXiv:1505.00996: within a window, ab = slope *
     lightness + offset. What it smoothed away beside the edges is put back into the offset, so that
@@ -64,7 +64,7 @@ def guide_size(height: int, width: int) -> tuple[int, int]:
 
 
 def widen(fit: ChromaFit, width: int) -> tuple[Floats, ...]:
-    """Enlarge a fit to the scan's width, for `offsets`; its rows stay few until they are needed.
+    """Enlarge a fit to the scan's width, for `offsets`, which enlarges its rows.
 
     Returns:
         four (h, W) float32: slopes and offsets of a / 500 and -b / 200 over CIE's f(Y).
@@ -80,7 +80,7 @@ def widen(fit: ChromaFit, width: int) -> tuple[Floats, ...]:
 def offsets(
     wide: tuple[Floats, ...], rows: slice, height: int, fy: Floats
 ) -> tuple[Floats, Floats]:
-    """Give what chroma adds to X / Xn and Z / Zn of the gray of the same luminance.
+    """Return what chroma adds to X / Xn and Z / Zn of gray of the same luminance.
 
     Args:
         wide: from `widen`.

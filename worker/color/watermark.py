@@ -1,6 +1,6 @@
-"""A small visible mark that says the color was made by a machine: white letters on a dark plate.
+"""A small visible watermark that says that the color is machine-made: white on a dark plate.
 
-Off by default: it is the one thing that covers pixels of the scan.
+Off by default, because it covers pixels of the scan.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ LARGEST_SHARE = 0.9  # of the picture's sides that the plate may take
 
 
 def draw(strips: Iterator[Pixels], height: int, width: int, mark: MarkSettings) -> Iterator[Pixels]:
-    """Draw the mark on a picture that comes in strips; only those it touches are copied.
+    """Draw the mark on an image in strips; copies only the strips it touches.
 
     Args:
         strips: rows from the top, (n, width, 3 or 4) uint8 or uint16; opacity is left as it is.
@@ -56,7 +56,7 @@ def draw(strips: Iterator[Pixels], height: int, width: int, mark: MarkSettings) 
 
 
 def _plate(height: int, width: int, share: float) -> Floats | None:
-    """Letter the plate for a picture: (h, w) float32, how light it is; None where none fits."""
+    """Render the plate for an image: (h, w) float32 lightness; None if it does not fit."""
     size = share * min(height, width)
     unit = ImageFont.load_default(100).getbbox(TEXT)
     room_across = LARGEST_SHARE * width / ((unit[2] - unit[0]) / 100 + 2 * PADDING)

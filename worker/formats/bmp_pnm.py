@@ -1,4 +1,4 @@
-"""BMP and PBM, PGM, PPM: plain pictures without metadata; read only, results are PNG.
+"""Reads BMP, PBM, PGM and PPM; results are PNG.
 
 Sources: Microsoft, "Bitmap Header Types"; the netpbm manual pages pbm(5), pgm(5), ppm(5).
 """
@@ -19,7 +19,7 @@ from worker.formats.image import DecodedImage, Encoding, check_size
 from worker.metadata.block import Metadata
 from worker.settings import ReadSettings
 
-HEADER = re.compile(  # kind, width, height and, but for PBM, the code of white; comments between
+HEADER = re.compile(  # type, width, height; comments between them
     rb"P([1-6])((?:\s|#[^\n]*\n)+)(\d+)((?:\s|#[^\n]*\n)+)(\d+)"
 )
 COMMENT = re.compile(rb"#([^\n]*)")
@@ -65,23 +65,23 @@ def read_bmp(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
 
 def _check_end(file: BinaryIO) -> None:
-    """Look for the end of run lengths, for zeros in its place would end rows, and leave them black.
+    """Check that run-length data is complete: zeros in place of its end decode as black rows.
 
     Raises:
-        DamagedError: there are more zeros than a row's end, and no end of the picture.
+        DamagedError: it ends in more zeros than a row's end, without an end-of-bitmap marker.
     """
     file.seek(0)
     data = file.read()
     runs = data.rstrip(b"\0")
     if len(data) - len(runs) > MOST_ZEROS and not runs.endswith(END_OF_RUNS):
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
 
 
 def _refuse_others(file: BinaryIO) -> None:
-    """Refuse a BMP that is whole, but stored as Pillow does not read it.
+    """Refuse an undamaged BMP whose encoding Pillow does not support.
 
     Raises:
-        ScanError: it is such a one.
+        ScanError: it is one.
     """
     file.seek(0)
     head = file.read(34)
@@ -91,13 +91,13 @@ def _refuse_others(file: BinaryIO) -> None:
     kind, bits, compression = struct.unpack_from("<I10xHI", head, 14)
     if kind in BMP_HEADERS and (compression or bits not in {1, 4, 8, 16, 24, 32}):
         raise ScanError(
-            f"the BMP is stored in a way that few read ({bits} bits, compression {compression}); "
+            f"this BMP encoding is not supported ({bits} bits, compression {compression}); "
             "save it as TIFF or PNG"
         )
 
 
 def _bmp_profile(file: BinaryIO) -> bytes:
-    """Return the profile that a BMP of version 5 may hold behind its pixels."""
+    """Return the profile embedded in a version 5 BMP; b"" if none."""
     file.seek(14)
     header = file.read(124)
     if len(header) < 124 or struct.unpack_from("<I", header)[0] != 124:
@@ -110,7 +110,7 @@ def _bmp_profile(file: BinaryIO) -> bytes:
 
 
 def _bmp_lost(file: BinaryIO) -> tuple[str, ...]:
-    """Name a profile that stands in another file."""
+    """Name a profile that is only linked."""
     file.seek(14 + 56)
     linked = file.read(4) == PROFILE_LINKED
     file.seek(14)
@@ -123,21 +123,21 @@ def read_pnm(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     start = file.read(LONGEST_HEADER)
     header = HEADER.match(start)
     if header is None:
-        raise DamagedError("its header has no width and height")
+        raise DamagedError("its header lacks width and height")
     kind, width, height = int(header[1]), int(header[3]), int(header[5])
     check_size(width, height, settings)
     white, at = 1, header.end()
     if kind not in {1, 4}:
         found = WHITE.match(start, at)
         if found is None or not 1 <= int(found[1]) <= 65535:
-            raise DamagedError("its header has no code of white from 1 to 65535")
+            raise DamagedError("its header lacks a maximum value from 1 to 65535")
         white, at = int(found[1]), found.end()
     samples = 3 if kind in {3, 6} else 1
 
     def bands() -> Iterator[Pixels]:
         for codes in STORED[kind](file, at + 1, (height, width, samples), white):
             if codes.max(initial=0) > white:
-                raise DamagedError(f"a code is above that of white, {white}")
+                raise DamagedError(f"a sample exceeds the maximum, {white}")
             yield scaled(1 - codes if kind in {1, 4} else codes, white)
 
     return [
@@ -175,7 +175,7 @@ def _bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[Pixels
 
 
 def _rows(file: BinaryIO, at: int, height: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Give so many rows of so many bytes each, several at a time."""
+    """Yield the number of rows and their bytes, several rows at a time."""
     file.seek(at)
     step = max(1, BAND_BYTES // size)
     for top in range(0, height, step):
@@ -187,7 +187,7 @@ def _rows(file: BinaryIO, at: int, height: int, size: int) -> Iterator[tuple[int
 
 
 def _plain(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels]:
-    """Read codes written as decimal numbers."""
+    """Read samples written as decimal numbers."""
     codes = np.empty(shape, np.uint8 if white < 256 else np.uint16)
     flat, filled = codes.reshape(-1), 0
     file.seek(at)
@@ -199,10 +199,10 @@ def _plain(file: BinaryIO, at: int, shape: Shape, white: int) -> Iterator[Pixels
             max(text.rfind(space) for space in (b" ", b"\n", b"\r", b"\t")) if chunk else len(text)
         )
         if end < 0 or not text:
-            raise DamagedError(f"the file has {filled} of {flat.size} codes")
+            raise DamagedError(f"the file has {filled} of {flat.size} samples")
         numbers = np.array(text[:end].split(), np.int64)[: flat.size - filled]
         if numbers.size and not 0 <= numbers.min() <= numbers.max() <= white:
-            raise DamagedError(f"a code is not from 0 to that of white, {white}")
+            raise DamagedError(f"a sample lies outside 0 to {white}")
         flat[filled : filled + numbers.size] = numbers
         filled += numbers.size
         rest = text[end:]
@@ -217,7 +217,7 @@ def _plain_bits(file: BinaryIO, at: int, shape: Shape, _white: int) -> Iterator[
     while filled < flat.size:
         text = file.read(CHUNK)
         if not text:
-            raise DamagedError(f"the file has {filled} of {flat.size} codes")
+            raise DamagedError(f"the file has {filled} of {flat.size} samples")
         bits = np.frombuffer(text.translate(None, b" \n\r\t\v\f"), np.uint8)[: flat.size - filled]
         flat[filled : filled + bits.size] = bits - ord("0")  # what is no digit is above 1
         filled += bits.size

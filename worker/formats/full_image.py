@@ -1,4 +1,4 @@
-"""Images held whole: for formats whose decoders and encoders take one image, not strips."""
+"""Whole images, for formats whose decoders and encoders do not work in strips."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -47,19 +47,19 @@ def only_page(pages: Sequence[OutputPage], name: str, longest: int) -> OutputPag
     """
     if len(pages) != 1:
         raise ScanError(
-            f"{name} holds one page and this scan has {len(pages)}; set output.format to tiff"
+            f"{name} holds one page, but this scan has {len(pages)}; set output.format to tiff"
         )
     (page,) = pages
     if max(page.width, page.height) > longest:
         raise ScanError(
-            f"the image is {page.width} x {page.height} and {name} holds sides up to "
-            f"{longest:,} pixels; set output.format to tiff"
+            f"the image is {page.width} x {page.height} and {name} holds sides of at "
+            f"most {longest:,} pixels; set output.format to tiff"
         )
     return page
 
 
 def gathered(page: OutputPage, strips: Iterator[Pixels] | None = None) -> Pixels:
-    """Put a page's strips together.
+    """Assemble a page from its strips.
 
     Args:
         page: whose strips they are.
@@ -81,7 +81,7 @@ def gathered(page: OutputPage, strips: Iterator[Pixels] | None = None) -> Pixels
 
 
 def on_white(strip: Pixels) -> Pixels:
-    """Lay a strip with opacity over white.
+    """Composite a strip with opacity over white.
 
     Args:
         strip: (n, W, 4) uint8, not premultiplied.
@@ -95,7 +95,7 @@ def on_white(strip: Pixels) -> Pixels:
 
 
 def scaled(codes: Pixels, top: int) -> Pixels:
-    """Stretch codes to all of 8 or 16 bits, so that white is white.
+    """Scale codes to the full range of 8 or 16 bits.
 
     Args:
         codes: 0..top, whole numbers of any type.

@@ -1,7 +1,7 @@
 """HEIC and HEIF, read only, with the extra `heif`: results are JPEG. Refuses HDR and bursts.
 
-pi-heif decodes (libheif and libde265, LGPL), in a process of its own. It turns the picture upright
-as the file says, so the EXIF block's orientation does not count (ISO/IEC 23008-12 clause A.2.3).
+pi-heif (libheif and libde265, LGPL) decodes in a separate process. It rotates the image as the file
+says, so the EXIF orientation is ignored (ISO/IEC 23008-12 clause A.2.3).
 """
 
 import base64
@@ -40,7 +40,7 @@ MODES = {  # samples, opacity, bits
 HDR = {16, 18}  # transfer characteristics: PQ and HLG (ITU-T H.273)
 P3 = 12  # primaries of Display P3
 LONGEST = 120  # seconds
-OUT_OF_MEMORY = {errno.ENOMEM, -signal.SIGKILL}  # what the decoder's process ends with then
+OUT_OF_MEMORY = {errno.ENOMEM, -signal.SIGKILL}  # exit codes of the decoder
 DECODER = Path(__file__).with_name("heic_process.py")
 
 
@@ -53,12 +53,12 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     """
     if importlib.util.find_spec("pi_heif") is None:
         raise ScanError(
-            "HEIC is read with the extra heif: pip install 'photochrom[heif]', then drop it again"
+            "reading HEIC needs the extra heif: pip install 'photochrom[heif]', then drop it again"
         )
     told = json.loads(_answer(file, "header"))
     heic_items.check_ends(file)
     if told["count"] != 1:
-        raise ScanError(f"the HEIC holds {told['count']} pictures; save each as a file of its own")
+        raise ScanError(f"the HEIC holds {told['count']} images; save each as a separate file")
     width, height = told["size"]
     check_size(width, height, settings)
     if told["mode"] not in MODES:
@@ -68,7 +68,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
     def decode() -> Pixels:
         codes = np.frombuffer(_answer(file, "pixels"), "u1" if bits == 8 else "<u2")
-        # What has more than 8 bits comes shifted up to 16, which leaves white below 65535.
+        # Deep samples come shifted up to 16 bits, so that white is below 65535.
         return scaled(codes >> (bits - depth), 2**depth - 1)
 
     exif, iptc = exif_tags.without_iptc(base64.b64decode(told["exif"]))
@@ -85,11 +85,11 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
 
 def _answer(file: BinaryIO, question: str) -> bytes:
-    """Ask the decoder's process; whatever ends it is the file's fault, but for want of memory."""
+    """Run the decoder's process; a crash means a damaged file, unless memory ran out."""
     file.seek(0)
     data = file.read()
     try:
-        done = subprocess.run(  # noqa: S603 - our own program, no shell
+        done = subprocess.run(  # noqa: S603 - our own script, no shell
             [sys.executable, "-I", str(DECODER), question],
             input=data,
             capture_output=True,
@@ -103,7 +103,7 @@ def _answer(file: BinaryIO, question: str) -> bytes:
             f"the process that decodes HEIC cannot be started: {error.strerror}"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise DamagedError(f"its decoder took longer than {LONGEST} seconds") from error
+        raise DamagedError(f"decoding took longer than {LONGEST} seconds") from error
     if done.returncode in OUT_OF_MEMORY or b"bad_alloc" in done.stderr:
         raise MemoryError
     if done.returncode:
@@ -113,7 +113,7 @@ def _answer(file: BinaryIO, question: str) -> bytes:
 
 
 def _profile(nclx: dict[str, Any]) -> bytes:
-    """Return the profile of a color space that is told in numbers; b"" for sRGB."""
+    """Return the profile of a color space given by code points; b"" for sRGB."""
     if nclx.get("transfer_characteristics") in HDR:
-        raise ScanError("the HEIC's light is HDR (PQ or HLG); export it as an ordinary picture")
+        raise ScanError("the HEIC is HDR (PQ or HLG); export it as a standard (SDR) image")
     return icc.output_profile(cielab.DISPLAY_P3) if nclx.get("color_primaries") == P3 else b""

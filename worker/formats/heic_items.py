@@ -1,4 +1,4 @@
-"""Where a HEIC's pictures are stored, as far as it must be known to tell a whole file from a part.
+"""Checks that a HEIC is complete: where its images end in the file.
 
 Sources: ISO/IEC 14496-12 section 8.11 (items), ISO/IEC 23008-12; H.265 section 7.4.1.1 (the last
 byte of a unit is never zero).
@@ -16,30 +16,30 @@ IN_THE_FILE = 0  # an item's place: not in another box, nor in another item
 
 
 def check_ends(file: BinaryIO) -> None:
-    """Look at the last byte of each picture and tile, for a decoder makes something of zeros too.
+    """Check the last byte of each image and tile, because decoders accept zeros.
 
     Args:
         file: a HEIC, open for reading.
 
     Raises:
-        DamagedError: one of them is not in the file, or its end was not written.
+        DamagedError: one lies beyond the file, or ends in zeros.
         struct.error, IndexError: the boxes are damaged.
     """
     whole = list(walk(file))
     meta = next((box for box in whole if box.name == b"meta"), None)
     if meta is None:
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
     inside = {box.name: box for box in walk(file, meta.start + 4, meta.start + meta.length)}
     if not {b"iinf", b"iloc"} <= inside.keys():
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     kinds = dict(_kinds(file, inside[b"iinf"]))
     for item, end in _ends(body(file, inside[b"iloc"])):
         if kinds.get(item) in PICTURES and read_at(file, end - 1, 1) in {b"", b"\0"}:
-            raise DamagedError("the file ends before the picture does")
+            raise DamagedError("the file ends before the image data does")
 
 
 def _kinds(file: BinaryIO, box: Box) -> Iterator[tuple[int, bytes]]:
-    """Give number and kind of each item."""
+    """Yield the number and type of each item."""
     version = read_at(file, box.start, 1)[0]
     first = box.start + (6 if version == 0 else 8)
     for entry in walk(file, first, box.start + box.length):
@@ -52,14 +52,14 @@ def _kinds(file: BinaryIO, box: Box) -> Iterator[tuple[int, bytes]]:
 
 
 class _Numbers:
-    """Numbers of several sizes, one behind the other."""
+    """Reads consecutive numbers of varying size."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
         self._at = at
 
     def take(self, size: int) -> int:
-        """Read a whole number of so many bytes; 0 of none."""
+        """Read an integer of so many bytes; 0 bytes give 0."""
         part = self._data[self._at : self._at + size]
         if len(part) < size:
             raise DamagedError("the file ends within its header")
@@ -68,7 +68,7 @@ class _Numbers:
 
 
 def _ends(data: bytes) -> Iterator[tuple[int, int]]:
-    """Give each item's number and where one of its parts ends, for those in the file itself."""
+    """Yield the item number and end offset of each extent in the file."""
     version = data[0]
     offset_size, length_size = data[4] >> 4, data[4] & 15
     base_size, index_size = data[5] >> 4, data[5] & 15 if version else 0

@@ -1,7 +1,7 @@
-"""Decodes one HEIC in a process of its own: `python heic_process.py header|pixels < file`.
+"""Decodes one HEIC in a separate process: `python heic_process.py header|pixels < file`.
 
-pi-heif 1.4 ends its process on some damaged files (where a kind of metadata is no text), and that
-process must not be the daemon. Imports nothing of photochrom, so that it starts fast.
+pi-heif 1.4 crashes on some damaged files (those whose metadata type is no text), which must not
+take the daemon down. Imports nothing of photochrom, to start fast.
 """
 
 import base64
@@ -15,7 +15,7 @@ import pi_heif
 
 
 def header_of(image: Any, count: int) -> dict[str, Any]:
-    """Return what is told without decoding; bytes as base64."""
+    """Return what the header says; bytes as base64."""
     info = image.info
     told = {name: info.get(name) or b"" for name in ("exif", "xmp", "icc_profile")}
     return {
@@ -30,7 +30,7 @@ def header_of(image: Any, count: int) -> dict[str, Any]:
 
 
 def beside(info: dict[str, Any]) -> list[str]:
-    """Name what stands beside the picture and its metadata, in plain words."""
+    """Name whatever else the file holds, in plain words."""
     named = []
     for what, found in (
         ("a thumbnail", info.get("thumbnails")),
@@ -46,13 +46,13 @@ def beside(info: dict[str, Any]) -> list[str]:
 
 
 def limit() -> None:
-    """Give up what decoding needs not: a core dump, and writing to any file (pipes go on)."""
+    """Disable core dumps and writing to files (pipes still work)."""
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(kind, (0, 0))
 
 
 def main() -> None:
-    """Answer on standard output: JSON, or samples row by row."""
+    """Write JSON or samples to standard output."""
     limit()
     opened = pi_heif.open_heif(sys.stdin.buffer.read(), convert_hdr_to_8bit=False)
     image = opened[opened.primary_index]

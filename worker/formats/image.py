@@ -1,6 +1,6 @@
-"""What the image formats give and take: pictures as files store them, pages as results are stored.
+"""Values that image formats read and write: decoded images and output pages.
 
-Pixels come and go in bands of rows, so that no format needs a full-size copy of its own.
+Pixels travel in bands of rows, so that no format needs a full-size copy.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Bands = Callable[[], Iterator[Pixels]]  # from the top; (n, W, samples) each, n 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a page is stored, as far as its result is stored alike.
+    """How a page is stored, as far as its result follows it.
 
     Attributes:
         bits: of each sample, as stored: 1 to 64.
@@ -39,7 +39,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """One page as its file stores it: not turned upright, in codes of its own profile.
+    """One page as stored in its file: not rotated, in its own color profile.
 
     Attributes:
         height: rows as stored.
@@ -64,7 +64,7 @@ class DecodedImage:
 
 @dataclass(frozen=True)
 class OutputPage:
-    """One colored page, ready to be stored: upright, its metadata already that of the result.
+    """One colored page to write: upright, with the result's metadata.
 
     Attributes:
         height: rows.
@@ -86,17 +86,17 @@ class OutputPage:
 
 
 def check_size(width: int, height: int, settings: ReadSettings, others: int = 0) -> None:
-    """Refuse a picture before it is decoded if it is empty or too large.
+    """Refuse an empty or too large image before it is decoded.
 
     Args:
         width: columns.
         height: rows.
         settings: the limit.
-        others: pixels of the pages before it in the same file.
+        others: pixels of the preceding pages in the file.
 
     Raises:
-        IncompleteError: it is empty, as before its header is written.
-        ScanError: with the limit's name.
+        IncompleteError: it has no pixels, as while its header is being written.
+        ScanError: it exceeds limits.megapixels.
     """
     if width < 1 or height < 1:
         raise IncompleteError(f"the image has no pixels ({width} x {height})")

@@ -1,4 +1,4 @@
-"""Boxes: length, name, body, maybe boxes within; how JPEG 2000 and JPEG XL files are built.
+"""Boxes (ISO base media files): the structure of HEIC, JPEG 2000 and JPEG XL.
 
 Source: ISO/IEC 15444-1 annex I.4 (JPEG XL: ISO/IEC 18181-2 clause 4 is the same).
 """
@@ -14,7 +14,7 @@ MOST = 10_000  # boxes in a row; no honest file comes near it
 
 
 class Box(NamedTuple):
-    """Where a box is: its name, where its body begins, and the body's length in bytes."""
+    """A box: its name, the offset of its body, and the body's length in bytes."""
 
     name: bytes
     start: int
@@ -22,10 +22,10 @@ class Box(NamedTuple):
 
 
 def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
-    """Find the boxes of a file, or of the part of it from `at` to `end`, in order.
+    """Yield the boxes of a file, or of its part from `at` to `end`.
 
     Raises:
-        DamagedError: a box reaches beyond its end, or there are too many.
+        DamagedError: a box extends beyond the end, or there are too many.
     """
     end = file.seek(0, os.SEEK_END) if end is None else end
     for _ in range(MOST):
@@ -46,20 +46,20 @@ def walk(file: BinaryIO, at: int = 0, end: int | None = None) -> Iterator[Box]:
         if length < head or at + length > end:
             raise DamagedError("a box is cut short")
         if not name.strip(b"\0"):
-            raise DamagedError("there is no box where one should be")
+            raise DamagedError("a box has no valid name")
         yield Box(name, at + head, length - head)
         at += length
     raise DamagedError(f"there are more than {MOST} boxes")
 
 
 def read_at(file: BinaryIO, start: int, length: int) -> bytes:
-    """Read bytes of a file from a place; fewer if it ends."""
+    """Read bytes at an offset; fewer at the end of the file."""
     file.seek(start)
     return file.read(length)
 
 
 def named(box: Box) -> str:
-    """Name a box for people."""
+    """Describe a box to people."""
     name = "".join(sign if sign.isprintable() else "?" for sign in box.name.decode("latin-1"))
     return f"the box {name.strip()}, {box.length:,} bytes"
 
@@ -70,13 +70,13 @@ def body(file: BinaryIO, box: Box) -> bytes:
 
 
 def box(name: bytes, *bodies: bytes) -> bytes:
-    """Put a box together."""
+    """Build a box."""
     whole = b"".join(bodies)
     return start(name, len(whole)) + whole
 
 
 def start(name: bytes, length: int) -> bytes:
-    """Give what stands before a body of some length."""
+    """Build the header of a box with a body of some length."""
     if length + 8 < 1 << 32:
         return struct.pack(">I4s", length + 8, name)
     return struct.pack(">I4sQ", 1, name, length + 16)

@@ -1,6 +1,6 @@
-"""JPEG: gray, color and CMYK of 8 bits, gray and color of 12; results of quality 95 at 4:4:4.
+"""JPEG: reads 8-bit gray, color and CMYK, 12-bit gray and color; writes quality 95 at 4:4:4.
 
-Refuses what is not baseline, extended or progressive. What stands beside the pixels: jpeg_segments.
+Refuses all but baseline, extended and progressive. Metadata is in jpeg_segments.
 """
 
 import io
@@ -41,7 +41,7 @@ from worker.settings import ReadSettings
 QUALITY = 95
 LONGEST_SIDE = 65_500  # of libjpeg
 LONGEST_BODY = 65_533  # of a segment
-MOST_SCANS = 100  # of a progressive picture; honest ones have up to about 20
+MOST_SCANS = 100  # of a progressive image; usual ones have up to about 20
 MOST_PICTURES = 100  # in one file that are counted
 MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xef\xfe]")  # of a segment, or the end
 END = b"\xff\xd9"
@@ -72,7 +72,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
 
 def _profile_of_inks(metadata: Metadata) -> tuple[bytes, Metadata]:
-    """Return the profile to turn CMYK to RGB by, and the metadata without it: its inks are gone."""
+    """Return the profile for converting CMYK to RGB, and the metadata without it."""
     profile, lost = metadata.profile, metadata.lost
     try:
         if profile:
@@ -83,29 +83,29 @@ def _profile_of_inks(metadata: Metadata) -> tuple[bytes, Metadata]:
 
 
 def _behind(file: BinaryIO, header: Header) -> tuple[str, ...]:
-    """Name what stands behind the picture.
+    """Name what follows the image.
 
     Raises:
-        DamagedError: the picture, or the last one of an MPO, has no end.
+        DamagedError: the image, or the last one of an MPO, has no end marker.
         ScanError: it has too many scans.
     """
     file.seek(header.pixels_at)
     data = file.read()
     end = check_scans(data, 0)
     if not end:
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
     named, whole = _named_behind(data[end:])
     if header.multiple and not whole:
-        raise DamagedError("the file ends within its last picture")
+        raise DamagedError("the file ends within its last image")
     return named
 
 
 def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
     """Decode to (H, W, 1 or 3) uint8, or uint16 of 12 bits.
 
-    The decoder is given no segments of metadata, for it refuses sound pictures that have short
-    ones. Nor is it given the end of a picture in one scan, for it would fill up what is missing
-    with gray; the bits behind it are no code of any table.
+    The decoder gets no metadata, because it refuses valid images with short segments. Instead of
+    the end marker of a sequential image it gets bits that no Huffman table contains: otherwise it
+    would fill missing rows with gray.
     """
     file.seek(header.pixels_at)
     coded = file.read()
@@ -119,26 +119,26 @@ def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
         return codes.reshape(header.height, header.width, header.channels)
     with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
         if image.size != (header.width, header.height):
-            raise DamagedError("it says more than one size")
+            raise DamagedError("it states two different sizes")
         codes = np.asarray(image).reshape(header.height, header.width, header.channels)
     if header.channels < 4:
         return codes
-    # Pillow takes all for inverted, as Adobe writes it; who is not Adobe writes ink as ink.
+    # Pillow assumes inverted CMYK, as Adobe writes it; others do not invert.
     return icc.cmyk_to_srgb(codes if header.adobe else 255 - codes, inks or None)
 
 
 def check_scans(data: bytes, at: int = 2) -> int:
-    """Refuse what has its whole picture decoded anew for every few bytes, and would take hours.
+    """Refuse images with so many scans that decoding would take hours; find the image's end.
 
     Args:
         data: a JPEG.
         at: where the first of its segments begins, or its first scan's pixels.
 
     Returns:
-        where the picture ends, behind its last marker; 0 if it does not.
+        The offset after the end marker; 0 if there is none.
 
     Raises:
-        ScanError: it has more scans than any honest file.
+        ScanError: it has too many scans.
     """
     first, scans = at, 0
     while found := MARKER.search(data, at):
@@ -149,15 +149,15 @@ def check_scans(data: bytes, at: int = 2) -> int:
         at = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2]))
         if scans > MOST_SCANS:
             raise ScanError(
-                f"the JPEG draws its picture in more than {MOST_SCANS} rounds, as no honest file "
-                "does; save it anew"
+                f"the JPEG has more than {MOST_SCANS} progressive scans, which no regular file "
+                "has; save it again"
             )
-    # In damaged pixels may stand what looks like a segment, but no end that is none.
+    # Damaged pixels may look like a segment, but not like the end marker.
     return data.find(END, first) + len(END) if END in data[first:] else 0
 
 
 def _named_behind(rest: bytes) -> tuple[tuple[str, ...], bool]:
-    """Name what stands behind a picture's end, and tell whether further pictures have theirs."""
+    """Name what follows the image, and tell whether further images are complete."""
     rest = rest.strip(b"\0")
     pictures, whole = 0, True
     while rest.startswith(b"\xff\xd8\xff") and pictures < MOST_PICTURES:
@@ -177,7 +177,7 @@ def _named_behind(rest: bytes) -> tuple[tuple[str, ...], bool]:
 
 
 def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
-    """Write a JPEG of 8 bits, quality 95 and 4:4:4; opacity is laid on white.
+    """Write an 8-bit JPEG, quality 95, 4:4:4; opacity is composited over white.
 
     Raises:
         ScanError: what the format cannot hold.
@@ -192,15 +192,15 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     for marker, body in _segments(page.metadata):
         if len(body) > LONGEST_BODY:
             raise ScanError(
-                f"the EXIF block has {len(body):,} bytes and a JPEG holds {LONGEST_BODY:,}; "
-                "set output.format to tiff"
+                f"the EXIF block has {len(body):,} bytes but a JPEG holds at most "
+                f"{LONGEST_BODY:,}; set output.format to tiff"
             )
         file.write(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     file.write(memoryview(encoded)[4 + jfif :])
 
 
 def _segments(metadata: Metadata) -> Iterator[tuple[int, bytes]]:
-    """Give marker and body of each segment, in the order that readers expect."""
+    """Yield the marker and body of each segment, in the order readers expect."""
     yield APP0, _jfif(metadata.dpi, metric=metadata.metric)
     if metadata.exif:
         yield APP1, EXIF + metadata.exif.removeprefix(EXIF)

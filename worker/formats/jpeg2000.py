@@ -1,7 +1,7 @@
 """JPEG 2000: gray, palette and color of 1 to 16 bits, with opacity, as JP2 or a bare codestream.
 
 Refuses signed samples, subsampled channels, CMYK and Lab. Sources: ISO/IEC 15444-1 annex A
-(codestream) and I (boxes); the uuids of XMP (part 3), EXIF and IPTC are those that exiftool writes.
+(codestream) and I (boxes); uuids of XMP (part 3), EXIF and IPTC as exiftool writes them.
 """
 
 import os
@@ -32,7 +32,7 @@ IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 RESOURCES = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
 CODED, SIZE, CODING_STYLE, COMMENT, END = 0xFF90, 0xFF51, 0xFF52, 0xFF64, 0xFFD9
 MARKER_BYTES = 2
-# Boxes that say how the picture is stored; what others hold is named.
+# Boxes that say how the image is stored; `lost` names all others.
 OF_THE_FILE = {b"jP  ", b"ftyp", b"rreq", b"jp2c", b"free", b"skip"}
 OF_THE_PICTURE = {b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ", b"free"}
 UUIDS = {XMP, EXIF, EXIF_OF_PHOTOSHOP, IPTC, RESOURCES}
@@ -44,7 +44,7 @@ CORES = min(4, os.cpu_count() or 1)
 
 @dataclass
 class _Header:
-    """What boxes and codestream tell."""
+    """What the boxes and the codestream say."""
 
     width: int = 0
     height: int = 0
@@ -85,7 +85,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
 
 def _without_profile(file: BinaryIO, header: _Header) -> bytearray:
-    """Return the file with its color boxes hidden: imagecodecs would turn all codes to sRGB."""
+    """Return the file with its color boxes hidden, or imagecodecs would convert to sRGB."""
     file.seek(0)
     data = bytearray(file.read())
     heads = [found for found in walk(file) if found.name == b"jp2h"] if header.profile else []
@@ -98,11 +98,11 @@ def _without_profile(file: BinaryIO, header: _Header) -> bytearray:
 
 
 def _channels(header: _Header) -> tuple[int, bool]:
-    """Return the samples of each pixel, and whether there is opacity beside them."""
+    """Return the samples per pixel, and whether opacity follows them."""
     if header.space not in {None, RGB, GRAY, YCC}:
         raise ScanError(
-            f"the JPEG 2000's color space has the number {header.space}; photochrom reads gray, "
-            "sRGB, sYCC and what has an RGB or gray profile"
+            f"color space {header.space} of the JPEG 2000 is not supported; photochrom reads gray, "
+            "sRGB, sYCC and images with an RGB or gray profile"
         )
     if header.channels not in {1, 2, 3, 4} or not 1 <= header.bits <= 16:
         raise ScanError(
@@ -111,18 +111,18 @@ def _channels(header: _Header) -> tuple[int, bool]:
         )
     alpha = header.channels in {2, 4}
     if alpha and header.opacity not in {None, 1}:
-        raise ScanError("the JPEG 2000's last channel is not plain opacity; save it without")
+        raise ScanError(
+            "the last channel of the JPEG 2000 is not plain opacity; save it without that channel"
+        )
     return header.channels - alpha, alpha
 
 
 def _take_boxes(file: BinaryIO, header: _Header) -> None:
     pictures = [found for found in walk(file) if _take_outer(file, found, header)]
     if not pictures:
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     if len(pictures) > 1:
-        raise ScanError(
-            f"the JPEG 2000 holds {len(pictures)} pictures; save each as a file of its own"
-        )
+        raise ScanError(f"the JPEG 2000 holds {len(pictures)} images; save each as a separate file")
     bits, channels = header.bits, header.channels  # of the palette, if there is one
     _take_codestream(file, pictures[0].start, header)
     _check_end(file, header.tiles_at, pictures[0].start + pictures[0].length)
@@ -131,7 +131,7 @@ def _take_boxes(file: BinaryIO, header: _Header) -> None:
 
 
 def _take_outer(file: BinaryIO, found: Box, header: _Header) -> bool:
-    """Take what a box of the file tells; true if it is a picture."""
+    """Store what a top-level box says; true if it is a codestream."""
     if found.name == b"jp2h":
         for inner in walk(file, found.start, found.start + found.length):
             _take_inner(file, inner, header)
@@ -168,7 +168,7 @@ def _take_inner(file: BinaryIO, found: Box, header: _Header) -> None:
 
 
 def _take_color(data: bytes, header: _Header) -> None:
-    """Take what the first box of colors says that says something."""
+    """Store the color space or profile of the first usable color box."""
     if header.profile or header.space is not None:
         return
     if data[0] == 1:
@@ -209,13 +209,13 @@ def _take_codestream(file: BinaryIO, start: int, header: _Header) -> None:
         at += 2 + length
     header.tiles_at = at
     if not header.channels:
-        raise DamagedError("its codestream tells no size")
+        raise DamagedError("its codestream states no size")
 
 
 def _take_size(data: bytes, header: _Header) -> None:
-    """Take the segment SIZ: the sides, and how samples are stored."""
+    """Store the SIZ segment: the size, and how samples are stored."""
     if len(data) < 36:
-        raise DamagedError("its codestream tells no size")
+        raise DamagedError("its codestream states no size")
     _, right, bottom, left, top = struct.unpack_from(">HIIII", data)
     header.width, header.height = right - left, bottom - top
     (header.channels,) = struct.unpack_from(">H", data, 34)
@@ -234,10 +234,10 @@ def _take_size(data: bytes, header: _Header) -> None:
 
 
 def _check_end(file: BinaryIO, at: int, end: int) -> None:
-    """Go over the codestream's tiles to its end, for decoders fill up what is missing with gray.
+    """Check that the codestream is complete, because decoders fill missing tiles with gray.
 
     Raises:
-        DamagedError: there is no end.
+        DamagedError: it has no end marker.
     """
     while at < end:
         head = read_at(file, at, 12).ljust(12, b"\0")
@@ -249,7 +249,7 @@ def _check_end(file: BinaryIO, at: int, end: int) -> None:
         if marker != CODED or size < len(head):
             break
         at += size
-    raise DamagedError("the file ends before the picture does")
+    raise DamagedError("the file ends before the image data does")
 
 
 def _metadata(header: _Header) -> Metadata:
@@ -271,7 +271,7 @@ def _metadata(header: _Header) -> Metadata:
 def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write a JP2 at the page's depth: reversible if the scan was, else of at least 45 dB.
 
-    A scan that is a bare codestream comes back as JP2 too, for only boxes can hold the label.
+    Results of bare codestreams are JP2 too, because only boxes can hold the label.
 
     Raises:
         ScanError: what the format cannot hold.
@@ -319,7 +319,7 @@ def _picture_boxes(page: OutputPage) -> Iterator[bytes]:
 
 
 def _fraction(per_meter: float) -> tuple[int, int, int]:
-    """Give the nearest fraction of two 16-bit numbers times a power of ten; 1e-4 to 6e8."""
+    """Return the nearest fraction of two 16-bit numbers and a power of ten; 1e-4 to 6e8."""
     tries = []
     for power in range(5):
         value = per_meter / 10**power

@@ -1,6 +1,6 @@
-"""What stands in a JPEG before its pixels and behind them: segments, and what they say.
+"""JPEG segments: the header and the metadata.
 
-A segment that says too little or nothing costs no photograph; what no result carries is named.
+A broken metadata segment does not cost the photograph. `lost` names what results do not carry.
 Sources: ITU-T T.81 annex B (markers), T.871 (JFIF), T.872 (Adobe's segment), Exif 3.0 section 4.7,
 ICC.1 annex B.4, XMP part 3, CIPA DC-007 (several pictures).
 """
@@ -44,7 +44,7 @@ DUCKY = {2: "a comment", 3: "a copyright notice"}  # of Photoshop's "Save for We
 
 @dataclass
 class Header:
-    """What stands before the pixels.
+    """Everything before the pixels.
 
     Attributes:
         bits: of each sample.
@@ -82,12 +82,12 @@ def header(file: BinaryIO) -> Header:
     """Read a JPEG up to its first scan.
 
     Raises:
-        DamagedError: it is cut short, or there is no picture in it.
-        ScanError: it is of a kind that is not read.
+        DamagedError: it is truncated, or contains no image.
+        ScanError: its type is not supported.
     """
     file.seek(0)
     if file.read(2) != b"\xff\xd8":
-        raise DamagedError("it does not begin as a JPEG does")
+        raise DamagedError("it does not start with a JPEG marker")
     found = Header()
     while True:
         marker = _next_marker(file)
@@ -105,12 +105,12 @@ def header(file: BinaryIO) -> Header:
             raise DamagedError("a segment is cut short")
         _take(found, marker, body)
     if not found.channels or not found.pixels_at:
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     return found
 
 
 def _next_marker(file: BinaryIO) -> int:
-    """Go to the next marker, over fill bytes and, as all readers do, over what else is there."""
+    """Skip to the next marker, over fill bytes and, as all readers do, over junk."""
     before = b""
     for _ in range(MOST_JUNK):
         byte = file.read(1)
@@ -123,9 +123,9 @@ def _next_marker(file: BinaryIO) -> int:
 
 
 def _take(found: Header, marker: int, body: bytes) -> None:
-    """Take what a segment tells."""
+    """Store what a segment says."""
     if FRAMES.get(marker) is False:
-        raise ScanError("the JPEG is lossless or hierarchical, which few can read; save it as TIFF")
+        raise ScanError("lossless and hierarchical JPEG are not supported; save it as TIFF")
     if marker in FRAMES:
         if len(body) < 6:
             raise DamagedError("its size is cut short")
@@ -143,14 +143,14 @@ def _take(found: Header, marker: int, body: bytes) -> None:
 
 
 def _is_decoded(marker: int, body: bytes) -> bool:
-    """Tell whether a decoder goes by an application segment, and can: it is long enough."""
+    """Tell whether the decoder needs an application segment, and it is long enough."""
     if marker == APP14:
         return body.startswith(ADOBE) and len(body) >= ADOBE_BYTES
     return marker == APP0 and body.startswith(JFIF) and len(body) >= JFIF_BYTES
 
 
 def _take_application(found: Header, marker: int, body: bytes) -> None:
-    """Take what an application segment tells; name one that nobody takes."""
+    """Store what an application segment says, or name it as lost."""
     if marker == APP0 and body.startswith(JFIF):
         _take_jfif(found, body)
     elif marker == APP1 and body.startswith((EXIF, XMP, MORE_XMP)):
@@ -172,7 +172,7 @@ def _take_application(found: Header, marker: int, body: bytes) -> None:
 
 
 def _says_nothing(marker: int, body: bytes) -> bool:
-    """Tell whether nothing is lost with an application segment that nobody takes."""
+    """Tell whether dropping an application segment loses nothing."""
     of_the_file = body.startswith(MPF) or (marker == APP14 and body.startswith(ADOBE))
     return of_the_file or body.strip(b"\0 ") in {b"", b"JFXX", b"JFIF", b"Exif"}
 
@@ -205,7 +205,7 @@ def _take_app1(found: Header, body: bytes) -> None:
 
 
 def _take_ducky(found: Header, body: bytes) -> None:
-    """Name the texts of Photoshop's "Save for Web"; the quality that stands there too is past."""
+    """Name the texts of Photoshop's "Save for Web"; its quality setting is irrelevant."""
     at = len(b"Ducky")
     while at + 4 <= len(body):
         kind, length = struct.unpack_from(">HH", body, at)
@@ -216,11 +216,11 @@ def _take_ducky(found: Header, body: bytes) -> None:
 
 
 def metadata(found: Header, more: tuple[str, ...] = ()) -> Metadata:
-    """Return what a header says beside the picture.
+    """Return the header's metadata.
 
     Args:
         found: the header.
-        more: what else is left behind.
+        more: what else is lost.
     """
     resources = photoshop.taken(found.photoshop)
     lost = found.lost

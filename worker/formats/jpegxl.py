@@ -1,7 +1,7 @@
 """JPEG XL, read only: gray and RGB of 1 to 16 bits, with opacity; results are PNG.
 
-imagecodecs neither gives nor takes a profile: a color space that is not told in numbers is refused,
-and no result is written, for it could not say its own. Source: ISO/IEC 18181-2 (boxes).
+imagecodecs neither reads nor writes JPEG XL profiles, so color spaces that are not enumerated are
+refused, and results cannot be JPEG XL. Source: ISO/IEC 18181-2 (boxes).
 """
 
 import struct
@@ -37,7 +37,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         boxes = list(walk(file))
         codestream, metadata = _codestream(file, boxes), _metadata(file, boxes)
     if not codestream.startswith(BARE):
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     header = header_of(codestream[2:])
     check_size(header.width, header.height, settings)
     metadata = replace(metadata, profile=_profile(header))
@@ -51,7 +51,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 
 
 def _profile(header: Header) -> bytes:
-    """Build the profile that the header tells in numbers; b"" for sRGB."""
+    """Build the profile of the header's enumerated color space; b"" for sRGB."""
     if header.wide:
         return icc.output_profile(cielab.DISPLAY_P3)
     if not header.gamma:
@@ -68,7 +68,7 @@ def _pixels(file: BinaryIO, header: Header) -> Pixels:
 
 
 def _codestream(file: BinaryIO, boxes: list[Box]) -> bytes:
-    """Return the beginning of the codestream, which may be in parts that are numbered."""
+    """Return the start of the codestream, which may be split into numbered parts."""
     for box in boxes:
         if box.name in {b"jxlc", b"jxlp"}:
             numbered = 4 if box.name == b"jxlp" else 0
@@ -108,5 +108,5 @@ def _metadata(file: BinaryIO, boxes: list[Box]) -> Metadata:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """Return the body of a box that brotli packed; its name stands before it."""
+    """Decompress the body of a brotli box, which begins with the name."""
     return bytes(imagecodecs.brotli_decode(data[4:], out=LONGEST_TOLD))

@@ -1,4 +1,4 @@
-"""The first bits of a JPEG XL codestream: size, depth, channels, color space; nothing is decoded.
+"""Reads the header of a JPEG XL codestream: size, depth, channels, color space.
 
 Source: ISO/IEC 18181-1:2024, clause 9 (reading bits) and annex D (image header).
 """
@@ -18,7 +18,7 @@ LINEAR_CURVE, SRGB_CURVE = 8, 13
 
 @dataclass(frozen=True)
 class Header:
-    """What is told before the pixels.
+    """The header's contents.
 
     Attributes:
         width: columns as stored.
@@ -44,14 +44,14 @@ class Header:
 
 
 class _Bits:
-    """Bits from the lowest of the first byte on."""
+    """Reads bits, lowest first."""
 
     def __init__(self, data: bytes) -> None:
         self._data = int.from_bytes(data, "little")
         self._left = 8 * len(data)
 
     def take(self, count: int) -> int:
-        """Read a whole number of so many bits."""
+        """Read an integer of so many bits."""
         if count > self._left:
             raise DamagedError("the header is cut short")
         value = self._data & ((1 << count) - 1)
@@ -60,7 +60,7 @@ class _Bits:
         return value
 
     def one_of(self, choices: tuple[Choice, ...]) -> int:
-        """Read a number in one of four ways; two bits tell which."""
+        """Read a number coded in one of four ways, chosen by two bits."""
         offset, bits = choices[self.take(2)]
         return offset + self.take(bits)
 
@@ -85,14 +85,16 @@ def header_of(codestream: bytes) -> Header:
         if bits.take(1):
             _size(bits)  # at which to show it
         if bits.take(1):
-            raise ScanError("the JPEG XL holds a preview; save it without")
+            raise ScanError("the JPEG XL contains a preview; save it without one")
         if bits.take(1):
-            raise ScanError("the JPEG XL is animated; photochrom colors photographs")
+            raise ScanError("the JPEG XL is animated; photochrom colors still images only")
     depth = _depth(bits)
     bits.take(1)  # whether 16 bits are enough to decode it
     extra = [_extra_channel(bits) for _ in range(bits.one_of(((0, 0), (1, 0), (2, 4), (1, 12))))]
     if extra not in ([], [ALPHA]):
-        raise ScanError("the JPEG XL has channels beside color and plain opacity; save it without")
+        raise ScanError(
+            "the JPEG XL has channels besides color and plain opacity; save it without them"
+        )
     lossless = not bits.take(1)
     samples, gamma, wide = (3, 0.0, False) if bits.take(1) else _color(bits)
     return Header(width, height, orientation, depth, samples, bool(extra), lossless, gamma, wide)
@@ -119,7 +121,7 @@ def _depth(bits: _Bits) -> int:
 
 
 def _extra_channel(bits: _Bits) -> int:
-    """Return the kind of an extra channel; -1 for what is not plain opacity."""
+    """Return the type of an extra channel; -1 for all but plain opacity."""
     if bits.take(1):
         return ALPHA
     kind = bits.one_of(ENUMERATED)
@@ -133,7 +135,7 @@ def _extra_channel(bits: _Bits) -> int:
 
 
 def _color(bits: _Bits) -> tuple[int, float, bool]:
-    """Return samples, gamma and wide of a Header; refuse every other color space."""
+    """Return samples, gamma and wide of a Header; refuse other color spaces."""
     icc = bits.take(1)
     space = bits.one_of(ENUMERATED)
     if not icc and space <= GRAY and bits.one_of(ENUMERATED) == D65:
@@ -142,13 +144,12 @@ def _color(bits: _Bits) -> tuple[int, float, bool]:
         if gamma is not None and (primaries == SRGB or not gamma):
             return (1 if space == GRAY else 3), gamma, primaries == P3
     raise ScanError(
-        "the JPEG XL's color space is one whose profile cannot be read; "
-        "save it as TIFF or PNG with its profile"
+        "the color space of the JPEG XL cannot be read; save it as TIFF or PNG with its profile"
     )
 
 
 def _gamma(bits: _Bits) -> float | None:
-    """Return the exponent of a curve, 0.0 for sRGB's; None for one that is not read."""
+    """Return the exponent of a curve, 0.0 for sRGB's; None if it is not supported."""
     if bits.take(1):
         exponent = bits.take(24) / 1e7  # from light to codes
         return 1 / exponent if 0.1 <= exponent <= 1 else None

@@ -1,20 +1,20 @@
-"""Was a photo too large for the memory that this machine can give now?
+"""Tells lack of memory from damage.
 
-Measured with a limit on the address space: on a file that is sound, the decoders of WebP, JPEG
-2000, JPEG XL and progressive JPEG then complain of damage, in the words they have for damage.
+When memory runs out, the decoders of WebP, JPEG 2000, JPEG XL and progressive JPEG report damage
+(measured with a limited address space).
 """
 
 import errno
 import mmap
 
-BYTES_PER_SAMPLE = 16  # what a decoder may need at the most; 6.5 to 13 were measured
+BYTES_PER_SAMPLE = 16  # that a decoder needs at most; 6.5 to 13 were measured
 
 
 def suffices_for(samples: int) -> bool:
-    """Tell whether a decoder could have the memory now for so many samples.
+    """Tell whether memory for decoding so many samples is available now.
 
-    Only addresses are asked for, and given back untouched: it takes microseconds, whatever the
-    size. Where the system promises more than it has (and ends processes later) it is always so.
+    Maps and unmaps address space only, which takes microseconds for any size. Always true where
+    the system overcommits memory.
     """
     try:
         mmap.mmap(-1, max(1, samples) * BYTES_PER_SAMPLE).close()
@@ -24,7 +24,7 @@ def suffices_for(samples: int) -> bool:
 
 
 def is_short(error: BaseException) -> bool:
-    """Tell whether an error says that memory was refused: Python's, or the system's ENOMEM."""
+    """Tell whether an error means out of memory: MemoryError or ENOMEM."""
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM
     )

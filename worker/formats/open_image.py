@@ -1,6 +1,6 @@
-"""Opening an image file: what kind it is, and its pictures, read as that kind's container does.
+"""Opens an image file and hands its images out undecoded.
 
-Refuses what is not an image, what is damaged, what its name lies about, and what is too large.
+Refuses files that are no image, damaged, too large, or of another format than their suffix says.
 """
 
 import io
@@ -28,9 +28,9 @@ from worker.settings import ReadSettings
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# Pillow reads EXIF of its own accord; what cannot be read of it is named in `Metadata.lost`.
+# Pillow warns of EXIF it cannot read; `Metadata.lost` names such blocks.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-Image.MAX_IMAGE_PIXELS = None  # limits.megapixels is the limit, and its reason is in plain words
+Image.MAX_IMAGE_PIXELS = None  # limits.megapixels applies instead
 
 registry.load_code()
 
@@ -40,8 +40,8 @@ MOST_TEXTS, LARGEST_TEXTS = 100, 1 << 20  # of a page, and bytes of them togethe
 MOST_LOST = 100  # things that stay behind and are named, of a page
 LARGEST_READ = 1 << 26  # bytes that are taken as they are asked for
 SAMPLES_OF_A_HEADER = 1 << 20  # what reading one may need memory for, at the most
-# What decoders raise on damaged data, as their documentation and their fuzzers show. The disk's own
-# faults are DeviceErrors by then (`_Disk`), so an OSError is the decoder's complaint.
+# What decoders raise on damaged data, by their documentation and by fuzzing. Disk errors are
+# DeviceErrors by then (`_Disk`), so an OSError comes from the decoder.
 DECODER_ERRORS = (
     OSError,
     ValueError,
@@ -61,23 +61,23 @@ DECODER_ERRORS = (
 def opened(
     path: Path, settings: ReadSettings, file: io.FileIO | None = None
 ) -> Iterator[tuple[ImageFormat, list[DecodedImage]]]:
-    """Open an image file; its pictures can be read as long as it is open.
+    """Open an image file; its images can be decoded while it is open.
 
     Args:
-        path: of the file.
-        settings: the limit.
-        file: the file, if it is open already: what lies at its path then does not matter.
+        path: of the file; only its suffix matters if `file` is given.
+        settings: the limits.
+        file: the file, if it is already open.
 
     Yields:
-        its format, and its images, one or more. Their `bands` raise ScanError too.
+        Its format and its images, at least one. Their `bands` raise the same errors.
 
     Raises:
-        IncompleteError: when it is empty, cut short or damaged, or may not be read (yet).
-        ScanError: with the reason, when the file is not such an image.
-        DeviceError: when the disk fails while it is read.
-        MemoryError: when there is too little memory to tell whether it can be decoded.
-        FileNotFoundError: when it is gone.
-        OSError: when it cannot be opened.
+        IncompleteError: the file is empty, truncated, damaged, or not readable (yet).
+        ScanError: the file is refused; says why.
+        DeviceError: the disk fails while reading.
+        MemoryError: out of memory, so that damage cannot be told from a lack of memory.
+        FileNotFoundError: the file is gone.
+        OSError: the file cannot be opened.
     """
     image_format = registry.format_of(path)
     if image_format is None:
@@ -85,7 +85,7 @@ def opened(
     try:
         disk = _Disk(path, opener=None if file is None else _again(file))
     except PermissionError as error:
-        raise IncompleteError("the file may not be read: its permissions refuse it") from error
+        raise IncompleteError("no permission to read the file") from error
     with _Buffered(disk) as image:
         _check_content(image, image_format)
         with _damage_is_the_files_fault(image_format, SAMPLES_OF_A_HEADER):
@@ -100,7 +100,7 @@ def opened(
 
 
 def _again(file: io.FileIO) -> Callable[[str, int], int]:
-    """Return what `open` calls to get a file that is open already, from its beginning."""
+    """Return an opener that gives `open` a file that is already open, rewound."""
 
     def opener(_path: str, _flags: int) -> int:
         file.seek(0)
@@ -114,13 +114,11 @@ def _check_content(file: BinaryIO, named: ImageFormat) -> None:
     file.seek(0)
     if not head:
         raise IncompleteError("the file is empty (0 bytes)")
-    if not head.strip(b"\0"):  # as where a writer sets the size first and fills it afterwards
-        raise IncompleteError(
-            "the file begins with nothing but zeros: it is damaged, or was not written to its end"
-        )
+    if not head.strip(b"\0"):  # preallocated, not yet written
+        raise IncompleteError("the file starts with nothing but zeros: it is damaged or incomplete")
     found = registry.recognized(head)
     if found is None:
-        # Of a few bytes nobody can tell what they are going to be.
+        # Too few bytes to tell what is being written.
         raise (ScanError if len(head.rstrip(b"\0")) >= TELLING else IncompleteError)(
             f"not an image: the content is neither {named.title} nor any other known format"
         )
@@ -132,7 +130,7 @@ def _check_content(file: BinaryIO, named: ImageFormat) -> None:
 
 
 def _bounded(metadata: Metadata) -> Metadata:
-    """Leave behind what is larger than any photograph needs, and cut the list of such things."""
+    """Drop blocks larger than any photograph needs, and shorten the list of what is lost."""
     lost = list(metadata.lost)
     kept = {name: getattr(metadata, name) for name in LARGEST_BLOCKS}
     for name, most in LARGEST_BLOCKS.items():
@@ -160,10 +158,9 @@ def _guarded(picture: DecodedImage, image_format: ImageFormat) -> Bands:
 
 @contextmanager
 def _damage_is_the_files_fault(image_format: ImageFormat, samples: int) -> Iterator[None]:
-    """Call a decoder's complaint damage, unless it may be for want of memory or of threads.
+    """Turn a decoder's error into IncompleteError, unless memory or threads ran out.
 
-    What a library or Python says is not for people: the words of readers that know what is wrong
-    (DamagedError, IncompleteError) stay, all others are left out.
+    Texts that were written for people (DamagedError, IncompleteError) are kept, others dropped.
     """
     try:
         yield
@@ -171,8 +168,8 @@ def _damage_is_the_files_fault(image_format: ImageFormat, samples: int) -> Itera
         if is_short(error) or not suffices_for(samples):
             raise MemoryError from error
         if "start new thread" in str(error):
-            raise DeviceError("no thread could be started to decode the image") from error
-        words = plain(error, "")  # what decoders say is not for people
+            raise DeviceError("cannot start a thread to decode the image") from error
+        words = plain(error, "")
         said = f": {words}" if words else ""
         raise IncompleteError(
             f"the {image_format.title} is damaged or cut short and cannot be decoded{said}"
@@ -180,7 +177,7 @@ def _damage_is_the_files_fault(image_format: ImageFormat, samples: int) -> Itera
 
 
 class _Buffered(io.BufferedReader):
-    """A file of which no more is made room for than there is, whatever its header says."""
+    """A file that never allocates more than its size, whatever its header claims."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as `BufferedReader.read`."""
@@ -190,7 +187,7 @@ class _Buffered(io.BufferedReader):
 
 
 class _Disk(io.FileIO):
-    """A file whose read errors are the machine's fault, and no decoder can take for damage."""
+    """A file whose read errors become DeviceErrors, so that no decoder takes them for damage."""
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
         """Read as `FileIO.readinto`, raising DeviceError for OSError."""

@@ -1,7 +1,7 @@
-"""PNG: gray, palette and color of 1 to 16 bits, with opacity, and all that its chunks tell.
+"""Reads PNG: gray, palette and color of 1 to 16 bits, with opacity and metadata.
 
-Source: W3C, Portable Network Graphics, 3rd edition. What ImageMagick and exiftool hide in texts
-("Raw profile type ...") is found too. Refuses animations.
+Also finds the metadata that ImageMagick and exiftool store in texts ("Raw profile type ...").
+Refuses animations. Source: W3C, Portable Network Graphics, 3rd edition.
 """
 
 import logging
@@ -41,7 +41,7 @@ TEXTS = {
     "Copyright": exif_tags.COPYRIGHT,
     "Software": exif_tags.SOFTWARE,
 }
-# Texts in which ImageMagick tells again what stands elsewhere.
+# Texts in which ImageMagick repeats other metadata.
 OF_NO_WORTH = ("date:", "exif:", "icc:", "png:", "jpeg:", "tiff:", "xmp:", "signature")
 DECODED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 RAW_KINDS = {"app1", "exif", "xmp", "icc", "icm", "iptc", "8bim"}
@@ -62,13 +62,13 @@ OTHERS = {  # chunks that no result has, by what they hold
 TOLD = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 
 
-# What libpng warns of is what is damaged, which is raised, or of no weight.
+# Damage raises an error anyway; other warnings do not matter.
 logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 
 @dataclass
 class _Chunks:
-    """What the chunks tell."""
+    """What the chunks say."""
 
     header: bytes = b""
     transparent: int = 0  # bytes that say which colors are
@@ -91,11 +91,11 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         raise DamagedError("it has no header")
     width, height, bits, color_type = struct.unpack_from(">IIBB", chunks.header)
     if color_type not in CHANNELS:
-        raise DamagedError(f"there is no color type {color_type}")
+        raise DamagedError(f"color type {color_type} does not exist")
     samples = CHANNELS[color_type]
     alpha = chunks.transparent > 0 or color_type in {4, 6}
     if chunks.transparent > LONGEST_TRANSPARENCY[color_type]:
-        raise DamagedError("what it says of transparent colors does not fit its own colors")
+        raise DamagedError("its transparent colors do not fit its color type")
     metadata = _metadata(chunks, samples)
     return decoded_whole(
         lambda: imagecodecs.png_decode(_bare(file)),
@@ -109,7 +109,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
 def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
     file.seek(0)
     if file.read(8) != SIGNATURE:
-        raise DamagedError("it does not begin as a PNG does")
+        raise DamagedError("it does not start with the PNG signature")
     chunks = _Chunks()
     for _ in range(MOST_CHUNKS):
         head = file.read(8)
@@ -117,7 +117,7 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
             raise DamagedError("the file ends before its last chunk")
         length, name = struct.unpack(">I4s", head)
         if not (name.isalpha() and name.isascii()):
-            raise DamagedError("there is no chunk where one should be")
+            raise DamagedError("a chunk has no valid name")
         if name == b"IHDR":
             chunks.header = _body(file, name, length).ljust(8, b"\0")
             width, height = struct.unpack_from(">II", chunks.header)
@@ -125,7 +125,7 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
         elif name == b"acTL":
             frames = _body(file, name, length)
             if int.from_bytes(frames[:4]) > 1:
-                raise ScanError("the PNG is animated; photochrom colors photographs")
+                raise ScanError("the PNG is animated; photochrom colors still images only")
         elif name in TOLD and length <= LONGEST_BODY:
             _listen(chunks, name, file, length)
         else:
@@ -137,7 +137,7 @@ def _chunks(file: BinaryIO, settings: ReadSettings) -> _Chunks:
 
 
 def _look_behind(chunks: _Chunks, file: BinaryIO) -> None:
-    """Name what stands behind the last chunk."""
+    """Name what follows the last chunk."""
     behind = -file.tell() + file.seek(0, os.SEEK_END)
     if behind < 0:
         raise DamagedError("the file ends within its last chunk")
@@ -146,7 +146,7 @@ def _look_behind(chunks: _Chunks, file: BinaryIO) -> None:
 
 
 def _pass_over(chunks: _Chunks, name: bytes, file: BinaryIO, length: int) -> None:
-    """Leave out a chunk of pixels, or one that no result has, which is named."""
+    """Skip a chunk of pixels, or one that results do not carry, which is named as lost."""
     chunks.transparent += length * (name == b"tRNS")
     file.seek(length + 4, os.SEEK_CUR)
     if name not in DECODED | OF_THE_FILE:
@@ -155,9 +155,9 @@ def _pass_over(chunks: _Chunks, name: bytes, file: BinaryIO, length: int) -> Non
 
 
 def _bare(file: BinaryIO) -> bytes:
-    """Return the file without its metadata, of which libpng would complain on standard error.
+    """Return the file without metadata, about which libpng would warn on standard error.
 
-    Checksums are looked at here: libpng does not say in words what is damaged.
+    Verifies checksums, because libpng does not name the damaged chunk.
     """
     file.seek(0)
     kept = [file.read(8)]
@@ -174,7 +174,7 @@ def _bare(file: BinaryIO) -> bytes:
 
 
 def _body(file: BinaryIO, name: bytes, length: int) -> bytes:
-    """Read a chunk's body, and hold it against its checksum."""
+    """Read a chunk's body and verify its checksum."""
     body, check = file.read(length), file.read(4)
     if len(body) < length or check != struct.pack(">I", zlib.crc32(body, zlib.crc32(name))):
         raise DamagedError(f"the chunk {name.decode('latin-1')} is damaged")
@@ -182,7 +182,7 @@ def _body(file: BinaryIO, name: bytes, length: int) -> bytes:
 
 
 def _listen(chunks: _Chunks, name: bytes, file: BinaryIO, length: int) -> None:
-    """Take what a chunk tells; one that is damaged does not cost the photo."""
+    """Store what a metadata chunk says; damage costs only the chunk."""
     after = file.tell() + length + 4
     try:
         _take(chunks, name, _body(file, name, length))
@@ -211,7 +211,7 @@ def _take(chunks: _Chunks, name: bytes, body: bytes) -> None:
 
 
 def _take_size(chunks: _Chunks, x: int, y: int, unit: int) -> None:
-    """Take how many pixels there are in a meter, or how they are shaped."""
+    """Store the pixels per meter, or name the aspect ratio of pixels as lost."""
     if unit == 1 and x and y:
         chunks.dpi = (_dpi(x), _dpi(y))
     elif x != y:
@@ -228,7 +228,7 @@ def _take_text(chunks: _Chunks, keyword: str, text: str) -> None:
 
 
 def _dpi(per_meter: int) -> float:
-    """Give dots per inch: the whole number that was meant, if there is one."""
+    """Return dots per inch, as a whole number if that is what was meant."""
     dpi = per_meter * INCH
     return float(round(dpi)) if round(round(dpi) / INCH) == per_meter else dpi
 
@@ -247,12 +247,12 @@ def _text(chunks: _Chunks, name: bytes, body: bytes) -> tuple[str, str]:
 
 def _unpacked(chunks: _Chunks, data: bytes) -> bytes:
     if chunks.room <= 0:
-        raise DamagedError("there is too much packed text")
+        raise DamagedError("it has too much compressed text")
     stream = zlib.decompressobj()
     body = stream.decompress(data, min(LONGEST_BODY, chunks.room))
     chunks.room -= len(body)
     if not stream.eof:
-        raise DamagedError("it is cut short, or holds too much")
+        raise DamagedError("it is cut short or too large")
     return body
 
 
@@ -293,7 +293,7 @@ def _metadata(chunks: _Chunks, samples: int) -> Metadata:
 
 
 def _with_texts(exif: bytes, chunks: _Chunks) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
-    """Move PNG's texts to where EXIF has them; return the others too."""
+    """Move PNG's standard texts to EXIF; return the others too."""
     held, wanted = exif_tags.texts(exif), dict[int, str]()
     others: dict[tuple[str, bytes], None] = {}
     for keyword, text in chunks.texts:
@@ -313,7 +313,7 @@ def _with_texts(exif: bytes, chunks: _Chunks) -> tuple[bytes, tuple[tuple[str, b
 
 
 def _profile_of_gamma(chunks: _Chunks, samples: int) -> bytes:
-    """Build a profile of gAMA and cHRM; b"" where they say sRGB or nothing."""
+    """Build a profile from gAMA and cHRM; b"" if they are absent or mean sRGB."""
     primaries = chunks.primaries or SRGB_PRIMARIES
     near = all(abs(a - b) <= 100 for a, b in zip(primaries, SRGB_PRIMARIES, strict=True))
     if chunks.is_srgb or not chunks.gamma or (chunks.gamma in SRGB_GAMMA and (near or samples < 3)):

@@ -1,7 +1,7 @@
-"""Results as PNG: 8 or 16 bits, strip by strip, packed on several cores at once.
+"""Writes PNG of 8 or 16 bits, strip by strip, compressed on several cores.
 
-The pixels are one zlib stream whose pieces are packed by themselves, each knowing the 32 KB before
-it, as pigz does: on two cores in half the time that libpng takes, and never a whole page in memory.
+Like pigz, it compresses pieces of one zlib stream in parallel, each primed with the preceding
+32 KB: half of libpng's time on two cores, and never a whole page in memory.
 Source: W3C, Portable Network Graphics, 3rd edition; RFC 1950 and 1951.
 """
 
@@ -51,7 +51,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _told(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
-    """Give name and body of each chunk of metadata."""
+    """Yield the name and body of each metadata chunk."""
     if metadata.profile:
         yield b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.profile)
     if metadata.dpi:
@@ -62,7 +62,7 @@ def _told(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
         yield b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")
     if metadata.xmp:
         yield b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + metadata.xmp
-    # As exiftool writes IPTC, for PNG has no place of its own; other resources beside it.
+    # PNG has no place for IPTC; this is how exiftool stores it, with other resources.
     if wrapped := photoshop.wrapped(metadata.iptc, metadata.photoshop):
         digits = wrapped.hex()
         lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
@@ -73,7 +73,7 @@ def _told(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _text(keyword: bytes, text: bytes) -> tuple[bytes, bytes]:
-    """Make a chunk of a text, which is in UTF-8 or, as PNG's older texts are, in Latin-1."""
+    """Build a text chunk; the text is UTF-8 or, as in older PNG texts, Latin-1."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def _text(keyword: bytes, text: bytes) -> tuple[bytes, bytes]:
 
 
 def _packed(page: OutputPage) -> Iterator[bytes]:
-    """Give the page's zlib stream, piece by piece in order."""
+    """Yield the page's zlib stream in pieces."""
     cores = min(MOST_CORES, os.cpu_count() or 1)
     yield b"\x78\x9c"  # deflate with the full window, default level
     check, rows = zlib.adler32(b""), 0
@@ -109,7 +109,7 @@ def _deflated(filtered: bytes, before: bytes) -> bytes:
 
 
 def _filtered(strip: Pixels) -> bytes:
-    """Give a strip (n, W, channels) as PNG's rows: a filter byte, then differences."""
+    """Filter a strip (n, W, channels) into PNG rows: filter type, then differences."""
     step = strip.shape[2] * strip.itemsize
     stored = np.ascontiguousarray(strip, strip.dtype.newbyteorder(">"))
     codes = stored.view(np.uint8).reshape(len(strip), -1)

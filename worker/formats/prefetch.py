@@ -1,4 +1,4 @@
-"""Work done in threads a little ahead of its use, in order, so that memory stays bounded."""
+"""Ordered prefetching in threads, with bounded memory."""
 
 import os
 from collections import deque
@@ -18,9 +18,9 @@ def ahead(
     """Yield work(item) for each item, in order.
 
     Args:
-        work: runs in threads; one that lets go of Python's lock gains by it.
-        items: taken in the caller's thread, only as they are needed.
-        most: how many results may be waiting or in work while one is used.
+        work: runs in threads; should release the GIL.
+        items: taken in the caller's thread, as needed.
+        most: results that may be pending while one is used.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(min(WORKERS, most)) as threads:

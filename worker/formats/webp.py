@@ -1,7 +1,7 @@
 """WebP, lossy and lossless, 8 bits, with opacity; lossless stays lossless. Refuses animations.
 
-Sources: WebP Container Specification; RFC 6386 section 9.1 and RFC 9649 section 3.4 (frame
-headers). It has no place for IPTC, which goes into the EXIF block, where exiftool finds it.
+WebP has no place for IPTC, which goes into the EXIF block, where exiftool finds it. Sources: WebP
+Container Specification; RFC 6386 section 9.1 and RFC 9649 section 3.4 (frame headers).
 """
 
 import os
@@ -24,18 +24,18 @@ from worker.settings import ReadSettings
 
 LONGEST_SIDE = 16_383
 QUALITY = 95
-LOSSLESS_EFFORT = 50  # of 100; more took three times as long and saved nothing
+LOSSLESS_EFFORT = 50  # of 100; more takes three times as long and saves nothing
 ANIMATED, OPACITY = 0x02, 0x10  # flags of VP8X
 MOST_CHUNKS = 10_000  # no honest file comes near it
-# A file whose size was set first ends in zeros until it is written to its end. Lossless pictures
-# end in at most two, but lossy ones of blank paper in thousands.
+# A preallocated file ends in zeros until it is complete. Lossless images end in at most two zeros,
+# but lossy ones of blank paper in thousands.
 MOST_ZEROS = 16  # bytes at an end that is not looked at further
 SLACK = 8  # bytes; what an encoder writes behind the last sample was at most 4
 
 
 @dataclass
 class _Chunks:
-    """What the chunks tell."""
+    """What the chunks say."""
 
     width: int = 0
     height: int = 0
@@ -102,31 +102,31 @@ def _chunks(file: BinaryIO) -> _Chunks:
             chunks.lost.append(f"the chunk {shown.strip()}, {size:,} bytes")
         at += 8 + size + size % 2
     if chunks.lossless is None:
-        raise DamagedError("there is no picture in it")
+        raise DamagedError("it contains no image")
     if end > at:
         chunks.lost.append(f"{end - at:,} bytes behind the picture's end")
     return chunks
 
 
 def _length(file: BinaryIO) -> int:
-    """Return where the last chunk ends."""
+    """Return the offset after the last chunk."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     riff, length, webp = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if riff != b"RIFF" or webp != b"WEBP":
-        raise DamagedError("it does not begin as a WebP does")
+        raise DamagedError("it does not start with a WebP header")
     if end < length + 8:
-        raise DamagedError("the file ends before the picture does")
+        raise DamagedError("the file ends before the image data does")
     return int(length)
 
 
 def _check_end(data: bytes, chunks: _Chunks) -> None:
-    """Look whether zeros at the picture's end are its own, for a decoder makes gray of others too.
+    """Check that zeros at the end belong to the image: decoders fill missing pixels with gray.
 
-    Of its own there is none too many: with a few bytes less it cannot be decoded.
+    If they do, the image cannot be decoded without its last bytes.
 
     Raises:
-        DamagedError: its end was not written.
+        DamagedError: the end is missing.
     """
     end = chunks.picture.stop
     if chunks.picture.stop - chunks.picture.start < MOST_ZEROS or data[
@@ -140,13 +140,13 @@ def _check_end(data: bytes, chunks: _Chunks) -> None:
             imagecodecs.webp_decode(head + picture, hasalpha=False)
         except imagecodecs.WebpError:
             return
-    raise DamagedError("the file ends before the picture does")
+    raise DamagedError("the file ends before the image data does")
 
 
 def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
     if name == b"VP8X":
         if header[0] & ANIMATED:
-            raise ScanError("the WebP is animated; photochrom colors photographs")
+            raise ScanError("the WebP is animated; photochrom colors still images only")
         chunks.alpha = bool(header[0] & OPACITY)
         chunks.width = 1 + int.from_bytes(header[4:7], "little")
         chunks.height = 1 + int.from_bytes(header[7:10], "little")
@@ -162,7 +162,7 @@ def _take_header(chunks: _Chunks, name: bytes, header: bytes) -> None:
     if not chunks.width:  # not told by VP8X
         chunks.width, chunks.height, chunks.alpha = width, height, alpha
     elif (width, height) != (chunks.width, chunks.height):
-        raise DamagedError("it says more than one size")
+        raise DamagedError("it states two different sizes")
 
 
 def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
@@ -182,8 +182,8 @@ def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
         "WEBP",
         lossless=lossless,
         quality=LOSSLESS_EFFORT if lossless else QUALITY,
-        exact=True,  # what is transparent keeps its color
-        use_sharp_yuv=not lossless,  # chroma is stored at half size: keep it off the edges
+        exact=True,  # keep the color of transparent pixels
+        use_sharp_yuv=not lossless,  # chroma has half the size; keep edges sharp
         exif=exif_tags.with_iptc(exif, metadata.iptc),
         xmp=metadata.xmp,
         icc_profile=metadata.profile,

@@ -1,4 +1,4 @@
-"""What travels with a photograph beside its pixels: one value that every format gives and takes."""
+"""The metadata of a photograph, as every format reads and writes it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,19 +10,19 @@ Texts = Literal["none", "comments", "all"]  # which of them a format can hold
 
 @dataclass(frozen=True)
 class Metadata:
-    r"""What travels with a photograph beside its pixels; empty where a file has none.
+    r"""A photograph's metadata; fields are empty where a file has none.
 
     Attributes:
-        exif: the EXIF block: `Exif\0\0` and a TIFF structure, whose first directory also holds
-            what a TIFF says in its own (artist, copyright, dates, document and page name).
+        exif: the EXIF block: `Exif\0\0` and a TIFF structure, whose first directory also holds a
+            TIFF's own tags (artist, copyright, dates, document and page name).
         iptc: IPTC-IIM datasets, without Photoshop's wrapping.
         xmp: the XMP packet.
         profile: the ICC profile.
         dpi: resolution, if the file states one.
-        lost: what could not be read and stays behind, in plain words.
-        metric: whether the resolution is stated per centimeter, as the result then does.
-        photoshop: Photoshop's image resources beside IPTC, as far as a result can carry them.
-        texts: keyword and text of comments and the like, in UTF-8 where that is known.
+        lost: what could not be read or carried over, in plain words.
+        metric: whether the resolution is stated per centimeter, also in the result.
+        photoshop: Photoshop's image resources other than IPTC that a result can carry.
+        texts: keyword and text of comments and the like, UTF-8 if known.
     """
 
     exif: bytes = b""

@@ -1,7 +1,7 @@
-"""C2PA content credentials: a signed statement, in the photo's file, of what was done to it.
+"""C2PA content credentials: a signed statement in the file of how it was made.
 
-It names the scan it came from and says that a model made the color; who changes a byte breaks the
-signature. Nothing is fetched from a network, unless a timestamp server is set.
+They name the scan and say that a model made the color; changing any byte breaks the signature.
+Nothing is fetched from the network unless a timestamp server is set.
 """
 
 import errno
@@ -26,16 +26,15 @@ DESCRIPTION = (
     "A machine-learning model invented the colors of this black-and-white photograph; "
     "its lightness is the scan's"
 )
-# What a certificate may be for (C2PA 2.4, 14.5.1); by itself c2pa-rs would take email's only.
+# Accepted purposes of a certificate (C2PA 2.4, 14.5.1); c2pa-rs by default accepts only email.
 PURPOSES = (
     "1.3.6.1.4.1.62558.2.1",  # C2PA claims: what certificates of C2PA's own trust list are for
     "1.3.6.1.4.1.311.76.59.1.9",  # the same, by Microsoft
     "1.3.6.1.5.5.7.3.36",  # documents
     "1.3.6.1.5.5.7.3.4",  # email
 )
-# See docs/settings.md of c2pa-rs. Whether the certificate is trusted is for those who read the
-# photo; a wrong key is found only by verifying what was signed; a lower threshold for temporary
-# files halves the memory.
+# See docs/settings.md of c2pa-rs. Readers decide whether they trust the certificate. Only verifying
+# after signing finds a wrong key. A lower threshold for temporary files halves the memory.
 _SETTINGS = {
     "version": 1,
     "core": {"allowed_network_hosts": [], "backing_store_memory_threshold_in_mb": 16},
@@ -64,12 +63,12 @@ _PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a4944415478da6360000000020001e527defc0000000049454e44ae426082"
 )
-# c2pa holds a whole file in memory while it signs it, so two at once would need twice as much.
+# c2pa holds a whole file in memory while signing.
 _one_at_a_time = Lock()
 
 
 class CredentialError(DeviceError):
-    """The certificate, its key or the timestamp server will not do; photos wait until they will."""
+    """The certificate, its key or the timestamp server does not work; jobs wait until it does."""
 
 
 class MediaTypes(NamedTuple):
@@ -107,25 +106,25 @@ def sign(
 ) -> tuple[str, ...]:
     """Copy a colored photo and put signed credentials into the copy.
 
-    Holds about as much memory as the file is large (JPEG and WebP: twice that), and as much of
-    the folder for temporary files; one photo at a time.
+    Needs about the file's size in memory (JPEG and WebP: twice that), and the same in the folder
+    for temporary files; signs one photo at a time.
 
     Args:
         unsigned: the photo, open for reading, seekable.
         signed: open for reading and writing, seekable, empty.
-        scan: the file it was made from; its own credentials become part of the new ones.
+        scan: the scan's file; its own credentials become part of the new ones.
         media_types: of the scan and of the photo.
         origin: where the photo comes from.
         record: what was written, in a format that holds credentials.
         settings: who signs.
 
     Returns:
-        What of the scan's credentials stayed behind, in plain words.
+        What of the scan's credentials is lost, in plain words.
 
     Raises:
-        CredentialError: the set-up cannot sign.
-        PhotochromError: the set-up signs, but not this photo.
-        OSError: a file cannot be read or written, or the scan is another by now.
+        CredentialError: the configuration cannot sign.
+        PhotochromError: the configuration works, but not for this photo.
+        OSError: a file cannot be read or written, or the scan has changed.
     """
     c2pa = _c2pa()
     with _opened(scan, origin.sha256) as source, _one_at_a_time:
@@ -141,7 +140,7 @@ def sign(
 
 
 def _opened(scan: Path, sha256: str) -> io.FileIO:
-    """Open the scan once more, which may have been swapped since: for a symlink, or a FIFO."""
+    """Reopen the scan, which may have been replaced, even by a symlink or a FIFO."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     file = io.FileIO(os.open(scan, flags))
     plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -153,7 +152,7 @@ def _opened(scan: Path, sha256: str) -> io.FileIO:
 
 
 def try_to_sign(settings: CredentialSettings) -> None:
-    """Sign one pixel, so that a wrong set-up is told at the start and not by the first photo.
+    """Sign one pixel, to report a wrong configuration at startup.
 
     Raises:
         CredentialError: what is wrong, with which file, and what to do.
@@ -175,13 +174,13 @@ def try_to_sign(settings: CredentialSettings) -> None:
 
 @dataclass
 class _Watched:
-    """A file that remembers what went wrong with it; c2pa would only say that something did."""
+    """A file that remembers its OSError, which c2pa does not pass on."""
 
     file: BinaryIO
     error: OSError | None = field(default=None, init=False)
 
     def __getattr__(self, name: str) -> Any:
-        """Give a method of the file, watched; c2pa calls read, readinto, write, seek and others."""
+        """Return a watched method of the file; c2pa calls read, readinto, write, seek and more."""
         method = getattr(self.file, name)
 
         def watched(*arguments: Any) -> Any:
@@ -191,7 +190,7 @@ class _Watched:
                 self.error = error
                 raise
 
-        setattr(self, name, watched)  # so that the next call finds it without asking here
+        setattr(self, name, watched)  # cache it
         return watched
 
 
@@ -204,7 +203,7 @@ def _sign(
 ) -> tuple[str, ...]:
     c2pa = _c2pa()
     unsigned, signed, scan = streams
-    # Read anew for each photo, so that a renewed certificate needs no restart.
+    # Reread for each photo, so that a renewed certificate needs no restart.
     certificate, key = _content(settings.certificate), _content(settings.key)
     timestamp = settings.timestamp.encode() if settings.timestamp else None
     signer = c2pa.C2paSignerInfo(settings.algorithm, certificate, key, timestamp)

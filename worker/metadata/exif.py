@@ -1,7 +1,7 @@
-"""EXIF blocks taken apart and put together again, every value byte for byte as it was.
+"""Reads and writes EXIF blocks, preserving every value byte for byte.
 
-Pillow reads texts as Latin-1, writes them as ASCII and guesses types anew: "Straße" comes out as
-"Stra??e". Here a value that nobody asks for is never interpreted. Source: Exif 3.0 section 4.6.
+Pillow does not: it reads texts as Latin-1, writes ASCII and guesses types, so that "Straße" becomes
+"Stra??e". Source: Exif 3.0 section 4.6.
 """
 
 import struct
@@ -20,7 +20,7 @@ EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, MAKER_NOTE = 0x8769, 0x8825, 0xA005,
 
 @dataclass
 class Block:
-    """An EXIF block taken apart; the pointers between its directories are not among the tags.
+    """A parsed EXIF block; tags exclude the pointers between directories.
 
     Attributes:
         order: byte order of every value, as `struct` has it.
@@ -28,10 +28,9 @@ class Block:
         exif: exposure, dates, maker note.
         gps: where it was taken.
         interop: what DCF says of compatibility.
-        maker_note_at: where the maker note stood, or 0; many hold offsets that are right only
-            there.
-        unreadable: how many values point beyond the end or have a type that nobody knows.
-        thumbnail: whether a small copy of the picture followed, which is left out.
+        maker_note_at: offset of the maker note, or 0; many contain offsets valid only there.
+        unreadable: number of values that lie beyond the end or have an unknown type.
+        thumbnail: whether a thumbnail followed, which is dropped.
     """
 
     order: Literal["<", ">"] = ">"
@@ -70,12 +69,12 @@ class Block:
 
 
 def text(value: str) -> Value:
-    """Make a text in UTF-8, which is what readers take texts for."""
+    """Make a text value in UTF-8."""
     return Value(ifd.ASCII, value.replace("\0", "").encode(errors="replace") + b"\0")
 
 
 def text_of(value: Value | None) -> str:
-    """Return a text, in UTF-8 or else Latin-1; "" if there is none."""
+    """Decode a text as UTF-8 or else Latin-1; "" if there is none."""
     data = value.data.split(b"\0")[0].strip() if value else b""
     try:
         return data.decode()
@@ -84,22 +83,22 @@ def text_of(value: Value | None) -> str:
 
 
 def read(data: bytes) -> Block:
-    r"""Take an EXIF block apart; the thumbnail and its directory are left out.
+    r"""Parse an EXIF block, without the thumbnail and its directory.
 
     Args:
         data: the block, with or without `Exif\0\0` before it.
 
     Raises:
-        DamagedError: when it is no EXIF block; single bad values are only counted.
+        DamagedError: it is no EXIF block. Single bad values are only counted.
     """
     while data.startswith(PREFIX):
         data = data[len(PREFIX) :]
     if len(data) < 8 or data[:4] not in {b"II*\0", b"MM\0*"}:
-        raise DamagedError("it does not begin as EXIF does")
+        raise DamagedError("it does not start with a TIFF header")
     block = Block(ifd.form_of(data[:4]).order)
     (first,) = struct.unpack_from(f"{block.order}I", data, 4)
     if first + 2 > len(data):
-        raise DamagedError("its first directory is beyond its end")
+        raise DamagedError("its first directory lies beyond its end")
     block.main = _directory(data, first, block)
     (count,) = struct.unpack_from(f"{block.order}H", data, first)
     end = first + ifd.table_size(count, block.form)
@@ -109,9 +108,9 @@ def read(data: bytes) -> Block:
     block.gps = _below(block.main, GPS_POINTER, data, block)
     block.interop = _below(block.exif, INTEROP_POINTER, data, block)
     directories = (block.main, block.exif, block.gps, block.interop)
-    # Writers may let two tags share their bytes; thousands that share them would be a bomb.
+    # Two tags may share bytes; thousands that do are a decompression bomb.
     if sum(len(v.data) for d in directories for v in d.values()) > 2 * len(data):
-        raise DamagedError("its values lie upon each other")
+        raise DamagedError("its values overlap")
     return block
 
 
@@ -121,7 +120,7 @@ def _below(parent: Directory, pointer: int, data: bytes, block: Block) -> Direct
 
 
 def _directory(data: bytes, at: int, block: Block) -> Directory:
-    """Read the directory at an offset; what cannot be read in it is counted and left out."""
+    """Read the directory at an offset; count and skip unreadable values."""
     found: Directory = {}
     if at + 2 > len(data):
         block.unreadable += 1
@@ -144,7 +143,7 @@ def _directory(data: bytes, at: int, block: Block) -> Directory:
 
 
 def write(block: Block) -> bytes:
-    r"""Put an EXIF block together, with `Exif\0\0` before it."""
+    r"""Serialize an EXIF block, with `Exif\0\0` before it."""
     layout = _Layout(block)
     below = bool(block.exif or block.interop) + bool(block.gps)
     first = layout.place(
@@ -164,7 +163,7 @@ def write(block: Block) -> bytes:
 
 
 class _Layout:
-    """A block as it grows: places are given from the front, around the maker note's old one."""
+    """A growing block; space is allocated from the front, around the maker note's old place."""
 
     def __init__(self, block: Block) -> None:
         self.data = bytearray(8)
@@ -174,7 +173,7 @@ class _Layout:
         self.kept = range(at, at + len(note.data)) if note and at >= 8 else range(0)
 
     def place(self, size: int) -> int:
-        """Return where so many bytes go, and leave room for them."""
+        """Allocate so many bytes; return their offset."""
         at = len(self.data) + len(self.data) % 2
         if at < self.kept.stop and at + size > self.kept.start:
             at = self.kept.stop + self.kept.stop % 2
@@ -182,22 +181,22 @@ class _Layout:
         return at
 
     def put(self, at: int, data: bytes) -> None:
-        """Write bytes at a place, which may be beyond the end."""
+        """Write bytes at an offset, which may be beyond the end."""
         self.data.extend(bytes(max(0, at + len(data) - len(self.data))))
         self.data[at : at + len(data)] = data
 
     def directory(self, directory: Directory) -> int:
-        """Write a directory and its values; return where it is."""
+        """Write a directory and its values; return its offset."""
         at = self.place(ifd.table_size(len(directory), self.form))
         self.fill(at, directory)
         return at
 
     def fill(self, at: int, directory: Directory) -> None:
-        """Write a directory at its place, and its values behind all else."""
+        """Write a directory at an offset, and its values at the end."""
         self.put(at, ifd.table(directory, self.form, self._put_value))
 
     def _put_value(self, tag: int, data: bytes) -> int:
-        """Write a value that a row cannot hold; return where it is."""
+        """Write a value that a row cannot hold; return its offset."""
         at = self.kept.start if tag == MAKER_NOTE and self.kept else self.place(len(data))
         self.put(at, data)
         return at

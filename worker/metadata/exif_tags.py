@@ -1,4 +1,4 @@
-"""What the formats need to know of an EXIF block, and what they put into one."""
+"""The EXIF tags that formats read and set."""
 
 import struct
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ def prefixed(data: bytes) -> bytes:
 
 
 def orientation(data: bytes) -> int:
-    """Return how the picture lies, 1 to 8; 1 where the block says nothing that can be read."""
+    """Return the orientation, 1 to 8; 1 if the block does not state it."""
     block = _readable(data)
     found = block.number(block.main.get(ORIENTATION)) if block else None
     return found if found is not None and 1 <= found <= 8 else 1
 
 
 def resolution(data: bytes) -> Resolution | None:
-    """Return dots per inch, or None where the block does not say."""
+    """Return dots per inch, or None if the block does not state them."""
     block = _readable(data)
     if block is None:
         return None
@@ -44,7 +44,7 @@ def texts(data: bytes) -> dict[int, str]:
 
 
 def with_texts(data: bytes, texts: Mapping[int, str]) -> bytes:
-    """Add texts to the block's first directory, where it has none yet.
+    """Add texts that are missing in the block's first directory.
 
     Args:
         data: EXIF block; b"" for none.
@@ -62,7 +62,7 @@ def with_texts(data: bytes, texts: Mapping[int, str]) -> bytes:
 
 
 def with_iptc(data: bytes, iptc: bytes) -> bytes:
-    """Put IPTC into the block as TIFF does, for formats that have no place of their own for it.
+    """Put IPTC into the block, as TIFF does, for formats without a place of their own.
 
     Raises:
         ValueError: the block cannot be read.
@@ -75,7 +75,7 @@ def with_iptc(data: bytes, iptc: bytes) -> bytes:
 
 
 def with_resolution(data: bytes, dpi: Resolution | None) -> bytes:
-    """Put a resolution into a block that has none, for formats that tell it nowhere else.
+    """Put a resolution into a block that has none, for formats that state it nowhere else.
 
     Raises:
         ValueError: the block cannot be read.
@@ -96,7 +96,7 @@ def without_iptc(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _readable(data: bytes) -> exif.Block | None:
-    """Take a block apart; None if there is none or it is broken, which others report."""
+    """Parse a block; None if there is none, or it is damaged, which is reported elsewhere."""
     try:
         return exif.read(data) if data else None
     except ValueError:

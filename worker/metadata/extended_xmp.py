@@ -1,7 +1,7 @@
-"""XMP packets too long for one segment of a JPEG: split for writing, joined after reading.
+"""Splits XMP packets that exceed a JPEG segment, and joins them after reading.
 
-Source: Adobe, XMP Specification part 3, "Extended XMP in JPEG". Properties are moved whole, the
-longest first, so that the short ones, the label among them, stay where every reader looks.
+Whole properties move to the extended part, the longest first, so that short ones such as the label
+stay in the main packet. Source: Adobe, XMP Specification part 3, "Extended XMP in JPEG".
 """
 
 import hashlib
@@ -101,12 +101,12 @@ def join(main: bytes, extended: bytes) -> bytes:
 
 
 def digest(extended: bytes) -> str:
-    """Name an extended part as its main packet does: MD5 in capital hexadecimal digits."""
+    """Return the GUID of an extended part: MD5 in upper-case hexadecimal."""
     return hashlib.md5(extended, usedforsecurity=False).hexdigest().upper()
 
 
 def named_in(main: bytes) -> str:
-    """Return the digest of the extended part that a packet asks for; "" if none."""
+    """Return the GUID of the extended part that a packet refers to; "" if none."""
     if b"HasExtendedXMP" not in main:
         return ""
     for about in _rdf(_tree(main)).iterfind(f"{RDF}Description"):

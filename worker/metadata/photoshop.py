@@ -1,7 +1,7 @@
-"""Photoshop's image resources: what they say of a photograph beside its pixels, IPTC among it.
+"""Photoshop's image resources, which hold IPTC and more in JPEG, PNG, TIFF and JPEG 2000.
 
-JPEG, PNG, TIFF and JPEG 2000 carry them. What is true of the colored photograph too is kept byte
-for byte, also what nobody knows; what shows the scan or lies in it is left behind and named.
+Resources that also hold for the result are kept byte for byte, unknown ones too. Those that show
+the scan or parts of it are dropped and named as lost.
 Sources: Adobe Photoshop File Formats Specification, "Image Resource Blocks"; MWG Guidelines for
 Handling Image Metadata, section 3.3 (the digest).
 """
@@ -84,7 +84,7 @@ class Found:
     lost: tuple[str, ...] = ()
 
     def unused(self, iptc: bytes = b"", exif: bytes = b"", xmp: bytes = b"") -> tuple[str, ...]:
-        """Name the blocks that a file also has elsewhere, where others count: those given."""
+        """Name the blocks that the given ones from elsewhere in the file override."""
         pairs = (("IPTC", self.iptc, iptc), ("EXIF", self.exif, exif), ("XMP", self.xmp, xmp))
         return tuple(
             f"Photoshop's resources: a second block of {name}"
@@ -94,7 +94,7 @@ class Found:
 
 
 def taken(resources: bytes) -> Found:
-    """Take image resources apart; what is damaged is named and left behind."""
+    """Parse image resources; damaged ones are dropped and named as lost."""
     kept: list[bytes] = []
     first: dict[int, bytes] = {}
     lost: dict[str, None] = {}
@@ -124,7 +124,7 @@ def _as_exif(data: bytes) -> bytes:
 
 
 def _resources(data: bytes) -> Iterator[Resource]:
-    """Cut resources apart; what stands behind the last one is padding of some writers.
+    """Split resources; some writers add padding after the last one.
 
     Raises:
         DamagedError: one is cut short, or there are too many.
@@ -151,7 +151,7 @@ def _resources(data: bytes) -> Iterator[Resource]:
 
 
 def named(number: int) -> str:
-    """Name a resource for people."""
+    """Describe a resource to people."""
     known = NAMES.get(number) or PLACES.get(number) or OF_THE_SCAN.get(number)
     return known or f"the resource 0x{number:04X}"
 
@@ -162,7 +162,7 @@ def names(kept: bytes) -> tuple[str, ...]:
 
 
 def without_places(kept: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Leave out what lies in the picture, for one that was turned; return the rest, and its names.
+    """Drop resources with coordinates, for a rotated image; return the rest, and the dropped names.
 
     Args:
         kept: as `taken` gives them.
@@ -177,7 +177,7 @@ def without_places(kept: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def with_digest(kept: bytes, before: bytes, after: bytes) -> bytes:
-    """Make a digest of IPTC datasets true of others, if it was of the former.
+    """Update the digest of IPTC datasets that have changed, if it was valid.
 
     One that was not says that a program that knows no XMP has changed them, and still says so.
 
@@ -200,7 +200,7 @@ def _digest(iptc: bytes) -> bytes:
 
 
 def wrapped(iptc: bytes, kept: bytes = b"") -> bytes:
-    """Put IPTC datasets, as a resource without a name, before other resources; b"" for none."""
+    """Put IPTC datasets, as an unnamed resource, before other resources; b"" for none."""
     return (_whole(IPTC, iptc) if iptc else b"") + kept
 
 
@@ -209,7 +209,7 @@ def _whole(number: int, data: bytes) -> bytes:
 
 
 def _dpi(data: bytes) -> Resolution | None:
-    """Read the resolution: dots per inch, whatever the unit it is shown in."""
+    """Read the resolution: dots per inch, whatever the display unit."""
     if len(data) < 16:
         return None
     across, _unit, _width_unit, down = struct.unpack_from(">IHHI", data)

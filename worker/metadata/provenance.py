@@ -1,4 +1,4 @@
-"""Where a colored photograph comes from, and what was done to it, for its label and sidecar."""
+"""Provenance values, for the label in the file and for the sidecar."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a result comes from; known before it is written.
+    """Where a result comes from, known before it is written.
 
     Attributes:
         name: the scan's file name, as text.
@@ -29,7 +29,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class ReplacedColor:
-    """A region of a page whose color is replaced.
+    """A region of a page whose own color was replaced.
 
     Attributes:
         x: its left edge in the upright page, in pixels.
@@ -50,7 +50,7 @@ class ReplacedColor:
 
 @dataclass(frozen=True)
 class XmpFile:
-    """A file of XMP beside a scan, as programs write that leave the scan itself alone.
+    """An XMP file beside a scan, as written by programs that do not modify the scan.
 
     Attributes:
         name: its file name, as text.

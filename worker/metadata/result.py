@@ -1,6 +1,6 @@
-"""What a colored page carries: all that its scan carried, made true of the result, and labelled.
+"""The metadata of a colored page: the scan's, corrected for the result, and labeled.
 
-Nothing here costs a photograph: a block that cannot be read stays behind, and `lost` names it.
+Never refuses a photograph: an unreadable block is dropped, and `lost` names it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ INCH, CENTIMETER = 2, 3  # EXIF's ResolutionUnit
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 EXIF_VERSION, COLOR_SPACE, PIXEL_WIDTH, PIXEL_HEIGHT = 0x9000, 0xA001, 0xA002, 0xA003
 INTEROP_INDEX, INTEROP_VERSION, RELATED_WIDTH, RELATED_HEIGHT = 1, 2, 0x1001, 0x1002
-# What says how the scan's samples are stored (TIFF 6.0, DNG 1.6), and blocks that travel apart.
+# How the scan's samples are stored (TIFF 6.0, DNG 1.6), and blocks carried separately.
 OF_THE_FILE = {
     *range(254, 260),  # subfile type, size, bits, compression
     *(262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 292, 293),
@@ -53,7 +53,7 @@ def for_result(
     settings: WriteSettings,
     turned: bool = False,
 ) -> Metadata:
-    """Return what a colored page carries.
+    """Return a colored page's metadata.
 
     Args:
         metadata: the scan's.
@@ -62,7 +62,7 @@ def for_result(
         height: rows of the result.
         profile: ICC profile of the result.
         settings: label, credit and color space.
-        turned: whether making the scan upright made its rows columns.
+        turned: whether making the scan upright swapped its sides.
     """
     lost = list(metadata.lost)
     dpi = metadata.dpi[::-1] if metadata.dpi and turned else metadata.dpi
@@ -126,11 +126,11 @@ def fitting(metadata: Metadata, *, held: Texts, photoshop_held: bool) -> Metadat
 
 
 def with_xmp_files(metadata: Metadata, files: Sequence[XmpFile], orientation: int) -> Metadata:
-    """Return what a page carries with what the files beside its scan say, which counts more.
+    """Merge the XMP files beside the scan into a page's metadata; they take precedence.
 
     Args:
         metadata: the page's.
-        files: those beside its scan; of two that differ the last counts.
+        files: those beside its scan; the last takes precedence.
         orientation: the page's, 1 to 8, as EXIF has it.
     """
     packet, lost = metadata.xmp, list(metadata.lost)
@@ -177,7 +177,7 @@ def _read_exif(data: bytes, lost: list[str]) -> Block:
 
 
 def _correct_storage(block: Block, *, moved: bool) -> None:
-    """Take out how the scan's samples are stored, and places that lie elsewhere now."""
+    """Remove how the scan's samples are stored, and coordinates that no longer hold."""
     wrong = OF_THE_FILE | {COMPRESSED_BITS} | (OF_PLACES | POSITIONS if moved else set())
     for directory in (block.main, block.exif):
         for tag in [tag for tag in directory if tag in wrong]:
@@ -203,10 +203,10 @@ def _correct_resolution(
 
 
 def _correct_facts(block: Block, facts: xmp.Facts, software: str, space: OutputSpace) -> None:
-    """Make the block true of the result.
+    """Correct the block for the result.
 
-    DateTime stays: Exif calls it the date of the file's last change, TIFF the date of the image's
-    creation, and scanners write the day of the scan. When it was colored stands in XMP.
+    DateTime stays: Exif calls it the date of the last change, TIFF that of creation, and scanners
+    write the date of the scan. The date of coloring is in XMP.
     """
     block.main[ORIENTATION] = block.short(1)
     block.main[SOFTWARE] = exif.text(software)
@@ -218,7 +218,7 @@ def _correct_facts(block: Block, facts: xmp.Facts, software: str, space: OutputS
         if tag in block.interop:
             block.interop[tag] = block.long(value)
     block.interop.pop(INTEROP_INDEX, None)
-    # Readers know Adobe RGB by it; what sRGB is, ColorSpace says.
+    # Readers recognize Adobe RGB by it; ColorSpace states sRGB.
     if space in INTEROP_OF_SPACE and (block.interop or space == "adobe-rgb"):
         block.interop[INTEROP_INDEX] = ifd.Value(ifd.ASCII, INTEROP_OF_SPACE[space])
         block.interop.setdefault(INTEROP_VERSION, ifd.Value(ifd.UNDEFINED, b"0100"))
@@ -235,7 +235,7 @@ def _merge_xmp(
 
 
 def _with_credit(iptc: bytes, credit: str, lost: list[str]) -> bytes:
-    """Replace the credit line of IPTC-IIM datasets, if there are any; the rest stays as it is."""
+    """Replace the credit line of IPTC-IIM datasets, if there are any."""
     if not iptc or not credit:
         return iptc
     try:
@@ -252,16 +252,16 @@ def _with_credit(iptc: bytes, credit: str, lost: list[str]) -> bytes:
         return b"".join(data for _, data in kept)
     text = credit.encode(errors="replace")[:LONGEST_CREDIT].decode(errors="ignore").encode()
     line = bytes((0x1C, *CREDIT)) + len(text).to_bytes(2, "big") + text
-    # Behind the record's datasets of lower numbers, before the next record's.
+    # After the record's datasets of lower numbers, before the next record.
     at = next((n for n, (key, _) in enumerate(kept) if key > CREDIT), len(kept))
     return b"".join(data for _, data in [*kept[:at], (CREDIT, line), *kept[at:]])
 
 
 def _datasets(iptc: bytes) -> list[tuple[tuple[int, int], bytes]]:
-    """Cut IPTC-IIM into its datasets: (record, number) and all bytes of each.
+    """Split IPTC-IIM into datasets: (record, number) and all bytes of each.
 
     Raises:
-        DamagedError: when it is cut short or no IPTC-IIM.
+        DamagedError: it is truncated, or is no IPTC-IIM.
     """
     found = []
     at = 0

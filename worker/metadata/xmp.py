@@ -1,8 +1,8 @@
-"""XMP packets: what the scan's says is kept, what is no longer so is corrected, and it is labelled.
+"""XMP packets: keeps the scan's properties, corrects those that no longer hold, adds the label.
 
 The label is IPTC's DigitalSourceType. Sources: ISO 16684-1 (packets, RDF), Adobe's XMP namespaces
-(xmpMM, stRef, stEvt), IPTC Photo Metadata 2025.1. Refused: packets with a document type, for only
-there could entities and outside files hide.
+(xmpMM, stRef, stEvt), IPTC Photo Metadata 2025.1. Refuses
+packets with a document type declaration, which could define entities and external files.
 """
 
 import re
@@ -58,7 +58,7 @@ Node = Any  # lxml ships no types
 
 @dataclass(frozen=True)
 class Facts:
-    """What is so of the result, for what its packet says of itself.
+    """Properties of the result's file that its packet states.
 
     Attributes:
         width: columns.
@@ -78,7 +78,7 @@ class Facts:
 
 
 def merge(packet: bytes, origin: Origin, facts: Facts, *, label: bool, credit: str) -> bytes:
-    """Return the result's packet, in UTF-8: the scan's, corrected and labelled.
+    """Return the result's packet, in UTF-8: the scan's, corrected and labeled.
 
     Without `label` there is no DigitalSourceType, not even the scan's own, which would call the
     result a print or a negative. Where the color comes from (DerivedFrom, History) is always told.
@@ -126,7 +126,7 @@ def merge(packet: bytes, origin: Origin, facts: Facts, *, label: bool, credit: s
 
 
 def overlaid(packet: bytes, beside: bytes) -> bytes:
-    """Return a packet with the properties of another one, which count more.
+    """Return a packet overlaid with another one's properties.
 
     Args:
         packet: in UTF-8 or UTF-16; b"" for none.
@@ -151,7 +151,7 @@ def overlaid(packet: bytes, beside: bytes) -> bytes:
 
 
 def orientation_of(packet: bytes) -> str | None:
-    """Return what a packet says of the way up (tiff:Orientation), or None.
+    """Return a packet's tiff:Orientation, or None.
 
     Raises:
         ValueError: it cannot be read.
@@ -160,7 +160,7 @@ def orientation_of(packet: bytes) -> str | None:
 
 
 def has_regions(packet: bytes) -> bool:
-    """Tell whether a packet names places in the picture, such as faces (MWG's regions)."""
+    """Tell whether a packet has image regions, such as faces (MWG)."""
     return b"http://www.metadataworkinggroup.com/schemas/regions/" in packet.replace(b"\0", b"")
 
 
@@ -185,7 +185,7 @@ def _parsed(packet: bytes) -> Node:
     except etree.XMLSyntaxError as error:
         raise DamagedError(f"it is not well-formed in line {error.position[0]}") from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise DamagedError("it has a document type")
+        raise DamagedError("it has a document type declaration")
     rdf = next(root.iter(_tag("rdf:RDF")), None)
     if rdf is None:
         raise DamagedError("it holds no RDF")
@@ -193,7 +193,7 @@ def _parsed(packet: bytes) -> Node:
 
 
 def _parameters(rdf: Node, origin: Origin, facts: Facts) -> str:
-    """Say what was done, and what of the scan the result no longer says elsewhere."""
+    """Return the parameters of the coloring, with facts of the scan stated nowhere else."""
     parts = [
         "color invented by a model over the scan's own lightness",
         f"model {origin.model}, weights sha256 {origin.weights_sha256}",
@@ -219,7 +219,7 @@ def _source(rdf: Node, origin: Origin) -> dict[str, str]:
 
 
 def _correct(rdf: Node, ours: Node, origin: Origin, facts: Facts) -> None:
-    """Correct what the packet says of the file's own state; what it does not say stays unsaid."""
+    """Correct the properties that describe the file; add none."""
     true = {
         "tiff:Orientation": "1",
         "tiff:ImageWidth": str(facts.width),
@@ -331,5 +331,5 @@ def _fill(node: Node, fields: dict[str, str]) -> None:
 
 
 def _as_xml(value: str) -> str:
-    """Replace what XML cannot hold, such as bytes of a file name that are no text."""
+    """Replace what XML cannot hold, such as undecodable bytes of a file name."""
     return NOT_XML.sub("\ufffd", value)

@@ -22,9 +22,9 @@ from service.ledger.jobs import Job, JobStatus
 from service.maintenance.retry import retry
 from service.pipeline import reading
 from service.watch.watcher import Rest
-from tests.service.pipeline.test_pipeline import Line
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files
+from tests.support.stepped_pipeline import Line
 from tests.support.synthetic_photos import gray_scene, save
 from worker import scan
 

@@ -305,7 +305,7 @@ def test_where_originals_are_kept_it_stays_too(config: Config) -> None:
         (b"<x:xmpmeta", "the XMP file 0042.xmp cannot be read ("),
         (b"", "the XMP file 0042.xmp cannot be read ("),
         (b"\xff\xff\x00", "the XMP file 0042.xmp cannot be read ("),
-        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "it has a document type"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "it has a document type declaration"),
         (b"<a/>", "it holds no RDF"),
         (b" " * 4_000_001, "too large (4.0 MB; the limit is 4 MB)"),
     ],

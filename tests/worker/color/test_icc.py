@@ -337,7 +337,7 @@ def test_profiles_tell_their_color_model() -> None:
     assert "gray" == icc.color_model(made.gray_profile(1.0))
     assert "rgb" == icc.color_model(made.rgb_profile(1.0))
     assert "cmyk" == icc.color_model(made.table_profile("CMYK", lambda inks: inks[:, :3], 2))
-    with pytest.raises(icc.ProfileError, match="describes no picture"):
+    with pytest.raises(icc.ProfileError, match="describes no image"):
         icc.color_model(lab)
 
 

@@ -44,7 +44,7 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_at_once() -> None:
     """Each would have the whole picture decoded anew: 20,000 of them took minutes."""
     data = malicious_files.scans(20_000)
 
-    with at_once(), pytest.raises(ScanError, match="more than 100 rounds"):
+    with at_once(), pytest.raises(ScanError, match="more than 100 progressive scans"):
         output_pages.picture(jpeg.read, data)
 
 
@@ -76,7 +76,7 @@ def test_a_strip_of_thousands_of_scans_is_refused_at_once() -> None:
     fields = tiff_files.gray_fields(64, 64, 8, t259=7)
     (page,) = tiff_files.pages_of(tiff_files.plain(fields, [progressive(150)]))
 
-    with at_once(), pytest.raises(ScanError, match="more than 100 rounds"):
+    with at_once(), pytest.raises(ScanError, match="more than 100 progressive scans"):
         output_pages.pixels(page)
 
 
@@ -90,7 +90,7 @@ def test_a_jpeg_that_does_not_begin_is_given_up_soon(junk: bytes) -> None:
 @pytest.mark.parametrize("between", [b" ", b"#\n", b" \n\t"])
 def test_blanks_do_not_hold_up_a_pgm(between: bytes) -> None:
     """The search for its header took time exponential in their number."""
-    with at_once(), pytest.raises(ValueError, match="no width and height"):
+    with at_once(), pytest.raises(ValueError, match="lacks width and height"):
         output_pages.picture(bmp_pnm.read_pnm, b"P5" + between * 20_000 + b"x")
 
 
@@ -111,7 +111,7 @@ def test_texts_of_a_png_unpack_to_a_bounded_size() -> None:
         found = output_pages.picture(png.read, malicious_files.png(*chunks))
 
     assert len(found.metadata.lost) + len(found.metadata.texts) == 40
-    assert any("too much" in what for what in found.metadata.lost)
+    assert any("too (much|large)" in what for what in found.metadata.lost)
 
 
 def test_boxes_of_a_jpeg_xl_that_nobody_asked_for_stay_packed() -> None:
@@ -129,7 +129,7 @@ def test_a_webp_of_endless_chunks_is_given_up() -> None:
     """No honest one has ten thousand."""
     picture = (b"VP8L", encoded("WEBP", gray_scene(16, 16), lossless=True)[20:])
 
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         output_pages.picture(webp.read, malicious_files.riff(*[(b"abcd", b"")] * 20_000, picture))
 
 
@@ -138,7 +138,7 @@ def test_a_webp_whose_canvas_lies_about_its_picture_is_refused_unread() -> None:
     picture = (b"VP8L", encoded("WEBP", gray_scene(16, 16), lossless=True)[20:])
     canvas = (b"VP8X", bytes(4) + b"\x07\0\0" * 2)
 
-    with pytest.raises(ValueError, match="more than one size"):
+    with pytest.raises(ValueError, match="two different sizes"):
         output_pages.picture(webp.read, malicious_files.riff(canvas, picture))
 
 

@@ -167,7 +167,7 @@ def test_denied_permission_is_the_files_fault(
     else:
         path.chmod(0)
 
-    with pytest.raises(IncompleteError, match="permissions"):
+    with pytest.raises(IncompleteError, match="no permission"):
         read_all(path)
 
 

@@ -1,6 +1,6 @@
-"""Color models of TIFF that are neither gray nor RGB: CIE L*a*b* and YCbCr to codes of sRGB.
+"""Converts CIE L*a*b* and YCbCr of TIFF to sRGB.
 
-A neutral color stays neutral to the last code. Source: TIFF 6.0 sections 21 and 23; Adobe's TIFF
+Neutral colors stay exactly neutral. Source: TIFF 6.0 sections 21 and 23; Adobe's TIFF
 technical notes (ICCLAB).
 """
 
@@ -24,7 +24,7 @@ _RGB_FROM_D50 = (
 
 
 def codes_of_lab(page: TiffPage, stored: Pixels) -> Pixels:
-    """Turn L*a*b* under D50 into sRGB of 16 bits; what it cannot hold is cut off.
+    """Convert L*a*b* (D50) to 16-bit sRGB, clipped to its gamut.
 
     Args:
         page: checked, CIELAB or ICCLAB.
@@ -106,7 +106,7 @@ def _numbers(page: TiffPage, tag: int, usual: Sequence[float]) -> tuple[float, .
 
 
 def pixels_of_units(data: bytes, rows: int, width: int, steps: tuple[int, int]) -> Pixels:
-    """Give each pixel of subsampled YCbCr its chroma.
+    """Expand subsampled YCbCr to one chroma per pixel.
 
     Args:
         data: units of `steps` light samples and two of chroma, from the top left.

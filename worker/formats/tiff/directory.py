@@ -1,6 +1,6 @@
-"""A TIFF's directories, walked before anything is decoded.
+"""Walks a TIFF's directories before anything is decoded.
 
-Refuses chains that bite their tail or never end, and directories that would fill the memory.
+Refuses loops, endless chains, and directories that would exhaust memory.
 """
 
 import os
@@ -29,10 +29,10 @@ class Page:
 
     Attributes:
         number: of the page in the main chain, from 0.
-        at: its place in the file.
+        at: its offset in the file.
         fields: by tag.
-        below: directories that it points to as SubIFDs, and theirs, in order.
-        broken: places that it points to where no directory can be read.
+        below: its SubIFDs, and theirs, in order.
+        broken: offsets of SubIFDs that cannot be read.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Page:
 
 
 class _Walk:
-    """What has been met of a file's directories."""
+    """A walk in progress: offsets seen, and totals."""
 
     def __init__(self, file: BinaryIO, form: Form) -> None:
         self.file = file
@@ -52,7 +52,7 @@ class _Walk:
         self._fields = self._values = 0
 
     def take(self, at: int, number: int) -> tuple[Page, int]:
-        """Read a directory; return it and the place of the one that follows (0 for none)."""
+        """Read a directory; return it and the next one's offset (0 for none)."""
         if len(self.seen) == MOST_PAGES:
             raise ScanError(
                 f"the TIFF has more than {MOST_PAGES:,} pages; split it into smaller files"
@@ -64,13 +64,13 @@ class _Walk:
         if self._fields > MOST_FIELDS or self._values > MOST_VALUES:
             raise ScanError(
                 f"the TIFF's first {number + 1} pages have {self._fields:,} tags and "
-                f"{self._values:,} strips, tiles and other values of structure; more than any "
+                f"{self._values:,} strips, tiles and other values of structure, more than any "
                 "photograph needs"
             )
         return Page(number, at, found), following
 
     def take_below(self, page: Page) -> None:
-        """Add the directories below a page, level by level, each with those that follow it."""
+        """Add a page's SubIFDs, level by level, each with its chain."""
         waiting = deque(self._pointers(page.fields.get(SUB_DIRECTORIES)))
         while waiting:
             at = waiting.popleft()
@@ -94,20 +94,20 @@ class _Walk:
             data = value(self.file, pointers)
         except ValueError as error:
             raise IncompleteError(
-                f"the TIFF's pointer to pictures below a page (tag 330) cannot be read: {error}"
+                f"the TIFF's pointer to subimages (tag 330) cannot be read: {error}"
             ) from error
-        if not size:  # nobody knows what it means, but that there is something
+        if not size:  # of an unknown type, but something is there
             return [pointers.at]
         order: Literal["little", "big"] = "little" if self.form.order == "<" else "big"
         return [int.from_bytes(data[n : n + size], order) for n in range(0, len(data), size)]
 
 
 def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
-    """Read a TIFF's main chain of directories, and those below, without their values.
+    """Read a TIFF's main chain of directories and their SubIFDs, without values.
 
     Raises:
-        IncompleteError: there is no whole directory where one should be, or they form a circle.
-        ScanError: what is found would fill the memory.
+        IncompleteError: a directory is missing or truncated, or they form a loop.
+        ScanError: they would exhaust memory.
     """
     file.seek(0)
     header = file.read(16)
@@ -121,8 +121,7 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
     while at:
         if at in met.seen:
             raise IncompleteError(
-                f"the TIFF's pages are linked in a circle after page {len(pages)}; "
-                "the file is damaged"
+                f"the TIFF's pages form a loop after page {len(pages)}; the file is damaged"
             )
         page, at = met.take(at, len(pages))
         pages.append(page)
@@ -132,10 +131,10 @@ def walk(file: BinaryIO) -> tuple[Form, list[Page]]:
 
 
 def read(file: BinaryIO, at: int, form: Form) -> tuple[dict[int, Field], int]:
-    """Read one directory: its fields by tag, and the place of the one that follows (0 for none).
+    """Read one directory: its fields by tag, and the next one's offset (0 for none).
 
     Raises:
-        IncompleteError: there is no whole directory at that place.
+        IncompleteError: there is no complete directory at that offset.
     """
     seek(file, at)
     head = file.read(struct.calcsize(form.tags))
@@ -155,7 +154,7 @@ def read(file: BinaryIO, at: int, form: Form) -> tuple[dict[int, Field], int]:
 
 
 def seek(file: BinaryIO, at: int) -> None:
-    """Go to a place, or to the end where no file of this system can have that place."""
+    """Seek to an offset, or to the end if the system allows no such offset."""
     try:
         file.seek(at)
     except (OSError, OverflowError, ValueError):
@@ -163,7 +162,7 @@ def seek(file: BinaryIO, at: int) -> None:
 
 
 def bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
-    """Read bytes from a place; fewer where the file ends."""
+    """Read bytes at an offset; fewer at the end of the file."""
     seek(file, at)
     return file.read(count)
 

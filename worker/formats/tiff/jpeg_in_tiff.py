@@ -1,7 +1,7 @@
-"""JPEG inside TIFF: where a stream ends, and old-style JPEG (compression 6) put together again.
+"""JPEG inside TIFF: finds the end of a stream, and reassembles old-style JPEG (compression 6).
 
-Old-style JPEG is one whole stream, or codes in strips whose tables stand elsewhere: in a stream's
-header, or in tags. Each strip is then made a JPEG of its own. Lossless old-style JPEG is refused.
+Old-style JPEG is one complete stream, or strips of codes whose tables are in a stream's header or
+in tags; each strip becomes a JPEG. Refuses lossless old-style JPEG.
 Source: TIFF 6.0 section 22; ITU-T T.81; Adobe's TIFF technical note 2, and libtiff's notes on what
 was written under that number.
 """
@@ -35,7 +35,7 @@ ADVICE = "convert it with another program, such as tiffcp -c lzw OLD.tif NEW.tif
 
 
 class Frame(NamedTuple):
-    """What a JPEG says of its picture; `end` is behind its end marker, None if that is missing."""
+    """A JPEG's frame header; `end` is the offset after its end marker, None if missing."""
 
     width: int
     height: int
@@ -47,20 +47,20 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Tables:
-    """What all strips of codes share: everything between a JPEG's beginning and its codes."""
+    """What all strips share: everything between a JPEG's start marker and its codes."""
 
     head: bytes
     tall: int  # bytes of `head` before the place of the height
 
 
 def frame(data: bytes) -> Frame:
-    """Look through a JPEG's segments and codes.
+    """Scan a JPEG's segments and codes.
 
     Raises:
         IncompleteError: it does not begin as one does, or a segment is cut short.
     """
     if data[:2] != SOI:
-        raise IncompleteError("a JPEG strip or tile of the TIFF does not begin as a JPEG does")
+        raise IncompleteError("a JPEG strip or tile of the TIFF does not start with a JPEG marker")
     found = Frame(0, 0, 0, 0, 0, None)
     at = 2
     for _ in range(MOST_SEGMENTS):
@@ -85,7 +85,7 @@ def frame(data: bytes) -> Frame:
 
 
 def whole(data: bytes) -> tuple[bytes, Frame]:
-    """Return a JPEG without the padding behind its end, and what it says of its picture.
+    """Return a JPEG without trailing padding, and its frame header.
 
     Raises:
         IncompleteError: it is cut short. (libjpeg would go on, in gray.)
@@ -99,7 +99,7 @@ def whole(data: bytes) -> tuple[bytes, Frame]:
 
 
 def settle(page: TiffPage, read: Read) -> Tables | None:
-    """Find how an old-style JPEG is stored, and make its page say so.
+    """Find how an old-style JPEG is stored, and correct its page accordingly.
 
     A whole stream becomes the page's only strip.
 
@@ -137,9 +137,9 @@ def settle(page: TiffPage, read: Read) -> Tables | None:
 
 
 def _say(page: TiffPage, samples: int) -> None:
-    """Have a page say of its colors what its JPEG says."""
+    """Set a page's colors as its JPEG states them."""
     if not samples:
-        raise IncompleteError("the TIFF's old-style JPEG ends before its picture begins")
+        raise IncompleteError("the TIFF's old-style JPEG ends before its image data")
     page.samplesperpixel = samples
     if samples == 3:
         page.photometric = PHOTOMETRIC.YCBCR
@@ -154,7 +154,7 @@ def _number(page: TiffPage, tag: int) -> int:
 
 
 def _tables(page: TiffPage, stream: bytes, read: Read) -> Tables:
-    """Put tables, frame and scan header together, from a stream's header or from tags."""
+    """Assemble tables, frame and scan header from a stream's header or from tags."""
     segments = _segments(stream)
     tables = b"".join(body for code, body in segments if code in {0xDB, 0xC4})
     # Those of a stream are numbered as nearly all encoders do: one for light, one for color.
@@ -171,7 +171,7 @@ def _tables(page: TiffPage, stream: bytes, read: Read) -> Tables:
 
 
 def _segments(stream: bytes) -> list[tuple[int, bytes]]:
-    """Cut the header of a stream into its segments, up to its codes: code and bytes of each."""
+    """Split a stream's header into segments: marker and bytes of each."""
     found = []
     at = 2
     while stream[at : at + 1] == b"\xff" and at + 4 <= len(stream):
@@ -184,7 +184,7 @@ def _segments(stream: bytes) -> list[tuple[int, bytes]]:
 
 
 def _tables_of_tags(page: TiffPage, read: Read) -> bytes:
-    """Make segments of the tables whose places stand in tags."""
+    """Build segments from the tables whose offsets are in tags."""
     made = b""
     for number, at in enumerate(_places(page, Q_TABLES)):
         made += _segment(0xDB, bytes([number]) + read(at, 64).ljust(64, b"\1"))
@@ -213,7 +213,7 @@ def _interval(page: TiffPage) -> bytes:
 
 
 def _shape(page: TiffPage, tables: int) -> bytes:
-    """Make the frame of the page: baseline, each sample with the table of its number."""
+    """Build the page's frame header: baseline, each sample with the table of its number."""
     gray = page.photometric in {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK}
     samples = 1 if gray else 3
     across, down = page.subsampling or (2, 2)
@@ -225,7 +225,7 @@ def _shape(page: TiffPage, tables: int) -> bytes:
 
 
 def _scan(samples: int, direct: int, alternating: int) -> bytes:
-    """Make the header of a scan of all samples, by the number of DC and AC tables."""
+    """Build the scan header of all samples, by the number of DC and AC tables."""
     body = bytes([samples])
     for number in range(samples):
         tables = min(number, direct - 1) << 4 | min(number, alternating - 1)
@@ -258,7 +258,7 @@ def assembled(tables: Tables, codes: bytes, rows: int) -> bytes:
 
 
 def _check_codes(head: bytes, codes: bytes) -> None:
-    """Refuse codes that end too early: a decoder that had all does not look at what follows."""
+    """Refuse truncated codes: a decoder that has enough ignores what follows."""
     noise = random.Random(0)  # noqa: S311 - the same each time
     plain = codes.rstrip(b"\xff")
     tails = (bytes(noise.randrange(255) for _ in range(4000)) for _ in range(2))

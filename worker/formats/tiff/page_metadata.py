@@ -1,4 +1,4 @@
-"""What a TIFF page carries beside its pixels. What cannot be read is named and left behind.
+"""Reads a TIFF page's metadata. `lost` names what cannot be read.
 
 Sources: TIFF 6.0; Exif 3.0 section 4.6; XMP part 3 (tags 700, 33723, 34377, 34675).
 """
@@ -46,7 +46,7 @@ class _Reader(NamedTuple):
     lost: list[str]
 
     def value(self, fields: dict[int, Field], tag: int, what: str, most: int = LARGEST) -> bytes:
-        """Return a field's bytes, b"" if there is none; name it if it cannot be read."""
+        """Return a field's bytes, b"" if there is none; name it as lost if unreadable."""
         if tag not in fields:
             return b""
         try:
@@ -56,7 +56,7 @@ class _Reader(NamedTuple):
             return b""
 
     def values(self, fields: dict[int, Field], where: str) -> ifd.Directory:
-        """Return the values of fields, without those that EXIF has no type for."""
+        """Return the values of fields, without those of types that EXIF lacks."""
         found: ifd.Directory = {}
         held = 0
         for tag, field in fields.items():
@@ -82,11 +82,11 @@ class _Reader(NamedTuple):
 
 
 def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
-    """Read what a page carries.
+    """Read a page's metadata.
 
     Args:
         file: the TIFF.
-        form: how it counts.
+        form: of the TIFF.
         fields: of its directory.
     """
     reader = _Reader(file, form, [])
@@ -121,7 +121,7 @@ def read(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Metadata:
 
 
 def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
-    r"""Put the descriptive tags and the EXIF directories into one block, b"" if there are none."""
+    r"""Join the descriptive tags and the EXIF directories into one block; b"" if there are none."""
     tops = {tag: field for tag, field in fields.items() if tag in DESCRIPTIVE}
     pointers = {t: fields[t] for t in (exif.EXIF_POINTER, exif.GPS_POINTER) if t in fields}
     photo = reader.below(pointers, exif.EXIF_POINTER, "the EXIF directory")
@@ -141,7 +141,7 @@ def _exif(reader: _Reader, fields: dict[int, Field]) -> bytes:
 
 
 def _iptc(reader: _Reader, fields: dict[int, Field]) -> bytes:
-    """Return the IPTC datasets of their own tag, and maybe padding."""
+    """Return the IPTC datasets, possibly with padding."""
     data = reader.value(fields, IPTC, "the IPTC data", LARGEST_IPTC)
     # Some type it LONG, and then swap its bytes.
     if data[:1] != b"\x1c" and data[3:4] == b"\x1c" and len(data) % 4 == 0:
@@ -172,7 +172,7 @@ def _resolution(file: BinaryIO, form: Form, fields: dict[int, Field]) -> Resolut
 
 
 def _is_usual(reader: _Reader, field: Field, tag: int) -> bool:
-    """Tell whether a white point or primaries are those of sRGB, which are taken anyway."""
+    """Tell whether a white point or primaries are those of sRGB, the default."""
     usual = USUAL.get(tag, ())
     if field.kind != ifd.RATIONAL or not 0 < field.values == len(usual):
         return False

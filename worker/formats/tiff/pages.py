@@ -1,7 +1,7 @@
-"""Which directories of a TIFF are photographs, and what of the others stays behind.
+"""Chooses the directories of a TIFF that are photographs; names the others as lost.
 
-A page's photograph is the largest picture that stands in its directory or below it (SubIFDs), for
-cameras and scanners put a thumbnail first. Smaller copies, masks and infrared images are no pages.
+A page's photograph is the largest image in its directory or SubIFDs, because cameras and scanners
+put a thumbnail first. Reduced copies, masks and infrared images are not pages.
 Source: TIFF 6.0 (NewSubfileType), Adobe's TIFF technical note 1 (SubIFDs), DNG 1.6.
 """
 
@@ -45,7 +45,7 @@ class Photograph:
 
     @property
     def fields(self) -> dict[int, Field]:
-        """Its own fields, and what the outer directory says of the photograph."""
+        """Its own fields, and those of the outer directory that describe the photograph."""
         own, outer = self.page.fields, self.outer.fields
         if self.page is self.outer:
             return own
@@ -76,14 +76,14 @@ class _Picture:
         return not self.kind & (REDUCED | MASK | DEPTH_MAP)
 
     def is_small_copy(self, width: int, height: int) -> bool:
-        """Tell whether it has the shape of a larger picture, but for rounding."""
+        """Tell whether it has a larger image's proportions, up to rounding."""
         times = max(width / self.width, height / self.height)
         exact = width / times, height / times
         near = abs(exact[0] - self.width) <= 1 and abs(exact[1] - self.height) <= 1
         return near and times >= THUMBNAIL_TIMES
 
     def is_half_of(self, other: "_Picture") -> bool:
-        """Tell whether its sides are half of another's, rounded in either way."""
+        """Tell whether its sides are half of another's, rounded up or down."""
         sides = ((self.width, other.width), (self.height, other.height))
         return all(mine in {its // 2, (its + 1) // 2} for mine, its in sides)
 
@@ -119,7 +119,7 @@ def photographs(file: BinaryIO, form: Form, chain: list[Page]) -> list[Photograp
         chosen = [one for one in plain if one.area * COPY_AREA > most]
     chosen = chosen or sized[:1] or pictures[:1]  # and some their only page a mask
     if not chosen or any(EMPTY in one.page.fields and not one.is_whole for one in chosen):
-        raise IncompleteError("the TIFF has no page: it is damaged or was not written to its end")
+        raise IncompleteError("the TIFF has no page: it is damaged or incomplete")
     _check_below(file, pictures, chosen)
     return list(_with_lost(pictures, chosen))
 
@@ -135,7 +135,7 @@ def _picture(file: BinaryIO, form: Form, page: Page, outer: Page) -> _Picture:
 
 
 def _largest(pictures: list[_Picture]) -> Iterator[_Picture]:
-    """Yield the largest of each page's pictures; of several the first."""
+    """Yield each page's largest image, the first of several."""
     best: dict[int, _Picture] = {}
     for one in pictures:
         number = one.outer.number
@@ -145,7 +145,7 @@ def _largest(pictures: list[_Picture]) -> Iterator[_Picture]:
 
 
 def _without_steps(pictures: list[_Picture]) -> list[_Picture]:
-    """Leave out the steps of a pyramid without flags: pages that halve down to a thumbnail."""
+    """Drop the levels of an unflagged pyramid: pages that halve down to a thumbnail."""
     kept: list[_Picture] = []
     at = 0
     while at < len(pictures):
@@ -160,7 +160,7 @@ def _without_steps(pictures: list[_Picture]) -> list[_Picture]:
 
 
 def _without_thumbnails(pictures: list[_Picture]) -> list[_Picture]:
-    """Leave out the pages that are thumbnails of others, as cameras write them, without a flag."""
+    """Drop pages that are unflagged thumbnails of others, as cameras write them."""
     sizes = sorted({(one.area, one.width, one.height) for one in pictures}, reverse=True)
     large = [(width, height) for _, width, height in sizes[:MOST_SIZES]]
     return [
@@ -172,33 +172,33 @@ def _without_thumbnails(pictures: list[_Picture]) -> list[_Picture]:
 
 
 def _check_below(file: BinaryIO, pictures: list[_Picture], chosen: list[_Picture]) -> None:
-    """Refuse a page that may be but the thumbnail of one that cannot be read."""
+    """Refuse a page that may be only the thumbnail of an unreadable one."""
     whole = {one.outer.number for one in chosen if one.is_whole}
     for one in pictures:
         page, number = one.page, one.outer.number
         for at in page.broken:
-            # What lies beyond the end, or is still zeros, may come yet; else some program copied a
-            # tag whose place means nothing any more.
+            # Beyond the end, or still zeros: it may yet be written. Otherwise some program copied
+            # a tag whose offset is stale.
             is_empty = not directory.bytes_at(file, at, 8).strip(b"\0")
             if is_empty or number not in whole:
                 raise IncompleteError(
-                    f"the TIFF's page {number + 1} points to another picture at byte {at:,}, "
+                    f"the TIFF's page {number + 1} points to a subimage at byte {at:,}, "
                     "which cannot be read: the file is damaged or cut short"
                 )
         if page is not one.outer and EMPTY in page.fields:
             raise IncompleteError(
-                f"the picture below page {number + 1} of the TIFF has a directory with empty rows: "
-                "it was not written to its end"
+                f"the subimage of page {number + 1} of the TIFF has a directory with empty rows: "
+                "it is incomplete"
             )
         if page is not one.outer and one.is_whole and not one.area and number not in whole:
             raise ScanError(
-                f"page {number + 1} of the TIFF is but a smaller copy, and the picture below it "
+                f"page {number + 1} of the TIFF is only a reduced copy, and the image below it "
                 "states no size; save the photograph as a page of its own"
             )
 
 
 def _with_lost(pictures: list[_Picture], chosen: list[_Picture]) -> Iterator[Photograph]:
-    """Give each photograph the names of what stands with it, or behind it, and is no page."""
+    """Yield each photograph with the names of what belongs to it and is not a page."""
     behind: dict[int, list[_Picture]] = {}
     numbers = [one.outer.number for one in chosen]
     places = {one.page.at for one in chosen}
@@ -214,7 +214,7 @@ def _with_lost(pictures: list[_Picture], chosen: list[_Picture]) -> Iterator[Pho
 
 
 def _names(photograph: _Picture, pictures: list[_Picture]) -> Iterator[str]:
-    """Name what stays behind of a photograph."""
+    """Name what a photograph loses."""
     copies = [
         one
         for one in pictures

@@ -1,7 +1,7 @@
-"""A TIFF page's pixels by bands of rows: read, decompressed ahead in threads, and made codes.
+"""Decodes a TIFF page in bands of rows, decompressing ahead in threads.
 
-Refuses strips and tiles that are missing, cut short, or hold more than their place. One compressed
-strip for the whole page, as some scanners write, is decoded whole; all else by bands.
+Refuses strips and tiles that are missing, truncated or too large. A single compressed strip, as
+some scanners write, is decoded whole.
 """
 
 import io
@@ -46,7 +46,7 @@ class _Block(NamedTuple):
 
 
 def estimate_sizes(page: TiffPage, size: int) -> None:
-    """Say how large strips are where a TIFF does not: up to the next, or the file's end.
+    """Fill in missing strip sizes: up to the next strip, or the end of the file.
 
     Args:
         page: whose sizes are set.
@@ -78,7 +78,7 @@ def check(page: TiffPage, size: int) -> None:
     needed = _down(page) * _across(page) * _planes(page)
     if min(len(page.dataoffsets), len(page.databytecounts)) < needed:
         raise IncompleteError(
-            f"the TIFF lists {len(page.dataoffsets)} places and {len(page.databytecounts)} sizes "
+            f"the TIFF lists {len(page.dataoffsets)} offsets and {len(page.databytecounts)} sizes "
             f"for its {needed} {what}s; the file is damaged"
         )
     plain, down, length = _is_plain(page), _down(page), _row_bytes(page)
@@ -142,13 +142,13 @@ def bands(
 
 
 def _is_plain(page: TiffPage) -> bool:
-    """Tell whether rows can be read where they stand: strips, neither compressed nor predicted."""
+    """Tell whether rows can be read in place: strips without compression or predictor."""
     plain = page.compression == COMPRESSION.NONE and page.predictor == 1 and not page.is_tiled
     return plain and not _is_in_units(page)
 
 
 def _is_in_units(page: TiffPage) -> bool:
-    """Tell whether several pixels share a color, in a way that its compression knows nothing of."""
+    """Tell whether chroma is subsampled outside the compression."""
     return page.compression not in JPEGS and tiff_samples.chroma_steps(page) != (1, 1)
 
 
@@ -172,7 +172,7 @@ def _planes(page: TiffPage) -> int:
 
 
 def _rows_of(page: TiffPage, row_of_segments: int) -> int:
-    """Return how many rows of the page a row of strips or tiles covers; the last may be less."""
+    """Return how many of the page's rows a row of strips or tiles covers."""
     tall = _segment_shape(page)[0]
     return min(tall, page.imagelength - row_of_segments * tall)
 
@@ -201,7 +201,7 @@ def _plain_blocks(page: TiffPage, file: BinaryIO, lock: Lock) -> Iterator[_Block
 
 
 def _runs(page: TiffPage, plane: int, top: int, rows: int) -> list[tuple[int, int]]:
-    """Find where some rows of a plane stand: places and sizes; strips side by side are one run."""
+    """Find the offsets and sizes of some rows; adjacent strips are merged into one run."""
     tall, length = _segment_shape(page)[0], _row_bytes(page)
     first = plane * _down(page)
     runs: list[tuple[int, int]] = []
@@ -249,7 +249,7 @@ def _stored(file: BinaryIO, lock: Lock, at: int, count: int) -> bytes:
 
 
 def _plain_rows(page: TiffPage, block: _Block) -> Pixels:
-    """Give the samples (n, W, all samples) of rows that are not compressed."""
+    """Return the samples (n, W, all samples) of uncompressed rows."""
     samples = page.samplesperpixel // _planes(page)
     shape = (block.rows, page.imagewidth, samples)
     planes = []
@@ -260,7 +260,7 @@ def _plain_rows(page: TiffPage, block: _Block) -> Pixels:
 
 
 def _unpacked(page: TiffPage, data: bytes | bytearray, row: int) -> Pixels:
-    """Give the samples of rows of so many each, as the machine counts them."""
+    """Return the samples of rows in native byte order."""
     bits, order = int(page.bitspersample), page.parent.byteorder
     if bits == 24:
         return np.asarray(imagecodecs.float24_decode(data, byteorder=order))
@@ -272,7 +272,7 @@ def _unpacked(page: TiffPage, data: bytes | bytearray, row: int) -> Pixels:
 
 
 def _segment_rows(page: TiffPage, tables: jpeg_in_tiff.Tables | None, block: _Block) -> Pixels:
-    """Give the samples (n, W, all samples) of decompressed strips or tiles."""
+    """Return the samples (n, W, all samples) of decompressed strips or tiles."""
     kind = np.uint8 if page.bitspersample == 1 else page.dtype
     rows: Pixels = np.empty((block.rows, page.imagewidth, page.samplesperpixel), kind)
     for number, data in block.parts:
@@ -310,7 +310,7 @@ def _piece(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, int, int, 
 
 
 def _size_of(page: TiffPage, number: int) -> int:
-    """Return the bytes of a strip or tile that is not compressed."""
+    """Return the uncompressed size of a strip or tile, in bytes."""
     tall, wide = _segment_shape(page)
     rows = tall if page.is_tiled else _rows_of(page, number % _down(page))
     bits = wide * (page.samplesperpixel // _planes(page)) * int(page.bitspersample)
@@ -318,7 +318,7 @@ def _size_of(page: TiffPage, number: int) -> int:
 
 
 def _without_padding(data: bytes, size: int) -> bytes:
-    """Return PackBits codes of so many bytes without what follows them; its decoder minds it."""
+    """Return PackBits codes of so many bytes without trailing data, which its decoder refuses."""
     try:
         imagecodecs.packbits_decode(data, out=size)
     except imagecodecs.PackbitsError:
@@ -338,20 +338,18 @@ def _without_padding(data: bytes, size: int) -> bytes:
 def _piece_of_old_jpeg(
     page: TiffPage, tables: jpeg_in_tiff.Tables | None, number: int, data: bytes
 ) -> Pixels:
-    """Give the samples of a strip of old-style JPEG."""
+    """Return the samples of a strip of old-style JPEG."""
     rows = _rows_of(page, number)
     stream = jpeg_in_tiff.assembled(tables, data, rows) if tables else data
     piece = jpeg_in_tiff.decoded(_checked_picture(page, stream), page.samplesperpixel)
     piece = piece[:rows, : page.imagewidth]
     if piece.shape != (rows, page.imagewidth, page.samplesperpixel):
-        raise IncompleteError(
-            f"strip {number + 1} of the TIFF's old-style JPEG has not the size of its place"
-        )
+        raise IncompleteError(f"strip {number + 1} of the TIFF's old-style JPEG has the wrong size")
     return piece
 
 
 def _piece_of_units(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, int, int]:
-    """Give the samples of a strip or tile of subsampled YCbCr, its first row and column."""
+    """Return the samples of a strip or tile of subsampled YCbCr, its first row and column."""
     tall, wide = _segment_shape(page)
     down, across = divmod(number, _across(page))
     rows = tall if page.is_tiled else _rows_of(page, down)
@@ -366,7 +364,7 @@ def _piece_of_units(page: TiffPage, number: int, data: bytes) -> tuple[Pixels, i
 
 
 def _checked_picture(page: TiffPage, data: bytes) -> bytes:
-    """Return a picture inside a picture without padding; refuse one that is cut short or large."""
+    """Return an embedded image without padding; refuse it if truncated or too large."""
     if page.compression in JPEGS:
         data, (width, height, *_) = jpeg_in_tiff.whole(data)
     else:
@@ -375,7 +373,7 @@ def _checked_picture(page: TiffPage, data: bytes) -> bytes:
     tall, wide = _segment_shape(page)
     if width > wide or height > tall + 16:
         raise IncompleteError(
-            f"a strip or tile of the TIFF has place for {wide} x {tall} pixels and holds "
+            f"a strip or tile of the TIFF has room for {wide} x {tall} pixels but holds "
             f"{width} x {height}; the file is damaged"
         )
     return data

@@ -1,6 +1,6 @@
-"""TIFF in: every full-size page of a file, by bands, with what it carries.
+"""Reads TIFF: every full-size page, in bands, with its metadata.
 
-Thumbnails, smaller copies and masks are no pages. A page that cannot be read costs the file.
+Thumbnails, reduced copies and masks are not pages. One unreadable page costs the file.
 """
 
 import logging
@@ -34,12 +34,12 @@ MOST_METADATA = 1 << 29  # bytes, of all pages together
 SEVERAL = (258, 273, 279, 324, 325, 338, 339)
 WHOLE = {SHORT, LONG, LONG8}
 
-# What it would say is raised here, in words for the archivist.
+# Whatever tifffile would log is raised here in plain words.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 class _Source(NamedTuple):
-    """An open TIFF, and the lock of its position, for pages may be read in several threads."""
+    """An open TIFF, and the lock of its file position, as several threads read pages."""
 
     file: BinaryIO
     form: Form
@@ -66,7 +66,7 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         except ScanError as error:
             if EMPTY in photograph.page.fields:
                 raise IncompleteError(
-                    "the TIFF's directory holds empty rows: it was not written to its end"
+                    "the TIFF's directory holds empty rows: it is incomplete"
                 ) from error
             if photograph.page is photograph.outer:
                 raise
@@ -76,13 +76,15 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
         carried = image.metadata
         held += len(carried.exif) + len(carried.iptc) + len(carried.xmp) + len(carried.profile)
         if held > MOST_METADATA:
-            raise ScanError(f"the TIFF's pages carry more than {MOST_METADATA >> 20} MB of texts")
+            raise ScanError(
+                f"the TIFF's pages carry more than {MOST_METADATA >> 20} MB of metadata"
+            )
         images.append(image)
     return images
 
 
 def _check_tags(page: Page) -> None:
-    """Refuse fractions, texts and lists where all readers expect whole numbers, or one."""
+    """Refuse fractions, texts and lists where a whole number, or several, must be."""
     for tag in (*SINGLE, *SEVERAL):
         field = page.fields.get(tag)
         if field is None:
@@ -97,7 +99,7 @@ def _check_tags(page: Page) -> None:
 
 
 def _check_formats(file: BinaryIO, page: Page) -> None:
-    """Refuse pixels whose samples are of several formats, which no reader knows."""
+    """Refuse pixels whose samples differ in format."""
     field = page.fields.get(SAMPLE_FORMAT)
     if field is None or not 1 < field.values <= MOST_SAMPLES:
         return
@@ -155,14 +157,14 @@ def _picture(
 
 
 def _without_profile(metadata: Metadata) -> Metadata:
-    """Take out a profile, which says nothing of colors that are L*a*b* already."""
+    """Drop a profile, which is meaningless for L*a*b*."""
     if not metadata.profile:
         return metadata
     return _without(replace(metadata, profile=b""), "the color profile: the colors are L*a*b*")
 
 
 def _inks(metadata: Metadata) -> tuple[bytes | None, Metadata]:
-    """Return the profile of inks, if it is of use; and the metadata of what they become, sRGB."""
+    """Return the CMYK profile if it is usable, and the metadata of the sRGB result."""
     profile = metadata.profile or None
     metadata = replace(metadata, profile=b"")
     try:

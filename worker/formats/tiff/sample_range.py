@@ -1,7 +1,7 @@
-"""Which of a TIFF's samples are black and white, where only the samples themselves tell it.
+"""Finds which samples of a TIFF are black and white where only the samples can tell.
 
-Signed whole numbers are written in three ways: from the lowest number up; from zero up, without any
-below; and as unsigned numbers under the wrong name, as most readers take them.
+Signed integers come in three ways: from the lowest number up, from zero up, and as unsigned numbers
+of the wrong type, as most readers take them.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Span(NamedTuple):
     turn: int = 0
 
     def stretched(self, stored: Pixels, limit: int) -> Floats:
-        """Return samples as numbers from 0 to a limit, float64, rounded."""
+        """Scale samples to 0 to a limit; float64, rounded."""
         light = stored.astype(np.float64)
         if self.turn:
             light[light < 0] += self.turn
@@ -39,13 +39,13 @@ class Span(NamedTuple):
 
 
 def is_needed(page: TiffPage) -> bool:
-    """Tell whether only the samples themselves say what is black and white, or too dark."""
+    """Tell whether the samples must be examined to find black and white."""
     whole = page.sampleformat != SAMPLEFORMAT.IEEEFP
     return bool(whole and (page.sampleformat == SAMPLEFORMAT.INT or page.bitspersample == 32))
 
 
 def find(page: TiffPage, stored: Iterator[Pixels]) -> Span:
-    """Find black and white by looking at all samples.
+    """Find black and white by examining all samples.
 
     Args:
         page: checked; `is_needed`.
@@ -77,5 +77,5 @@ def find(page: TiffPage, stored: Iterator[Pixels]) -> Span:
 
 
 def _steps(part: Pixels) -> float:
-    """Add up how much neighbors in a row differ."""
+    """Sum the differences of neighbors in a row."""
     return float(np.abs(np.diff(part.astype(np.float64), axis=1)).sum())

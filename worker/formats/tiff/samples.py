@@ -1,6 +1,6 @@
-"""A TIFF's samples to codes: white high, gray or RGB, opacity apart; and which TIFFs are read.
+"""Converts a TIFF's samples to codes (white high, gray or RGB, separate opacity).
 
-What does not fit into 16 bits is rounded to them, and `lost` says so.
+Refuses unsupported TIFFs. Rounds deeper samples to 16 bits, and names that in `lost`.
 Source: TIFF 6.0 (photometric interpretations, extra samples), Adobe's TIFF technical notes
 (floating point).
 """
@@ -90,7 +90,7 @@ TOLERANCE = 1e-6  # by which floating point may miss 0..1
 
 
 def check(page: TiffPage) -> None:
-    """Refuse a page that is no photograph as this program knows them.
+    """Refuse a page that is not supported.
 
     Raises:
         ScanError: in words.
@@ -102,8 +102,8 @@ def check(page: TiffPage) -> None:
         )
     if page.predictor not in PREDICTORS and page.compression not in LOSSY:
         raise ScanError(
-            f"the TIFF's predictor is number {int(page.predictor)}, which photochrom does not "
-            "read; save it without one"
+            f"the TIFF's predictor is number {int(page.predictor)}, which is not "
+            "supported; save it without one"
         )
     if page.photometric not in COLORS:
         name = NAMES.get(page.photometric) or _name(PHOTOMETRIC, page.photometric)
@@ -124,7 +124,7 @@ def check(page: TiffPage) -> None:
 
 
 def _is_readable(page: TiffPage) -> bool:
-    """Tell whether samples of this format and these bits are read, in this color model."""
+    """Tell whether this sample format and depth is supported in this color model."""
     bits, kind, model = page.bitspersample, page.sampleformat, page.photometric
     if not isinstance(bits, int):
         return False
@@ -155,20 +155,18 @@ def _check_samples(page: TiffPage) -> None:
     ):
         raise ScanError(f"the TIFF's palette is missing or not one of {bits} bits")
     if page.imagedepth != 1:
-        raise ScanError(f"the TIFF is a body of {page.imagedepth} slices, not a photograph")
+        raise ScanError(f"the TIFF is a volume of {page.imagedepth} slices, not a photograph")
     ink_set = page.tags.valueof(332, 1)
     if page.photometric == PHOTOMETRIC.SEPARATED and ink_set != 1:
-        raise ScanError("the TIFF has other inks than CMYK; convert it to gray")
+        raise ScanError("the TIFF has inks other than CMYK; convert it to gray")
     if page.photometric in LABS and page.compression in LOSSY:
-        raise ScanError(
-            "the TIFF has L*a*b* colors compressed with loss; convert it to gray or RGB"
-        )
+        raise ScanError("the TIFF has lossy L*a*b* colors; convert it to gray or RGB")
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS:
         _check_ycbcr(page)
 
 
 def _check_ycbcr(page: TiffPage) -> None:
-    """Refuse YCbCr whose chroma nobody can lay to its light."""
+    """Refuse YCbCr with unsupported subsampling."""
     steps = chroma_steps(page)
     if steps not in {(x, y) for x in (1, 2, 4) for y in (1, 2, 4)}:
         raise ScanError(f"the TIFF's YCbCr has one color for {steps} pixels, which no writer does")
@@ -184,21 +182,21 @@ def _name(names: type[IntEnum], number: int) -> str:
 
 
 def colors_stored(page: TiffPage) -> int:
-    """Return the samples of a color as stored; L* alone is a gray of L*a*b*."""
+    """Return the samples per color as stored; L* alone is gray."""
     if page.photometric in LABS and page.samplesperpixel < 3:
         return 1
     return COLORS[PHOTOMETRIC(page.photometric)]
 
 
 def colors(page: TiffPage) -> int:
-    """Return the samples of a color as `codes` gives it: 1 for gray, 3 for RGB."""
+    """Return the samples per color that `codes` returns: 1 for gray, 3 for RGB."""
     if page.photometric in LABS:
         return colors_stored(page)
     return 1 if page.photometric in GRAYS else 3
 
 
 def chroma_steps(page: TiffPage) -> tuple[int, int]:
-    """Return for how many pixels a color stands, across and down (YCbCrSubSampling)."""
+    """Return the chroma subsampling, across and down (YCbCrSubSampling)."""
     if page.photometric != PHOTOMETRIC.YCBCR:
         return (1, 1)
     across, down = page.subsampling or (2, 2)  # TIFF 6.0's default
@@ -214,7 +212,7 @@ def alpha_sample(page: TiffPage) -> int | None:
 
 
 def depth(page: TiffPage) -> int:
-    """Return the bits of a code as `codes` gives it: 8 or 16."""
+    """Return the bits of the codes that `codes` returns: 8 or 16."""
     if page.photometric == PHOTOMETRIC.PALETTE:
         return 8 * _palette(page).itemsize
     return 8 if page.bitspersample <= 8 and page.photometric not in LABS else 16
@@ -226,7 +224,7 @@ def is_real(page: TiffPage) -> bool:
 
 
 def lost(page: TiffPage) -> tuple[str, ...]:
-    """Name what 16 bits have no room for."""
+    """Name the precision that 16 bits lose."""
     if is_real(page):
         name = f"the precision of its {page.bitspersample}-bit floating point"
         return (f"{name} beyond 65,536 even steps from black to white",)
@@ -235,7 +233,7 @@ def lost(page: TiffPage) -> tuple[str, ...]:
 
 
 def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | None) -> Pixels:
-    """Turn samples as stored into codes.
+    """Convert stored samples to codes.
 
     Args:
         page: checked.
@@ -271,7 +269,7 @@ def codes(page: TiffPage, stored: Pixels, profile: bytes | None, ends: Span | No
 
 
 def _stretched(page: TiffPage, stored: Pixels, ends: Span | None) -> Pixels:
-    """Stretch samples to all of 8 or 16 bits."""
+    """Scale samples to the full range of 8 or 16 bits."""
     if stored.dtype.kind == "f":
         return _whole(stored)
     bits = int(page.bitspersample)
@@ -304,7 +302,7 @@ def _is_premultiplied(page: TiffPage, at: int) -> bool:
 
 
 def _divided(color: Pixels, alpha: Pixels) -> Pixels:
-    """Undo the multiplication of color by opacity; nothing is black."""
+    """Undo premultiplication; transparent pixels are black."""
     top = np.iinfo(color.dtype).max
     opacity = np.maximum(alpha.astype(np.uint32), 1)
     plain = (color.astype(np.uint32) * top + opacity // 2) // opacity
@@ -312,7 +310,7 @@ def _divided(color: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _palette(page: TiffPage) -> Pixels:
-    """Return the palette (colors, 3): 8 bits where that says all, as nearly always, else 16."""
+    """Return the palette (colors, 3): 8 bits if that is exact, else 16."""
     table = np.asarray(page.colormap).T.astype(np.uint16)
     if table.max(initial=0) < 256:  # written by programs that took the field for one of 8 bits
         return table.astype(np.uint8)
@@ -322,7 +320,7 @@ def _palette(page: TiffPage) -> Pixels:
 
 
 def _of_type(alpha: Pixels, color: Pixels) -> Pixels:
-    """Give opacity in the type of the colors beside it."""
+    """Return opacity in the type of the colors."""
     if alpha.dtype == color.dtype:
         return alpha
     if color.dtype == np.uint16:

@@ -1,7 +1,7 @@
-"""TIFF out: pages strip by strip as they come, compressed ahead in threads, with what they carry.
+"""Writes TIFF strip by strip, compressing ahead in threads, with metadata.
 
-Each page's pixels stand before its directory, so that every place in it is known when it is
-written. Source: TIFF 6.0; its Technical Notes 2 (JPEG) and 3 (floating point).
+Each page's pixels precede its directory, so that all offsets are known when it is written.
+Source: TIFF 6.0; its Technical Notes 2 (JPEG) and 3 (floating point).
 """
 
 import struct
@@ -52,16 +52,16 @@ class _Storage(NamedTuple):
 def write(file: BinaryIO, pages: Sequence[OutputPage]) -> None:
     """Write colored pages as one TIFF, each stored as its scan was.
 
-    JPEG that cannot hold a page (16 bits, opacity, a long side) gives way to Deflate. Byte order
-    and the size of offsets are the first scan's; offsets grow to 64 bits when the pages need them.
+    Where JPEG cannot hold a page (16 bits, opacity, a long side), Deflate is used. Byte order and
+    offset size are those of the first scan; offsets become 64-bit if the pages need it.
 
     Args:
         file: open for reading and writing, seekable, empty.
-        pages: in order; their strips are taken once, and never a whole page of them held.
+        pages: in order; their strips are consumed once, never a whole page held.
 
     Raises:
-        OSError: when the disk fails.
-        ValueError: a page's EXIF block or its number of rows is wrong.
+        OSError: the disk fails.
+        ValueError: a page's EXIF block or number of rows is wrong.
     """
     form = _form(pages)
     version, head = (43, struct.pack(f"{form.order}HH", 8, 0)) if form.big else (42, b"")
@@ -142,7 +142,7 @@ def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
 
 
 def _cut(page: OutputPage, rows: int) -> Iterator[Pixels]:
-    """Cut a page's strips anew, into strips of so many rows (the last may have fewer)."""
+    """Re-cut a page's strips to so many rows each (the last may have fewer)."""
     held: list[Pixels] = []
     done = count = 0
     for strip in page.strips():
@@ -209,7 +209,7 @@ def _metadata(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
 
 
 def _descriptions(file: BinaryIO, data: bytes, form: Form) -> Directory:
-    """Write what an EXIF block's directories say; return its descriptive fields and pointers."""
+    """Write an EXIF block's directories; return its descriptive fields and pointers."""
     block = exif.read(data)
     main, photo, place, interop = (
         _in_order(found, block.order, form)
@@ -236,7 +236,7 @@ def _in_order(found: Directory, before: str, form: Form) -> Directory:
 
 
 def _append(file: BinaryIO, fields: Directory, form: Form) -> tuple[int, int]:
-    """Write a directory at the end; return its place and that of the link to the next."""
+    """Append a directory; return its offset and that of the link to the next."""
     file.write(bytes(file.tell() % 2))
     at = file.tell()
     end = at + ifd.table_size(len(fields), form)

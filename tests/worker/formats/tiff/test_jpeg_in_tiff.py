@@ -202,7 +202,7 @@ def test_a_strip_that_is_no_jpeg_is_damage() -> None:
     """Its reason is in words."""
     (page,) = pages_of(plain(gray_fields(80, 64, 8, t259=7), [bytes(500)]))
 
-    with pytest.raises(IncompleteError, match="does not begin as a JPEG does"):
+    with pytest.raises(IncompleteError, match="does not start with a JPEG marker"):
         codes_of(page)
 
 

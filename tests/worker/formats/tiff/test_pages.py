@@ -232,7 +232,7 @@ def test_a_thumbnail_whose_photograph_cannot_be_read_is_never_the_page(
     place = len(data) + 4 if beyond else 9
     spoiled = data[:at] + struct.pack("<I", place) + data[at + 4 :]
     if flag or beyond:
-        with pytest.raises(IncompleteError, match="points to another picture"):
+        with pytest.raises(IncompleteError, match="points to a subimage"):
             pages_of(spoiled)
     else:  # as programs leave it that copy a tag whose place means nothing any more
         assert "points to" in str(lost(spoiled))
@@ -295,7 +295,7 @@ def test_a_pointer_of_no_whole_number_costs_a_thumbnail(kind: int) -> None:
         at = file.pages.first.tags[330].offset
     data[at + 2 : at + 4] = struct.pack("<H", kind)
 
-    with pytest.raises(IncompleteError, match=r"points to another picture|tag 330"):
+    with pytest.raises(IncompleteError, match=r"points to a subimage|tag 330"):
         pages_of(bytes(data))
 
 

@@ -250,7 +250,7 @@ def test_inks_become_colors() -> None:
         (plain(gray_fields(4, 4, 8, t273=0), [bytes(16)]), "missing"),
         (plain(gray_fields(4, 4, 8), [bytes(16)])[:20], "directory"),
         (plain([f for f in gray_fields(4, 4, 8) if f[0] != 262], [bytes(16)]), "black or white"),
-        (plain(gray_fields(4, 4000, 8, t278=1), [bytes(4)] * 3), "lists 3 places"),
+        (plain(gray_fields(4, 4000, 8, t278=1), [bytes(4)] * 3), "lists 3 offsets"),
         (b"II*\0" + bytes(12), "no page"),
     ],
 )
@@ -482,7 +482,7 @@ def test_pages_in_a_circle_are_refused(length: int) -> None:
         following = 8 + size * ((number + 1) % length)
         data += tiff_files.directory({256: (4, 1)}, 8 + size * number, following=following)
 
-    with pytest.raises(ScanError, match=f"circle after page {length}"):
+    with pytest.raises(ScanError, match=f"loop after page {length}"):
         pages_of(bytes(data))
 
 

@@ -315,7 +315,7 @@ def test_the_ends_of_a_range_of_ycbcr_are_honored() -> None:
         (plain(gray_fields(4, 4, 8, t262=32803), [bytes(16)]), "camera's raw data"),
         (plain(gray_fields(4, 4, 16, t262=34892), [bytes(32)]), "raw data"),
         (plain(gray_fields(4, 4, 8, t262=10, t277=3), [bytes(48)]), "ITULab"),
-        (plain(gray_fields(4, 4, 8, t262=8, t277=3, t259=7), [bytes(48)]), "with loss"),
+        (plain(gray_fields(4, 4, 8, t262=8, t277=3, t259=7), [bytes(48)]), "lossy"),
         (
             plain([*gray_fields(4, 4, 8, t262=6, t277=3), (530, 3, [3, 1])], [bytes(48)]),
             "rare|no writer",
