@@ -209,7 +209,7 @@ class FailureHandler:
         self._originals.reject(failed, reason, now)
 
     def _let_go(self, job: Job, wall: float) -> None:
-        """Drop the job of a file that is gone or changed, unless the same scan was dropped again."""
+        """Drop the job of a file that is gone or changed, unless its scan was dropped again."""
         known = self._ledger.queries.job(job.id)
         if known and known.stat != job.stat:  # the watcher reported it already
             self._ledger.unclaim(job.id, wall)

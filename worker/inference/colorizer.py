@@ -69,8 +69,8 @@ class Colorizer:
     def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
         """Predict chroma for any number of pages.
 
-        If the device runs out of memory the batch is halved, down to one, and stays at the size that
-        fitted.
+        If the device runs out of memory, the batch is halved, down to one, and stays at the size
+        that fitted.
 
         Args:
             pages: photographs.
