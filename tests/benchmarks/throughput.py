@@ -27,7 +27,7 @@ GENERATOR_ALONE = """
 import sys, time
 import tensorflow as tf
 from worker.inference.device import set_up_device
-from worker.models.generator import decode
+from worker.models.decoding import decode
 from worker.models.serialization import load_generator
 from worker.models.store import built_in
 
