@@ -116,11 +116,11 @@ def _refuse_taken_sidecar(target: Target) -> None:
 
 
 def log_replaced_color(record: Record, **photo: Any) -> None:
-    """Log where a scan had color of its own, which its photo does not have; nothing if nowhere.
+    """Log where a scan had color of its own, which its result does not have.
 
     Args:
         record: what was written.
-        photo: names the photo in the log.
+        photo: keys that name the photograph in the log.
     """
     for number, page in enumerate(record.pages, 1):
         if page.replaced_color:

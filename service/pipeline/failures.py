@@ -1,4 +1,4 @@
-"""What went wrong with a photo, whose fault it is, and so what becomes of its job."""
+"""Decide what becomes of a job that failed: rejected, dropped, or tried again after a wait."""
 
 import errno
 from collections.abc import Callable
@@ -23,11 +23,11 @@ log = structlog.get_logger()
 
 @dataclass
 class Counters:
-    """What happened since the daemon started, in photos."""
+    """Photographs since the daemon started."""
 
     finished: int = 0
     rejected: int = 0
-    pixels: int = 0  # of those that were finished
+    pixels: int = 0  # of the finished ones
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Shortage:
 
 
 def ended_the_process(job: Job) -> str:
-    """Say, for the archivist, why a job is given up in whose work the process ended each time."""
+    """Return the reason for rejecting a job on which the process died each time."""
     return (
-        f"photochrom was ended {job.attempts} times while it worked on this photo"
-        f" ({_megabytes(job)}): its decoder crashed, or memory ran out and the system ended"
-        " photochrom for it (journalctl -k tells). Give photochrom more memory and have the photo"
-        f" tried again (photochrom retry {job.id}), or save the scan anew"
+        f"photochrom was killed {job.attempts} times while it worked on this photo"
+        f" ({_megabytes(job)}): its decoder crashed, or the system ran out of memory (see"
+        f" journalctl -k). Give photochrom more memory and run `photochrom retry {job.id}`, or save"
+        " the scan anew"
     )
 
 
@@ -195,9 +195,9 @@ class FailureHandler:
             self._count_unforeseen(job, failure, now, wall)
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
-        """Give a queued or started job up; arguments as for `handle`.
+        """Reject a queued or started job; arguments as for `handle`.
 
-        A photo that was colored before stays in the outbox as it is, and its original where it is.
+        The earlier result of a job to be colored again stays, and so does its original.
         """
         # As the ledger has it now: the same scan may have been dropped again meanwhile.
         failed = self._ledger.fail(job.id, reason, wall)
@@ -209,9 +209,9 @@ class FailureHandler:
         self._originals.reject(failed, reason, now)
 
     def _let_go(self, job: Job, wall: float) -> None:
-        """Give up a file that is not there as it was, unless the same scan was dropped again."""
+        """Drop the job of a file that is gone or changed, unless its scan was dropped again."""
         known = self._ledger.queries.job(job.id)
-        if known and known.stat != job.stat:  # the watcher told of it, and will not again
+        if known and known.stat != job.stat:  # the watcher reported it already
             self._ledger.unclaim(job.id, wall)
             return
         self._ledger.fail(job.id, TAKEN_AWAY, wall)
@@ -231,13 +231,13 @@ class FailureHandler:
             exception=failure.traceback,
         )
         if job.attempts >= self._retry.attempts:
-            reason = f"photochrom failed on this photo {job.attempts} times, lastly: "
+            reason = f"photochrom failed on this photo {job.attempts} times, most recently: "
             self.reject(job, reason + failure.reason, now, wall)
         else:
             self._ledger.requeue(job.id, failure.reason, wall + self._retry.wait_after(0))
 
     def _try_alone(self, job: Job, told: str, now: float, wall: float) -> None:
-        """Put a job back for want of memory; its attempt counts, so that it comes alone next.
+        """Requeue a job that ran out of memory; the attempt counts, so it is tried alone next.
 
         All work waits, since another program may have the memory. But a photograph that did not
         fit on its last attempt, alone, must not stop the others.
@@ -246,8 +246,8 @@ class FailureHandler:
         if job.attempts >= self._retry.attempts:
             reason = (
                 f"out of memory after {job.attempts} attempts (the last one alone): it has {size}."
-                f" Give photochrom more memory and have it tried again (photochrom retry {job.id}),"
-                " or save the scan smaller or in parts"
+                f" Give photochrom more memory and run `photochrom retry {job.id}`, or save the"
+                " scan smaller or in parts"
             )
             self.reject(job, reason, now, wall)
             return
@@ -258,9 +258,9 @@ class FailureHandler:
         _log_wait(job, reason, seconds, before, self.backoff)
 
     def _wait(self, job: Job, failure: Failed, now: float, wall: float) -> None:
-        """Put a job back in the queue: the machine is at fault, so all work waits a while.
+        """Requeue a job without counting the attempt: the machine is at fault, so all work waits.
 
-        For room on a disk only the job itself waits, and those that are larger still.
+        On a full disk only the job itself waits, and those of larger scans.
         """
         reason = failure.reason
         if failure.kind == "disk":
@@ -289,7 +289,7 @@ def _megabytes(job: Job) -> str:
 
 
 def _hint(job: Job) -> str:
-    """Say what a person can do who knows better, such as that a stamp is the only color."""
+    """Return what to do if the only color is that of a stamp, say."""
     command = f"photochrom retry {job.id} --even-if-colored"
     return (
         "; if only a color target, a ruler or a stamp lies beside a gray print, color it all the"

@@ -1,7 +1,6 @@
-"""A file of several pages that grew after its result was delivered: the same photograph, longer.
+"""A multi-page file that grew after its result was delivered: the longer result replaces it.
 
-A scanner that writes page by page may pause for longer than anybody waits. What it has added is no
-other photograph: the new result takes the place of the earlier one, under the same name.
+A scanner that writes page by page may pause for longer than the settle time.
 """
 
 from service.config.loader import Config
@@ -13,16 +12,16 @@ from worker.metadata.provenance import Record
 
 
 def supersede_shorter(job: Job, record: Record, config: Config, ledger: Ledger) -> Job:
-    """Let a job take over the result of an earlier one, if its scan begins with that one's pages.
+    """Let a job replace the result of an earlier one, if its scan begins with that one's pages.
 
     Args:
-        job: started, with a scan of its own path and other content than before.
+        job: started; its path may have had another content before.
         record: of its new result, which is not published yet.
-        config: where the earlier result's sidecar is, which has the digest of each page.
-        ledger: knows the earlier job.
+        config: the outbox; the sidecar there has the digest of each page.
+        ledger: of the jobs.
 
     Returns:
-        The job, by its new name if it took one over.
+        The job, with the earlier one's output name if it replaces that.
 
     Raises:
         DeviceError: the ledger cannot be used now.
@@ -40,7 +39,7 @@ def _continues(record: Record, earlier: Job, config: Config) -> bool:
     try:
         with open_dir_beneath(config.outbox, name.parent) as folder:
             said = read_sidecar(folder / name.name)
-    except (SidecarError, OSError):  # carried away, say: then nobody can tell
+    except (SidecarError, OSError):  # moved away by somebody, say
         return False
     before = [page.scan_pixels_sha256 for page in said.pages]
     now = [page.scan_pixels_sha256 for page in record.pages]

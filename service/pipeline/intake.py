@@ -1,7 +1,7 @@
-"""A stable file becomes a job, or is moved away when its work was done before.
+"""Queue a stable file, or archive it if its content was colored before.
 
-A file that is not whole is no job yet: its rest may still come. Only when it has been at rest for
-`watch.incomplete_timeout` is it taken for what it is.
+An incomplete file is not queued, since the rest may still come; after `watch.incomplete_timeout`
+without a change it is queued as it is.
 """
 
 import io
@@ -23,19 +23,19 @@ from service.watch.folder_settings import FolderSettingsError, FolderSettingsWat
 from service.watch.watcher import Rest
 from worker.errors import DeviceError
 
-TAIL = 64  # bytes; of a file whose size was set first and that is still filled, they are zeros
+TAIL = 64  # bytes; zeros in a file that was preallocated and is still being written
 
 log = structlog.get_logger()
 
 
 class Intake:
-    """Queues what the watcher found.
+    """Queues the files that the watcher found.
 
     Args:
         config: folders and the results' format.
-        ledger: where jobs go to.
-        archive: moves the original of a job that was finished before.
-        settings: those of the inbox's folders.
+        ledger: of the jobs.
+        archive: moves the original of a finished job.
+        settings: of the inbox's folders.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class Intake:
         archive: Callable[[Job, float], None],
         settings: FolderSettingsWatch,
     ) -> None:
-        """Nothing is queued yet."""
+        """Queue nothing yet."""
         self._config = config
         self._ledger = ledger
         self._archive = archive
         self._settings = settings
 
     def take(self, path: Path, snapshot: FileStat, rest: Rest) -> str:
-        """Queue a stable file, or move it away when its work was done before.
+        """Queue a stable file, or archive it if its job is finished.
 
         Args:
             path: the file, in the inbox.
-            snapshot: how it looks.
-            rest: how long it has looked like this.
+            snapshot: its state.
+            rest: how long it has not changed.
 
         Returns:
-            Why it is not queued yet, though it is there and was not changed; or "".
+            Why it is not queued yet; "" if it is, or if it is gone or changed.
 
         Raises:
             DeviceError: the file or the ledger cannot be read now.
@@ -71,7 +71,7 @@ class Intake:
             try:
                 settings = self._settings.settings_of(relative)
             except FolderSettingsError:
-                return ""  # it is told of again when that is mended
+                return ""  # reported again once the settings are corrected
             digest, missing = self._look_into(path, snapshot, rest)
             if not digest or self._stays_rejected(relative, snapshot, digest):
                 return missing
@@ -81,14 +81,14 @@ class Intake:
         return ""
 
     def _stays_rejected(self, path: PurePosixPath, snapshot: FileStat, digest: str) -> bool:
-        """Tell whether a file was rejected before, and was to stay where it is."""
+        """Tell whether a file was rejected before and stays in the inbox."""
         if self._config.originals.after != "keep":
             return False
         rejected = self._ledger.queries.rejected_by_stat(path, snapshot)
         return rejected is not None and digest == rejected.digest
 
     def _look_into(self, path: Path, snapshot: FileStat, rest: Rest) -> tuple[str, str]:
-        """Return the digest of a file; or "", and why it is not whole, if it is there unchanged.
+        """Return the digest of a file, or "" and why it counts as incomplete, if it does.
 
         Raises:
             DeviceError: it cannot be read now.
@@ -102,16 +102,16 @@ class Intake:
                 if young and _is_being_filled(file, closed=rest.closed):
                     return "", "it ends in zeros, as a file does that is still being filled"
                 digest = digest_of(file)
-                # If it was changed meanwhile, the watcher will tell of it again.
+                # If it changed meanwhile, the watcher reports it again.
                 return (digest if file_stat_of(file) == snapshot else ""), ""
         except FileNotFoundError:  # taken away again
             return "", ""
         except PermissionError:
             if young:
                 return "", "it may not be read: its permissions refuse it"
-            # The pipeline rejects it, with this reason; another unreadable file is another job.
+            # The pipeline rejects it; the inode and time keep unreadable files apart.
             return f"{UNREADABLE}{snapshot.inode} {snapshot.mtime_ns}", ""
-        except OSError as error:  # the watcher will tell of it again
+        except OSError as error:  # the watcher reports it again
             raise DeviceError(f"{path} cannot be read now: {error.strerror}") from error
 
     def _enqueue(
@@ -129,10 +129,10 @@ class Intake:
 
 
 def _is_being_filled(file: io.FileIO, *, closed: bool) -> bool:
-    """Tell whether a file was given its size before its content, whose end has not come yet.
+    """Tell whether the end of a preallocated file has not been written yet.
 
-    A scan may well end in black, so zeros alone say it only while a writer may have it open. But a
-    hole at its end was never written, such as where the connection was lost.
+    A scan may end in black, so zeros count only while a writer may have the file open. A hole at
+    the end always counts: the connection broke off, say.
     """
     end = os.fstat(file.fileno()).st_size
     tail = os.pread(file.fileno(), TAIL, max(0, end - TAIL))
@@ -140,5 +140,5 @@ def _is_being_filled(file: io.FileIO, *, closed: bool) -> bool:
         return False
     try:
         return not closed or os.lseek(file.fileno(), end - 1, os.SEEK_HOLE) < end
-    except OSError:  # it knows no holes
+    except OSError:  # the file system has no holes
         return False

@@ -126,7 +126,7 @@ class Pipeline:
 
     @property
     def faults(self) -> int:
-        """How many faults of the machine came in a row, without a photo delivered in between."""
+        """How many faults of the machine came without a delivery in between."""
         return self._failures.in_a_row
 
     @property
@@ -151,7 +151,7 @@ class Pipeline:
         self.engine.take_up(predictor)
 
     def reject(self, job: Job, reason: str, now: float, wall: float) -> None:
-        """Give a queued job up; see `FailureHandler.reject`."""
+        """Reject a queued job; see `FailureHandler.reject`."""
         self._failures.reject(job, reason, now, wall)
 
     def step(self, now: float, wall: float, *, claim: bool = True) -> None:
@@ -295,7 +295,7 @@ class Pipeline:
         )
 
     def _name_otherwise(self, job: Job, error: TakenError, wall: float) -> None:
-        """Have a photo come out under a free name: another file has the one it was to get."""
+        """Give a result another name, since another file has taken its own, and requeue the job."""
         name = free_name(job.path, job.digest, self._config, self._ledger.queries)
         self._ledger.rename_output(job.id, name)
         self._ledger.unclaim(job.id, wall)

@@ -93,7 +93,7 @@ class ByHand:
 
 def rightly_rejected(job: Job) -> bool:
     """Tell whether a job failed whose scan cannot be colored, or ended the process."""
-    killer = (job.reason or "").startswith("photochrom was ended")
+    killer = (job.reason or "").startswith("photochrom was killed")
     return job.status is JobStatus.FAILED and (job.digest not in PHOTOGRAPHS or killer)
 
 

@@ -1,4 +1,4 @@
-"""Fit scans to the generator's square and give its chroma back per scan; pure."""
+"""Fit scans into batches of squares for the generator, and split its chroma up again; pure."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ def fit(grays: Sequence[Pixels], side: int, batch: int) -> Floats:
     Args:
         grays: at most `batch` arrays (H, W), uint8 or uint16.
         side: of the square, pixels.
-        batch: how many places the batch has; places left over are zero, so the shape never changes.
+        batch: its size; unused places are zero, so the shape never changes.
 
     Returns:
         (batch, side, side, 1) float32 lightness in 0..1.
 
     Raises:
-        ValueError: when there are more scans than places.
+        ValueError: there are more scans than places.
     """
     if len(grays) > batch:
         raise ValueError(f"{len(grays)} scans do not fit into a batch of {batch}")

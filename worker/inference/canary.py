@@ -1,8 +1,8 @@
-"""The canary: pictures made in code that a generator must color soundly before it serves.
+"""The canary: synthetic pictures that a generator must color plausibly before it serves.
 
-It tells a broken generator (no numbers, gray, one tone for everything) from a working one in a
-second; how good a working one is, `photochrom evaluate` tells. Measured on the painted probes, for
-squares of 64 to 512 pixels (chroma: mean; color: what no single tone explains, RMS; CIE units):
+In a second it detects a broken generator (NaN, gray, a single tone); `photochrom evaluate` measures
+how good a working one is. Measured on the colored probes, for squares of 64 to 512 pixels (chroma:
+mean; color: RMS of what no single tone explains; CIE units):
 
     generator                                        chroma       color
     built-in                                         20 to 32     22 to 28
@@ -11,8 +11,8 @@ squares of 64 to 512 pixels (chroma: mean; color: what no single tone explains, 
     collapsed to gray                                0 to 1.2     0 to 2
     collapsed to sepia                               21           2.2 to 2.6
 
-An untrained one that is sharpened as for serving (T 0.6) comes to 6.5 to 17, and may pass: its
-colors are many, only without sense.
+An untrained one sharpened as for serving (T 0.6) reaches 6.5 to 17 and may pass: its colors are
+varied, only meaningless.
 """
 
 import cv2
@@ -34,14 +34,14 @@ BESIDE_HULL = 0.1  # CIE units, for the rounding of a sum of 224 products
 
 
 def check(predictor: PagePredictor) -> None:
-    """Have the probes colored and look at the result as a whole.
+    """Color the probes and check the result as a whole.
 
     Args:
         predictor: a loaded generator.
 
     Raises:
-        ModelError: which probe came out wrong and how; the generator must not serve.
-        DeviceError: the machine could not color them.
+        ModelError: the generator must not serve; says which probe came out wrong and how.
+        DeviceError: the machine cannot color them now.
     """
     named = probes()
     results = predictor.predict([Page.of(gray) for gray in named.values()])
@@ -69,7 +69,7 @@ def check(predictor: PagePredictor) -> None:
 
 
 def probes() -> dict[str, Pixels]:
-    """Paint the probes, always the same.
+    """Paint the probes; they are always the same.
 
     Returns:
         by name: (SIDE, SIDE) uint8 gray pictures: a ramp, a flat, noise, a landscape, disks, and
@@ -136,7 +136,7 @@ def _portrait(x: Floats, y: Floats, dice: np.random.Generator) -> Floats:
 
 
 def _fault_of_chroma(ab: Floats | ScanError) -> str:
-    """Tell what no generator's chroma may be, or give an empty text."""
+    """Return what is impossible about chroma, or ""."""
     if isinstance(ab, ScanError):
         return f"was refused: {ab}"
     if not np.isfinite(ab).all():

@@ -22,16 +22,16 @@ from worker.settings import ColorSettings
 
 
 class Colorizer:
-    """Holds a loaded generator and the batch size that fits the device.
+    """A loaded generator with the batch size that fits the device.
 
     Args:
         version: the generator to load.
         settings: render size and batch size.
-        device: what it runs on; decides the batch size where the settings leave it open.
+        device: what it runs on; sets the batch size if the settings do not.
 
     Raises:
-        ModelError: when the version cannot be loaded or fails its first batch.
-        DeviceError: when not even one photo fits into the device's memory.
+        ModelError: the version cannot be loaded or fails its first batch.
+        DeviceError: not even one photograph fits into the device's memory.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Colorizer:
         settings: ColorSettings,
         device: Device,
     ) -> None:
-        """Load the generator and try it."""
+        """Load the generator and run it once."""
         if settings.render_size % SIZE_MULTIPLE:
             raise ModelError(
                 f"the render size must be a multiple of {SIZE_MULTIPLE}, not {settings.render_size}"
@@ -59,7 +59,7 @@ class Colorizer:
         return ab
 
     def _check(self) -> None:
-        """Color a gray ramp: traces the graph, and refuses a generator that is broken."""
+        """Color a gray ramp: traces the graph, and detects a broken generator."""
         ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
         if isinstance(self.predict([Page.of(ramp)])[0], ScanError):
             raise ModelError(
@@ -69,18 +69,18 @@ class Colorizer:
     def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
         """Predict chroma for any number of pages.
 
-        When the device's memory does not suffice, the batch is halved, down to one, and stays at
-        the size that fitted.
+        If the device runs out of memory, the batch is halved, down to one, and stays at the size
+        that fitted.
 
         Args:
             pages: photographs.
 
         Returns:
-            for each page, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why this one
-                could not be colored.
+            for each page, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why it could not
+                be colored.
 
         Raises:
-            DeviceError: when the device fails, or cannot hold one single photo.
+            DeviceError: the device failed, or cannot hold a single photograph.
         """
         results: list[Floats | ScanError] = []
         while len(results) < len(pages):

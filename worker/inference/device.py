@@ -1,4 +1,4 @@
-"""The machine under the generator: which device there is, and how libraries behave on it."""
+"""Select the compute device and configure the libraries for it."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Device:
 
     Attributes:
         name: for people, such as "GPU" or "CPU".
-        batch_size: photos in one call that keep it busy.
+        batch_size: photographs in one call that keep it busy.
     """
 
     name: str
@@ -24,9 +24,8 @@ class Device:
 def set_up_device() -> Device:
     """Prepare the process for coloring or training; call before the first model is built.
 
-    GPU memory grows as needed instead of being taken whole, so that other programs can share the
-    card. OpenCV stays on one
-    thread a call: photos are what runs in parallel here.
+    GPU memory grows as needed, so that other programs can share the card. OpenCV uses one thread a
+    call, since photographs already run in parallel.
     """
     cv2.setNumThreads(1)
     if keras.backend.backend() != "tensorflow":
@@ -52,9 +51,9 @@ def memory_in_use() -> int | None:
 
 
 def training_precision(*, encoder_learns: bool = False) -> str:
-    """Return the Keras policy that trains fastest here: bfloat16 where the hardware has it.
+    """Return the Keras policy that trains fastest here: bfloat16 if the hardware supports it.
 
-    Not on a processor where the encoder learns too: the gradients of its depthwise convolutions are
+    Not on a CPU if the encoder learns too: the gradients of its depthwise convolutions are
     slow in bfloat16 (measured on two cores with AMX, squares of 128 pixels: 41 a second, and 55 in
     float32).
     """

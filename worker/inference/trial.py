@@ -1,7 +1,7 @@
-"""A generator is tried before it is promoted: it is sent through the canary.
+"""Check a generator with the canary before it is promoted.
 
-On every Keras backend, so that a training without TensorFlow can promote; the daemon sends its own
-`Colorizer` through the canary once more.
+Works on every Keras backend, so that training without TensorFlow can promote. The daemon checks its
+own `Colorizer` again.
 """
 
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ from worker.settings import ColorSettings
 
 
 def try_version(version: ModelVersion) -> None:
-    """Load a version and have it color the canary's probes.
+    """Load a version and check it with the canary.
 
     Raises:
-        ModelError: it is altered, no generator, or not fit to serve; with the reason.
+        ModelError: it was altered, is no generator, or is not fit to serve.
     """
     try_generator(load_generator(version), version.name)
 
 
 def try_generator(generator: keras.Model, name: str) -> None:
-    """Have a generator color the canary's probes.
+    """Check a generator with the canary.
 
     Args:
         generator: with its decoding.
         name: of its version, for the message.
 
     Raises:
-        ModelError: it is not fit to serve; with the reason.
+        ModelError: it is not fit to serve.
     """
     canary.check(_Trial(generator, name))
 
@@ -50,7 +50,7 @@ class _Trial:
         self.model = name
 
     def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
-        """Give chroma, (S/4, S/4, 2) float32, for each page."""
+        """Return chroma, (S/4, S/4, 2) float32, for each page."""
         side = ColorSettings.render_size
         squares = batches.fit([page.small for page in pages], side, len(pages))
         ab, _spread = decode(self._generator(squares, training=False))

@@ -583,7 +583,7 @@ class TestAfterACrash:
         assert 1 == daemon.pipeline.tally.rejected
         assert ["a.png", "a.png.reason.txt"] == place.files()["rejected"]
         reason = (place.config.rejected / "a.png.reason.txt").read_text()
-        assert "ended 2 times while it worked on this photo" in reason
+        assert "killed 2 times while it worked on this photo" in reason
 
 
 class TestStopping:
