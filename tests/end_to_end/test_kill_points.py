@@ -46,14 +46,14 @@ SYSTEM_CALLS = {
 # Changes of the ledger, and how many of each there are in a life, at the least.
 TRANSITIONS = {
     "recover": 1,
-    "serve": 1,
+    "record_active_model": 1,
     "enqueue": PHOTOS + 1,
     "claim": 6,
     "finish": PHOTOS,
     "fail": 1,
     "back_off": 1,
     "requeue": 1,
-    "moved": 6,
+    "record_originals": 6,
     "unclaim": 2,
 }
 RENAMES = ("rename", "renameat2")  # of an original that cannot be linked
