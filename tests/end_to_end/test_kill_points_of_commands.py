@@ -44,7 +44,7 @@ NEW = "builtin"  # the version that colors again; `recolor` leaves its photos al
 ENOUGH = 5  # points of each system call, without ALL
 SYSTEM_CALLS = ("pwrite64", "fdatasync", "fsync", "write", "rename", "renameat2", "unlink")
 OF_COMMANDS = {"recolor": ["recolor"], "retry": ["exclusive"], "forget": ["forget"]}
-OF_COLORING = ["recover", "serve", "claim", "finish"]
+OF_COLORING = ["recover", "record_active_model", "claim", "finish"]
 
 pytestmark = [
     pytest.mark.slow,
