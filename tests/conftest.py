@@ -1,9 +1,14 @@
-"""What every test leaves as it found it."""
+"""What holds for every test: nothing of it remains, and a busy machine is no failure."""
 
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made and run says how busy the machine is, not whether the promise is kept.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
