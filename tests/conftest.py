@@ -7,7 +7,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 # How fast examples are made and run says how busy the machine is, not whether the promise is kept.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any machine")
 
 
