@@ -74,4 +74,4 @@ def test_a_photo_that_has_the_daemon_killed_is_rejected_and_the_others_are_deliv
     assert [] == files(config.inbox)
     reason = (config.rejected / "hungry.png.reason.txt").read_text()
     assert f"photochrom was killed {ATTEMPTS} times while it worked on this photo" in reason
-    assert "memory ran out" in reason
+    assert "the system ran out of memory" in reason
