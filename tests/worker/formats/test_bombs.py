@@ -111,7 +111,7 @@ def test_texts_of_a_png_unpack_to_a_bounded_size() -> None:
         found = output_pages.picture(png.read, malicious_files.png(*chunks))
 
     assert len(found.metadata.lost) + len(found.metadata.texts) == 40
-    assert any("too (much|large)" in what for what in found.metadata.lost)
+    assert any("too large" in what for what in found.metadata.lost)
 
 
 def test_boxes_of_a_jpeg_xl_that_nobody_asked_for_stay_packed() -> None:
