@@ -73,7 +73,7 @@ class _LibraryHandler(logging.Handler):
                 message=record.getMessage(),
                 exc_info=record.exc_info,
             )
-        except Exception:  # noqa: BLE001 - as every logging.Handler must
+        except Exception:  # noqa: BLE001 - logging.Handler.emit must not raise; handleError reports
             self.handleError(record)
 
 

@@ -263,7 +263,7 @@ def _descend(root: Path, inside: PurePath, *, make: bool) -> int:
                 raise ObstructedError(errno.ENOTDIR, words, str(where)) from error
             os.close(descriptor)
             descriptor = deeper
-    except BaseException:
+    except BaseException:  # even Ctrl-C must not leave a folder open
         os.close(descriptor)
         raise
     return descriptor

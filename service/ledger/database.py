@@ -57,7 +57,7 @@ class Database:
         try:
             self._prepare(read_only=read_only)
             self._identity = self._files()
-        except BaseException:
+        except BaseException:  # even Ctrl-C must not leave the file open and locked
             self._connection.close()
             raise
 

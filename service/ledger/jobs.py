@@ -11,7 +11,7 @@ from typing import NamedTuple
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.file_stat import FileStat
 
-UNREADABLE = "unreadable "  # prefix of the placeholder digest of a scan that may not be read
+UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
 
 

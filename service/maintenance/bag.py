@@ -91,7 +91,7 @@ def make_bag(
         _write_manifests(part, _info(len(photos), organization), digests)
         _sync(part)
         os.rename(part, folder)  # noqa: PTH104 - beside os.fsync
-    except BaseException:
+    except BaseException:  # even Ctrl-C must not leave half a bag
         shutil.rmtree(part)
         raise
     sync_folder(folder.parent)

@@ -117,7 +117,7 @@ def staging_file(
             with part.open("x+b") as file:
                 file_made(file.fileno(), folder)
                 yield file
-        except BaseException:
+        except BaseException:  # even Ctrl-C must not leave a staging file
             part.unlink(missing_ok=True)
             raise
 
@@ -161,7 +161,7 @@ def publish(
             if own:
                 own.note(digest)
             _name(part, target, own)
-        except BaseException:
+        except BaseException:  # even Ctrl-C must not leave a staging file
             part.unlink(missing_ok=True)
             raise
         sync_folder(folder)

@@ -207,7 +207,7 @@ class Observer:
                 event_filter=_EVENTS,
             )
             self._observer.start()
-        except BaseException:
+        except BaseException:  # even Ctrl-C must not leave its threads running
             self.stop()
             raise
 
