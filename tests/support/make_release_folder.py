@@ -20,8 +20,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +65,16 @@ QUESTIONS = [  # in this order, each with the name its answer has
 ]
 
 
-def command(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start the release's photochrom in a folder; its log goes to `log` beside the folder."""
+def command(home: Path, *arguments: str, piped: bool = False) -> subprocess.Popen[bytes]:
+    """Start the release's photochrom in a folder; its log goes to `log` beside it, or to a pipe."""
     environment = {**os.environ, "PHOTOCHROM_CONFIG": str(home / "config.yaml")}
     with home.with_name("log").open("wb") as log, home.with_name("out").open("wb") as out:
         return subprocess.Popen(
-            [PHOTOCHROM, *arguments], cwd=home, stdout=out, stderr=log, env=environment
+            [PHOTOCHROM, *arguments],
+            cwd=home,
+            stdout=out,
+            stderr=subprocess.PIPE if piped else log,
+            env=environment,
         )
 
 
@@ -86,19 +88,11 @@ def answer(home: Path, arguments: list[str]) -> dict[str, Any]:
 
 def interrupted(home: Path, event: str, number: signal.Signals, *arguments: str) -> None:
     """Run a command until it logs an event, and end it by a signal."""
-    process = command(home, *arguments)
-    said = home.with_name("log")
-    _wait(lambda: event in said.read_text() or process.poll() is not None)
-    assert process.poll() is None, said.read_text()
+    process = command(home, *arguments, piped=True)
+    assert process.stderr
+    assert any(event.encode() in line for line in process.stderr), f"it ended before {event}"
     process.send_signal(number)
-    process.wait()
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.02)
+    process.communicate()  # what it still logs has to go somewhere
 
 
 def configure(home: Path) -> None:
