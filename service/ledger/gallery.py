@@ -175,7 +175,7 @@ class GalleryQueries:
             limit: maximum number; None: all.
         """
         prefix = os.fsencode(within) + b"/" if within.parts else b""
-        found = []
+        found: list[PurePosixPath] = []
         last = prefix
         sql = "SELECT path FROM jobs WHERE path > ? ORDER BY path LIMIT 1"
         while len(found) != limit and (rows := self._database.rows(sql, last)):
