@@ -200,6 +200,11 @@ class Reviews:
             self._claim(job_id, who, now + seconds)
         return None
 
+    def release(self, job_id: int, who: str) -> None:
+        """End a reviewer's claim on a result, if it is theirs."""
+        with self._database.transaction():
+            self._rows("DELETE FROM claims WHERE job = ? AND who = ?", job_id, storable(who))
+
     def set_review_owed(self, job_id: int, *, owed: bool) -> None:
         """Record whether the daemon has yet to carry out the decision on a result."""
         with self._database.transaction():
