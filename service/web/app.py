@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.config.loader import Config
-from service.web import log_in_page, preferences
+from service.web import downloads, log_in_page, photograph_page, preferences
 from service.web.attempts import Attempts
 from service.web.pages import Refusal, Site, error_answer, told
 from service.web.protection import Protection
@@ -43,6 +43,9 @@ def routes() -> list[BaseRoute]:
         changing("/log-out", log_in_page.log_out, None),
         changing("/language", preferences.choose_language, None),
         changing("/theme", preferences.choose_theme, None),
+        reading("/photographs/{job:int}", photograph_page.show),
+        reading("/photographs/{job:int}.json", photograph_page.as_json),
+        reading("/photographs/{job:int}/files/{kind}", downloads.download),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
 
