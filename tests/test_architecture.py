@@ -56,6 +56,8 @@ LAYERS = {
         "untoning",
         "scan",
         "render",
+        # What people look at:
+        "viewing",
         # A generator at work, then how one is made; each of these needs those above:
         "inference",
         "training.evaluation",
