@@ -12,6 +12,8 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+pytest_plugins = ["tests.support.browser"]  # its fixtures
+
 
 @pytest.fixture(autouse=True)
 def _log_as_it_was() -> Iterator[None]:

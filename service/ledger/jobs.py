@@ -15,6 +15,14 @@ UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that m
 TAKEN_AWAY = "the file was changed or taken away before it was read"  # a failed job's reason
 
 
+class Decision(StrEnum):
+    """What a person decided on a result."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    FLAGGED = "flagged"
+
+
 class JobStatus(StrEnum):
     """The state of a job."""
 
@@ -62,6 +70,14 @@ class Job:
         superseded_by: id of the job that took over its output, because its scan gained pages; or
             None.
         settings: those of its folder when it was queued, overridden by those for this photo alone.
+        confidence: of the generator in the present result, 0 to 1; None: not recorded.
+        change: mean distance in ab units of the present result from the one before; None: there was
+            none, or it is not recorded.
+        colored_at: when the present result was made; None: there is none.
+        decision: on the present result; None: it is open.
+        held: whether the present result waits outside the outbox for approval.
+        review_owed: whether the daemon has yet to carry out the decision.
+        fetched_at: when the result was taken out of the outbox; None: it was not.
     """
 
     id: int
@@ -86,6 +102,43 @@ class Job:
     repair: bool = False
     superseded_by: int | None = None
     settings: FolderSettings = AS_USUAL
+    confidence: float | None = None
+    change: float | None = None
+    colored_at: float | None = None
+    decision: Decision | None = None
+    held: bool = False
+    review_owed: bool = False
+    fetched_at: float | None = None
+
+
+class DecisionRecord(NamedTuple):
+    """One line of the log of decisions.
+
+    Attributes:
+        id: number, in order.
+        batch: of the first decision that was made together with this one.
+        job: its id.
+        event: UUID of the coloring that was judged; None: it had none.
+        decision: None: the photo was opened again.
+        before: the decision that this one replaced. A note alone has the same twice.
+        reason: why, or "".
+        note: further words, or "".
+        who: name of the person.
+        decided_at: seconds since 1970.
+        undone_at: when it was undone, or None.
+    """
+
+    id: int
+    batch: int
+    job: int
+    event: str | None
+    decision: Decision | None
+    before: Decision | None
+    reason: str
+    note: str
+    who: str
+    decided_at: float
+    undone_at: float | None
 
 
 class ActiveModel(NamedTuple):

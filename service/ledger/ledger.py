@@ -24,6 +24,7 @@ from service.filesystem.file_stat import FileStat
 from service.ledger.database import Database, LedgerError
 from service.ledger.jobs import ActiveModel, Job, JobStatus
 from service.ledger.queries import LedgerQueries
+from service.ledger.reviews import Reviews
 from service.ledger.rows import job_of_row, restored_columns, stat_columns, storable
 from service.ledger.schema import (
     ENQUEUE,
@@ -54,6 +55,7 @@ class Ledger:
 
     Attributes:
         queries: the read-only questions to the same open file.
+        reviews: the decisions on results in the same open file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,6 +63,7 @@ class Ledger:
         refuse_strangers(path.parent, write=True)
         self._database = Database(path)
         self.queries = LedgerQueries(self._database)
+        self.reviews = Reviews(self._database)
 
     def close(self) -> None:
         """Close the ledger."""
@@ -250,7 +253,7 @@ class Ledger:
             sql += " WHERE id = ? RETURNING *"
             return [self._all(sql, now, job.id)[0] for job in due]
 
-    def finish(
+    def finish(  # noqa: PLR0913 - each is a column
         self,
         job_id: int,
         *,
@@ -258,11 +261,20 @@ class Ledger:
         now: float,
         output_digest: str | None = None,
         event: str | None = None,
+        confidence: float | None = None,
+        change: float | None = None,
+        held: bool = False,
     ) -> Job:
-        """Record that a started job's result is in the outbox; for the arguments see `Job`."""
-        change = "status = 'finished', recolor = 0, repair = 0, model = ?, reason = NULL"
-        change += ", finished_at = ?, output_digest = ?, event = ?"
-        return self._change(job_id, change, model, now, output_digest, event)
+        """Record that a started job's result is in the outbox, or held; arguments as in `Job`.
+
+        The new result is open to review, whatever was decided on the one before.
+        """
+        columns = "status = 'finished', recolor = 0, repair = 0, model = ?, reason = NULL"
+        columns += ", finished_at = ?, colored_at = ?, output_digest = ?, event = ?"
+        columns += ", confidence = ?, change = ?, held = ?"
+        columns += ", decision = NULL, review_owed = 0, fetched_at = NULL"
+        values = (now, now, output_digest, event, confidence, change, held)
+        return self._change(job_id, columns, model, *values)
 
     def record_originals(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
         """Record where the originals of jobs, by id, are in the originals' folder."""

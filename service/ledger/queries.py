@@ -3,32 +3,36 @@
 import itertools
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Self
 
 from service.filesystem.access import refuse_strangers
 from service.filesystem.file_stat import FileStat
-from service.ledger.database import LONGEST_LOCK_WAIT, Database, folded
+from service.ledger.conditions import named, range_of
+from service.ledger.database import LONGEST_LOCK_WAIT, Database
+from service.ledger.gallery import GalleryQueries
 from service.ledger.jobs import TAKEN_AWAY, ActiveModel, Job, JobStatus
 from service.ledger.rows import job_of_row
 from service.ledger.schema import BACKED_OFF, OWNS_OUTPUT
 
 PORTION = 500  # jobs per query
 NAMES = ("path", "output", "original")
-PATTERN = "? ESCAPE '\\'"
 
 
 class LedgerQueries:
     """A ledger that can only be read; errors are those of `Ledger`.
 
     `Ledger.queries` reads in the process that writes; `LedgerQueries.open` beside it.
+
+    Attributes:
+        gallery: the questions about results that people look at.
     """
 
     def __init__(self, database: Database) -> None:
         """Read an open file."""
         self._database = database
+        self.gallery = GalleryQueries(database)
 
     @classmethod
     def open(cls, path: Path, wait: float = LONGEST_LOCK_WAIT) -> Self:
@@ -216,7 +220,7 @@ class LedgerQueries:
     def has_done_below(self, folder: PurePath) -> bool:
         """Tell whether any scan in a folder of the inbox, however deep, finished or failed."""
         where = "path > ? AND path < ? AND status IN ('finished', 'failed')"
-        return self._one(where, *_range_of(folder)) is not None
+        return self._one(where, *range_of(folder)) is not None
 
     # The model
 
@@ -248,20 +252,16 @@ class LedgerQueries:
         """List the jobs of scans in a folder of the inbox, however deep; `.`: all jobs."""
         if not folder.parts:
             return self._ids("1")
-        return self._ids("path > ? AND path < ?", *_range_of(folder))
+        return self._ids("path > ? AND path < ?", *range_of(folder))
 
     def ids_named(self, text: str) -> list[int]:
         """List the jobs with this text in the path of scan, result or original.
 
         Case is ignored, and composed and decomposed letters are equal.
         """
-        plain = max(re.split("[^\0-\x7f]+", text := folded(text)), key=len)
-        tests, values = [f"CAST({{}} AS TEXT) LIKE {PATTERN}"], [_pattern(plain)]
-        if plain != text:  # slow, so only for rows that pass the first test
-            tests, values = [*tests, f"folded({{}}) LIKE {PATTERN}"], [*values, _pattern(text)]
         columns = ("path", "output") if self._database.outdated else NAMES
-        either = (" AND ".join(test.format(one) for test in tests) for one in columns)
-        return self._ids(" OR ".join(either), *values * len(columns))
+        where, values = named(text, columns)
+        return self._ids(where, *values)
 
     def by_ids(self, job_ids: Iterable[int]) -> Iterator[Job]:
         """Yield jobs by their ids; jobs forgotten in the meantime are skipped."""
@@ -300,16 +300,3 @@ _SAME_FILE = "path = ? AND size = ? AND mtime_ns = ? AND inode = ?"
 
 def _same_file(path: PurePosixPath, stat: FileStat) -> tuple[bytes, int, int, str]:
     return os.fsencode(path), stat.size, stat.mtime_ns, str(stat.inode)
-
-
-def _range_of(folder: PurePath) -> tuple[bytes, bytes]:
-    """Return the bounds of all paths below a folder: "0" follows "/" in ASCII."""
-    start = os.fsencode(folder)
-    return start + b"/", start + b"0"
-
-
-def _pattern(text: str) -> str:
-    r"""Return the LIKE pattern of texts that contain this one, with `\` as the escape."""
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, f"\\{special}")
-    return f"%{text}%"

@@ -7,7 +7,7 @@ from typing import Any
 from service.config.sections import FolderSettings
 from service.filesystem.file_stat import FileStat
 from service.ledger.database import Row
-from service.ledger.jobs import Job, JobStatus
+from service.ledger.jobs import Decision, Job, JobStatus
 
 
 def job_of_row(row: Row) -> Job:
@@ -27,8 +27,16 @@ def job_of_row(row: Row) -> Job:
         recolor=bool(row.pop("recolor", 0)),
         settings=asked.over(folder),
         repair=bool(row.pop("repair", 0)),
+        decision=decision_of(row.pop("decision", None)),
+        held=bool(row.pop("held", 0)),
+        review_owed=bool(row.pop("review_owed", 0)),
         **row,
     )
+
+
+def decision_of(text: str | None) -> Decision | None:
+    """Return a decision as it is stored."""
+    return None if text is None else Decision(text)
 
 
 def stat_columns(stat: FileStat) -> tuple[int, int, str, str]:
@@ -38,6 +46,7 @@ def stat_columns(stat: FileStat) -> tuple[int, int, str, str]:
 
 def restored_columns(job: Job) -> tuple[Any, ...]:
     """Return a job's columns in the order of `schema.RESTORE`."""
+    colored_at = job.finished_at if job.status is JobStatus.FINISHED else None
     return (
         *(os.fsencode(job.path), job.digest, os.fsencode(job.output)),
         *stat_columns(job.stat),
@@ -46,6 +55,7 @@ def restored_columns(job: Job) -> tuple[Any, ...]:
         None if job.original is None else os.fsencode(job.original),
         *(job.output_digest, job.event, job.superseded_by),
         job.settings.model_dump_json(exclude_defaults=True),
+        *(job.confidence, job.change, job.colored_at or colored_at, job.decision, job.held),
     )
 
 

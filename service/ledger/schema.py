@@ -107,6 +107,60 @@ ALTER TABLE jobs ADD COLUMN xmp_owed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX jobs_owing ON jobs (id) WHERE xmp_owed;
 """
 
+# Review. `confidence` and `change` are of the present result, `colored_at` when it was made (unlike
+# `finished_at`, it stays while the photo is recolored). `decision`: what a person decided on it.
+# `held`: it waits outside the outbox for approval. `review_owed`: the daemon has yet to write the
+# decision to the sidecar, and to deliver a held result that was approved. `fetched_at`: when it was
+# taken out of the outbox. `decisions`: the log; those made together share a `batch`, and `event` is
+# the coloring that was judged. `claims`: which photo a reviewer is looking at.
+VERSION_10 = """
+ALTER TABLE jobs ADD COLUMN confidence REAL;
+ALTER TABLE jobs ADD COLUMN change REAL;
+ALTER TABLE jobs ADD COLUMN colored_at REAL;
+ALTER TABLE jobs ADD COLUMN decision TEXT;
+ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN review_owed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN fetched_at REAL;
+UPDATE jobs SET colored_at = coalesce(finished_at, started_at, queued_at)
+    WHERE status = 'finished' OR recolor;
+CREATE INDEX jobs_by_coloring ON jobs (colored_at, id)
+    WHERE colored_at IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX jobs_by_confidence ON jobs (coalesce(confidence, 2), id)
+    WHERE colored_at IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX jobs_by_change ON jobs (coalesce(change, -1), id)
+    WHERE colored_at IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX jobs_by_decision ON jobs (decision, held, colored_at, id)
+    WHERE colored_at IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX jobs_by_model ON jobs (model)
+    WHERE colored_at IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX jobs_owing_review ON jobs (id) WHERE review_owed;
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    batch INTEGER NOT NULL,
+    job INTEGER NOT NULL,
+    event TEXT,
+    decision TEXT,
+    before TEXT,
+    reason TEXT NOT NULL,
+    note TEXT NOT NULL,
+    who TEXT NOT NULL,
+    decided_at REAL NOT NULL,
+    undone_at REAL
+);
+CREATE INDEX decisions_by_job ON decisions (job, id);
+CREATE INDEX decisions_by_batch ON decisions (batch);
+CREATE INDEX decisions_by_person ON decisions (who, id) WHERE undone_at IS NULL;
+CREATE TABLE claims (
+    job INTEGER PRIMARY KEY,
+    who TEXT NOT NULL,
+    until REAL NOT NULL
+);
+CREATE TRIGGER jobs_reviewed_out AFTER DELETE ON jobs BEGIN
+    DELETE FROM decisions WHERE job = old.id;
+    DELETE FROM claims WHERE job = old.id;
+END;
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
@@ -117,7 +171,10 @@ MIGRATIONS = (
     VERSION_7,
     VERSION_8,
     VERSION_9,
+    VERSION_10,
 )  # each migrates from the version before it
+
+COLORED = "colored_at IS NOT NULL AND superseded_by IS NULL"  # has a result, held or delivered
 
 OWNS_OUTPUT = "(status != 'failed' OR recolor)"  # unless superseded
 
@@ -138,8 +195,8 @@ RETURNING *
 RESTORE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, reason, model,
     not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by,
-    settings)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)
+    settings, confidence, change, colored_at, decision, held)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 LINK_SAME_CONTENTS = """
 UPDATE jobs SET same_content_as = (

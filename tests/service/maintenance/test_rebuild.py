@@ -53,6 +53,7 @@ def jobs(config: Config) -> list[Job]:
     with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         found = sorted(ledger.all_jobs(), key=lambda job: (str(job.path), job.digest))
     no_time = {"queued_at": 0.0, "started_at": None, "finished_at": None, "not_before": 0.0}
+    no_time["colored_at"] = None
     return [replace(job, id=0, attempts=0, same_content_as=None, **no_time) for job in found]
 
 

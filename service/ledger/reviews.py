@@ -1,0 +1,197 @@
+"""Decisions of people on results, and who is looking at which; each change is durable at once.
+
+Deciding changes no file: it marks the job with `review_owed`, and the daemon writes the decision to
+the sidecar and delivers a held result that was approved.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from service.ledger.database import Database, Row
+from service.ledger.gallery import (
+    GalleryFilter,
+    GalleryQueries,
+    Order,
+    cursor,
+    decision_record,
+)
+from service.ledger.jobs import Decision, DecisionRecord, Job
+from service.ledger.rows import storable
+from service.ledger.schema import COLORED
+
+DECIDE = f"""
+INSERT INTO decisions (batch, job, event, decision, before, reason, note, who, decided_at)
+SELECT ?, id, event, ?, decision, ?, ?, ?, ? FROM jobs WHERE id = ? AND {COLORED}
+RETURNING id
+"""  # noqa: S608 - of a constant
+SET_DECISION = "UPDATE jobs SET decision = ?, review_owed = 1 WHERE id = ?"
+# What was decided after it, or on another coloring, is not undone with it.
+UNDO = """
+UPDATE jobs SET decision = ?, review_owed = 1 WHERE id = ? AND event IS ? AND NOT EXISTS (
+    SELECT 1 FROM decisions WHERE job = jobs.id AND id > ? AND undone_at IS NULL
+)
+"""
+
+
+class Reviews:
+    """The part of a ledger that reviewers change; errors are those of `Ledger`."""
+
+    def __init__(self, database: Database) -> None:
+        """Write to an open file."""
+        self._database = database
+        self._gallery = GalleryQueries(database)
+
+    def decide(
+        self,
+        job_ids: Iterable[int],
+        decision: Decision | None,
+        *,
+        who: str,
+        now: float,
+        reason: str = "",
+        note: str = "",
+    ) -> int:
+        """Record one decision on results, in one transaction; jobs without a result are skipped.
+
+        Args:
+            job_ids: which.
+            decision: None opens them again.
+            who: name of the person.
+            now: seconds since 1970.
+            reason: why, or "".
+            note: further words, or "".
+
+        Returns:
+            On how many it was recorded.
+        """
+        with self._database.transaction():
+            batch = self._next_id()
+            texts = (storable(reason), storable(note), storable(who))
+            decided = 0
+            for job_id in job_ids:
+                if self._rows(DECIDE, batch, decision, *texts, now, job_id):
+                    self._rows(SET_DECISION, decision, job_id)
+                    self._rows("DELETE FROM claims WHERE job = ?", job_id)
+                    decided += 1
+        return decided
+
+    def add_note(self, job_id: int, note: str, *, who: str, now: float) -> bool:
+        """Record words on a result whose decision stays; tell whether there is such a result."""
+        with self._database.transaction():
+            rows = self._rows(f"SELECT decision FROM jobs WHERE id = ? AND {COLORED}", job_id)  # noqa: S608
+            if rows:
+                values = (self._next_id(), rows[0]["decision"], "", storable(note), storable(who))
+                self._rows(DECIDE, *values, now, job_id)
+                self._rows("UPDATE jobs SET review_owed = 1 WHERE id = ?", job_id)
+        return bool(rows)
+
+    def undo(self, who: str, now: float) -> list[DecisionRecord]:
+        """Undo what a person decided last, all that was decided together.
+
+        Where a result was decided on again by anyone, or recolored, that stands.
+
+        Returns:
+            What was undone; empty if there is nothing.
+        """
+        with self._database.transaction():
+            last = self._rows(
+                "SELECT batch FROM decisions WHERE who = ? AND undone_at IS NULL"
+                " ORDER BY id DESC LIMIT 1",
+                storable(who),
+            )
+            if not last:
+                return []
+            rows = self._rows(
+                "UPDATE decisions SET undone_at = ? WHERE batch = ? AND undone_at IS NULL"
+                " RETURNING *",
+                now,
+                last[0]["batch"],
+            )
+            for row in rows:
+                self._rows(UNDO, row["before"], row["job"], row["event"], row["id"])
+        return [decision_record(row) for row in rows]
+
+    def claim_next(
+        self,
+        which: GalleryFilter,
+        order: Order,
+        after: Job | None,
+        *,
+        who: str,
+        now: float,
+        seconds: float,
+    ) -> Job | None:
+        """Give a reviewer the next open result that nobody else is looking at.
+
+        Args:
+            which: results; those decided on are left out.
+            order: of the results.
+            after: begins behind this one; at the end it begins again from the first.
+            who: name of the reviewer, whose earlier claims end.
+            now: seconds since 1970.
+            seconds: how long it stays theirs.
+
+        Returns:
+            The result, or None if nothing is open.
+        """
+        open_ones = replace(which, decision="open")
+        with self._database.transaction():
+            self._rows("DELETE FROM claims WHERE until <= ? OR who = ?", now, storable(who))
+            taken = {row["job"] for row in self._rows("SELECT job FROM claims")}
+            starts = [None] if after is None else [cursor(after, order), None]
+            for start in starts:
+                page = self._gallery.page(open_ones, order, start, limit=len(taken) + 2)
+                free = [job for job in page if job.id not in taken and job != after]
+                if free:
+                    self._claim(free[0].id, who, now + seconds)
+                    return free[0]
+        return None
+
+    def claim(self, job_id: int, *, who: str, now: float, seconds: float) -> str | None:
+        """Give a reviewer a result they ask for, unless another is looking at it.
+
+        Returns:
+            The name of the other, or None.
+        """
+        with self._database.transaction():
+            self._rows("DELETE FROM claims WHERE until <= ?", now)
+            held = self._rows("SELECT who FROM claims WHERE job = ?", job_id)
+            if held and held[0]["who"] != storable(who):
+                return str(held[0]["who"])
+            self._claim(job_id, who, now + seconds)
+        return None
+
+    def set_review_owed(self, job_id: int, *, owed: bool) -> None:
+        """Record whether the daemon has yet to carry out the decision on a result."""
+        with self._database.transaction():
+            self._rows("UPDATE jobs SET review_owed = ? WHERE id = ?", owed, job_id)
+
+    def release_held(self, job_id: int) -> None:
+        """Record that a held result is in the outbox now."""
+        with self._database.transaction():
+            self._rows("UPDATE jobs SET held = 0 WHERE id = ?", job_id)
+
+    def mark_fetched(self, job_ids: Iterable[int], moment: float | None) -> int:
+        """Record that results were taken out of the outbox; None: that they are in it.
+
+        Returns:
+            How many changed.
+        """
+        sql = f"UPDATE jobs SET fetched_at = ? WHERE id = ? AND {COLORED} AND NOT held"  # noqa: S608
+        sql += " AND (fetched_at IS NULL) = (? IS NOT NULL) RETURNING id"
+        with self._database.transaction():
+            return sum(len(self._rows(sql, moment, number, moment)) for number in job_ids)
+
+    def _claim(self, job_id: int, who: str, until: float) -> None:
+        sql = "INSERT INTO claims (job, who, until) VALUES (?, ?, ?)"
+        sql += " ON CONFLICT (job) DO UPDATE SET who = excluded.who, until = excluded.until"
+        self._rows(sql, job_id, storable(who), until)
+
+    def _next_id(self) -> int:
+        """Return the id of the next decision, which names a batch."""
+        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'decisions'")
+        return int(rows[0]["seq"]) + 1 if rows else 1
+
+    def _rows(self, sql: str, *values: Any) -> list[Row]:
+        return self._database.rows(sql, *values)
