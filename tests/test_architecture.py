@@ -145,6 +145,7 @@ CHANGES_FILES = {
     "service.filesystem",
     "service.storage",  # alone moves, replaces or deletes what archivists own
     "service.maintenance.bag",  # its bag, a copy
+    "service.maintenance.pyramid_maker",  # pyramids and thumbnails, which anyone may make again
     "service.maintenance.rebuild",  # the ledger's file
     "service.monitoring.heartbeat",  # its own file
     "service.monitoring.metrics",  # the file for node_exporter

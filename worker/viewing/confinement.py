@@ -13,7 +13,7 @@ from pathlib import Path
 MEMORY = 1 << 30  # bytes of address space beside what the process has when it begins
 BYTES_PER_SAMPLE = 24  # more of it; decoders take up to 13, and 16 must be free to tell damage
 SECONDS = 60  # of the processor, for a page of any size
-SECONDS_PER_MEGAPIXEL = 2  # more; the slowest measured, JPEG 2000, takes a quarter
+SECONDS_PER_MEGAPIXEL = 2  # more; the slowest measured, JPEG 2000 in color, takes half of it
 LARGEST_FILE = 1 << 28  # bytes
 
 _NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2  # of <linux/prctl.h> and <linux/seccomp.h>

@@ -43,6 +43,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no ended process stays as a zombie
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as requests:
+        with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - for its descriptor
+            os.dup2(nothing.fileno(), sys.stdin.fileno())
         while True:
             message, descriptors, _flags, _address = socket.recv_fds(requests, LONGEST_REQUEST, 2)
             if not message:
@@ -106,7 +108,8 @@ def _make(request: dict[str, Any], file: int) -> tuple[Size, int]:
     target, page = Path(request["target"]), int(request["page"])
     with io.FileIO(file) as scan, opened(Path(request["name"]), settings, scan) as (_, images):
         if not 0 <= page < len(images):
-            raise NoSuchPageError(f"it has {len(images)} pages, so none of number {page + 1}")
+            pages = f"{len(images)} page{'s' * (len(images) != 1)}"
+            raise NoSuchPageError(f"the file has {pages}, and none of number {page + 1}")
         image = images[page]
         pixels = image.height * image.width
         samples = pixels * (image.samples + image.alpha)
