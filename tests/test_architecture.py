@@ -56,6 +56,8 @@ LAYERS = {
         "untoning",
         "scan",
         "render",
+        # What people look at:
+        "viewing",
         # A generator at work, then how one is made; each of these needs those above:
         "inference",
         "training.evaluation",
@@ -63,7 +65,7 @@ LAYERS = {
         "training",
     ],
 }
-COMING = {"service.web", "worker.inference.cluster_engine"}  # planned, and in the tables already
+COMING = {"worker.inference.cluster_engine"}  # planned, and in the tables already
 
 # Rule 2.
 PIXEL_LIBRARIES = {"numpy", "PIL", "cv2", "tensorflow", "keras", "tifffile", "imagecodecs", "h5py"}
@@ -118,8 +120,12 @@ HOMES = {
     "sqlite3": {"service.ledger.database"},
     "yaml": {"service.config.yaml_text"},
     "typer": {"service.cli"},
-    "bagit": {"service.maintenance.bag"},
+    "bagit": {"service.maintenance.layouts.plain"},
     "prometheus_client": {"service.monitoring.metrics"},
+    "starlette": {"service.web"},
+    "uvicorn": {"service.web.server"},
+    "jinja2": {"service.web.pages"},
+    "argon2": {"service.web.users"},
     "lxml": {"worker.metadata"},
     "c2pa": {"worker.metadata.credentials"},
     "PIL": {"worker.formats", "worker.color.icc", "worker.color.watermark"},
@@ -142,7 +148,8 @@ CHANGE = re.compile(r"\s*(INSERT|UPDATE|DELETE FROM)\b")
 CHANGES_FILES = {
     "service.filesystem",
     "service.storage",  # alone moves, replaces or deletes what archivists own
-    "service.maintenance.bag",  # its bag, a copy
+    "service.maintenance.packing",  # its package, of copies
+    "service.maintenance.pyramid_maker",  # pyramids and thumbnails, which anyone may make again
     "service.maintenance.rebuild",  # the ledger's file
     "service.monitoring.heartbeat",  # its own file
     "service.monitoring.metrics",  # the file for node_exporter
@@ -150,6 +157,7 @@ CHANGES_FILES = {
     "service.training.scheduled",  # the list of what was learned from
     "service.systemd.files",  # the units
     "service.cli.install",  # removes them
+    "service.web.users",  # the users' file
 }
 FILE_CALLS = {
     "os.rename",

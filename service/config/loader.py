@@ -24,11 +24,14 @@ from service.config.sections import (
     Output,
     Permissions,
     Retry,
+    Review,
     Section,
     Stop,
     Training,
     Watch,
+    Web,
 )
+from service.config.web_access import check_web, open_to_all
 from service.config.yaml_text import Key, Problem, line_of, parse
 from service.filesystem.availability import noted
 from service.filesystem.folder_checks import check_folders
@@ -72,6 +75,7 @@ class Config(Section):
     batch: Batching = Batching()
     model: Model = Model()
     output: Output = Output()
+    review: Review = Review()
     mark: Mark = Mark()
     credentials: Credentials = Credentials()
     limits: Limits = Limits()
@@ -80,6 +84,7 @@ class Config(Section):
     stop: Stop = Stop()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    web: Web = Web()
     training: Training = Training()
 
     def beside(self, folder: Path) -> Self:
@@ -89,6 +94,7 @@ class Config(Section):
             name: base / getattr(self, name) for name in ("inbox", "outbox", "rejected", "state")
         }
         originals = self.originals.model_copy(update={"folder": base / self.originals.folder})
+        review = self.review.model_copy(update={"folder": base / self.review.folder})
         training = self.training
         collections = [base / folder for folder in training.collections]
         training = training.model_copy(update={"collections": collections})
@@ -101,12 +107,14 @@ class Config(Section):
         textfile = self.metrics.textfile
         metrics = self.metrics.model_copy(update={"textfile": textfile and base / textfile})
         sections = {"originals": originals, "training": training, "credentials": credentials}
-        sections["metrics"] = metrics
+        users = self.web.users
+        web = self.web.model_copy(update={"users": users and base / users})
+        sections |= {"metrics": metrics, "review": review, "web": web}
         return self.model_copy(update={**moved, **sections})
 
     @property
     def folders(self) -> dict[str, Path]:
-        """The folders in use by key; without the originals' folder if originals are kept."""
+        """The folders in use by key; without those for originals and held results if unused."""
         used = {
             "inbox": self.inbox,
             "outbox": self.outbox,
@@ -114,6 +122,8 @@ class Config(Section):
         }
         if self.originals.after == "keep":
             del used["originals.folder"]
+        if self.review.may_hold:
+            used["review.folder"] = self.review.folder
         return {**used, "rejected": self.rejected, "state": self.state}
 
     @property
@@ -210,6 +220,8 @@ def check_config(
             problems.append(Problem(line_of(key, keys), key, text))
         for key, text in check_credentials(config.credentials):
             problems.append(Problem(line_of(key, keys), key, text))
+        for key, text in [] if for_run else check_web(config.web):
+            problems.append(Problem(line_of(key, keys), key, text))
         for key, text in missing_photographs(config) if for_training else []:
             problems.append(Problem(line_of(key, keys), key, text))
     _raise_any(path, problems)
@@ -247,4 +259,7 @@ def _read(path: Path) -> tuple[Config, list[Problem], dict[str, Key]]:
     if not wrong & {"credentials.certificate", "credentials.key"}:
         half = half_set(config.credentials)
         problems += [Problem(line_of(key, keys), key, text) for key, text in half]
+    if not any(key.startswith("web.") for key in wrong):
+        unsafe = open_to_all(config.web)
+        problems += [Problem(line_of(key, keys), key, text) for key, text in unsafe]
     return config.beside(path.absolute().parent), problems, keys

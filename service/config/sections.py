@@ -6,9 +6,9 @@ Refuses unknown keys, infinity, and values of another type, such as a number in 
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.filesystem.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
@@ -160,6 +160,32 @@ class Output(Section):
     )
 
 
+class Review(Section):
+    """Which results wait for the approval of a person; `review: hold` is short for its mode."""
+
+    mode: Literal["after", "hold"] = Field(default="after", description="after or hold")
+    hold_below: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="a number from 0 to 1, or null"
+    )
+    folder: Folder = Path("held")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mode_alone(cls, given: Any) -> Any:
+        return {"mode": given} if isinstance(given, str) else given
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether any result is held."""
+        return self.mode == "hold" or self.hold_below is not None
+
+    def holds(self, confidence: float | None) -> bool:
+        """Tell whether a result is held; one of unknown confidence counts as doubtful."""
+        if self.mode == "hold" or self.hold_below is None:
+            return self.mode == "hold"
+        return confidence is None or confidence < self.hold_below
+
+
 class Mark(Section):
     """The visible mark on results; see `worker.settings.MarkSettings`."""
 
@@ -236,18 +262,29 @@ def address(text: str) -> tuple[str, int]:
     """Split an address such as "127.0.0.1:9183" or "[::1]:9183" into host and port.
 
     Raises:
-        ValueError: it is not a loopback address with a port.
+        ValueError: it is not an IP address with a port.
     """
     host, _, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    ours = ipaddress.ip_address(host).is_loopback
-    if not (ours and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+    ipaddress.ip_address(host)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError
     return host, int(port)
 
 
-def _loopback(text: str) -> str:
+def is_loopback(text: str) -> bool:
+    """Tell whether only this machine reaches an address, as `address` takes it."""
+    return ipaddress.ip_address(address(text)[0]).is_loopback
+
+
+def _address(text: str) -> str:
     address(text)
+    return text
+
+
+def _loopback(text: str) -> str:
+    if not is_loopback(text):
+        raise ValueError
     return text
 
 
@@ -267,6 +304,38 @@ class Metrics(Section):
     textfile: Annotated[File, AfterValidator(_named_prom)] | None = Field(
         default=None, description="the path of a file whose name ends in .prom, or null"
     )
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+class Web(Section):
+    """The review page; see `service.web`."""
+
+    listen: Annotated[str, AfterValidator(_address)] | None = Field(
+        default=None, description="an IP address with a port, such as 127.0.0.1:8420, or null"
+    )
+    hosts: Annotated[
+        list[HostName],
+        Field(description="a list of host names in lower case, such as [archive.example.org]"),
+    ] = []
+    users: File | None = Field(default=None, description="the path of a file, or null")
+    trusted_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] | None = Field(
+        default=None, description="the name of an HTTP header, such as X-Remote-User, or null"
+    )
+    trusted_proxies: Annotated[
+        list[Annotated[str, AfterValidator(_network)]],
+        Field(description="a list of IP addresses or networks, such as [127.0.0.1, 10.0.0.0/24]"),
+    ] = []
+    upload_limit: Annotated[
+        float, Field(ge=0, description="a number of megabytes, 0 or more; 0: no uploads")
+    ] = 2000.0
+    cache: Annotated[float, Field(gt=0, description="a number of gigabytes above 0")] = 2.0
 
 
 class Training(Section):

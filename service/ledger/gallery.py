@@ -98,6 +98,8 @@ class GalleryQueries:
         order: Order = Order.NEWEST,
         after: Cursor | None = None,
         limit: int = 20,
+        *,
+        before: Cursor | None = None,
     ) -> list[Job]:
         """List results in an order, from where the page before ended.
 
@@ -106,16 +108,22 @@ class GalleryQueries:
             order: of the list.
             after: `cursor` of the last job of the page before; None: the first page.
             limit: maximum number.
+            before: instead, `cursor` of the first job of the page behind; gives the last ones
+                before it, in the same order.
         """
         if self._database.outdated:
             return []
         column, direction = _ORDERS[order]
+        if before is not None:
+            direction = "ASC" if direction == "DESC" else "DESC"
+        start = before or after
         where, values = _condition(which)
-        if after is not None:
+        if start is not None:
             sign = "<" if direction == "DESC" else ">"
-            where, values = f"{where} AND ({column}, id) {sign} (?, ?)", [*values, *after]
+            where, values = f"{where} AND ({column}, id) {sign} (?, ?)", [*values, *start]
         sql = f"SELECT * FROM jobs WHERE {where} ORDER BY {column} {direction}, id {direction}"  # noqa: S608 - of constants
-        return [job_of_row(row) for row in self._database.rows(f"{sql} LIMIT ?", *values, limit)]
+        found = [job_of_row(row) for row in self._database.rows(f"{sql} LIMIT ?", *values, limit)]
+        return found if before is None else found[::-1]
 
     def count(self, which: GalleryFilter = EVERYTHING) -> int:
         """Count results."""
@@ -133,12 +141,13 @@ class GalleryQueries:
         sql = f"SELECT id FROM jobs WHERE {where} ORDER BY id"  # noqa: S608
         return [row["id"] for row in self._database.rows(sql, *values)]
 
-    def decision_counts(self) -> dict[Decision | None, int]:
-        """Count the results by what was decided on them; None: open."""
+    def decision_counts(self, which: GalleryFilter = EVERYTHING) -> dict[Decision | None, int]:
+        """Count results by what was decided on them; None: open."""
         counts: dict[Decision | None, int] = dict.fromkeys((None, *Decision), 0)
         if not self._database.outdated:
-            sql = f"SELECT decision, count(*) AS n FROM jobs WHERE {COLORED} GROUP BY decision"  # noqa: S608
-            for row in self._database.rows(sql):
+            where, values = _condition(which)
+            sql = f"SELECT decision, count(*) AS n FROM jobs WHERE {where} GROUP BY decision"  # noqa: S608
+            for row in self._database.rows(sql, *values):
                 counts[decision_of(row["decision"])] = row["n"]
         return counts
 
@@ -156,14 +165,20 @@ class GalleryQueries:
         sql = "SELECT * FROM jobs WHERE review_owed AND status = 'finished' ORDER BY id LIMIT ?"
         return [job_of_row(row) for row in self._database.rows(sql, limit)]
 
-    def folders(self, within: PurePosixPath = INBOX) -> list[PurePosixPath]:
-        """List the folders directly in a folder of the inbox that contain scans, however deep."""
+    def folders(
+        self, within: PurePosixPath = INBOX, limit: int | None = None
+    ) -> list[PurePosixPath]:
+        """List the folders directly in a folder of the inbox that contain scans, however deep.
+
+        Args:
+            within: this folder.
+            limit: maximum number; None: all.
+        """
         prefix = os.fsencode(within) + b"/" if within.parts else b""
-        found = []
+        found: list[PurePosixPath] = []
         last = prefix
-        while rows := self._database.rows(
-            "SELECT path FROM jobs WHERE path > ? ORDER BY path LIMIT 1", last
-        ):
+        sql = "SELECT path FROM jobs WHERE path > ? ORDER BY path LIMIT 1"
+        while len(found) != limit and (rows := self._database.rows(sql, last)):
             path = bytes(rows[0]["path"])
             if not path.startswith(prefix):
                 break

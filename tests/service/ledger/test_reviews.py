@@ -193,6 +193,15 @@ class TestClaims:
         ledger.reviews.decide([job.id], Decision.FLAGGED, who="Ada", now=3.0)
         assert ledger.reviews.claim(job.id, who="Bo", now=4.0, seconds=60.0) is None
 
+    def test_a_claim_that_is_given_back_is_free(self, ledger: Ledger) -> None:
+        """By whom it was; not by anyone else."""
+        job = color(ledger, "a.png")
+        ledger.reviews.claim(job.id, who="Ada", now=1.0, seconds=60.0)
+        ledger.reviews.release(job.id, "Bo")
+        assert "Ada" == ledger.reviews.claim(job.id, who="Bo", now=2.0, seconds=60.0)
+        ledger.reviews.release(job.id, "Ada")
+        assert ledger.reviews.claim(job.id, who="Bo", now=2.0, seconds=60.0) is None
+
 
 class TestGallery:
     """Pages, filters, counts."""
@@ -212,6 +221,19 @@ class TestGallery:
         keys = [cursor(job, order) for job in pages]
         assert len(known) == len({job.id for job in pages}) == gallery.count()
         assert keys == sorted(keys, reverse=order in {Order.NEWEST, Order.CHANGE})
+
+    @pytest.mark.parametrize("order", Order)
+    def test_pages_lead_back_as_they_led_on(self, ledger: Ledger, order: Order) -> None:
+        """The page before is the one that was shown before, also where many are equal."""
+        for number, one in enumerate([None, 0.5, 0.5, 0.2, 0.9, None, 0.5]):
+            color(ledger, f"{number}.png", now=number // 2, confidence=one, change=one)
+        gallery = ledger.queries.gallery
+        first = gallery.page(EVERYTHING, order, limit=3)
+        second = gallery.page(EVERYTHING, order, cursor(first[-1], order), limit=3)
+
+        back = gallery.page(EVERYTHING, order, limit=3, before=cursor(second[0], order))
+        assert first == back
+        assert [] == gallery.page(EVERYTHING, order, limit=3, before=cursor(first[0], order))
 
     def test_filters_leave_out_the_rest(self, ledger: Ledger) -> None:
         """Each alone, and together; counts and ids say the same as pages."""
@@ -264,7 +286,18 @@ class TestGallery:
 
         assert {"a", "a-b", "b"} == {str(one) for one in gallery.folders()}
         assert ["a/x"] == [str(one) for one in gallery.folders(PurePosixPath("a"))]
+        assert ["a-b", "a"] == [str(one) for one in gallery.folders(limit=2)]
         assert ["a", "b", "t"] == gallery.models()
+
+    def test_decisions_are_counted_for_a_filter(self, ledger: Ledger) -> None:
+        """How far a folder is, beside how far all is."""
+        jobs = [color(ledger, name).id for name in ("a/1.png", "a/2.png", "b.png")]
+        ledger.reviews.decide(jobs[1:], Decision.APPROVED, who="Ada", now=1.0)
+        gallery = ledger.queries.gallery
+
+        assert 2 == gallery.decision_counts()[Decision.APPROVED]
+        counts = gallery.decision_counts(GalleryFilter(folder=PurePosixPath("a")))
+        assert (1, 1) == (counts[None], counts[Decision.APPROVED])
 
     def test_reviewers_and_readers_never_meet_a_lock(self, path: Path, ledger: Ledger) -> None:
         """Two reviewers decide, the daemon finishes jobs, a page reads, all at once."""
