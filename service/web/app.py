@@ -43,9 +43,9 @@ def routes() -> list[BaseRoute]:
         changing("/log-out", log_in_page.log_out, None),
         changing("/language", preferences.choose_language, None),
         changing("/theme", preferences.choose_theme, None),
-        reading("/photographs/{job:int}", photograph_page.show),
-        reading("/photographs/{job:int}.json", photograph_page.as_json),
-        reading("/photographs/{job:int}/files/{kind}", downloads.download),
+        reading("/photographs/{job:job}", photograph_page.show),
+        reading("/photographs/{job:job}.json", photograph_page.as_json),
+        reading("/photographs/{job:job}/files/{kind}", downloads.download),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
 

@@ -3,7 +3,7 @@
 import { notice, request, t } from "../frame.js";
 import { byId, make, shown } from "./dom.js";
 
-const RADIUS = 0.05; // of the photograph's long side, for a new point
+const RADIUS = 0.2; // of the photograph's long side, for a new point
 const UNKNOWN = "#808080"; // what the color field shows before there is a color
 
 /** The list of points, their marks in the view, and the editor of the one that is chosen. */
