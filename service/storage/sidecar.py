@@ -31,7 +31,7 @@ from pydantic import (
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.filesystem.file_stat import FileStat
-from service.ledger.jobs import Decision, DecisionRecord
+from service.ledger.jobs import DecisionRecord
 from service.ledger.rows import storable
 from service.storage import outbox
 from service.storage.outbox import Delivered
@@ -130,7 +130,7 @@ class Model(Part):
 class ReviewDecision(Part):
     """What a person decided on the photo, or noted about it, after looking at it."""
 
-    decision: Decision | None = Field(
+    decision: Literal["approved", "rejected", "flagged"] | None = Field(
         description="approved, rejected or flagged; null: opened again. The last one stands"
     )
     who: Text = Field(description="name of the person")
@@ -247,7 +247,7 @@ def with_decisions(sidecar: Sidecar, records: Iterable[DecisionRecord]) -> Sidec
     """
     decisions = tuple(
         ReviewDecision(
-            decision=one.decision,
+            decision=one.decision and one.decision.value,
             who=one.who,
             at=datetime.fromtimestamp(one.decided_at, UTC),
             reason=one.reason,
