@@ -246,12 +246,14 @@ def with_decisions(sidecar: Sidecar, records: Iterable[DecisionRecord]) -> Sidec
         records: all decisions on its job.
     """
     decisions = tuple(
-        ReviewDecision(
-            decision=one.decision and one.decision.value,
-            who=one.who,
-            at=datetime.fromtimestamp(one.decided_at, UTC),
-            reason=one.reason,
-            note=one.note,
+        ReviewDecision.model_validate(
+            {
+                "decision": one.decision,
+                "who": one.who,
+                "at": datetime.fromtimestamp(one.decided_at, UTC),
+                "reason": one.reason,
+                "note": one.note,
+            }
         )
         for one in records
         if one.event == str(sidecar.event) and one.undone_at is None
