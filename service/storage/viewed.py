@@ -1,4 +1,4 @@
-"""Opens the scan or the result of a job to be shown, and only if it is the file that was recorded."""
+"""Opens the scan or result of a job to be shown, if it still is the file that was recorded."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -75,4 +75,4 @@ def _verified(file: io.FileIO, digest: str, what: str) -> io.FileIO:
         file.close()
         raise
     file.close()
-    raise ScanError(f"{what} {str(file.name)} was changed: its SHA-256 differs")
+    raise ScanError(f"{what} {file.name!s} was changed: its SHA-256 differs")
