@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.config.loader import Config
-from service.web import image_files, log_in_page, preferences
+from service.web import downloads, image_files, log_in_page, photograph_page, preferences
 from service.web.attempts import Attempts
 from service.web.pages import Refusal, Site, error_answer, told
 from service.web.protection import Protection
@@ -44,6 +44,9 @@ def routes() -> list[BaseRoute]:
         changing("/log-out", log_in_page.log_out, None),
         changing("/language", preferences.choose_language, None),
         changing("/theme", preferences.choose_theme, None),
+        reading("/photographs/{job:job}", photograph_page.show),
+        reading("/photographs/{job:job}.json", photograph_page.as_json),
+        reading("/photographs/{job:job}/files/{kind}", downloads.download),
         reading(image_files.PATH, image_files.show),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
