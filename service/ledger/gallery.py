@@ -121,8 +121,11 @@ class GalleryQueries:
         if start is not None:
             sign = "<" if direction == "DESC" else ">"
             where, values = f"{where} AND ({column}, id) {sign} (?, ?)", [*values, *start]
-        sql = f"SELECT * FROM jobs WHERE {where} ORDER BY {column} {direction}, id {direction}"  # noqa: S608 - of constants
-        found = [job_of_row(row) for row in self._database.rows(f"{sql} LIMIT ?", *values, limit)]
+        ordered = f"ORDER BY {column} {direction}, id {direction}"
+        # The ids first: where no index has the order, whole rows would be sorted.
+        first = f"SELECT id FROM jobs WHERE {where} {ordered} LIMIT ?"  # noqa: S608 - of constants
+        sql = f"SELECT * FROM jobs WHERE id IN ({first}) {ordered}"  # noqa: S608
+        found = [job_of_row(row) for row in self._database.rows(sql, *values, limit)]
         return found if before is None else found[::-1]
 
     def count(self, which: GalleryFilter = EVERYTHING) -> int:
