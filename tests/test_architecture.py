@@ -63,7 +63,7 @@ LAYERS = {
         "training",
     ],
 }
-COMING = {"service.web", "worker.inference.cluster_engine"}  # planned, and in the tables already
+COMING = {"worker.inference.cluster_engine"}  # planned, and in the tables already
 
 # Rule 2.
 PIXEL_LIBRARIES = {"numpy", "PIL", "cv2", "tensorflow", "keras", "tifffile", "imagecodecs", "h5py"}
@@ -120,6 +120,10 @@ HOMES = {
     "typer": {"service.cli"},
     "bagit": {"service.maintenance.bag"},
     "prometheus_client": {"service.monitoring.metrics"},
+    "starlette": {"service.web"},
+    "uvicorn": {"service.web.server"},
+    "jinja2": {"service.web.pages"},
+    "argon2": {"service.web.users"},
     "lxml": {"worker.metadata"},
     "c2pa": {"worker.metadata.credentials"},
     "PIL": {"worker.formats", "worker.color.icc", "worker.color.watermark"},
@@ -150,6 +154,7 @@ CHANGES_FILES = {
     "service.training.scheduled",  # the list of what was learned from
     "service.systemd.files",  # the units
     "service.cli.install",  # removes them
+    "service.web.users",  # the users' file
 }
 FILE_CALLS = {
     "os.rename",

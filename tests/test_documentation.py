@@ -42,7 +42,7 @@ SYSTEM = {  # messages of the kernel and of SQLite
 }
 CALL = re.compile(
     r"\s*(?:\$ |sudo -u photochrom |\.venv/bin/|[A-Z_]+=\w+ )*photochrom (?!sidecar)"
-    r"((?:models )?[a-z][a-z-]*)(.*)"
+    r"((?:models |web )?[a-z][a-z-]*)(.*)"
 )
 
 
@@ -98,8 +98,8 @@ def event_of(node: ast.AST, path: Path) -> str | None:
     name = getattr(node.func, "attr", None)  # None: a function, as one picked by level
     if name in TRAINING_CALLBACKS and "training" in path.parts and words:
         return f"training.{words[0]}"
-    if name not in LOGS and (name or not node.keywords):
-        return None
+    if name not in LOGS and (name or not node.keywords or "web" in path.parts):
+        return None  # of the page, such calls name messages and templates
     events = [one for one in words if re.fullmatch(r"[a-z_]+\.[a-z_]+", str(one))]
     return str(events[0]) if events else None
 

@@ -29,6 +29,7 @@ from service.cli.options import (
 )
 from service.cli.status_commands import status_app
 from service.cli.train import train_app
+from service.cli.web import web_app
 from service.config.loader import Config, ConfigError, check_config
 from service.config.sections import FolderSettings
 from service.filesystem.access import as_whom, user_name
@@ -211,6 +212,7 @@ def _print_warning(text: str) -> None:
 
 app.add_typer(status_app)
 app.add_typer(maintenance_app)
+app.add_typer(web_app, name="web")
 app.add_typer(models_app, name="models", rich_help_panel=MODELS)
 app.add_typer(train_app)
 app.add_typer(install_app)

@@ -28,7 +28,9 @@ from service.config.sections import (
     Stop,
     Training,
     Watch,
+    Web,
 )
+from service.config.web_access import check_web, open_to_all
 from service.config.yaml_text import Key, Problem, line_of, parse
 from service.filesystem.availability import noted
 from service.filesystem.folder_checks import check_folders
@@ -80,6 +82,7 @@ class Config(Section):
     stop: Stop = Stop()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    web: Web = Web()
     training: Training = Training()
 
     def beside(self, folder: Path) -> Self:
@@ -101,7 +104,9 @@ class Config(Section):
         textfile = self.metrics.textfile
         metrics = self.metrics.model_copy(update={"textfile": textfile and base / textfile})
         sections = {"originals": originals, "training": training, "credentials": credentials}
-        sections["metrics"] = metrics
+        users = self.web.users
+        web = self.web.model_copy(update={"users": users and base / users})
+        sections |= {"metrics": metrics, "web": web}
         return self.model_copy(update={**moved, **sections})
 
     @property
@@ -210,6 +215,8 @@ def check_config(
             problems.append(Problem(line_of(key, keys), key, text))
         for key, text in check_credentials(config.credentials):
             problems.append(Problem(line_of(key, keys), key, text))
+        for key, text in [] if for_run else check_web(config.web):
+            problems.append(Problem(line_of(key, keys), key, text))
         for key, text in missing_photographs(config) if for_training else []:
             problems.append(Problem(line_of(key, keys), key, text))
     _raise_any(path, problems)
@@ -247,4 +254,7 @@ def _read(path: Path) -> tuple[Config, list[Problem], dict[str, Key]]:
     if not wrong & {"credentials.certificate", "credentials.key"}:
         half = half_set(config.credentials)
         problems += [Problem(line_of(key, keys), key, text) for key, text in half]
+    if not any(key.startswith("web.") for key in wrong):
+        unsafe = open_to_all(config.web)
+        problems += [Problem(line_of(key, keys), key, text) for key, text in unsafe]
     return config.beside(path.absolute().parent), problems, keys

@@ -236,18 +236,29 @@ def address(text: str) -> tuple[str, int]:
     """Split an address such as "127.0.0.1:9183" or "[::1]:9183" into host and port.
 
     Raises:
-        ValueError: it is not a loopback address with a port.
+        ValueError: it is not an IP address with a port.
     """
     host, _, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    ours = ipaddress.ip_address(host).is_loopback
-    if not (ours and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+    ipaddress.ip_address(host)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError
     return host, int(port)
 
 
-def _loopback(text: str) -> str:
+def is_loopback(text: str) -> bool:
+    """Tell whether only this machine reaches an address, as `address` takes it."""
+    return ipaddress.ip_address(address(text)[0]).is_loopback
+
+
+def _address(text: str) -> str:
     address(text)
+    return text
+
+
+def _loopback(text: str) -> str:
+    if not is_loopback(text):
+        raise ValueError
     return text
 
 
@@ -267,6 +278,38 @@ class Metrics(Section):
     textfile: Annotated[File, AfterValidator(_named_prom)] | None = Field(
         default=None, description="the path of a file whose name ends in .prom, or null"
     )
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+class Web(Section):
+    """The review page; see `service.web`."""
+
+    listen: Annotated[str, AfterValidator(_address)] | None = Field(
+        default=None, description="an IP address with a port, such as 127.0.0.1:8420, or null"
+    )
+    hosts: Annotated[
+        list[HostName],
+        Field(description="a list of host names in lower case, such as [archive.example.org]"),
+    ] = []
+    users: File | None = Field(default=None, description="the path of a file, or null")
+    trusted_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] | None = Field(
+        default=None, description="the name of an HTTP header, such as X-Remote-User, or null"
+    )
+    trusted_proxies: Annotated[
+        list[Annotated[str, AfterValidator(_network)]],
+        Field(description="a list of IP addresses or networks, such as [127.0.0.1, 10.0.0.0/24]"),
+    ] = []
+    upload_limit: Annotated[
+        float, Field(ge=0, description="a number of megabytes, 0 or more; 0: no uploads")
+    ] = 2000.0
+    cache: Annotated[float, Field(gt=0, description="a number of gigabytes above 0")] = 2.0
 
 
 class Training(Section):

@@ -1,0 +1,91 @@
+"""The application: its routes in one list, its middleware, and its errors in words."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from service.config.loader import Config
+from service.web import log_in_page, preferences
+from service.web.attempts import Attempts
+from service.web.pages import Refusal, Site, error_answer, told
+from service.web.protection import Protection
+from service.web.routing import changing, reading
+from service.web.sessions import Sessions
+from worker.errors import PhotochromError
+
+log = structlog.get_logger()
+
+
+class _Static(StaticFiles):
+    """Files that browsers ask about before each use; they answer 304 unless they changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def routes() -> list[BaseRoute]:
+    """List the routes: path, endpoint, least role; readers without one, None for everyone."""
+    return [
+        reading("/log-in", log_in_page.show, None),
+        changing("/log-in", log_in_page.log_in, None),
+        changing("/log-out", log_in_page.log_out, None),
+        changing("/language", preferences.choose_language, None),
+        changing("/theme", preferences.choose_theme, None),
+        Mount("/static", _Static(directory=Path(__file__).parent / "static")),
+    ]
+
+
+def create_app(config: Config, clock: Callable[[], float] = time.monotonic) -> Starlette:
+    """Make the application.
+
+    Args:
+        config: with absolute folders.
+        clock: seconds that never go back, for sessions and waits after wrong passwords.
+    """
+    app = Starlette(
+        routes=routes(),
+        middleware=[Middleware(Protection, hosts=config.web.hosts)],
+        exception_handlers={
+            HTTPException: _refused,
+            PhotochromError: _not_available,
+            OSError: _not_available,
+            Exception: _failed,
+        },
+    )
+    app.state.site = Site(config, clock, Sessions(config, clock), Attempts())
+    return app
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Answer an error of the visitor's in their language."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - by its registration
+    texts = told(request)
+    if isinstance(error, Refusal):
+        words = texts(error.key, **error.values)
+    else:
+        key = f"error.{error.status_code}"
+        words = texts(key) if key in texts else error.detail
+    return error_answer(request, error.status_code, words)
+
+
+def _not_available(request: Request, error: Exception) -> Response:
+    """Answer an expected error of the machine, such as a locked ledger, in its own words."""
+    return error_answer(request, 503, str(error))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """Answer a mistake in photochrom; the log has the details."""
+    log.error("web.failed", path=request.url.path, exc_info=error)
+    return error_answer(request, 500, told(request)("error.500"))
