@@ -200,10 +200,11 @@ class Reviews:
             self._claim(job_id, who, now + seconds)
         return None
 
-    def release(self, job_id: int, who: str) -> None:
-        """End a reviewer's claim on a result, if it is theirs."""
+    def release(self, job_id: int | None, who: str) -> None:
+        """End a reviewer's claim on a result, if it is theirs; None: all their claims."""
         with self._database.transaction():
-            self._rows("DELETE FROM claims WHERE job = ? AND who = ?", job_id, storable(who))
+            sql = "DELETE FROM claims WHERE who = ? AND job = coalesce(?, job)"
+            self._rows(sql, storable(who), job_id)
 
     def set_review_owed(self, job_id: int, *, owed: bool) -> None:
         """Record whether the daemon has yet to carry out the decision on a result."""

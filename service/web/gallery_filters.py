@@ -39,6 +39,7 @@ class Asked:
         before: where the page behind began, or None.
         jobs: of a sample, in its order; None: the address lists none.
         among: of how many the sample was drawn.
+        part: which page of the sample, from 1.
     """
 
     given: Mapping[str, str]
@@ -49,6 +50,7 @@ class Asked:
     before: Cursor | None = None
     jobs: tuple[int, ...] | None = None
     among: int = 0
+    part: int = 1
 
     def words(self, **changes: Any) -> dict[str, str]:
         """Return the words of an address that asks for the same, but for what is changed.
@@ -96,7 +98,8 @@ def understood(given: Mapping[str, str]) -> Asked:
         after=_cursor(given, "after"),
         before=_cursor(given, "before"),
         jobs=None if listed is None else job_numbers(listed),
-        among=_number(given.get("among") or "0", "among", 10**9),
+        among=number_of(given, "among", 0, 10**9),
+        part=max(1, number_of(given, "part", 1, MOST_JOBS)),
     )
 
 
@@ -206,8 +209,16 @@ def _share(given: Mapping[str, str], name: str) -> float | None:
     return share
 
 
-def _number(text: str, name: str, most: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > most:
+def number_of(given: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """Return a whole number from 0 to `most`.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    text = given.get(name)
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) > most:
         raise _senseless(name)
     return int(text)
 

@@ -194,13 +194,21 @@ class TestClaims:
         assert ledger.reviews.claim(job.id, who="Bo", now=4.0, seconds=60.0) is None
 
     def test_a_claim_that_is_given_back_is_free(self, ledger: Ledger) -> None:
-        """By whom it was; not by anyone else."""
+        """By whom it was, alone or with all of theirs; not by anyone else."""
         job = color(ledger, "a.png")
-        ledger.reviews.claim(job.id, who="Ada", now=1.0, seconds=60.0)
+
+        def claimed(who: str) -> str | None:
+            return ledger.reviews.claim(job.id, who=who, now=1.0, seconds=60.0)
+
+        claimed("Ada")
         ledger.reviews.release(job.id, "Bo")
-        assert "Ada" == ledger.reviews.claim(job.id, who="Bo", now=2.0, seconds=60.0)
+        assert "Ada" == claimed("Bo")
         ledger.reviews.release(job.id, "Ada")
-        assert ledger.reviews.claim(job.id, who="Bo", now=2.0, seconds=60.0) is None
+        assert claimed("Bo") is None
+        ledger.reviews.release(None, "Ada")
+        assert "Bo" == claimed("Ada")
+        ledger.reviews.release(None, "Bo")
+        assert claimed("Ada") is None
 
 
 class TestGallery:
