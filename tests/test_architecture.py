@@ -56,6 +56,8 @@ LAYERS = {
         "untoning",
         "scan",
         "render",
+        # What people look at:
+        "viewing",
         # A generator at work, then how one is made; each of these needs those above:
         "inference",
         "training.evaluation",
@@ -147,6 +149,7 @@ CHANGES_FILES = {
     "service.filesystem",
     "service.storage",  # alone moves, replaces or deletes what archivists own
     "service.maintenance.packing",  # its package, of copies
+    "service.maintenance.pyramid_maker",  # pyramids and thumbnails, which anyone may make again
     "service.maintenance.rebuild",  # the ledger's file
     "service.monitoring.heartbeat",  # its own file
     "service.monitoring.metrics",  # the file for node_exporter
