@@ -65,14 +65,14 @@ class Tally(NamedTuple):
     held: int
 
     @property
-    def count(self) -> int:
-        """How many results there are."""
+    def results(self) -> int:
+        """How many there are."""
         return sum(self.decisions.values())
 
     @property
     def decided(self) -> int:
         """How many were decided on."""
-        return self.count - self.decisions[None]
+        return self.results - self.decisions[None]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from service.config.sections import Review
 from service.ledger.gallery import GalleryQueries
-from service.ledger.jobs import Decision, DecisionRecord, Job
+from service.ledger.jobs import DecisionRecord, Job
 from service.web.gallery_filters import Asked, folder_text
 from service.web.messages import Messages
 
@@ -118,11 +118,6 @@ def reason_words(texts: Messages, reason: str) -> str:
         if reason == words:
             return texts(f"reason.{key}")
     return reason
-
-
-def decision_names() -> list[str]:
-    """Return the decisions there are, in the order of their buttons."""
-    return [decision.value for decision in Decision]
 
 
 def _why_held(job: Job, review: Review) -> str | None:

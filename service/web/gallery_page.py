@@ -6,8 +6,10 @@ Pages begin where the one before ended, so that nothing is shown twice because s
 import itertools
 import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +17,7 @@ from starlette.responses import Response
 from service.ledger.gallery import Cursor, GalleryFilter, GalleryQueries, Order, Tally, cursor
 from service.ledger.jobs import Decision, Job
 from service.ledger.queries import LedgerQueries
-from service.web.gallery_cards import REASONS, Card, cards, decision_names, reason_words
+from service.web.gallery_cards import REASONS, Card, cards, reason_words
 from service.web.gallery_filters import (
     DECISIONS,
     FIELDS,
@@ -53,21 +55,47 @@ class _Found:
     on: str | None = None
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a page shows.
+
+    Attributes:
+        found: its photographs.
+        cards: of these.
+        progress: of the review of all that the filter finds, whatever was decided.
+        seen: when the newest of all photographs was colored; what comes later is new.
+        folders: in the folder of the filter; one more than fit if there are more.
+        models: that colored anything.
+    """
+
+    found: _Found = _Found([])
+    cards: Sequence[Card] = ()
+    progress: Tally = NOTHING
+    seen: float = 0.0
+    folders: Sequence[PurePosixPath] = ()
+    models: Sequence[str] = ()
+
+
 def show(request: Request) -> Response:
     """Show the photographs that a filter finds."""
     asked = replace(understood(request.query_params), jobs=None)
     with ledger(request) as queries:
         if queries is None:
-            return _page(request, asked, [], _Found([]), NOTHING, seen=0.0)
+            return _page(request, asked, _Shown())
         gallery = queries.gallery
         found = _page_of(gallery, asked)
         if asked.before and len(found.jobs) < ON_A_PAGE[asked.view]:
             return go(asked.link())  # the first page, and a full one
         seen = _seen(gallery)
-        progress = gallery.tally(_known(replace(asked.which, decision=None), seen))
-        made = cards(found.jobs, gallery, site(request).config.review)
-        values = {"folders": _folders(gallery, asked.which), "models": gallery.models()}
-        return _page(request, asked, made, found, progress, seen=seen, **values)
+        shown = _Shown(
+            found,
+            cards(found.jobs, gallery, site(request).config.review),
+            gallery.tally(_known(replace(asked.which, decision=None), seen)),
+            seen,
+            gallery.folders(asked.which.folder or PurePosixPath(), limit=MOST_FOLDERS + 1),
+            gallery.models(),
+        )
+        return _page(request, asked, shown)
 
 
 def sample(request: Request) -> Response:
@@ -81,7 +109,7 @@ def sample(request: Request) -> Response:
             return go(_drawn(request, asked, queries))
         jobs = _listed(queries, asked.jobs) if queries else []
         if queries is None or not jobs:
-            return _page(request, asked, [], _Found([]), NOTHING, seen=0.0)
+            return _page(request, asked, _Shown())
         size = ON_A_PAGE[asked.view]
         parts = math.ceil(len(jobs) / size)
         part = min(asked.part, parts)
@@ -91,7 +119,8 @@ def sample(request: Request) -> Response:
             asked.link("/sample", part=part + 1) if part < parts else None,
         )
         made = cards(found.jobs, queries.gallery, site(request).config.review)
-        return _page(request, asked, made, found, _tally_of(jobs), seen=_seen(queries.gallery))
+        shown = _Shown(found, made, _tally_of(jobs), _seen(queries.gallery))
+        return _page(request, asked, shown)
 
 
 def refreshed(request: Request) -> Response:
@@ -111,57 +140,49 @@ def refreshed(request: Request) -> Response:
             if asked.jobs is None:
                 which = replace(asked.which, since=max(seen, asked.which.since or 0.0))
                 new = queries.gallery.count(which)
-        return page(request, "gallery_cards.html", asked=asked, cards=made, new=new, **_words(request))
+        return page(
+            request, "gallery_cards.html", asked=asked, cards=made, new=new, **_words(request)
+        )
 
 
-def _page(
-    request: Request,
-    asked: Asked,
-    made: list[Card],
-    found: _Found,
-    progress: Tally,
-    *,
-    seen: float,
-    folders: list[PurePosixPath] | None = None,
-    models: list[str] | None = None,
-) -> Response:
+def _page(request: Request, asked: Asked, shown: _Shown) -> Response:
     """Render the page."""
+    matches = _matches(shown.progress, asked)
     facts = {
         "words": asked.words(),
-        "filter": asked.until(seen),
+        "filter": asked.until(shown.seen),
         "jobs": asked.jobs,
-        "count": _matches(progress, asked),
-        "seen": seen,
-        "reasons": list(REASONS),
-        "decisions": decision_names(),
+        "count": matches,
+        "seen": shown.seen,
     }
-    within = asked.which.folder or PurePosixPath()
+    folder = asked.which.folder or PurePosixPath()
     return page(
         request,
         "gallery.html",
         scripts=("gallery", "reason"),
         asked=asked,
         given={name: asked.given.get(name, "") for name in FIELDS},
-        cards=made,
-        found=found,
-        progress=progress,
-        percent=_percent(progress),
-        matches=facts["count"],
         facts=facts,
-        folders=[(one.name, folder_text(one)) for one in folders or []][:MOST_FOLDERS],
-        more_folders=len(folders or []) > MOST_FOLDERS,
-        crumbs=[(one.name, folder_text(one)) for one in _way_to(within)],
-        models=models or [],
+        matches=matches,
+        cards=shown.cards,
+        found=shown.found,
+        progress=shown.progress,
+        percent=_percent(shown.progress),
+        folders=[(one.name, folder_text(one)) for one in shown.folders[:MOST_FOLDERS]],
+        more_folders=len(shown.folders) > MOST_FOLDERS,
+        crumbs=[(one.name, folder_text(one)) for one in _way_to(folder)],
+        models=shown.models,
         states=STATES,
         decisions=DECISIONS,
         orders=[order.value for order in Order],
+        reasons=list(REASONS),
         sample_size=SAMPLE,
         most_jobs=MOST_JOBS,
         **_words(request),
     )
 
 
-def _words(request: Request) -> dict[str, object]:
+def _words(request: Request) -> dict[str, Any]:
     """Return what the templates of cards call."""
     texts = told(request)
     return {
@@ -173,15 +194,13 @@ def _words(request: Request) -> dict[str, object]:
 def _page_of(gallery: GalleryQueries, asked: Asked) -> _Found:
     """Find a page, and whether there is one before and one behind it: one more job says so."""
     size = ON_A_PAGE[asked.view]
-    jobs = gallery.page(
-        asked.which, asked.order, asked.after, limit=size + 1, before=asked.before
-    )
+    jobs = gallery.page(asked.which, asked.order, asked.after, limit=size + 1, before=asked.before)
     more = len(jobs) > size
     jobs = (jobs[1:] if asked.before else jobs[:-1]) if more else jobs
     if not jobs:
         return _Found([], asked.link() if asked.after else None)
     is_back = more if asked.before else asked.after is not None
-    is_on = True if asked.before else more
+    is_on = more or asked.before is not None
     ends = [cursor_text(Cursor(*cursor(job, asked.order))) for job in (jobs[0], jobs[-1])]
     return _Found(
         jobs,
@@ -201,14 +220,9 @@ def _known(which: GalleryFilter, seen: float) -> GalleryFilter:
     return replace(which, until=seen if which.until is None else min(which.until, seen))
 
 
-def _folders(gallery: GalleryQueries, which: GalleryFilter) -> list[PurePosixPath]:
-    """List the folders in the filter's folder, one more than are shown if there are more."""
-    return gallery.folders(which.folder or PurePosixPath(), limit=MOST_FOLDERS + 1)
-
-
 def _way_to(folder: PurePosixPath) -> list[PurePosixPath]:
     """List the folders that lead to a folder, outermost first, and itself."""
-    return [PurePosixPath(*parts) for parts in itertools.accumulate(((p,) for p in folder.parts))]
+    return [PurePosixPath(*parts) for parts in itertools.accumulate((p,) for p in folder.parts)]
 
 
 def _listed(queries: LedgerQueries, numbers: tuple[int, ...]) -> list[Job]:
@@ -222,7 +236,11 @@ def _drawn(request: Request, asked: Asked, queries: LedgerQueries | None) -> str
     wanted = number_of(request.query_params, "n", SAMPLE, MOST_JOBS)
     ids = queries.gallery.ids(asked.which) if queries else []
     drawn = secrets.SystemRandom().sample(ids, min(wanted, len(ids)))
-    return asked.link("/sample", jobs=jobs_text(tuple(drawn)), among=len(ids)) if drawn else "/sample?jobs="
+    return (
+        asked.link("/sample", jobs=jobs_text(tuple(drawn)), among=len(ids))
+        if drawn
+        else "/sample?jobs="
+    )
 
 
 def _tally_of(jobs: list[Job]) -> Tally:
@@ -237,7 +255,7 @@ def _matches(progress: Tally, asked: Asked) -> int:
     """Return how many photographs the filter finds, of those that it finds without `decision`."""
     decision = asked.which.decision
     if decision is None:
-        return progress.count
+        return progress.results
     if decision == "decided":
         return progress.decided
     return progress.decisions[None if decision == "open" else Decision(decision)]

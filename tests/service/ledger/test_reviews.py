@@ -305,8 +305,8 @@ class TestGallery:
         everything = ledger.queries.gallery.tally()
         folder = ledger.queries.gallery.tally(GalleryFilter(folder=PurePosixPath("a")))
 
-        assert (3, 2, 1) == (everything.count, everything.decided, everything.held)
-        assert (2, 1, 1) == (folder.count, folder.decided, folder.held)
+        assert (3, 2, 1) == (everything.results, everything.decided, everything.held)
+        assert (2, 1, 1) == (folder.results, folder.decided, folder.held)
         assert 1 == folder.decisions[Decision.APPROVED]
 
     def test_reviewers_and_readers_never_meet_a_lock(self, path: Path, ledger: Ledger) -> None:

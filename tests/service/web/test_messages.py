@@ -33,7 +33,8 @@ def used() -> dict[str, str]:
     Keys that are put together are given by their beginning, with a point or underscore at the end.
     """
     found = {}
-    paths = [*WEB.glob("*.py"), *WEB.glob("templates/*.html"), *WEB.glob("static/*.js")]
+    scripts = [one for one in WEB.glob("static/**/*.js") if "vendor" not in one.parts]
+    paths = [*WEB.glob("*.py"), *WEB.glob("templates/*.html"), *scripts]
     for path in paths:
         for key, _ in CALLED.findall(path.read_text(encoding="utf-8")):
             found[key] = path.name
