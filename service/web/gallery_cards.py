@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from service.config.sections import Review
 from service.ledger.gallery import GalleryQueries
-from service.ledger.jobs import DecisionRecord, Job
+from service.ledger.jobs import Decision, DecisionRecord, Job
 from service.web.gallery_filters import Asked, folder_text
 from service.web.messages import Messages
 
@@ -29,7 +29,8 @@ class Card:
         job: its row.
         verdict: the decision that stands, or None.
         note: the last note on it, or "".
-        why_held: "mode", "doubtful" or "unknown"; None: it is not held.
+        why_held: "mode", "doubtful" or "unknown" (confidence), or "approved": no longer; None: it is
+            not held.
     """
 
     job: Job
@@ -123,6 +124,8 @@ def reason_words(texts: Messages, reason: str) -> str:
 def _why_held(job: Job, review: Review) -> str | None:
     if not job.held:
         return None
+    if job.decision is Decision.APPROVED:
+        return "approved"  # the daemon has yet to deliver it
     if review.hold_below is None or review.mode == "hold":
         return "mode"
     return "unknown" if job.confidence is None else "doubtful"

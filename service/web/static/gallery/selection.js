@@ -73,6 +73,7 @@ export class Selection {
     this._page.indeterminate = chosen.length > 0 && chosen.length < boxes.length;
     this._everything?.setAttribute("aria-pressed", String(this.all));
     this._words.textContent = t("gallery.chosen", { count: this.count });
+    this._page.closest(".bar").classList.toggle("has-chosen", this.count > 0);
     for (const button of this._actions) button.disabled = this.count === 0;
   }
 }
