@@ -66,6 +66,7 @@ class _Shown:
         seen: when the newest of all photographs was colored; what comes later is new.
         folders: in the folder of the filter; one more than fit if there are more.
         models: that colored anything.
+        outdated: the ledger is that of an earlier photochrom, and none of it can be shown yet.
     """
 
     found: _Found = _Found([])
@@ -74,14 +75,15 @@ class _Shown:
     seen: float = 0.0
     folders: Sequence[PurePosixPath] = ()
     models: Sequence[str] = ()
+    outdated: bool = False
 
 
 def show(request: Request) -> Response:
     """Show the photographs that a filter finds."""
     asked = replace(understood(request.query_params), jobs=None)
     with ledger(request) as queries:
-        if queries is None:
-            return _page(request, asked, _Shown())
+        if queries is None or queries.outdated:
+            return _page(request, asked, _Shown(outdated=queries is not None))
         gallery = queries.gallery
         found = _page_of(gallery, asked)
         if asked.before and len(found.jobs) < ON_A_PAGE[asked.view]:
@@ -124,35 +126,37 @@ def sample(request: Request) -> Response:
 
 
 def refreshed(request: Request) -> Response:
-    """Show the cards of some photographs as they are now, and say how many are new in the filter.
+    """Show some photographs and the progress as they are now, and how many are new in the filter.
 
     The address has that of the gallery's page, the jobs in `cards` and the page's `seen`.
     """
     asked = understood(request.query_params)
     numbers = job_numbers(request.query_params.get("cards", ""))
     seen = filter_of({"since": request.query_params.get("seen")}).since or 0.0
+    made: list[Card] = []
+    new, progress = 0, NOTHING
     with ledger(request) as queries:
-        made: list[Card] = []
-        new = 0
         if queries is not None:
-            jobs = _listed(queries, numbers)
-            made = cards(jobs, queries.gallery, site(request).config.review)
+            gallery = queries.gallery
+            made = cards(_listed(queries, numbers), gallery, site(request).config.review)
             if asked.jobs is None:
-                which = replace(asked.which, since=max(seen, asked.which.since or 0.0))
-                new = queries.gallery.count(which)
-        return page(
-            request, "gallery_cards.html", asked=asked, cards=made, new=new, **_words(request)
-        )
+                since = max(seen, asked.which.since or 0.0)
+                new = gallery.count(replace(asked.which, since=since))
+                progress = gallery.tally(_known(replace(asked.which, decision=None), seen))
+            else:
+                progress = _tally_of(_listed(queries, asked.jobs))
+    facts = {"new": new, "cards": made, **_progress(progress, asked)}
+    return page(request, "gallery_cards.html", asked=asked, **facts, **_words(request))
 
 
 def _page(request: Request, asked: Asked, shown: _Shown) -> Response:
     """Render the page."""
-    matches = _matches(shown.progress, asked)
+    progress = _progress(shown.progress, asked)
     facts = {
         "words": asked.words(),
         "filter": asked.until(shown.seen),
         "jobs": asked.jobs,
-        "count": matches,
+        "count": progress["matches"],
         "seen": shown.seen,
     }
     folder = asked.which.folder or PurePosixPath()
@@ -163,11 +167,9 @@ def _page(request: Request, asked: Asked, shown: _Shown) -> Response:
         asked=asked,
         given={name: asked.given.get(name, "") for name in FIELDS},
         facts=facts,
-        matches=matches,
         cards=shown.cards,
         found=shown.found,
-        progress=shown.progress,
-        percent=_percent(shown.progress),
+        outdated=shown.outdated,
         folders=[(one.name, folder_text(one)) for one in shown.folders[:MOST_FOLDERS]],
         more_folders=len(shown.folders) > MOST_FOLDERS,
         crumbs=[(one.name, folder_text(one)) for one in _way_to(folder)],
@@ -178,8 +180,15 @@ def _page(request: Request, asked: Asked, shown: _Shown) -> Response:
         reasons=list(REASONS),
         sample_size=SAMPLE,
         most_jobs=MOST_JOBS,
+        **progress,
         **_words(request),
     )
+
+
+def _progress(progress: Tally, asked: Asked) -> dict[str, Any]:
+    """Return what the template of progress shows."""
+    matches, percent = _matches(progress, asked), _percent(progress)
+    return {"progress": progress, "matches": matches, "percent": percent}
 
 
 def _words(request: Request) -> dict[str, Any]:

@@ -36,7 +36,9 @@ export class Cards {
     query.set("cards", shown.map(Cards.job).join("."));
     query.set("seen", this.asked.seen);
     const answer = await request(`/cards?${query}`, { headers: { Accept: "text/html" } });
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("ol");
+    const parts = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = parts.querySelector("ol");
+    document.getElementById("progress")?.replaceChildren(...parts.getElementById("progress").childNodes);
     const byJob = new Map([...fresh.children].map((card) => [card.dataset.job, card]));
     for (const card of shown) {
       const now = byJob.get(card.dataset.job);
