@@ -29,8 +29,8 @@ class Card:
         job: its row.
         verdict: the decision that stands, or None.
         note: the last note on it, or "".
-        why_held: "mode", "doubtful" or "unknown" (confidence), or "approved": no longer; None: it is
-            not held.
+        why_held: "mode", "doubtful", "unknown" (its confidence), or "approved": no longer, and it
+            is being delivered; None: it is not held.
     """
 
     job: Job
