@@ -12,7 +12,6 @@ from service.ledger.gallery import cursor
 from service.ledger.jobs import Decision, Job
 from service.ledger.queries import LedgerQueries
 from service.maintenance import review
-from service.web.gallery_cards import REASONS
 from service.web.gallery_filters import Asked, filter_of, number_of, understood
 from service.web.pages import Refusal, go, ledger, site, visitor
 from service.web.users import Role
@@ -24,13 +23,12 @@ MOST_TOLD = 100  # jobs that an answer lists
 async def decide(request: Request) -> Response:
     """Record one decision on `jobs`, or on all that `filter` finds if these are `count`.
 
-    JSON: {jobs or filter and count, decision (null opens them again), reason, note}; a reason is a
-    key of `REASONS` or free. Answers {changed}.
+    JSON: {jobs or filter and count, decision (null opens them again), reason, note}.
+    Answers {changed}.
     """
     said = await _json(request)
     decision = _decision(said)
     words = {name: _text(said, name) for name in ("reason", "note")}
-    words["reason"] = REASONS.get(words["reason"], words["reason"])
     config, who = site(request).config, visitor(request).name
     if "filter" in said:
         if not isinstance(said["filter"], dict):

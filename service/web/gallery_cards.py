@@ -1,6 +1,6 @@
 """Photographs as the gallery shows them: a card each, with its two pictures and how it stands."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -8,16 +8,7 @@ from service.config.sections import Review
 from service.ledger.gallery import GalleryQueries
 from service.ledger.jobs import Decision, DecisionRecord, Job
 from service.web.gallery_filters import Asked, folder_text
-from service.web.messages import Messages
 
-REASONS: Mapping[str, str] = {  # as the catalogs name them, and as ledger and sidecar keep them
-    "clothing": "wrong color of clothing",
-    "patches": "patches",
-    "wash": "color wash",
-    "thing": "wrong thing",
-    "damage": "damage colored",
-    "other": "other",
-}
 _LITTLE = 0.3  # of confidence; what "like it" means where a photograph has less
 
 
@@ -111,14 +102,6 @@ def like(job: Job) -> dict[str, dict[str, str]]:
     below = f"{max(_LITTLE, job.confidence or 0) + 0.005:.2f}"
     filters["doubtful"] = {**filters["folder"], "below": below, "order": "confidence"}
     return filters
-
-
-def reason_words(texts: Messages, reason: str) -> str:
-    """Return a reason in the visitor's language, or as somebody wrote it."""
-    for key, words in REASONS.items():
-        if reason == words:
-            return texts(f"reason.{key}")
-    return reason
 
 
 def _why_held(job: Job, review: Review) -> str | None:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from service.ledger.gallery import Cursor, GalleryFilter, GalleryQueries, Order, Tally, cursor
 from service.ledger.jobs import Decision, Job
 from service.ledger.queries import LedgerQueries
-from service.web.gallery_cards import REASONS, Card, cards, reason_words
+from service.web.gallery_cards import Card, cards
 from service.web.gallery_filters import (
     DECISIONS,
     FIELDS,
@@ -33,6 +33,7 @@ from service.web.gallery_filters import (
     understood,
 )
 from service.web.pages import go, ledger, page, site, told
+from service.web.reasons import REASONS, reason_words
 
 ON_A_PAGE = {"list": 30, "grid": 20}
 MOST_FOLDERS = 300  # that a page lists
@@ -177,7 +178,7 @@ def _page(request: Request, asked: Asked, shown: _Shown) -> Response:
         states=STATES,
         decisions=DECISIONS,
         orders=[order.value for order in Order],
-        reasons=list(REASONS),
+        reasons=REASONS,
         sample_size=SAMPLE,
         most_jobs=MOST_JOBS,
         **progress,
@@ -195,7 +196,7 @@ def _words(request: Request) -> dict[str, Any]:
     """Return what the templates of cards call."""
     texts = told(request)
     return {
-        "reason_words": lambda reason: reason_words(texts, reason),
+        "reason_words": lambda reason: reason_words(reason, texts),
         "hold_below": site(request).config.review.hold_below,
     }
 

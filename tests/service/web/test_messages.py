@@ -17,7 +17,7 @@ CATALOGS = {
 }
 KEY = re.compile(r"[a-z_]+\.[a-z0-9_]+")
 CALLED = re.compile(
-    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:\d+,\s*)?["'`]([a-z_.0-9]+)["'`]\s*([~+,)]?)"""
+    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:\d+,\s*)?f?["'`]([a-z_.0-9]+)(?:["'`]|\$?\{)"""
 )
 
 
@@ -34,9 +34,8 @@ def used() -> dict[str, str]:
     """
     found = {}
     scripts = [one for one in WEB.glob("static/**/*.js") if "vendor" not in one.parts]
-    paths = [*WEB.glob("*.py"), *WEB.glob("templates/*.html"), *scripts]
-    for path in paths:
-        for key, _ in CALLED.findall(path.read_text(encoding="utf-8")):
+    for path in (*WEB.glob("*.py"), *WEB.glob("templates/*.html"), *scripts):
+        for key in CALLED.findall(path.read_text(encoding="utf-8")):
             found[key] = path.name
     return found
 
