@@ -18,6 +18,7 @@ from service.config.sections import FolderSettings
 from service.filesystem.file_stat import FileStat
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
+    Choice,
     Sidecar,
     SidecarError,
     deliver_sidecar,
@@ -61,7 +62,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         stat=FileStat(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
-        settings=FolderSettings(even_if_colored=True),
+        choice=Choice(FolderSettings(even_if_colored=True), 0.61803),
     )
     return deliver_sidecar(outbox, sidecar)
 
@@ -95,7 +96,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         "pixels_sha256": "b" * 64,
     }
     assert {
-        "schema": "photochrom sidecar 2",
+        "schema": "photochrom sidecar 3",
         "event": EVENT,
         "digital_source_type": RECORD.digital_source_type,
         "source": {
@@ -117,6 +118,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
             {**page, "replaced_color": [asdict(STAMP)]},
         ],
         "model": {"version": "7", "weights_sha256": "d" * 64},
+        "confidence": 0.618,
         "software": "photochrom 0.1.0",
         "settings": {
             "format": "same",
@@ -193,10 +195,10 @@ def test_a_truncated_sidecar_is_noticed(tmp_path: Path) -> None:
 
 def test_a_sidecar_of_a_newer_photochrom_is_refused_in_words(tmp_path: Path) -> None:
     """And not called damaged."""
-    path = resealed(colored(tmp_path), schema="photochrom sidecar 3", something="new")
+    path = resealed(colored(tmp_path), schema="photochrom sidecar 4", something="new")
 
     with pytest.raises(
-        SidecarError, match=r"newer photochrom \(sidecar 3; this version supports 2\)"
+        SidecarError, match=r"newer photochrom \(sidecar 4; this version supports 3\)"
     ):
         read_sidecar(path)
 
