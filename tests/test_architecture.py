@@ -156,6 +156,7 @@ CHANGES_FILES = {
     "service.watch.folder_settings",  # the page that tells of mistakes
     "service.training.scheduled",  # the list of what was learned from
     "service.systemd.files",  # the units
+    "service.web.picture_cache",  # its own cache
     "service.cli.install",  # removes them
     "service.web.users",  # the users' file
 }
