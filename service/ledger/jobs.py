@@ -110,6 +110,11 @@ class Job:
     review_owed: bool = False
     fetched_at: float | None = None
 
+    @property
+    def is_colored(self) -> bool:
+        """Whether it has a result, held or delivered, that no other job took over."""
+        return self.colored_at is not None and self.superseded_by is None
+
 
 class DecisionRecord(NamedTuple):
     """One line of the log of decisions.

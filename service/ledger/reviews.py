@@ -66,14 +66,52 @@ class Reviews:
             On how many it was recorded.
         """
         with self._database.transaction():
-            batch = self._next_id()
-            texts = (storable(reason), storable(note), storable(who))
-            decided = 0
-            for job_id in job_ids:
-                if self._rows(DECIDE, batch, decision, *texts, now, job_id):
-                    self._rows(SET_DECISION, decision, job_id)
-                    self._rows("DELETE FROM claims WHERE job = ?", job_id)
-                    decided += 1
+            return self._decide(job_ids, decision, (reason, note, who), now)
+
+    def decide_all(
+        self,
+        which: GalleryFilter,
+        expected: int,
+        decision: Decision | None,
+        *,
+        who: str,
+        now: float,
+        reason: str = "",
+        note: str = "",
+    ) -> int | None:
+        """Record one decision on all results of a filter, if they are as many as the person saw.
+
+        Args:
+            which: results.
+            expected: their number, as it was shown.
+            decision: None opens them again.
+            who: name of the person.
+            now: seconds since 1970.
+            reason: why, or "".
+            note: further words, or "".
+
+        Returns:
+            On how many it was recorded; None if there are more or fewer now, and nothing was.
+        """
+        with self._database.transaction():
+            job_ids = self._gallery.ids(which)
+            if len(job_ids) != expected:
+                return None
+            return self._decide(job_ids, decision, (reason, note, who), now)
+
+    def _decide(
+        self,
+        job_ids: Iterable[int],
+        decision: Decision | None,
+        words: tuple[str, str, str],
+        now: float,
+    ) -> int:
+        batch, texts, decided = self._next_id(), [*map(storable, words)], 0
+        for job_id in job_ids:
+            if self._rows(DECIDE, batch, decision, *texts, now, job_id):
+                self._rows(SET_DECISION, decision, job_id)
+                self._rows("DELETE FROM claims WHERE job = ?", job_id)
+                decided += 1
         return decided
 
     def add_note(self, job_id: int, note: str, *, who: str, now: float) -> bool:
