@@ -223,7 +223,7 @@ def mark_fetched(
         return
     if missing and not yes:
         fetched.refuse_an_accident(found)
-        if not sys.stdin.isatty():
+        if not _asks_a_person():
             raise DeviceError("nothing was marked; give --yes")
         typer.confirm("Were these carried away?", abort=True)
     changed = fetched.mark(settings, found, None if undo else time.time())
@@ -285,6 +285,10 @@ def forget(
     from service.maintenance.retry import forget as forget_jobs
 
     _tell(forget_jobs(load_config(config), jobs))
+
+
+def _asks_a_person() -> bool:
+    return sys.stdin.isatty()
 
 
 def _tell(results: "list[JobResult]", *, dry_run: bool = False) -> None:

@@ -132,7 +132,8 @@ def print_verification(found: Verification, console: Console) -> None:
     if found.queued or found.not_queued:
         lines.append(f"queued to be recolored: {found.queued}")
     lines += [f"not queued: {count} ({reason})" for reason, count in found.not_queued.items()]
-    if any((one.kind, one.fault) == ("output", "missing") for one in found.findings):
+    lost = any((one.kind, one.fault) == ("output", "missing") for one in found.findings)
+    if lost and not found.queued:
         lines.append(
             "If the missing results were carried away, run: photochrom mark-fetched --missing"
         )
