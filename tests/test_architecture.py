@@ -56,6 +56,8 @@ LAYERS = {
         "untoning",
         "scan",
         "render",
+        # What people look at:
+        "viewing",
         # A generator at work, then how one is made; each of these needs those above:
         "inference",
         "training.evaluation",
@@ -78,7 +80,7 @@ LOADS_HEAVY = {  # what colors or trains; everything else answers at once
 # Rule 3. What each may import of this project; None: anything that is pure enough.
 PURE = {
     "worker.color.upsampling": set(),
-    "worker.color.cielab": {"worker.color.upsampling"},
+    "worker.color.cielab": {"worker.color", "worker.color.upsampling"},  # and merge_loop, in C
     "worker.inference.batches": {"worker.color.cielab"},
     "worker.settings": set(),
     "worker.errors": set(),
@@ -118,7 +120,7 @@ HOMES = {
     "sqlite3": {"service.ledger.database"},
     "yaml": {"service.config.yaml_text"},
     "typer": {"service.cli"},
-    "bagit": {"service.maintenance.bag"},
+    "bagit": {"service.maintenance.layouts.plain"},
     "prometheus_client": {"service.monitoring.metrics"},
     "starlette": {"service.web"},
     "uvicorn": {"service.web.server"},
@@ -146,13 +148,15 @@ CHANGE = re.compile(r"\s*(INSERT|UPDATE|DELETE FROM)\b")
 CHANGES_FILES = {
     "service.filesystem",
     "service.storage",  # alone moves, replaces or deletes what archivists own
-    "service.maintenance.bag",  # its bag, a copy
+    "service.maintenance.packing",  # its package, of copies
+    "service.maintenance.pyramid_maker",  # pyramids and thumbnails, which anyone may make again
     "service.maintenance.rebuild",  # the ledger's file
     "service.monitoring.heartbeat",  # its own file
     "service.monitoring.metrics",  # the file for node_exporter
     "service.watch.folder_settings",  # the page that tells of mistakes
     "service.training.scheduled",  # the list of what was learned from
     "service.systemd.files",  # the units
+    "service.web.picture_cache",  # its own cache
     "service.cli.install",  # removes them
     "service.web.users",  # the users' file
 }
