@@ -207,7 +207,7 @@ def test_100_percent_shows_real_pixels(new_page: NewPage, table: LightTable, den
     off = np.abs(part - tile[y : y + len(part), x : x + part.shape[1]])
 
     assert part.size > 3 * 200 * 200
-    assert off.mean() < 1.0  # two decoders of JPEG round differently
+    assert off.mean() < 0.05  # decoders of JPEG may round differently
 
 
 def test_a_wheel_zooms_and_a_drag_moves(page: Page, table: LightTable) -> None:
