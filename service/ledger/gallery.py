@@ -155,7 +155,14 @@ class GalleryQueries:
         """Count the results that wait outside the outbox for approval."""
         if self._database.outdated:
             return 0
-        sql = f"SELECT count(*) AS n FROM jobs WHERE {COLORED} AND held"  # noqa: S608
+        sql = f"SELECT count(*) AS n FROM jobs INDEXED BY jobs_held WHERE held AND {COLORED}"  # noqa: S608
+        return int(self._database.rows(sql)[0]["n"])
+
+    def owing_review_count(self) -> int:
+        """Count the results whose decision the daemon has yet to carry out."""
+        if self._database.outdated:
+            return 0
+        sql = f"SELECT count(*) AS n FROM jobs WHERE review_owed AND {COLORED}"  # noqa: S608
         return int(self._database.rows(sql)[0]["n"])
 
     def owing_review(self, limit: int = -1) -> list[Job]:

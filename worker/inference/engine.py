@@ -119,6 +119,7 @@ class Colored:
         record: what was written; its XMP files come without their content.
         sha256: of the staging file as read back from the disk, hexadecimal.
         size: of it, in bytes.
+        confidence: of the generator, 0 to 1; None: unknown.
     """
 
     job: int
@@ -128,6 +129,7 @@ class Colored:
     record: Record
     sha256: str
     size: int
+    confidence: float | None = None
 
     @property
     def pixels(self) -> int:
