@@ -15,7 +15,8 @@ from service.filesystem import safe_open
 from service.ledger.jobs import Decision, Job, JobStatus
 from service.maintenance.verify import verify
 from service.pipeline import approvals
-from service.storage import held
+from service.storage import held, outbox
+from service.storage.cleanup import TempFileSweeper
 from service.storage.sidecar import read_sidecar, sidecar_name
 from tests.support.fakes import FakeColorist
 from tests.support.stepped_pipeline import Line
@@ -68,9 +69,10 @@ class Desk(Line):
         return verify(self.config, lambda *_: None).findings
 
     def restart(self, **changes: Any) -> None:
-        """End the pipeline, and make another, perhaps with other settings."""
+        """End the pipeline, and make another as a start does, perhaps with other settings."""
         self.pipeline.close()
         self.config = self.config.model_copy(update=changes)
+        TempFileSweeper().remove(self.config, self.pipeline.places)
         self.pipeline = self.make_pipeline(self.config)
 
 
@@ -117,14 +119,13 @@ class TestHolding:
         assert "photo.held" in [line["event"] for line in logs]
         assert [] == desk.found_wrong()
 
-    @pytest.mark.parametrize(
-        ("confidence", "is_held"), [(None, True), (0.2, True), (0.3, False), (0.9, False)]
-    )
+    @pytest.mark.parametrize(("confidence", "is_held"), [(0.2, True), (0.3, False), (0.9, False)])
     def test_the_doubtful_are_held(
         self,
         make_desk: Callable[..., Desk],
         monkeypatch: pytest.MonkeyPatch,
-        confidence: float | None,
+        confidence: float,
+        *,
         is_held: bool,
     ) -> None:
         """Known only once they are colored; no staging file is left in either folder."""
@@ -247,7 +248,6 @@ class TestApproving:
         job = desk.drop("a.png")
         desk.run()
         monkeypatch.setattr(held.os, "link", refuse)
-        monkeypatch.setattr("service.storage.outbox.renamed_at_once", os.rename)
         desk.approve(job)
 
         assert (BOTH, []) == (desk.outbox, desk.waiting)
@@ -458,7 +458,7 @@ class _Killed(BaseException):
 
 CALLS = (
     (held, "bring"),
-    ("service.storage.outbox", "publish"),
+    (outbox, "publish"),
     (held, "deliver_sidecar"),
     (held, "discard"),
     (held, "record_decisions"),
@@ -492,23 +492,15 @@ def test_an_approval_survives_the_end_of_the_process(
     wanted = desk.job(job.id).output_digest
     with monkeypatch.context() as kill:
         home, name = call
-        target = {"ledger": desk.ledger.reviews}.get(home, home) if isinstance(home, str) else home
-        where = f"{target}.{name}" if isinstance(target, str) else None
-        real = getattr(target, name) if where is None else None
+        target = desk.ledger.reviews if home == "ledger" else home
+        work = getattr(target, name)
 
-        def killed(*arguments: Any, **more: Any) -> Any:
+        def killed(*arguments: Any, **more: Any) -> None:
             if after:
                 work(*arguments, **more)
             raise _Killed
 
-        if where is None:
-            work = real
-            kill.setattr(target, name, killed)
-        else:
-            from service.storage import outbox
-
-            work = outbox.publish
-            kill.setattr(outbox, name, killed)
+        kill.setattr(target, name, killed)
         desk.decide(job, Decision.APPROVED)
         with pytest.raises(_Killed):
             desk.run()
@@ -529,7 +521,7 @@ def test_an_approval_survives_the_end_of_the_process(
     assert not done.review_owed
 
 
-def color_with(desk: Desk, monkeypatch: pytest.MonkeyPatch, confidence: float | None) -> None:
+def color_with(desk: Desk, monkeypatch: pytest.MonkeyPatch, confidence: float) -> None:
     """Have results come with a confidence."""
     collect = desk.pipeline._start_delivery
 
