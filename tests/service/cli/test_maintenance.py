@@ -151,7 +151,7 @@ def test_mark_fetched_asks_before_it_marks_all_that_is_missing(
         (home / "outbox" / name).unlink()
     without = photochrom(home, "mark-fetched", "--missing")
     dry = photochrom(home, "mark-fetched", "--missing", "--dry-run")
-    monkeypatch.setattr("service.cli.maintenance._asks_a_person", lambda: True)
+    monkeypatch.setattr("service.cli.handover._asks_a_person", lambda: True)
     refused = photochrom(home, "mark-fetched", "--missing", said="n\n")
     answered = photochrom(home, "mark-fetched", "--missing", said="y\n")
 
