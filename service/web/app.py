@@ -16,7 +16,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.config.loader import Config
-from service.web import downloads, image_files, log_in_page, photograph_page, preferences
+from service.web import (
+    decisions,
+    downloads,
+    gallery_page,
+    image_files,
+    log_in_page,
+    photograph_page,
+    preferences,
+)
 from service.web.attempts import Attempts
 from service.web.pages import Refusal, Site, error_answer, told
 from service.web.protection import Protection
@@ -39,6 +47,14 @@ class _Static(StaticFiles):
 def routes() -> list[BaseRoute]:
     """List the routes: path, endpoint, least role; readers without one, None for everyone."""
     return [
+        reading("/", gallery_page.show),
+        reading("/cards", gallery_page.refreshed),
+        reading("/sample", gallery_page.sample),
+        reading("/next", decisions.following),
+        changing("/decisions", decisions.decide),
+        changing("/decisions/undo", decisions.undo),
+        changing("/photographs/{job:job}/note", decisions.add_note),
+        changing("/photographs/{job:job}/claim", decisions.claim),
         reading("/log-in", log_in_page.show, None),
         changing("/log-in", log_in_page.log_in, None),
         changing("/log-out", log_in_page.log_out, None),
