@@ -92,9 +92,9 @@ def moment(text: str, *, end: bool) -> float:
     Raises:
         ValueError: it is neither.
     """
-    local = datetime.fromisoformat(text).astimezone()
-    whole_day = len(text) <= len("2026-12-31")
-    return (local + timedelta(days=1 if end and whole_day else 0)).timestamp()
+    local = datetime.fromisoformat(text)
+    whole_day = len(text) <= len("2026-12-31")  # which may have 23 or 25 hours
+    return (local + timedelta(days=1 if end and whole_day else 0)).astimezone().timestamp()
 
 
 def print_report_result(made: ReportResult, console: Console) -> None:

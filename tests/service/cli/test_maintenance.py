@@ -183,6 +183,17 @@ def test_bag_takes_a_layout(home: Path, tmp_path: Path, layout: str) -> None:
     assert (0, f"{tmp_path / 'bag'}: 2 photographs\n") == (done.exit_code, done.stdout)
 
 
+def test_report_tells_where_to_begin(home: Path, tmp_path: Path) -> None:
+    """And refuses what is no day, and a folder elsewhere."""
+    done = photochrom(home, "report", "--out", str(tmp_path / "report"), "--since", "1970-01-01")
+
+    assert 0 == done.exit_code
+    assert f"{tmp_path / 'report'}/index.html" == done.stdout.splitlines()[0]
+    assert (tmp_path / "report/photographs.csv").exists()
+    for option, value in (("--since", "soon"), ("--until", "1.1.70"), ("--folder", "/")):
+        assert 2 == photochrom(home, "report", "--out", "x", option, value).exit_code
+
+
 def test_where_find_and_status_with_a_name_are_one(home: Path) -> None:
     """The same text, the same JSON, the same exit codes."""
     for arguments in (("b.tif",), ("b.tif", "--json"), ("b.tif", "zzz"), ("1931/",)):
