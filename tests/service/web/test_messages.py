@@ -17,7 +17,7 @@ CATALOGS = {
 }
 KEY = re.compile(r"[a-z_]+\.[a-z0-9_]+")
 CALLED = re.compile(
-    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:\d+,\s*)?["'`]([a-z_.0-9]+)["'`]\s*([~+,)]?)"""
+    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:[\w.]+,\s*)?f?["'`]([a-z_.0-9]+)(?:["'`{]|\$\{)"""
 )
 
 
@@ -35,7 +35,7 @@ def used() -> dict[str, str]:
     found = {}
     paths = [*WEB.glob("*.py"), *WEB.glob("templates/*.html"), *WEB.glob("static/*.js")]
     for path in paths:
-        for key, _ in CALLED.findall(path.read_text(encoding="utf-8")):
+        for key in CALLED.findall(path.read_text(encoding="utf-8")):
             found[key] = path.name
     return found
 
