@@ -56,6 +56,8 @@ LAYERS = {
         "untoning",
         "scan",
         "render",
+        # What people look at:
+        "viewing",
         # A generator at work, then how one is made; each of these needs those above:
         "inference",
         "training.evaluation",
@@ -118,7 +120,7 @@ HOMES = {
     "sqlite3": {"service.ledger.database"},
     "yaml": {"service.config.yaml_text"},
     "typer": {"service.cli"},
-    "bagit": {"service.maintenance.bag"},
+    "bagit": {"service.maintenance.layouts.plain"},
     "prometheus_client": {"service.monitoring.metrics"},
     "starlette": {"service.web"},
     "uvicorn": {"service.web.server"},
@@ -147,7 +149,8 @@ CHANGE = re.compile(r"\s*(INSERT|UPDATE|DELETE FROM)\b")
 CHANGES_FILES = {
     "service.filesystem",
     "service.storage",  # alone moves, replaces or deletes what archivists own
-    "service.maintenance.bag",  # its bag, a copy
+    "service.maintenance.packing",  # its package, of copies
+    "service.maintenance.pyramid_maker",  # pyramids and thumbnails, which anyone may make again
     "service.maintenance.rebuild",  # the ledger's file
     "service.monitoring.heartbeat",  # its own file
     "service.monitoring.metrics",  # the file for node_exporter

@@ -42,7 +42,7 @@ SYSTEM = {  # messages of the kernel and of SQLite
 }
 CALL = re.compile(
     r"\s*(?:\$ |sudo -u photochrom |\.venv/bin/|[A-Z_]+=\w+ )*photochrom (?!sidecar)"
-    r"((?:models |web )?[a-z][a-z-]*)(.*)"
+    r"((?:(?:models|review|web) )?[a-z][a-z-]*)(.*)"
 )
 
 

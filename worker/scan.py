@@ -150,7 +150,7 @@ def read_color(path: Path, settings: ReadSettings) -> Pixels:
         image = images[0]
         profile, _lost = usable_profile(image)
         bands = [_srgb(band, image, profile) for band in image.bands()]
-    return np.ascontiguousarray(_upright(np.concatenate(bands), image.orientation))
+    return np.ascontiguousarray(upright(np.concatenate(bands), image.orientation))
 
 
 def predict_scans(
@@ -189,13 +189,13 @@ def _page(
         raise type(error)(f"page {number + 1} of {len(images)}: {error}") from error
     metadata = replace(image.metadata, lost=image.metadata.lost + plane.lost)
     metadata = with_xmp_files(metadata, xmp_files, image.orientation)
-    gray = np.ascontiguousarray(_upright(plane.gray, image.orientation))
+    gray = np.ascontiguousarray(upright(plane.gray, image.orientation))
     page = Page(
         gray,
         plane.tone,
         None
         if plane.alpha is None
-        else np.ascontiguousarray(_upright(plane.alpha, image.orientation)),
+        else np.ascontiguousarray(upright(plane.alpha, image.orientation)),
         image.orientation in SIDEWAYS,
         image.encoding,
         metadata,
@@ -203,7 +203,7 @@ def _page(
         plane.sha256,
         ()
         if plane.ink is None
-        else find_replaced(_upright(plane.ink, image.orientation), *gray.shape),
+        else find_replaced(upright(plane.ink, image.orientation), *gray.shape),
         tuple(xmp_files),
     )
     _ = page.small  # computed in the reading thread, so that the device need not wait
@@ -222,8 +222,8 @@ def _srgb(band: Pixels, image: DecodedImage, profile: bytes) -> Pixels:
     return icc.to_srgb(band, profile) if profile else cielab.to_8_bit(band)
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF/TIFF orientation (1 to 8)."""
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Return a view of pixels (H, W, ...) with an EXIF/TIFF orientation (1 to 8) applied."""
     if orientation in SIDEWAYS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in {2, 3, 6, 7}:

@@ -17,6 +17,7 @@ from service.cli.install import install_app
 from service.cli.maintenance import maintenance_app
 from service.cli.models import models_app
 from service.cli.options import (
+    ARCHIVE,
     COLOR,
     DEFAULT_CONFIG,
     MODELS,
@@ -27,6 +28,7 @@ from service.cli.options import (
     config_or_defaults,
     quiet_tensorflow,
 )
+from service.cli.review_commands import review_app
 from service.cli.status_commands import status_app
 from service.cli.train import train_app
 from service.cli.web import web_app
@@ -212,6 +214,7 @@ def _print_warning(text: str) -> None:
 
 app.add_typer(status_app)
 app.add_typer(maintenance_app)
+app.add_typer(review_app, name="review", rich_help_panel=ARCHIVE)
 app.add_typer(web_app, name="web")
 app.add_typer(models_app, name="models", rich_help_panel=MODELS)
 app.add_typer(train_app)

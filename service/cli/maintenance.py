@@ -1,6 +1,5 @@
 """The commands that look after the archive: recolor, verify, rebuild-ledger, bag, retry, forget."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +17,8 @@ from service.cli.options import (
 )
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
+from service.maintenance.layouts.layout_name import LayoutName
 from service.terminal import printable, progress_bar
-from worker.errors import DeviceError
 
 if TYPE_CHECKING:
     from service.maintenance.retry import JobResult
@@ -130,14 +129,26 @@ def rebuild_ledger(
 
 @maintenance_app.command(rich_help_panel=ARCHIVE)
 def bag(
-    folder: Annotated[Path, typer.Argument(help="The bag to make; it must not exist yet.")],
+    folder: Annotated[Path, typer.Argument(help="The package to make; it must not exist yet.")],
+    layout: Annotated[
+        LayoutName,
+        typer.Option(
+            help="Whose form it takes: a BagIt bag of results, or what Archivematica, Rosetta,"
+            " Preservica or Islandora Workbench reads, with the scans."
+        ),
+    ] = LayoutName.PLAIN,
     subfolder: Annotated[
         Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
     ] = None,
-    organization: Annotated[str, typer.Option(help="Source-Organization in bag-info.txt.")] = "",
+    organization: Annotated[
+        str, typer.Option(help="The sender, for bag-info.txt and rosetta.csv.")
+    ] = "",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Copy the finished photographs and their sidecars into a BagIt bag, verifying each."""
+    """Copy finished photographs into a package for another system, verifying each.
+
+    With the results go their sidecars and PREMIS 3 XML.
+    """
     from service.maintenance.recolor import inside_inbox
 
     settings = load_config(config)
@@ -145,12 +156,12 @@ def bag(
         within = None if subfolder is None else inside_inbox(subfolder, settings)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--subfolder") from error
-    if find_spec("bagit") is None:
-        raise DeviceError("bags need the package bagit: pip install 'photochrom[bag]'")
     from service.maintenance.bag import make_bag, print_bag_result
 
     with progress_bar("photographs") as report:
-        made = make_bag(settings, folder, report, within=within, organization=organization)
+        made = make_bag(
+            settings, folder, report, layout=layout, within=within, organization=organization
+        )
     print_bag_result(made, Console())
 
 

@@ -24,6 +24,7 @@ from service.config.sections import (
     Output,
     Permissions,
     Retry,
+    Review,
     Section,
     Stop,
     Training,
@@ -74,6 +75,7 @@ class Config(Section):
     batch: Batching = Batching()
     model: Model = Model()
     output: Output = Output()
+    review: Review = Review()
     mark: Mark = Mark()
     credentials: Credentials = Credentials()
     limits: Limits = Limits()
@@ -92,6 +94,7 @@ class Config(Section):
             name: base / getattr(self, name) for name in ("inbox", "outbox", "rejected", "state")
         }
         originals = self.originals.model_copy(update={"folder": base / self.originals.folder})
+        review = self.review.model_copy(update={"folder": base / self.review.folder})
         training = self.training
         collections = [base / folder for folder in training.collections]
         training = training.model_copy(update={"collections": collections})
@@ -106,12 +109,12 @@ class Config(Section):
         sections = {"originals": originals, "training": training, "credentials": credentials}
         users = self.web.users
         web = self.web.model_copy(update={"users": users and base / users})
-        sections |= {"metrics": metrics, "web": web}
+        sections |= {"metrics": metrics, "review": review, "web": web}
         return self.model_copy(update={**moved, **sections})
 
     @property
     def folders(self) -> dict[str, Path]:
-        """The folders in use by key; without the originals' folder if originals are kept."""
+        """The folders in use by key; without those for originals and held results if unused."""
         used = {
             "inbox": self.inbox,
             "outbox": self.outbox,
@@ -119,6 +122,8 @@ class Config(Section):
         }
         if self.originals.after == "keep":
             del used["originals.folder"]
+        if self.review.may_hold:
+            used["review.folder"] = self.review.folder
         return {**used, "rejected": self.rejected, "state": self.state}
 
     @property

@@ -6,9 +6,9 @@ Refuses unknown keys, infinity, and values of another type, such as a number in 
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.filesystem.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
@@ -158,6 +158,32 @@ class Output(Section):
     credit: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
         default=WriteSettings.credit, description="a line of text"
     )
+
+
+class Review(Section):
+    """Which results wait for the approval of a person; `review: hold` is short for its mode."""
+
+    mode: Literal["after", "hold"] = Field(default="after", description="after or hold")
+    hold_below: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="a number from 0 to 1, or null"
+    )
+    folder: Folder = Path("held")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mode_alone(cls, given: Any) -> Any:
+        return {"mode": given} if isinstance(given, str) else given
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether any result is held."""
+        return self.mode == "hold" or self.hold_below is not None
+
+    def holds(self, confidence: float | None) -> bool:
+        """Tell whether a result is held; one of unknown confidence counts as doubtful."""
+        if self.mode == "hold" or self.hold_below is None:
+            return self.mode == "hold"
+        return confidence is None or confidence < self.hold_below
 
 
 class Mark(Section):

@@ -10,6 +10,9 @@ from service.filesystem.durable import make_folder
 from service.filesystem.mounts import file_system_type, is_network_file_system
 from worker.errors import DeviceError
 
+# What lies in the inbox is taken for a scan, and what lies in the outbox for delivered.
+APART = {"inbox", "review.folder"}  # keys of folders that contain no other, and lie in none
+
 
 def check_folders(
     folders: Mapping[str, Path], let_off: Container[Path] = ()
@@ -60,11 +63,15 @@ def _overlaps(folders: Mapping[str, Path]) -> list[tuple[str, str]]:
     for first, second in itertools.combinations(real, 2):
         if real[first] == real[second]:
             problems.append((second, f"is the same folder as {first} ({real[first]})"))
-        elif first == "inbox" and real[second].is_relative_to(real[first]):
-            problems.append((second, f"is inside the inbox ({real[second]})"))
-        elif first == "inbox" and real[first].is_relative_to(real[second]):
-            problems.append((second, f"contains the inbox ({real[first]})"))
+        elif APART & {first, second} and real[second].is_relative_to(real[first]):
+            problems.append((second, f"is inside the {_word(first)} ({real[second]})"))
+        elif APART & {first, second} and real[first].is_relative_to(real[second]):
+            problems.append((second, f"contains the {_word(first)} ({real[first]})"))
     return problems
+
+
+def _word(key: str) -> str:
+    return key if "." not in key else f"folder of {key}"
 
 
 def _problem(folder: Path, *, write: bool) -> str:

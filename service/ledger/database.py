@@ -4,7 +4,7 @@ import os
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,13 @@ class Database:
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Run one statement, never built from user input; return its rows by column name."""
+        return self._rows(sql, values)
+
+    def rows_named(self, sql: str, values: Mapping[str, Any]) -> list[Row]:
+        """Do the same with named parameters, such as `:id`."""
+        return self._rows(sql, values)
+
+    def _rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
         with self._translated_errors(), closing(self._connection.cursor()) as cursor:
             cursor.row_factory = _by_column
             return cursor.execute(sql, values).fetchall()

@@ -159,10 +159,14 @@ class GalleryQueries:
         return int(self._database.rows(sql)[0]["n"])
 
     def owing_review(self, limit: int = -1) -> list[Job]:
-        """List the finished jobs whose decision the daemon has yet to carry out."""
+        """List the jobs whose decision the daemon has yet to carry out, and can now.
+
+        Not those in work: what was decided is on the result that they are about to replace.
+        """
         if self._database.outdated:
             return []
-        sql = "SELECT * FROM jobs WHERE review_owed AND status = 'finished' ORDER BY id LIMIT ?"
+        where = f"review_owed AND {COLORED} AND status != 'started'"
+        sql = f"SELECT * FROM jobs WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608
         return [job_of_row(row) for row in self._database.rows(sql, limit)]
 
     def folders(

@@ -78,6 +78,9 @@ class Job:
         held: whether the present result waits outside the outbox for approval.
         review_owed: whether the daemon has yet to carry out the decision.
         fetched_at: when the result was taken out of the outbox; None: it was not.
+        delivered_digest: SHA-256 of the earlier result that stays in the outbox while the present
+            one is held; "": it is not known; None: there is none.
+        delivered_event: UUID of the coloring in the sidecar of that result, or None.
     """
 
     id: int
@@ -109,6 +112,13 @@ class Job:
     held: bool = False
     review_owed: bool = False
     fetched_at: float | None = None
+    delivered_digest: str | None = None
+    delivered_event: str | None = None
+
+    @property
+    def is_colored(self) -> bool:
+        """Whether it has a result, held or delivered, that no other job took over."""
+        return self.colored_at is not None and self.superseded_by is None
 
 
 class DecisionRecord(NamedTuple):

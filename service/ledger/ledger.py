@@ -29,11 +29,13 @@ from service.ledger.rows import job_of_row, restored_columns, stat_columns, stor
 from service.ledger.schema import (
     ENQUEUE,
     EXPEDITE,
+    FINISH,
     FORGET,
     LINK_SAME_CONTENTS,
     RECOLOR,
     RESTORE,
     STAND_AGAIN,
+    STAND_AGAIN_BESIDE,
     STORE_ACTIVE_MODEL,
     SUPERSEDE,
     TAKE_OVER,
@@ -185,7 +187,11 @@ class Ledger:
     def _forget(self, job_id: int) -> Job | None:
         self._database.rows(UNLINK, job_id)
         forgotten = self._all(FORGET, job_id)
-        return forgotten[0] if forgotten else None
+        if not forgotten:
+            return None
+        if digest := forgotten[0].delivered_digest:
+            self._database.rows(STAND_AGAIN_BESIDE, os.fsencode(forgotten[0].path), digest)
+        return forgotten[0]
 
     # Rebuilding a lost ledger; inside `exclusive`
 
@@ -267,14 +273,16 @@ class Ledger:
     ) -> Job:
         """Record that a started job's result is in the outbox, or held; arguments as in `Job`.
 
-        The new result is open to review, whatever was decided on the one before.
+        The new result is open to review, whatever was decided on the one before, which stays in the
+        outbox if the new one is held.
         """
-        columns = "status = 'finished', recolor = 0, repair = 0, model = ?, reason = NULL"
-        columns += ", finished_at = ?, colored_at = ?, output_digest = ?, event = ?"
-        columns += ", confidence = ?, change = ?, held = ?"
-        columns += ", decision = NULL, review_owed = 0, fetched_at = NULL"
-        values = (now, now, output_digest, event, confidence, change, held)
-        return self._change(job_id, columns, model, *values)
+        values = {"model": model, "now": now, "output_digest": output_digest, "event": event}
+        values |= {"confidence": confidence, "change": change, "held": held, "id": job_id}
+        with self._database.transaction():
+            rows = self._database.rows_named(FINISH, values)
+        if not rows:
+            raise ValueError(f"job {job_id} is not started")
+        return job_of_row(rows[0])
 
     def record_originals(self, originals: Iterable[tuple[int, PurePosixPath]]) -> None:
         """Record where the originals of jobs, by id, are in the originals' folder."""
@@ -305,10 +313,9 @@ class Ledger:
             ValueError: one of them has changed its status.
         """
         with self._database.transaction():
-            result = (os.fsencode(earlier.output), earlier.output_digest, earlier.event)
             if not self._all(SUPERSEDE, job_id, earlier.id):
                 raise ValueError(f"job {earlier.id} is not finished, or is superseded")
-            changed = self._all(TAKE_OVER, *result, job_id)
+            changed = self._all(TAKE_OVER, earlier.id, job_id)
             if not changed:
                 raise ValueError(f"job {job_id} is not started")
         return changed[0]

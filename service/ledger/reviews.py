@@ -66,14 +66,52 @@ class Reviews:
             On how many it was recorded.
         """
         with self._database.transaction():
-            batch = self._next_id()
-            texts = (storable(reason), storable(note), storable(who))
-            decided = 0
-            for job_id in job_ids:
-                if self._rows(DECIDE, batch, decision, *texts, now, job_id):
-                    self._rows(SET_DECISION, decision, job_id)
-                    self._rows("DELETE FROM claims WHERE job = ?", job_id)
-                    decided += 1
+            return self._decide(job_ids, decision, (reason, note, who), now)
+
+    def decide_all(
+        self,
+        which: GalleryFilter,
+        expected: int,
+        decision: Decision | None,
+        *,
+        who: str,
+        now: float,
+        reason: str = "",
+        note: str = "",
+    ) -> int | None:
+        """Record one decision on all results of a filter, if they are as many as the person saw.
+
+        Args:
+            which: results.
+            expected: their number, as it was shown.
+            decision: None opens them again.
+            who: name of the person.
+            now: seconds since 1970.
+            reason: why, or "".
+            note: further words, or "".
+
+        Returns:
+            On how many it was recorded; None if there are more or fewer now, and nothing was.
+        """
+        with self._database.transaction():
+            job_ids = self._gallery.ids(which)
+            if len(job_ids) != expected:
+                return None
+            return self._decide(job_ids, decision, (reason, note, who), now)
+
+    def _decide(
+        self,
+        job_ids: Iterable[int],
+        decision: Decision | None,
+        words: tuple[str, str, str],
+        now: float,
+    ) -> int:
+        batch, texts, decided = self._next_id(), [*map(storable, words)], 0
+        for job_id in job_ids:
+            if self._rows(DECIDE, batch, decision, *texts, now, job_id):
+                self._rows(SET_DECISION, decision, job_id)
+                self._rows("DELETE FROM claims WHERE job = ?", job_id)
+                decided += 1
         return decided
 
     def add_note(self, job_id: int, note: str, *, who: str, now: float) -> bool:
@@ -167,15 +205,42 @@ class Reviews:
         with self._database.transaction():
             self._rows("DELETE FROM claims WHERE job = ? AND who = ?", job_id, storable(who))
 
-    def set_review_owed(self, job_id: int, *, owed: bool) -> None:
-        """Record whether the daemon has yet to carry out the decision on a result."""
+    def release_held(self, job_id: int, event: str | None) -> None:
+        """Record that a held result is in the outbox now, unless it was colored again meanwhile."""
+        sql = "UPDATE jobs SET held = 0, delivered_digest = NULL, delivered_event = NULL"
         with self._database.transaction():
-            self._rows("UPDATE jobs SET review_owed = ? WHERE id = ?", owed, job_id)
+            self._rows(f"{sql} WHERE id = ? AND held AND event IS ?", job_id, event)
 
-    def release_held(self, job_id: int) -> None:
-        """Record that a held result is in the outbox now."""
+    def carried_out(self, job_id: int, seen: list[DecisionRecord]) -> bool:
+        """Record that the daemon did all that the decisions on a result ask for.
+
+        Args:
+            job_id: of the result.
+            seen: all decisions that it knew (`GalleryQueries.decisions_of`).
+
+        Returns:
+            False if they have changed since; there is more to do then.
+        """
         with self._database.transaction():
-            self._rows("UPDATE jobs SET held = 0 WHERE id = ?", job_id)
+            if self._gallery.decisions_of(job_id) != seen:
+                return False
+            self._rows("UPDATE jobs SET review_owed = 0 WHERE id = ?", job_id)
+        return True
+
+    def restore(self, job_id: int, records: Iterable[DecisionRecord]) -> None:
+        """Insert decisions that a sidecar tells of, under new ids; inside `Ledger.exclusive`.
+
+        Args:
+            job_id: of the restored result.
+            records: in their order; id, batch and job are ignored.
+        """
+        last = None
+        for one in records:
+            texts = map(storable, (one.reason, one.note, one.who))
+            values = (self._next_id(), one.decision, *texts, one.decided_at, job_id)
+            self._rows(DECIDE, *values)
+            last = one.decision
+            self._rows("UPDATE jobs SET decision = ? WHERE id = ?", last, job_id)
 
     def mark_fetched(self, job_ids: Iterable[int], moment: float | None) -> int:
         """Record that results were taken out of the outbox; None: that they are in it.

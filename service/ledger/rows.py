@@ -56,6 +56,7 @@ def restored_columns(job: Job) -> tuple[Any, ...]:
         *(job.output_digest, job.event, job.superseded_by),
         job.settings.model_dump_json(exclude_defaults=True),
         *(job.confidence, job.change, job.colored_at or colored_at, job.decision, job.held),
+        *(job.delivered_digest, job.delivered_event),
     )
 
 

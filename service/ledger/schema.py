@@ -161,6 +161,13 @@ CREATE TRIGGER jobs_reviewed_out AFTER DELETE ON jobs BEGIN
 END;
 """
 
+# The earlier result that stays in the outbox while the present one is held: its SHA-256, "" if that
+# is not known, and its coloring's UUID.
+VERSION_11 = """
+ALTER TABLE jobs ADD COLUMN delivered_digest TEXT;
+ALTER TABLE jobs ADD COLUMN delivered_event TEXT;
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
@@ -172,6 +179,7 @@ MIGRATIONS = (
     VERSION_8,
     VERSION_9,
     VERSION_10,
+    VERSION_11,
 )  # each migrates from the version before it
 
 COLORED = "colored_at IS NOT NULL AND superseded_by IS NULL"  # has a result, held or delivered
@@ -184,7 +192,11 @@ INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,
 VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?,
     (SELECT min(id) FROM jobs WHERE path != ? AND digest = ?))
 ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
-    output = iif(recolor, output, excluded.output), size = excluded.size,
+    output = iif(recolor, output, excluded.output),
+    output_digest = iif(recolor, output_digest, NULL), event = iif(recolor, event, NULL),
+    held = held AND recolor, delivered_digest = iif(recolor, delivered_digest, NULL),
+    delivered_event = iif(recolor, delivered_event, NULL),
+    fetched_at = iif(recolor, fetched_at, NULL), size = excluded.size,
     mtime_ns = excluded.mtime_ns, inode = excluded.inode, device = excluded.device,
     settings = excluded.settings,
     status = excluded.status, not_before = excluded.not_before, queued_at = excluded.queued_at,
@@ -195,8 +207,8 @@ RETURNING *
 RESTORE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, reason, model,
     not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by,
-    settings, confidence, change, colored_at, decision, held)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    settings, confidence, change, colored_at, decision, held, delivered_digest, delivered_event)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 LINK_SAME_CONTENTS = """
 UPDATE jobs SET same_content_as = (
@@ -217,8 +229,34 @@ UPDATE jobs SET superseded_by = ?
 WHERE id = ? AND status = 'finished' AND superseded_by IS NULL RETURNING *
 """
 TAKE_OVER = """
-UPDATE jobs SET output = ?, output_digest = ?, event = ?
+UPDATE jobs SET
+    (output, output_digest, event, held, delivered_digest, delivered_event, fetched_at) = (
+        SELECT output, output_digest, event, held, delivered_digest, delivered_event, fetched_at
+        FROM jobs WHERE id = ?
+    )
 WHERE id = ? AND status = 'started' AND NOT recolor RETURNING *
+"""
+FINISH = """
+UPDATE jobs SET status = 'finished', recolor = 0, repair = 0, model = :model, reason = NULL,
+    finished_at = :now, colored_at = :now, output_digest = :output_digest, event = :event,
+    confidence = :confidence, change = :change, held = :held,
+    delivered_digest = CASE
+        WHEN NOT :held THEN NULL
+        WHEN held THEN delivered_digest
+        WHEN fetched_at IS NULL AND (recolor OR output_digest IS NOT NULL)
+            THEN iif(repair, '', coalesce(output_digest, ''))
+    END,
+    delivered_event = CASE
+        WHEN NOT :held THEN NULL WHEN held THEN delivered_event
+        WHEN fetched_at IS NULL THEN event
+    END,
+    decision = NULL, review_owed = 0, fetched_at = NULL
+WHERE id = :id AND status = 'started' RETURNING *
+"""
+# A shorter result in the outbox that was not replaced yet, because the longer one is held.
+STAND_AGAIN_BESIDE = """
+UPDATE jobs SET superseded_by = NULL
+WHERE path = ? AND output_digest = ? AND superseded_by IS NOT NULL AND NOT held
 """
 STAND_AGAIN = "UPDATE jobs SET superseded_by = NULL WHERE superseded_by = ?"
 

@@ -1,51 +1,57 @@
-"""The command `photochrom bag`: copies finished photos and their sidecars into a BagIt bag.
+"""The command `photochrom bag`: packs finished photographs for another system.
 
-Each file is hashed while it is copied, and must match what was delivered; the bag appears complete
-or not at all. The Library of Congress's `bagit` writes the manifests (BagIt 0.97).
+Each file is hashed while it is copied, and must match what was delivered or colored; the package
+appears complete or not at all. `service.maintenance.layouts` says how each system wants it.
 """
 
-import hashlib
-import logging
-import os
-import shutil
-from importlib.metadata import version
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import bagit
 from rich.console import Console
 
 from service.config.loader import Config
-from service.filesystem.durable import make_folder, part_path
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
-from service.maintenance.fixity import as_text, check_sidecar, is_delivered
-from service.storage.sidecar import sidecar_name
+from service.maintenance.fixity import check_sidecar, is_delivered
+from service.maintenance.layouts.archivematica import ArchivematicaLayout
+from service.maintenance.layouts.islandora import IslandoraLayout
+from service.maintenance.layouts.layout import Layout, Photograph
+from service.maintenance.layouts.layout_name import LayoutName
+from service.maintenance.layouts.preservica import PreservicaLayout
+from service.maintenance.layouts.rosetta import RosettaLayout
+from service.maintenance.packing import new_package, refuse_folder
 from service.terminal import Report, printable
-from worker.atomic import sync_folder
 from worker.errors import DeviceError
 
-CHUNK = 1 << 20  # bytes copied at a time
-ALGORITHMS = ["sha256", "sha512"]
+LAYOUTS: dict[LayoutName, type[Layout]] = {  # but the plain one, which needs an extra
+    LayoutName.ARCHIVEMATICA: ArchivematicaLayout,
+    LayoutName.ROSETTA: RosettaLayout,
+    LayoutName.PRESERVICA: PreservicaLayout,
+    LayoutName.ISLANDORA: IslandoraLayout,
+}
 
 
 class BagResult(NamedTuple):
     """What was packed.
 
     Attributes:
-        folder: the bag.
+        folder: the package.
         photos: the number in it.
         without_digest: how many of them an earlier photochrom delivered without recording a digest.
         without_sidecar: how many of them it delivered without a sidecar.
-        in_work: photos left out because they are queued to be recolored.
+        left_out: the number of others, by reason.
     """
 
     folder: Path
     photos: int
     without_digest: int
     without_sidecar: int
-    in_work: int
+    left_out: dict[str, int]
 
 
 def make_bag(
@@ -53,6 +59,7 @@ def make_bag(
     folder: Path,
     report: Report,
     *,
+    layout: LayoutName = LayoutName.PLAIN,
     within: PurePosixPath | None = None,
     organization: str = "",
 ) -> BagResult:
@@ -60,42 +67,37 @@ def make_bag(
 
     Args:
         config: the folders.
-        folder: the bag; it must not exist, or be empty.
+        folder: the package; it must not exist, or be empty.
         report: called after each photo.
+        layout: whose form it takes.
         within: only photos in this sub-folder of the inbox.
         organization: the sender, or "".
 
     Raises:
-        DeviceError: a photo or sidecar is not what was delivered, a bag cannot have a file's name,
+        DeviceError: a file is not what was delivered or colored, a package cannot have its name,
             the folder is unsuitable, or there is nothing to pack.
-        OSError: the disk is full or failed. No bag is left.
+        OSError: the disk is full or failed. Nothing is left.
     """
     folder = folder.absolute()
-    _refuse_folder(folder, config)
-    jobs = _jobs(config, within)
-    photos = [job for job in jobs if is_delivered(job)]
+    refuse_folder(folder, config)
+    left_out: Counter[str] = Counter()
+    photos = [job for job in _jobs(config, within) if _is_to_pack(job, left_out)]
     if not photos:
         raise DeviceError("there are no finished photographs to pack")
-    make_folder(folder.parent)
-    part = part_path(folder.parent)
-    part.mkdir()
-    digests: dict[str, str] = {}
     without_digest = without_sidecar = 0
-    try:
+    make = _layout(layout)
+    with (
+        new_package(folder, config) as package,
+        closing(make(package, config, organization)) as form,
+    ):
         for done, job in enumerate(photos, 1):
-            copied, was_known = _copy_photo(job, config, part)
-            digests |= copied
-            without_digest += not was_known
-            without_sidecar += len(copied) == 1
+            photo = _photograph(job, config)
+            form.add(photo)
+            without_digest += photo.digest is None
+            without_sidecar += photo.sidecar is None
             report(done, len(photos), "")
-        _write_manifests(part, _info(len(photos), organization), digests)
-        _sync(part)
-        os.rename(part, folder)  # noqa: PTH104 - beside os.fsync
-    except BaseException:  # even Ctrl-C must not leave half a bag
-        shutil.rmtree(part)
-        raise
-    sync_folder(folder.parent)
-    return BagResult(folder, len(photos), without_digest, without_sidecar, len(jobs) - len(photos))
+        form.finish()
+    return BagResult(folder, len(photos), without_digest, without_sidecar, dict(left_out))
 
 
 def print_bag_result(made: BagResult, console: Console) -> None:
@@ -104,102 +106,45 @@ def print_bag_result(made: BagResult, console: Console) -> None:
     for count, words in (
         (made.without_sidecar, "without a sidecar (delivered by an early photochrom)"),
         (made.without_digest, "not verified, because no digest was recorded"),
-        (made.in_work, "left out because they are queued to be recolored"),
     ):
         if count:
             lines.append(f"{count} {words}")
+    lines += [f"{count} left out ({why})" for why, count in made.left_out.items()]
     console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 
-def _in_bag(name: PurePosixPath) -> str:
-    """Return the name of a file in a bag: UTF-8, without line breaks."""
-    return printable(str(name))
+def _layout(name: LayoutName) -> type[Layout]:
+    """Return a layout; only one needs an extra."""
+    if name is LayoutName.PLAIN and find_spec("bagit") is None:
+        raise DeviceError("bags need the package bagit: pip install 'photochrom[bag]'")
+    if name is LayoutName.PLAIN:
+        from service.maintenance.layouts.plain import PlainLayout
+
+        return PlainLayout
+    return LAYOUTS[name]
 
 
-def _refuse_folder(folder: Path, config: Config) -> None:
-    """Raise if the folder cannot be a bag, or is in one that photochrom uses."""
-    real = Path(os.path.realpath(folder))
-    for name, used in config.folders.items():
-        if real.is_relative_to(os.path.realpath(used)):
-            raise DeviceError(
-                f"{folder} is inside the folder `{name}`; choose another place for the bag"
-            )
-    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DeviceError(f"{folder} exists and is not an empty folder")
-
-
-def _jobs(config: Config, within: PurePosixPath | None) -> list[Job]:
+def _jobs(config: Config, within: PurePosixPath | None) -> Iterator[Job]:
     path = config.state / LEDGER_FILE
     if not path.exists():
-        return []
+        return
     with LedgerQueries.open(path) as ledger:
         if ledger.outdated:
             raise DeviceError(
                 f"the ledger {path} is from an older photochrom; start this one to upgrade it"
             )
         jobs = ledger.colored()
-    return [job for job in jobs if within is None or job.path.is_relative_to(within)]
+    yield from (job for job in jobs if within is None or job.path.is_relative_to(within))
 
 
-def _copy_photo(job: Job, config: Config, part: Path) -> tuple[dict[str, str], bool]:
-    """Copy a photo and its sidecar; return their digests by name, and whether the first was known.
+def _is_to_pack(job: Job, left_out: Counter[str]) -> bool:
+    why = "" if is_delivered(job) else "queued to be recolored"
+    left_out.update([why] if why else [])
+    return not why
 
-    Names in a bag are UTF-8; the sidecar has the original bytes.
-    """
+
+def _photograph(job: Job, config: Config) -> Photograph:
     sidecar, wrong = check_sidecar(job, config)
     if wrong:
         raise DeviceError(f"{wrong.path}: {wrong.words}; try `photochrom verify --repair`")
-    names = [job.output, sidecar_name(job.output)] if sidecar else [job.output]
-    digests = {_in_bag(name): _copy(config.outbox / name, part / _in_bag(name)) for name in names}
-    expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
-    if expected not in {None, digests[_in_bag(job.output)]}:
-        raise DeviceError(
-            f"{as_text(job.output)} is not what was delivered; try `photochrom verify --repair`"
-        )
-    return digests, expected is not None
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file with its times; return the SHA-256 of what was read."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with source.open("rb") as file, target.open("xb") as copy:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            copy.write(chunk)
-    shutil.copystat(source, target)
-    return digest.hexdigest()
-
-
-def _info(photos: int, organization: str) -> dict[str, str]:
-    """Return the contents of bag-info.txt; `bagit` adds date and sizes."""
-    about = (
-        f"{photos} photographs colored by a machine: black-and-white scans whose colors a neural"
-        " network chose. The colors are believable guesses and no record. The scans are not in"
-        " this bag; the JSON file beside each photograph names its scan by SHA-256."
-    )
-    agent = f"photochrom {version('photochrom')}, bagit.py {version('bagit')}"
-    info = {"External-Description": about, "Bag-Software-Agent": agent}
-    return {"Source-Organization": organization, **info} if organization else info
-
-
-def _write_manifests(part: Path, info: dict[str, str], digests: dict[str, str]) -> None:
-    """Turn a folder into a bag; its manifests, computed from the copies, must match the digests."""
-    bagit.LOGGER.setLevel(logging.CRITICAL + 1)  # it raises whatever it logs
-    try:
-        bag = bagit.make_bag(str(part), info, checksums=ALGORITHMS)
-        bag.validate(completeness_only=True)
-    except bagit.BagError as error:
-        raise DeviceError(f"a bag cannot contain this file name: {error}") from error
-    for name, digest in digests.items():
-        if bag.entries[f"data/{name}"]["sha256"] != digest:
-            raise DeviceError(f"the copy of {name} differs from what was read; check the disk")
-
-
-def _sync(folder: Path) -> None:
-    """Make a folder with all its contents durable."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with Path(parent, name).open("rb") as file:
-                os.fsync(file.fileno())
-        sync_folder(Path(parent))
+    return Photograph(job, sidecar)

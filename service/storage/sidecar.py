@@ -10,7 +10,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ from pydantic import (
 from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.filesystem.file_stat import FileStat
+from service.ledger.jobs import DecisionRecord
 from service.ledger.rows import storable
 from service.storage import outbox
 from service.storage.outbox import Delivered
@@ -38,7 +39,7 @@ from service.terminal import escaped_json
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record
 
-VERSION = 2  # of the schema; incremented when a field is added, removed or changed
+VERSION = 3  # of the schema; incremented when a field is added, removed or changed
 SUFFIX = ".json"
 ZEROS = "0" * 64  # in place of a sidecar's own digest while that is computed
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -126,12 +127,25 @@ class Model(Part):
     weights_sha256: Digest
 
 
+class ReviewDecision(Part):
+    """What a person decided on the photo, or noted about it, after looking at it."""
+
+    decision: Literal["approved", "rejected", "flagged"] | None = Field(
+        description="approved, rejected or flagged; null: opened again. The last one stands"
+    )
+    who: Text = Field(description="name of the person")
+    at: AwareDatetime = Field(description="when")
+    reason: Text = Field(description="why, or empty")
+    note: Text = Field(description="further words, or empty")
+
+
 class Sidecar(Part):
     """What is known of one coloring."""
 
     schema_: Annotated[
-        Literal["photochrom sidecar 1", "photochrom sidecar 2"], Field(alias="schema")
-    ] = "photochrom sidecar 2"
+        Literal["photochrom sidecar 1", "photochrom sidecar 2", "photochrom sidecar 3"],
+        Field(alias="schema"),
+    ] = "photochrom sidecar 3"
     event: UUID = Field(description="of this coloring; also in the photo's XMP history")
     digital_source_type: Text = Field(description="IPTC's URI of how the image came to be")
     source: Source
@@ -146,6 +160,9 @@ class Sidecar(Part):
     lost: tuple[Text, ...] = Field(description="the scan's metadata that the photo does not carry")
     xmp_files: tuple[XmpFile, ...] = Field(
         default=(), description="beside the scan; of two that differ the last counts"
+    )
+    decisions: tuple[ReviewDecision, ...] = Field(
+        default=(), description="of people, in their order, without those that were undone"
     )
     own_sha256: Annotated[
         Digest, Field(description="of this file, with these digits written as 0")
@@ -219,6 +236,32 @@ def describe(
             if one.sha256
         ),
     )
+
+
+def with_decisions(sidecar: Sidecar, records: Iterable[DecisionRecord]) -> Sidecar:
+    """Return a sidecar with the decisions on its coloring, as they stand in the ledger.
+
+    Args:
+        sidecar: of any form.
+        records: all decisions on its job.
+    """
+    decisions = tuple(
+        ReviewDecision.model_validate(
+            {
+                "decision": one.decision,
+                "who": one.who,
+                "at": datetime.fromtimestamp(one.decided_at, UTC),
+                "reason": one.reason,
+                "note": one.note,
+            }
+        )
+        for one in records
+        if one.event == str(sidecar.event) and one.undone_at is None
+    )
+    if decisions == sidecar.decisions:
+        return sidecar
+    newest = Sidecar.model_fields["schema_"].default
+    return sidecar.model_copy(update={"schema_": newest, "decisions": decisions})
 
 
 def deliver_sidecar(

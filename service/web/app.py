@@ -15,7 +15,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.config.loader import Config
-from service.web import log_in_page, preferences, service_page
+from service.web import (
+    downloads,
+    log_in_page,
+    photograph_page,
+    preferences,
+    service_page,
+)
 from service.web.attempts import Attempts
 from service.web.pages import Refusal, Site, error_answer, told
 from service.web.protection import Protection
@@ -44,11 +50,14 @@ def routes() -> list[BaseRoute]:
         changing("/log-out", log_in_page.log_out, None),
         changing("/language", preferences.choose_language, None),
         changing("/theme", preferences.choose_theme, None),
+        reading("/photographs/{job:job}", photograph_page.show),
+        reading("/photographs/{job:job}.json", photograph_page.as_json),
+        reading("/photographs/{job:job}/files/{kind}", downloads.download),
         reading("/service", service_page.service),
         reading("/service/live", service_page.live),
         reading("/events", service_page.events),
         changing("/uploads", service_page.upload),
-        changing("/rejected/{job:int}/retry", service_page.try_again),
+        changing("/rejected/{job:job}/retry", service_page.try_again),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
 

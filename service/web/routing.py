@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +23,23 @@ Endpoint = Callable[[Request], Any]
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf_token"
 LOG_IN = "/log-in"
 _FORM = "application/x-www-form-urlencoded"
+
+
+class JobNumber(Convertor[int]):
+    """A job's number in a route's path, as `{job:job}`; at most as large as the ledger can hold."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """Read it."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Write it."""
+        return str(value)
+
+
+register_url_convertor("job", JobNumber())
 
 
 class GuardedRoute(Route):

@@ -33,13 +33,14 @@ def as_in_a_shell() -> dict[str, str]:
 class Home:
     """A folder with a config.yaml and, once a command ran, its folders."""
 
-    def __init__(self, folder: Path, config: str = HASTY) -> None:
-        """Write the configuration and make the inbox."""
+    def __init__(self, folder: Path, config: str | None = HASTY) -> None:
+        """Write the configuration and make the inbox; without a configuration both are there."""
         self.folder = folder
         self.inbox, self.outbox = folder / "inbox", folder / "outbox"
         self.originals, self.rejected = folder / "originals", folder / "rejected"
-        self.inbox.mkdir(parents=True)
-        (folder / "config.yaml").write_text(config)
+        if config is not None:
+            self.inbox.mkdir(parents=True)
+            (folder / "config.yaml").write_text(config)
 
     def drop(self, name: str, pixels: Array | None = None, **options: Any) -> Path:
         """Put a scan in the inbox in one step, as a careful program does."""

@@ -1,33 +1,38 @@
-// Server-sent events: one connection a visible page. Browsers allow six connections to a host, so
-// pages in the background let theirs go, and ask anew when they are looked at again.
+// Server-sent events, over one connection for all pages of a browser: browsers allow only six to a
+// host. The page that holds a lock has the connection and passes on what it hears; when it is
+// closed, the next one takes over.
 
+const NAME = "photochrom-events";
 const handlers = { status: [], photographs: [] };
-let source = null;
+const channel = new BroadcastChannel(NAME);
+let started = false;
 
-function connect() {
-  if (source || document.hidden) return;
-  source = new EventSource("/events");
-  for (const [name, list] of Object.entries(handlers)) {
-    source.addEventListener(name, (event) => {
-      const data = JSON.parse(event.data);
-      for (const handler of list) handler(data);
-    });
-  }
-  source.addEventListener("open", () => document.documentElement.dataset.live = "yes");
-  source.addEventListener("error", () => document.documentElement.dataset.live = "no");
+function tell({ name, data }) {
+  for (const handler of handlers[name]) handler(data);
 }
 
-function disconnect() {
-  source?.close();
-  source = null;
+function connect() {
+  const source = new EventSource("/events");
+  for (const name of Object.keys(handlers)) {
+    source.addEventListener(name, (event) => {
+      const message = { name, data: JSON.parse(event.data) };
+      tell(message);
+      channel.postMessage(message);
+    });
+  }
+}
+
+function start() {
+  if (started) return;
+  started = true;
+  channel.addEventListener("message", (event) => tell(event.data));
+  // Locks exist on localhost and with HTTPS only; otherwise each page has a connection of its own.
+  if (!navigator.locks) connect();
+  else navigator.locks.request(NAME, () => new Promise(connect)); // held until the page is closed
 }
 
 /** Calls `handler` with the data of each event of a name, "status" or "photographs". */
 export function follow(name, handler) {
   handlers[name].push(handler);
-  connect();
+  start();
 }
-
-document.addEventListener("visibilitychange", () => document.hidden ? disconnect() : connect());
-window.addEventListener("pagehide", disconnect);
-window.addEventListener("pageshow", () => { if (handlers.status.length + handlers.photographs.length) connect(); });

@@ -33,8 +33,13 @@ export function watchUploads(done) {
     if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     zone.classList.remove("dragged-over");
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry());
-    for (const entry of entries) if (entry) walk(entry, "");
+    // All are asked for before the first is read: the list is empty after this event.
+    const dropped = [...event.dataTransfer.items].filter((item) => item.kind === "file")
+      .map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+    for (const { entry, file } of dropped) {
+      if (entry) walk(entry, "");
+      else if (file) add(file, "");
+    }
   });
 }
 

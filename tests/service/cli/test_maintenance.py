@@ -92,7 +92,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is copied."""
-    monkeypatch.setattr("service.cli.maintenance.find_spec", lambda _name: None)
+    monkeypatch.setattr("service.maintenance.bag.find_spec", lambda _name: None)
     done = photochrom(home, "bag", str(tmp_path / "bag"))
 
     assert importlib.util.find_spec("bagit")

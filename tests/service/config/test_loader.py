@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from service.config.loader import RENAMED, Config, ConfigError, check_config, load_config
-from service.config.sections import Metrics
+from service.config.sections import Metrics, Review
 from service.filesystem.availability import NOTED
 from worker.metadata.credentials import CredentialSettings
 from worker.settings import (
@@ -100,6 +100,33 @@ def test_folders_are_beside_the_file_unless_they_say_otherwise(
     assert file.parent / "state" == config.state
 
 
+def test_review_hold_is_short_for_its_mode(file: Path) -> None:
+    """Results wait beside the other folders; without holding, there is no such folder."""
+    file.write_text("review: hold")
+    held = load_config(file)
+    file.write_text("review: {hold_below: 0.3, folder: doubtful}")
+    doubtful = load_config(file)
+    file.write_text("review: after")
+
+    assert (file.parent / "held", "hold") == (held.folders["review.folder"], held.review.mode)
+    assert file.parent / "doubtful" == doubtful.folders["review.folder"]
+    assert "review.folder" not in load_config(file).folders
+
+
+@pytest.mark.parametrize(
+    ("review", "holds"),
+    [
+        (Review(), [False, False, False]),
+        (Review(mode="hold"), [True, True, True]),
+        (Review(hold_below=0.3), [False, True, True]),
+        (Review(hold_below=0.0), [False, False, True]),
+    ],
+)
+def test_doubtful_results_are_held(review: Review, holds: list[bool]) -> None:
+    """Below the limit, and where nobody knows."""
+    assert holds == [review.holds(confidence) for confidence in (0.3, 0.29, None)]
+
+
 def test_a_relative_file_has_absolute_folders(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a later change of folder does no harm."""
     file.touch()
@@ -167,6 +194,16 @@ log: 7
             ),
             "mark: {corner: left}",
         ),
+        ("1: review.mode: must be after or hold, not 'never'", "review: {mode: never}"),
+        ("1: review: must be a section with mode, hold_below, folder, not 'on'", "review: on"),
+        (
+            "1: review: must be a section with mode, hold_below, folder, not 'never'",
+            "review: never",
+        ),
+        (
+            "1: review.hold_below: must be a number from 0 to 1, or null, not '30'",
+            "review: {hold_below: 30}",
+        ),
         ("1: mark.size: must be a number above 0 and up to 0.5, not '0'", "mark: {size: 0}"),
         (
             "1: mark.opacity: must be a number above 0 and up to 1, not '60'",
@@ -233,6 +270,13 @@ def test_check_config_tells_wrong_values_and_wrong_folders_together(file: Path) 
         f"{file}:4: state: must be the path of a folder, not '5'",
         f"{file}:5: rejected: is the same folder as inbox ({file.parent / 'a'})",
     ] == caught.value.problems
+
+
+def test_held_results_do_not_wait_in_another_folder(file: Path) -> None:
+    """A rescan would find them in the inbox, and archivists in the outbox."""
+    file.write_text("review: {mode: hold, folder: outbox/held}")
+    with pytest.raises(ConfigError, match=r"review\.folder: is inside the outbox"):
+        check_config(file)
 
 
 def test_a_start_lets_off_folders_that_were_used_before(file: Path) -> None:

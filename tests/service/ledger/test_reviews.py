@@ -125,7 +125,9 @@ class TestDeciding:
         """It is a line in the log, and goes to the sidecar."""
         job = color(ledger, "a.png")
         ledger.reviews.decide([job.id], Decision.APPROVED, who="Ada", now=1.0)
-        ledger.reviews.set_review_owed(job.id, owed=False)
+        seen = ledger.queries.gallery.decisions_of(job.id)
+        assert ledger.reviews.carried_out(job.id, seen)
+        assert [] == ledger.queries.gallery.owing_review()
 
         assert ledger.reviews.add_note(job.id, "see letter of 1912", who="Bo", now=2.0)
         assert not ledger.reviews.add_note(99, "nothing", who="Bo", now=2.0)
@@ -143,6 +145,119 @@ class TestDeciding:
 
         assert [] == ledger.queries.gallery.decisions_of(job.id)
         assert [] == list(ledger.queries.gallery.decisions())
+
+
+class TestHolding:
+    """Where a result is, and which one is in the outbox while another is held."""
+
+    @staticmethod
+    def again(ledger: Ledger, job: Job, event: str, **result: object) -> Job:
+        """Color a result again."""
+        ledger.recolor([job.id], 2.0)
+        ledger.claim(1, 2.0, in_flight=0)
+        values = {"model": "2", "event": event, "output_digest": f"digest of {event}", **result}
+        return ledger.finish(job.id, now=3.0, **values)  # type: ignore[arg-type]
+
+    @staticmethod
+    def delivered(job: Job) -> tuple[bool, str | None, str | None]:
+        """Return whether it is held, and what is in the outbox meanwhile."""
+        return job.held, job.delivered_digest, job.delivered_event
+
+    def test_an_earlier_result_is_remembered_until_the_new_one_is_delivered(
+        self, ledger: Ledger
+    ) -> None:
+        """Also while another one is tried, and not when it is replaced at once."""
+        job = color(ledger, "a.png", output_digest="digest", event="first")
+        second = self.again(ledger, job, "second", held=True)
+        third = self.again(ledger, job, "third", held=True)
+        ledger.reviews.release_held(job.id, "second")  # it is too late for that one
+        still = ledger.queries.job(job.id)
+        ledger.reviews.release_held(job.id, "third")
+        released = ledger.queries.job(job.id)
+
+        assert [(True, "digest", "first")] * 2 == [*map(self.delivered, (second, third))]
+        assert still is not None
+        assert still.held
+        assert released is not None
+        assert (False, None, None) == self.delivered(released)
+        assert (False, None, None) == self.delivered(self.again(ledger, job, "fourth"))
+
+    @pytest.mark.parametrize(
+        ("result", "delivered"),
+        [
+            ({"output_digest": "digest", "held": True}, None),  # it was never delivered
+            ({"output_digest": None}, ""),  # by an earlier photochrom
+        ],
+    )
+    def test_what_is_in_the_outbox_may_be_nothing_or_unknown(
+        self, ledger: Ledger, result: dict[str, object], delivered: str | None
+    ) -> None:
+        """And what was taken out of it is not in it."""
+        job = color(ledger, "a.png", **result)
+        taken = color(ledger, "b.png", output_digest="digest")
+        ledger.reviews.mark_fetched([taken.id], 2.0)
+
+        assert delivered == self.again(ledger, job, "second", held=True).delivered_digest
+        assert self.again(ledger, taken, "second", held=True).delivered_digest is None
+
+    def test_a_repaired_result_may_replace_anything(self, ledger: Ledger) -> None:
+        """The one in the outbox is altered or gone."""
+        job = color(ledger, "a.png", output_digest="digest")
+        ledger.recolor([job.id], 2.0, repair=True)
+        ledger.claim(1, 2.0, in_flight=0)
+        job = ledger.finish(job.id, model="2", now=3.0, event="second", held=True)
+
+        assert "" == job.delivered_digest
+
+    @pytest.mark.parametrize("held", [False, True])
+    def test_a_longer_scan_takes_over_what_is_held_or_delivered(
+        self, ledger: Ledger, *, held: bool
+    ) -> None:
+        """The shorter result stands again if the longer one is forgotten, and still in place."""
+        shorter = color(ledger, "a.tif", output_digest="short", event="first", held=held)
+        scan = PurePosixPath("a.tif")
+        longer, _ = ledger.enqueue(scan, "b" * 64, LOOKS, PurePosixPath("a.b.tif"), 2.0)
+        ledger.claim(1, 2.0, in_flight=0)
+        started = ledger.supersede(longer.id, shorter)
+        done = ledger.finish(
+            longer.id, model="1", now=3.0, event="second", output_digest="long", held=True
+        )
+        ledger.forget(longer.id)
+        earlier = ledger.queries.job(shorter.id)
+
+        assert (scan, "short", held) == (started.output, started.output_digest, started.held)
+        assert (None if held else "short") == done.delivered_digest
+        assert earlier is not None
+        assert (longer.id if held else None) == earlier.superseded_by
+
+    def test_what_is_decided_meanwhile_is_carried_out_too(self, ledger: Ledger) -> None:
+        """The daemon tells what it knew; a photo in work is left alone."""
+        job = color(ledger, "a.png", held=True)
+        ledger.reviews.decide([job.id], Decision.APPROVED, who="Ada", now=1.0)
+        seen = ledger.queries.gallery.decisions_of(job.id)
+        ledger.reviews.undo("Ada", 2.0)
+
+        assert not ledger.reviews.carried_out(job.id, seen)
+        assert [job.id] == [one.id for one in ledger.queries.gallery.owing_review()]
+        ledger.recolor([job.id], 3.0)
+        assert 1 == len(ledger.queries.gallery.owing_review())
+        ledger.claim(1, 3.0, in_flight=0)
+        assert [] == ledger.queries.gallery.owing_review()
+
+    def test_decisions_are_restored_as_they_stood(self, ledger: Ledger) -> None:
+        """The last one stands on the photo."""
+        job = color(ledger, "a.png")
+        ledger.reviews.decide([job.id], Decision.FLAGGED, who="Ada", now=1.0, reason="coat")
+        ledger.reviews.add_note(job.id, "it was red", who="Bo", now=2.0)
+        records = ledger.queries.gallery.decisions_of(job.id)
+        other = color(ledger, "b.png")
+        with ledger.exclusive():
+            ledger.reviews.restore(other.id, records)
+
+        assert [one[4:] for one in records] == [
+            one[4:] for one in ledger.queries.gallery.decisions_of(other.id)
+        ]
+        assert decision_of(ledger, other) is Decision.FLAGGED
 
 
 class TestClaims:

@@ -7,6 +7,7 @@ import os
 import re
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import bagit
 import pytest
@@ -39,17 +40,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "bags" / "delivery"
 
 
-def pack(
-    config: Config, folder: Path, within: PurePosixPath | None = None, organization: str = ""
-) -> BagResult:
+def pack(config: Config, folder: Path, **options: Any) -> BagResult:
     """Make a bag without a progress bar."""
-    return make_bag(
-        config,
-        folder,
-        lambda _done, _all, _words: None,
-        within=within,
-        organization=organization,
-    )
+    return make_bag(config, folder, lambda _done, _all, _words: None, **options)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -66,9 +59,13 @@ def test_a_bag_validates_and_holds_the_outbox(config: Config, folder: Path) -> N
     made = pack(config, folder)
     bag = bagit.Bag(str(folder))
 
+    packed = files(folder / "data")
+    papers = {name for name in packed if name.endswith(".premis.xml")}
+
     assert bag.validate()
-    assert (folder, 3, 0, 0, 0) == made
-    assert files(config.outbox) == files(folder / "data")
+    assert (folder, 3, 0, 0, {}) == made
+    assert {f"{name}.premis.xml" for name in NAMES} == papers
+    assert files(config.outbox) == {name: packed[name] for name in packed.keys() - papers}
     assert {"sha256", "sha512"} == set(bag.algorithms)
     assert [folder] == list(folder.parent.iterdir())
 
@@ -89,10 +86,10 @@ def test_a_bag_says_what_it_is(config: Config, folder: Path) -> None:
     """Who sends it, by what it was made, and that a machine chose the colors."""
     pack(config, folder, organization="Stadtarchiv Köln")
     info = bagit.Bag(str(folder)).info
-    size = sum(map(len, files(config.outbox).values()))
+    size = sum(map(len, files(folder / "data").values()))
 
     assert "Stadtarchiv Köln" == info["Source-Organization"]
-    assert f"{size}.6" == info["Payload-Oxum"]
+    assert f"{size}.9" == info["Payload-Oxum"]
     assert f"photochrom {version('photochrom')}" in info["Bag-Software-Agent"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", info["Bagging-Date"])
     assert info["External-Description"].startswith("3 photographs colored by a machine")
@@ -107,13 +104,15 @@ def test_without_an_organization_none_is_named(config: Config, folder: Path) -> 
 
 def test_only_a_sub_folder_is_packed(config: Config, folder: Path) -> None:
     """With those in it."""
-    pack(config, folder, PurePosixPath("1931"))
+    pack(config, folder, within=PurePosixPath("1931"))
 
     assert [
         "1931/a.tif",
         "1931/a.tif.json",
+        "1931/a.tif.premis.xml",
         "1931/may/b.tif",
         "1931/may/b.tif.json",
+        "1931/may/b.tif.premis.xml",
     ] == list(files(folder / "data"))
 
 
@@ -238,7 +237,7 @@ def test_what_an_earlier_photochrom_delivered_is_packed_and_told(
     """It has no sidecar, and nobody knows whether it is what was delivered."""
     color(config, "old.tif", sidecar=False, digest=False)
 
-    assert (4, 1, 1, 0) == pack(config, folder)[1:]
+    assert (4, 1, 1, {}) == pack(config, folder)[1:]
     assert bagit.Bag(str(folder)).validate()
 
 
@@ -250,10 +249,10 @@ def test_what_is_to_be_colored_again_is_left_out_and_told(config: Config, folder
     page = io.StringIO()
     print_bag_result(made, Console(file=page, width=40))
 
-    assert (2, 0, 0, 1) == made[1:]
+    assert (2, 0, 0, {"queued to be recolored": 1}) == made[1:]
     assert [
         f"{folder}: 2 photographs",
-        "1 left out because they are queued to be recolored",
+        "1 left out (queued to be recolored)",
     ] == page.getvalue().splitlines()
 
 

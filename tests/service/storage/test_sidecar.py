@@ -8,7 +8,8 @@ import subprocess
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from service.config.sections import FolderSettings
 from service.filesystem.file_stat import FileStat
+from service.ledger.jobs import Decision, DecisionRecord
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
     Sidecar,
@@ -26,6 +28,7 @@ from service.storage.sidecar import (
     read_sidecar,
     sealed,
     sidecar_name,
+    with_decisions,
 )
 from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
 
@@ -95,7 +98,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         "pixels_sha256": "b" * 64,
     }
     assert {
-        "schema": "photochrom sidecar 2",
+        "schema": "photochrom sidecar 3",
         "event": EVENT,
         "digital_source_type": RECORD.digital_source_type,
         "source": {
@@ -129,6 +132,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         "colored": "2026-12-01T12:00:00Z",
         "lost": ["the thumbnail, which showed it gray"],
         "xmp_files": [{"path": "1931/a.xmp", "path_bytes": None, "sha256": "e" * 64, "size": 466}],
+        "decisions": [],
     } == told
 
 
@@ -193,10 +197,10 @@ def test_a_truncated_sidecar_is_noticed(tmp_path: Path) -> None:
 
 def test_a_sidecar_of_a_newer_photochrom_is_refused_in_words(tmp_path: Path) -> None:
     """And not called damaged."""
-    path = resealed(colored(tmp_path), schema="photochrom sidecar 3", something="new")
+    path = resealed(colored(tmp_path), schema="photochrom sidecar 4", something="new")
 
     with pytest.raises(
-        SidecarError, match=r"newer photochrom \(sidecar 3; this version supports 2\)"
+        SidecarError, match=r"newer photochrom \(sidecar 4; this version supports 3\)"
     ):
         read_sidecar(path)
 
@@ -210,6 +214,51 @@ def test_a_sidecar_of_an_older_photochrom_is_read(tmp_path: Path) -> None:
     sidecar = read_sidecar(resealed(path, schema="photochrom sidecar 1", pages=fields["pages"]))
 
     assert [(), ()] == [page.replaced_color for page in sidecar.pages]
+
+
+def test_decisions_are_added_as_they_stand(tmp_path: Path) -> None:
+    """Those on this coloring that were not undone; the same ones change nothing."""
+
+    def record(number: int, **changes: Any) -> DecisionRecord:
+        values: dict[str, Any] = {"event": EVENT, "decision": Decision.APPROVED, "before": None}
+        values |= {
+            "reason": "",
+            "note": "",
+            "who": "Ada",
+            "decided_at": 1e9 + number,
+            "undone_at": None,
+        }
+        return DecisionRecord(id=number, batch=number, job=1, **(values | changes))
+
+    records = [
+        record(1, event=str(uuid4())),
+        record(2, undone_at=2e9),
+        record(3, decision=Decision.FLAGGED, reason="coat", note="it was red"),
+        record(4, decision=None),
+    ]
+    before = read_sidecar(colored(tmp_path))
+    after = with_decisions(before, records)
+
+    assert [
+        ("flagged", "Ada", "2001-09-09T01:46:43+00:00", "coat", "it was red"),
+        (None, "Ada", "2001-09-09T01:46:44+00:00", "", ""),
+    ] == [
+        (one.decision, one.who, one.at.isoformat(), one.reason, one.note) for one in after.decisions
+    ]
+    assert after is with_decisions(after, records)
+    assert before == with_decisions(after, [])
+
+
+def test_a_sidecar_of_an_older_form_takes_decisions(tmp_path: Path) -> None:
+    """It is of the newest form then, and valid."""
+    path = colored(tmp_path)
+    old = read_sidecar(resealed(path, schema="photochrom sidecar 2"))
+    record = DecisionRecord(1, 1, 1, EVENT, Decision.REJECTED, None, "", "", "Ada", 1e9, None)
+    path.write_bytes(sealed(with_decisions(old, [record])))
+    new = read_sidecar(path)
+
+    assert ("photochrom sidecar 2", "photochrom sidecar 3") == (old.schema_, new.schema_)
+    assert [Decision.REJECTED] == [one.decision for one in new.decisions]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Photographs are processed one batch at a time; of each, a few numbers and 1,280 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 from itertools import islice
 from math import isfinite
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from worker.inference import batches
 from worker.models.generator import CHROMA_STRIDE
 from worker.training.evaluation import metrics
 from worker.training.evaluation.decoding_search import BATCH, chroma_of
+from worker.training.evaluation.false_color import FalseColor
 from worker.training.evaluation.features import Seen, see
 from worker.training.evaluation.metrics import Comparison, colorfulness
 
@@ -49,7 +51,11 @@ class Scores:
         lightness_max: the largest such difference in any pixel.
         calibration_error: |RMS error - RMS spread| over ten bins, ab units.
         calibration_rank: Spearman's correlation of spread and error.
-        None stands for what cannot be measured (on one photograph, or without spread).
+        red_on_dark: share of the dark colorless pixels that came out red.
+        chroma_of_neutral: mean chroma given to neutral pixels, CIE units.
+        brown_ratio: share of brown pixels over the truth's.
+        patchiness: spread of color within surfaces over the truth's.
+        None stands for what cannot be measured: on one photograph, without spread or such pixels.
     """
 
     photographs: int
@@ -67,6 +73,10 @@ class Scores:
     lightness_max: float
     calibration_error: float | None
     calibration_rank: float | None
+    red_on_dark: float | None
+    chroma_of_neutral: float | None
+    brown_ratio: float | None
+    patchiness: float | None
 
     def rounded(self) -> dict[str, int | float | None]:
         """Return the scores rounded to four decimals, for cards and JSON."""
@@ -177,8 +187,9 @@ class _Record:
         return np.concatenate([seen.classes for seen in self._seen])
 
     def scored(self, truth: "_Record", gray: "_Record") -> Scored:
-        psnr, ab_rmse, light, light_max = np.array(self._comparisons).T
-        gray_psnr = np.array(gray._comparisons)[:, 0]  # noqa: SLF001  (same class)
+        psnr, ab_rmse, light, light_max = np.array([one[:4] for one in self._comparisons]).T
+        gray_psnr = np.array([one.psnr for one in gray._comparisons])  # noqa: SLF001  (same class)
+        false = reduce(FalseColor.plus, (one.false_color for one in self._comparisons))
         own, true = float(np.mean(self.colorfulness)), float(np.mean(truth.colorfulness))
         distance = metrics.kernel_distance(truth.features, self.features)
         of_gray = metrics.kernel_distance(truth.features, gray.features)
@@ -203,6 +214,10 @@ class _Record:
             lightness_max=float(light_max.max()),
             calibration_error=_known(calibration.error),
             calibration_rank=_known(calibration.rank),
+            red_on_dark=false.red_on_dark,
+            chroma_of_neutral=false.chroma_of_neutral,
+            brown_ratio=false.brown_ratio,
+            patchiness=false.patchiness,
         )
         return Scored(scores, ab_rmse)
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
+from worker.training.evaluation import false_color
+from worker.training.evaluation.false_color import FalseColor
 
 LEAST_ERROR = 1e-6  # mean squared error at which PSNR is capped: identical photographs have 108 dB
 BINS = 10  # of equal count, in `calibration`
@@ -24,12 +26,14 @@ class Comparison(NamedTuple):
         ab_rmse: root mean square error over a* and b* of all pixels, CIE units.
         lightness_mean: mean |L* of the output - L* of the scan|, CIE units (0..100).
         lightness_max: the largest such difference.
+        false_color: red, tinted and brown pixels, and the spread of color within surfaces.
     """
 
     psnr: float
     ab_rmse: float
     lightness_mean: float
     lightness_max: float
+    false_color: FalseColor
 
 
 def compare(truth: Pixels, output: Pixels, gray: Pixels) -> Comparison:
@@ -41,11 +45,14 @@ def compare(truth: Pixels, output: Pixels, gray: Pixels) -> Comparison:
         gray: (H, W) uint8 sRGB gray codes, the input.
     """
     rgb_error = ab_error = light_error = worst = 0.0
+    false = false_color.of_surfaces(truth, output)
     for rows in cielab.strips(*gray.shape):
         difference = truth[rows].astype(np.int32) - output[rows]
         rgb_error += float((difference * difference).sum())
         lab = cielab.lab_of_rgb(output[rows])
-        chroma = (cielab.lab_of_rgb(truth[rows]) - lab)[..., 1:].astype(np.float64)
+        true_lab = cielab.lab_of_rgb(truth[rows])
+        false = false.plus(false_color.of_pixels(true_lab, lab))
+        chroma = (true_lab - lab)[..., 1:].astype(np.float64)
         ab_error += float((chroma * chroma).sum())
         light = np.abs(lab[..., 0] - 100 * cielab.lightness(gray[rows]))
         light_error += float(light.sum(dtype=np.float64))
@@ -56,6 +63,7 @@ def compare(truth: Pixels, output: Pixels, gray: Pixels) -> Comparison:
         float(np.sqrt(ab_error / (2 * gray.size))),
         light_error / gray.size,
         worst,
+        false,
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.training.evaluation.evaluate import Scored
+from worker.training.evaluation.evaluate import Scored, Scores
 
 FEWEST_PHOTOS = 20  # with fewer, the standard error itself is unreliable
 BETTER_BY = 1.0  # standard errors of improvement in ab error; 1 in 6 by chance
@@ -17,6 +17,10 @@ DULLER_BY = 0.05  # accepted loss of colorfulness ratio; it can hide 0.3 units o
 MOST_COLORFUL = 1.15  # colorfulness ratio above which colors are garish
 WORSE_KERNEL = 0.03  # accepted increase of kernel share; its standard error is 0.0024
 ENOUGH_FOR_KERNEL = 100  # photographs; with fewer the kernel distance is noise
+REDDER_BY = 0.005  # accepted increase of the share of dark colorless pixels that come out red
+TINTED_BY = 0.5  # accepted increase of the chroma given to neutral pixels, CIE units
+BROWNER_BY = 0.1  # accepted growth of the distance of the brown ratio from 1
+PATCHIER_BY = 0.05  # accepted increase of patchiness, and only above 1
 
 
 class Pair(NamedTuple):
@@ -118,4 +122,42 @@ def _worse_colors(pair: Pair, where: str) -> list[str]:
         reasons.append(
             f"less photographic {where}: kernel distance {old_share:.3f} -> {share:.3f} of gray's"
         )
-    return reasons
+    return reasons + _false_colors(new, current, where)
+
+
+def _false_colors(new: Scores, current: Scores, where: str) -> list[str]:
+    """List which false colors became more; what one set has none of is not compared."""
+    return [
+        f"{words} {where}: {before:.3f} -> {now:.3f}"
+        for words, now, before, accepted in (
+            ("more red on dark things", new.red_on_dark, current.red_on_dark, REDDER_BY),
+            (
+                "more color on neutral things",
+                new.chroma_of_neutral,
+                current.chroma_of_neutral,
+                TINTED_BY,
+            ),
+            (
+                "patchier",
+                _above_truth(new.patchiness),
+                _above_truth(current.patchiness),
+                PATCHIER_BY,
+            ),
+            (
+                "too much or too little brown",
+                _off(new.brown_ratio),
+                _off(current.brown_ratio),
+                BROWNER_BY,
+            ),
+        )
+        if now is not None and before is not None and now > before + accepted
+    ]
+
+
+def _above_truth(patchiness: float | None) -> float | None:
+    """Return 1 for what is no patchier than the truth."""
+    return None if patchiness is None else max(1.0, patchiness)
+
+
+def _off(ratio: float | None) -> float | None:
+    return None if ratio is None else abs(ratio - 1)

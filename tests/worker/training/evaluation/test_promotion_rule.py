@@ -27,6 +27,10 @@ ALIKE = Scores(
     lightness_max=0.4,
     calibration_error=3.0,
     calibration_rank=0.5,
+    red_on_dark=0.03,
+    chroma_of_neutral=7.5,
+    brown_ratio=1.0,
+    patchiness=1.0,
 )
 
 
@@ -156,3 +160,26 @@ def test_hard_photographs_weigh_on_both_alike(seed: int) -> None:
     for new, current in zip(better, (easy, hard), strict=True):
         assert -1 == pytest.approx(difference(Pair(new, current)).mean)
         assert 0 == pytest.approx(difference(Pair(new, current)).error, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"red_on_dark": 0.036}, "more red on dark things on the collection: 0.030 -> 0.036"),
+        ({"chroma_of_neutral": 8.1}, "more color on neutral things"),
+        ({"brown_ratio": 0.85}, "too much or too little brown"),
+        ({"brown_ratio": 1.2}, "too much or too little brown"),
+        ({"patchiness": 1.06}, "patchier"),
+    ],
+)
+def test_more_false_color_is_refused(changes: dict[str, float], words: str) -> None:
+    """However much smaller the error is; a little more is within chance."""
+    assert refused(judge(pair(-0.5, **changes), SAME), words)
+
+
+def test_fewer_false_colors_or_none_to_count_are_no_fault() -> None:
+    """A collection may have nothing dark, neutral or brown, and calm surfaces."""
+    calmer = {"red_on_dark": 0.0, "chroma_of_neutral": 3.0, "patchiness": 0.2}
+
+    assert judge(pair(-0.5, **calmer), SAME).promoted
+    assert judge(pair(-0.5, red_on_dark=None, brown_ratio=None), SAME).promoted

@@ -1,0 +1,1 @@
+"""How packages are laid out for the systems of archives; each module is one layout."""

@@ -1,0 +1,137 @@
+"""PREMIS documents are valid by the official schema, and say what the sidecar says."""
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+from lxml import etree
+
+from service.config.loader import Config
+from service.maintenance import premis
+from service.maintenance.premis import Decision
+from service.storage.sidecar import Output, Page, ReplacedColor, Sidecar, Source, read_sidecar
+from tests.support.delivered_results import color, place
+from tests.support.packages import found, premis_of
+
+APPROVED = Decision(3, "Käthe", 1_800_000_000.0, "approved", "the tram was yellow")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Make a place."""
+    return place(tmp_path / "home")
+
+
+@pytest.fixture
+def sidecar(config: Config) -> Sidecar:
+    """Read the sidecar of a colored photograph."""
+    color(config, "album/a.tif")
+    return read_sidecar(config.outbox / "album/a.tif.json")
+
+
+def written(tmp_path: Path, sidecar: Sidecar, *decisions: Decision) -> etree._ElementTree:
+    """Write, validate and parse a document."""
+    described = premis.describe(sidecar, scan="in/a.tif", result="out/a.tif", decisions=decisions)
+    path = tmp_path / "premis.xml"
+    path.write_bytes(premis.document(described))
+    return premis_of(path)
+
+
+def test_scan_and_result_are_objects_with_their_fixity(tmp_path: Path, sidecar: Sidecar) -> None:
+    """Names, digests, sizes and formats; the result comes from the scan by this event."""
+    document = written(tmp_path, sidecar)
+    scan, result = found(document, "//premis:objectIdentifierValue")[::2]
+    related = "//premis:relationship//"
+
+    assert ["in/a.tif", "out/a.tif"] == found(document, "//premis:originalName")
+    assert [sidecar.source.sha256, sidecar.output.sha256] == found(
+        document, "//premis:messageDigest"
+    )
+    assert [str(sidecar.source.size), str(sidecar.output.size)] == found(document, "//premis:size")
+    assert ["image/tiff"] * 2 == found(document, "//premis:formatName")
+    assert [scan] == found(document, f"{related}premis:relatedObjectIdentifierValue")
+    assert [str(sidecar.event)] == found(document, f"{related}premis:relatedEventIdentifierValue")
+    assert [scan, result] == found(document, "//premis:linkingObjectIdentifierValue")
+
+
+def test_the_coloring_is_an_event_of_program_and_generator(
+    tmp_path: Path, sidecar: Sidecar
+) -> None:
+    """Its UUID, its time, the version and the digest of the weights, the settings, the outcome."""
+    document = written(tmp_path, sidecar)
+    (detail,) = found(document, "//premis:eventDetail")
+
+    assert [str(sidecar.event)] == found(document, "//premis:eventIdentifierValue")
+    assert ["creation"] == found(document, "//premis:eventType")
+    assert f"{sidecar.colored:%Y-%m-%dT%H:%M:%SZ}" == found(document, "//premis:eventDateTime")[0]
+    assert "model version 7" in detail
+    assert "d" * 64 in detail
+    assert "no record" in detail
+    assert ["success"] == found(document, "//premis:eventOutcome")
+    assert ["photochrom 0.1.0", "7 " + "d" * 64] == found(document, "//premis:agentIdentifierValue")
+    assert ["0.1.0", "7"] == found(document, "//premis:agentVersion")
+    assert "same" in found(document, "//*[local-name()='setting'][@name='format']")
+
+
+def test_a_decision_is_an_event_of_a_person(tmp_path: Path, sidecar: Sidecar) -> None:
+    """Who, when, what and why."""
+    document = written(tmp_path, sidecar, APPROVED)
+    event = "//premis:event[2]"
+
+    assert ["quality review"] == found(document, f"{event}/premis:eventType")
+    assert ["2027-01-15T08:00:00Z"] == found(document, f"{event}/premis:eventDateTime")
+    assert ["approved"] == found(document, f"{event}//premis:eventOutcome")
+    assert [APPROVED.reason] == found(document, f"{event}//premis:eventOutcomeDetailNote")
+    assert ["Käthe"] == found(document, "//premis:agent[3]/premis:agentName")
+    assert ["person"] == found(document, "//premis:agent[3]/premis:agentType")
+
+
+def test_identifiers_stay_the_same_and_differ_among_themselves(
+    tmp_path: Path, sidecar: Sidecar
+) -> None:
+    """So a second package names the same things alike."""
+    one, two = (
+        found(written(tmp_path, sidecar, APPROVED), f"//premis:{what}IdentifierValue")
+        for what in ("object", "event")
+    )
+    again = found(written(tmp_path, sidecar, APPROVED), "//premis:objectIdentifierValue")
+
+    assert one == again
+    assert 4 == len({*one[::2], *two})  # the others are paths, in inbox and outbox
+
+
+def test_whatever_a_sidecar_says_becomes_a_valid_document(tmp_path: Path, sidecar: Sidecar) -> None:
+    """Control characters, bytes that are not UTF-8, markup, many pages, an unknown format."""
+    odd = "\x07 <b> & \u2028 ]]> \udce9"
+    region = ReplacedColor(x=0, y=0, width=1, height=1, share=0.5, chroma=9.0)
+    page = sidecar.pages[0].model_copy(update={"scan_profile": "", "profile": odd})
+    pages: tuple[Page, ...] = (page, page.model_copy(update={"replaced_color": (region,)}))
+    hostile = sidecar.model_copy(
+        update={
+            "source": Source.model_construct(**dict(sidecar.source) | {"path": f"{odd}.xyz"}),
+            "output": Output.model_construct(**dict(sidecar.output) | {"path": odd}),
+            "software": "photochrom",
+            "host": odd,
+            "lost": (odd,),
+            "settings": {odd: odd, "label": True},
+            "pages": pages,
+        }
+    )
+    document = written(tmp_path, hostile, APPROVED._replace(who=odd, reason=odd))
+
+    assert r"\x07 <b> & \u2028 ]]> \udce9" in found(document, "//premis:agentName")
+    assert ["unknown"] * 2 == found(document, "//premis:formatName")
+    assert "true" in found(document, "//*[local-name()='setting'][@name='label']")
+    assert "page 2: 1 region of the scan's own color replaced" in found(
+        document, "//premis:eventOutcomeDetailNote"
+    )
+
+
+def test_the_paths_in_the_folders_are_identifiers_too(config: Config, tmp_path: Path) -> None:
+    """By which the archive finds a photograph again."""
+    color(config, "Käthe/caf\udce9.tif")
+    sidecar = read_sidecar(config.outbox / PurePosixPath("Käthe/caf\udce9.tif.json"))
+    document = written(tmp_path, sidecar)
+    kinds = found(document, "//premis:objectIdentifierType")
+
+    assert ["UUID", "path in the inbox", "UUID", "path in the outbox"] == kinds
+    assert r"Käthe/caf\udce9.tif" == found(document, "//premis:objectIdentifierValue")[1]

@@ -1,0 +1,131 @@
+"""Makes pyramids and thumbnails in processes of their own: `python -m` this module.
+
+Standard input is a Unix socket of packets; each is a request, JSON with two descriptors: the image
+file, and a pipe for the answer, which is JSON too. Every request is served by a fork, which costs
+milliseconds where starting Python costs half a second, under limits, without a network. It ends
+when the socket is closed.
+"""
+
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from worker.errors import DeviceError, ScanError
+from worker.formats.open_image import opened
+from worker.settings import ReadSettings
+from worker.viewing import confinement
+from worker.viewing.pyramid import Size, thumbnail, write_pyramid
+
+LONGEST_REQUEST = 1 << 16  # bytes
+BLOCK = 4096  # bytes by which a file system counts
+DIED = {  # by signal, of the process that decodes
+    signal.SIGXCPU: "decoding it takes longer than a page of its size may take",
+    signal.SIGALRM: "decoding it takes longer than a page may take",
+    signal.SIGKILL: "the system ran out of memory while it was decoded",
+}
+
+
+class NoSuchPageError(ScanError):
+    """The file has fewer pages."""
+
+
+def main() -> None:
+    """Serve requests until the other side closes the socket."""
+    confinement.cut_off_network()
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no ended process stays as a zombie
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as requests:
+        with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - for its descriptor
+            os.dup2(nothing.fileno(), sys.stdin.fileno())
+        while True:
+            message, descriptors, _flags, _address = socket.recv_fds(requests, LONGEST_REQUEST, 2)
+            if not message:
+                return
+            if os.fork() == 0:
+                requests.close()
+                _watch(message, *descriptors)
+                os._exit(0)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def _watch(message: bytes, file: int, answer: int) -> None:
+    """Serve one request in a process, and answer for it if it dies."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    child = os.fork()
+    if child == 0:
+        _answer(answer, _serve(json.loads(message), file))
+        os._exit(0)
+    _child, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        died = signal.Signals(os.WTERMSIG(status))
+        words = DIED.get(died, f"its decoder crashed ({died.name})")
+        _answer(answer, {"kind": "limit", "error": words})
+
+
+def _answer(pipe: int, said: dict[str, Any]) -> None:
+    os.write(pipe, json.dumps(said).encode())
+
+
+def _serve(request: dict[str, Any], file: int) -> dict[str, Any]:
+    """Do what a request asks for; return the answer."""
+    try:
+        size, used = _make(request, file)
+    except NoSuchPageError as error:
+        return {"kind": "page", "error": str(error)}
+    except ScanError as error:
+        return {"kind": "file", "error": str(error)}
+    except MemoryError:
+        words = "decoding it needs more memory than a page of its size may take"
+        return {"kind": "limit", "error": words}
+    except (DeviceError, OSError) as error:
+        return {"kind": "machine", "error": str(error)}
+    except Exception as error:  # noqa: BLE001 - a decoder's, unforeseen; the next file is another
+        traceback.print_exc()
+        return {"kind": "file", "error": f"it cannot be decoded ({type(error).__name__})"}
+    return {"width": size.width, "height": size.height, "bytes": used}
+
+
+def _make(request: dict[str, Any], file: int) -> tuple[Size, int]:
+    """Make what is asked for; return the upright page's size and the bytes on disk.
+
+    The request has: `name` of the file, of which the suffix counts; `page`; `target`, an empty
+    folder for a pyramid with the `id` given, or the path of a thumbnail to write, if `id` is None;
+    `megapixels` that a file may have; `seconds` that it may take in all.
+    """
+    memory = confinement.address_space()
+    signal.alarm(request["seconds"])
+    confinement.limit_resources(memory)
+    settings = ReadSettings(megapixels=request["megapixels"])
+    target, page = Path(request["target"]), int(request["page"])
+    with io.FileIO(file) as scan, opened(Path(request["name"]), settings, scan) as (_, images):
+        if not 0 <= page < len(images):
+            pages = f"{len(images)} page{'s' * (len(images) != 1)}"
+            raise NoSuchPageError(f"the file has {pages}, and none of number {page + 1}")
+        image = images[page]
+        pixels = image.height * image.width
+        samples = pixels * (image.samples + image.alpha)
+        confinement.limit_resources(memory, pixels=pixels, samples=samples)
+        if request["id"] is None:
+            size, coded = thumbnail(image)
+            target.write_bytes(coded)
+        else:
+            size = write_pyramid(image, target, request["id"])
+    return size, _used(target)
+
+
+def _used(made: Path) -> int:
+    files = [made] if made.is_file() else [path for path in made.rglob("*") if path.is_file()]
+    return sum(-(-path.stat().st_size // BLOCK) * BLOCK for path in files)
+
+
+if __name__ == "__main__":
+    main()
