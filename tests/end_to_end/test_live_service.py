@@ -126,7 +126,9 @@ def test_a_rejected_scan_is_colored_all_the_same(page: Page, base: str, home: Ho
     assert not (home.outbox / "in color.png").exists()
     expect(button).to_be_focused()
     button.click()
-    page.get_by_role("dialog").get_by_role("button", name="Color it all the same", exact=True).click()
+    page.get_by_role("dialog").get_by_role(
+        "button", name="Color it all the same", exact=True
+    ).click()
 
     expect(page.locator(".notice")).to_contain_text("in color.png will be tried again.")
     wait_for_file(home.outbox / "in color.png", page)
