@@ -80,7 +80,7 @@ LOADS_HEAVY = {  # what colors or trains; everything else answers at once
 # Rule 3. What each may import of this project; None: anything that is pure enough.
 PURE = {
     "worker.color.upsampling": set(),
-    "worker.color.cielab": {"worker.color.upsampling"},
+    "worker.color.cielab": {"worker.color", "worker.color.upsampling"},  # and merge_loop, in C
     "worker.inference.batches": {"worker.color.cielab"},
     "worker.settings": set(),
     "worker.errors": set(),
@@ -157,6 +157,7 @@ CHANGES_FILES = {
     "service.watch.folder_settings",  # the page that tells of mistakes
     "service.training.scheduled",  # the list of what was learned from
     "service.systemd.files",  # the units
+    "service.web.picture_cache",  # its own cache
     "service.cli.install",  # removes them
     "service.web.users",  # the users' file
 }

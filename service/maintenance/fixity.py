@@ -44,6 +44,11 @@ def is_delivered(job: Job) -> bool:
     return job.status is JobStatus.FINISHED or (job.status is JobStatus.FAILED and job.recolor)
 
 
+def is_fetched(job: Job, config: Config) -> bool:
+    """Tell whether a result was taken out of the outbox, and is not there again."""
+    return job.fetched_at is not None and file_stat(config.outbox / job.output) is None
+
+
 def check_photo(job: Job, config: Config) -> tuple[list[Finding], bool]:
     """Check one photo by reading all of its files.
 
@@ -52,12 +57,16 @@ def check_photo(job: Job, config: Config) -> tuple[list[Finding], bool]:
         config: the folders.
 
     Returns:
-        What is wrong with original, result and sidecar, in this order; and whether the result's
+        What is wrong with original, result and sidecar, in this order (a result that was fetched,
+        and its sidecar, may be missing); and whether the result's
         digest is known from the ledger or the sidecar. Otherwise it is only known to be readable.
     """
     sidecar, wrong = check_sidecar(job, config)
     expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
-    findings = [_check_original(job, config), _check_output(job, config, expected), wrong]
+    output = _check_output(job, config, expected)
+    if job.fetched_at is not None:
+        output, wrong = (one if one and one.fault != "missing" else None for one in (output, wrong))
+    findings = [_check_original(job, config), output, wrong]
     return [finding for finding in findings if finding], expected is not None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from service.config.loader import Config
-from service.filesystem.durable import fitting_name, make_folder, numbered_names, part_path
+from service.filesystem.durable import make_folder, numbered_names, part_path
 from service.filesystem.safe_open import digest
 from service.terminal import printable
 from worker.atomic import sync_folder
@@ -55,15 +55,13 @@ class Package:
         self.files: dict[PurePosixPath, Packed] = {}
         self._taken: set[str] = set()
 
-    def free(self, name: PurePath | str) -> PurePosixPath:
+    def free(self, name: PurePath | str, room: str = "") -> PurePosixPath:
         """Reserve a name: UTF-8, without line breaks, and not taken on any system.
 
         Names that differ only in case or in how accents are encoded count as the same; the second
-        is numbered.
+        is numbered. The name is shortened if `room` would not fit after it.
         """
-        plain = PurePosixPath(printable(str(name)))
-        plain = plain.with_name(fitting_name(plain.stem, plain.suffix)) if plain.name else plain
-        for path in numbered_names(Path(plain)):
+        for path in numbered_names(Path(printable(str(name))), room):
             key = unicodedata.normalize("NFC", str(path)).casefold()
             if key not in self._taken:
                 self._taken.add(key)

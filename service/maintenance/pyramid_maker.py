@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple, Self
 
@@ -63,8 +64,8 @@ class PyramidMaker:
         self._megapixels = megapixels
         self._longest = longest
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._requests: socket.socket | None = None
+        self._child: list[_Child] = []  # one, or none yet
+        weakref.finalize(self, _end, self._child)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -77,11 +78,7 @@ class PyramidMaker:
     def close(self) -> None:
         """Let the child end; what it is making it finishes, unless a limit ends it."""
         with self._lock:
-            if self._requests is not None:
-                self._requests.close()
-            if self._child is not None:
-                self._child.wait()
-            self._child = self._requests = None
+            _end(self._child)
 
     def pyramid(
         self, file: io.FileIO, name: PurePath, target: Path, identifier: str, page: int = 0
@@ -161,33 +158,45 @@ class PyramidMaker:
     def _died(self) -> bool:
         """Tell whether the child is no more, which a moment after its socket is closed it is."""
         with self._lock, contextlib.suppress(subprocess.TimeoutExpired):
-            return self._child is not None and self._child.wait(1) is not None
+            return all(child.process.wait(1) is not None for child in self._child)
         return False
 
     def _send(self, request: bytes, descriptors: list[int]) -> None:
         with self._lock:
-            if self._requests is not None:
+            for child in self._child:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    socket.send_fds(self._requests, [request], descriptors)
+                    socket.send_fds(child.requests, [request], descriptors)
                     return
-                self._requests.close()
-            if self._child is not None:
-                self._child.wait()
-            self._child, self._requests = _start()
-            socket.send_fds(self._requests, [request], descriptors)
+            _end(self._child)
+            self._child.append(_start())
+            socket.send_fds(self._child[0].requests, [request], descriptors)
 
 
-def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
+class _Child(NamedTuple):
+    """The process that forks, and this side of its socket."""
+
+    process: subprocess.Popen[bytes]
+    requests: socket.socket
+
+
+def _start() -> _Child:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        child = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "worker.viewing.pyramid_process"],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             process_group=0,  # Ctrl-C is for the server, which then closes the socket
         )
-    return child, ours
+    return _Child(process, ours)
+
+
+def _end(children: list[_Child]) -> None:
+    while children:
+        process, requests = children.pop()
+        requests.close()
+        process.wait()
 
 
 def _read(pipe: io.FileIO, longest: float) -> bytes:

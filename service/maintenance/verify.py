@@ -24,6 +24,7 @@ from service.maintenance.fixity import (
     check_photo,
     check_rejected,
     is_delivered,
+    is_fetched,
     rejected_jobs,
 )
 from service.maintenance.recolor import queue_in_portions
@@ -48,6 +49,7 @@ class Verification(NamedTuple):
         queued: photos queued to be recolored.
         not_queued: how many that need it were not, by reason.
         rejected: rejected scans checked.
+        fetched: photos checked whose result was taken out of the outbox, and is not there.
     """
 
     checked: int
@@ -57,6 +59,7 @@ class Verification(NamedTuple):
     queued: int
     not_queued: dict[str, int]
     rejected: int = 0
+    fetched: int = 0
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON objects."""
@@ -81,7 +84,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
     if not path.exists():
         return Verification(0, 0, 0, list(_orphans(present, [])), 0, {})
     found: list[Finding] = []
-    checked = without_digest = 0
+    checked = without_digest = fetched = 0
     with LedgerQueries.open(path) as ledger:
         if ledger.outdated:
             raise DeviceError(
@@ -96,7 +99,9 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
                 in_work += 1
             else:
                 checked += 1
-                without_digest += not has_digest
+                was_fetched = is_fetched(job, config)
+                fetched += was_fetched
+                without_digest += not (has_digest or was_fetched)
                 found += findings
             report(done, len(photos), "")
         rejected = rejected_jobs(ledger)
@@ -105,7 +110,9 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
         strangers = list(check_rejected(rejected, beside, config, ledger))
     queued, not_queued = _repair(found, photos, config) if repair else (0, {})
     found += [*_orphans(present, jobs), *strangers]
-    return Verification(checked, without_digest, in_work, found, queued, not_queued, len(rejected))
+    return Verification(
+        checked, without_digest, in_work, found, queued, not_queued, len(rejected), fetched
+    )
 
 
 def print_verification(found: Verification, console: Console) -> None:
@@ -114,6 +121,8 @@ def print_verification(found: Verification, console: Console) -> None:
     lines.append(f"photographs checked: {found.checked}; findings: {len(found.findings)}")
     if found.rejected:
         lines.append(f"rejected scans checked: {found.rejected}")
+    if found.fetched:
+        lines.append(f"results fetched from the outbox, so only their originals: {found.fetched}")
     if found.without_digest:
         lines.append(
             f"only checked to be readable, because no digest was recorded: {found.without_digest}"
@@ -123,6 +132,11 @@ def print_verification(found: Verification, console: Console) -> None:
     if found.queued or found.not_queued:
         lines.append(f"queued to be recolored: {found.queued}")
     lines += [f"not queued: {count} ({reason})" for reason, count in found.not_queued.items()]
+    lost = any((one.kind, one.fault) == ("output", "missing") for one in found.findings)
+    if lost and not found.queued:
+        lines.append(
+            "If the missing results were carried away, run: photochrom mark-fetched --missing"
+        )
     console.print(*map(printable, lines), sep="\n", highlight=False, markup=False, soft_wrap=True)
 
 

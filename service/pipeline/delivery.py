@@ -14,7 +14,7 @@ from service.config.sections import AS_USUAL, FolderSettings
 from service.pipeline.tasks import looks_of, staging_in
 from service.storage import outbox
 from service.storage.outbox import Delivered, Replaceable, TakenError
-from service.storage.sidecar import deliver_sidecar, describe, sidecar_name
+from service.storage.sidecar import Choice, deliver_sidecar, describe, sidecar_name
 from worker.inference.engine import Colored, Task
 from worker.metadata.provenance import Origin, Record
 
@@ -102,7 +102,7 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
         stat=looks_of(task.source),
         output=target.name,
         read=datetime.fromtimestamp(delivery.read, UTC),
-        settings=delivery.settings,
+        choice=Choice(delivery.settings, outcome.confidence),
     )
     deliver_sidecar(target.folder, sidecar, target.check, target.own)
     return delivered

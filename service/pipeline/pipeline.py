@@ -271,6 +271,7 @@ class Pipeline:
             now=wall,
             output_digest=outcome.sha256,
             event=task.label.event,
+            confidence=outcome.confidence,
         )
         self._failures.delivered(finished, now)
         deliveries.forget(self._config.state, job.id)

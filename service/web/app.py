@@ -1,7 +1,8 @@
 """The application: its routes in one list, its middleware, and its errors in words."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,10 @@ from starlette.types import Scope
 
 from service.config.loader import Config
 from service.web import (
+    decisions,
     downloads,
+    gallery_page,
+    image_files,
     log_in_page,
     photograph_page,
     preferences,
@@ -45,6 +49,14 @@ class _Static(StaticFiles):
 def routes() -> list[BaseRoute]:
     """List the routes: path, endpoint, least role; readers without one, None for everyone."""
     return [
+        reading("/", gallery_page.show),
+        reading("/cards", gallery_page.refreshed),
+        reading("/sample", gallery_page.sample),
+        reading("/next", decisions.following),
+        changing("/decisions", decisions.decide),
+        changing("/decisions/undo", decisions.undo),
+        changing("/photographs/{job:job}/note", decisions.add_note),
+        changing("/photographs/{job:job}/claim", decisions.claim),
         reading("/log-in", log_in_page.show, None),
         changing("/log-in", log_in_page.log_in, None),
         changing("/log-out", log_in_page.log_out, None),
@@ -53,6 +65,7 @@ def routes() -> list[BaseRoute]:
         reading("/photographs/{job:job}", photograph_page.show),
         reading("/photographs/{job:job}.json", photograph_page.as_json),
         reading("/photographs/{job:job}/files/{kind}", downloads.download),
+        reading(image_files.PATH, image_files.show),
         reading("/service", service_page.service),
         reading("/service/live", service_page.live),
         reading("/events", service_page.events),
@@ -76,6 +89,7 @@ def create_app(
     """
     app = Starlette(
         routes=routes(),
+        lifespan=_running,
         middleware=[Middleware(Protection, hosts=config.web.hosts)],
         exception_handlers={
             HTTPException: _refused,
@@ -84,10 +98,18 @@ def create_app(
             Exception: _failed,
         },
     )
+    app.state.images = image_files.ImageFiles(config)
     app.state.site = Site(
         config, clock, Sessions(config, clock), Attempts(), StatusFeed(config), file.absolute()
     )
     return app
+
+
+@asynccontextmanager
+async def _running(app: Starlette) -> AsyncIterator[None]:
+    """Hold open, while it is served, what the application starts when it is needed."""
+    async with app.state.images:
+        yield
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -13,10 +13,11 @@ from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage import moves
 from service.storage.deliveries import Own
 from service.storage.outbox import deliver
-from service.storage.sidecar import deliver_sidecar, describe
+from service.storage.sidecar import Choice, deliver_sidecar, describe
 from worker.metadata.provenance import Origin, PageRecord, Record
 
 PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
+CONFIDENCE = 0.25
 REASON = "the file is cut short"
 RECORD = Record("tiff", (PAGE,), {"format": "same"}, "http://cv.iptc.org/newscodes/example")
 
@@ -35,31 +36,39 @@ def place_with_ledger(folder: Path) -> Config:
     return config
 
 
-def queue(config: Config, name: str) -> Job:
-    """Drop a scan into the inbox and queue it."""
+def queue(config: Config, name: str, content: bytes | None = None) -> Job:
+    """Drop a scan into the inbox and queue it; without content it is no image."""
     path = PurePosixPath(name)
     scan = config.inbox / path
     scan.parent.mkdir(parents=True, exist_ok=True)
-    scan.write_bytes(b"gray " + name.encode("utf-8", "surrogateescape"))
+    scan.write_bytes(content or b"gray " + name.encode("utf-8", "surrogateescape"))
     stat = safe_open.file_stat(scan)
     assert stat
     with Ledger(config.state / LEDGER_FILE) as ledger:
         return ledger.enqueue(path, safe_open.digest(scan), stat, path, 0.0)[0]
 
 
-def color(config: Config, name: str, *, sidecar: bool = True, digest: bool = True) -> Job:
+def color(
+    config: Config,
+    name: str,
+    *,
+    scan: bytes | None = None,
+    result: bytes | None = None,
+    sidecar: bool = True,
+    digest: bool = True,
+) -> Job:
     """Queue a scan and do with it all that a daemon does; or all that an earlier one did."""
-    job = queue(config, name)
+    job = queue(config, name, scan)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         for other in ledger.claim(99, 0.0, in_flight=0):
             if other.id != job.id:
                 ledger.unclaim(other.id, 0.0)
-        return finish(config, ledger, job, sidecar=sidecar, digest=digest)
+        return finish(config, ledger, job, result=result, sidecar=sidecar, digest=digest)
 
 
-def reject(config: Config, name: str) -> Job:
+def reject(config: Config, name: str, scan: bytes | None = None) -> Job:
     """Queue a scan and reject it, as a daemon does, for the reason `REASON`."""
-    job = queue(config, name)
+    job = queue(config, name, scan)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         job = ledger.fail(job.id, REASON, 1.0)
     moves.reject(config.inbox / name, config.inbox, config.rejected, REASON)
@@ -67,12 +76,18 @@ def reject(config: Config, name: str) -> Job:
 
 
 def finish(
-    config: Config, ledger: Ledger, job: Job, *, sidecar: bool = True, digest: bool = True
+    config: Config,
+    ledger: Ledger,
+    job: Job,
+    *,
+    result: bytes | None = None,
+    sidecar: bool = True,
+    digest: bool = True,
 ) -> Job:
     """Bring a job that was claimed to its end."""
 
     def write(file: BinaryIO) -> Record:
-        file.write(b"color " + job.path.name.encode("utf-8", "surrogateescape"))
+        file.write(result or b"color " + job.path.name.encode("utf-8", "surrogateescape"))
         return RECORD
 
     event = str(uuid.uuid4())
@@ -88,6 +103,7 @@ def finish(
             stat=job.stat,
             output=job.output,
             read=now,
+            choice=Choice(job.settings, CONFIDENCE),
         )
         deliver_sidecar(config.outbox, about, own=own)
     job = ledger.finish(
@@ -96,6 +112,7 @@ def finish(
         now=1.0,
         output_digest=delivered.sha256 if digest else None,
         event=event if sidecar else None,
+        confidence=CONFIDENCE if sidecar else None,
     )
     scan = config.inbox / job.path
     if config.originals.after == "move" and scan.exists():
