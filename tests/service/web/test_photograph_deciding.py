@@ -11,11 +11,9 @@ from service.ledger.jobs import Decision, Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.maintenance import review
-from service.web.users import Role
 from tests.support.command import Home
 from tests.support.light_table import LARGE, PAGES, SMALL, LightTable, shown
 from tests.support.waiting import wait_until
-from tests.support.web_client import WebClient, web_app
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def job_of(table: LightTable, name: str) -> Job:
     return found
 
 
-def test_keys_decide_and_go_on(page: Page, table: LightTable) -> None:
+def test_keys_decide_and_go_on(table: LightTable, page: Page) -> None:
     """A approves, F flags, each leads to another open photograph; U takes the last one back."""
     open_page(page, table, LARGE)
     page.keyboard.press("a")
@@ -61,7 +59,7 @@ def test_keys_decide_and_go_on(page: Page, table: LightTable) -> None:
     ]
 
 
-def test_a_rejection_has_a_reason(page: Page, table: LightTable) -> None:
+def test_a_rejection_has_a_reason(table: LightTable, page: Page) -> None:
     """From the list or free; the page of the photograph tells it."""
     open_page(page, table, SMALL[0])
     page.keyboard.press("r")
@@ -82,7 +80,7 @@ def test_a_rejection_has_a_reason(page: Page, table: LightTable) -> None:
     assert ["color wash", "the tram was red"] == reasons
 
 
-def test_the_same_decision_again_takes_it_back(page: Page, table: LightTable) -> None:
+def test_the_same_decision_again_takes_it_back(table: LightTable, page: Page) -> None:
     """As a second press of the same key does in every light table."""
     open_page(page, table, LARGE)
     page.keyboard.press("a")
@@ -95,7 +93,7 @@ def test_the_same_decision_again_takes_it_back(page: Page, table: LightTable) ->
     assert job_of(table, LARGE).decision is None
 
 
-def test_a_note_is_kept_with_its_writer(page: Page, table: LightTable) -> None:
+def test_a_note_is_kept_with_its_writer(table: LightTable, page: Page) -> None:
     """The decision stays as it is."""
     open_page(page, table, PAGES)
     page.keyboard.press("n")
@@ -106,7 +104,7 @@ def test_a_note_is_kept_with_its_writer(page: Page, table: LightTable) -> None:
     assert job_of(table, PAGES).decision is None
 
 
-def test_back_leads_to_the_one_before(page: Page, table: LightTable) -> None:
+def test_back_leads_to_the_one_before(table: LightTable, page: Page) -> None:
     """In the order of the gallery that one came from, whose filter stays in the address."""
     page.goto(table.url(SMALL[1], "?folder=street&order=oldest"))
     page.wait_for_selector("#stages[aria-busy=false]")
@@ -121,7 +119,7 @@ def test_back_leads_to_the_one_before(page: Page, table: LightTable) -> None:
     assert "folder=street" in page.url
 
 
-def test_another_reviewer_is_announced(page: Page, table: LightTable) -> None:
+def test_another_reviewer_is_announced(table: LightTable, page: Page) -> None:
     """Who was first is named; leaving the page gives the photograph back."""
     config = load_config(table.home.folder / "config.yaml")
     review.claim(config, table.job(LARGE), who="ben")
@@ -132,19 +130,3 @@ def test_another_reviewer_is_announced(page: Page, table: LightTable) -> None:
     page.goto("about:blank")
 
     wait_until(lambda: review.claim(config, table.job(SMALL[0]), who="ben") is None, 30)
-
-
-def test_readers_only_look(archive: Home) -> None:
-    """No decision, no apply; corrections may be tried."""
-    client = WebClient(web_app(archive.folder, users={"ada": Role.READER}))
-    client.log_in("ada")
-    with LedgerQueries.open(archive.folder / "state" / LEDGER_FILE) as ledger:
-        job = ledger.colored()[0].id
-    page, facts = client.get(f"/photographs/{job}"), client.get(f"/photographs/{job}.json")
-    (archive.folder / "users").unlink()
-
-    assert 200 == page.status_code
-    assert 'id="approve"' not in page.text
-    assert 'id="apply"' not in page.text
-    assert 'id="vividness"' in page.text
-    assert facts.json()["canReview"] is False
