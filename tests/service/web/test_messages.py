@@ -17,7 +17,7 @@ CATALOGS = {
 }
 KEY = re.compile(r"[a-z_]+\.[a-z0-9_]+")
 CALLED = re.compile(
-    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:\w+,\s*)?f?["'`]([a-z_.0-9]+)(?:["'`]|\$?\{)"""
+    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:[\w.]+,\s*)?f?["'`]([a-z_.0-9]+)(?:["'`]|\$?\{)"""
 )
 
 
