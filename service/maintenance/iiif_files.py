@@ -41,6 +41,8 @@ SIDECAR: Words = {
     "zh": ["来源、上色模型与时间"],
 }
 
+Names = list[tuple[PurePosixPath, str]]  # that a photograph uses, and what is counted
+
 
 class ExportedFiles:
     """The pictures and files in the folder of an export; methods may be called by several threads.
@@ -92,18 +94,21 @@ class ExportedFiles:
             DeviceError: the machine failed.
             OSError: the disk is full or failed.
         """
+        names: Names = []
         try:
-            sidecar, link = self._sidecar(job)
+            sidecar, link = self._sidecar(job, names)
             pages = len(sidecar.pages) if sidecar else None
-            scans = self._pictures(job, "scan", pages)
-            colored = self._pictures(job, "colored", len(scans))
-            files = self._files(job) if self._with_files else ()
+            scans = self._pictures(job, "scan", pages, names)
+            colored = self._pictures(job, "colored", len(scans), names)
+            files = self._files(job, names) if self._with_files else ()
         except ViewError as error:
             if error.fault == "machine":
                 raise DeviceError(str(error)) from error
             return error
         except (ScanError, SidecarError) as error:
             return error
+        for name, what in names:
+            self.use(name, what)
         return Photograph(
             printable(job.path.name),
             f"{self.url(place)}/{quote(os.fsencode(job.output.name), safe='')}",
@@ -116,7 +121,9 @@ class ExportedFiles:
             files,
         )
 
-    def _pictures(self, job: Job, side: Side, pages: int | None) -> tuple[Picture, ...]:
+    def _pictures(
+        self, job: Job, side: Side, pages: int | None, names: Names
+    ) -> tuple[Picture, ...]:
         """Return the pictures of all pages, and make those that are not there.
 
         With pages of unknown number, they end where the file has no more.
@@ -138,7 +145,7 @@ class ExportedFiles:
                             break
                         raise
                     what = "made"
-                self.use(name, what)
+                names.append((name, what))
                 found.append(_picture(target / INFO, self.url(name)))
         return tuple(found)
 
@@ -150,7 +157,7 @@ class ExportedFiles:
         with LedgerQueries.open(self._config.state / LEDGER_FILE) as ledger:
             return open_side(job, side, self._config, ledger.rejected_of)
 
-    def _files(self, job: Job) -> tuple[FileLink, ...]:
+    def _files(self, job: Job, names: Names) -> tuple[FileLink, ...]:
         """Copy scan and result, unless they are there."""
         links = []
         sides: list[tuple[Side, PurePosixPath, Words]] = [
@@ -160,7 +167,8 @@ class ExportedFiles:
         for side, path, label in sides:
             digest = str(digest_of_side(job, side))
             name = _name_of_file(digest, path)
-            target = self.use(name)
+            target = self._folder / name
+            names.append((name, ""))
             if not target.exists():
                 with self._open(job, side) as file:
                     _copy(file, target, digest)
@@ -169,7 +177,7 @@ class ExportedFiles:
             links.append(FileLink(self.url(name), mime, label))
         return tuple(links)
 
-    def _sidecar(self, job: Job) -> tuple[Sidecar | None, FileLink | None]:
+    def _sidecar(self, job: Job, names: Names) -> tuple[Sidecar | None, FileLink | None]:
         """Read and copy a sidecar; if it was carried away with its result, use the copy.
 
         Raises:
@@ -180,7 +188,8 @@ class ExportedFiles:
             return None, None
         inside = sidecar_name(job.output)
         name = _name_of_file(str(job.output_digest), inside)
-        target = self.use(name)
+        target = self._folder / name
+        names.append((name, ""))
         try:
             with open_beneath(self._config.outbox, inside) as file:
                 text = file.read(LARGEST_SIDECAR)
