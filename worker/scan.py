@@ -10,13 +10,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import cv2
 import numpy as np
 
 from worker.color import cielab, icc
-from worker.color.cielab import Floats, Pixels, Tone
+from worker.color.cielab import Pixels, Tone
 from worker.errors import ScanError
 from worker.formats.image import DecodedImage, Encoding
 from worker.formats.open_image import opened
@@ -32,6 +32,8 @@ SMALL_SIDE = 512  # pixels; no render size is larger
 LARGE = 64_000_000  # pixels; larger scans are decoded one at a time, to limit memory
 OUT_OF_MEMORY = -4  # as OpenCV says it (cv::Error::StsNoMem)
 _ONE_LARGE = threading.Lock()
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -154,19 +156,19 @@ def read_color(path: Path, settings: ReadSettings) -> Pixels:
 
 
 def predict_scans(
-    predict: Callable[[Sequence[Page]], Sequence[Floats | ScanError]], scans: Sequence[Scan]
-) -> list[list[Floats] | ScanError]:
-    """Predict chroma for scans of any number of pages.
+    predict: Callable[[Sequence[Page]], Sequence[T | ScanError]], scans: Sequence[Scan]
+) -> list[list[T] | ScanError]:
+    """Predict colors for scans of any number of pages.
 
     Args:
-        predict: returns chroma, or a ScanError, for each page.
+        predict: returns the colors, or a ScanError, for each page.
         scans: photographs.
 
     Returns:
-        For each scan: the chroma of each page, or why one cannot be colored.
+        For each scan: the colors of each page, or why one cannot be colored.
     """
     results = iter(predict([page for scan in scans for page in scan.pages]))
-    together: list[list[Floats] | ScanError] = []
+    together: list[list[T] | ScanError] = []
     for scan in scans:
         pages = [next(results) for _ in scan.pages]
         fault = next((page for page in pages if isinstance(page, ScanError)), None)

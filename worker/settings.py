@@ -1,11 +1,22 @@
 """Settings of the worker as frozen values; no TensorFlow, no folders."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 OutputSpace = Literal["srgb", "adobe-rgb", "display-p3"]
 Corner = Literal["none", "top-left", "top-right", "bottom-left", "bottom-right"]
 EncoderPart = Literal["none", "deep", "all"]
+
+VARIANTS = 4  # at most, of one photograph
+MOST_POINTS = 64
+LONGEST_WORD = 500  # characters of `who` and `source`
+COLOR = re.compile("#[0-9a-fA-F]{6}")
+
+
+def _refuse_outside(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:  # also if it is NaN
+        raise ValueError(f"{name} must be a number from {least:g} to {most:g}, not {value:g}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,81 @@ class ColorSettings:
 
     render_size: int = 256
     batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class ColorPoint:
+    """What somebody knows of the color of one thing in a photograph.
+
+    Attributes:
+        x: the place, from the left edge (0) to the right edge (1) of the upright page.
+        y: from its upper edge (0) to its lower edge (1).
+        color: that of the thing there, as #rrggbb in sRGB; its lightness is the scan's.
+        radius: how far the color may reach over the thing, as a share of the page's long side.
+        page: number of the page, from 0.
+        who: said so; may be empty.
+        source: on what evidence; may be empty.
+    """
+
+    x: float
+    y: float
+    color: str
+    radius: float = 0.2
+    page: int = 0
+    who: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no photograph can have, with a ValueError in plain words."""
+        _refuse_outside("the place of a color point, x", self.x, 0, 1)
+        _refuse_outside("the place of a color point, y", self.y, 0, 1)
+        _refuse_outside("the radius of a color point", self.radius, 0.01, 1)
+        if not COLOR.fullmatch(self.color):
+            raise ValueError(f"a color must be written as #rrggbb, not {self.color}")
+        if self.page < 0:
+            raise ValueError(f"the page of a color point must be 0 or more, not {self.page}")
+        for name, text in (("who", self.who), ("source", self.source)):
+            if len(text) > LONGEST_WORD:
+                raise ValueError(f"{name} of a color point has more than {LONGEST_WORD} characters")
+
+
+@dataclass(frozen=True)
+class ColorWishes:
+    """What the archivist wishes, or knows, of a photograph's colors.
+
+    Attributes:
+        vividness: 0 (gray) to 100; 50 as the generator's version was made to be.
+        warmth: -50 (bluer) to 50 (yellower); neutral things stay neutral.
+        points: known colors of things, at most 64.
+        variant: 0 for the likeliest colors, 1 to 3 for others; where a photograph has fewer, its
+            last.
+    """
+
+    vividness: float = 50.0
+    warmth: float = 0.0
+    points: tuple[ColorPoint, ...] = ()
+    variant: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, with a ValueError in plain words."""
+        _refuse_outside("vividness", self.vividness, 0, 100)
+        _refuse_outside("warmth", self.warmth, -50, 50)
+        _refuse_outside("variant", self.variant, 0, VARIANTS - 1)
+        if len(self.points) > MOST_POINTS:
+            raise ValueError(f"more than {MOST_POINTS} color points")
+
+    @property
+    def has_any(self) -> bool:
+        """Whether anything but the generator's own colors is wished."""
+        return self != AS_GENERATED
+
+    def of_page(self, page: int) -> "ColorWishes":
+        """Return the wishes for one page, from 0: points of other pages are left out."""
+        points = tuple(point for point in self.points if point.page == page)
+        return replace(self, points=points)
+
+
+AS_GENERATED = ColorWishes()
 
 
 @dataclass(frozen=True)

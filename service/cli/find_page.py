@@ -13,10 +13,9 @@ from service.ledger.jobs import JobStatus
 from service.monitoring.find import Row, find, why_unknown
 from service.terminal import as_json, printable
 
-RECOLORING = {
-    JobStatus.QUEUED: "queued for recoloring",
-    JobStatus.STARTED: "being recolored",
-    JobStatus.FAILED: "recoloring failed",
+ADVICE = {
+    "result": " If it was carried away, run: photochrom mark-fetched --missing",
+    "rejected": " Drop it again to have it tried again.",
 }
 
 
@@ -54,30 +53,67 @@ def print_found(config: Config, names: list[str], *, json: bool) -> bool:
 
 
 def print_row(row: Row) -> None:
-    """Print a photograph for people: a line with its state, and one for each thing known."""
-    state = row.state.words
-    if row.to_be_colored_again:
-        state = f"{JobStatus.FINISHED.words}; {RECOLORING[row.state]}"
-    _line(f"job {row.job}, {row.path}: {state}")
-    files = {
-        "scan": row.scan,
-        "original": row.original,
-        "result": row.result,
-        "rejected": row.rejected,
-    }
-    for key, path in files.items():
+    """Print where a photograph stands, for people: its name, and sentences."""
+    _line(f"{row.path} (job {row.job})")
+    for sentence in (*_state(row), *_result(row), *_files(row)):
+        _line(f"  {sentence}")
+
+
+def _state(row: Row) -> Iterator[str]:
+    """Yield how far it is."""
+    if row.state is JobStatus.FAILED and not row.to_be_colored_again:
+        yield f"Rejected{_on(row.finished)}: {row.reason}"
+        return
+    if row.state is JobStatus.FINISHED or row.to_be_colored_again:
+        yield f"Colored by version {row.version or 'unknown'}{_on(row.colored)}."
+    again = "to be recolored " if row.to_be_colored_again else ""
+    if row.state is JobStatus.QUEUED:
+        yield f"Waiting {again}since {_local(row.queued)}."
+    elif row.state is JobStatus.STARTED:
+        yield f"Being {'recolored' if again else 'colored'}{_since(row.started)}."
+    elif row.state is JobStatus.FAILED:
+        yield f"Recoloring failed{_on(row.finished)}; the earlier result is kept."
+    if row.reason:
+        yield f"Last difficulty: {row.reason}"
+
+
+def _result(row: Row) -> Iterator[str]:
+    """Yield what was decided on its result."""
+    if row.held:
+        yield "Its result is held until a reviewer approves it."
+    if row.decision:
+        who = f" by {row.decided_by}" if row.decided_by else ""
+        why = f": {row.decided_because}" if row.decided_because else ""
+        yield f"{row.decision.capitalize()}{who}{_on(row.decided)}{why}"
+    if row.fetched is not None:
+        yield f"Its result was fetched from the outbox{_on(row.fetched)}."
+    if row.superseded_by:
+        yield f"Job {row.superseded_by} took over its result: that scan has more pages."
+    if row.same_content_as:
+        yield f"Its content is the same as that of job {row.same_content_as}."
+
+
+def _files(row: Row) -> Iterator[str]:
+    """Yield where its files are."""
+    for name, path in (
+        ("scan", row.scan),
+        ("original", row.original),
+        ("result", row.result),
+        ("rejected scan", row.rejected),
+    ):
         if path:
-            changed = " (changed since)" if key == "rejected" and row.changed else ""
-            _line(f"  {key:<9} {path}{changed}")
-        elif key in row.missing:
-            _line(f"  {key:<9} missing")
-    others = {"reason": row.reason, "version": row.version, "later job": row.superseded_by}
-    for key, value in others.items():
-        if value:
-            _line(f"  {key:<9} {value}")
-    times = {"queued": row.queued, "started": row.started, "finished": row.finished}
-    said = (f"{key} {_local(at)}" for key, at in times.items() if at is not None)
-    _line(f"  {'times':<9} {', '.join(said)}")
+            changed = ", changed since" if path is row.rejected and row.changed else ""
+            yield f"Its {name} is {path}{changed}"
+    for name in row.missing:
+        yield f"Its {'scan' if name == 'rejected' else name} is missing.{ADVICE.get(name, '')}"
+
+
+def _on(moment: float | None) -> str:
+    return "" if moment is None else f" on {_local(moment)}"
+
+
+def _since(moment: float | None) -> str:
+    return "" if moment is None else f" since {_local(moment)}"
 
 
 def print_line(row: Row) -> None:
@@ -85,6 +121,9 @@ def print_line(row: Row) -> None:
     state = row.state.words
     rejected = (row.rejected or row.scan, row.reason) if row.state is JobStatus.FAILED else ()
     parts = [str(one) for one in (*rejected, row.result and f"-> {row.result}") if one]
+    parts += [str(row.decision)] if row.decision else []
+    parts += ["held"] if row.held else []
+    parts += ["fetched"] if row.fetched is not None else []
     parts += [f"missing: {', '.join(row.missing)}"] if row.missing else []
     _line("  ".join([f"{row.job:>7}", f"{state:<11}", str(row.path), *parts]))
 

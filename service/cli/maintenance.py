@@ -1,7 +1,7 @@
-"""The commands that look after the archive, from recolor and verify to bag, iiif and forget."""
+"""The commands that look after the archive: recolor, verify, rebuild-ledger, retry, forget."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,7 +17,6 @@ from service.cli.options import (
 )
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
-from service.maintenance.layouts.layout_name import LayoutName
 from service.terminal import printable, progress_bar
 
 if TYPE_CHECKING:
@@ -125,100 +124,6 @@ def rebuild_ledger(
     else:
         print_rebuilt(made, Console())
     raise typer.Exit(ExitCode.SOME_REJECTED if made.unplaced else 0)
-
-
-@maintenance_app.command(rich_help_panel=ARCHIVE)
-def bag(
-    folder: Annotated[Path, typer.Argument(help="The package to make; it must not exist yet.")],
-    layout: Annotated[
-        LayoutName,
-        typer.Option(
-            help="Whose form it takes: a BagIt bag of results, or what Archivematica, Rosetta,"
-            " Preservica or Islandora Workbench reads, with the scans."
-        ),
-    ] = LayoutName.PLAIN,
-    subfolder: Annotated[
-        Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
-    ] = None,
-    organization: Annotated[
-        str, typer.Option(help="The sender, for bag-info.txt and rosetta.csv.")
-    ] = "",
-    config: ConfigFile = DEFAULT_CONFIG,
-) -> None:
-    """Copy finished photographs into a package for another system, verifying each.
-
-    With the results go their sidecars and PREMIS 3 XML.
-    """
-    from service.maintenance.recolor import inside_inbox
-
-    settings = load_config(config)
-    try:
-        within = None if subfolder is None else inside_inbox(subfolder, settings)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--subfolder") from error
-    from service.maintenance.bag import make_bag, print_bag_result
-
-    with progress_bar("photographs") as report:
-        made = make_bag(
-            settings, folder, report, layout=layout, within=within, organization=organization
-        )
-    print_bag_result(made, Console())
-
-
-@maintenance_app.command(rich_help_panel=ARCHIVE)
-def iiif(
-    base_url: Annotated[
-        str,
-        typer.Option(help="URL at which the folder will lie, such as https://example.org/iiif."),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="The folder: new, empty, or an earlier export to bring up to date.")
-    ],
-    folder: Annotated[
-        Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
-    ] = None,
-    approved: Annotated[
-        bool, typer.Option("--approved", help="Only photographs that a person approved.")
-    ] = False,
-    with_files: Annotated[
-        bool, typer.Option("--with-files", help="Also copy scans and results, and link them.")
-    ] = False,
-    form: Annotated[
-        Literal["choice", "canvases"],
-        typer.Option("--as", help="Scan and result as a choice on one canvas, or as two canvases."),
-    ] = "choice",
-    first: Annotated[
-        Literal["scan", "colored"],
-        typer.Option(help="What is shown first, and alone where a viewer offers no choice."),
-    ] = "scan",
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-    config: ConfigFile = DEFAULT_CONFIG,
-) -> None:
-    """Export scans and results as static files for IIIF viewers: manifests and image tiles.
-
-    Any web server can serve the folder. Run again, it keeps what did not change. Results that are
-    held or were rejected by a person are left out. Exits 3 if some could not be exported.
-    """
-    from service.maintenance.iiif_export import Request, checked_url, export, print_exported
-    from service.maintenance.recolor import inside_inbox
-
-    settings = load_config(config)
-    try:
-        url = checked_url(base_url)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--base-url") from error
-    try:
-        within = None if folder is None else inside_inbox(folder, settings)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--folder") from error
-    with progress_bar("photographs") as report:
-        wanted = Request(out, url, within, approved, with_files, form, first)
-        done = export(settings, wanted, report)
-    if as_json:
-        print_json(done._asdict())
-    else:
-        print_exported(done, Console())
-    raise typer.Exit(ExitCode.SOME_REJECTED if done.failed else 0)
 
 
 @maintenance_app.command(rich_help_panel=COLOR)

@@ -1,6 +1,7 @@
-"""The commands `photochrom status` and `photochrom find`; they only read."""
+"""The commands `photochrom status` and `photochrom where`; they only read."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,15 +19,35 @@ from service.config.loader import load_config
 status_app = typer.Typer()
 
 
+NAMES = "NAME|JOB|PATH"
+NAMES_HELP = (
+    "Names or parts of names; job numbers; files or folders, wherever they are. End a folder whose"
+    " name is a number with a slash."
+)
+Names = Annotated[list[str], typer.Argument(metavar=NAMES, help=NAMES_HELP)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
 @status_app.command(rich_help_panel=COLOR)
 def status(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar=NAMES, help="Where these photographs are, as with `where`."),
+    ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Also list every photograph, one a line.")
     ] = False,
 ) -> None:
-    """Show how the daemon is doing, what is queued, done and rejected, and why."""
+    """Show how the daemon is doing, what is queued, done and rejected, and why.
+
+    With names: where these photographs are.
+    """
+    if names and everything:
+        raise typer.BadParameter("give names or --all")
+    if names:
+        _where(names, config, as_json=as_json)
     from service.cli.find_page import print_line, print_rows_as_json
     from service.cli.status_page import print_status
     from service.monitoring.find import every
@@ -49,22 +70,21 @@ def status(
 
 
 @status_app.command(rich_help_panel=COLOR)
-def find(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME|JOB|PATH",
-            help="Names or parts of names; job numbers; files or folders, wherever they are."
-            " End a folder whose name is a number with a slash.",
-        ),
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
-    config: ConfigFile = DEFAULT_CONFIG,
-) -> None:
-    """Show where photographs are: scan, original and result, or why one was rejected.
+def where(names: Names, as_json: AsJson = False, config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Tell where photographs stand: queued, colored into what, rejected why, approved by whom.
 
     Exit codes: 0 all found; 3 at least one name matched nothing.
     """
+    _where(names, config, as_json=as_json)
+
+
+@status_app.command(rich_help_panel=COLOR)
+def find(names: Names, as_json: AsJson = False, config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Tell the same as `where`, by its former name."""
+    _where(names, config, as_json=as_json)
+
+
+def _where(names: list[str], config: Path, *, as_json: bool) -> NoReturn:
     from service.cli.find_page import print_found
 
     known = print_found(load_config(config), names, json=as_json)

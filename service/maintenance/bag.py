@@ -14,10 +14,10 @@ from typing import NamedTuple
 from rich.console import Console
 
 from service.config.loader import Config
-from service.ledger.jobs import Job
+from service.ledger.jobs import Decision, DecisionRecord, Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
-from service.maintenance.fixity import check_sidecar, is_delivered
+from service.maintenance.fixity import check_sidecar, is_delivered, is_fetched
 from service.maintenance.layouts.archivematica import ArchivematicaLayout
 from service.maintenance.layouts.islandora import IslandoraLayout
 from service.maintenance.layouts.layout import Layout, Photograph
@@ -61,6 +61,7 @@ def make_bag(
     *,
     layout: LayoutName = LayoutName.PLAIN,
     within: PurePosixPath | None = None,
+    approved: bool = False,
     organization: str = "",
 ) -> BagResult:
     """Pack the photos of finished jobs.
@@ -71,6 +72,7 @@ def make_bag(
         report: called after each photo.
         layout: whose form it takes.
         within: only photos in this sub-folder of the inbox.
+        approved: only photos that a reviewer approved.
         organization: the sender, or "".
 
     Raises:
@@ -81,17 +83,25 @@ def make_bag(
     folder = folder.absolute()
     refuse_folder(folder, config)
     left_out: Counter[str] = Counter()
-    photos = [job for job in _jobs(config, within) if _is_to_pack(job, left_out)]
+    photos: list[tuple[Job, tuple[DecisionRecord, ...]]] = []
+    for job, decisions in _jobs(config, within):
+        if why := _reason_to_leave_out(job, config, approved=approved):
+            left_out[why] += 1
+        else:
+            photos.append((job, decisions))
     if not photos:
-        raise DeviceError("there are no finished photographs to pack")
+        others = ", ".join(f"{count} {why}" for why, count in left_out.items())
+        raise DeviceError(
+            "there are no finished photographs to pack" + (f" ({others})" if others else "")
+        )
     without_digest = without_sidecar = 0
     make = _layout(layout)
     with (
         new_package(folder, config) as package,
         closing(make(package, config, organization)) as form,
     ):
-        for done, job in enumerate(photos, 1):
-            photo = _photograph(job, config)
+        for done, (job, decisions) in enumerate(photos, 1):
+            photo = _photograph(job, decisions, config)
             form.add(photo)
             without_digest += photo.digest is None
             without_sidecar += photo.sidecar is None
@@ -124,7 +134,10 @@ def _layout(name: LayoutName) -> type[Layout]:
     return LAYOUTS[name]
 
 
-def _jobs(config: Config, within: PurePosixPath | None) -> Iterator[Job]:
+def _jobs(
+    config: Config, within: PurePosixPath | None
+) -> Iterator[tuple[Job, tuple[DecisionRecord, ...]]]:
+    """Yield the colored photos with the decisions that stand on their present results."""
     path = config.state / LEDGER_FILE
     if not path.exists():
         return
@@ -133,18 +146,30 @@ def _jobs(config: Config, within: PurePosixPath | None) -> Iterator[Job]:
             raise DeviceError(
                 f"the ledger {path} is from an older photochrom; start this one to upgrade it"
             )
-        jobs = ledger.colored()
-    yield from (job for job in jobs if within is None or job.path.is_relative_to(within))
+        for job in ledger.colored():
+            if within is None or job.path.is_relative_to(within):
+                records = ledger.gallery.decisions_of(job.id) if job.event else []
+                stand = (one for one in records if one.undone_at is None)
+                yield job, tuple(one for one in stand if one.event == job.event)
 
 
-def _is_to_pack(job: Job, left_out: Counter[str]) -> bool:
-    why = "" if is_delivered(job) else "queued to be recolored"
-    left_out.update([why] if why else [])
-    return not why
+def _reason_to_leave_out(job: Job, config: Config, *, approved: bool) -> str:
+    """Say why a photo is not packed, or return ""."""
+    if not is_delivered(job):
+        return "queued to be recolored"
+    if job.held:
+        return "held for approval"
+    if job.decision is Decision.REJECTED:
+        return "rejected by a reviewer"
+    if approved and job.decision is not Decision.APPROVED:
+        return "not approved"
+    if is_fetched(job, config):
+        return "fetched from the outbox before"
+    return ""
 
 
-def _photograph(job: Job, config: Config) -> Photograph:
+def _photograph(job: Job, decisions: tuple[DecisionRecord, ...], config: Config) -> Photograph:
     sidecar, wrong = check_sidecar(job, config)
     if wrong:
         raise DeviceError(f"{wrong.path}: {wrong.words}; try `photochrom verify --repair`")
-    return Photograph(job, sidecar)
+    return Photograph(job, sidecar, decisions)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from service.config.loader import Config
-from service.filesystem.durable import fitting_name, make_folder, numbered_names, part_path
+from service.filesystem.durable import make_folder, numbered_names, part_path
 from service.filesystem.safe_open import digest
 from service.terminal import printable
 from worker.atomic import sync_folder
@@ -55,15 +55,13 @@ class Package:
         self.files: dict[PurePosixPath, Packed] = {}
         self._taken: set[str] = set()
 
-    def free(self, name: PurePath | str) -> PurePosixPath:
+    def free(self, name: PurePath | str, room: str = "") -> PurePosixPath:
         """Reserve a name: UTF-8, without line breaks, and not taken on any system.
 
         Names that differ only in case or in how accents are encoded count as the same; the second
-        is numbered.
+        is numbered. The name is shortened if `room` would not fit after it.
         """
-        plain = PurePosixPath(printable(str(name)))
-        plain = plain.with_name(fitting_name(plain.stem, plain.suffix)) if plain.name else plain
-        for path in numbered_names(Path(plain)):
+        for path in numbered_names(Path(printable(str(name))), room):
             key = unicodedata.normalize("NFC", str(path)).casefold()
             if key not in self._taken:
                 self._taken.add(key)
@@ -155,9 +153,7 @@ def refuse_folder(folder: Path, config: Config) -> None:
     real = Path(os.path.realpath(folder))
     for name, used in config.folders.items():
         if real.is_relative_to(os.path.realpath(used)):
-            raise DeviceError(
-                f"{folder} is inside the folder `{name}`; choose another place for the bag"
-            )
+            raise DeviceError(f"{folder} is inside the folder `{name}`; choose another place")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise DeviceError(f"{folder} exists and is not an empty folder")
 

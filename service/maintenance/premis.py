@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
+from service.ledger.jobs import DecisionRecord
 from service.storage.sidecar import Page, Sidecar
 from service.terminal import printable
 from worker.formats.registry import format_of
@@ -24,24 +25,6 @@ GUESS = "colored by a machine-learned model; the colors are believable guesses a
 
 for _prefix, _namespace in (("premis", PREMIS), ("xsi", XSI), ("photochrom", SETTINGS)):
     ET.register_namespace(_prefix, _namespace)
-
-
-class Decision(NamedTuple):
-    """What a reviewer decided.
-
-    Attributes:
-        number: of the decision in the ledger.
-        who: the reviewer.
-        when: seconds since 1970.
-        what: such as "approved".
-        reason: a reason or note, or "".
-    """
-
-    number: int
-    who: str
-    when: float
-    what: str
-    reason: str
 
 
 class Description(NamedTuple):
@@ -59,7 +42,7 @@ class Description(NamedTuple):
 
 
 def describe(
-    sidecar: Sidecar, *, scan: str, result: str, decisions: Iterable[Decision] = ()
+    sidecar: Sidecar, *, scan: str, result: str, decisions: Iterable[DecisionRecord] = ()
 ) -> Description:
     """Describe a photograph.
 
@@ -67,7 +50,7 @@ def describe(
         sidecar: of its result.
         scan: the scan's name in the package, or in the inbox if it is not packed.
         result: the result's name in the package.
-        decisions: of reviewers, oldest first.
+        decisions: of reviewers on this result, oldest first.
     """
     software, _, version = sidecar.software.partition(" ")
     model = f"{sidecar.model.version} {sidecar.model.weights_sha256}"
@@ -107,6 +90,13 @@ def serialized(root: ET.Element) -> bytes:
     ET.indent(root)
     text: bytes = ET.tostring(root, "utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def what_was_decided(decision: DecisionRecord) -> str:
+    """Return a decision in words."""
+    if decision.decision == decision.before:
+        return "noted"
+    return str(decision.decision or "opened again")
 
 
 def identifier(sidecar: Sidecar, part: str) -> str:
@@ -216,17 +206,17 @@ def _note(number: int, page: Page) -> str:
     return f"page {number}: {regions}" if count else ""
 
 
-def _decision(sidecar: Sidecar, decision: Decision, who: str) -> ET.Element:
+def _decision(sidecar: Sidecar, decision: DecisionRecord, who: str) -> ET.Element:
     event = ET.Element(_premis("event"))
-    _identified(event, "event", "UUID", identifier(sidecar, f"decision {decision.number}"))
+    _identified(event, "event", "UUID", identifier(sidecar, f"decision {decision.id}"))
     _text(event, "eventType", "quality review")
-    _text(event, "eventDateTime", _utc(datetime.fromtimestamp(decision.when, UTC)))
+    _text(event, "eventDateTime", _utc(datetime.fromtimestamp(decision.decided_at, UTC)))
     detail = "a person looked at the coloring beside its scan and decided on it"
     _text(_inside(event, "eventDetailInformation"), "eventDetail", detail)
     outcome = _inside(event, "eventOutcomeInformation")
-    _text(outcome, "eventOutcome", decision.what)
-    if decision.reason:
-        _text(_inside(outcome, "eventOutcomeDetail"), "eventOutcomeDetailNote", decision.reason)
+    _text(outcome, "eventOutcome", what_was_decided(decision))
+    for note in filter(None, (decision.reason, decision.note)):
+        _text(_inside(outcome, "eventOutcomeDetail"), "eventOutcomeDetailNote", note)
     linking = _identified(event, "linkingAgent", "reviewer", who)
     _term(linking, "linkingAgentRole", "implementer", "eventRelatedAgentRole/imp")
     linking = _identified(event, "linkingObject", "UUID", identifier(sidecar, "result"))

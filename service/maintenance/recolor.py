@@ -16,6 +16,7 @@ from service.filesystem.lock import owner_of
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
+from service.maintenance.fixity import is_fetched
 from service.storage.lookup import Lookup
 from service.storage.naming import fits, misfit
 from service.terminal import printable
@@ -91,6 +92,9 @@ def queue_again(
                 continue
             if job.superseded_by:
                 skipped[f"superseded by a scan with more pages, job {job.superseded_by}"] += 1
+                continue
+            if is_fetched(job, config) and not chosen:
+                skipped["its result was fetched; to recolor it, name it or its folder"] += 1
                 continue
             any_version = job.id in alone and limit is None
             reason = _reason_to_skip(job, config, "" if any_version else serving, limit)

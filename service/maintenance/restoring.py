@@ -320,6 +320,7 @@ def _job_of(sidecar: Sidecar) -> Job:
         started_at=sidecar.read.timestamp(),
         output_digest=sidecar.output.sha256,
         event=str(sidecar.event),
+        confidence=sidecar.confidence,
         settings=_settings_of(sidecar),
     )
 

@@ -1,4 +1,4 @@
-"""Finds photographs: for `photochrom find` and `photochrom status --all`.
+"""Finds photographs: for `photochrom where` and `photochrom status --all`.
 
 Reads the ledger and the disk as they are now, with or without a running daemon, and changes
 nothing. Photographs are yielded one at a time, as there may be a million.
@@ -7,14 +7,16 @@ nothing. Photographs are yielded one at a time, as there may be a million.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import Any
 
 from service.config.loader import Config
 from service.filesystem.safe_open import file_stat
-from service.ledger.jobs import Job, JobStatus
+from service.ledger.jobs import Decision, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.monitoring.values import Moment, StoredPath, Text, Value
+from service.storage.held import home
 from service.storage.lookup import Lookup
 from service.storage.originals import places_of_original
 from service.storage.rejected import Place, RejectedScans
@@ -25,7 +27,7 @@ from service.watch.selection import eligible
 class Row(Value):
     """A photograph: its state, and where its files are now; docs/status.md lists the keys.
 
-    `model_dump` gives what `photochrom find --json` prints.
+    `model_dump` gives what `photochrom where --json` prints.
 
     Attributes:
         job: number.
@@ -47,6 +49,13 @@ class Row(Value):
         queued: when it was last queued.
         started: when it was last started.
         finished: when it was finished or rejected.
+        colored: when the present result was made.
+        held: whether the result waits outside the outbox for approval.
+        fetched: when the result was taken out of the outbox; None also if it is there again.
+        decision: of a reviewer on the result, or None.
+        decided_by: the reviewer.
+        decided: when.
+        decided_because: their reason and note, or None.
     """
 
     job: int
@@ -68,6 +77,13 @@ class Row(Value):
     queued: Moment
     started: Moment | None
     finished: Moment | None
+    colored: Moment | None
+    held: bool
+    fetched: Moment | None
+    decision: Decision | None
+    decided_by: Text | None
+    decided: Moment | None
+    decided_because: Text | None
 
 
 @contextmanager
@@ -104,7 +120,7 @@ def find(config: Config, names: Sequence[str]) -> Iterator[tuple[str, Iterator[R
             else:
                 ledger, lookup = known
                 jobs = ledger.by_ids(lookup.by_name(name))
-                yield name, (row(job, config, lookup.rejected) for job in jobs)
+                yield name, (row(job, config, lookup.rejected, ledger) for job in jobs)
 
 
 def every(config: Config) -> Iterator[Row]:
@@ -113,7 +129,7 @@ def every(config: Config) -> Iterator[Row]:
         if known is not None:
             ledger, lookup = known
             for job in ledger.all_jobs():
-                yield row(job, config, lookup.rejected)
+                yield row(job, config, lookup.rejected, ledger)
 
 
 def why_unknown(config: Config, name: str) -> str:
@@ -129,20 +145,23 @@ def why_unknown(config: Config, name: str) -> str:
     return f"{there} is in the inbox but ignored: its name is not that of a photograph"
 
 
-def row(job: Job, config: Config, rejected: RejectedScans) -> Row:
+def row(job: Job, config: Config, rejected: RejectedScans, ledger: LedgerQueries) -> Row:
     """Describe a photograph, and look where its files are now."""
     failed = job.status is JobStatus.FAILED and not job.recolor
     colored = job.status is JobStatus.FINISHED or job.recolor
     owns = colored and job.superseded_by is None  # else its name is that of the later result
-    files: dict[str, PurePath | None] = {
+    place_of_result = home(job, config)
+    files: dict[str, Any] = {
         "scan": _existing(config.inbox / job.path),
         "original": _original(job, config) if colored else None,
-        "result": _existing(config.outbox / job.output) if owns else None,
-        "sidecar": _existing(config.outbox / sidecar_name(job.output)) if owns else None,
+        "result": _existing(place_of_result / job.output) if owns else None,
+        "sidecar": _existing(place_of_result / sidecar_name(job.output)) if owns else None,
         "rejected": None,
     }
     expected = ["original"] if colored else [] if failed else ["scan"]
-    expected += ["result", *(["sidecar"] if job.event else [])] if owns else []
+    fetched = job.fetched_at if owns and files["result"] is None else None
+    if owns and fetched is None:
+        expected += ["result", *(["sidecar"] if job.event else [])]
     place = where_rejected(job, rejected) if failed else None
     if place is not None and place.path != config.inbox / job.path:
         files["rejected"] = place.path
@@ -153,6 +172,7 @@ def row(job: Job, config: Config, rejected: RejectedScans) -> Row:
         state=job.status,
         path=job.path,
         **files,
+        **_decision(job, ledger),
         changed=place is not None and place.changed,
         missing=tuple(key for key in expected if files[key] is None),
         reason=job.reason,
@@ -164,7 +184,26 @@ def row(job: Job, config: Config, rejected: RejectedScans) -> Row:
         queued=job.queued_at,
         started=job.started_at,
         finished=job.finished_at,
+        held=job.held,
+        colored=job.colored_at,
+        fetched=fetched,
     )
+
+
+def _decision(job: Job, ledger: LedgerQueries) -> dict[str, Any]:
+    """Return who decided on a photograph's result, when and why."""
+    records = ledger.gallery.decisions_of(job.id) if job.decision else []
+    stand = [one for one in records if one.undone_at is None and one.event == job.event]
+    last = next((one for one in reversed(stand) if one.decision != one.before), None)
+    if last is None:
+        fields = ("decided_by", "decided", "decided_because")
+        return {"decision": job.decision, **dict.fromkeys(fields)}
+    return {
+        "decision": job.decision,
+        "decided_by": last.who,
+        "decided": last.decided_at,
+        "decided_because": "; ".join(filter(None, (last.reason, last.note))) or None,
+    }
 
 
 def where_rejected(job: Job, rejected: RejectedScans) -> Place | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import (
@@ -28,7 +28,7 @@ from pydantic import (
     ValidationError,
 )
 
-from service.config.sections import AS_USUAL, FolderSettings
+from service.config.sections import FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import DecisionRecord
@@ -152,6 +152,9 @@ class Sidecar(Part):
     output: Output
     pages: tuple[Page, ...]
     model: Model
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="of the generator in the colors it chose; null: not recorded"
+    )
     software: Text = Field(description="name and version")
     settings: dict[Text, bool | int | float | Text]
     read: AwareDatetime = Field(description="when work on the scan began")
@@ -167,6 +170,18 @@ class Sidecar(Part):
     own_sha256: Annotated[
         Digest, Field(description="of this file, with these digits written as 0")
     ] = ZEROS
+
+
+class Choice(NamedTuple):
+    """How the colors of a photo were chosen.
+
+    Attributes:
+        settings: those it was colored with.
+        confidence: of the generator; see `worker.models.decoding.confidence`.
+    """
+
+    settings: FolderSettings
+    confidence: float
 
 
 def sidecar_name(name: PurePosixPath) -> PurePosixPath:
@@ -193,7 +208,7 @@ def describe(
     stat: FileStat,
     output: PurePosixPath,
     read: datetime,
-    settings: FolderSettings = AS_USUAL,
+    choice: Choice,
 ) -> Sidecar:
     """Assemble the sidecar of a delivered result.
 
@@ -204,7 +219,7 @@ def describe(
         stat: of the scan when it was read.
         output: the result's path in the outbox.
         read: when work on the scan began; UTC.
-        settings: those it was colored with.
+        choice: how its colors were chosen.
     """
     record = delivered.result
     return Sidecar(
@@ -224,8 +239,9 @@ def describe(
         ),
         pages=tuple(Page(**asdict(page)) for page in record.pages),
         model=Model(version=origin.model, weights_sha256=origin.weights_sha256),
+        confidence=round(choice.confidence, 4),
         software=origin.software,
-        settings={**record.settings, **settings.model_dump()},
+        settings={**record.settings, **choice.settings.model_dump()},
         read=read,
         colored=origin.when,
         host=socket.gethostname(),

@@ -8,6 +8,7 @@ from typing import Literal
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
+from service.storage.held import home
 from service.storage.originals import find_original
 from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
@@ -59,9 +60,9 @@ def _open_result(job: Job, config: Config) -> io.FileIO:
     if job.output_digest is None:
         raise ScanError("there is no result, or its digest was not recorded")
     # An approved one is on its way from one to the other, under both names for a moment.
-    folders = [config.outbox, config.review.folder]
+    folders = dict.fromkeys((home(job, config), config.outbox, config.review.folder))
     fault: ScanError | None = None
-    for folder in reversed(folders) if job.held else folders:
+    for folder in folders:
         path = folder / job.output
         try:
             file = safe_open.open_beneath(folder, job.output)

@@ -35,6 +35,7 @@ LINES = (  # of the table: name in `Scores`, title, decimals, and what is best
     ("lightness_max", "lightness error, maximum L*", 3, "below 1"),
     ("calibration_error", "calibration error, ab units", 2, "lower"),
     ("calibration_rank", "spread-error correlation (Spearman)", 2, "higher"),
+    ("confidence_rank", "doubt-error correlation of photographs", 2, "higher"),
     ("red_on_dark", "red on dark, share", 3, "lower"),
     ("chroma_of_neutral", "chroma given to neutral, CIE units", 2, "lower"),
     ("brown_ratio", "brown, ratio to the truth", 2, "near 1"),

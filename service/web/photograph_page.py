@@ -11,21 +11,16 @@ from starlette.responses import JSONResponse, Response
 from service.config.loader import Config
 from service.ledger.jobs import DecisionRecord, Job, JobStatus
 from service.maintenance.fixity import as_text
+from service.storage.held import home
 from service.storage.sidecar import Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.web.downloads import chosen_job, open_sidecar
 from service.web.messages import Messages
 from service.web.pages import Refusal, ledger, page, site, told, visitor
+from service.web.reasons import REASONS, reason_words
 from service.web.users import Role
 
 KEY_DIGITS = 16  # of a file's SHA-256, in the URLs of its tiles
 LONGEST_SIDECAR = 1 << 20  # bytes that are shown
-REASONS = (  # of a rejection, to choose from; as the ledger keeps them
-    "wrong colors",
-    "colors run over edges",
-    "gray where there was color",
-    "damaged or incomplete",
-    "not a photograph",
-)
 
 
 class Event(NamedTuple):
@@ -107,7 +102,7 @@ def read_sidecar_of(job: Job, config: Config) -> tuple[Sidecar | None, str]:
         return None, ""
     sidecar = None
     with suppress(SidecarError):
-        sidecar = parse_sidecar(raw, config.outbox / sidecar_name(job.output))
+        sidecar = parse_sidecar(raw, home(job, config) / sidecar_name(job.output))
     return sidecar, raw.decode("utf-8", "replace")
 
 
@@ -165,13 +160,6 @@ def _history(request: Request, job: Job, texts: Messages) -> list[Event]:
         reason, undone = reason_words(one.reason, texts), one.undone_at is not None
         events.append(Event(one.decided_at, words, reason, one.note, undone))
     return sorted(events, key=lambda event: event.when)
-
-
-def reason_words(reason: str, texts: Messages) -> str:
-    """Return a reason in the visitor's language if it is one of `REASONS`, else as it was given."""
-    if reason not in REASONS:
-        return reason
-    return texts("photograph.reason_" + reason.replace(" ", "_"))
 
 
 def _decision(job: Job, standing: list[DecisionRecord]) -> dict[str, Any] | None:

@@ -93,7 +93,7 @@ def test_a_person_reads_it_and_what_finds_nothing_is_said(story: Story) -> None:
     other_code, _, said = story.said["find nothing broken --json"]
 
     assert 0 == code
-    assert "album/a.png: finished\n" in text
+    assert "album/a.png (job 1)\n  Colored by version fake on " in text
     assert 3 == other_code
     assert "photochrom: no photograph matches nothing\n" == said
     assert ["broken.png"] == [row["path"] for row in story.rows("find nothing broken --json")]

@@ -14,10 +14,11 @@ from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage import moves
 from service.storage.deliveries import Own
 from service.storage.outbox import deliver
-from service.storage.sidecar import deliver_sidecar, describe
+from service.storage.sidecar import Choice, deliver_sidecar, describe
 from worker.metadata.provenance import Origin, PageRecord, Record
 
 PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
+CONFIDENCE = 0.25
 REASON = "the file is cut short"
 RECORD = Record("tiff", (PAGE,), {"format": "same"}, "http://cv.iptc.org/newscodes/example")
 
@@ -107,6 +108,7 @@ def finish(
             stat=job.stat,
             output=job.output,
             read=now,
+            choice=Choice(job.settings, CONFIDENCE),
         )
         deliver_sidecar(config.outbox, about, own=own)
     job = ledger.finish(
@@ -115,6 +117,7 @@ def finish(
         now=1.0,
         output_digest=delivered.sha256 if digest else None,
         event=event if sidecar else None,
+        confidence=CONFIDENCE if sidecar else None,
     )
     scan = config.inbox / job.path
     if config.originals.after == "move" and scan.exists():

@@ -15,10 +15,11 @@ from worker import render
 from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.inference.local_engine import LocalEngine
+from worker.inference.predictor import Colors
 from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Page, Scan
-from worker.settings import WriteSettings
+from worker.settings import ColorWishes, WriteSettings
 
 LONGEST_WAIT = 30.0  # seconds; a test that forgets to open the gate fails instead of hanging
 
@@ -27,6 +28,10 @@ class FakeChroma(np.ndarray):  # type: ignore[type-arg]
     """Chroma that knows which fake predicted it, so that it is rendered with that one's faults."""
 
     maker: "FakeColorist"
+
+    def __array_finalize__(self, made_of: object) -> None:
+        """Hand the maker on to what is computed from it."""
+        self.maker = getattr(made_of, "maker", None)  # type: ignore[assignment]
 
 
 _real_write = render.write
@@ -94,6 +99,18 @@ class FakeColorist:
         brown = np.full((4, 4, 2), (8.0, 16.0), np.float32).view(FakeChroma)
         brown.maker = self
         return [ScanError("refused by the fake") if self.refuses(one) else brown for one in pages]
+
+    def color(
+        self, pages: Sequence[Page], wishes: Sequence[ColorWishes]
+    ) -> list[Colors | ScanError]:
+        """Give what `predict` gives, as vivid as is wished, and be half sure of it."""
+        results: list[Colors | ScanError] = []
+        for one, wish in zip(self.predict(pages), wishes, strict=True):
+            if isinstance(one, ScanError):
+                results.append(one)
+            else:
+                results.append(Colors(one * np.float32(wish.vividness / 50), 0.5))
+        return results
 
     def paint(
         self, photo: Scan, chroma: Sequence[Floats], origin: Origin, file: BinaryIO

@@ -13,12 +13,13 @@ from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference import batches
 from worker.inference.device import Device, memory_in_use
-from worker.models.decoding import decode
+from worker.inference.predictor import Colors
+from worker.models.decoding import Sharpening, confidence, decode
 from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 from worker.scan import Page
-from worker.settings import ColorSettings
+from worker.settings import AS_GENERATED, ColorSettings, ColorWishes
 
 
 class Colorizer:
@@ -50,13 +51,15 @@ class Colorizer:
         self.batch_size = settings.batch_size or device.batch_size
         self.render_size = settings.render_size
         self._generator = load_generator(version)
+        self._sharpening = Sharpening.of(self._generator)
         # No autograph: it would read the source from disk, which an upgrade may have replaced.
         self._run = tf.function(self._color, autograph=False, reduce_retracing=False)
         self._check()
 
-    def _color(self, lightness: tf.Tensor) -> tf.Tensor:
-        ab, _spread = decode(self._generator(lightness, training=False))
-        return ab
+    def _color(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = self._generator(lightness, training=False)
+        ab, _spread = decode(logits)
+        return ab, confidence(logits, ab, self._sharpening)
 
     def _check(self) -> None:
         """Color a gray ramp: traces the graph, and detects a broken generator."""
@@ -67,22 +70,31 @@ class Colorizer:
             )
 
     def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
-        """Predict chroma for any number of pages.
+        """Predict chroma without wishes; (S/4, S/4, 2) for each page. Otherwise as `color`."""
+        colors = self.color(pages, [AS_GENERATED] * len(pages))
+        return [one if isinstance(one, ScanError) else one.ab for one in colors]
+
+    def color(
+        self,
+        pages: Sequence[Page],
+        wishes: Sequence[ColorWishes],  # noqa: ARG002 - granted with the next change
+    ) -> list[Colors | ScanError]:
+        """Color any number of pages.
 
         If the device runs out of memory, the batch is halved, down to one, and stays at the size
         that fitted.
 
         Args:
             pages: photographs.
+            wishes: for each of them.
 
         Returns:
-            for each page, in order: (S/4, S/4, 2) float32 chroma in CIE units, or why it could not
-                be colored.
+            for each page, in order, its colors, or why it could not be colored.
 
         Raises:
             DeviceError: the device failed, or cannot hold a single photograph.
         """
-        results: list[Floats | ScanError] = []
+        results: list[Colors | ScanError] = []
         while len(results) < len(pages):
             some = pages[len(results) : len(results) + self.batch_size]
             try:
@@ -101,16 +113,18 @@ class Colorizer:
                 raise DeviceError(f"the device failed: {error.message}") from error
         return results
 
-    def _predict_batch(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
+    def _predict_batch(self, pages: Sequence[Page]) -> list[Colors | ScanError]:
         squares = batches.fit(
             [one.small for one in pages], self.render_size, self.batch_size
         )  # (N, S, S, 1)
-        chroma = self._run(tf.constant(squares)).numpy()  # (N, S/4, S/4, 2)
+        chroma, sure = self._run(tf.constant(squares))  # (N, S/4, S/4, 2), (N,)
         return [
-            ab
+            Colors(ab, float(one))
             if np.isfinite(ab).all()
             else ScanError("the generator found no finite color for this photograph")
-            for ab in batches.unfit(chroma, len(pages))
+            for ab, one in zip(
+                batches.unfit(chroma.numpy(), len(pages)), sure.numpy(), strict=False
+            )
         ]
 
     def device_memory(self) -> int | None:

@@ -22,7 +22,7 @@ from worker.errors import (
 )
 from worker.formats.memory import is_short
 from worker.metadata.provenance import Record
-from worker.settings import ReadSettings, WriteSettings
+from worker.settings import AS_GENERATED, ColorWishes, ReadSettings, WriteSettings
 
 if TYPE_CHECKING:
     from worker.inference.predictor import Predictor
@@ -96,6 +96,7 @@ class Task:
         write: how the result is encoded.
         label: what it says of its making.
         staging: path of the file to write; it is made by the task.
+        wishes: what the archivist wishes of its colors.
     """
 
     job: int
@@ -105,6 +106,7 @@ class Task:
     write: WriteSettings
     label: Label
     staging: str
+    wishes: ColorWishes = AS_GENERATED
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Colored:
         record: what was written; its XMP files come without their content.
         sha256: of the staging file as read back from the disk, hexadecimal.
         size: of it, in bytes.
+        confidence: of the generator in its colors, 0 to 1; that of its least sure page.
     """
 
     job: int
@@ -128,6 +131,7 @@ class Colored:
     record: Record
     sha256: str
     size: int
+    confidence: float
 
     @property
     def pixels(self) -> int:

@@ -16,18 +16,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from io import BufferedRandom, FileIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from worker import render, scan
 from worker.atomic import digest_from_disk
-from worker.color.cielab import Floats
 from worker.inference.engine import Colored, Outcome, Task, failed
-from worker.inference.predictor import Predictor
+from worker.inference.predictor import Colors, Predictor
 from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, XmpFile
 from worker.scan import Scan, predict_scans
+from worker.settings import ColorWishes
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
 PIXELS_IN_MEMORY = 256_000_000  # from reader to staging file; one larger photograph goes alone
@@ -226,9 +227,11 @@ class LocalEngine:
         if not batch:
             return
         predictor, began = self._predictor, time.monotonic()
-        results: Sequence[list[Floats] | Exception]
+        results: Sequence[list[Colors] | Exception]
         try:
-            results = predict_scans(predictor.predict, [_scan(photo) for photo in batch])
+            wishes = [one for photo in batch for one in _wishes_of_pages(photo)]
+            color = partial(predictor.color, wishes=wishes)
+            results = predict_scans(color, [_scan(photo) for photo in batch])
             self.batch_done(len(batch), time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - the outcome of each of them
             results = [error] * len(batch)
@@ -244,16 +247,17 @@ class LocalEngine:
             elif not self._given_up:
                 self._writers.submit(self._write, photo, result, predictor)
 
-    def _write(self, photo: _Photo, chromas: Sequence[Floats], predictor: Predictor) -> None:
+    def _write(self, photo: _Photo, colors: Sequence[Colors], predictor: Predictor) -> None:
         try:
-            outcome: Outcome = self._colored(photo.task, _scan(photo), chromas, predictor)
+            outcome: Outcome = self._colored(photo.task, _scan(photo), colors, predictor)
         except Exception as error:  # noqa: BLE001 - an outcome like any other
             outcome = failed(photo.task, error)
         self._finish(photo, outcome)
 
     def _colored(
-        self, task: Task, photo: Scan, chromas: Sequence[Floats], predictor: Predictor
+        self, task: Task, photo: Scan, colors: Sequence[Colors], predictor: Predictor
     ) -> Colored:
+        chromas = [page.ab for page in colors]
         origin = Origin(
             name=PurePosixPath(task.source.path).name,
             sha256=task.source.sha256,
@@ -272,8 +276,9 @@ class LocalEngine:
         settings = {"render_size": predictor.render_size, **record.settings}
         beside = tuple(replace(one, content=b"") for one in record.xmp_files)
         record = replace(record, settings=settings, xmp_files=beside)
+        confidence = min(page.confidence for page in colors)
         model, weights = predictor.model, predictor.weights_sha256
-        return Colored(task.job, task.attempt, model, weights, record, digest, size)
+        return Colored(task.job, task.attempt, model, weights, record, digest, size, confidence)
 
     def _finish(self, photo: _Photo, outcome: Outcome) -> None:
         with self._changed:
@@ -288,3 +293,7 @@ class LocalEngine:
 def _scan(photo: _Photo) -> Scan:
     assert photo.scan is not None  # noqa: S101 - it was read, and is not written yet
     return photo.scan
+
+
+def _wishes_of_pages(photo: _Photo) -> list[ColorWishes]:
+    return [photo.task.wishes.of_page(number) for number in range(len(_scan(photo).pages))]

@@ -1,11 +1,24 @@
 """What others need of `worker.inference.colorizer.Colorizer`."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.scan import Page
+from worker.settings import ColorWishes
+
+
+class Colors(NamedTuple):
+    """The colors of a page.
+
+    Attributes:
+        ab: (s, t, 2) float32 chroma in CIE units, of any size.
+        confidence: 0 to 1; see `worker.models.decoding.confidence`. Wishes do not change it.
+    """
+
+    ab: Floats
+    confidence: float
 
 
 class PagePredictor(Protocol):
@@ -36,6 +49,11 @@ class Predictor(PagePredictor, Protocol):
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
+
+    def color(
+        self, pages: Sequence[Page], wishes: Sequence[ColorWishes]
+    ) -> list[Colors | ScanError]:
+        """Return the colors, or a ScanError, for each page with the wishes for it."""
 
     def device_memory(self) -> int | None:
         """Return the bytes in use of the device's own memory; None where it has none."""

@@ -3,6 +3,8 @@
 The grid and the mean are those of Zhang et al. 2016, "Colorful Image Colorization".
 """
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
@@ -12,6 +14,8 @@ from worker.color.cielab import in_gamut_ab
 
 BIN_STEP = 10.0  # ab units between neighboring colors of the grid
 DECODING = "decoding"  # the layer that is added; float32 under every precision policy
+LATTICE = 4  # confidence is measured on every fourth place of the chroma plane, both ways
+DOUBTFUL = 20.0  # ab units of error; it makes a confidence of 0.37
 
 
 def color_grid() -> NDArray[np.float32]:
@@ -67,3 +71,64 @@ def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     second_moment = ops.matmul(p, ops.sum(grid * grid, axis=-1, keepdims=True))
     variance = second_moment - ops.sum(ab * ab, axis=-1, keepdims=True)
     return ab, ops.sqrt(ops.maximum(variance, 0.0))
+
+
+class Sharpening(NamedTuple):
+    """What the decoding of a published generator did to its logits.
+
+    Attributes:
+        shift: (K,) float32 that was subtracted.
+        temperature: that they were divided by.
+    """
+
+    shift: NDArray[np.float32]
+    temperature: float
+
+    @classmethod
+    def of(cls, generator: keras.Model) -> "Sharpening":
+        """Read it from a generator; nothing was done where that has no decoding."""
+        layer = next((one for one in generator.layers if one.name == DECODING), None)
+        if layer is None:
+            return cls(np.zeros(len(color_grid()), np.float32), 1.0)
+        shift, variance = (
+            np.asarray(ops.convert_to_numpy(one), np.float32).ravel()
+            for one in (layer.mean, layer.variance)
+        )
+        return cls(shift, float(np.sqrt(variance[0])))
+
+    def undone(self, logits: KerasTensor) -> KerasTensor:
+        """Return the logits (..., K) as they were learned: of true probabilities."""
+        return logits * self.temperature + self.shift
+
+
+def expected_error(plain: KerasTensor, ab: KerasTensor) -> KerasTensor:
+    """Tell how far the color that is given is expected to be from the true one.
+
+    Args:
+        plain: (..., K) logits as learned, without decoding.
+        ab: (..., 2) the color given.
+
+    Returns:
+        (...) float32, ab units: the mean distance under the distribution.
+    """
+    grid = ops.convert_to_tensor(color_grid())  # (K, 2)
+    p = ops.softmax(ops.cast(plain, "float32"), axis=-1)
+    apart = ops.expand_dims(ab, -2) - grid  # (..., K, 2)
+    return ops.sum(p * ops.sqrt(ops.sum(apart * apart, axis=-1)), axis=-1)
+
+
+def confidence(logits: KerasTensor, ab: KerasTensor, sharpening: Sharpening) -> KerasTensor:
+    """Return one number for each photograph, from the error expected on a lattice of its places.
+
+    Args:
+        logits: (N, s, s, K), calibrated.
+        ab: (N, s, s, 2) as `decode` gives it.
+        sharpening: of those logits; it is undone, for it overstates.
+
+    Returns:
+        (N,) float32 in 0..1: exp(-mean expected error / 20 ab units); 1 is certain.
+    """
+    first = LATTICE // 2
+    places = (slice(None), slice(first, None, LATTICE), slice(first, None, LATTICE))
+    plain = sharpening.undone(logits[places])
+    return ops.exp(-ops.mean(expected_error(plain, ab[places]), axis=(1, 2)) / DOUBTFUL)

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from service.config.loader import Config
 from service.filesystem.safe_open import open_beneath
-from service.ledger.jobs import Job
+from service.ledger.jobs import DecisionRecord, Job
 from service.maintenance import premis
 from service.maintenance.packing import Package, Packed
-from service.maintenance.premis import Decision
 from service.storage.originals import find_original
 from service.storage.sidecar import Sidecar, sidecar_name
 from service.terminal import printable
@@ -31,12 +30,12 @@ class Photograph(NamedTuple):
     Attributes:
         job: finished, with its result in the outbox.
         sidecar: of the result; None for what an early photochrom delivered without one.
-        decisions: of reviewers, oldest first.
+        decisions: of reviewers on this result, oldest first.
     """
 
     job: Job
     sidecar: Sidecar | None
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[DecisionRecord, ...] = ()
 
     @property
     def digest(self) -> str | None:

@@ -39,7 +39,7 @@ class PreservicaLayout(Layout):
     def add(self, photo: Photograph) -> None:
         """Pack a photograph."""
         path = photo.job.path
-        asset = self.package.free(path.with_name(f"{path.stem}.pax"))
+        asset = self.package.free(path.with_name(f"{path.stem}.pax"), ".opex")
         title = printable(path.stem)
         scan = self.copy_scan(photo, _place(asset, "Representation_Preservation", path))
         result = self.copy_result(photo, _place(asset, "Representation_Access", photo.job.output))

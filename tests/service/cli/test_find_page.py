@@ -1,19 +1,22 @@
-"""What `photochrom find` and `photochrom status --all` print."""
+"""What `photochrom where` and `photochrom status --all` print."""
 
 import json
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from service.cli.find_page import print_line, print_row, print_rows_as_json
 from service.config.loader import Config
-from service.ledger.jobs import Job
+from service.filesystem import safe_open
+from service.ledger.jobs import Decision, Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.monitoring.find import every
 from service.storage import moves
 from tests.support.delivered_results import color, place, queue
 
 REASON = "the file is cut short"
+SECOND_0, SECOND_1 = (f"{datetime.fromtimestamp(n).astimezone():%Y-%m-%d %H:%M:%S}" for n in (0, 1))
 
 
 @pytest.fixture
@@ -33,33 +36,118 @@ def reject(config: Config, name: str) -> Job:
     return job
 
 
+def printed(config: Config, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines about all photographs."""
+    for row in every(config):
+        print_row(row)
+    return capsys.readouterr().out.splitlines()
+
+
 def test_a_person_reads_state_places_and_reason(
     config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the words of `status`; what is not there and should be is missing."""
+    """In sentences; what is not there and should be is missing."""
     color(config, "a.tif")
     reject(config, "b.tif")
     again = color(config, "c\udce9.tif")
+    queue(config, "d.tif")
     (config.rejected / "b.tif").write_bytes(b"edited")
     with Ledger(config.state / LEDGER_FILE) as ledger:
         ledger.recolor([again.id], 0.0)
-    for row in every(config):
-        print_row(row)
-    text = [line for line in capsys.readouterr().out.splitlines() if "times" not in line]
 
     assert [
-        "job 1, a.tif: finished",
-        f"  original  {config.originals.folder / 'a.tif'}",
-        f"  result    {config.outbox / 'a.tif'}",
-        "  version   7",
-        "job 2, b.tif: rejected",
-        f"  rejected  {config.rejected / 'b.tif'} (changed since)",
-        f"  reason    {REASON}",
-        "job 3, c\\udce9.tif: finished; queued for recoloring",
-        f"  original  {config.originals.folder}/c\\udce9.tif",
-        f"  result    {config.outbox}/c\\udce9.tif",
-        "  version   7",
-    ] == text
+        "a.tif (job 1)",
+        f"  Colored by version 7 on {SECOND_1}.",
+        f"  Its original is {config.originals.folder / 'a.tif'}",
+        f"  Its result is {config.outbox / 'a.tif'}",
+        "b.tif (job 2)",
+        f"  Rejected on {SECOND_1}: {REASON}",
+        f"  Its rejected scan is {config.rejected / 'b.tif'}, changed since",
+        "c\\udce9.tif (job 3)",
+        f"  Colored by version 7 on {SECOND_1}.",
+        f"  Waiting to be recolored since {SECOND_0}.",
+        f"  Its original is {config.originals.folder}/c\\udce9.tif",
+        f"  Its result is {config.outbox}/c\\udce9.tif",
+        "d.tif (job 4)",
+        f"  Waiting since {SECOND_0}.",
+        f"  Its scan is {config.inbox / 'd.tif'}",
+    ] == printed(config, capsys)
+
+
+def test_who_decided_when_and_why_is_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands of it: not what was undone, nor what was said of an earlier coloring."""
+    approved, rejected, opened = (color(config, name).id for name in ("a.tif", "b.tif", "c.tif"))
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        decide = ledger.reviews.decide
+        decide([approved], Decision.APPROVED, who="Käthe", now=0.0, note="as I remember it")
+        decide([rejected], Decision.REJECTED, who="Li", now=0.0, reason="the sea is red")
+        decide([opened], Decision.FLAGGED, who="Li", now=0.0)
+        ledger.reviews.undo("Li", 1.0)
+        ledger.reviews.add_note(approved, "asked again", who="Li", now=1.0)
+    text = printed(config, capsys)
+
+    assert f"  Approved by Käthe on {SECOND_0}: as I remember it" == text[2]
+    assert f"  Rejected by Li on {SECOND_0}: the sea is red" in text
+    assert 2 == sum(" by " in line and "Colored" not in line for line in text)
+
+
+def test_what_was_fetched_or_is_missing_is_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Carried away is no loss; a result that is there again counts as there."""
+    for name in ("a.tif", "b.tif", "c.tif"):
+        color(config, name)
+    for name in ("a.tif", "b.tif"):
+        (config.outbox / name).unlink()
+        (config.outbox / f"{name}.json").unlink()
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        ledger.reviews.mark_fetched([1, 3], 0.0)
+    text = printed(config, capsys)
+
+    assert [
+        f"  Its result was fetched from the outbox on {SECOND_0}.",
+        f"  Its original is {config.originals.folder / 'a.tif'}",
+        "b.tif (job 2)",
+    ] == text[2:5]
+    assert [
+        "  Its result is missing. If it was carried away, run: photochrom mark-fetched --missing",
+        "  Its sidecar is missing.",
+    ] == text[7:9]
+    assert f"  Its result is {config.outbox / 'c.tif'}" == text[-1]
+
+
+def test_a_photograph_in_trouble_is_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In work, put back, failed to be recolored, lost; a later scan that took over a result."""
+    failed = color(config, "failed.tif")
+    shorter = color(config, "pages.tif")
+    lost = reject(config, "lost.tif")
+    (config.rejected / "lost.tif").unlink()
+    (config.inbox / "pages.tif").write_bytes(b"gray pages.tif, longer")
+    stat = safe_open.file_stat(config.inbox / "pages.tif")
+    assert stat
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        ledger.recolor([failed.id], 0.0)
+        longer = ledger.enqueue(shorter.path, "1" * 64, stat, PurePosixPath("o.tif"), 0.0)[0]
+        ledger.claim(9, 0.0, in_flight=0)
+        ledger.fail(failed.id, "the original is gone", 1.0)
+        ledger.supersede(longer.id, shorter)
+    queue(config, "back.tif")
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        ledger.claim(1, 0.0, in_flight=1)
+        ledger.back_off(5, "No space left on device", 9.0)
+    text = "\n".join(printed(config, capsys))
+
+    assert f"  Recoloring failed on {SECOND_1}; the earlier result is kept." in text
+    assert "  Last difficulty: the original is gone" in text
+    assert f"  Job {longer.id} took over its result: that scan has more pages." in text
+    assert f"  Being colored since {SECOND_0}." in text
+    assert "  Last difficulty: No space left on device" in text
+    assert f"lost.tif (job {lost.id})" in text
+    assert "  Its scan is missing. Drop it again to have it tried again." in text
 
 
 def test_every_photo_is_told_in_a_line(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

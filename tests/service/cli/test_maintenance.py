@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from service.cli.main import app
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.layouts.layout_name import LayoutName
 from service.storage import moves
 from tests.support.delivered_results import color, place, queue
 from worker.errors import DeviceError
@@ -28,9 +29,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def photochrom(home: Path, *arguments: str) -> Result:
-    """Run a command of a home."""
-    return CliRunner().invoke(app, [*arguments, "--config", str(home / "config.yaml")])
+def photochrom(home: Path, *arguments: str, said: str = "") -> Result:
+    """Run a command of a home, with what a person types."""
+    given = [*arguments, "--config", str(home / "config.yaml")]
+    return CliRunner().invoke(app, given, input=said)
 
 
 def test_verify_exits_0_where_all_is_well_and_1_where_something_was_found(home: Path) -> None:
@@ -65,6 +67,7 @@ def test_verify_prints_json_for_programs(home: Path) -> None:
         "queued": 1,
         "not_queued": {},
         "rejected": 0,
+        "fetched": 0,
     } == json.loads(done.stdout)
     with Ledger(home / "state" / LEDGER_FILE) as ledger:
         assert [2] == [job.id for job in ledger.queries.owning_output() if job.recolor]
@@ -138,3 +141,65 @@ def test_forget_says_what_stays_and_exits_3_where_it_could_not(home: Path) -> No
     assert "job 1: no such job" == twice.stdout.splitlines()[0]
     assert (home / "outbox/b.tif").exists()
     assert 2 == photochrom(home, "forget").exit_code
+
+
+def test_mark_fetched_asks_before_it_marks_all_that_is_missing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal; a script says --yes, and without that nothing is marked."""
+    for name in ("b.tif", "b.tif.json"):
+        (home / "outbox" / name).unlink()
+    without = photochrom(home, "mark-fetched", "--missing")
+    dry = photochrom(home, "mark-fetched", "--missing", "--dry-run")
+    monkeypatch.setattr("service.cli.handover._asks_a_person", lambda: True)
+    refused = photochrom(home, "mark-fetched", "--missing", said="n\n")
+    answered = photochrom(home, "mark-fetched", "--missing", said="y\n")
+
+    assert isinstance(without.exception, DeviceError)
+    assert "1 result\n  in the outbox itself: 1\n" == dry.stdout
+    assert 1 == refused.exit_code
+    assert "Were these carried away? [y/N]: y\nmarked as fetched: 1\n" in answered.stdout
+    assert 0 == photochrom(home, "verify").exit_code
+    assert "no longer marked: 1" in photochrom(home, "mark-fetched", "b.tif", "--undo").stdout
+    assert "marked as fetched: 1" in photochrom(home, "mark-fetched", "--missing", "--yes").stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("b.tif", "--missing"), ("--missing", "--undo")])
+def test_mark_fetched_is_told_exactly_what(home: Path, arguments: tuple[str, ...]) -> None:
+    """Names, or what is missing."""
+    assert 2 == photochrom(home, "mark-fetched", *arguments).exit_code
+
+
+def test_mark_fetched_refuses_an_unknown_name(home: Path) -> None:
+    """As recolor does."""
+    assert 2 == photochrom(home, "mark-fetched", "zzz").exit_code
+
+
+@pytest.mark.parametrize("layout", list(LayoutName))
+def test_bag_takes_a_layout(home: Path, tmp_path: Path, layout: str) -> None:
+    """By its name."""
+    done = photochrom(home, "bag", str(tmp_path / "bag"), "--layout", layout)
+
+    assert (0, f"{tmp_path / 'bag'}: 2 photographs\n") == (done.exit_code, done.stdout)
+
+
+def test_report_tells_where_to_begin(home: Path, tmp_path: Path) -> None:
+    """And refuses what is no day, and a folder elsewhere."""
+    done = photochrom(home, "report", "--out", str(tmp_path / "report"), "--since", "1970-01-01")
+
+    assert 0 == done.exit_code
+    assert f"{tmp_path / 'report'}/index.html" == done.stdout.splitlines()[0]
+    assert (tmp_path / "report/photographs.csv").exists()
+    for option, value in (("--since", "soon"), ("--until", "1.1.70"), ("--folder", "/")):
+        assert 2 == photochrom(home, "report", "--out", "x", option, value).exit_code
+
+
+def test_where_find_and_status_with_a_name_are_one(home: Path) -> None:
+    """The same text, the same JSON, the same exit codes."""
+    for arguments in (("b.tif",), ("b.tif", "--json"), ("b.tif", "zzz"), ("1931/",)):
+        answers = [photochrom(home, command, *arguments) for command in ("where", "find", "status")]
+        codes = {one.exit_code for one in answers}
+
+        assert 1 == len({one.stdout for one in answers})
+        assert {3 if "zzz" in arguments else 0} == codes
+    assert 2 == photochrom(home, "status", "b.tif", "--all").exit_code

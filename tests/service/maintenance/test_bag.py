@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 from rich.console import Console
 
 from service.config.loader import Config
+from service.ledger.jobs import Decision
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
 from service.maintenance.bag import BagResult, make_bag, print_bag_result
+from service.maintenance.layouts.layout_name import LayoutName
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import color, place, queue
+from tests.support.packages import found, premis_of
 from worker.errors import DeviceError
 
 NAMES = ("1931/a.tif", "1931/may/b.tif", "data/c.tif")
@@ -227,7 +231,7 @@ def test_a_bag_is_not_made_where_photochrom_works(config: Config, key: str) -> N
     link = config.inbox.parent / "link"
     link.symlink_to(config.inbox.parent / key)
     for target in (config.inbox.parent / key / "bag", link / "bag"):
-        with pytest.raises(DeviceError, match="choose another place for the bag"):
+        with pytest.raises(DeviceError, match="choose another place"):
             pack(config, target)
 
 
@@ -254,6 +258,116 @@ def test_what_is_to_be_colored_again_is_left_out_and_told(config: Config, folder
         f"{folder}: 2 photographs",
         "1 left out (queued to be recolored)",
     ] == page.getvalue().splitlines()
+
+
+def decide(config: Config, name: str, decision: Decision) -> None:
+    """Decide on a result, as a reviewer."""
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        numbers = ledger.queries.ids_of_path(PurePosixPath(name))
+        ledger.reviews.decide(numbers, decision, who="Käthe", now=0.0, note="seen")
+
+
+def test_only_what_was_approved_is_packed_on_demand(config: Config, folder: Path) -> None:
+    """Its PREMIS names the reviewer; what a reviewer rejected is never packed."""
+    decide(config, "1931/a.tif", Decision.APPROVED)
+    decide(config, "1931/may/b.tif", Decision.REJECTED)
+    made = pack(config, folder, approved=True)
+    document = premis_of(folder / "data/1931/a.tif.premis.xml")
+
+    assert (1, {"rejected by a reviewer": 1, "not approved": 1}) == (made.photos, made.left_out)
+    assert ["success", "approved"] == found(document, "//premis:eventOutcome")
+    assert "Käthe" in found(document, "//premis:agentName")
+    assert 2 == pack(config, folder.with_name("all")).photos
+
+
+def test_a_decision_on_an_earlier_coloring_is_not_packed(config: Config, folder: Path) -> None:
+    """Nor one that was undone: PREMIS tells of this result alone."""
+    decide(config, "1931/a.tif", Decision.APPROVED)
+    decide(config, "data/c.tif", Decision.APPROVED)
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        ledger.reviews.undo("Käthe", 1.0)
+        ledger.recolor([1], 1.0)
+        ledger.claim(1, 1.0, in_flight=0)
+        ledger.unclaim(4, 1.0)
+    pack(config, folder)
+
+    document = premis_of(folder / "data/data/c.tif.premis.xml")
+    assert ["success"] == found(document, "//premis:eventOutcome")
+
+
+def test_what_is_held_or_was_fetched_is_left_out_and_told(config: Config, folder: Path) -> None:
+    """It is not in the outbox."""
+    job = queue(config, "held.tif")
+    (config.outbox / "1931/a.tif").unlink()
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        ledger.claim(9, 0.0, in_flight=0)
+        ledger.finish(job.id, model="7", now=1.0, held=True)
+        ledger.reviews.mark_fetched([1], 1.0)
+
+    assert {"held for approval": 1, "fetched from the outbox before": 1} == pack(
+        config, folder
+    ).left_out
+
+
+def test_a_missing_result_says_what_may_be_the_matter(config: Config, folder: Path) -> None:
+    """It was carried away, or lost."""
+    (config.outbox / "1931/a.tif").unlink()
+
+    with pytest.raises(DeviceError, match="mark-fetched --missing; otherwise: photochrom verify"):
+        pack(config, folder)
+
+
+def test_if_all_is_left_out_it_is_said_why(config: Config, folder: Path) -> None:
+    """Nothing is made."""
+    with pytest.raises(DeviceError, match=r"no finished photographs to pack \(3 not approved\)"):
+        pack(config, folder, approved=True)
+
+
+@pytest.mark.parametrize("layout", [one for one in LayoutName if one is not LayoutName.PLAIN])
+def test_a_scan_that_is_missing_or_changed_leaves_no_package(
+    config: Config, folder: Path, layout: LayoutName
+) -> None:
+    """Whichever layout: it is whole or not there."""
+    scan = config.originals.folder / "1931/may/b.tif"
+    scan.write_bytes(b"gray, retouched")
+    with pytest.raises(DeviceError, match=r"1931/may/b\.tif: the original was changed"):
+        pack(config, folder, layout=layout)
+    scan.unlink()
+
+    with pytest.raises(DeviceError, match=r"1931/may/b\.tif: the original is gone"):
+        pack(config, folder, layout=layout)
+    assert [] == list(folder.parent.iterdir())
+
+
+@pytest.mark.parametrize("layout", [one for one in LayoutName if one is not LayoutName.PLAIN])
+def test_every_layout_reads_its_copies_back(
+    config: Config, folder: Path, layout: LayoutName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad disk is noticed before the package is there."""
+    monkeypatch.setattr("service.maintenance.packing.digest", lambda _path: "0" * 64)
+
+    with pytest.raises(DeviceError, match="differs from what was read"):
+        pack(config, folder, layout=layout)
+    assert [] == list(folder.parent.iterdir())
+
+
+@pytest.mark.parametrize("layout", LayoutName)
+def test_names_that_are_one_on_other_systems_are_numbered(
+    tmp_path: Path, folder: Path, layout: LayoutName
+) -> None:
+    """By case, or by the form of an accent; and no name leaves its folder."""
+    config = place(tmp_path / "odd")
+    accents = ("K\u00e4.tif", "Ka\u0308.tif")
+    for name in ("A.tif", "a.tif", *accents, "x\udce9\n.tif", "l" * 250 + ".tif"):
+        color(config, name)
+
+    assert 6 == pack(config, folder, layout=layout).photos
+    keys = [
+        unicodedata.normalize("NFC", str(one.relative_to(folder))).casefold()
+        for one in folder.rglob("*")
+    ]
+    assert len(keys) == len(set(keys))
+    assert all(str(one).isprintable() for one in folder.rglob("*"))
 
 
 def test_where_nothing_is_finished_no_bag_is_made(tmp_path: Path, folder: Path) -> None:

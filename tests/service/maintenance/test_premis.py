@@ -6,13 +6,25 @@ import pytest
 from lxml import etree
 
 from service.config.loader import Config
+from service.ledger.jobs import Decision, DecisionRecord
 from service.maintenance import premis
-from service.maintenance.premis import Decision
 from service.storage.sidecar import Output, Page, ReplacedColor, Sidecar, Source, read_sidecar
 from tests.support.delivered_results import color, place
 from tests.support.packages import found, premis_of
 
-APPROVED = Decision(3, "Käthe", 1_800_000_000.0, "approved", "the tram was yellow")
+APPROVED = DecisionRecord(
+    id=3,
+    batch=3,
+    job=1,
+    event=None,
+    decision=Decision.APPROVED,
+    before=None,
+    reason="",
+    note="the tram was yellow",
+    who="Käthe",
+    decided_at=1_800_000_000.0,
+    undone_at=None,
+)
 
 
 @pytest.fixture
@@ -28,7 +40,7 @@ def sidecar(config: Config) -> Sidecar:
     return read_sidecar(config.outbox / "album/a.tif.json")
 
 
-def written(tmp_path: Path, sidecar: Sidecar, *decisions: Decision) -> etree._ElementTree:
+def written(tmp_path: Path, sidecar: Sidecar, *decisions: DecisionRecord) -> etree._ElementTree:
     """Write, validate and parse a document."""
     described = premis.describe(sidecar, scan="in/a.tif", result="out/a.tif", decisions=decisions)
     path = tmp_path / "premis.xml"
@@ -80,7 +92,7 @@ def test_a_decision_is_an_event_of_a_person(tmp_path: Path, sidecar: Sidecar) ->
     assert ["quality review"] == found(document, f"{event}/premis:eventType")
     assert ["2027-01-15T08:00:00Z"] == found(document, f"{event}/premis:eventDateTime")
     assert ["approved"] == found(document, f"{event}//premis:eventOutcome")
-    assert [APPROVED.reason] == found(document, f"{event}//premis:eventOutcomeDetailNote")
+    assert [APPROVED.note] == found(document, f"{event}//premis:eventOutcomeDetailNote")
     assert ["Käthe"] == found(document, "//premis:agent[3]/premis:agentName")
     assert ["person"] == found(document, "//premis:agent[3]/premis:agentType")
 

@@ -153,7 +153,7 @@ def everything(config: Config) -> dict[Path, bytes]:
 
 def test_where_all_is_well_nothing_is_found(config: Config) -> None:
     """And every photo was checked."""
-    assert (3, 0, 0, [], 0, {}, 0) == check(config)
+    assert (3, 0, 0, [], 0, {}, 0, 0) == check(config)
 
 
 def test_nothing_is_written_by_looking(config: Config) -> None:
@@ -313,7 +313,7 @@ class TestPhotosOfAnEarlierPhotochrom:
         color(config, "a.tif", sidecar=False, digest=False)
         flip(config.outbox / "a.tif")
 
-        assert (1, 1, 0, [], 0, {}, 0) == check(config)
+        assert (1, 1, 0, [], 0, {}, 0, 0) == check(config)
         (config.outbox / "a.tif").unlink()
         assert ["output missing a.tif"] == found(config)
 
@@ -324,7 +324,7 @@ class TestPhotosOfAnEarlierPhotochrom:
         well = check(config)
         flip(config.outbox / "a.tif")
 
-        assert (1, 0, 0, [], 0, {}, 0) == well
+        assert (1, 0, 0, [], 0, {}, 0, 0) == well
         assert ["output altered a.tif"] == found(config)
 
 
@@ -340,7 +340,7 @@ class TestBesideADaemon:
             for name in ("1931/a.tif", "1931/b.tif", "new.tif", "new.tif.json"):
                 (config.outbox / name).write_bytes(b"just being replaced")
 
-            assert (1, 0, 3, [], 0, {}, 0) == check(config)
+            assert (1, 0, 3, [], 0, {}, 0, 0) == check(config)
 
     def test_a_photo_that_is_replaced_meanwhile_is_not_accused(
         self, config: Config, monkeypatch: pytest.MonkeyPatch
@@ -359,7 +359,7 @@ class TestBesideADaemon:
 
         monkeypatch.setattr("service.maintenance.verify.check_photo", slow)
 
-        assert (2, 0, 1, [], 0, {}, 0) == check(config)
+        assert (2, 0, 1, [], 0, {}, 0, 0) == check(config)
 
 
 class TestRepair:
@@ -379,7 +379,7 @@ class TestRepair:
         with Ledger(config.state / LEDGER_FILE) as ledger:
             (job,) = ledger.claim(9, LATER, in_flight=0)
             finish(config, ledger, job)
-        assert (3, 0, 0, [], 0, {}, 0) == check(config)
+        assert (3, 0, 0, [], 0, {}, 0, 0) == check(config)
 
     def test_without_being_asked_nothing_is_queued(self, config: Config) -> None:
         """Looking is not mending."""
@@ -488,7 +488,7 @@ def test_a_place_where_nothing_was_colored_is_well(tmp_path: Path) -> None:
     """And no ledger is made by asking."""
     config = Config().beside(tmp_path)
 
-    assert (0, 0, 0, [], 0, {}, 0) == check(config)
+    assert (0, 0, 0, [], 0, {}, 0, 0) == check(config)
     assert [] == list(tmp_path.iterdir())
 
 

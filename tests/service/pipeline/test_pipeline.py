@@ -266,6 +266,7 @@ class TestTheUsualWay:
             assert (24 + 8 * n, 32, 3) == colored.shape
         assert [JobStatus.FINISHED] * 3 == [line.job(job.id).status for job in jobs]
         assert ["fake"] * 3 == [line.job(job.id).model for job in jobs]
+        assert [0.5] * 3 == [line.job(job.id).confidence for job in jobs]
         assert 3 == line.pipeline.tally.finished
 
     def test_every_event_of_a_photo_carries_its_job_and_path(self, line: Line) -> None:

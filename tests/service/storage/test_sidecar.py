@@ -20,6 +20,7 @@ from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Decision, DecisionRecord
 from service.storage.outbox import deliver, output_name
 from service.storage.sidecar import (
+    Choice,
     Sidecar,
     SidecarError,
     deliver_sidecar,
@@ -64,7 +65,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         stat=FileStat(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
-        settings=FolderSettings(even_if_colored=True),
+        choice=Choice(FolderSettings(even_if_colored=True), 0.61803),
     )
     return deliver_sidecar(outbox, sidecar)
 
@@ -120,6 +121,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
             {**page, "replaced_color": [asdict(STAMP)]},
         ],
         "model": {"version": "7", "weights_sha256": "d" * 64},
+        "confidence": 0.618,
         "software": "photochrom 0.1.0",
         "settings": {
             "format": "same",

@@ -13,11 +13,12 @@ from worker.color import cielab
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
+from worker.inference.predictor import Colors
 from worker.models import store
 from worker.models.decoding import color_grid, with_decoding
 from worker.models.version import ModelVersion
 from worker.scan import Page
-from worker.settings import ColorSettings
+from worker.settings import AS_GENERATED, ColorSettings
 
 SETTINGS = ColorSettings(render_size=64, batch_size=4)
 CPU = Device("CPU", 4)
@@ -73,6 +74,20 @@ def test_chroma_does_not_depend_on_company(colorizer: Colorizer) -> None:
         (alone,) = colorizer.predict([page])
 
         assert np.array_equal(alone, chroma)
+
+
+def test_confidence_does_not_depend_on_company(colorizer: Colorizer) -> None:
+    """A number from 0 to 1 for each page, the same whatever else is in the batch."""
+    four = pages(4)
+    colors = colorizer.color(four, [AS_GENERATED] * 4)
+    for page, together in zip(four, colors, strict=True):
+        (alone,) = colorizer.color([page], [AS_GENERATED])
+        assert isinstance(together, Colors)
+        assert isinstance(alone, Colors)
+
+        assert 0 < together.confidence < 1
+        assert together.confidence == alone.confidence
+    assert 1 < len({one.confidence for one in colors if isinstance(one, Colors)})
 
 
 def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer) -> None:
@@ -192,9 +207,10 @@ def test_impossible_chroma_is_refused_alone(
     run = colorizer._run
 
     def poisoned(squares: tf.Tensor) -> Any:
-        ab = run(squares).numpy()
+        ab, confidence = run(squares)
+        ab = ab.numpy()
         ab[1, 3, 3, 0] = np.nan
-        return tf.constant(ab)
+        return tf.constant(ab), confidence
 
     monkeypatch.setattr(colorizer, "_run", poisoned)
     kinds = [type(result) for result in colorizer.predict(pages(3))]

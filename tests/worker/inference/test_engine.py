@@ -113,13 +113,13 @@ class Bench:
 
     def hold_device(self, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         """Have the device wait until the event that is returned is set."""
-        gate, predict = threading.Event(), self.predictors["old"].predict
+        gate, color = threading.Event(), self.predictors["old"].color
 
-        def waiting(pages: Any) -> Any:
+        def waiting(pages: Any, wishes: Any) -> Any:
             assert gate.wait(STOP_WITHIN)
-            return predict(pages)
+            return color(pages, wishes)
 
-        monkeypatch.setattr(self.predictors["old"], "predict", waiting)
+        monkeypatch.setattr(self.predictors["old"], "color", waiting)
         return gate
 
 
@@ -205,6 +205,7 @@ class TestAnyEngine:
         copy.write_bytes(data)
         assert (25, 32, 3) == scan.read_color(copy, ReadSettings()).shape
         assert "png" == outcome.record.kind
+        assert 0 <= outcome.confidence <= 1
 
     def test_the_same_task_gives_the_same_bytes_alone_and_in_company(self, bench: Bench) -> None:
         """Of all that a file says, only label and model could differ; both are the task's."""
@@ -290,10 +291,10 @@ class TestAnyEngine:
             bench.staging_fault = error
         else:
 
-            def failing(_pages: Any) -> Any:
+            def failing(_pages: Any, **_wishes: Any) -> Any:
                 raise error
 
-            monkeypatch.setattr(bench.predictors["old"], "predict", failing)
+            monkeypatch.setattr(bench.predictors["old"], "color", failing)
         (failure,) = bench.color(bench.task(1))
         monkeypatch.undo()
         bench.staging_fault = None

@@ -8,7 +8,16 @@ import pytest
 from keras import ops
 
 from worker.color.cielab import in_gamut_ab
-from worker.models.decoding import BIN_STEP, DECODING, color_grid, decode, with_decoding
+from worker.models.decoding import (
+    BIN_STEP,
+    DECODING,
+    Sharpening,
+    color_grid,
+    confidence,
+    decode,
+    expected_error,
+    with_decoding,
+)
 from worker.models.generator import LOGITS, without_decoding
 
 
@@ -127,3 +136,56 @@ def test_training_takes_the_decoding_off(
 
         assert LOGITS == bare.layers[-1].name
         assert np.array_equal(plain, numbers(bare(some_lightness, training=False)))
+
+
+NOTHING = Sharpening(np.zeros(len(color_grid()), np.float32), 1.0)
+
+
+def test_what_decoding_did_can_be_undone(small_generator: keras.Model) -> None:
+    """The logits are those that were learned; a generator without decoding has nothing to undo."""
+    shift = np.linspace(-1, 2, len(color_grid()))
+    squares = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
+    plain = numbers(small_generator(squares, training=False))
+    decoded = with_decoding(small_generator, shift, 0.5)
+    logits = numbers(decoded(squares, training=False))
+
+    assert plain == pytest.approx(numbers(Sharpening.of(decoded).undone(logits)), abs=1e-3)
+    assert plain == pytest.approx(numbers(Sharpening.of(small_generator).undone(plain)))
+
+
+def test_confidence_is_of_the_distribution_before_it_was_sharpened() -> None:
+    """The same color of the same distribution: how far it was sharpened makes no difference."""
+    plain = np.repeat(a_distribution(2)[:, :1, :1], 16, axis=1).repeat(16, axis=2)
+    calm = numbers(confidence(plain, np.zeros((2, 16, 16, 2), np.float32), NOTHING))
+    sharpened = Sharpening(np.full(len(color_grid()), 0.5, np.float32), 0.25)
+    bold = (plain - 0.5) / 0.25
+
+    assert (2,) == calm.shape
+    assert calm == pytest.approx(
+        numbers(confidence(bold, np.zeros((2, 16, 16, 2), np.float32), sharpened)), abs=1e-4
+    )
+
+
+def test_the_error_expected_is_the_mean_distance() -> None:
+    """0 where the color given is certain; half the way to another color that is as likely."""
+    grid = color_grid()
+    gray = np.flatnonzero((grid == 0).all(axis=1))[0]
+    near, far = (np.flatnonzero((grid == [0, b]).all(axis=1))[0] for b in (10, 60))
+    logits = np.full((3, len(grid)), -60, np.float32)
+    logits[:, gray] = 0
+    logits[1, near] = logits[2, far] = 0
+
+    assert [0, 5, 30] == pytest.approx(
+        numbers(expected_error(logits, np.zeros((3, 2), np.float32))), abs=1e-3
+    )
+
+
+def test_confidence_falls_with_the_error_expected() -> None:
+    """From 1 for certainty towards 0."""
+    grid = color_grid()
+    certain = np.where((grid == 0).all(axis=1), 0, -60).astype(np.float32)
+    logits = np.stack([certain, certain / 60, 0 * certain])[:, None, None].repeat(8, 1).repeat(8, 2)
+    sure, doubtful, lost = numbers(confidence(logits, np.zeros((3, 8, 8, 2), np.float32), NOTHING))
+
+    assert 1 == pytest.approx(sure, abs=1e-3)
+    assert sure > doubtful > lost > 0

@@ -19,6 +19,7 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
 from worker.inference import batches
+from worker.models.decoding import Sharpening, confidence
 from worker.models.generator import CHROMA_STRIDE
 from worker.training.evaluation import metrics
 from worker.training.evaluation.decoding_search import BATCH, chroma_of
@@ -51,6 +52,7 @@ class Scores:
         lightness_max: the largest such difference in any pixel.
         calibration_error: |RMS error - RMS spread| over ten bins, ab units.
         calibration_rank: Spearman's correlation of spread and error.
+        confidence_rank: Spearman's correlation of 1 - confidence and ab error, over photographs.
         red_on_dark: share of the dark colorless pixels that came out red.
         chroma_of_neutral: mean chroma given to neutral pixels, CIE units.
         brown_ratio: share of brown pixels over the truth's.
@@ -73,6 +75,7 @@ class Scores:
     lightness_max: float
     calibration_error: float | None
     calibration_rank: float | None
+    confidence_rank: float | None
     red_on_dark: float | None
     chroma_of_neutral: float | None
     brown_ratio: float | None
@@ -124,13 +127,16 @@ def evaluate(
     """
     truth = _Record()
     records = {GRAY: _Record(), **{name: _Record() for name in generators}}
+    sharpenings = {name: Sharpening.of(generator) for name, generator in generators.items()}
     for some in _by_batch(photos):
         grays = [cielab.gray_of_rgb(photo) for photo in some]
         truth.add(some)
         outputs = {GRAY: [np.repeat(gray[..., None], 3, axis=-1) for gray in grays]}
         squares = batches.fit(grays, render_size, BATCH)
         for name, generator in generators.items():
-            ab, spread = chroma_of(generator.predict_on_batch(squares), len(some))
+            logits = generator.predict_on_batch(squares)[: len(some)]
+            ab, spread = chroma_of(logits, len(some))
+            records[name].add_confidence(confidence(logits, ab, sharpenings[name]))
             outputs[name] = [
                 cielab.merge(gray, chroma) for gray, chroma in zip(grays, ab, strict=True)
             ]
@@ -160,6 +166,7 @@ class _Record:
         self._comparisons: list[Comparison] = []
         self._spread: list[Floats] = []
         self._error: list[Floats] = []
+        self._confidence: list[Floats] = []
 
     def add(self, some: Sequence[Pixels]) -> None:
         self.colorfulness += [colorfulness(photo) for photo in some]
@@ -177,6 +184,10 @@ class _Record:
         lattice = np.s_[:, ::LATTICE, ::LATTICE]
         self._spread.append(spread[lattice].ravel())
         self._error.append(error[lattice].ravel())
+
+    def add_confidence(self, confidence: keras.KerasTensor) -> None:
+        """Keep the confidence (n,) in photographs."""
+        self._confidence.append(np.asarray(keras.ops.convert_to_numpy(confidence)))
 
     @property
     def features(self) -> Floats:
@@ -198,6 +209,7 @@ class _Record:
             if self._spread
             else metrics.Calibration(float("nan"), float("nan"))
         )
+        doubt = 1 - np.concatenate(self._confidence) if self._confidence else np.zeros_like(ab_rmse)
         scores = Scores(
             photographs=len(psnr),
             psnr=float(psnr.mean()),
@@ -214,6 +226,7 @@ class _Record:
             lightness_max=float(light_max.max()),
             calibration_error=_known(calibration.error),
             calibration_rank=_known(calibration.rank),
+            confidence_rank=_known(metrics.spearman(doubt, ab_rmse)),
             red_on_dark=false.red_on_dark,
             chroma_of_neutral=false.chroma_of_neutral,
             brown_ratio=false.brown_ratio,

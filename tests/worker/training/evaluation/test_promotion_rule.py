@@ -27,6 +27,7 @@ ALIKE = Scores(
     lightness_max=0.4,
     calibration_error=3.0,
     calibration_rank=0.5,
+    confidence_rank=0.5,
     red_on_dark=0.03,
     chroma_of_neutral=7.5,
     brown_ratio=1.0,
