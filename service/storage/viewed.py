@@ -8,6 +8,7 @@ from typing import Literal
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
+from service.storage.held import home
 from service.storage.originals import find_original
 from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
@@ -59,11 +60,11 @@ def _open_result(job: Job, config: Config) -> io.FileIO:
     if job.output_digest is None:
         raise ScanError("there is no result, or its digest was not recorded")
     try:
-        file = safe_open.open_beneath(config.outbox, job.output)
+        file = safe_open.open_beneath(home(job, config), job.output)
     except FileNotFoundError as error:
-        raise ScanError(f"the result {config.outbox / job.output} is gone") from error
+        raise ScanError(f"the result {home(job, config) / job.output} is gone") from error
     except PermissionError as error:
-        raise ScanError(f"the result {config.outbox / job.output} may not be read") from error
+        raise ScanError(f"the result {home(job, config) / job.output} may not be read") from error
     return _verified(file, job.output_digest, "the result")
 
 
