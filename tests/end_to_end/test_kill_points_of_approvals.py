@@ -159,9 +159,7 @@ def _gone(config: Config) -> list[str]:
 
 def _undelivered(config: Config) -> list[str]:
     """Say what is not as if the approvals had been carried out at once."""
-    wrong = [
-        f"still held: {name}" for name in shown(dict.fromkeys(files(config.review.folder), ""))
-    ]
+    wrong = [f"still held: {name}" for name in files(config.review.folder)]
     wrong += [f"verify: {one}" for one in verify(config, lambda *_: None).findings]
     with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         wrong += [f"owed: {job.path}" for job in ledger.gallery.owing_review()]
