@@ -63,7 +63,7 @@ class ColorPoint:
     x: float
     y: float
     color: str
-    radius: float = 0.2
+    radius: float = 0.3
     page: int = 0
     who: str = ""
     source: str = ""
