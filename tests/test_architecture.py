@@ -125,6 +125,7 @@ HOMES = {
     "starlette": {"service.web"},
     "uvicorn": {"service.web.server"},
     "jinja2": {"service.web.pages"},
+    "sse_starlette": {"service.web.service_page"},
     "argon2": {"service.web.users"},
     "lxml": {"worker.metadata"},
     "c2pa": {"worker.metadata.credentials"},

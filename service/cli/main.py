@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from service.cli.handover import handover_app
 from service.cli.install import install_app
 from service.cli.maintenance import maintenance_app
 from service.cli.models import models_app
@@ -214,6 +215,7 @@ def _print_warning(text: str) -> None:
 
 app.add_typer(status_app)
 app.add_typer(maintenance_app)
+app.add_typer(handover_app)
 app.add_typer(review_app, name="review", rich_help_panel=ARCHIVE)
 app.add_typer(web_app, name="web")
 app.add_typer(models_app, name="models", rich_help_panel=MODELS)

@@ -1,7 +1,5 @@
-"""The commands that look after the archive: recolor, verify, bag, mark-fetched and others."""
+"""The commands that look after the archive: recolor, verify, rebuild-ledger, retry, forget."""
 
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +17,7 @@ from service.cli.options import (
 )
 from service.config.loader import load_config
 from service.config.sections import FolderSettings
-from service.maintenance.layouts.layout_name import LayoutName
 from service.terminal import printable, progress_bar
-from worker.errors import DeviceError
 
 if TYPE_CHECKING:
     from service.maintenance.retry import JobResult
@@ -130,106 +126,6 @@ def rebuild_ledger(
     raise typer.Exit(ExitCode.SOME_REJECTED if made.unplaced else 0)
 
 
-@maintenance_app.command(rich_help_panel=ARCHIVE)
-def bag(
-    folder: Annotated[Path, typer.Argument(help="The package to make; it must not exist yet.")],
-    layout: Annotated[
-        LayoutName,
-        typer.Option(
-            help="Whose form it takes: a BagIt bag of results, or what Archivematica, Rosetta,"
-            " Preservica or Islandora Workbench reads, with the scans."
-        ),
-    ] = LayoutName.PLAIN,
-    subfolder: Annotated[
-        Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
-    ] = None,
-    approved: Annotated[
-        bool, typer.Option("--approved", help="Only photographs that a reviewer approved.")
-    ] = False,
-    organization: Annotated[
-        str, typer.Option(help="The sender, for bag-info.txt and rosetta.csv.")
-    ] = "",
-    config: ConfigFile = DEFAULT_CONFIG,
-) -> None:
-    """Copy finished photographs into a package for another system, verifying each.
-
-    With the results go their sidecars and PREMIS 3 XML.
-    """
-    from service.maintenance.recolor import inside_inbox
-
-    settings = load_config(config)
-    try:
-        within = None if subfolder is None else inside_inbox(subfolder, settings)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--subfolder") from error
-    from service.maintenance.bag import make_bag, print_bag_result
-
-    with progress_bar("photographs") as report:
-        made = make_bag(
-            settings,
-            folder,
-            report,
-            layout=layout,
-            within=within,
-            approved=approved,
-            organization=organization,
-        )
-    print_bag_result(made, Console())
-
-
-@maintenance_app.command("mark-fetched", rich_help_panel=ARCHIVE)
-def mark_fetched(
-    chosen: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FOLDER|FILE|JOB",
-            help="Whose results: folders or files, of inbox, outbox or originals; job numbers.",
-        ),
-    ] = None,
-    missing: Annotated[
-        bool,
-        typer.Option(
-            "--missing", help="All results that are no longer in the outbox, nor their sidecars."
-        ),
-    ] = False,
-    undo: Annotated[
-        bool, typer.Option("--undo", help="Remove the mark instead; verify misses them again.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be marked.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask, even if nothing is left.")] = False,
-    config: ConfigFile = DEFAULT_CONFIG,
-) -> None:
-    """Record that results were carried away from the outbox, which is no loss.
-
-    verify no longer misses them, and nothing colors them again. Changes no file.
-    """
-    if bool(chosen) == missing or (undo and missing):
-        raise typer.BadParameter("give folders, files or jobs, or --missing (without --undo)")
-    from service.maintenance import fetched
-
-    settings = load_config(config)
-    try:
-        found = (
-            fetched.find_missing(settings)
-            if missing
-            else fetched.find_named(settings, chosen or (), undo=undo)
-        )
-    except ValueError as error:
-        raise typer.BadParameter(printable(str(error)), param_hint="FOLDER|FILE|JOB") from error
-    fetched.print_fetched(found, Console())
-    if dry_run or not found.jobs:
-        return
-    if missing and not yes:
-        fetched.refuse_an_accident(found)
-        if not _asks_a_person():
-            raise DeviceError("nothing was marked; give --yes")
-        typer.confirm("Were these carried away?", abort=True)
-    changed = fetched.mark(settings, found, None if undo else time.time())
-    print("no longer marked:" if undo else "marked as fetched:", changed)
-
-
 @maintenance_app.command(rich_help_panel=COLOR)
 def retry(
     chosen: Annotated[
@@ -285,10 +181,6 @@ def forget(
     from service.maintenance.retry import forget as forget_jobs
 
     _tell(forget_jobs(load_config(config), jobs))
-
-
-def _asks_a_person() -> bool:
-    return sys.stdin.isatty()
 
 
 def _tell(results: "list[JobResult]", *, dry_run: bool = False) -> None:

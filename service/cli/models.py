@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.cli.model_cards import print_card, print_list, read_card, read_list
+from service.cli.model_cards import print_card, print_list
 from service.cli.options import (
     DEFAULT_CONFIG,
     ConfigFile,
@@ -19,6 +19,7 @@ from service.cli.options import (
 )
 from service.config.loader import Config
 from service.log import set_up_logging
+from worker.models.cards import read_card, read_list
 from worker.models.store import ModelStore
 from worker.models.version import version_name
 

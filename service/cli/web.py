@@ -59,7 +59,7 @@ def web(
         host = address(where)[0]
         print(f"photochrom's review page: http://{_shown(host)}:{address(where)[1]}/", flush=True)
         structlog.get_logger().info("web.started", address=where)
-        serve(create_app(settings), socket)
+        serve(create_app(settings, config), socket)
 
 
 @web_app.command("add-user")

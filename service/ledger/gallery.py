@@ -53,6 +53,28 @@ class Cursor(NamedTuple):
     job: int
 
 
+class Tally(NamedTuple):
+    """How far the review of results is.
+
+    Attributes:
+        decisions: how many were decided on how; None: open.
+        held: how many wait outside the outbox for approval.
+    """
+
+    decisions: dict[Decision | None, int]
+    held: int
+
+    @property
+    def results(self) -> int:
+        """How many there are."""
+        return sum(self.decisions.values())
+
+    @property
+    def decided(self) -> int:
+        """How many were decided on."""
+        return self.results - self.decisions[None]
+
+
 @dataclass(frozen=True)
 class GalleryFilter:
     """Which results; a field that is None, or "", leaves none out.
@@ -121,8 +143,11 @@ class GalleryQueries:
         if start is not None:
             sign = "<" if direction == "DESC" else ">"
             where, values = f"{where} AND ({column}, id) {sign} (?, ?)", [*values, *start]
-        sql = f"SELECT * FROM jobs WHERE {where} ORDER BY {column} {direction}, id {direction}"  # noqa: S608 - of constants
-        found = [job_of_row(row) for row in self._database.rows(f"{sql} LIMIT ?", *values, limit)]
+        ordered = f"ORDER BY {column} {direction}, id {direction}"
+        # The ids first: where no index has the order, whole rows would be sorted.
+        first = f"SELECT id FROM jobs WHERE {where} {ordered} LIMIT ?"  # noqa: S608 - of constants
+        sql = f"SELECT * FROM jobs WHERE id IN ({first}) {ordered}"  # noqa: S608
+        found = [job_of_row(row) for row in self._database.rows(sql, *values, limit)]
         return found if before is None else found[::-1]
 
     def count(self, which: GalleryFilter = EVERYTHING) -> int:
@@ -141,22 +166,25 @@ class GalleryQueries:
         sql = f"SELECT id FROM jobs WHERE {where} ORDER BY id"  # noqa: S608
         return [row["id"] for row in self._database.rows(sql, *values)]
 
-    def decision_counts(self, which: GalleryFilter = EVERYTHING) -> dict[Decision | None, int]:
-        """Count results by what was decided on them; None: open."""
-        counts: dict[Decision | None, int] = dict.fromkeys((None, *Decision), 0)
+    def tally(self, which: GalleryFilter = EVERYTHING) -> Tally:
+        """Count results by what was decided on them, and those that are held."""
+        decisions: dict[Decision | None, int] = dict.fromkeys((None, *Decision), 0)
+        held = 0
         if not self._database.outdated:
             where, values = _condition(which)
-            sql = f"SELECT decision, count(*) AS n FROM jobs WHERE {where} GROUP BY decision"  # noqa: S608
-            for row in self._database.rows(sql, *values):
-                counts[decision_of(row["decision"])] = row["n"]
-        return counts
+            sql = f"SELECT decision, held, count(*) AS n FROM jobs WHERE {where}"  # noqa: S608
+            for row in self._database.rows(f"{sql} GROUP BY decision, held", *values):
+                decisions[decision_of(row["decision"])] += row["n"]
+                held += row["n"] if row["held"] else 0
+        return Tally(decisions, held)
+
+    def decision_counts(self) -> dict[Decision | None, int]:
+        """Count the results by what was decided on them; None: open."""
+        return self.tally().decisions
 
     def held_count(self) -> int:
         """Count the results that wait outside the outbox for approval."""
-        if self._database.outdated:
-            return 0
-        sql = f"SELECT count(*) AS n FROM jobs WHERE {COLORED} AND held"  # noqa: S608
-        return int(self._database.rows(sql)[0]["n"])
+        return self.tally().held
 
     def owing_review(self, limit: int = -1) -> list[Job]:
         """List the jobs whose decision the daemon has yet to carry out, and can now.

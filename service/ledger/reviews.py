@@ -200,10 +200,11 @@ class Reviews:
             self._claim(job_id, who, now + seconds)
         return None
 
-    def release(self, job_id: int, who: str) -> None:
-        """End a reviewer's claim on a result, if it is theirs."""
+    def release(self, job_id: int | None, who: str) -> None:
+        """End a reviewer's claim on a result, if it is theirs; None: all their claims."""
         with self._database.transaction():
-            self._rows("DELETE FROM claims WHERE job = ? AND who = ?", job_id, storable(who))
+            sql = "DELETE FROM claims WHERE who = ? AND job = coalesce(?, job)"
+            self._rows(sql, storable(who), job_id)
 
     def release_held(self, job_id: int, event: str | None) -> None:
         """Record that a held result is in the outbox now, unless it was colored again meanwhile."""

@@ -153,9 +153,7 @@ def refuse_folder(folder: Path, config: Config) -> None:
     real = Path(os.path.realpath(folder))
     for name, used in config.folders.items():
         if real.is_relative_to(os.path.realpath(used)):
-            raise DeviceError(
-                f"{folder} is inside the folder `{name}`; choose another place for the bag"
-            )
+            raise DeviceError(f"{folder} is inside the folder `{name}`; choose another place")
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise DeviceError(f"{folder} exists and is not an empty folder")
 

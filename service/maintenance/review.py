@@ -175,6 +175,17 @@ def claim(config: Config, job_id: int, *, who: str, seconds: float = CLAIM_SECON
         return ledger.reviews.claim(job_id, who=who, now=time.time(), seconds=seconds)
 
 
+def release(config: Config, job_id: int | None, *, who: str) -> None:
+    """End a reviewer's claim on a result, or, for None, all of theirs.
+
+    Raises:
+        DeviceError: as `decide`.
+    """
+    with _reviewed(config) as ledger:
+        if ledger is not None:
+            ledger.reviews.release(job_id, who)
+
+
 def results_of(config: Config, chosen: Sequence[str]) -> list[int]:
     """Find the results of jobs, files and folders, for the command.
 

@@ -180,16 +180,16 @@ def _ask_ledger(config: Config, now: float, since: float | None) -> _Work:
             finished_today=ledger.finished_since(_midnight(now)),
             finished_last_24h=ledger.finished_since(now - DAY),
             waiting_for=(oldest.reason or None) if oldest else None,
-            rejected=tuple(_rejected(ledger, config)),
+            rejected=tuple(rejected_photos(ledger, config, REJECTED_SHOWN)),
             rate_per_hour=None if rate is None else round(rate, 1),
         )
 
 
-def _rejected(ledger: LedgerQueries, config: Config) -> list[RejectedPhoto]:
-    """List the photos rejected last, with where their scans are now."""
+def rejected_photos(ledger: LedgerQueries, config: Config, limit: int) -> list[RejectedPhoto]:
+    """List the photos rejected last, newest first, with where their scans are now."""
     scans = RejectedScans(config, ledger.rejected_of)
     photos = []
-    for job in ledger.recent_failures(REJECTED_SHOWN):
+    for job in ledger.recent_failures(limit):
         place = None if job.recolor else where_rejected(job, scans)
         photos.append(
             RejectedPhoto(

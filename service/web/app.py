@@ -16,12 +16,22 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.config.loader import Config
-from service.web import downloads, image_files, log_in_page, photograph_page, preferences
+from service.web import (
+    decisions,
+    downloads,
+    gallery_page,
+    image_files,
+    log_in_page,
+    photograph_page,
+    preferences,
+    service_page,
+)
 from service.web.attempts import Attempts
 from service.web.pages import Refusal, Site, error_answer, told
 from service.web.protection import Protection
 from service.web.routing import changing, reading
 from service.web.sessions import Sessions
+from service.web.status_feed import StatusFeed
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()
@@ -39,6 +49,14 @@ class _Static(StaticFiles):
 def routes() -> list[BaseRoute]:
     """List the routes: path, endpoint, least role; readers without one, None for everyone."""
     return [
+        reading("/", gallery_page.show),
+        reading("/cards", gallery_page.refreshed),
+        reading("/sample", gallery_page.sample),
+        reading("/next", decisions.following),
+        changing("/decisions", decisions.decide),
+        changing("/decisions/undo", decisions.undo),
+        changing("/photographs/{job:job}/note", decisions.add_note),
+        changing("/photographs/{job:job}/claim", decisions.claim),
         reading("/log-in", log_in_page.show, None),
         changing("/log-in", log_in_page.log_in, None),
         changing("/log-out", log_in_page.log_out, None),
@@ -48,15 +66,25 @@ def routes() -> list[BaseRoute]:
         reading("/photographs/{job:job}.json", photograph_page.as_json),
         reading("/photographs/{job:job}/files/{kind}", downloads.download),
         reading(image_files.PATH, image_files.show),
+        reading("/service", service_page.service),
+        reading("/service/live", service_page.live),
+        reading("/events", service_page.events),
+        changing("/uploads", service_page.upload),
+        changing("/rejected/{job:job}/retry", service_page.try_again),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
 
 
-def create_app(config: Config, clock: Callable[[], float] = time.monotonic) -> Starlette:
+def create_app(
+    config: Config,
+    file: Path = Path("config.yaml"),
+    clock: Callable[[], float] = time.monotonic,
+) -> Starlette:
     """Make the application.
 
     Args:
         config: with absolute folders.
+        file: where it was read, for child processes.
         clock: seconds that never go back, for sessions and waits after wrong passwords.
     """
     app = Starlette(
@@ -71,7 +99,9 @@ def create_app(config: Config, clock: Callable[[], float] = time.monotonic) -> S
         },
     )
     app.state.images = image_files.ImageFiles(config)
-    app.state.site = Site(config, clock, Sessions(config, clock), Attempts())
+    app.state.site = Site(
+        config, clock, Sessions(config, clock), Attempts(), StatusFeed(config), file.absolute()
+    )
     return app
 
 

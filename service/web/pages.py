@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from service.terminal import printable
 from service.web.attempts import Attempts
 from service.web.messages import LANGUAGES, Messages, messages, preferred
 from service.web.sessions import Sessions, Visitor
+from service.web.status_feed import StatusFeed
 from service.web.users import Role
 
 THEMES = ("auto", "light", "dark")
@@ -50,12 +52,16 @@ class Site:
         clock: seconds that never go back.
         sessions: who is logged in.
         attempts: to log in.
+        feed: the state of the work, for open pages.
+        config_file: where the configuration was read, for child processes.
     """
 
     config: Config
     clock: Callable[[], float]
     sessions: Sessions
     attempts: Attempts
+    feed: StatusFeed
+    config_file: Path
 
 
 class Refusal(HTTPException):
@@ -131,7 +137,8 @@ def page(
     """Render a template.
 
     It gets the values given, and: `t` (messages), `visitor` (None before a log-in), `may(role)`,
-    `csrf_token`, `path` (of this page, with its query), `language`, `languages`, `theme`, `themes`.
+    `csrf_token`, `path` (of this page, with its query), `language`, `languages`, `theme`, `themes`,
+    `duration(seconds)` in words; and the filters `moment`, `name`, `size` (bytes) and `json`.
 
     Args:
         request: the request.
@@ -153,6 +160,7 @@ def page(
         "languages": LANGUAGES,
         "theme": theme if theme in THEMES else THEMES[0],
         "themes": THEMES,
+        "duration": partial(_duration, texts),
         "script_messages": texts.of(("script", *scripts)),
     }
     response = HTMLResponse(_templates.get_template(template).render(known | values), status)
@@ -218,6 +226,25 @@ def _moment(value: float | str | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(when.isoformat("T", "seconds"), shown)
 
 
+def _duration(texts: Messages, seconds: float) -> str:
+    """Return a duration in words, such as "3 minutes", rounded down."""
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds")):
+        count = int(seconds // size)
+        if count >= 2 or size == 1 or (count and size == 60):
+            return texts(f"duration.{unit}", count=count)
+    raise AssertionError  # there is no unit below a second
+
+
+def _size(size: float) -> str:
+    """Return a number of bytes, such as "2.4 GB"."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return (
+        f"{size:.0f} {units[0]}" if size >= 10 or units[0] == "bytes" else f"{size:.1f} {units[0]}"
+    )
+
+
 def _name(value: object) -> str:
     """Show a path or other text that strangers chose, with control characters escaped."""
     return printable(os.fspath(value) if isinstance(value, os.PathLike) else str(value))
@@ -231,4 +258,4 @@ def _json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above
 
 
-_templates.filters |= {"moment": _moment, "name": _name, "json": _json}
+_templates.filters |= {"moment": _moment, "name": _name, "size": _size, "json": _json}

@@ -15,17 +15,11 @@ from service.storage.sidecar import Sidecar, SidecarError, parse_sidecar, sideca
 from service.web.downloads import chosen_job, open_sidecar
 from service.web.messages import Messages
 from service.web.pages import Refusal, ledger, page, site, told, visitor
+from service.web.reasons import REASONS, reason_words
 from service.web.users import Role
 
 KEY_DIGITS = 16  # of a file's SHA-256, in the URLs of its tiles
 LONGEST_SIDECAR = 1 << 20  # bytes that are shown
-REASONS = (  # of a rejection, to choose from; as the ledger keeps them
-    "wrong colors",
-    "colors run over edges",
-    "gray where there was color",
-    "damaged or incomplete",
-    "not a photograph",
-)
 
 
 class Event(NamedTuple):
@@ -165,13 +159,6 @@ def _history(request: Request, job: Job, texts: Messages) -> list[Event]:
         reason, undone = reason_words(one.reason, texts), one.undone_at is not None
         events.append(Event(one.decided_at, words, reason, one.note, undone))
     return sorted(events, key=lambda event: event.when)
-
-
-def reason_words(reason: str, texts: Messages) -> str:
-    """Return a reason in the visitor's language if it is one of `REASONS`, else as it was given."""
-    if reason not in REASONS:
-        return reason
-    return texts("photograph.reason_" + reason.replace(" ", "_"))
 
 
 def _decision(job: Job, standing: list[DecisionRecord]) -> dict[str, Any] | None:

@@ -93,11 +93,18 @@ def shown(archive: Home, folder: Path) -> Iterator[LightTable]:
     """Serve a copy of an archive with the real command, on a free port of the loopback."""
     shutil.copytree(archive.folder, folder)
     home = Home(folder, config=None)
+    with page_of(home) as base:
+        yield LightTable(home, base)
+
+
+@contextmanager
+def page_of(home: Home) -> Iterator[str]:
+    """Serve the page of an archive with the real command; gives its address, without a slash."""
     with home.start("web", "--listen", f"127.0.0.1:{_free_port()}") as web:
         wait_until(lambda: "http://" in web.printed or web.process.poll() is not None, PATIENCE)
         found = re.search(r"http://\S+(?=/)", web.printed)
         assert found, web.said
-        yield LightTable(home, found[0])
+        yield found[0]
         web.signal(signal.SIGTERM)
         assert web.exit_code() in {0, -signal.SIGTERM}, web.said
         assert "Traceback" not in web.said, web.said

@@ -134,4 +134,4 @@ def web_app(folder: Path, *, users: dict[str, Role] | None = None, **web: Any) -
         web["users"] = folder / "users"
         for name, role in users.items():
             UsersFile(folder / "users").add(name, role, PASSWORD)
-    return create_app(Config(web=Web(**web)).beside(folder), clock)
+    return create_app(Config(web=Web(**web)).beside(folder), clock=clock)

@@ -151,7 +151,7 @@ def test_mark_fetched_asks_before_it_marks_all_that_is_missing(
         (home / "outbox" / name).unlink()
     without = photochrom(home, "mark-fetched", "--missing")
     dry = photochrom(home, "mark-fetched", "--missing", "--dry-run")
-    monkeypatch.setattr("service.cli.maintenance._asks_a_person", lambda: True)
+    monkeypatch.setattr("service.cli.handover._asks_a_person", lambda: True)
     refused = photochrom(home, "mark-fetched", "--missing", said="n\n")
     answered = photochrom(home, "mark-fetched", "--missing", said="y\n")
 
@@ -181,6 +181,17 @@ def test_bag_takes_a_layout(home: Path, tmp_path: Path, layout: str) -> None:
     done = photochrom(home, "bag", str(tmp_path / "bag"), "--layout", layout)
 
     assert (0, f"{tmp_path / 'bag'}: 2 photographs\n") == (done.exit_code, done.stdout)
+
+
+def test_report_tells_where_to_begin(home: Path, tmp_path: Path) -> None:
+    """And refuses what is no day, and a folder elsewhere."""
+    done = photochrom(home, "report", "--out", str(tmp_path / "report"), "--since", "1970-01-01")
+
+    assert 0 == done.exit_code
+    assert f"{tmp_path / 'report'}/index.html" == done.stdout.splitlines()[0]
+    assert (tmp_path / "report/photographs.csv").exists()
+    for option, value in (("--since", "soon"), ("--until", "1.1.70"), ("--folder", "/")):
+        assert 2 == photochrom(home, "report", "--out", "x", option, value).exit_code
 
 
 def test_where_find_and_status_with_a_name_are_one(home: Path) -> None:

@@ -309,13 +309,21 @@ class TestClaims:
         assert ledger.reviews.claim(job.id, who="Bo", now=4.0, seconds=60.0) is None
 
     def test_a_claim_that_is_given_back_is_free(self, ledger: Ledger) -> None:
-        """By whom it was; not by anyone else."""
+        """By whom it was, alone or with all of theirs; not by anyone else."""
         job = color(ledger, "a.png")
-        ledger.reviews.claim(job.id, who="Ada", now=1.0, seconds=60.0)
+
+        def claimed(who: str) -> str | None:
+            return ledger.reviews.claim(job.id, who=who, now=1.0, seconds=60.0)
+
+        claimed("Ada")
         ledger.reviews.release(job.id, "Bo")
-        assert "Ada" == ledger.reviews.claim(job.id, who="Bo", now=2.0, seconds=60.0)
+        assert "Ada" == claimed("Bo")
         ledger.reviews.release(job.id, "Ada")
-        assert ledger.reviews.claim(job.id, who="Bo", now=2.0, seconds=60.0) is None
+        assert claimed("Bo") is None
+        ledger.reviews.release(None, "Ada")
+        assert "Bo" == claimed("Ada")
+        ledger.reviews.release(None, "Bo")
+        assert claimed("Ada") is None
 
 
 class TestGallery:
@@ -404,15 +412,17 @@ class TestGallery:
         assert ["a-b", "a"] == [str(one) for one in gallery.folders(limit=2)]
         assert ["a", "b", "t"] == gallery.models()
 
-    def test_decisions_are_counted_for_a_filter(self, ledger: Ledger) -> None:
+    def test_progress_is_counted_for_a_filter(self, ledger: Ledger) -> None:
         """How far a folder is, beside how far all is."""
-        jobs = [color(ledger, name).id for name in ("a/1.png", "a/2.png", "b.png")]
+        names = ("a/1.png", "a/2.png", "b.png")
+        jobs = [color(ledger, name, held=name == "a/1.png").id for name in names]
         ledger.reviews.decide(jobs[1:], Decision.APPROVED, who="Ada", now=1.0)
-        gallery = ledger.queries.gallery
+        everything = ledger.queries.gallery.tally()
+        folder = ledger.queries.gallery.tally(GalleryFilter(folder=PurePosixPath("a")))
 
-        assert 2 == gallery.decision_counts()[Decision.APPROVED]
-        counts = gallery.decision_counts(GalleryFilter(folder=PurePosixPath("a")))
-        assert (1, 1) == (counts[None], counts[Decision.APPROVED])
+        assert (3, 2, 1) == (everything.results, everything.decided, everything.held)
+        assert (2, 1, 1) == (folder.results, folder.decided, folder.held)
+        assert 1 == folder.decisions[Decision.APPROVED]
 
     def test_reviewers_and_readers_never_meet_a_lock(self, path: Path, ledger: Ledger) -> None:
         """Two reviewers decide, the daemon finishes jobs, a page reads, all at once."""

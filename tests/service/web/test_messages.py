@@ -17,7 +17,7 @@ CATALOGS = {
 }
 KEY = re.compile(r"[a-z_]+\.[a-z0-9_]+")
 CALLED = re.compile(
-    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:\d+,\s*)?f?["'`]([a-z_.0-9]+)(?:["'`]|\$?\{)"""
+    r"""\b(?:t|told\(\w+\)|texts|Refusal)\(\s*(?:[\w.]+,\s*)?f?["'`]([a-z_.0-9]+)(?:["'`]|\$?\{)"""
 )
 
 
@@ -33,7 +33,7 @@ def used() -> dict[str, str]:
     Keys that are put together are given by their beginning, with a point or underscore at the end.
     """
     found = {}
-    scripts = [*WEB.glob("static/*.js"), *WEB.glob("static/photograph/*.js")]
+    scripts = [one for one in WEB.glob("static/**/*.js") if "vendor" not in one.parts]
     for path in (*WEB.glob("*.py"), *WEB.glob("templates/*.html"), *scripts):
         for key in CALLED.findall(path.read_text(encoding="utf-8")):
             found[key] = path.name

@@ -1,0 +1,114 @@
+"""Photographs as the gallery shows them: a card each, with its two pictures and how it stands."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from service.config.sections import Review
+from service.ledger.gallery import GalleryQueries
+from service.ledger.jobs import Decision, DecisionRecord, Job
+from service.web.gallery_filters import Asked, folder_text
+
+_LITTLE = 0.3  # of confidence; what "like it" means where a photograph has less
+
+
+@dataclass(frozen=True)
+class Card:
+    """A photograph in the gallery.
+
+    Attributes:
+        job: its row.
+        verdict: the decision that stands, or None.
+        note: the last note on it, or "".
+        why_held: "mode", "doubtful", "unknown" (its confidence), or "approved": no longer, and it
+            is being delivered; None: it is not held.
+    """
+
+    job: Job
+    verdict: DecisionRecord | None
+    note: str
+    why_held: str | None
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """The folder of the scan in the inbox."""
+        return self.job.path.parent
+
+    @property
+    def folder_text(self) -> str:
+        """The folder, as the filter has it."""
+        return folder_text(self.folder)
+
+    @property
+    def states(self) -> list[str]:
+        """Where the result is, when that is worth a word."""
+        job = self.job
+        marks = {"held": job.held, "fetched": job.fetched_at is not None, "recoloring": job.recolor}
+        return [name for name, is_so in marks.items() if is_so]
+
+    @property
+    def version(self) -> str:
+        """Another one whenever the card shows anything else."""
+        job = self.job
+        verdict = "" if self.verdict is None else f"{self.verdict.id}"
+        return f"{job.colored_at}-{job.decision}-{verdict}-{'-'.join(self.states)}-{self.note}"
+
+    def picture(self, side: str) -> str:
+        """Return the address of a thumbnail; the key in it changes with the file.
+
+        Args:
+            side: "scan" or "colored".
+        """
+        key = (self.job.digest if side == "scan" else self.job.output_digest or "")[:16]
+        return f"/images/{self.job.id}/{side}/0/{key or 'unrecorded'}/thumbnail.jpg"
+
+    def address(self, asked: Asked) -> str:
+        """Return the address of its page, from where one goes on in the same selection."""
+        return asked.link(f"/photographs/{self.job.id}", view=None)
+
+
+def cards(jobs: Iterable[Job], gallery: GalleryQueries, review: Review) -> list[Card]:
+    """Make the cards of photographs.
+
+    Args:
+        jobs: the photographs.
+        gallery: knows the decisions.
+        review: which results are held.
+    """
+    made = []
+    for job in jobs:
+        standing = [
+            one
+            for one in gallery.decisions_of(job.id)
+            if one.undone_at is None and one.event == job.event
+        ]
+        decided = [one for one in standing if one.decision and one.decision is job.decision]
+        notes = [one.note for one in standing if one.note]
+        verdict = next((one for one in reversed(decided) if one.decision is not one.before), None)
+        verdict = verdict or (decided[-1] if decided else None)
+        made.append(Card(job, verdict, notes[-1] if notes else "", _why_held(job, review)))
+    return made
+
+
+def like(job: Job) -> dict[str, dict[str, str]]:
+    """Return what is worth comparing with a photograph: words of the catalog and a filter each.
+
+    Those of the same folder, of the same model, and the doubtful ones of the same folder.
+    """
+    folder = folder_text(job.path.parent)
+    filters = {"folder": {"folder": folder} if folder else {}}
+    if job.model:
+        filters["model"] = {"model": job.model}
+    below = f"{max(_LITTLE, job.confidence or 0) + 0.005:.2f}"
+    filters["doubtful"] = {**filters["folder"], "below": below, "order": "confidence"}
+    return filters
+
+
+def _why_held(job: Job, review: Review) -> str | None:
+    if not job.held:
+        return None
+    if job.decision is Decision.APPROVED:
+        return "approved"  # the daemon has yet to deliver it
+    if review.hold_below is None or review.mode == "hold":
+        return "mode"
+    return "unknown" if job.confidence is None else "doubtful"
