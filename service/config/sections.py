@@ -15,7 +15,9 @@ from service.log import LogFormat, LogLevel
 from worker.formats.registry import output_formats
 from worker.metadata.credentials import SigningAlgorithm
 from worker.settings import (
+    ColorPoint,
     ColorSettings,
+    ColorWishes,
     Corner,
     EncoderPart,
     MarkSettings,
@@ -184,6 +186,23 @@ class Review(Section):
         if self.mode == "hold" or self.hold_below is None:
             return self.mode == "hold"
         return confidence is None or confidence < self.hold_below
+
+
+class Color(Section):
+    """How colorful results are; see `worker.settings.ColorWishes`."""
+
+    vividness: Annotated[
+        float, Field(ge=0, le=100, description="a number from 0 (gray) to 100; 50 is usual")
+    ] = ColorWishes.vividness
+    warmth: Annotated[
+        float, Field(ge=-50, le=50, description="a number from -50 (bluer) to 50 (yellower)")
+    ] = ColorWishes.warmth
+
+    def over(self, outer: "Color") -> "Color":
+        """Return these settings, with those not given taken from others."""
+        return outer.model_copy(
+            update={name: getattr(self, name) for name in self.model_fields_set}
+        )
 
 
 class Mark(Section):
@@ -360,15 +379,45 @@ class Training(Section):
     minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0
 
 
-class FolderSettings(Section):
+class FolderFile(Section):
     """The file photochrom.yaml in a folder of the inbox: settings for the scans in and below it."""
 
     even_if_colored: Switch = ReadSettings.even_if_colored
+    color: Color = Color()
+
+
+class FolderSettings(FolderFile):
+    """What is set for a scan: by its folder, and for this photo alone.
+
+    Attributes:
+        points: what a person knows of its colors; only for a photo alone, as is the variant.
+        variant: which of its colorings; 0 is the likeliest.
+    """
+
+    points: tuple[ColorPoint, ...] = ()
+    variant: int = 0
 
     def over(self, outer: "FolderSettings") -> "FolderSettings":
         """Return these settings, with those not given taken from an outer folder."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
+        if "color" in given:
+            given["color"] = self.color.over(outer.color)
         return outer.model_copy(update=given)
+
+    def wishes(self, usual: Color) -> ColorWishes:
+        """Return what is wished of the colors.
+
+        Args:
+            usual: of all photos; what is set here counts more.
+        """
+        color = self.color.over(usual)
+        return ColorWishes(color.vividness, color.warmth, self.points, self.variant)
 
 
 AS_USUAL = FolderSettings()  # of a folder without a photochrom.yaml
+
+
+def settings_for(wishes: ColorWishes) -> FolderSettings:
+    """Return settings of a photo that ask for these wishes, whatever its folder says."""
+    color = Color(vividness=wishes.vividness, warmth=wishes.warmth)
+    return FolderSettings(color=color, points=wishes.points, variant=wishes.variant)

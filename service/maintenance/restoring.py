@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from service.config.loader import Config
-from service.config.sections import AS_USUAL, FolderSettings
+from service.config.sections import AS_USUAL, FolderSettings, settings_for
 from service.filesystem import safe_open
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
@@ -327,10 +327,10 @@ def _job_of(sidecar: Sidecar) -> Job:
 
 def _settings_of(sidecar: Sidecar) -> FolderSettings:
     """Return the settings that a photo was colored with, for recoloring it."""
-    fields = FolderSettings.model_fields
-    said = {name: value for name, value in sidecar.settings.items() if name in fields}
+    said = sidecar.settings.get("even_if_colored", AS_USUAL.even_if_colored)
     try:
-        return FolderSettings.model_validate(said)
+        settings = FolderSettings.model_validate({"even_if_colored": said})
+        return settings_for(sidecar.wishes.asked).over(settings) if sidecar.wishes else settings
     except ValueError:  # forged
         return AS_USUAL
 

@@ -245,7 +245,7 @@ class Pipeline:
         target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
         if not job.recolor:  # else it was found by its content
             target = target._replace(confirm=partial(confirm, job, self._config, self.places))
-        delivery = Delivery(task, outcome, job.started_at or wall, job.settings)
+        delivery = Delivery(task, outcome, job.started_at or wall)
         future = self._deliverers.submit(deliver, target, delivery)
         self._delivering[future] = _Delivering(job, task, outcome)
         future.add_done_callback(lambda _future: self._wake())

@@ -28,7 +28,6 @@ from pydantic import (
     ValidationError,
 )
 
-from service.config.sections import FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import DecisionRecord
@@ -38,6 +37,7 @@ from service.storage.outbox import Delivered
 from service.terminal import escaped_json
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record
+from worker.settings import ColorPoint, ColorWishes
 
 VERSION = 3  # of the schema; incremented when a field is added, removed or changed
 SUFFIX = ".json"
@@ -139,6 +139,37 @@ class ReviewDecision(Part):
     note: Text = Field(description="further words, or empty")
 
 
+class Point(Part):
+    """A color that a person knew; see `worker.settings.ColorPoint`."""
+
+    x: Annotated[float, Field(ge=0, le=1, description="from the left edge of the upright page")]
+    y: Annotated[float, Field(ge=0, le=1, description="from its upper edge")]
+    color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$", description="sRGB")]
+    radius: Annotated[float, Field(ge=0, le=1, description="share of the long side")]
+    page: NonNegativeInt = Field(description="from 0")
+    who: Text = Field(description="said so; may be empty")
+    source: Text = Field(description="on what evidence; may be empty")
+
+
+class Wishes(Part):
+    """What a person wished of the colors; see `worker.settings.ColorWishes`."""
+
+    vividness: Annotated[float, Field(ge=0, le=100, description="50 is the generator's own")]
+    warmth: Annotated[float, Field(ge=-50, le=50, description="0 is the generator's own")]
+    points: tuple[Point, ...] = Field(description="known colors of things")
+    variant: Annotated[int, Field(ge=0, description="0 is the likeliest coloring")]
+
+    @property
+    def asked(self) -> ColorWishes:
+        """As a generator takes them.
+
+        Raises:
+            ValueError: they are beyond what may be wished.
+        """
+        points = tuple(ColorPoint(**dict(point)) for point in self.points)
+        return ColorWishes(self.vividness, self.warmth, points, self.variant)
+
+
 class Sidecar(Part):
     """What is known of one coloring."""
 
@@ -154,6 +185,9 @@ class Sidecar(Part):
     model: Model
     confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="of the generator in the colors it chose; null: not recorded"
+    )
+    wishes: Wishes | None = Field(
+        default=None, description="what a person wished of the colors; null: nothing"
     )
     software: Text = Field(description="name and version")
     settings: dict[Text, bool | int | float | Text]
@@ -176,11 +210,13 @@ class Choice(NamedTuple):
     """How the colors of a photo were chosen.
 
     Attributes:
-        settings: those it was colored with.
+        even_if_colored: whether it was to be colored although it had color of its own.
+        wishes: what a person wished, or said of its colors.
         confidence: of the generator; see `worker.models.decoding.confidence`.
     """
 
-    settings: FolderSettings
+    even_if_colored: bool
+    wishes: ColorWishes
     confidence: float
 
 
@@ -240,8 +276,9 @@ def describe(
         pages=tuple(Page(**asdict(page)) for page in record.pages),
         model=Model(version=origin.model, weights_sha256=origin.weights_sha256),
         confidence=round(choice.confidence, 4),
+        wishes=Wishes(**asdict(choice.wishes)) if choice.wishes.has_any else None,
         software=origin.software,
-        settings={**record.settings, **choice.settings.model_dump()},
+        settings={**record.settings, "even_if_colored": choice.even_if_colored},
         read=read,
         colored=origin.when,
         host=socket.gethostname(),
