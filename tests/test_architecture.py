@@ -158,6 +158,8 @@ CHANGE = re.compile(r"\s*(INSERT|UPDATE|DELETE FROM)\b")
 CHANGES_FILES = {
     "service.filesystem",
     "service.storage",  # alone moves, replaces or deletes what archivists own
+    "service.maintenance.iiif_export",  # its export, of copies
+    "service.maintenance.iiif_files",
     "service.maintenance.packing",  # its package, of copies
     "service.maintenance.pyramid_maker",  # pyramids and thumbnails, which anyone may make again
     "service.maintenance.rebuild",  # the ledger's file

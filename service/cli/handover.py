@@ -1,14 +1,14 @@
-"""The commands that hand results over: bag, report, mark-fetched."""
+"""The commands that hand results over: bag, iiif, report, mark-fetched."""
 
 import sys
 import time
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from service.cli.options import ARCHIVE, DEFAULT_CONFIG, ConfigFile
+from service.cli.options import ARCHIVE, DEFAULT_CONFIG, ConfigFile, ExitCode, print_json
 from service.config.loader import Config, load_config
 from service.maintenance.layouts.layout_name import LayoutName
 from service.terminal import printable, progress_bar
@@ -57,6 +57,58 @@ def bag(
             organization=organization,
         )
     print_bag_result(made, Console())
+
+
+@handover_app.command(rich_help_panel=ARCHIVE)
+def iiif(
+    base_url: Annotated[
+        str,
+        typer.Option(help="URL at which the folder will lie, such as https://example.org/iiif."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The folder: new, empty, or an earlier export to bring up to date.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Option(help="Only photographs in this sub-folder of the inbox.")
+    ] = None,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Only photographs that a person approved.")
+    ] = False,
+    with_files: Annotated[
+        bool, typer.Option("--with-files", help="Also copy scans and results, and link them.")
+    ] = False,
+    form: Annotated[
+        Literal["choice", "canvases"],
+        typer.Option("--as", help="Scan and result as a choice on one canvas, or as two canvases."),
+    ] = "choice",
+    first: Annotated[
+        Literal["scan", "colored"],
+        typer.Option(help="What is shown first, and alone where a viewer offers no choice."),
+    ] = "scan",
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Export scans and results as static files for IIIF viewers: manifests and image tiles.
+
+    Any web server can serve the folder. Run again, it keeps what did not change. Results that are
+    held or were rejected by a person are left out. Exits 3 if some could not be exported.
+    """
+    from service.maintenance.iiif_export import Request, checked_url, export, print_exported
+
+    settings = load_config(config)
+    try:
+        url = checked_url(base_url)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--base-url") from error
+    within = _within(folder, "--folder", settings)
+    with progress_bar("photographs") as report:
+        wanted = Request(out, url, within, approved, with_files, form, first)
+        done = export(settings, wanted, report)
+    if as_json:
+        print_json(done._asdict())
+    else:
+        print_exported(done, Console())
+    raise typer.Exit(ExitCode.SOME_REJECTED if done.failed else 0)
 
 
 @handover_app.command("report", rich_help_panel=ARCHIVE)

@@ -4,12 +4,12 @@ Every setting has a description of what it accepts, which the message about a wr
 Refuses unknown keys, infinity, and values of another type, such as a number in quotes.
 """
 
-import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from service.config.addresses import checked_address, checked_loopback, checked_network
 from service.filesystem.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
 from worker.formats.registry import output_formats
@@ -277,36 +277,6 @@ class Log(Section):
     format: LogFormat = Field(default="auto", description="auto, json or console")
 
 
-def address(text: str) -> tuple[str, int]:
-    """Split an address such as "127.0.0.1:9183" or "[::1]:9183" into host and port.
-
-    Raises:
-        ValueError: it is not an IP address with a port.
-    """
-    host, _, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    ipaddress.ip_address(host)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise ValueError
-    return host, int(port)
-
-
-def is_loopback(text: str) -> bool:
-    """Tell whether only this machine reaches an address, as `address` takes it."""
-    return ipaddress.ip_address(address(text)[0]).is_loopback
-
-
-def _address(text: str) -> str:
-    address(text)
-    return text
-
-
-def _loopback(text: str) -> str:
-    if not is_loopback(text):
-        raise ValueError
-    return text
-
-
 def _named_prom(path: Path) -> Path:
     # node_exporter reads only such files.
     if path.suffix != ".prom":
@@ -317,17 +287,12 @@ def _named_prom(path: Path) -> Path:
 class Metrics(Section):
     """How metrics are exported to Prometheus."""
 
-    listen: Annotated[str, AfterValidator(_loopback)] | None = Field(
+    listen: Annotated[str, AfterValidator(checked_loopback)] | None = Field(
         default=None, description="a loopback address with a port, such as 127.0.0.1:9183, or null"
     )
     textfile: Annotated[File, AfterValidator(_named_prom)] | None = Field(
         default=None, description="the path of a file whose name ends in .prom, or null"
     )
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text)
-    return text
 
 
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
@@ -336,7 +301,7 @@ HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 class Web(Section):
     """The review page; see `service.web`."""
 
-    listen: Annotated[str, AfterValidator(_address)] | None = Field(
+    listen: Annotated[str, AfterValidator(checked_address)] | None = Field(
         default=None, description="an IP address with a port, such as 127.0.0.1:8420, or null"
     )
     hosts: Annotated[
@@ -348,7 +313,7 @@ class Web(Section):
         default=None, description="the name of an HTTP header, such as X-Remote-User, or null"
     )
     trusted_proxies: Annotated[
-        list[Annotated[str, AfterValidator(_network)]],
+        list[Annotated[str, AfterValidator(checked_network)]],
         Field(description="a list of IP addresses or networks, such as [127.0.0.1, 10.0.0.0/24]"),
     ] = []
     upload_limit: Annotated[
@@ -397,6 +362,12 @@ class FolderSettings(FolderFile):
     points: tuple[ColorPoint, ...] = ()
     variant: int = 0
 
+    @classmethod
+    def of(cls, wishes: ColorWishes) -> Self:
+        """Ask for these wishes, whatever the folder says."""
+        color = Color(vividness=wishes.vividness, warmth=wishes.warmth)
+        return cls(color=color, points=wishes.points, variant=wishes.variant)
+
     def over(self, outer: "FolderSettings") -> "FolderSettings":
         """Return these settings, with those not given taken from an outer folder."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
@@ -415,9 +386,3 @@ class FolderSettings(FolderFile):
 
 
 AS_USUAL = FolderSettings()  # of a folder without a photochrom.yaml
-
-
-def settings_for(wishes: ColorWishes) -> FolderSettings:
-    """Return settings of a photo that ask for these wishes, whatever its folder says."""
-    color = Color(vividness=wishes.vividness, warmth=wishes.warmth)
-    return FolderSettings(color=color, points=wishes.points, variant=wishes.variant)

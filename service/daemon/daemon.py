@@ -32,7 +32,7 @@ from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
 from service.signals import Signals
-from service.storage import deliveries
+from service.storage import deliveries, held
 from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
 from service.terminal import Report
@@ -101,7 +101,8 @@ class Daemon:
             config.inbox, config.watch, on_stable=self._take, wake=self._woken.set
         )
         self.watcher.found_one, self.watcher.ignore = self._keep_alive, config.watch.ignored
-        self.folders = FolderMonitor(config.folders, config.limits.free_space)
+        folders = held.folders_in_use(config, self.ledger.queries)
+        self.folders = FolderMonitor(folders, config.limits.free_space)
         engine = local_engine(config, parts.predictor, self.folders)
         self.pipeline = Pipeline(
             config,
@@ -345,6 +346,8 @@ class Daemon:
         attempts = self.config.retry.attempts
         if self.pipeline.faults >= attempts:
             return True
+        if self.pipeline.approvals.more:
+            return False
         return not self._jobs_left() and not self.pipeline.originals.waiting(attempts)
 
     def _jobs_left(self) -> bool:
@@ -363,6 +366,7 @@ class Daemon:
         return bool(
             self._jobs_left()
             or self.pipeline.originals.waiting()
+            or self.pipeline.approvals.fault
             or self.folder_settings.waiting
             or self.folders.blocked_by
             or arriving

@@ -1,4 +1,4 @@
-"""Ownership of inbox and outbox: their marker `.photochrom` names the daemon they belong to.
+"""Ownership of inbox, outbox and held results: the marker `.photochrom` names their daemon.
 
 Two daemons with different state folders would replace each other's results in a shared outbox. A
 daemon is identified by an id in its state folder, or by host and path of that folder: so it may
@@ -21,7 +21,7 @@ from worker.errors import DeviceError
 
 MARKER = ".photochrom"
 IDENTITY = "id"  # in the state folder
-OWNED = ("inbox", "outbox")
+OWNED = ("inbox", "outbox", "review.folder")
 
 _NOTE = "This file tells photochrom that the right disk is mounted here, and whose folder it is."
 _LONGEST = 65_536  # bytes read of a marker
@@ -137,7 +137,7 @@ def another_owner(key: str, folder: Path, owner: Owner) -> str:
 def refuse_another_owner(
     folders: Mapping[str, Path], *, take_over: bool = False
 ) -> list[tuple[Path, Owner]]:
-    """Make sure that inbox and outbox, if available, do not belong to another daemon.
+    """Make sure that no folder that has an owner, if available, belongs to another daemon.
 
     Args:
         folders: by their key in config.yaml (`Config.folders`); with `originals.after: keep` the
@@ -192,7 +192,8 @@ def belongs_to_another(folders: Mapping[str, Path]) -> Iterator[str]:
 
 def owned(folders: Mapping[str, Path]) -> tuple[str, ...]:
     """Return the keys of the folders that have an owner."""
-    return OWNED if "originals.folder" in folders else ("outbox",)
+    written = OWNED if "originals.folder" in folders else OWNED[1:]
+    return tuple(key for key in written if key in folders)
 
 
 def _running(owner: Owner) -> str:

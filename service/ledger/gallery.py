@@ -184,7 +184,17 @@ class GalleryQueries:
 
     def held_count(self) -> int:
         """Count the results that wait outside the outbox for approval."""
-        return self.tally().held
+        if self._database.outdated:
+            return 0
+        sql = f"SELECT count(*) AS n FROM jobs INDEXED BY jobs_held WHERE held AND {COLORED}"  # noqa: S608
+        return int(self._database.rows(sql)[0]["n"])
+
+    def owing_review_count(self) -> int:
+        """Count the results whose decision the daemon has yet to carry out."""
+        if self._database.outdated:
+            return 0
+        sql = f"SELECT count(*) AS n FROM jobs WHERE review_owed AND {COLORED}"  # noqa: S608
+        return int(self._database.rows(sql)[0]["n"])
 
     def owing_review(self, limit: int = -1) -> list[Job]:
         """List the jobs whose decision the daemon has yet to carry out, and can now.

@@ -228,6 +228,10 @@ class Reviews:
             self._rows("UPDATE jobs SET review_owed = 0 WHERE id = ?", job_id)
         return True
 
+    def owe(self, job_id: int) -> None:
+        """Have the daemon look at a result again; inside `Ledger.exclusive`."""
+        self._rows("UPDATE jobs SET review_owed = 1 WHERE id = ?", job_id)
+
     def restore(self, job_id: int, records: Iterable[DecisionRecord]) -> None:
         """Insert decisions that a sidecar tells of, under new ids; inside `Ledger.exclusive`.
 
@@ -246,13 +250,21 @@ class Reviews:
     def mark_fetched(self, job_ids: Iterable[int], moment: float | None) -> int:
         """Record that results were taken out of the outbox; None: that they are in it.
 
+        Of a result that is held, its earlier result is meant.
+
         Returns:
             How many changed.
         """
         sql = f"UPDATE jobs SET fetched_at = ? WHERE id = ? AND {COLORED} AND NOT held"  # noqa: S608
         sql += " AND (fetched_at IS NULL) = (? IS NOT NULL) RETURNING id"
+        earlier = "UPDATE jobs SET delivered_digest = NULL, delivered_event = NULL WHERE id = ?"
+        earlier += " AND held AND delivered_digest IS NOT NULL AND ? IS NOT NULL RETURNING id"
+        changed = 0
         with self._database.transaction():
-            return sum(len(self._rows(sql, moment, number, moment)) for number in job_ids)
+            for number in job_ids:
+                changed += len(self._rows(sql, moment, number, moment))
+                changed += len(self._rows(earlier, number, moment))
+        return changed
 
     def _claim(self, job_id: int, who: str, until: float) -> None:
         sql = "INSERT INTO claims (job, who, until) VALUES (?, ?, ?)"

@@ -152,11 +152,15 @@ def _fetched(jobs: Sequence[Job]) -> Fetched:
 
 
 def _delivered(config: Config) -> Iterator[Job]:
-    """Yield the jobs whose results were delivered and are not about to be replaced."""
+    """Yield the jobs with a result in the outbox that is not about to be replaced.
+
+    It may be an earlier one, while the present one is held.
+    """
     path = config.state / LEDGER_FILE
     if not path.exists():
         return
     refuse_an_older_daemon(config, path)
     with Ledger(path) as ledger:
         jobs = ledger.queries.colored()
-    yield from (job for job in jobs if is_delivered(job) and not job.held)
+    jobs = [job for job in jobs if not job.held or job.delivered_digest is not None]
+    yield from filter(is_delivered, jobs)

@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from service.filesystem.safe_open import digest, file_stat
 from service.ledger.jobs import TAKEN_AWAY, UNREADABLE, Job, JobStatus
 from service.ledger.queries import LedgerQueries
 from service.ledger.rows import storable
+from service.storage.held import home
 from service.storage.moves import REASON_SUFFIX
 from service.storage.originals import find_original
 from service.storage.rejected import Place, RejectedScans
@@ -27,7 +29,8 @@ class Finding(NamedTuple):
         kind: of file.
         fault: what is wrong with it.
         path: in the inbox for an original, or a rejected scan with a job; in the rejected folder
-            for one without a job, and for reasons; otherwise in the outbox. As text.
+            for one without a job, and for reasons; otherwise in the outbox, or in the folder of
+            held results. As text.
         job: its id, or None.
         words: an explanation for people.
     """
@@ -40,7 +43,7 @@ class Finding(NamedTuple):
 
 
 def is_delivered(job: Job) -> bool:
-    """Tell whether a job has a result in the outbox that is not about to be replaced."""
+    """Tell whether a job has a result, delivered or held, that is not about to be replaced."""
     return job.status is JobStatus.FINISHED or (job.status is JobStatus.FAILED and job.recolor)
 
 
@@ -57,9 +60,10 @@ def check_photo(job: Job, config: Config) -> tuple[list[Finding], bool]:
         config: the folders.
 
     Returns:
-        What is wrong with original, result and sidecar, in this order (a result that was fetched,
-        and its sidecar, may be missing); and whether the result's
-        digest is known from the ledger or the sidecar. Otherwise it is only known to be readable.
+        What is wrong with original, result, sidecar, and the earlier result in the outbox while
+        the present one is held, in this order (a result that was fetched, and its sidecar, may be
+        missing); and whether the result's digest is known from the ledger or the sidecar.
+        Otherwise it is only known to be readable.
     """
     sidecar, wrong = check_sidecar(job, config)
     expected = job.output_digest or (sidecar.output.sha256 if sidecar else None)
@@ -67,6 +71,12 @@ def check_photo(job: Job, config: Config) -> tuple[list[Finding], bool]:
     if job.fetched_at is not None:
         output, wrong = (one if one and one.fault != "missing" else None for one in (output, wrong))
     findings = [_check_original(job, config), output, wrong]
+    if job.held and job.delivered_digest:
+        earlier = replace(
+            job, held=False, output_digest=job.delivered_digest, event=job.delivered_event
+        )
+        findings += [_check_output(earlier, config, job.delivered_digest)]
+        findings += [check_sidecar(earlier, config)[1]]
     return [finding for finding in findings if finding], expected is not None
 
 
@@ -92,19 +102,20 @@ def _check_original(job: Job, config: Config) -> Finding | None:
 
 
 def _check_output(job: Job, config: Config, expected: str | None) -> Finding | None:
-    path = config.outbox / job.output
+    path = home(job, config) / job.output
     fault: Fault
     try:
         _refuse_irregular(path)
         sha256 = digest(path)
     except FileNotFoundError:
-        fault, words = "missing", "not in the outbox"
+        fault, words = "missing", f"not {_where(job)}"
     except OSError as error:
         fault, words = "unreadable", str(error)
     else:
         if expected in {None, sha256}:
             return None
-        fault, words = "altered", f"SHA-256 is {sha256}, but {expected} was delivered"
+        done = "held" if job.held else "delivered"
+        fault, words = "altered", f"SHA-256 is {sha256}, but {expected} was {done}"
     return Finding("output", fault, as_text(job.output), job.id, words)
 
 
@@ -115,7 +126,7 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
         The sidecar, or None if it is missing or not readable; and what is wrong, or None.
     """
     name = sidecar_name(job.output)
-    path = config.outbox / name
+    path = home(job, config) / name
 
     def finding(fault: Fault, words: str) -> Finding:
         return Finding("sidecar", fault, as_text(name), job.id, words)
@@ -125,7 +136,7 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
         sidecar = read_sidecar(path)
     except FileNotFoundError:
         expected = job.event is not None
-        return None, finding("missing", "not in the outbox") if expected else None
+        return None, finding("missing", f"not {_where(job)}") if expected else None
     except SidecarError as error:
         return None, finding("altered", str(error).removeprefix(f"{path} "))
     except OSError as error:
@@ -141,6 +152,10 @@ def check_sidecar(job: Job, config: Config) -> tuple[Sidecar | None, Finding | N
         if there not in {None, here}
     ]
     return sidecar, finding("disagreeing", "; ".join(said)) if said else None
+
+
+def _where(job: Job) -> str:
+    return "among the held results" if job.held else "in the outbox"
 
 
 def _refuse_irregular(path: Path) -> None:

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple, Self
 
-from service.filesystem.durable import part_path
+from service.filesystem.durable import part_path, sync_file_system
+from service.filesystem.safe_open import file_stat_of
 from worker.errors import PhotochromError
 
 LONGEST = 600  # seconds that one file may take
@@ -81,7 +83,15 @@ class PyramidMaker:
             _end(self._child)
 
     def pyramid(
-        self, file: io.FileIO, name: PurePath, target: Path, identifier: str, page: int = 0
+        self,
+        file: io.FileIO,
+        name: PurePath,
+        target: Path,
+        identifier: str,
+        page: int = 0,
+        *,
+        widths: Sequence[int] = (),
+        durable: bool = False,
     ) -> Made:
         """Make the folder of a page's pyramid; does nothing if another process was faster.
 
@@ -91,15 +101,19 @@ class PyramidMaker:
             target: path of the folder, whose parent exists.
             identifier: URL of the folder, for info.json.
             page: which one, from 0.
+            widths: of further files of the whole page; see `worker.viewing.pyramid`.
+            durable: whether it is on disk, in a power cut too, before it gets its name.
 
         Raises:
-            ViewError: it cannot be made.
+            ViewError: it cannot be made, or the file was changed meanwhile.
             OSError: the disk is full or failed.
         """
         part = part_path(target.parent)
         part.mkdir()
         try:
-            made = self._make(file, name, part, page, identifier)
+            made = self._make(file, name, part, page, identifier, widths)
+            if durable:
+                sync_file_system(part)
             try:
                 os.rename(part, target)  # noqa: PTH104 - a folder; beside os.link in the worker
             except OSError:
@@ -120,19 +134,29 @@ class PyramidMaker:
         return made
 
     def _make(
-        self, file: io.FileIO, name: PurePath, target: Path, page: int, identifier: str | None
+        self,
+        file: io.FileIO,
+        name: PurePath,
+        target: Path,
+        page: int,
+        identifier: str | None,
+        widths: Sequence[int] = (),
     ) -> Made:
         request = {
             "name": name.name,
             "page": page,
             "target": str(target.absolute()),
             "id": identifier,
+            "widths": widths,
             "megapixels": self._megapixels,
             "seconds": self._longest,
         }
+        stat = file_stat_of(file)
         said = self._ask(json.dumps(request).encode(), file)
         if "error" in said:
             raise ViewError(said["error"], said["kind"])
+        if file_stat_of(file) != stat:
+            raise ViewError("the file was changed while it was read", "machine")
         return Made(**said)
 
     def _ask(self, request: bytes, file: io.FileIO) -> dict[str, Any]:

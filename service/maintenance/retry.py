@@ -22,6 +22,7 @@ from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.recolor import refuse_an_older_daemon
 from service.storage import companions, moves
+from service.storage.held import home
 from service.storage.lookup import Lookup, is_number
 from service.storage.naming import free_name
 from service.storage.originals import still_there
@@ -274,7 +275,7 @@ def _forget(number: int, config: Config, ledger: Ledger) -> JobResult:
         )
     if job.status is JobStatus.FAILED and not job.recolor:
         return _done(job, "forgotten; its scan stays in place")
-    return _done(job, f"forgotten; {config.outbox / job.output} and its scan stay in place")
+    return _done(job, f"forgotten; {home(job, config) / job.output} and its scan stay in place")
 
 
 def _done(job: Job, words: str) -> JobResult:

@@ -28,6 +28,7 @@ from service.maintenance.fixity import (
     rejected_jobs,
 )
 from service.maintenance.recolor import queue_in_portions
+from service.storage import held
 from service.storage.naming import fits, misfit
 from service.storage.sidecar import SUFFIX, sidecar_name
 from service.terminal import Report, printable
@@ -67,7 +68,7 @@ class Verification(NamedTuple):
 
 
 def verify(config: Config, report: Report, *, repair: bool = False) -> Verification:
-    """Check all colored photos, other files in the outbox, and the rejected scans.
+    """Check all colored photos, other files beside them, and the rejected scans.
 
     Args:
         config: the folders.
@@ -79,10 +80,11 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
         OSError: a folder cannot be listed.
     """
     path = config.state / LEDGER_FILE
-    present = _files(config.outbox)  # listed before the ledger is read, which then knows all
+    # Listed before the ledger is read, which then knows all.
+    present, waiting = _files(config.outbox), _held_files(config)
     beside = _files(config.rejected)
     if not path.exists():
-        return Verification(0, 0, 0, list(_orphans(present, [])), 0, {})
+        return Verification(0, 0, 0, list(_orphans(present, waiting, [])), 0, {})
     found: list[Finding] = []
     checked = without_digest = fetched = 0
     with LedgerQueries.open(path) as ledger:
@@ -109,7 +111,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
             FolderMonitor(config.folders).check("rejected", to_write=False)
         strangers = list(check_rejected(rejected, beside, config, ledger))
     queued, not_queued = _repair(found, photos, config) if repair else (0, {})
-    found += [*_orphans(present, jobs), *strangers]
+    found += [*_orphans(present, waiting, jobs), *strangers]
     return Verification(
         checked, without_digest, in_work, found, queued, not_queued, len(rejected), fetched
     )
@@ -146,10 +148,13 @@ def _in_work(job: Job) -> bool:
 
 def _refuse_missing_folders(photos: Sequence[Job], config: Config) -> None:
     """Raise if a share is not mounted, so that its photos do not count as missing."""
-    keys = ["outbox"] if photos else []
+    keys = ["outbox"] if any(not job.held or job.delivered_digest for job in photos) else []
+    if any(job.held for job in photos):
+        keys.append(held.KEY)
     if any(job.original for job in photos):
         keys.append("originals.folder")
     folders = {**config.folders, "originals.folder": config.originals.folder}
+    folders[held.KEY] = config.review.folder
     FolderMonitor(folders).check(*keys, to_write=False)
 
 
@@ -177,15 +182,32 @@ def _files(folder: Path) -> list[PurePosixPath]:
     return [name for name, _is_regular in files_beneath(folder, fail)]
 
 
-def _orphans(present: Sequence[PurePosixPath], jobs: Sequence[Job]) -> Iterator[Finding]:
+def _held_files(config: Config) -> list[PurePosixPath]:
+    """List the files in the folder of held results, unless it was never used as one."""
+    return _files(config.review.folder) if held.is_used(config) else []
+
+
+def _orphans(
+    delivered: Sequence[PurePosixPath], waiting: Sequence[PurePosixPath], jobs: Sequence[Job]
+) -> Iterator[Finding]:
+    """Yield the files in the outbox, and those among held results, that belong to no job there."""
+    going = [job for job in jobs if job.review_owed]  # from one to the other
+    in_outbox = [job for job in jobs if not job.held or job.delivered_digest is not None]
+    in_work = (JobStatus.QUEUED, JobStatus.STARTED)
+    in_held = [job for job in jobs if job.held or job.status in in_work]
+    yield from _strangers(delivered, [*in_outbox, *going], "belongs to no photograph in the ledger")
+    yield from _strangers(waiting, [*in_held, *going], "held, but belongs to no held photograph")
+
+
+def _strangers(
+    present: Sequence[PurePosixPath], jobs: Sequence[Job], words: str
+) -> Iterator[Finding]:
     known = {job.output for job in jobs}
     known |= {sidecar_name(name) for name in known}
     for name in present:
         if name not in known:
             kind: Literal["output", "sidecar"] = "sidecar" if name.suffix == SUFFIX else "output"
-            yield Finding(
-                kind, "orphaned", as_text(name), None, "belongs to no photograph in the ledger"
-            )
+            yield Finding(kind, "orphaned", as_text(name), None, words)
 
 
 def _repair(

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.config.loader import Config
 from service.config.pixel_points import PixelPoint
-from service.config.sections import Color, FolderSettings, settings_for
+from service.config.sections import Color, FolderSettings
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
@@ -112,7 +112,7 @@ def apply_wishes(config: Config, job_id: int, wishes: ColorWishes) -> Job:
         raise ValueError(f"there is no photograph {job_id}")
     refuse_an_older_daemon(config, path)
     with Ledger(path) as ledger:
-        return _queue(ledger, _finished(ledger, job_id), settings_for(wishes))
+        return _queue(ledger, _finished(ledger, job_id), FolderSettings.of(wishes))
 
 
 def wish_for(config: Config, chosen: Sequence[str], asked: Asked) -> list[Job]:

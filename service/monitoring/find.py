@@ -16,6 +16,7 @@ from service.ledger.jobs import Decision, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.monitoring.values import Moment, StoredPath, Text, Value
+from service.storage.held import home
 from service.storage.lookup import Lookup
 from service.storage.originals import places_of_original
 from service.storage.rejected import Place, RejectedScans
@@ -149,16 +150,17 @@ def row(job: Job, config: Config, rejected: RejectedScans, ledger: LedgerQueries
     failed = job.status is JobStatus.FAILED and not job.recolor
     colored = job.status is JobStatus.FINISHED or job.recolor
     owns = colored and job.superseded_by is None  # else its name is that of the later result
+    place_of_result = home(job, config)
     files: dict[str, Any] = {
         "scan": _existing(config.inbox / job.path),
         "original": _original(job, config) if colored else None,
-        "result": _existing(config.outbox / job.output) if owns else None,
-        "sidecar": _existing(config.outbox / sidecar_name(job.output)) if owns else None,
+        "result": _existing(place_of_result / job.output) if owns else None,
+        "sidecar": _existing(place_of_result / sidecar_name(job.output)) if owns else None,
         "rejected": None,
     }
     expected = ["original"] if colored else [] if failed else ["scan"]
     fetched = job.fetched_at if owns and files["result"] is None else None
-    if owns and not job.held and fetched is None:
+    if owns and fetched is None:
         expected += ["result", *(["sidecar"] if job.event else [])]
     place = where_rejected(job, rejected) if failed else None
     if place is not None and place.path != config.inbox / job.path:

@@ -3,15 +3,21 @@
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import structlog
 
-from service.pipeline.tasks import looks_of, staging_in
-from service.storage import outbox
+from service.config.loader import Config
+from service.filesystem.availability import FolderMonitor
+from service.ledger.jobs import Job
+from service.pipeline.reading import confirm
+from service.pipeline.tasks import is_staged_in, looks_of, staging_in
+from service.storage import held, outbox
+from service.storage.deliveries import Own
 from service.storage.outbox import Delivered, Replaceable, TakenError
 from service.storage.sidecar import Choice, deliver_sidecar, describe, sidecar_name
 from worker.inference.engine import Colored, Task
@@ -39,11 +45,12 @@ class Target(NamedTuple):
     """Where a photograph goes.
 
     Attributes:
-        folder: the outbox.
+        folder: the outbox, or that of held results.
         name: the photograph's path in it.
         check: raises where the folder is away; see `outbox.publish`.
         confirm: raises where the photograph is not wanted after all.
         own: what may be replaced there; see `outbox.publish`.
+        staged: the folder with the staging file, if that is another.
     """
 
     folder: Path
@@ -51,6 +58,29 @@ class Target(NamedTuple):
     check: Callable[[], None] = lambda: None
     confirm: Callable[[], None] = lambda: None
     own: Replaceable | None = None
+    staged: Path | None = None
+
+
+def target_of(job: Job, task: Task, config: Config, places: FolderMonitor, *, hold: bool) -> Target:
+    """Return where the result of a job goes.
+
+    Args:
+        job: started.
+        task: its.
+        config: the folders.
+        places: tells whether they are there.
+        hold: whether it is to wait for approval.
+    """
+    key, folder = (held.KEY, config.review.folder) if hold else ("outbox", config.outbox)
+    # What waits there was written by this job only if it counts as held.
+    known = job if job.held or not hold else replace(job, output_digest=None, event=None)
+    known = known if known is job else replace(known, recolor=False, repair=False)
+    target = Target(folder, job.output, partial(places.check, key), own=Own(config.state, known))
+    if not is_staged_in(folder, task):
+        target = target._replace(staged=config.outbox)
+    if not job.recolor:  # else it was found by its content
+        target = target._replace(confirm=partial(confirm, job, config, places))
+    return target
 
 
 def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
@@ -69,17 +99,17 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
     """
     task, outcome = delivery.task, delivery.outcome
 
-    def confirm() -> None:
+    def confirm_all() -> None:
         _refuse_taken_sidecar(target)
         target.confirm()
 
     path = outbox.publish(
         target.folder,
-        staging_in(target.folder, task),
+        _staging(target, task, outcome),
         target.name,
         outcome.sha256,
         check=target.check,
-        confirm=confirm,
+        confirm=confirm_all,
         own=target.own,
     )
     delivered = Delivered(path, outcome.sha256, outcome.size, outcome.record)
@@ -103,6 +133,15 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
     )
     deliver_sidecar(target.folder, sidecar, target.check, target.own)
     return delivered
+
+
+def _staging(target: Target, task: Task, outcome: Colored) -> PurePosixPath:
+    """Return the path of the staging file in the target's folder, after it was brought there."""
+    if target.staged is None:
+        return staging_in(target.folder, task)
+    name = staging_in(target.staged, task)
+    held.take_in(target.staged, name, target.folder, outcome.sha256, check=target.check)
+    return name
 
 
 def _refuse_taken_sidecar(target: Target) -> None:

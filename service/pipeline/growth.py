@@ -7,6 +7,7 @@ from service.config.loader import Config
 from service.filesystem.safe_open import open_dir_beneath
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
+from service.storage.held import home
 from service.storage.sidecar import SidecarError, read_sidecar, sidecar_name
 from worker.metadata.provenance import Record
 
@@ -17,7 +18,7 @@ def supersede_shorter(job: Job, record: Record, config: Config, ledger: Ledger) 
     Args:
         job: started; its path may have had another content before.
         record: of its new result, which is not published yet.
-        config: the outbox; the sidecar there has the digest of each page.
+        config: the folders; the earlier one's sidecar has the digest of each page.
         ledger: of the jobs.
 
     Returns:
@@ -37,7 +38,7 @@ def supersede_shorter(job: Job, record: Record, config: Config, ledger: Ledger) 
 def _continues(record: Record, earlier: Job, config: Config) -> bool:
     name = sidecar_name(earlier.output)
     try:
-        with open_dir_beneath(config.outbox, name.parent) as folder:
+        with open_dir_beneath(home(earlier, config), name.parent) as folder:
             said = read_sidecar(folder / name.name)
     except (SidecarError, OSError):  # moved away by somebody, say
         return False

@@ -5,14 +5,14 @@ Each `step`, without waiting for any of the threads that do the work:
 2. collect the engine's outcomes: a colored photograph is handed to a thread that delivers it, and
    `FailureHandler` decides what becomes of one that failed
 3. see why no new work may begin: a folder is away, a disk nearly full, or a fault waited for
-4. claim jobs and submit them, as many as the engine takes
+4. carry out what people decided on results
+5. claim jobs and submit them, as many as the engine takes
 """
 
 import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -22,13 +22,12 @@ from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import Job
 from service.ledger.ledger import Ledger
-from service.pipeline.delivery import Delivery, Target, deliver, log_replaced_color
+from service.pipeline.approvals import Approvals
+from service.pipeline.delivery import Delivery, deliver, log_replaced_color, target_of
 from service.pipeline.failures import Counters, FailureHandler
 from service.pipeline.growth import supersede_shorter
-from service.pipeline.reading import confirm
 from service.pipeline.tasks import task_of
 from service.storage import deliveries
-from service.storage.deliveries import Own
 from service.storage.departures import Originals, Watched
 from service.storage.naming import free_name, well_named
 from service.storage.outbox import Delivered, TakenError
@@ -57,6 +56,7 @@ class _Delivering(NamedTuple):
     job: Job
     task: Task
     outcome: Colored
+    hold: bool
 
 
 class Pipeline:
@@ -100,6 +100,7 @@ class Pipeline:
         self.tally = tally or Counters()
         self._blocked_by = ""
         self.originals = Originals(config, self.places, watched, ledger)
+        self.approvals = Approvals(config, ledger, self.places)
         self._failures = FailureHandler(
             config.retry,
             ledger,
@@ -169,13 +170,15 @@ class Pipeline:
         self._failures.update(now, wall)
         self._blocked_by = self._failures.blocked_by(now, wall)
         self.originals.step(now)
+        if claim:
+            self.approvals.step(now)
         if claim and not self._blocked_by:
             self._claim(now, wall)
         self._submit(wall)
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a step is useful though nothing woke it, or None."""
-        return self.originals.next_due(now)
+        return 0.0 if self.approvals.more else self.originals.next_due(now)
 
     def release(self, wall: float) -> None:
         """Give back the jobs that the engine has not begun."""
@@ -241,29 +244,28 @@ class Pipeline:
             del self._coloring[future]
 
     def _start_delivery(self, job: Job, task: Task, outcome: Colored, wall: float) -> None:
-        check = partial(self.places.check, "outbox")
-        target = Target(self._config.outbox, job.output, check, own=Own(self._config.state, job))
-        if not job.recolor:  # else it was found by its content
-            target = target._replace(confirm=partial(confirm, job, self._config, self.places))
+        hold = job.held or self._config.review.holds(outcome.confidence)
+        target = target_of(job, task, self._config, self.places, hold=hold)
         delivery = Delivery(task, outcome, job.started_at or wall)
         future = self._deliverers.submit(deliver, target, delivery)
-        self._delivering[future] = _Delivering(job, task, outcome)
+        self._delivering[future] = _Delivering(job, task, outcome, hold)
         future.add_done_callback(lambda _future: self._wake())
 
     def _collect_delivered(self, now: float, wall: float) -> None:
         for future in [future for future in self._delivering if future.done()]:
             self._moved_at = now
-            job, task, outcome = self._delivering[future]
+            job, task, _outcome, _hold = delivering = self._delivering[future]
             error = future.exception()
             if isinstance(error, TakenError):  # since the job was queued
                 self._name_otherwise(job, error, wall)
             elif isinstance(error, Exception):
                 self._failures.handle(job, failed(task, error), now, wall)
             else:
-                self._finish(job, task, outcome, now, wall)
+                self._finish(delivering, now, wall)
             del self._delivering[future]
 
-    def _finish(self, job: Job, task: Task, outcome: Colored, now: float, wall: float) -> None:
+    def _finish(self, delivering: _Delivering, now: float, wall: float) -> None:
+        job, task, outcome, hold = delivering
         # As the ledger has it now: the same scan may have been dropped again meanwhile.
         finished = self._ledger.finish(
             job.id,
@@ -272,6 +274,7 @@ class Pipeline:
             output_digest=outcome.sha256,
             event=task.label.event,
             confidence=outcome.confidence,
+            held=hold,
         )
         self._failures.delivered(finished, now)
         deliveries.forget(self._config.state, job.id)
@@ -286,12 +289,24 @@ class Pipeline:
         if record.lost:
             log.warning("photo.left_behind", job=job.id, path=job.path, what=record.lost)
         log_replaced_color(record, job=job.id, path=job.path)
+        seconds = round(max(0.0, wall - (job.started_at or wall)), 3)
+        if job.held:
+            log.info(
+                "photo.held",
+                job=job.id,
+                path=job.path,
+                output=job.output,
+                seconds=seconds,
+                model=job.model,
+                confidence=job.confidence,
+            )
+            return
         log.info(
             "photo.delivered",
             job=job.id,
             path=job.path,
             output=job.output,
-            seconds=round(max(0.0, wall - (job.started_at or wall)), 3),
+            seconds=seconds,
             model=job.model,
         )
 

@@ -10,8 +10,8 @@ from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.safe_open import digest_of, file_stat_of
 from service.ledger.jobs import Job
-from service.pipeline.tasks import job_of, staging_in
-from service.storage import companions, outbox
+from service.pipeline.tasks import is_staged_in, job_of, staging_in
+from service.storage import companions, held, outbox
 from service.storage.originals import open_scan, still_there
 from worker.errors import ScanError, SourceChanged
 from worker.inference.engine import Task
@@ -27,8 +27,10 @@ def task_files(config: Config, places: FolderMonitor) -> TaskFiles:
     """
 
     def open_staging(task: Task) -> AbstractContextManager[BufferedRandom]:
-        staging, check = staging_in(config.outbox, task), partial(places.check, "outbox")
-        return outbox.staging_file(config.outbox, staging, check)
+        key, folder = "outbox", config.outbox
+        if not is_staged_in(folder, task):
+            key, folder = held.KEY, config.review.folder
+        return outbox.staging_file(folder, staging_in(folder, task), partial(places.check, key))
 
     return TaskFiles(partial(open_source, config=config, places=places), open_staging)
 

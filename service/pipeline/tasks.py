@@ -20,7 +20,7 @@ def task_of(job: Job, config: Config, wall: float) -> Task:
 
     Args:
         job: started.
-        config: the outbox, and how scans are read and results written.
+        config: the folders, and how scans are read and results written.
         wall: seconds since 1970.
     """
     source = replace(
@@ -29,7 +29,10 @@ def task_of(job: Job, config: Config, wall: float) -> Task:
         original=None if job.original is None else str(job.original),
         output=str(job.output),
     )
-    staging = config.outbox / job.output.with_name(staging_name(job.id, job.attempts))
+    # Of doubtful results it is known only when they are colored that they are held.
+    held = job.held or config.review.mode == "hold"
+    folder = config.review.folder if held else config.outbox
+    staging = folder / job.output.with_name(staging_name(job.id, job.attempts))
     return Task(
         job=job.id,
         attempt=job.attempts,
@@ -81,6 +84,11 @@ def job_of(task: Task) -> Job:
 def looks_of(source: Source) -> FileStat:
     """Return how a scan must look."""
     return FileStat(source.size, source.mtime_ns, source.inode, source.device, source.ctime_ns)
+
+
+def is_staged_in(folder: Path, task: Task) -> bool:
+    """Tell whether a task's staging file is in a folder."""
+    return Path(task.staging).is_relative_to(folder)
 
 
 def staging_in(folder: Path, task: Task) -> PurePosixPath:

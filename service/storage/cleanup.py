@@ -7,10 +7,11 @@ from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.durable import PART_PREFIX, PART_SUFFIX
 from service.filesystem.safe_open import walk
+from service.storage import held
 from service.storage.moves import is_hidden, unhide
 from worker.errors import DeviceError
 
-KEYS = frozenset({"inbox", "outbox", "originals.folder", "rejected"})
+KEYS = frozenset({"inbox", "outbox", "originals.folder", "rejected", held.KEY})
 
 
 class TempFileSweeper:
@@ -40,7 +41,8 @@ class TempFileSweeper:
         Raises:
             DeviceError: one cannot be removed now.
         """
-        folders = {"originals.folder": config.originals.folder, **config.folders}
+        unused = {"originals.folder": config.originals.folder, held.KEY: config.review.folder}
+        folders = {**unused, **config.folders}
         removed = 0
         for key in sorted(self._unswept):
             if key == "inbox" and config.originals.after == "keep":  # nothing is written there

@@ -26,6 +26,7 @@ from service.storage import moves
 from service.storage.blocked_moves import BlockedMoves
 from service.storage.companions import Companions, log_not_moved
 from service.storage.empty_folders import EmptyFolders
+from service.storage.held import home
 from service.storage.moves import Departure
 from service.storage.naming import original_name
 from service.storage.originals import still_there
@@ -300,7 +301,9 @@ class Originals:
         known = self._ledger.queries.job(job.id)
         if known and known.status is JobStatus.FINISHED:
             sidecar = sidecar_name(known.output)
-            withdraw(self._config.outbox, known.output, sidecar, known.output_digest)
+            withdraw(home(known, self._config), known.output, sidecar, known.output_digest)
+            if known.delivered_digest and self._ledger.queries.predecessor(job.id) is None:
+                withdraw(self._config.outbox, known.output, sidecar, known.delivered_digest)
         if known and known.status in {JobStatus.FINISHED, JobStatus.FAILED}:
             self._ledger.forget(job.id)
         self.request_rescan(job)

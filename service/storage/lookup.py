@@ -1,7 +1,8 @@
 """Finds the jobs a person means by a job number, a name, or the path of a file or folder.
 
-A path may be absolute or relative to the current folder, into the inbox, the outbox, the originals
-or the rejected scans; or one that photochrom prints, such as `album/0042.tif`.
+A path may be absolute or relative to the current folder, into the inbox, the outbox, the held
+results, the originals or the rejected scans; or one that photochrom prints, such as
+`album/0042.tif`.
 """
 
 import itertools
@@ -38,6 +39,7 @@ class Lookup:
         self._roots = {
             "inbox": config.inbox,
             "outbox": config.outbox,
+            "held": config.review.folder,
             "originals": config.originals.folder,
             "rejected": config.rejected,
         }
@@ -91,7 +93,7 @@ class Lookup:
         """Yield the jobs of a file; `root` is a folder's name, as in `places`."""
         if root == "inbox":
             yield from self._ledger.ids_of_path(name)
-        elif root == "outbox":
+        elif root in {"outbox", "held"}:
             yield from self._ledger.ids_of_output(name)
             if name.suffix == SUFFIX:
                 yield from self._ledger.ids_of_output(name.with_suffix(""))

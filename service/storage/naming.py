@@ -30,14 +30,16 @@ def free_name(
 
     Returns:
         The first of `NAME.ext`, `NAME.<first 8 digits>.ext`, and that with a number, that no job
-        owns and that is free in the outbox.
+        owns and that is free in the outbox and among held results.
 
     Raises:
         DeviceError: the ledger cannot be read now.
     """
     own = outbox.output_name(path, config.output.format)
+    folders = (config.outbox, *([config.review.folder] if config.review.may_hold else []))
     for name in _names(own, digest):
-        there = any(os.path.lexists(config.outbox / one) for one in (name, sidecar_name(name)))
+        both = (name, sidecar_name(name))
+        there = any(os.path.lexists(folder / one) for folder in folders for one in both)
         if not there and not ledger.output_taken(name):
             return name
     raise AssertionError  # the names never run out

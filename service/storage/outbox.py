@@ -1,4 +1,4 @@
-"""Delivers results to the outbox: complete and durable under their names, or not at all."""
+"""Delivers results to a folder: complete and durable under their names, or not at all."""
 
 import errno
 import os
@@ -238,7 +238,7 @@ def _name(part: Path, target: Path, own: Replaceable | None) -> None:
                 errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(target)
             ) from None
         if own is None or not own.has(target):
-            words = "another file has this name in the outbox"
+            words = "another file has this name"
             raise TakenError(errno.EEXIST, words, os.fspath(target)) from None
         os.replace(part, target)  # noqa: PTH105 - beside os.fsync
 

@@ -8,6 +8,7 @@ from typing import Literal
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
+from service.storage.held import home
 from service.storage.originals import find_original
 from service.storage.rejected import RejectedScans
 from worker.errors import ScanError
@@ -58,13 +59,22 @@ def open_side(
 def _open_result(job: Job, config: Config) -> io.FileIO:
     if job.output_digest is None:
         raise ScanError("there is no result, or its digest was not recorded")
-    try:
-        file = safe_open.open_beneath(config.outbox, job.output)
-    except FileNotFoundError as error:
-        raise ScanError(f"the result {config.outbox / job.output} is gone") from error
-    except PermissionError as error:
-        raise ScanError(f"the result {config.outbox / job.output} may not be read") from error
-    return _verified(file, job.output_digest, "the result")
+    # An approved one is on its way from one to the other, under both names for a moment.
+    folders = dict.fromkeys((home(job, config), config.outbox, config.review.folder))
+    fault: ScanError | None = None
+    for folder in folders:
+        path = folder / job.output
+        try:
+            file = safe_open.open_beneath(folder, job.output)
+            return _verified(file, job.output_digest, "the result")
+        except FileNotFoundError:
+            fault = fault or ScanError(f"the result {path} is gone")
+        except PermissionError:
+            fault = fault or ScanError(f"the result {path} may not be read (permission denied)")
+        except ScanError as error:
+            fault = error
+    assert fault is not None  # noqa: S101 - of the last folder
+    raise fault
 
 
 def _verified(file: io.FileIO, digest: str, what: str) -> io.FileIO:

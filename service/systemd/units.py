@@ -11,6 +11,7 @@ from string import Template
 from typing import Literal, NamedTuple
 
 from service.config.loader import Config
+from service.storage import held
 from worker.errors import DeviceError
 
 UNIT = Path("etc/systemd/system/photochrom.service")
@@ -105,7 +106,7 @@ def _folders(config: Config) -> Iterator[str]:
 
 def _service(config: Config, program: Program) -> str:
     protected = (program.config, *program.parts, *_credentials(config))
-    used = (*config.folders.values(), *_textfiles(config), *protected)
+    used = (*config.folders.values(), *_still_held(config), *_textfiles(config), *protected)
     values = {
         "config": quoted(program.config),
         "command": _command(program, "run"),
@@ -180,7 +181,7 @@ def writable_paths(config: Config) -> list[Path]:
     folders that originals move between are covered by their common parent, if it is a narrow one.
     """
     paths = [path for key, path in config.folders.items() if key != "inbox"]
-    paths += _textfiles(config)
+    paths += [*_still_held(config), *_textfiles(config)]
     if config.originals.after == "move":
         paths.append(config.inbox)
         if home := home_of_moves(config):
@@ -228,6 +229,11 @@ def _network(config: Config) -> Network:
     if config.credentials.timestamp is not None:
         return "any"
     return "this machine" if config.metrics.listen is not None else "none"
+
+
+def _still_held(config: Config) -> list[Path]:
+    """Return the folder of results that are held since it was so configured."""
+    return [config.review.folder] if held.is_used(config) and not config.review.may_hold else []
 
 
 def _textfiles(config: Config) -> list[Path]:

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from service.config.loader import Config
 from service.filesystem.safe_open import open_beneath
 from service.ledger.jobs import Job
+from service.storage.held import home
 from service.storage.originals import find_original
 from service.storage.sidecar import sidecar_name
 from service.web.pages import Refusal, ledger, site
@@ -47,12 +48,12 @@ def open_result(job: Job, config: Config) -> io.FileIO:
     Raises:
         OSError: it is not there, or cannot be read.
     """
-    return open_beneath(config.outbox, job.output)
+    return open_beneath(home(job, config), job.output)
 
 
 def open_sidecar(job: Job, config: Config) -> io.FileIO:
     """Open the sidecar of a job's result; errors as for `open_result`."""
-    return open_beneath(config.outbox, sidecar_name(job.output))
+    return open_beneath(home(job, config), sidecar_name(job.output))
 
 
 OPENERS: dict[Kind, tuple[Callable[[Job, Config], io.FileIO], Callable[[Job], PurePath]]] = {

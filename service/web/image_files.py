@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from service.config.loader import Config
-from service.filesystem import safe_open
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
@@ -32,7 +31,7 @@ from service.web.pages import Refusal, error_answer, ledger, told
 from service.web.picture_cache import PictureCache
 from worker.errors import ScanError
 
-PATH = "/images/{job:int}/{side}/{page:int}/{key}/{name:path}"
+PATH = "/images/{job:job}/{side}/{page:int}/{key}/{name:path}"
 INFO, THUMBNAIL, FIT = "info.json", "thumbnail.jpg", "fit.jpg"
 LARGEST = "full/max/0/default.jpg"  # in a pyramid
 MAKERS = 2  # pictures that are made at the same time
@@ -171,15 +170,12 @@ class ImageFiles:
     def _made(self, picture: _Picture, target: Path, *, small: bool) -> int:
         """Make a pyramid or thumbnail; return the bytes that it takes on disk."""
         with self._open(picture) as file:
-            path, stat = Path(str(file.name)), safe_open.file_stat_of(file)
+            path = Path(str(file.name))
             self._cache.make_room(target)
             if small:
                 made = self._maker.thumbnail(file, path, target, picture.page)
             else:
                 made = self._maker.pyramid(file, path, target, "images", picture.page)
-            if safe_open.file_stat_of(file) != stat:
-                self._cache.discard(target)
-                raise ScanError(f"{path} was changed while it was read")
         return made.bytes
 
     def _open(self, picture: _Picture) -> io.FileIO:
@@ -216,7 +212,7 @@ def _wanted(request: Request) -> _Picture:
     asked = request.path_params
     side = _SIDES.get(asked["side"])
     known = asked["name"] in {INFO, THUMBNAIL, FIT} or _TILE.fullmatch(asked["name"])
-    if side is None or not known or asked["page"] >= MOST_PAGES or asked["job"] >= 1 << 63:
+    if side is None or not known or asked["page"] >= MOST_PAGES:
         raise Refusal(404, "error.404")
     with ledger(request) as queries:
         job = None if queries is None else queries.job(asked["job"])

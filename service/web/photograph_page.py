@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from service.config.loader import Config
 from service.ledger.jobs import DecisionRecord, Job, JobStatus
 from service.maintenance.fixity import as_text
+from service.storage.held import home
 from service.storage.sidecar import Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.web.downloads import chosen_job, open_sidecar
 from service.web.messages import Messages
@@ -101,7 +102,7 @@ def read_sidecar_of(job: Job, config: Config) -> tuple[Sidecar | None, str]:
         return None, ""
     sidecar = None
     with suppress(SidecarError):
-        sidecar = parse_sidecar(raw, config.outbox / sidecar_name(job.output))
+        sidecar = parse_sidecar(raw, home(job, config) / sidecar_name(job.output))
     return sidecar, raw.decode("utf-8", "replace")
 
 

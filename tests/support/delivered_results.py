@@ -1,6 +1,7 @@
 """Photos as a daemon leaves them: original, result, sidecar and ledger; contents are made up."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -54,6 +55,7 @@ def color(
     *,
     scan: bytes | None = None,
     result: bytes | None = None,
+    pages: int = 1,
     sidecar: bool = True,
     digest: bool = True,
 ) -> Job:
@@ -63,7 +65,9 @@ def color(
         for other in ledger.claim(99, 0.0, in_flight=0):
             if other.id != job.id:
                 ledger.unclaim(other.id, 0.0)
-        return finish(config, ledger, job, result=result, sidecar=sidecar, digest=digest)
+        return finish(
+            config, ledger, job, result=result, pages=pages, sidecar=sidecar, digest=digest
+        )
 
 
 def reject(config: Config, name: str, scan: bytes | None = None) -> Job:
@@ -81,6 +85,7 @@ def finish(
     job: Job,
     *,
     result: bytes | None = None,
+    pages: int = 1,
     sidecar: bool = True,
     digest: bool = True,
 ) -> Job:
@@ -88,7 +93,7 @@ def finish(
 
     def write(file: BinaryIO) -> Record:
         file.write(result or b"color " + job.path.name.encode("utf-8", "surrogateescape"))
-        return RECORD
+        return replace(RECORD, pages=(PAGE,) * pages)
 
     event = str(uuid.uuid4())
     now = datetime.now(UTC)

@@ -87,5 +87,6 @@ class Line:
                 self.config.outbox,
                 self.config.originals.folder,
                 self.config.rejected,
+                *([self.config.review.folder] if self.config.review.may_hold else []),
             )
         }

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,13 +88,17 @@ def info(size: Size, identifier: str) -> dict[str, Any]:
     }
 
 
-def write_pyramid(image: DecodedImage, folder: Path, identifier: str) -> Size:
+def write_pyramid(
+    image: DecodedImage, folder: Path, identifier: str, widths: Sequence[int] = ()
+) -> Size:
     """Write all tiles and sizes of a page, and info.json last.
 
     Args:
         image: the page; its bands are read once.
         folder: exists and is empty.
         identifier: URL of the folder, for info.json.
+        widths: of further files of the whole page, by names of Image API 2 such as `full/90,`, for
+            viewers that ask for these whatever info.json says.
 
     Returns:
         The upright page's size.
@@ -106,7 +110,7 @@ def write_pyramid(image: DecodedImage, folder: Path, identifier: str) -> Size:
     pyramid = _Pyramid(image, folder)
     for top, rows in _upright_rows(image):
         pyramid.put(top, rows)
-    pyramid.write_sizes()
+    pyramid.write_sizes(widths)
     text = json.dumps(info(pyramid.size, identifier), indent=1)
     (folder / INFO).write_text(text + "\n", encoding="utf-8")
     return pyramid.size
@@ -203,14 +207,18 @@ class _Pyramid:
         elif factor > 1:  # one tile, which is one of the whole sizes
             self._write("full", self._turned(tiles))
 
-    def write_sizes(self) -> None:
-        """Write the whole page in each size that is no tile."""
+    def write_sizes(self, widths: Sequence[int]) -> None:
+        """Write the whole page in each size that is no tile, and of these widths."""
         view = self._turned(self._view)
         last = self.size.reduced(self._factors[-1])
         sizes = whole_sizes(self.size)
         for size in sizes:
             if size != last or self._factors == [1]:
                 self._write("full", _resized(view, size))
+        for width in widths:
+            height = max(1, round(self.size.height * width / self.size.width))
+            small = _resized(view, Size(width, height)) if width < self.size.width else view
+            self._write("full", small, f"{width},")
         largest = self._folder / "full" / f"{sizes[-1].width},{sizes[-1].height}"
         shutil.copytree(largest, largest.with_name("max"), copy_function=os.link)
 
@@ -226,8 +234,9 @@ class _Pyramid:
     def _turned(self, rows: Pixels) -> Pixels:
         return rows.swapaxes(0, 1) if self._sideways else rows
 
-    def _write(self, region: str, pixels: Pixels) -> None:
-        folder = self._folder / region / f"{pixels.shape[1]},{pixels.shape[0]}" / "0"
+    def _write(self, region: str, pixels: Pixels, size: str = "") -> None:
+        exact = f"{pixels.shape[1]},{pixels.shape[0]}"
+        folder = self._folder / region / (size or exact) / "0"
         folder.mkdir(parents=True, exist_ok=True)  # a corner may be the same at two levels
         (folder / "default.jpg").write_bytes(_jpeg(pixels))
 

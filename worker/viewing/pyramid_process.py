@@ -99,7 +99,8 @@ def _make(request: dict[str, Any], file: int) -> tuple[Size, int]:
 
     The request has: `name` of the file, of which the suffix counts; `page`; `target`, an empty
     folder for a pyramid with the `id` given, or the path of a thumbnail to write, if `id` is None;
-    `megapixels` that a file may have; `seconds` that it may take in all.
+    `widths` as for `write_pyramid`; `megapixels` that a file may have; `seconds` that it may take
+    in all.
     """
     memory = confinement.address_space()
     signal.alarm(request["seconds"])
@@ -118,7 +119,7 @@ def _make(request: dict[str, Any], file: int) -> tuple[Size, int]:
             size, coded = thumbnail(image)
             target.write_bytes(coded)
         else:
-            size = write_pyramid(image, target, request["id"])
+            size = write_pyramid(image, target, request["id"], request["widths"])
     return size, _used(target)
 
 

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from service.config.loader import Config
-from service.config.sections import Credentials, Metrics, Originals, Permissions, Stop, Training
+from service.config.sections import (
+    Credentials,
+    Metrics,
+    Originals,
+    Permissions,
+    Review,
+    Stop,
+    Training,
+)
+from service.filesystem.ownership import MARKER
 from service.systemd import units
 from service.systemd.units import (
     FOLDERS,
@@ -390,3 +399,16 @@ class TestSystemd:
             "state": closed,
         } == made
         assert owner != inbox.stat().st_uid
+
+
+def test_the_service_may_write_where_results_are_held(tmp_path: Path) -> None:
+    """Also where none are held any more, as long as some may wait there for approval."""
+    away = tmp_path / "away"
+    never = Config(review=Review(folder=away)).beside(tmp_path / "home")
+    held = Config(review=Review(mode="hold", folder=away)).beside(tmp_path / "home")
+
+    assert away in writable_paths(held)
+    assert away not in writable_paths(never)
+    away.mkdir()
+    (away / MARKER).touch()
+    assert away in writable_paths(never)

@@ -147,7 +147,7 @@ def test_only_the_recorded_file_is_shown(config: Config, client: WebClient) -> N
     result.write_bytes(tiff(RESULT[::-1]))
     changed = client.get(f"{url(job, 'colored')}/info.json", html=False)
     result.unlink()
-    result.symlink_to(config.originals.folder / str(job.original))
+    result.symlink_to(config.originals.folder / job.path)
     linked = client.get(f"{url(job, 'colored')}/info.json", html=False)
     other = client.get(f"{url(job, key='0' * 16)}/info.json", html=False)
 
