@@ -86,6 +86,7 @@ PURE = {
     "worker.inference.batches": {"worker.color.cielab"},
     "worker.inference.wishes": {
         "worker.settings",
+        "worker.color",
         "worker.color.cielab",
         "worker.color.palettes",
         "worker.color.spreading",
