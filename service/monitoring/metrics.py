@@ -27,8 +27,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from service.config.addresses import address
 from service.config.sections import Metrics as Settings
-from service.config.sections import address
 from service.monitoring.health import PUBLISHED
 from service.monitoring.heartbeat import Heartbeat
 from worker.atomic import write_atomically
@@ -168,6 +168,12 @@ def _work(beat: Heartbeat) -> Iterator[Metric]:
         yield _gauge(
             "oldest_pending_seconds", "Age of the oldest waiting photo; 0 if none waits.", waited
         )
+    for name, words, number in (
+        ("held", "Results that wait for approval.", beat.held),
+        ("decisions_waiting", "Results whose decision is not carried out.", beat.decisions_waiting),
+    ):
+        if number is not None:
+            yield _gauge(name, words, number)
     unmoved = "Originals that permissions keep in the inbox."
     yield _gauge("unmoved_originals", unmoved, beat.unmoved_originals)
     unreadable = "Folders in the inbox that cannot be read."
