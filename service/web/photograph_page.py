@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -118,6 +119,7 @@ def _for_script(request: Request, known: Known) -> dict[str, Any]:
         "held": job.held,
         "model": job.model,
         "confidence": job.confidence,
+        "wishes": asdict(job.settings.wishes(site(request).config.color)),
         "history": [_record(one) for one in known.records],
         "reasons": [{"reason": one, "words": reason_words(one, texts)} for one in REASONS],
         "canReview": visitor(request).role.may(Role.REVIEWER),
