@@ -78,6 +78,11 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
         yield JobStatus.STARTED.words, str(jobs[JobStatus.STARTED])
         yield JobStatus.FINISHED.words, f"{jobs[JobStatus.FINISHED]}{_lately(status)}"
         yield JobStatus.FAILED.words, str(jobs[JobStatus.FAILED])
+    if status.review.held:
+        yield "held", _held(status)
+    if status.review.decisions_waiting:
+        later = "" if status.running else " once photochrom runs"
+        yield "decisions", f"{status.review.decisions_waiting} to be carried out{later}"
     if status.rate_per_hour:
         yield "rate", f"{status.rate_per_hour:.0f} photos per hour"
     if status.eta_seconds:
@@ -87,6 +92,15 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
     yield "outbox", str(status.outbox)
     if status.free:
         yield "free space", _free(status.free)
+
+
+def _held(status: Status) -> str:
+    """Return how many results are held, and how to let them go."""
+    review = status.review
+    more = "; new results are delivered at once" if review.mode == "after" else ""
+    if review.hold_below is not None and review.mode == "after":
+        more = f" (confidence below {review.hold_below:g})"
+    return f"{review.held} for approval: photochrom web{more}"
 
 
 def _free(free: dict[str, int]) -> str:

@@ -1,7 +1,8 @@
 """Keeps the ledger small: forgets photos that finished long ago, in small portions.
 
 A photo is forgotten only if its original was moved out of the inbox and is not back there: its scan
-would be taken for a new one. SQLite reuses the freed pages; the file itself does not shrink.
+would be taken for a new one. Nor is one forgotten that is held, or whose decision is not in its
+sidecar yet. SQLite reuses the freed pages; the file itself does not shrink.
 """
 
 import os
@@ -71,7 +72,12 @@ class Retention:
         return len(portion) == PORTION
 
     def _may_be_forgotten(self, job: Job) -> bool:
-        return job.original is not None and not os.path.lexists(self._config.inbox / job.path)
+        waits = job.is_colored and (job.held or job.review_owed)
+        return (
+            not waits
+            and job.original is not None
+            and not os.path.lexists(self._config.inbox / job.path)
+        )
 
     def _end_round(self, now: float) -> None:
         if self._forgotten:

@@ -228,6 +228,10 @@ class Reviews:
             self._rows("UPDATE jobs SET review_owed = 0 WHERE id = ?", job_id)
         return True
 
+    def owe(self, job_id: int) -> None:
+        """Have the daemon look at a result again; inside `Ledger.exclusive`."""
+        self._rows("UPDATE jobs SET review_owed = 1 WHERE id = ?", job_id)
+
     def restore(self, job_id: int, records: Iterable[DecisionRecord]) -> None:
         """Insert decisions that a sidecar tells of, under new ids; inside `Ledger.exclusive`.
 

@@ -15,7 +15,7 @@ from service.filesystem.lock import StateLock
 from service.filesystem.ownership import MARKER
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.restoring import Rebuilt, Restorer
-from service.storage import deliveries
+from service.storage import deliveries, held
 from service.terminal import Report, printable
 from worker.atomic import sync_folder
 from worker.errors import DeviceError
@@ -39,6 +39,8 @@ def rebuild(config: Config, report: Report, *, move_aside: bool = False) -> Rebu
     path = config.state / LEDGER_FILE
     for key in {"outbox", "originals.folder", "rejected"} & config.folders.keys():
         _refuse_unless_marked(key, config.folders[key])
+    if held.is_used(config):
+        _refuse_unless_marked(held.KEY, config.review.folder)
     make_folder(config.state)
     with StateLock(config.state):
         if path.exists() and not move_aside:
@@ -67,6 +69,7 @@ def print_rebuilt(found: Rebuilt, console: Console) -> None:
         for words, count in (
             ("finished, with a sidecar", found.finished),
             ("finished, without a sidecar", found.without_sidecar),
+            ("held for approval", found.held),
             ("original not found", found.without_original),
             ("rejected", found.rejected),
             ("additional copies of originals", found.copies),

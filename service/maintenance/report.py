@@ -24,6 +24,7 @@ from service.maintenance.pyramid_maker import PyramidMaker, ViewError
 from service.maintenance.report_entries import Entry, Picture, Scope, Summary
 from service.maintenance.report_pages import index_page, sheet_page
 from service.maintenance.report_table import table
+from service.storage.held import home
 from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name
 from service.storage.viewed import Side, open_side
 from service.terminal import Report, printable
@@ -199,10 +200,10 @@ class _Writer:
         return Entry(job, *pictures, self._sidecar(job), stand, fetched)
 
     def _sidecar(self, job: Job) -> Sidecar | None:
-        if job.event is None or job.held:
+        if job.event is None:
             return None
         try:
-            return read_sidecar(self._config.outbox / sidecar_name(job.output))
+            return read_sidecar(home(job, self._config) / sidecar_name(job.output))
         except (SidecarError, OSError):  # fetched, say; verify tells of those that are damaged
             return None
 

@@ -1,9 +1,10 @@
 """Reconstructs the jobs of a lost ledger from the folders.
 
-1. Each sidecar in the outbox is a finished job; find its original.
+1. Each sidecar in the outbox is a finished job, with the decisions on it; find its original. So is
+   each one among held results, where the result in the outbox is the earlier one.
 2. Each original without a sidecar is a finished job; find its result by name.
 3. Each rejected scan is a failed job; the reason is beside it.
-4. Report the files in the outbox that belong to no job.
+4. Report the files in the outbox, and among held results, that belong to no job.
 
 All input may be hostile: no symlink is followed, nothing huge is read, no path leaves its folder.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from service.ledger.jobs import UNREADABLE, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.maintenance.fixity import as_text
 from service.storage import outbox
+from service.storage.held import is_used
 from service.storage.lookup import Lookup
 from service.storage.moves import REASON_SUFFIX
 from service.storage.originals import places_of_original
@@ -35,6 +38,7 @@ from service.storage.sidecar import (
     SUFFIX,
     Sidecar,
     SidecarError,
+    decisions_in,
     parse_sidecar,
     sidecar_name,
 )
@@ -59,6 +63,7 @@ class Rebuilt(NamedTuple):
 
     Attributes:
         finished: finished jobs with a sidecar.
+        held: how many of them wait for approval.
         without_sidecar: finished jobs found by their original only.
         without_original: finished jobs whose original was not found.
         rejected: rejected scans.
@@ -74,6 +79,7 @@ class Rebuilt(NamedTuple):
     copies: int = 0
     unplaced: tuple[Unplaced, ...] = ()
     aside: str | None = None
+    held: int = 0
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON objects."""
@@ -101,12 +107,16 @@ class Restorer:
     def run(self) -> None:
         """Take the four steps."""
         config = self._config
-        self._each(config.outbox, self._take_sidecar)
+        held = [config.review.folder] if is_used(config) else []
+        for folder in (config.outbox, *held):
+            self._each(folder, partial(self._take_sidecar, folder))
         self._each(config.originals.folder, self._take_original)
         self._each(config.rejected, self._take_rejected)
         with self._ledger.exclusive():
             self._ledger.link_same_contents()
         self._each(config.outbox, self._take_leftover)
+        for folder in held:
+            self._each(folder, self._take_held_leftover)
 
     def _each(self, root: Path, take: Callable[[PurePosixPath], None]) -> None:
         """Take each regular file beneath a folder, many per transaction."""
@@ -139,11 +149,11 @@ class Restorer:
 
     # Step 1
 
-    def _take_sidecar(self, name: PurePosixPath) -> None:
-        path = self._config.outbox / name
+    def _take_sidecar(self, folder: Path, name: PurePosixPath) -> None:
+        path = folder / name
         if name.suffix != SUFFIX:
             return
-        with safe_open.open_beneath(self._config.outbox, name) as file:
+        with safe_open.open_beneath(folder, name) as file:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST_SIDECAR:
                 self._leave_out(path, f"too large for a sidecar ({size / 1e6:,.0f} MB)")
@@ -160,11 +170,16 @@ class Restorer:
         elif sidecar_name(output) != name:
             self._leave_out(path, f"describes another file, {as_text(output)}")
         else:
-            self._restore_finished(path, self._with_original(_job_of(sidecar)))
+            job = self._with_original(_job_of(sidecar))
+            if folder == self._config.review.folder:
+                job = replace(job, held=True)
+            self._restore_finished(path, job, sidecar)
 
-    def _restore_finished(self, path: Path, job: Job) -> None:
+    def _restore_finished(self, path: Path, job: Job, sidecar: Sidecar) -> None:
         known = self._ledger.queries.by_digest(job.path, job.digest)
-        if known and (known.finished_at or 0) >= (job.finished_at or 0):
+        if job.held and known and known.output == job.output:
+            self._restore_beside(path, job, known, sidecar)
+        elif known and (known.finished_at or 0) >= (job.finished_at or 0):
             self._leave_out(
                 path, f"superseded by {as_text(known.output)}, colored later from the same scan"
             )
@@ -176,9 +191,29 @@ class Restorer:
                 f"superseded by {as_text(job.output)}, colored later from the same scan",
             )
         else:
+            self._restore_decisions(job, sidecar)
             self._count("finished")
+            if job.held:
+                self._count("held")
             if not original_stat(job, self._config):
                 self._count("without_original")
+
+    def _restore_beside(self, path: Path, job: Job, known: Job, sidecar: Sidecar) -> None:
+        """Restore a held result whose earlier result is in the outbox."""
+        if known.event == job.event:  # it was about to be removed here
+            self._ledger.reviews.owe(known.id)
+        elif (known.finished_at or 0) > (job.finished_at or 0):
+            self._leave_out(path, f"superseded by {as_text(known.output)} in the outbox")
+        else:
+            digest, event = known.output_digest, known.event
+            self._ledger.restore(replace(job, delivered_digest=digest, delivered_event=event))
+            self._restore_decisions(job, sidecar)
+            self._count("held")
+
+    def _restore_decisions(self, job: Job, sidecar: Sidecar) -> None:
+        restored = self._ledger.queries.by_digest(job.path, job.digest)
+        if restored and sidecar.decisions:
+            self._ledger.reviews.restore(restored.id, decisions_in(sidecar))
 
     def _with_original(self, job: Job) -> Job:
         """Return the job with the path and stat of its original, if that is found."""
@@ -295,6 +330,13 @@ class Restorer:
         if name.suffix != SUFFIX and not self._ledger.queries.output_taken(name):
             words = "no sidecar or original shows what it was made from"
             self._leave_out(self._config.outbox / name, words)
+
+    def _take_held_leftover(self, name: PurePosixPath) -> None:
+        queries = self._ledger.queries
+        jobs = queries.by_ids(queries.ids_of_output(name))
+        if name.suffix != SUFFIX and not any(job.held or job.review_owed for job in jobs):
+            words = "no sidecar shows what it was made from"
+            self._leave_out(self._config.review.folder / name, words)
 
 
 def original_stat(job: Job, config: Config) -> FileStat | None:

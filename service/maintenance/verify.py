@@ -14,7 +14,6 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.ownership import MARKER
 from service.filesystem.safe_open import files_beneath
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
@@ -185,8 +184,7 @@ def _files(folder: Path) -> list[PurePosixPath]:
 
 def _held_files(config: Config) -> list[PurePosixPath]:
     """List the files in the folder of held results, unless it was never used as one."""
-    used = config.review.may_hold or (config.review.folder / MARKER).exists()
-    return _files(config.review.folder) if used else []
+    return _files(config.review.folder) if held.is_used(config) else []
 
 
 def _orphans(

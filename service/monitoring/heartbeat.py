@@ -89,6 +89,8 @@ class Heartbeat(BaseModel):
         jobs: number of jobs by status; None if the ledger could not be read.
         oldest_waiting: when the oldest waiting photo was queued; None if none waits or the ledger
             could not be read.
+        held: number of results that wait for approval; None as with `jobs`.
+        decisions_waiting: number of results whose decision is to be carried out; None likewise.
         in_work: photos in progress, oldest first.
         arriving: number of files in the inbox that are not complete yet.
         arriving_files: some of them, those unchanged longest first.
@@ -119,6 +121,8 @@ class Heartbeat(BaseModel):
     batch_size: int
     jobs: dict[JobStatus, int] | None = None
     oldest_waiting: float | None = None
+    held: int | None = None
+    decisions_waiting: int | None = None
     in_work: tuple[InWork, ...] = ()
     arriving: int = 0
     arriving_files: tuple[ArrivingFile, ...] = ()

@@ -168,6 +168,12 @@ def _work(beat: Heartbeat) -> Iterator[Metric]:
         yield _gauge(
             "oldest_pending_seconds", "Age of the oldest waiting photo; 0 if none waits.", waited
         )
+    for name, words, number in (
+        ("held", "Results that wait for approval.", beat.held),
+        ("decisions_waiting", "Results whose decision is not carried out.", beat.decisions_waiting),
+    ):
+        if number is not None:
+            yield _gauge(name, words, number)
     unmoved = "Originals that permissions keep in the inbox."
     yield _gauge("unmoved_originals", unmoved, beat.unmoved_originals)
     unreadable = "Folders in the inbox that cannot be read."

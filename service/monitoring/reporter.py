@@ -42,6 +42,8 @@ class _Queue(NamedTuple):
     jobs: dict[JobStatus, int] | None
     oldest_waiting: float | None
     due: bool
+    held: int | None = None
+    decisions_waiting: int | None = None
     fault: str = ""
 
 
@@ -159,6 +161,8 @@ class HealthReporter:
             batch_size=engine.batch_size,
             jobs=queue.jobs,
             oldest_waiting=queue.oldest_waiting,
+            held=queue.held,
+            decisions_waiting=queue.decisions_waiting,
             in_work=longest_first(in_hand, wall),
             arriving=len(arriving),
             arriving_files=self._longest_unchanged(arriving, now),
@@ -183,6 +187,8 @@ class HealthReporter:
                 self._ledger.queries.counts(),
                 oldest.queued_at if oldest else None,
                 self._ledger.queries.has_due(wall, longest_wait=longest),
+                self._ledger.queries.gallery.held_count(),
+                self._ledger.queries.gallery.owing_review_count(),
             )
         except DeviceError as error:
             return _Queue(None, None, due=False, fault=str(error))
@@ -225,7 +231,9 @@ class HealthReporter:
     def _signs(self, now: float, blocked_by: str, refused_config: str, orphans: int) -> Signs:
         mistakes = "; ".join(refused_config.splitlines())
         unreadable = self._watcher.unreadable
+        fault = self._pipeline.approvals.fault
         remarks = (
+            f"decisions on results wait: {fault}" if fault else "",
             *self._pipeline.originals.unmoved.words(),
             may_not_read(unreadable) if unreadable else "",
             self._watcher.unannounced,

@@ -76,6 +76,22 @@ class RejectedPhoto(Value):
     to_be_colored_again: bool
 
 
+class ReviewStatus(Value):
+    """What waits for reviewers, and what they decided waits for the daemon.
+
+    Attributes:
+        mode: "after" or "hold"; `review.mode`.
+        hold_below: the confidence below which results are held, or None.
+        held: results that wait for approval; None if the ledger cannot be read.
+        decisions_waiting: results whose decision is not carried out yet; None likewise.
+    """
+
+    mode: Literal["after", "hold"]
+    hold_below: float | None
+    held: int | None
+    decisions_waiting: int | None
+
+
 class Status(Value):
     """The state of the work; docs/status.md lists the same keys for JSON.
 
@@ -100,6 +116,7 @@ class Status(Value):
         oldest_waiting: when the oldest waiting photo was queued.
         waiting_for: the machine fault for which it was put back.
         rejected: the last ten rejected photos.
+        review: what waits for reviewers.
         rate_per_hour: photos per hour over the last ten minutes.
         unmoved_originals: number of originals that permissions keep in the inbox.
         unmoved: the folders that keep them.
@@ -125,6 +142,7 @@ class Status(Value):
     oldest_waiting: Moment | None
     waiting_for: Text | None
     rejected: tuple[RejectedPhoto, ...]
+    review: ReviewStatus
     rate_per_hour: float | None
     unmoved_originals: int | None
     unmoved: tuple[UnmovedIn, ...]

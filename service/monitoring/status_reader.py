@@ -26,6 +26,7 @@ from service.monitoring.status import (
     ModelStatus,
     RefusedSettings,
     RejectedPhoto,
+    ReviewStatus,
     Status,
     StatusLevel,
 )
@@ -57,6 +58,8 @@ class _Work(NamedTuple):
     waiting_for: str | None = None
     rejected: tuple[RejectedPhoto, ...] = ()
     rate_per_hour: float | None = None
+    held: int | None = None
+    decisions_waiting: int | None = None
     fault: str | None = None
 
 
@@ -89,6 +92,12 @@ def read_status(config: Config) -> Status:
         oldest_waiting=work.oldest_waiting,
         waiting_for=work.waiting_for,
         rejected=work.rejected,
+        review=ReviewStatus(
+            mode=config.review.mode,
+            hold_below=config.review.hold_below,
+            held=work.held,
+            decisions_waiting=work.decisions_waiting,
+        ),
         rate_per_hour=work.rate_per_hour,
         unmoved_originals=beat.unmoved_originals if beat else None,
         unmoved=beat.unmoved if beat else (),
@@ -145,10 +154,13 @@ def _work(config: Config, beat: Heartbeat | None, now: float) -> _Work:
         in_work=beat.in_work if beat else (),
         oldest_waiting=beat.oldest_waiting if beat else None,
         noted=ActiveModel(beat.model) if beat else None,
+        held=beat.held if beat else None,
+        decisions_waiting=beat.decisions_waiting if beat else None,
     )
     if not (config.state / LEDGER_FILE).exists():
         none = dict.fromkeys(JobStatus, 0)
-        return reported._replace(jobs=none, finished_today=0, finished_last_24h=0)
+        reported = reported._replace(jobs=none, held=0, decisions_waiting=0)
+        return reported._replace(finished_today=0, finished_last_24h=0)
     since = max(now - RATE_OVER, beat.started) if beat else None
     try:
         return _ask_ledger(config, now, since)
@@ -182,6 +194,8 @@ def _ask_ledger(config: Config, now: float, since: float | None) -> _Work:
             waiting_for=(oldest.reason or None) if oldest else None,
             rejected=tuple(rejected_photos(ledger, config, REJECTED_SHOWN)),
             rate_per_hour=None if rate is None else round(rate, 1),
+            held=ledger.gallery.held_count(),
+            decisions_waiting=ledger.gallery.owing_review_count(),
         )
 
 

@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from service.config.loader import Config
+from service.filesystem.availability import noted
 from service.filesystem.durable import part_path
+from service.filesystem.ownership import MARKER
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import digest as digest_of_file
 from service.filesystem.safe_open import digest_of, open_beneath, open_dir_beneath, open_regular
@@ -62,6 +64,16 @@ def folders_in_use(config: Config, ledger: LedgerQueries) -> dict[str, Path]:
     if config.review.may_hold or not ledger.gallery.held_count():
         return config.folders
     return {**config.folders, KEY: config.review.folder}
+
+
+def is_used(config: Config) -> bool:
+    """Tell whether results are held, or were before; then their folder should be there.
+
+    Raises:
+        DeviceError: the list of folders that were used cannot be read.
+    """
+    folder = config.review.folder
+    return config.review.may_hold or folder in noted(config.state) or (folder / MARKER).exists()
 
 
 def bring(

@@ -31,7 +31,7 @@ from pydantic import (
 from service.config.sections import FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.filesystem.file_stat import FileStat
-from service.ledger.jobs import DecisionRecord
+from service.ledger.jobs import Decision, DecisionRecord
 from service.ledger.rows import storable
 from service.storage import outbox
 from service.storage.outbox import Delivered
@@ -278,6 +278,17 @@ def with_decisions(sidecar: Sidecar, records: Iterable[DecisionRecord]) -> Sidec
         return sidecar
     newest = Sidecar.model_fields["schema_"].default
     return sidecar.model_copy(update={"schema_": newest, "decisions": decisions})
+
+
+def decisions_in(sidecar: Sidecar) -> list[DecisionRecord]:
+    """Return the decisions in a sidecar, as the ledger has them; ids are 0."""
+    return [
+        DecisionRecord(
+            *(0, 0, 0, str(sidecar.event), one.decision and Decision(one.decision), None),
+            *(one.reason, one.note, one.who, one.at.timestamp(), None),
+        )
+        for one in sidecar.decisions
+    ]
 
 
 def deliver_sidecar(

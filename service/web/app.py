@@ -22,6 +22,7 @@ from service.web import (
     gallery_page,
     image_files,
     log_in_page,
+    models_page,
     photograph_page,
     preferences,
     service_page,
@@ -32,6 +33,7 @@ from service.web.protection import Protection
 from service.web.routing import changing, reading
 from service.web.sessions import Sessions
 from service.web.status_feed import StatusFeed
+from service.web.users import Role
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()
@@ -71,6 +73,11 @@ def routes() -> list[BaseRoute]:
         reading("/events", service_page.events),
         changing("/uploads", service_page.upload),
         changing("/rejected/{job:job}/retry", service_page.try_again),
+        reading("/models", models_page.models),
+        reading("/models/{version}", models_page.model),
+        reading("/models/{version}/files/{name}", models_page.attachment),
+        changing("/models/promote", models_page.promote, Role.OPERATOR),
+        changing("/models/roll-back", models_page.roll_back, Role.OPERATOR),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
 

@@ -19,15 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from service.config.loader import Config
-from service.config.sections import Batching, Originals, Retry, Stop, Watch
+from service.config.sections import Batching, Originals, Retry, Review, Stop, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
-from service.ledger.jobs import Job
-from service.ledger.ledger import Ledger
+from service.ledger.gallery import GalleryFilter
+from service.ledger.jobs import Decision, Job
+from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.ledger.queries import LedgerQueries
+from service.ledger.reviews import Reviews
 from service.log import set_up_logging
 from service.maintenance.recolor import queue_again
 from service.maintenance.retry import forget, retry
+from service.maintenance.review import decide_filtered
 from tests.support.fakes import FakeColorist
 from worker.inference import local_engine
 
@@ -42,7 +46,17 @@ COMMANDS: dict[str, Callable[[Config], object]] = {
     "recolor": queue_again,
     "retry": lambda config: retry(config, rejected=True),
     "forget": lambda config: forget(config, range(1, 100)),
+    "approve": lambda config: decide_filtered(
+        config, HELD, count_held(config), Decision.APPROVED, who="Ada"
+    ),
 }
+HELD = GalleryFilter(state="held")
+
+
+def count_held(config: Config) -> int:
+    """Count the results that wait for approval."""
+    with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
+        return ledger.gallery.count(HELD)
 
 
 @dataclass(frozen=True)
@@ -56,21 +70,24 @@ class Point:
     @property
     def order(self) -> dict[str, Any]:
         """The arguments of `Lives.live` that end it there."""
-        if hasattr(Ledger, self.call):
+        if hasattr(Ledger, self.call) or hasattr(Reviews, self.call):
             return {"transition": (self.call, self.when, self.after)}
         inject = f"inject={self.call}:signal=KILL:when={self.when}"
         return {"strace": ["-o", "/dev/null", "-e", f"trace={self.call}", "-e", inject]}
 
 
-def config_of(home: Path, elsewhere: Path | None = None) -> Config:
+def config_of(home: Path, elsewhere: Path | None = None, *, hold: bool = False) -> Config:
     """Configure a hasty daemon.
 
     Args:
         home: its folder.
-        elsewhere: where originals and rejected files go, such as on another file system; or None.
+        elsewhere: where originals, rejected files and held results go, such as on another file
+            system; or None.
+        hold: whether results are held.
     """
     away = elsewhere or home
     return Config(
+        review=Review(mode="hold" if hold else "after", folder=away / "held"),
         watch=Watch(settle=0.0, rescan=5.0, incomplete_timeout=0.0),
         batch=Batching(longest_wait=0.0),
         retry=Retry(attempts=20, first_wait=0.05, longest_wait=0.1),
@@ -103,7 +120,8 @@ def live(
 
 def kill_at(transition: str, when: int, *, after: bool) -> None:
     """Have this process killed before or after the n-th call of a method of the ledger."""
-    method = getattr(Ledger, transition)
+    kind = Ledger if hasattr(Ledger, transition) else Reviews
+    method = getattr(kind, transition)
     calls = 0
 
     def counted(*args: Any, **kwargs: Any) -> Any:
@@ -116,7 +134,7 @@ def kill_at(transition: str, when: int, *, after: bool) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(Ledger, transition, counted)
+    setattr(kind, transition, counted)
 
 
 def stop_with_some_claimed() -> None:
@@ -140,7 +158,7 @@ def born(order: dict[str, Any]) -> int:
         order: `home`; `elsewhere`, or None; `links`, whether files may be linked; `strace`, whose
             options have this process watched or killed at a system call, or None; `transition`, the
             arguments of `kill_at`, or None; `once` and `model`, as for `live`;
-            `command`, which to run in place of the daemon, or None.
+            `command`, which to run in place of the daemon, or None; `hold`, as for `config_of`.
     """
     if order["strace"]:
         os.kill(os.getpid(), signal.SIGSTOP)  # until it is traced
@@ -154,7 +172,7 @@ def born(order: dict[str, Any]) -> int:
         if transition == "unclaim":
             stop_with_some_claimed()
     home, elsewhere = Path(order["home"]), order["elsewhere"]
-    config = config_of(home, elsewhere and Path(elsewhere))
+    config = config_of(home, elsewhere and Path(elsewhere), hold=order["hold"])
     if order["once"]:
         set_up_logging("error", "json")
         if order["command"]:
@@ -248,6 +266,7 @@ class Lives:
         once: bool = True,
         model: str = "fake",
         command: str | None = None,
+        hold: bool = False,
     ) -> int:
         """Begin a life; for the arguments see `config_of` and `born`. Return its process number."""
         order = {
@@ -259,6 +278,7 @@ class Lives:
             "once": once,
             "model": model,
             "command": command,
+            "hold": hold,
         }
         assert self._process.stdin
         print(json.dumps(order), file=self._process.stdin, flush=True)

@@ -1,7 +1,7 @@
 """`photochrom status --json` and `find --json` keep their keys, order and values: programs read it.
 
 status_example.json was recorded with the code of 2026-11-28, before `Status` was typed; what rows
-say of reviews and fetched results was added since.
+and status say of reviews and fetched results was added since.
 """
 
 import json

@@ -1,6 +1,7 @@
 """A stranger reads how the work stands."""
 
 import io
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.monitoring.status import (
     ModelStatus,
     RefusedSettings,
     RejectedPhoto,
+    ReviewStatus,
     Status,
     StatusLevel,
 )
@@ -54,6 +56,7 @@ STATUS = Status(
             to_be_colored_again=False,
         ),
     ),
+    review=ReviewStatus(mode="after", hold_below=None, held=0, decisions_waiting=0),
     rate_per_hour=480.0,
     unmoved_originals=0,
     unmoved=(),
@@ -230,3 +233,23 @@ def test_what_waits_for_its_folders_settings_is_told(scans: int, words: str) -> 
 
     assert "Waiting until the mistakes in photochrom.yaml are corrected:" in lines
     assert f"  album/photochrom.yaml ({words}): line 1: x; line 2: y" in lines
+
+
+@pytest.mark.parametrize(
+    ("review", "said"),
+    [
+        ({"mode": "hold"}, "12 for approval: photochrom web"),
+        ({"hold_below": 0.3}, "12 for approval: photochrom web (confidence below 0.3)"),
+        ({}, "12 for approval: photochrom web; new results are delivered at once"),
+    ],
+)
+def test_what_is_held_is_told_with_the_reason(review: dict[str, Any], said: str) -> None:
+    """And what has been decided and waits for a daemon; neither where there is none."""
+    waits = STATUS.review.model_copy(update={"held": 12, "decisions_waiting": 3, **review})
+
+    assert re.search(f"held +{re.escape(said)} *\n", page(review=waits))
+    assert re.search(r"decisions +3 to be carried out *\n", page(review=waits))
+    stopped = page(review=waits, running=None)
+    assert "3 to be carried out once photochrom runs" in stopped
+    assert "held" not in page()
+    assert "decisions" not in page()

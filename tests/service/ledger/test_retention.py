@@ -11,7 +11,7 @@ from service.config.sections import Bookkeeping, Originals
 from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.ledger import retention
-from service.ledger.jobs import Job, JobStatus
+from service.ledger.jobs import Decision, Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.retention import DAY, PORTION, ROUND, Retention
 from tests.support.folder_listing import files
@@ -241,3 +241,18 @@ def test_jobs_that_come_and_go_for_years_leave_the_ledger_flat(
     ):
         assert max(later) <= 1.05 * max(first)
     assert 200 >= max(rows for rows, _file, _log in sizes)
+
+
+def test_what_waits_for_a_person_or_their_word_for_its_sidecar_is_kept(
+    tmp_path: Path,
+) -> None:
+    """A held result would be nobody's; what is merely open is forgotten as ever."""
+    archive = Archive(tmp_path, 30, "move")
+    kept, owed, _open = (archive.finish(f"{n}.png", age=40) for n in range(3))
+    with archive.ledger.exclusive():
+        archive.ledger._database.rows("UPDATE jobs SET held = 1 WHERE id = ?", kept.id)
+    archive.ledger.reviews.decide([owed.id], Decision.APPROVED, who="Ada", now=archive.wall)
+    archive.round()
+
+    assert {kept.id, owed.id} == {job.id for job in archive.ledger.queries.all_jobs()}
+    archive.ledger.close()

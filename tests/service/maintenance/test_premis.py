@@ -82,6 +82,9 @@ def test_the_coloring_is_an_event_of_program_and_generator(
     assert ["photochrom 0.1.0", "7 " + "d" * 64] == found(document, "//premis:agentIdentifierValue")
     assert ["0.1.0", "7"] == found(document, "//premis:agentVersion")
     assert "same" in found(document, "//*[local-name()='setting'][@name='format']")
+    assert [f"confidence of the generator, 0 to 1: {sidecar.confidence:g}"] == found(
+        document, "//premis:eventOutcomeDetailNote"
+    )
 
 
 def test_a_decision_is_an_event_of_a_person(tmp_path: Path, sidecar: Sidecar) -> None:

@@ -28,6 +28,8 @@ BEAT = Heartbeat(
     batch_size=8,
     jobs={"queued": 4, "started": 3, "finished": 2, "failed": 1},
     oldest_waiting=NOON - 90,
+    held=5,
+    decisions_waiting=2,
     rescanned=NOON - 5,
     rescan_seconds=0.25,
     overflows=6,
@@ -100,6 +102,8 @@ def test_a_scrape_finds_the_heartbeat(metrics: Metrics, port: int) -> None:
         ("photochrom_jobs", ("finished",)): 2,
         ("photochrom_jobs", ("failed",)): 1,
         ("photochrom_oldest_pending_seconds", ()): 90,
+        ("photochrom_held", ()): 5,
+        ("photochrom_decisions_waiting", ()): 2,
         ("photochrom_photos_total", ("finished",)): 20,
         ("photochrom_unmoved_originals", ()): 12,
         ("photochrom_unreadable_folders", ()): 3,
@@ -144,12 +148,15 @@ def test_batches_are_counted_by_size_and_time(metrics: Metrics, tmp_path: Path) 
 
 def test_what_nobody_knows_is_not_told(metrics: Metrics, tmp_path: Path) -> None:
     """No zeros for a ledger that is locked, nor for the memory of a card that is not there."""
-    found = told(metrics, tmp_path, jobs=None, oldest_waiting=None, device_memory=None)
+    unknown = dict.fromkeys(("jobs", "oldest_waiting", "held", "decisions_waiting"))
+    found = told(metrics, tmp_path, **unknown, device_memory=None)
     names = {name for name, _labels in found}
 
     assert not names & {
         "photochrom_jobs",
         "photochrom_oldest_pending_seconds",
+        "photochrom_held",
+        "photochrom_decisions_waiting",
         "photochrom_device_memory_bytes",
     }
     assert "photochrom_health" in names
