@@ -377,8 +377,13 @@ def test_two_browsers_never_get_the_same_photograph(new_page: NewPage, reviewed:
     assert not set(seen["ada"]) & set(seen["ben"])
     assert 8 == len({*seen["ada"], *seen["ben"]}) == len(reviewed.decisions())
 
-    ben.goto(ada.url)
+    first = ada.url
+    ben.goto(first)
     expect(ben.locator("#claimed")).to_contain_text("ada")
+    ada.goto(f"{reviewed.base}/service")
+    with ben.expect_response("**/claim") as claimed:
+        ben.reload()
+    assert {"by": None} == claimed.value.json()
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 // Decisions on a photograph: approve, reject, flag, note; then on to the next open one.
 
-import { notice, post, t } from "../frame.js";
+import { csrfToken, notice, post, t } from "../frame.js";
 import { byId, make, shown } from "./dom.js";
+
+const CLAIM_AGAIN = 4 * 60_000; // milliseconds; a claim ends after ten minutes
 
 /** The bar of decisions. Readers have none, and go from photograph to photograph only. */
 export class Deciding {
@@ -22,6 +24,9 @@ export class Deciding {
     byId("undo-decision").addEventListener("click", () => this.undo());
     this._dialogs();
     this.claim();
+    setInterval(() => document.hidden || this.claim(), CLAIM_AGAIN);
+    window.addEventListener("pagehide", () => this.leave());
+    window.addEventListener("pageshow", (event) => event.persisted && this.claim());
   }
 
   /** Goes to the next photograph that is open and nobody else looks at. */
@@ -43,6 +48,12 @@ export class Deciding {
     } catch (error) {
       notice(error.message, { problem: true });
     }
+  }
+
+  /** Gives the photograph back to whoever comes next. */
+  leave() {
+    const left = new URLSearchParams({ leave: "1", csrf_token: csrfToken });
+    navigator.sendBeacon(`/photographs/${this.facts.job}/claim`, left);
   }
 
   /** Decides, unless there are changes left to apply; the same decision again takes it back. */
