@@ -3,7 +3,7 @@
 import { csrfToken, notice, post, t } from "../frame.js";
 import { byId, make, shown } from "./dom.js";
 
-const CLAIM_AGAIN = 4 * 60_000; // milliseconds; a claim ends after ten minutes
+const CLAIM_AGAIN = 240_000; // milliseconds; a claim that nobody renews ends after ten minutes
 
 /** The bar of decisions. Readers have none, and go from photograph to photograph only. */
 export class Deciding {
@@ -24,9 +24,9 @@ export class Deciding {
     byId("undo-decision").addEventListener("click", () => this.undo());
     this._dialogs();
     this.claim();
-    setInterval(() => document.hidden || this.claim(), CLAIM_AGAIN);
-    window.addEventListener("pagehide", () => this.leave());
-    window.addEventListener("pageshow", (event) => event.persisted && this.claim());
+    setInterval(() => this.claim(), CLAIM_AGAIN);
+    addEventListener("pagehide", () => this._leave());
+    addEventListener("pageshow", (event) => event.persisted && this.claim());
   }
 
   /** Goes to the next photograph that is open and nobody else looks at. */
@@ -50,12 +50,6 @@ export class Deciding {
     }
   }
 
-  /** Gives the photograph back to whoever comes next. */
-  leave() {
-    const left = new URLSearchParams({ leave: "1", csrf_token: csrfToken });
-    navigator.sendBeacon(`/photographs/${this.facts.job}/claim`, left);
-  }
-
   /** Decides, unless there are changes left to apply; the same decision again takes it back. */
   async decide(decision, reason = null) {
     if (this.unapplied()) {
@@ -65,7 +59,7 @@ export class Deciding {
     const again = this.facts.decision?.decision === decision && reason === null;
     try {
       await post("/decisions", {
-        jobs: [this.facts.job], decision: again ? null : decision, reason, note: null,
+        jobs: [this.facts.job], decision: again ? null : decision, reason: again ? null : reason,
       });
       if (again) location.reload();
       else this.next();
@@ -98,6 +92,12 @@ export class Deciding {
   }
 
   // Inside
+
+  /** Gives the photograph back to whoever wants it next. */
+  _leave() {
+    const form = new URLSearchParams({ leave: "1", csrf_token: csrfToken });
+    navigator.sendBeacon(`/photographs/${this.facts.job}/claim`, form);
+  }
 
   _go(route, from) {
     const query = new URLSearchParams(this.filter);
