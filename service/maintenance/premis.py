@@ -11,7 +11,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from service.ledger.jobs import DecisionRecord
-from service.storage.sidecar import Page, Sidecar
+from service.storage.sidecar import Sidecar
+from service.storage.sidecar_parts import Page
 from service.terminal import printable
 from worker.formats.registry import format_of
 
@@ -186,7 +187,9 @@ def _coloring(sidecar: Sidecar, model: str) -> ET.Element:
     for name, value in sidecar.settings.items():
         setting = ET.SubElement(settings, f"{{{SETTINGS}}}setting", {"name": printable(name)})
         setting.text = printable(str(value).lower() if isinstance(value, bool) else str(value))
-    notes = [f"not carried over: {one}" for one in sidecar.lost]
+    sure = sidecar.confidence
+    notes = [] if sure is None else [f"confidence of the generator, 0 to 1: {sure:g}"]
+    notes += [f"not carried over: {one}" for one in sidecar.lost]
     notes += [note for number, page in enumerate(sidecar.pages, 1) if (note := _note(number, page))]
     _outcome(event, notes)
     for kind, value in (("software", sidecar.software), ("generator", model)):

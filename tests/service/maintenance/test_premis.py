@@ -8,7 +8,8 @@ from lxml import etree
 from service.config.loader import Config
 from service.ledger.jobs import Decision, DecisionRecord
 from service.maintenance import premis
-from service.storage.sidecar import Output, Page, ReplacedColor, Sidecar, Source, read_sidecar
+from service.storage.sidecar import Sidecar, read_sidecar
+from service.storage.sidecar_parts import Output, Page, ReplacedColor, Source
 from tests.support.delivered_results import color, place
 from tests.support.packages import found, premis_of
 
@@ -82,6 +83,9 @@ def test_the_coloring_is_an_event_of_program_and_generator(
     assert ["photochrom 0.1.0", "7 " + "d" * 64] == found(document, "//premis:agentIdentifierValue")
     assert ["0.1.0", "7"] == found(document, "//premis:agentVersion")
     assert "same" in found(document, "//*[local-name()='setting'][@name='format']")
+    assert [f"confidence of the generator, 0 to 1: {sidecar.confidence:g}"] == found(
+        document, "//premis:eventOutcomeDetailNote"
+    )
 
 
 def test_a_decision_is_an_event_of_a_person(tmp_path: Path, sidecar: Sidecar) -> None:
