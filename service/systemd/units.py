@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Literal, NamedTuple
 
+from service.config.addresses import is_loopback
 from service.config.loader import Config
-from service.config.sections import is_loopback
 from service.storage import held
 from worker.errors import DeviceError
 
