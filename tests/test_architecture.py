@@ -80,8 +80,18 @@ LOADS_HEAVY = {  # what colors or trains; everything else answers at once
 # Rule 3. What each may import of this project; None: anything that is pure enough.
 PURE = {
     "worker.color.upsampling": set(),
+    "worker.color.spreading": {"worker.color.upsampling"},
+    "worker.color.palettes": {"worker.color.upsampling"},
     "worker.color.cielab": {"worker.color", "worker.color.upsampling"},  # and merge_loop, in C
     "worker.inference.batches": {"worker.color.cielab"},
+    "worker.inference.wishes": {
+        "worker.settings",
+        "worker.color",
+        "worker.color.cielab",
+        "worker.color.palettes",
+        "worker.color.spreading",
+        "worker.color.upsampling",
+    },
     "worker.settings": set(),
     "worker.errors": set(),
     "service.backoff": {"service.config.sections"},

@@ -140,6 +140,21 @@ def read(
     return Scan(pages, image_format.name, path)
 
 
+def upright_sizes(path: Path, settings: ReadSettings) -> list[tuple[int, int]]:
+    """Return height and width of each page as it will be upright, without decoding any.
+
+    Raises:
+        ScanError, DeviceError, FileNotFoundError, OSError: as `read`.
+    """
+    with opened(path, settings) as (_format, images):
+        return [
+            (image.width, image.height)
+            if image.orientation in SIDEWAYS
+            else (image.height, image.width)
+            for image in images
+        ]
+
+
 def read_color(path: Path, settings: ReadSettings) -> Pixels:
     """Read a color photograph for training: (H, W, 3) uint8 sRGB, upright; gray as equal channels.
 

@@ -63,15 +63,15 @@ class ColorPoint:
     x: float
     y: float
     color: str
-    radius: float = 0.2
+    radius: float = 0.3
     page: int = 0
     who: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no photograph can have, with a ValueError in plain words."""
-        _refuse_outside("the place of a color point, x", self.x, 0, 1)
-        _refuse_outside("the place of a color point, y", self.y, 0, 1)
+        _refuse_outside("x of a color point", self.x, 0, 1)
+        _refuse_outside("y of a color point", self.y, 0, 1)
         _refuse_outside("the radius of a color point", self.radius, 0.01, 1)
         if not COLOR.fullmatch(self.color):
             raise ValueError(f"a color must be written as #rrggbb, not {self.color}")
@@ -111,6 +111,22 @@ class ColorWishes:
     def has_any(self) -> bool:
         """Whether anything but the generator's own colors is wished."""
         return self != AS_GENERATED
+
+    @property
+    def in_words(self) -> str:
+        """What is wished, for the history in a result; "" for nothing."""
+        said = []
+        if self.points:
+            who = ", ".join(dict.fromkeys(point.who for point in self.points if point.who))
+            places = "1 place" if len(self.points) == 1 else f"{len(self.points)} places"
+            said.append(f"color known at {places}" + (f" (said by {who})" if who else ""))
+        if self.vividness != AS_GENERATED.vividness:
+            said.append(f"vividness {self.vividness:g}")
+        if self.warmth != AS_GENERATED.warmth:
+            said.append(f"warmth {self.warmth:g}")
+        if self.variant:
+            said.append(f"variant {self.variant}")
+        return ", ".join(said)
 
     def of_page(self, page: int) -> "ColorWishes":
         """Return the wishes for one page, from 0: points of other pages are left out."""

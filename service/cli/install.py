@@ -27,6 +27,7 @@ AFTER_INSTALL = (
     "systemctl enable --now photochrom",
 )
 ENABLE_TIMER = "systemctl enable --now photochrom-train.timer"
+ENABLE_WEB = "systemctl enable --now photochrom-web"
 NO_COLLECTIONS = (
     "training.collections is empty, so monthly training (photochrom-train.timer) stays off"
 )
@@ -53,7 +54,7 @@ def install(
     """Set up photochrom as a systemd service with this configuration.
 
     Writes the unit files and prints the commands to run next. Run it again
-    after changing folders, permissions, credentials, metrics or stop.within.
+    after changing folders, permissions, credentials, metrics, web or stop.within.
     """
     settings = load_config(config)
     program = this_program(config)
@@ -75,7 +76,8 @@ def install(
         print(f"note: {NO_COLLECTIONS}")
     if not dry_run and prefix == Path("/"):
         timer = (ENABLE_TIMER,) if settings.training.collections else ()
-        print("\nNow run as root:", *AFTER_INSTALL, *timer, sep="\n  ")
+        web = (ENABLE_WEB,) if settings.web.listen else ()
+        print("\nNow run as root:", *AFTER_INSTALL, *web, *timer, sep="\n  ")
 
 
 @install_app.command(rich_help_panel=SETUP)

@@ -13,6 +13,15 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from service.cli.color_options import (
+    WISHES,
+    Points,
+    Source,
+    Vividness,
+    Warmth,
+    Who,
+    parse_points,
+)
 from service.cli.handover import handover_app
 from service.cli.install import install_app
 from service.cli.maintenance import maintenance_app
@@ -37,9 +46,11 @@ from service.config.loader import Config, ConfigError, check_config
 from service.config.sections import FolderSettings
 from service.filesystem.access import as_whom, user_name
 from service.log import log_to, set_up_logging
+from service.maintenance.wishing import Asked
 from service.signals import Signals
 from service.terminal import printable, progress_bar
 from worker.errors import PhotochromError
+from worker.settings import VARIANTS
 
 app = typer.Typer(
     help="Color black-and-white photographs that are dropped into a folder.\n\n"
@@ -173,6 +184,21 @@ def colorize(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results; created if missing.")
     ],
+    vividness: Vividness = None,
+    warmth: Warmth = None,
+    point: Points = None,
+    who: Who = "",
+    source: Source = "",
+    variants: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=VARIANTS,
+            help="Make so many different colorings of each, the likeliest first, named NAME.1.jpg"
+            " and so on; fewer where there is little doubt.",
+            rich_help_panel=WISHES,
+        ),
+    ] = 1,
     even_if_colored: EvenIfColored = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
@@ -183,13 +209,19 @@ def colorize(
     Exit codes: 0 done; 3 some could not be colored.
     """
     settings = config_or_defaults(config)
-    from service.pipeline.one_shot import colorize_files
+    points = parse_points(point)
+    from service.pipeline.one_shot import Wanted, colorize_files
 
     with progress_bar("photos") as report:
         set_up_logging(settings.log.level, settings.log.format)
         _, colorizer, _ = _load_colorizer(settings)
-        how = FolderSettings(even_if_colored=even_if_colored)
-        refused = colorize_files(files, out, settings, colorizer, report, how)
+        asked = Asked(vividness=vividness, warmth=warmth).settings(None)
+        how = FolderSettings(even_if_colored=even_if_colored).over(asked)
+        wanted = Wanted(how, points, who, source, variants)
+        try:
+            refused = colorize_files(files, out, settings, colorizer, report, wanted)
+        except ValueError as error:
+            raise typer.BadParameter(printable(str(error)), param_hint="--point") from error
     raise typer.Exit(ExitCode.SOME_REJECTED if refused else ExitCode.DONE)
 
 

@@ -6,6 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from service.cli.color_options import (
+    WISHES,
+    Points,
+    Source,
+    Vividness,
+    Warmth,
+    Who,
+    parse_points,
+)
 from service.cli.options import (
     ARCHIVE,
     COLOR,
@@ -15,9 +24,11 @@ from service.cli.options import (
     ExitCode,
     print_json,
 )
-from service.config.loader import load_config
+from service.config.loader import Config, load_config
 from service.config.sections import FolderSettings
+from service.maintenance.wishing import Asked, wish_for
 from service.terminal import printable, progress_bar
+from worker.settings import VARIANTS
 
 if TYPE_CHECKING:
     from service.maintenance.retry import JobResult
@@ -48,13 +59,35 @@ def recolor(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count what would be queued.")
     ] = False,
+    vividness: Vividness = None,
+    warmth: Warmth = None,
+    point: Points = None,
+    who: Who = "",
+    source: Source = "",
+    variant: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=VARIANTS,
+            help="Which of its colorings; 1 is the likeliest.",
+            rich_help_panel=WISHES,
+        ),
+    ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Recolor finished photographs from their originals, with the model version in use.
 
     They are queued behind new scans, and keep their results until then. A single job or file is
-    recolored whatever version colored it.
+    recolored whatever version colored it. What is wished of the colors of a job or file is kept
+    for good; points take the place of earlier ones.
     """
+    chooses = None if variant is None else variant - 1
+    wishes = Asked(vividness, warmth, parse_points(point), chooses, who, source)
+    if wishes.has_any:
+        _wish(
+            chosen or [], wishes, load_config(config), other=bool(older_than or folder or dry_run)
+        )
+        return
     from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
     from worker.models.version import version_name
 
@@ -71,6 +104,16 @@ def recolor(
     except ValueError as error:
         raise typer.BadParameter(printable(str(error)), param_hint="JOB|FILE|FOLDER") from error
     print_recoloring(found, Console(), dry_run=dry_run)
+
+
+def _wish(chosen: list[str], wishes: Asked, settings: Config, *, other: bool) -> None:
+    if not chosen or other:
+        raise typer.BadParameter("wishes of colors need jobs or files, and no other options")
+    try:
+        jobs = wish_for(settings, chosen, wishes)
+    except ValueError as error:
+        raise typer.BadParameter(printable(str(error)), param_hint="JOB|FILE|FOLDER") from error
+    print(f"queued: {len(jobs)}")
 
 
 @maintenance_app.command(rich_help_panel=ARCHIVE)

@@ -10,8 +10,8 @@ import structlog
 import typer
 
 from service.cli.options import ARCHIVE, DEFAULT_CONFIG, ConfigFile
+from service.config.addresses import address, is_loopback
 from service.config.loader import Config, check_config, load_config
-from service.config.sections import address, is_loopback
 from service.log import set_up_logging
 from worker.errors import DeviceError
 

@@ -13,6 +13,7 @@ from service.config.credential_files import check_credentials, half_set
 from service.config.sections import (
     Batching,
     Bookkeeping,
+    Color,
     Credentials,
     Folder,
     Limits,
@@ -76,6 +77,7 @@ class Config(Section):
     model: Model = Model()
     output: Output = Output()
     review: Review = Review()
+    color: Color = Color()
     mark: Mark = Mark()
     credentials: Credentials = Credentials()
     limits: Limits = Limits()

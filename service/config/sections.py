@@ -4,18 +4,20 @@ Every setting has a description of what it accepts, which the message about a wr
 Refuses unknown keys, infinity, and values of another type, such as a number in quotes.
 """
 
-import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from service.config.addresses import checked_address, checked_loopback, checked_network
 from service.filesystem.ignored import Ignored, ignored
 from service.log import LogFormat, LogLevel
 from worker.formats.registry import output_formats
 from worker.metadata.credentials import SigningAlgorithm
 from worker.settings import (
+    ColorPoint,
     ColorSettings,
+    ColorWishes,
     Corner,
     EncoderPart,
     MarkSettings,
@@ -186,6 +188,23 @@ class Review(Section):
         return confidence is None or confidence < self.hold_below
 
 
+class Color(Section):
+    """How colorful results are; see `worker.settings.ColorWishes`."""
+
+    vividness: Annotated[
+        float, Field(ge=0, le=100, description="a number from 0 (gray) to 100; 50 is usual")
+    ] = ColorWishes.vividness
+    warmth: Annotated[
+        float, Field(ge=-50, le=50, description="a number from -50 (bluer) to 50 (yellower)")
+    ] = ColorWishes.warmth
+
+    def over(self, outer: "Color") -> "Color":
+        """Return these settings, with those not given taken from others."""
+        return outer.model_copy(
+            update={name: getattr(self, name) for name in self.model_fields_set}
+        )
+
+
 class Mark(Section):
     """The visible mark on results; see `worker.settings.MarkSettings`."""
 
@@ -258,36 +277,6 @@ class Log(Section):
     format: LogFormat = Field(default="auto", description="auto, json or console")
 
 
-def address(text: str) -> tuple[str, int]:
-    """Split an address such as "127.0.0.1:9183" or "[::1]:9183" into host and port.
-
-    Raises:
-        ValueError: it is not an IP address with a port.
-    """
-    host, _, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    ipaddress.ip_address(host)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise ValueError
-    return host, int(port)
-
-
-def is_loopback(text: str) -> bool:
-    """Tell whether only this machine reaches an address, as `address` takes it."""
-    return ipaddress.ip_address(address(text)[0]).is_loopback
-
-
-def _address(text: str) -> str:
-    address(text)
-    return text
-
-
-def _loopback(text: str) -> str:
-    if not is_loopback(text):
-        raise ValueError
-    return text
-
-
 def _named_prom(path: Path) -> Path:
     # node_exporter reads only such files.
     if path.suffix != ".prom":
@@ -298,17 +287,12 @@ def _named_prom(path: Path) -> Path:
 class Metrics(Section):
     """How metrics are exported to Prometheus."""
 
-    listen: Annotated[str, AfterValidator(_loopback)] | None = Field(
+    listen: Annotated[str, AfterValidator(checked_loopback)] | None = Field(
         default=None, description="a loopback address with a port, such as 127.0.0.1:9183, or null"
     )
     textfile: Annotated[File, AfterValidator(_named_prom)] | None = Field(
         default=None, description="the path of a file whose name ends in .prom, or null"
     )
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text)
-    return text
 
 
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
@@ -317,7 +301,7 @@ HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 class Web(Section):
     """The review page; see `service.web`."""
 
-    listen: Annotated[str, AfterValidator(_address)] | None = Field(
+    listen: Annotated[str, AfterValidator(checked_address)] | None = Field(
         default=None, description="an IP address with a port, such as 127.0.0.1:8420, or null"
     )
     hosts: Annotated[
@@ -329,7 +313,7 @@ class Web(Section):
         default=None, description="the name of an HTTP header, such as X-Remote-User, or null"
     )
     trusted_proxies: Annotated[
-        list[Annotated[str, AfterValidator(_network)]],
+        list[Annotated[str, AfterValidator(checked_network)]],
         Field(description="a list of IP addresses or networks, such as [127.0.0.1, 10.0.0.0/24]"),
     ] = []
     upload_limit: Annotated[
@@ -360,15 +344,45 @@ class Training(Section):
     minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0
 
 
-class FolderSettings(Section):
+class FolderFile(Section):
     """The file photochrom.yaml in a folder of the inbox: settings for the scans in and below it."""
 
     even_if_colored: Switch = ReadSettings.even_if_colored
+    color: Color = Color()
+
+
+class FolderSettings(FolderFile):
+    """What is set for a scan: by its folder, and for this photo alone.
+
+    Attributes:
+        points: what a person knows of its colors; only for a photo alone, as is the variant.
+        variant: which of its colorings; 0 is the likeliest.
+    """
+
+    points: tuple[ColorPoint, ...] = ()
+    variant: int = 0
+
+    @classmethod
+    def of(cls, wishes: ColorWishes) -> Self:
+        """Ask for these wishes, whatever the folder says."""
+        color = Color(vividness=wishes.vividness, warmth=wishes.warmth)
+        return cls(color=color, points=wishes.points, variant=wishes.variant)
 
     def over(self, outer: "FolderSettings") -> "FolderSettings":
         """Return these settings, with those not given taken from an outer folder."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
+        if "color" in given:
+            given["color"] = self.color.over(outer.color)
         return outer.model_copy(update=given)
+
+    def wishes(self, usual: Color) -> ColorWishes:
+        """Return what is wished of the colors.
+
+        Args:
+            usual: of all photos; what is set here counts more.
+        """
+        color = self.color.over(usual)
+        return ColorWishes(color.vividness, color.warmth, self.points, self.variant)
 
 
 AS_USUAL = FolderSettings()  # of a folder without a photochrom.yaml

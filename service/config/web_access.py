@@ -3,7 +3,8 @@
 import stat
 from importlib.util import find_spec
 
-from service.config.sections import Web, is_loopback
+from service.config.addresses import is_loopback
+from service.config.sections import Web
 
 
 def open_to_all(web: Web) -> list[tuple[str, str]]:

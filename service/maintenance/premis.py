@@ -11,7 +11,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from service.ledger.jobs import DecisionRecord
-from service.storage.sidecar import Page, Sidecar
+from service.storage.sidecar import Sidecar
+from service.storage.sidecar_parts import Page
 from service.terminal import printable
 from worker.formats.registry import format_of
 

@@ -369,10 +369,12 @@ def _job_of(sidecar: Sidecar) -> Job:
 
 def _settings_of(sidecar: Sidecar) -> FolderSettings:
     """Return the settings that a photo was colored with, for recoloring it."""
-    fields = FolderSettings.model_fields
-    said = {name: value for name, value in sidecar.settings.items() if name in fields}
+    said = sidecar.settings.get("even_if_colored", AS_USUAL.even_if_colored)
     try:
-        return FolderSettings.model_validate(said)
+        settings = FolderSettings.model_validate({"even_if_colored": said})
+        return (
+            FolderSettings.of(sidecar.wishes.asked).over(settings) if sidecar.wishes else settings
+        )
     except ValueError:  # forged
         return AS_USUAL
 

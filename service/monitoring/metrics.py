@@ -27,8 +27,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from service.config.addresses import address
 from service.config.sections import Metrics as Settings
-from service.config.sections import address
 from service.monitoring.health import PUBLISHED
 from service.monitoring.heartbeat import Heartbeat
 from worker.atomic import write_atomically

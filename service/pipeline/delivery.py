@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import structlog
 
 from service.config.loader import Config
-from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.availability import FolderMonitor
 from service.ledger.jobs import Job
 from service.pipeline.reading import confirm
@@ -35,13 +34,11 @@ class Delivery:
         task: what was asked of the engine.
         outcome: what came back; its staging file is in the folder.
         read: when work on the scan began, seconds since 1970.
-        settings: how the scan was to be read.
     """
 
     task: Task
     outcome: Colored
     read: float
-    settings: FolderSettings = AS_USUAL
 
 
 class Target(NamedTuple):
@@ -132,7 +129,7 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
         stat=looks_of(task.source),
         output=target.name,
         read=datetime.fromtimestamp(delivery.read, UTC),
-        choice=Choice(delivery.settings, outcome.confidence),
+        choice=Choice(task.read.even_if_colored, task.wishes, outcome.confidence),
     )
     deliver_sidecar(target.folder, sidecar, target.check, target.own)
     return delivered

@@ -246,7 +246,7 @@ class Pipeline:
     def _start_delivery(self, job: Job, task: Task, outcome: Colored, wall: float) -> None:
         hold = job.held or self._config.review.holds(outcome.confidence)
         target = target_of(job, task, self._config, self.places, hold=hold)
-        delivery = Delivery(task, outcome, job.started_at or wall, job.settings)
+        delivery = Delivery(task, outcome, job.started_at or wall)
         future = self._deliverers.submit(deliver, target, delivery)
         self._delivering[future] = _Delivering(job, task, outcome, hold)
         future.add_done_callback(lambda _future: self._wake())

@@ -37,10 +37,11 @@ def task_of(job: Job, config: Config, wall: float) -> Task:
         job=job.id,
         attempt=job.attempts,
         source=source,
-        read=replace(config.read_settings, **job.settings.model_dump()),
+        read=replace(config.read_settings, even_if_colored=job.settings.even_if_colored),
         write=config.write_settings,
         label=label_of(wall),
         staging=str(staging),
+        wishes=job.settings.wishes(config.color),
     )
 
 

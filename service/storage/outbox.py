@@ -168,6 +168,16 @@ def publish(
     return outbox / name
 
 
+def discard(outbox: Path, staging: PurePosixPath) -> None:
+    """Delete a staging file that is not to be delivered after all.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    with open_dir_beneath(outbox, staging.parent) as folder:
+        (folder / staging.name).unlink(missing_ok=True)
+
+
 def deliver(
     outbox: Path,
     name: PurePosixPath,

@@ -19,25 +19,32 @@ from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
 )
 
-from service.config.sections import FolderSettings
 from service.filesystem.durable import LONGEST_NAME, fitting_name
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Decision, DecisionRecord
 from service.ledger.rows import storable
 from service.storage import outbox
 from service.storage.outbox import Delivered
+from service.storage.sidecar_parts import (
+    Digest,
+    Model,
+    Output,
+    Page,
+    Part,
+    ReviewDecision,
+    Source,
+    Text,
+    Wishes,
+    XmpFile,
+)
 from service.terminal import escaped_json
 from worker.errors import PhotochromError
 from worker.metadata.provenance import Origin, Record
+from worker.settings import ColorWishes
 
 VERSION = 3  # of the schema; incremented when a field is added, removed or changed
 SUFFIX = ".json"
@@ -47,96 +54,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class SidecarError(PhotochromError):
     """A sidecar is damaged, was altered, or was written by a newer photochrom."""
-
-
-Text = Annotated[
-    str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)
-]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal")]
-
-
-class Part(BaseModel):
-    """The base of all parts of a sidecar."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class File(Part):
-    """A file as it was when the photo was delivered."""
-
-    path: Text = Field(description="in its folder; what is not UTF-8 stands as \\udcXX")
-    path_bytes: str | None = Field(description="the path in base64, if it is not UTF-8")
-    sha256: Digest
-    size: NonNegativeInt = Field(description="bytes")
-
-    @property
-    def name(self) -> PurePosixPath:
-        """The path, byte for byte."""
-        if self.path_bytes is None:
-            return PurePosixPath(self.path)
-        return PurePosixPath(os.fsdecode(base64.b64decode(self.path_bytes)))
-
-
-class Source(File):
-    """The scan."""
-
-    modified: AwareDatetime | None = Field(description="its time of modification, if it is a date")
-
-
-class XmpFile(File):
-    """A file of XMP beside the scan, whose metadata the photo has."""
-
-
-class Output(File):
-    """The colored photo."""
-
-    kind: Text = Field(description="container, such as tiff")
-
-
-class ReplacedColor(Part):
-    """A region of a page that had color of its own; see `worker.replaced_color.ReplacedColor`."""
-
-    x: NonNegativeInt = Field(description="left edge in the upright page, pixels")
-    y: NonNegativeInt = Field(description="upper edge")
-    width: PositiveInt = Field(description="of the box around it, pixels")
-    height: PositiveInt = Field(description="of that box")
-    share: Annotated[float, Field(ge=0, le=1, description="of the page that it covers")]
-    chroma: Annotated[float, Field(ge=0, description="mean, beside the print's tone, CIE units")]
-
-
-class Page(Part):
-    """One page; see `worker.metadata.provenance.PageRecord`."""
-
-    width: PositiveInt = Field(description="columns of the result")
-    height: PositiveInt = Field(description="rows of the result")
-    scan_bits: PositiveInt = Field(description="of each sample of the scan")
-    bits: PositiveInt = Field(description="of each sample of the result")
-    scan_profile: Text = Field(description="name of the scan's color profile; empty: it had none")
-    profile: Text = Field(description="name of the result's color profile")
-    scan_pixels_sha256: Digest
-    pixels_sha256: Digest
-    replaced_color: tuple[ReplacedColor, ...] = Field(
-        default=(), description="where the scan had color of its own, which the photo does not have"
-    )
-
-
-class Model(Part):
-    """The generator that chose the colors."""
-
-    version: Text
-    weights_sha256: Digest
-
-
-class ReviewDecision(Part):
-    """What a person decided on the photo, or noted about it, after looking at it."""
-
-    decision: Literal["approved", "rejected", "flagged"] | None = Field(
-        description="approved, rejected or flagged; null: opened again. The last one stands"
-    )
-    who: Text = Field(description="name of the person")
-    at: AwareDatetime = Field(description="when")
-    reason: Text = Field(description="why, or empty")
-    note: Text = Field(description="further words, or empty")
 
 
 class Sidecar(Part):
@@ -154,6 +71,9 @@ class Sidecar(Part):
     model: Model
     confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="of the generator in the colors it chose; null: not recorded"
+    )
+    wishes: Wishes | None = Field(
+        default=None, description="what a person wished of the colors; null: nothing"
     )
     software: Text = Field(description="name and version")
     settings: dict[Text, bool | int | float | Text]
@@ -176,11 +96,13 @@ class Choice(NamedTuple):
     """How the colors of a photo were chosen.
 
     Attributes:
-        settings: those it was colored with.
+        even_if_colored: whether it was to be colored although it had color of its own.
+        wishes: what a person wished, or said of its colors.
         confidence: of the generator; see `worker.models.decoding.confidence`.
     """
 
-    settings: FolderSettings
+    even_if_colored: bool
+    wishes: ColorWishes
     confidence: float
 
 
@@ -240,8 +162,9 @@ def describe(
         pages=tuple(Page(**asdict(page)) for page in record.pages),
         model=Model(version=origin.model, weights_sha256=origin.weights_sha256),
         confidence=round(choice.confidence, 4),
+        wishes=Wishes(**asdict(choice.wishes)) if choice.wishes.has_any else None,
         software=origin.software,
-        settings={**record.settings, **choice.settings.model_dump()},
+        settings={**record.settings, "even_if_colored": choice.even_if_colored},
         read=read,
         colored=origin.when,
         host=socket.gethostname(),

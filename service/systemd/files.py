@@ -9,12 +9,12 @@ import service
 import worker
 from service.config.loader import Config
 from service.filesystem.durable import make_folder
-from service.systemd.units import FILES, TIMER, UNIT, Program
+from service.systemd.units import FILES, TIMER, UNIT, WEB, Program
 from worker.atomic import write_durably
 from worker.errors import DeviceError
 
 SIGNATURE = "Written by `photochrom install"  # and options, in every file; others are not touched
-ENABLED_UNITS = (UNIT.name, TIMER.name)  # what `systemctl enable` may have linked to
+ENABLED_UNITS = (UNIT.name, TIMER.name, WEB.name)  # what `systemctl enable` may have linked to
 
 
 def this_program(config: Path) -> Program:

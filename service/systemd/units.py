@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal, NamedTuple
 
+from service.config.addresses import is_loopback
 from service.config.loader import Config
 from service.storage import held
 from worker.errors import DeviceError
@@ -19,9 +20,10 @@ GPU = Path("etc/systemd/system/photochrom.service.d/gpu.conf")
 TRAIN = Path("etc/systemd/system/photochrom-train.service")
 TRAIN_GPU = Path("etc/systemd/system/photochrom-train.service.d/gpu.conf")
 TIMER = Path("etc/systemd/system/photochrom-train.timer")
+WEB = Path("etc/systemd/system/photochrom-web.service")
 USERS = Path("etc/sysusers.d/photochrom.conf")
 FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
-FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, USERS, FOLDERS)  # below the root
+FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, WEB, USERS, FOLDERS)  # below the root
 
 OURS = "photochrom"  # user and group
 STOP_MARGIN = 60.0  # seconds from the end of stop.within to the kill
@@ -33,13 +35,19 @@ SHARED = {
     *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp"),  # noqa: S108
 }
 
-Network = Literal["none", "this machine", "any"]
+Network = Literal["none", "this machine", "served", "any"]
 _NETWORKS: dict[Network, dict[str, str]] = {
     "none": {"no_network": "yes", "ip_deny": "any", "ip_allow": "", "families": "AF_UNIX"},
     "this machine": {
         "no_network": "no",
         "ip_deny": "any",
         "ip_allow": "localhost",
+        "families": "AF_UNIX AF_INET AF_INET6",
+    },
+    "served": {
+        "no_network": "no",
+        "ip_deny": "",
+        "ip_allow": "",
         "families": "AF_UNIX AF_INET AF_INET6",
     },
     "any": {
@@ -88,6 +96,8 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
         USERS: _template("sysusers.conf"),
         FOLDERS: _template("tmpfiles.conf") + "".join(_folders(config)),
     }
+    if config.web.listen is not None:
+        files[WEB] = _page(config, program)
     card = _template("gpu.conf")
     return {**files, GPU: card, TRAIN_GPU: card} if gpu else files
 
@@ -137,6 +147,31 @@ def _training(config: Config, program: Program) -> str:
     return Template(_template("photochrom-train.service")).substitute(values)
 
 
+def _page(config: Config, program: Program) -> str:
+    """Render the unit of the review page, which may neither change originals nor results."""
+    protected = (program.config, *program.parts)
+    folders = config.folders
+    changed = [config.state, config.rejected]
+    if config.originals.after == "move":  # uploads arrive, and rejected scans come back
+        home = home_of_moves(config)
+        changed += [config.inbox, *([home] if home else [])]
+    kept = [folder for folder in folders.values() if folder not in changed]
+    used = (*folders.values(), *protected)
+    values = {
+        "config": quoted(program.config),
+        "command": _command(program, "web"),
+        "mounts": _listed(used),
+        "sandbox": _sandbox(
+            used,
+            _outermost(changed),
+            (*protected, *kept),
+            network="this machine" if is_loopback(str(config.web.listen)) else "served",
+            group=config.permissions.group or OURS,
+        ),
+    }
+    return Template(_template("photochrom-web.service")).substitute(values)
+
+
 def _sandbox(
     used: Iterable[Path],
     writable: list[Path],
@@ -146,7 +181,7 @@ def _sandbox(
     group: str = OURS,
     leases: bool = False,
 ) -> str:
-    """Render the settings that both services share: user, sandbox and resources.
+    """Render the settings that the services share: user, sandbox and resources.
 
     Args:
         used: all paths the service needs.
@@ -186,6 +221,11 @@ def writable_paths(config: Config) -> list[Path]:
         paths.append(config.inbox)
         if home := home_of_moves(config):
             paths.append(home)
+    return _outermost(paths)
+
+
+def _outermost(paths: list[Path]) -> list[Path]:
+    """Return the paths that are in none of the others, sorted."""
     return sorted(path for path in set(paths) if not _below(path.parent, paths))
 
 

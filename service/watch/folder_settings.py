@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from service.config.loader import Config
-from service.config.sections import AS_USUAL, FolderSettings
+from service.config.sections import AS_USUAL, FolderFile, FolderSettings
 from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
@@ -87,10 +87,10 @@ def read_settings(inbox: Path, folder: PurePosixPath) -> FolderSettings:
         raise FolderSettingsError(file, (f"cannot be read: {error.strerror}",)) from error
     if len(text) > LARGEST:
         raise FolderSettingsError(file, (f"larger than {LARGEST:,} bytes",))
-    settings, problems, _ = parse(text, FolderSettings, aliases=False)
+    given, problems, _ = parse(text, FolderFile, aliases=False)
     if problems:
         raise FolderSettingsError(file, tuple(map(_in_words, sorted(set(problems)))))
-    return settings
+    return FolderSettings.model_validate_json(given.model_dump_json(exclude_unset=True))
 
 
 def _in_words(problem: Problem) -> str:

@@ -17,11 +17,13 @@ from starlette.types import Scope
 
 from service.config.loader import Config
 from service.web import (
+    corrections,
     decisions,
     downloads,
     gallery_page,
     image_files,
     log_in_page,
+    models_page,
     photograph_page,
     preferences,
     service_page,
@@ -32,6 +34,7 @@ from service.web.protection import Protection
 from service.web.routing import changing, reading
 from service.web.sessions import Sessions
 from service.web.status_feed import StatusFeed
+from service.web.users import Role
 from worker.errors import PhotochromError
 
 log = structlog.get_logger()
@@ -65,12 +68,18 @@ def routes() -> list[BaseRoute]:
         reading("/photographs/{job:job}", photograph_page.show),
         reading("/photographs/{job:job}.json", photograph_page.as_json),
         reading("/photographs/{job:job}/files/{kind}", downloads.download),
+        changing("/photographs/{job:job}/apply", corrections.apply),
         reading(image_files.PATH, image_files.show),
         reading("/service", service_page.service),
         reading("/service/live", service_page.live),
         reading("/events", service_page.events),
         changing("/uploads", service_page.upload),
         changing("/rejected/{job:job}/retry", service_page.try_again),
+        reading("/models", models_page.models),
+        reading("/models/{version}", models_page.model),
+        reading("/models/{version}/files/{name}", models_page.attachment),
+        changing("/models/promote", models_page.promote, Role.OPERATOR),
+        changing("/models/roll-back", models_page.roll_back, Role.OPERATOR),
         Mount("/static", _Static(directory=Path(__file__).parent / "static")),
     ]
 

@@ -19,7 +19,7 @@ def show(request: Request) -> Response:
         if request.state.visitor is not None:
             return go("/")
         raise Refusal(403, "error.no_users")
-    return _form(request, "")
+    return _form(request, "", request.query_params.get("next", "/"))
 
 
 async def log_in(request: Request) -> Response:
@@ -28,21 +28,22 @@ async def log_in(request: Request) -> Response:
     users = held.sessions.users
     if users is None:
         raise Refusal(403, "error.no_users")
+    target = str(form.get("next", "/"))
     name, password = str(form.get("name", "")).strip(), str(form.get("password", ""))
     address = held.sessions.address(request)
     wait = held.attempts.begin(address, name, held.clock())
     if wait > 0:
         words = told(request)("log_in.wait", count=math.ceil(wait))
-        answer = _form(request, words, 429)
+        answer = _form(request, words, target, 429)
         answer.headers["Retry-After"] = str(math.ceil(wait))
         return answer
     user: User | None = await run_in_threadpool(users.verified, name, password)
     if user is None:
         log.warning("web.log_in_failed", user=name[:64], address=address)
-        return _form(request, told(request)("log_in.wrong"), 403)
+        return _form(request, told(request)("log_in.wrong"), target, 403)
     held.attempts.succeeded(address, name)
     log.info("web.logged_in", user=user.name, role=user.role.value, address=address)
-    answer = go(str(form.get("next", "/")))
+    answer = go(target)
     held.sessions.end(held.sessions.token(request) or "")
     set_session(request, answer, held.sessions.begin(user))
     return answer
@@ -57,6 +58,5 @@ def log_out(request: Request) -> Response:
     return answer
 
 
-def _form(request: Request, wrong: str, status: int = 200) -> Response:
-    target = local(request.query_params.get("next", "/"))
-    return page(request, "log_in.html", status=status, wrong=wrong, target=target)
+def _form(request: Request, wrong: str, target: str, status: int = 200) -> Response:
+    return page(request, "log_in.html", status=status, wrong=wrong, target=local(target))

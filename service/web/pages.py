@@ -201,6 +201,21 @@ def go(path: str) -> RedirectResponse:
     return RedirectResponse(local(path), 303)
 
 
+async def read_json(request: Request) -> dict[str, Any]:
+    """Return the JSON object in a request's body.
+
+    Raises:
+        Refusal: there is none.
+    """
+    try:
+        body = await request.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Refusal(400, "error.json")
+    return body
+
+
 def wants_html(request: Request) -> bool:
     """Tell whether a person waits for a page, not a script for JSON."""
     return "text/html" in request.headers.get("accept", "")

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from starlette.applications import Starlette
 
-from service.config.sections import address
+from service.config.addresses import address
 from worker.errors import DeviceError
 
 STOP_WITHIN = 10  # seconds for requests in progress

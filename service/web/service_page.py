@@ -17,7 +17,7 @@ from service.maintenance.retry import retry
 from service.monitoring.status import RejectedPhoto
 from service.monitoring.status_reader import rejected_photos
 from service.storage.uploads import MEGABYTE, UploadError, receiving
-from service.web.pages import Refusal, ledger, page, site, told, visitor
+from service.web.pages import Refusal, ledger, page, read_json, site, told, visitor
 from service.web.status_feed import News, read_news
 
 PING = 15  # seconds between signs of life on an open connection
@@ -72,7 +72,7 @@ async def events(request: Request) -> Response:
 
 async def try_again(request: Request) -> Response:
     """Retry a rejected photograph; with {"even_if_colored": true}, whatever color it has."""
-    body = await _json(request)
+    body = await read_json(request)
     job = int(request.path_params["job"])
     how = FolderSettings(even_if_colored=True) if body.get("even_if_colored") is True else None
     config = site(request).config
@@ -122,16 +122,6 @@ async def _receive(request: Request, write: Callable[[bytes], None]) -> None:
             held.clear()
     if held:
         await run_in_threadpool(write, bytes(held))
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refusal(400, "error.json")
-    return body
 
 
 def _state(request: Request) -> dict[str, Any]:

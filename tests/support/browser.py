@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 NewPage = Callable[..., "Page"]
 
@@ -76,7 +76,7 @@ def new_page(browser: "Browser", problems: list[str]) -> Iterator[NewPage]:
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         context.add_init_script(TELL_OF_POLICY)
-        context.on("console", lambda said: said.type == "error" and problems.append(said.text))
+        context.on("console", lambda said: problems.extend(complaint(said)))
         context.on("weberror", lambda thrown: problems.append(str(thrown.error)))
         context.on("request", lambda request: problems.extend(elsewhere(request.url)))
         return context.new_page()
@@ -105,6 +105,11 @@ def serious_violations() -> Callable[["Page"], list[str]]:
         return [str(line) for line in page.evaluate(VIOLATIONS)]
 
     return found
+
+
+def complaint(said: "ConsoleMessage") -> list[str]:
+    """Return an error on the console, with the address it is about."""
+    return [f"{said.text} {said.location['url']}"] if said.type == "error" else []
 
 
 def elsewhere(url: str) -> list[str]:

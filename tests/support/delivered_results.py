@@ -108,7 +108,9 @@ def finish(
             stat=job.stat,
             output=job.output,
             read=now,
-            choice=Choice(job.settings, CONFIDENCE),
+            choice=Choice(
+                job.settings.even_if_colored, job.settings.wishes(config.color), CONFIDENCE
+            ),
         )
         deliver_sidecar(config.outbox, about, own=own)
     job = ledger.finish(

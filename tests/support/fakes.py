@@ -16,6 +16,7 @@ from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.inference.local_engine import LocalEngine
 from worker.inference.predictor import Colors
+from worker.inference.wishes import ab_of
 from worker.metadata.credentials import CredentialSettings
 from worker.metadata.provenance import Origin, Record
 from worker.scan import Page, Scan
@@ -103,13 +104,20 @@ class FakeColorist:
     def color(
         self, pages: Sequence[Page], wishes: Sequence[ColorWishes]
     ) -> list[Colors | ScanError]:
-        """Give what `predict` gives, as vivid as is wished, and be half sure of it."""
+        """Give what `predict` gives, as is wished, and be half sure of it.
+
+        It knows of two variants, and a point colors all of its page.
+        """
         results: list[Colors | ScanError] = []
         for one, wish in zip(self.predict(pages), wishes, strict=True):
             if isinstance(one, ScanError):
                 results.append(one)
             else:
-                results.append(Colors(one * np.float32(wish.vividness / 50), 0.5))
+                ab = one * np.float32(wish.vividness / 50)
+                ab += np.float32(min(wish.variant, 1) * 9 + wish.warmth)
+                if wish.points:
+                    ab[:] = ab_of(wish.points[-1].color)
+                results.append(Colors(ab, 0.5))
         return results
 
     def paint(

@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 from worker.inference.trial import try_version
 from worker.models.store import ModelStore
 
-ODD_NAME = 'Straße "1912"; x=\u2603.png'  # every kind of character that a header must not have
+ODD_NAME = 'Straße "1912"; <b>x=\u2603.png'  # what HTML and headers must not take as theirs
 LARGE, PAGES = "album/harbor.tif", "album/pages.tif"
 SMALL = [f"street/{number}.jpg" for number in range(4)]
 NAMES = [LARGE, PAGES, ODD_NAME, *SMALL]

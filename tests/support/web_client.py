@@ -118,7 +118,7 @@ class WebClient:
 
 
 def _named(headers: dict[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): value for name, value in headers.items()}
+    return {name.replace("_", "-").title(): value for name, value in headers.items()}
 
 
 def web_app(folder: Path, *, users: dict[str, Role] | None = None, **web: Any) -> Starlette:

@@ -50,6 +50,8 @@ class DecodedImage:
         orientation: 1 to 8, as EXIF has it.
         encoding: how it is stored.
         metadata: what travels with it.
+        reduced: decodes it at 1/2, 1/4 or 1/8 of its sides, rounded up, from that denominator to
+            one band; None if its format takes as long as for all of it.
     """
 
     height: int
@@ -60,6 +62,7 @@ class DecodedImage:
     orientation: int = 1
     encoding: Encoding = field(default_factory=Encoding)
     metadata: Metadata = field(default_factory=Metadata)
+    reduced: Callable[[int], Pixels] | None = None
 
 
 @dataclass(frozen=True)

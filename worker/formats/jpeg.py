@@ -62,13 +62,15 @@ def read(file: BinaryIO, settings: ReadSettings) -> list[DecodedImage]:
     inks = b""
     if header.channels == 4:
         inks, metadata = _profile_of_inks(metadata)
-    return decoded_whole(
-        partial(_pixels, file, header, inks),
+    decode = partial(_pixels, file, header, inks)
+    (image,) = decoded_whole(
+        decode,
         (header.width, header.height, 1 if header.channels == 1 else 3, False),
         Encoding(bits=16 if header.bits == 12 else 8, lossless=False),
         metadata,
         exif_tags.orientation(metadata.exif),
     )
+    return [replace(image, reduced=None if header.bits == 12 else decode)]
 
 
 def _profile_of_inks(metadata: Metadata) -> tuple[bytes, Metadata]:
@@ -100,8 +102,8 @@ def _behind(file: BinaryIO, header: Header) -> tuple[str, ...]:
     return named
 
 
-def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
-    """Decode to (H, W, 1 or 3) uint8, or uint16 of 12 bits.
+def _pixels(file: BinaryIO, header: Header, inks: bytes, part: int = 1) -> Pixels:
+    """Decode to (H, W, 1 or 3) uint8, or uint16 of 12 bits; of 8 bits also at 1 / `part`.
 
     The decoder gets no metadata, because it refuses valid images with short segments. Instead of
     the end marker of a sequential image it gets bits that no Huffman table contains: otherwise it
@@ -120,7 +122,9 @@ def _pixels(file: BinaryIO, header: Header, inks: bytes) -> Pixels:
     with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
         if image.size != (header.width, header.height):
             raise DamagedError("it states two different sizes")
-        codes = np.asarray(image).reshape(header.height, header.width, header.channels)
+        if part > 1:  # libjpeg then computes fewer cosines
+            image.draft(None, (header.width // part, header.height // part))
+        codes = np.asarray(image).reshape(*image.size[::-1], header.channels)
     if header.channels < 4:
         return codes
     # Pillow assumes inverted CMYK, as Adobe writes it; others do not invert.

@@ -93,7 +93,12 @@ def opened(
         yield (
             image_format,
             [
-                replace(one, bands=_guarded(one, image_format), metadata=_bounded(one.metadata))
+                replace(
+                    one,
+                    bands=_guarded(one, image_format),
+                    reduced=_guarded_reduced(one, image_format),
+                    metadata=_bounded(one.metadata),
+                )
                 for one in found
             ],
         )
@@ -152,6 +157,21 @@ def _guarded(picture: DecodedImage, image_format: ImageFormat) -> Bands:
     def guarded() -> Iterator[Pixels]:
         with _damage_is_the_files_fault(image_format, samples):
             yield from picture.bands()
+
+    return guarded
+
+
+def _guarded_reduced(
+    picture: DecodedImage, image_format: ImageFormat
+) -> Callable[[int], Pixels] | None:
+    decode = picture.reduced
+    if decode is None:
+        return None
+    samples = picture.height * picture.width * (picture.samples + picture.alpha)
+
+    def guarded(part: int) -> Pixels:
+        with _damage_is_the_files_fault(image_format, samples):
+            return decode(part)
 
     return guarded
 

@@ -4,7 +4,8 @@ A photograph's chroma never depends on its neighbors in the batch. What the devi
 gray is never returned for color.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,12 +15,16 @@ from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference import batches
 from worker.inference.device import Device, memory_in_use
 from worker.inference.predictor import Colors
-from worker.models.decoding import Sharpening, confidence, decode
+from worker.inference.wishes import Thought, grant, guide_of
+from worker.models.decoding import Sharpening, color_grid, confidence, decode
 from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 from worker.scan import Page
 from worker.settings import AS_GENERATED, ColorSettings, ColorWishes
+
+T = TypeVar("T")
+Wished = tuple[Page, ColorWishes]
 
 
 class Colorizer:
@@ -54,12 +59,19 @@ class Colorizer:
         self._sharpening = Sharpening.of(self._generator)
         # No autograph: it would read the source from disk, which an upgrade may have replaced.
         self._run = tf.function(self._color, autograph=False, reduce_retracing=False)
+        self._think = tf.function(self._weigh, autograph=False, reduce_retracing=False)
         self._check()
 
     def _color(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = self._generator(lightness, training=False)
         ab, _spread = decode(logits)
         return ab, confidence(logits, ab, self._sharpening)
+
+    def _weigh(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Give what wishes are granted from; traced when the first page with wishes comes."""
+        logits = self._generator(lightness, training=False)
+        ab, _spread = decode(logits)
+        return logits, confidence(logits, ab, self._sharpening)
 
     def _check(self) -> None:
         """Color a gray ramp: traces the graph, and detects a broken generator."""
@@ -75,9 +87,7 @@ class Colorizer:
         return [one if isinstance(one, ScanError) else one.ab for one in colors]
 
     def color(
-        self,
-        pages: Sequence[Page],
-        wishes: Sequence[ColorWishes],  # noqa: ARG002 - granted with the next change
+        self, pages: Sequence[Page], wishes: Sequence[ColorWishes]
     ) -> list[Colors | ScanError]:
         """Color any number of pages.
 
@@ -94,11 +104,27 @@ class Colorizer:
         Raises:
             DeviceError: the device failed, or cannot hold a single photograph.
         """
-        results: list[Colors | ScanError] = []
+        wished = list(zip(pages, wishes, strict=True))
+        alike = [place for place, one in enumerate(wishes) if not one.has_any]
+        others = [place for place, one in enumerate(wishes) if one.has_any]
+        found: dict[int, Colors | ScanError] = {}
+        for places, color in ((alike, self._color_batch), (others, self._grant_batch)):
+            some = [wished[place] for place in places]
+            found |= zip(places, self._by_batch(some, color), strict=True)
+        return [found[place] for place in range(len(pages))]
+
+    def think(self, page: Page) -> tuple[Thought, float]:
+        """Return what the generator thinks of a page, and its confidence; errors as `color`."""
+        return self._by_batch([(page, AS_GENERATED)], self._think_of)[0]
+
+    def _by_batch(
+        self, pages: Sequence[Wished], color: Callable[[Sequence[Wished]], list[T]]
+    ) -> list[T]:
+        results: list[T] = []
         while len(results) < len(pages):
             some = pages[len(results) : len(results) + self.batch_size]
             try:
-                results += self._predict_batch(some)
+                results += color(some)
             except tf.errors.ResourceExhaustedError as error:
                 if self.batch_size == 1:
                     raise DeviceError(
@@ -113,20 +139,53 @@ class Colorizer:
                 raise DeviceError(f"the device failed: {error.message}") from error
         return results
 
-    def _predict_batch(self, pages: Sequence[Page]) -> list[Colors | ScanError]:
+    def _outputs(self, run: Any, pages: Sequence[Wished]) -> Iterator[tuple[Floats, float]]:
+        """Run a batch; yield what comes out for each page: (s, s, 2 or K), and its confidence."""
         squares = batches.fit(
-            [one.small for one in pages], self.render_size, self.batch_size
+            [page.small for page, _wishes in pages], self.render_size, self.batch_size
         )  # (N, S, S, 1)
-        chroma, sure = self._run(tf.constant(squares))  # (N, S/4, S/4, 2), (N,)
+        planes, sure = (output.numpy()[: len(pages)] for output in run(tf.constant(squares)))
+        return zip(batches.unfit(planes, len(pages)), map(float, sure), strict=True)
+
+    def _color_batch(self, pages: Sequence[Wished]) -> list[Colors | ScanError]:
+        return [_finite(ab, sure) for ab, sure in self._outputs(self._run, pages)]
+
+    def _grant_batch(self, pages: Sequence[Wished]) -> list[Colors | ScanError]:
+        thoughts = self._think_of(pages)
         return [
-            Colors(ab, float(one))
-            if np.isfinite(ab).all()
-            else ScanError("the generator found no finite color for this photograph")
-            for ab, one in zip(
-                batches.unfit(chroma.numpy(), len(pages)), sure.numpy(), strict=False
+            _finite(grant(thought, wishes) if _is_finite(thought.logits) else thought.logits, sure)
+            for (thought, sure), (_page, wishes) in zip(thoughts, pages, strict=True)
+        ]
+
+    def _think_of(self, pages: Sequence[Wished]) -> list[tuple[Thought, float]]:
+        shift, temperature = self._sharpening
+        return [
+            (
+                Thought(
+                    logits,
+                    np.asarray(self._sharpening.undone(logits)),
+                    shift / temperature,
+                    color_grid(),
+                    guide_of(page.small),
+                    page.gray.shape,
+                ),
+                sure,
+            )
+            for (logits, sure), (page, _wishes) in zip(
+                self._outputs(self._think, pages), pages, strict=True
             )
         ]
 
     def device_memory(self) -> int | None:
         """Return the bytes in use of the device's own memory; None where it has none."""
         return memory_in_use()
+
+
+def _is_finite(values: Floats) -> bool:
+    return bool(np.isfinite(values).all())
+
+
+def _finite(ab: Floats, sure: float) -> Colors | ScanError:
+    if _is_finite(ab):
+        return Colors(ab, sure)
+    return ScanError("the generator found no finite color for this photograph")

@@ -266,6 +266,7 @@ class LocalEngine:
             software=task.label.software,
             event=task.label.event,
             when=datetime.fromisoformat(task.label.when),
+            said=task.wishes.in_words,
         )
         with self._files.open_staging(task) as file:
             record = render.write(photo, chromas, origin, task.write, file, self._signer)

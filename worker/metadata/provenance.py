@@ -16,6 +16,7 @@ class Origin:
         software: name and version of this program.
         event: UUID of this coloring.
         when: it took place; UTC, whole seconds.
+        said: what a person said of its colors, in words; "" for nothing.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Origin:
     software: str
     event: str
     when: datetime
+    said: str = ""
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,7 @@ def _parameters(rdf: Node, origin: Origin, facts: Facts) -> str:
     """Return the parameters of the coloring, with facts of the scan stated nowhere else."""
     parts = [
         "color invented by a model over the scan's own lightness",
+        *([f"as a person wished: {origin.said}"] if origin.said else []),
         f"model {origin.model}, weights sha256 {origin.weights_sha256}",
         f"scan {origin.name}, sha256 {origin.sha256}",
     ]

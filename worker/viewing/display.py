@@ -35,10 +35,20 @@ def display_bands(image: DecodedImage) -> Iterator[Pixels]:
 
 
 def shrunk(image: DecodedImage, factor: int) -> DecodedImage:
-    """Return a page with each square of `factor` x `factor` pixels averaged, edges repeated.
+    """Return a page at about 1 / `factor` of its sides, rounded up, in one band.
 
-    Much faster to show than the page itself; codes are averaged as stored, into one band.
+    Much faster to show than the page itself: squares of codes are averaged as stored, edges
+    repeated, and where a format can be decoded smaller, only that is.
     """
+    decode = image.reduced
+    if decode is not None and (part := max(one for one in (1, 2, 4, 8) if one <= factor)) > 1:
+        height, width = -(-image.height // part), -(-image.width // part)
+        image = replace(
+            image, height=height, width=width, bands=lambda: iter([decode(part)]), reduced=None
+        )
+        return shrunk(image, factor // part)
+    if factor == 1:
+        return image
 
     def bands() -> Iterator[Pixels]:
         chunks = _regrouped(_complete(image), factor * max(1, 64 // factor))

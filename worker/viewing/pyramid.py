@@ -123,8 +123,8 @@ def thumbnail(image: DecodedImage) -> tuple[Size, bytes]:
         IncompleteError: it is cut short, or cannot be decoded.
     """
     factor = max(1, max(image.height, image.width) // (2 * THUMBNAIL))
-    small = shrunk(image, factor) if factor > 1 else image
-    page = upright(np.concatenate(list(display_bands(small))), image.orientation)
+    bands = list(display_bands(shrunk(image, factor)))
+    page = upright(np.concatenate(bands), image.orientation)
     size = _size_of(image)
     return size, _jpeg(_resized(page, size.within(THUMBNAIL)))
 

@@ -8,7 +8,8 @@ from lxml import etree
 from service.config.loader import Config
 from service.ledger.jobs import Decision, DecisionRecord
 from service.maintenance import premis
-from service.storage.sidecar import Output, Page, ReplacedColor, Sidecar, Source, read_sidecar
+from service.storage.sidecar import Sidecar, read_sidecar
+from service.storage.sidecar_parts import Output, Page, ReplacedColor, Source
 from tests.support.delivered_results import color, place
 from tests.support.packages import found, premis_of
 

@@ -6,13 +6,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.config.loader import Config
-from service.config.sections import FolderSettings, Output
-from service.pipeline.one_shot import colorize_files
+from service.config.pixel_points import PixelPoint
+from service.config.sections import Color, FolderSettings, Output
+from service.pipeline.one_shot import Wanted, colorize_files
+from service.storage.sidecar import read_sidecar
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files as listed
 from tests.support.synthetic_photos import color_scene, gray_scene, save
 from worker import scan
+from worker.color import cielab
 from worker.errors import DeviceError
+from worker.inference.wishes import ab_of
 from worker.settings import ReadSettings
 
 
@@ -78,13 +82,57 @@ def test_a_file_that_cannot_be_colored_is_counted_and_named(
 def test_what_is_in_color_is_colored_if_it_was_asked_for(tmp_path: Path) -> None:
     """And where it had color is told."""
     color = save(tmp_path / "color.png", color_scene(64, 64))
-    how = FolderSettings(even_if_colored=True)
+    how = Wanted(FolderSettings(even_if_colored=True))
     with capture_logs() as logs:
         refused = colorize_files([color], tmp_path / "out", Config(), FakeColorist(), silent, how)
     events = [entry["event"] for entry in logs]
 
     assert 0 == refused
     assert ["photo.color_replaced", "photo.delivered"] == events
+
+
+def test_wishes_are_granted_and_kept(files: list[Path], tmp_path: Path) -> None:
+    """A pixel of each scan becomes its place; the sidecar says who said what."""
+    config = Config(color=Color(warmth=5))
+    points = (PixelPoint(0, 16, 12, "#7a1f2b"),)
+    settings = FolderSettings(color=Color(vividness=70))
+    wanted = Wanted(settings, points, "Ada", "the coat itself")
+    colorize_files(files[:2], tmp_path / "out", config, FakeColorist(), silent, wanted)
+    wishes = [read_sidecar(tmp_path / f"out/{name}.png.json").wishes for name in (0, 1)]
+
+    for wish, height in zip(wishes, (24, 25), strict=True):
+        assert wish is not None
+        asked = wish.asked
+        assert (70, 5, 0) == (asked.vividness, asked.warmth, asked.variant)
+        (point,) = asked.points
+        assert (16.5 / 32, 12.5 / height) == (point.x, point.y)
+        assert ("#7a1f2b", "Ada", "the coat itself") == (point.color, point.who, point.source)
+    colored = cielab.lab_of_rgb(scan.read_color(tmp_path / "out/0.png", ReadSettings()))
+    assert ab_of("#7a1f2b") == pytest.approx(colored[12, 16, 1:], abs=3)
+    packet = (tmp_path / "out/0.png").read_bytes()
+    assert b"as a person wished: color known at 1 place (said by Ada), vividness 70" in packet
+
+
+def test_a_point_beside_a_photograph_colors_nothing(files: list[Path], tmp_path: Path) -> None:
+    """It is told of which file, before any is colored."""
+    wanted = Wanted(points=(PixelPoint(0, 16, 24, "#7a1f2b"),))
+    with pytest.raises(ValueError, match=r"0\.png: the point 16,24 lies outside .* 32 x 24"):
+        colorize_files(files[::-1], tmp_path / "out", Config(), FakeColorist(), silent, wanted)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_variants_have_numbers(files: list[Path], tmp_path: Path) -> None:
+    """Each is a result of its own; those that a photograph does not have are not made."""
+    out = tmp_path / "out"
+    with capture_logs() as logs:
+        colorize_files(files[:2], out, Config(), FakeColorist(), silent, Wanted(variants=3))
+
+    assert ["0.1.png", "0.2.png", "1.1.png", "1.2.png"] == listed(out)
+    assert (out / "0.1.png").read_bytes() != (out / "0.2.png").read_bytes()
+    assert read_sidecar(out / "0.1.png.json").wishes is None
+    events = [entry["event"] for entry in logs]
+    assert (4, 2) == (events.count("photo.delivered"), events.count("photo.no_more_variants"))
 
 
 def test_a_name_that_is_taken_gets_a_number(files: list[Path], tmp_path: Path) -> None:

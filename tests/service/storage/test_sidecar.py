@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.config.sections import FolderSettings
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Decision, DecisionRecord
 from service.storage.outbox import deliver, output_name
@@ -32,6 +31,7 @@ from service.storage.sidecar import (
     with_decisions,
 )
 from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
+from worker.settings import ColorPoint, ColorWishes
 
 ROOT = Path(__file__).resolve().parents[3]
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -45,6 +45,10 @@ RECORD = Record(
     ("the thumbnail, which showed it gray",),
     (XmpFile("a.xmp", b"", "e" * 64, 466), XmpFile("a.tif.xmp", fault="Permission denied")),
 )
+COAT = ColorPoint(
+    0.25, 0.5, "#7a1f2b", page=1, who="Ada Lovelace", source="the coat is in the museum"
+)
+WISHES = ColorWishes(vividness=70, points=(COAT,))
 EVENT = "0b2f5b0e-6f1c-4f5e-9a53-2f4f3d9f2c11"
 
 
@@ -65,7 +69,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         stat=FileStat(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
-        choice=Choice(FolderSettings(even_if_colored=True), 0.61803),
+        choice=Choice(True, WISHES, 0.61803),  # noqa: FBT003 - a NamedTuple,
     )
     return deliver_sidecar(outbox, sidecar)
 
@@ -122,6 +126,22 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         ],
         "model": {"version": "7", "weights_sha256": "d" * 64},
         "confidence": 0.618,
+        "wishes": {
+            "vividness": 70.0,
+            "warmth": 0.0,
+            "points": [
+                {
+                    "x": 0.25,
+                    "y": 0.5,
+                    "color": "#7a1f2b",
+                    "radius": 0.3,
+                    "page": 1,
+                    "who": "Ada Lovelace",
+                    "source": "the coat is in the museum",
+                }
+            ],
+            "variant": 0,
+        },
         "software": "photochrom 0.1.0",
         "settings": {
             "format": "same",

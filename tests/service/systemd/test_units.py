@@ -16,6 +16,7 @@ from service.config.sections import (
     Review,
     Stop,
     Training,
+    Web,
 )
 from service.filesystem.ownership import MARKER
 from service.systemd import units
@@ -27,6 +28,7 @@ from service.systemd.units import (
     TRAIN_GPU,
     UNIT,
     USERS,
+    WEB,
     Program,
     notes,
     quoted,
@@ -45,6 +47,7 @@ PROGRAM = Program(
 
 def configured(base: str = "/srv/photos", **sections: Any) -> Config:
     """Give a configuration whose folders lie side by side."""
+    sections.setdefault("web", Web(listen="127.0.0.1:8420"))
     return Config(**sections).beside(Path(base))
 
 
@@ -240,7 +243,7 @@ class TestService:
         """Systemd, not photochrom's template, puts its process in."""
         assert ["/bin/kill -HUP $MAINPID"] == unit(configured())["ExecReload"]
 
-    @pytest.mark.parametrize("name", [UNIT, TRAIN])
+    @pytest.mark.parametrize("name", [UNIT, TRAIN, WEB])
     def test_every_block_says_why(self, name: Path) -> None:
         """A unit is read by those who must trust it."""
         text = render(configured(), PROGRAM, gpu=False)[name]
@@ -317,10 +320,67 @@ class TestTraining:
         )
 
 
+class TestPage:
+    """What the service that shows the review page may do."""
+
+    def test_it_is_there_only_if_it_is_served(self) -> None:
+        """With web.listen."""
+        assert WEB in render(configured(), PROGRAM, gpu=False)
+        assert WEB not in render(configured(web=Web()), PROGRAM, gpu=True)
+
+    def test_it_can_change_neither_originals_nor_results(self) -> None:
+        """It renames between inbox and rejected, in their parent, where the rest stays as it is."""
+        values = unit(configured(), name=WEB)
+
+        assert ['"/srv/photos"'] == values["ReadWritePaths"]
+        assert ({'"/srv/photos/outbox"', '"/srv/photos/originals"'}) == set(
+            values["ReadOnlyPaths"][0].split()
+        )
+        assert [""] == values["AmbientCapabilities"]
+        assert ["yes"] == values["PrivateUsers"]
+
+    def test_kept_originals_cannot_be_written_at_all(self) -> None:
+        """With `after: keep` it takes no uploads either."""
+        values = unit(configured(originals=Originals(after="keep")), name=WEB)
+
+        assert ['"/srv/photos/rejected" "/srv/photos/state"'] == values["ReadWritePaths"]
+
+    @pytest.mark.parametrize(
+        ("listen", "denied", "allowed"),
+        [("127.0.0.1:8420", "any", "localhost"), ("0.0.0.0:8420", "", "")],
+    )
+    def test_the_network_is_what_it_listens_on(
+        self, listen: str, denied: str, allowed: str
+    ) -> None:
+        """This machine alone, unless other machines are to reach it; it looks up no names."""
+        values = unit(configured(web=Web(listen=listen, users=Path("users"))), name=WEB)
+
+        assert ([denied], [allowed]) == (values["IPAddressDeny"], values["IPAddressAllow"])
+        assert ["AF_UNIX AF_INET AF_INET6"] == values["RestrictAddressFamilies"]
+
+    def test_its_sandbox_is_the_daemons(self) -> None:
+        """But for what may be written, leases and the network."""
+        page, daemons = unit(configured(), name=WEB), unit(configured())
+        differing = {key for key in page if key in daemons and page[key] != daemons[key]}
+
+        assert differing == {
+            *(
+                "Description",
+                "Type",
+                "ExecStart",
+                "TimeoutStopSec",
+                "ReadOnlyPaths",
+                "PrivateNetwork",
+            ),
+            *("IPAddressAllow", "RestrictAddressFamilies"),
+            *("CapabilityBoundingSet", "AmbientCapabilities", "PrivateUsers"),
+        }
+
+
 class TestSystemd:
     """What systemd's own tools say."""
 
-    @pytest.mark.parametrize("name", [UNIT, TRAIN, TIMER])
+    @pytest.mark.parametrize("name", [UNIT, TRAIN, TIMER, WEB])
     @pytest.mark.parametrize("gpu", [False, True])
     def test_the_unit_is_right(self, tmp_path: Path, name: Path, *, gpu: bool) -> None:
         """`systemd-analyze verify` finds nothing, whatever the paths are like."""

@@ -18,7 +18,7 @@ from worker.models import store
 from worker.models.decoding import color_grid, with_decoding
 from worker.models.version import ModelVersion
 from worker.scan import Page
-from worker.settings import AS_GENERATED, ColorSettings
+from worker.settings import AS_GENERATED, ColorPoint, ColorSettings, ColorWishes
 
 SETTINGS = ColorSettings(render_size=64, batch_size=4)
 CPU = Device("CPU", 4)
@@ -88,6 +88,52 @@ def test_confidence_does_not_depend_on_company(colorizer: Colorizer) -> None:
         assert 0 < together.confidence < 1
         assert together.confidence == alone.confidence
     assert 1 < len({one.confidence for one in colors if isinstance(one, Colors)})
+
+
+def test_wishes_are_granted_to_those_who_have_some(colorizer: Colorizer) -> None:
+    """In the order of the pages; others go their usual way, and confidence stays what it was."""
+    five = pages(5)
+    point = ColorPoint(0.5, 0.5, "#7a1f2b")
+    vivid, pointed = ColorWishes(vividness=90), ColorWishes(points=(point,))
+    wishes = [AS_GENERATED, vivid, AS_GENERATED, pointed, vivid]
+    usual = colorizer.color(five, [AS_GENERATED] * 5)
+    together = colorizer.color(five, wishes)
+    for page, wish, one, before in zip(five, wishes, together, usual, strict=True):
+        (alone,) = colorizer.color([page], [wish])
+        assert isinstance(one, Colors)
+        assert isinstance(before, Colors)
+        assert isinstance(alone, Colors)
+
+        assert np.array_equal(alone.ab, one.ab)
+        assert wish.has_any != np.array_equal(before.ab, one.ab)
+        assert before.confidence == pytest.approx(one.confidence, abs=1e-6)
+
+
+def test_wishes_are_traced_once(colorizer: Colorizer) -> None:
+    """Whatever they are, and however many pages have some."""
+    colorizer.color(pages(7), [ColorWishes(vividness=10.0 * number) for number in range(7)])
+    colorizer.color(pages(1), [ColorWishes(points=(ColorPoint(0.1, 0.1, "#7a1f2b"),), variant=1)])
+
+    assert 1 == colorizer._run.experimental_get_tracing_count()
+    assert 1 == colorizer._think.experimental_get_tracing_count()
+
+
+def test_out_of_memory_halves_the_batch_of_wishes_too(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every page is colored."""
+    think = colorizer._think
+
+    def small_device(squares: tf.Tensor) -> Any:
+        if len(squares) > 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return think(squares)
+
+    monkeypatch.setattr(colorizer, "_think", small_device)
+    results = colorizer.color(pages(3), [ColorWishes(warmth=5)] * 3)
+
+    assert 1 == colorizer.batch_size
+    assert all(isinstance(one, Colors) for one in results)
 
 
 def test_a_profile_does_not_change_what_the_generator_sees(colorizer: Colorizer) -> None:

@@ -40,7 +40,13 @@ from worker.inference.engine import (
 from worker.inference.local_engine import LocalEngine, OpenedSource, TaskFiles
 from worker.inference.predictor import Predictor
 from worker.models import store
-from worker.settings import ColorSettings, ReadSettings, WriteSettings
+from worker.settings import (
+    ColorPoint,
+    ColorSettings,
+    ColorWishes,
+    ReadSettings,
+    WriteSettings,
+)
 
 STOP_WITHIN = 30.0  # seconds
 LABEL = Label("photochrom 1", "6d9c4f0e-6ef2-4a5c-9d0b-3a4f5b6c7d8e", "2026-11-29T12:00:00+00:00")
@@ -228,6 +234,23 @@ class TestAnyEngine:
         assert "display-p3" == outcome.record.settings["profile"]
         assert outcome.record.pages[0].replaced_color
         assert outcome.record.settings["render_size"] == bench.predictors["old"].render_size
+
+    def test_wishes_of_colors_are_granted_and_repeatable(self, bench: Bench) -> None:
+        """Other colors than without; the same wishes give the same bytes, in company too."""
+        usual = bench.colored(bench.task(1))
+        (bench.out / ".photochrom-1-1.part").unlink()
+        points = (ColorPoint(0.5, 0.5, "#7a1f2b", who="Ada", source="the coat itself"),)
+        wishes = ColorWishes(vividness=75, warmth=-10, points=points)
+        task = replace(bench.task(1), wishes=wishes)
+        first = bench.colored(task)
+        Path(task.staging).unlink()
+        again = bench.color(bench.task(2), task, bench.task(3))[1]
+
+        assert wishes == over_a_pipe(wishes)
+        assert is_plain(wishes)
+        assert first == again
+        assert usual.sha256 != first.sha256
+        assert usual.confidence == pytest.approx(first.confidence, abs=1e-6)
 
     @pytest.mark.parametrize(
         ("kind", "pixels"),

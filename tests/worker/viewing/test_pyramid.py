@@ -193,6 +193,36 @@ def test_a_thumbnail_is_the_page_made_small(tmp_path: Path, orientation: int) ->
     assert error(read_jpeg(folder / "0/default.jpg"), small) < 4
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 479), (481, 483), (961, 1923), (3900, 17)])
+def test_a_jpeg_decoded_small_has_the_size_and_the_tones(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Whatever its sides, the thumbnail is that of the same page in a lossless file."""
+    page = cv2.GaussianBlur(color_scene(*size), (0, 0), 5)
+    jpeg, png = save(tmp_path / "a.jpg", page, quality=95), save(tmp_path / "a.png", page)
+
+    shown = []
+    for path in (jpeg, png):
+        with opened(path, ReadSettings()) as (_format, (image,)):
+            assert (path is jpeg) == (image.reduced is not None)
+            shown.append(read_jpeg(thumbnail(image)[1]))
+
+    assert error(*shown) < 4
+
+
+def test_a_jpeg_cut_short_has_no_thumbnail(tmp_path: Path) -> None:
+    """Decoded small, too, missing rows are an error in words."""
+    data = encoded("JPEG", color_scene(2000, 2000), quality=95)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+
+    with (
+        opened(path, ReadSettings()) as (_format, (image,)),
+        pytest.raises(IncompleteError, match="damaged or cut short"),
+    ):
+        thumbnail(image)
+
+
 SIDES = [1, 2, 239, 240, 241, 511, 512, 513, 1023, 1025, 1600, 1601, 2048, 2049, 3000, 4097, 8200]
 
 

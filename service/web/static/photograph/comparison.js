@@ -42,9 +42,15 @@ export class Comparison extends EventTarget {
       if (this.left === name) this.left = "scan";
       if (this.right === name) this.right = "colored";
     }
-    await this.stage.put(name, url);
-    if (this.second && this.mode === "side") await this.second.put(name, url);
-    this._arrange();
+    try {
+      await this.stage.put(name, url);
+      if (this.second && this.mode === "side") await this.second.put(name, url);
+    } catch (error) {
+      if (this.urls.get(name) === url) this.urls.delete(name);
+      throw error;
+    } finally {
+      this._arrange();
+    }
   }
 
   /** Chooses which two are compared. */
@@ -134,7 +140,9 @@ export class Comparison extends EventTarget {
   }
 
   _arrange() {
-    const { mode, left, right } = this;
+    const { mode } = this;
+    const left = this.urls.has(this.left) ? this.left : "scan";
+    const right = this.urls.has(this.right) ? this.right : left; // a result may have been taken away
     const side = mode === "side";
     const alone = this.flipped ? left : right;
     if (side) this._openSecond();
@@ -146,34 +154,36 @@ export class Comparison extends EventTarget {
     else this.stage.show(side ? left : alone);
     if (side) this.second.show(right);
     for (const stage of [this.stage, this.second]) stage?.lay(OVERLAY, this._overlay);
-    this._label(mode === "divider" ? share : alone === left ? 1 : 0);
-    this._tellChoices();
+    this._label(left, right, mode === "divider" ? share : Number(this.flipped));
+    this._tellChoices(left, right);
     this.mark();
   }
 
   _openSecond() {
     this.second ??= this._stageIn(byId("second-stage"), t("photograph.second_view"));
     this.second.view ??= this.stage.view;
-    for (const name of [...NAMES, OVERLAY]) this.second.put(name, this.urls.get(name) ?? null);
+    for (const name of [...NAMES, OVERLAY]) {
+      this.second.put(name, this.urls.get(name) ?? null).catch(() => {}); // the first view tells
+    }
   }
 
   /** Says which picture is where; `share` of the width shows the left one. */
-  _label(share) {
+  _label(left, right, share) {
     const side = this.mode === "side";
     const words = (name) => t(`photograph.label_${name}`);
-    byId("label-left").textContent = words(this.left);
-    byId("label-right").textContent = words(this.right);
+    byId("label-left").textContent = words(left);
+    byId("label-right").textContent = words(right);
     shown(side || share > 0, byId("label-left"));
     shown(side || share < 1, byId("label-right"));
     this._divider.setAttribute(
       "aria-valuetext",
-      t("photograph.divider_at", { percent: Math.round(share * 100), left: words(this.left) }),
+      t("photograph.divider_at", { percent: Math.round(share * 100), left: words(left) }),
     );
     byId("shown").textContent =
-      this.mode === "flip" ? words(this.flipped ? this.left : this.right) : "";
+      this.mode === "flip" ? words(this.flipped ? left : right) : "";
   }
 
-  _tellChoices() {
+  _tellChoices(left, right) {
     for (const mode of MODES) {
       byId(`mode-${mode}`).setAttribute("aria-pressed", String(this.mode === mode));
     }
@@ -187,7 +197,7 @@ export class Comparison extends EventTarget {
           ...names.map((name) => make("option", { value: name, text: t(`photograph.label_${name}`) })),
         );
       }
-      select.value = this[which];
+      select.value = which === "left" ? left : right;
     }
   }
 }

@@ -1,7 +1,9 @@
 // Decisions on a photograph: approve, reject, flag, note; then on to the next open one.
 
-import { notice, post, t } from "../frame.js";
+import { csrfToken, notice, post, t } from "../frame.js";
 import { byId, make, shown } from "./dom.js";
+
+const CLAIM_AGAIN = 240_000; // milliseconds; a claim that nobody renews ends after ten minutes
 
 /** The bar of decisions. Readers have none, and go from photograph to photograph only. */
 export class Deciding {
@@ -22,6 +24,9 @@ export class Deciding {
     byId("undo-decision").addEventListener("click", () => this.undo());
     this._dialogs();
     this.claim();
+    setInterval(() => this.claim(), CLAIM_AGAIN);
+    addEventListener("pagehide", () => this._leave());
+    addEventListener("pageshow", (event) => event.persisted && this.claim());
   }
 
   /** Goes to the next photograph that is open and nobody else looks at. */
@@ -54,7 +59,7 @@ export class Deciding {
     const again = this.facts.decision?.decision === decision && reason === null;
     try {
       await post("/decisions", {
-        jobs: [this.facts.job], decision: again ? null : decision, reason, note: null,
+        jobs: [this.facts.job], decision: again ? null : decision, reason: again ? null : reason,
       });
       if (again) location.reload();
       else this.next();
@@ -87,6 +92,12 @@ export class Deciding {
   }
 
   // Inside
+
+  /** Gives the photograph back to whoever wants it next. */
+  _leave() {
+    const form = new URLSearchParams({ leave: "1", csrf_token: csrfToken });
+    navigator.sendBeacon(`/photographs/${this.facts.job}/claim`, form);
+  }
 
   _go(route, from) {
     const query = new URLSearchParams(this.filter);

@@ -52,6 +52,8 @@ export class Stage extends EventTarget {
     this.viewer.addHandler("viewport-change", () => this._moved());
     this.viewer.addHandler("canvas-click", (event) => this._clicked(event));
     this.viewer.addHandler("resize", () => this._resized());
+    this.viewer.addHandler("animation-finish", () => this._came());
+    this._keepPixels();
   }
 
   /** The element that takes the keyboard's focus. */
@@ -78,7 +80,13 @@ export class Stage extends EventTarget {
       this._replace(name, null);
       return;
     }
-    const item = await this._load(url);
+    let item;
+    try {
+      item = await this._load(url);
+    } catch (error) {
+      if (this._sources.get(name) === url) this._sources.delete(name); // it may be asked for again
+      throw error;
+    }
     // Tiles left of the divider load too, so that they are there when it moves or the view flips.
     item.getClippedBounds = (current) => item.getBounds(current);
     if (this._sources.get(name) !== url) {
@@ -99,8 +107,8 @@ export class Stage extends EventTarget {
    */
   show(front, back = null, divider = null) {
     this.front = front;
-    this.back = back;
-    this.divider = divider;
+    this.back = back === front ? null : back;
+    this.divider = this.back === null ? null : divider;
     this._arrange();
   }
 
@@ -306,6 +314,19 @@ export class Stage extends EventTarget {
     this.dispatchEvent(new Event("view"));
   }
 
+  /** Pixels shown as pixels stay so wherever the view was moved. */
+  _came() {
+    const item = this._any();
+    if (item && close(this.scale, 1)) this._snap(item);
+  }
+
+  /** Tiles are drawn a pixel larger to close seams, which blurs; where pixels coincide are none. */
+  _keepPixels() {
+    const { drawer } = this.viewer;
+    const usual = drawer.minimumOverlapRequired.bind(drawer);
+    drawer.minimumOverlapRequired = (item) => !close(this.scale, 1) && usual(item);
+  }
+
   _resized() {
     requestAnimationFrame(() => this._clip());
   }
@@ -336,7 +357,7 @@ export class Stage extends EventTarget {
     const corner = viewport.pixelFromPoint(item.getBounds().getTopLeft(), false);
     const part = (at) => (Math.round(at * devicePixelRatio) - at * devicePixelRatio) / devicePixelRatio;
     const off = new OpenSeadragon.Point(-part(corner.x), -part(corner.y));
-    viewport.panBy(viewport.deltaPointsFromPixels(off, false), true);
+    if (Math.hypot(off.x, off.y) > 1e-6) viewport.panBy(viewport.deltaPointsFromPixels(off, false), true);
   }
 }
 

@@ -1,0 +1,54 @@
+"""The options by which people say what they wish of colors, for `colorize` and `recolor`."""
+
+from typing import Annotated
+
+import typer
+
+from service.config.pixel_points import PixelPoint
+
+WISHES = "Colors"  # panel of `--help`
+
+Vividness = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        help="0: gray; 50: as the model was made to be; 100: most vivid.",
+        rich_help_panel=WISHES,
+    ),
+]
+Warmth = Annotated[
+    float | None,
+    typer.Option(
+        min=-50,
+        max=50,
+        help="-50: bluer; 50: yellower. Neutral things stay neutral.",
+        rich_help_panel=WISHES,
+    ),
+]
+Points = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--point",
+        metavar="X,Y=#RRGGBB",
+        help="The thing at this pixel of the upright scan has this color, as in 120,340=#7a1f2b; on"
+        " page 2, 2:120,340=#7a1f2b. Can be repeated.",
+        rich_help_panel=WISHES,
+    ),
+]
+Who = Annotated[
+    str, typer.Option(help="Who says which color it was; kept.", rich_help_panel=WISHES)
+]
+Source = Annotated[str, typer.Option(help="On what evidence; kept.", rich_help_panel=WISHES)]
+
+
+def parse_points(texts: list[str] | None) -> tuple[PixelPoint, ...]:
+    """Read points as they are given.
+
+    Raises:
+        typer.BadParameter: one is written otherwise.
+    """
+    try:
+        return tuple(PixelPoint.parse(text) for text in texts or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--point") from error

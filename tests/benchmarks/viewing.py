@@ -1,0 +1,181 @@
+"""What does looking at a large photograph cost? Prints the table of docs/benchmarks.md.
+
+    python -m tests.benchmarks.viewing [--megapixels 20]
+
+For each kind of file: the processor time that its pyramid and its thumbnail take beside the time
+that tifffile (for a JPEG: Pillow) takes alone to decode it, so that a busy machine is no matter.
+Then how long the real application takes for a view from its cache: for scan and result info.json,
+the fitting view and twelve tiles, in this process, the median of 20; and for the first view.
+"""
+
+import argparse
+import asyncio
+import io
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import tifffile
+from PIL import Image
+
+from service.ledger.jobs import Job
+from service.web.app import create_app
+from tests.support import delivered_results
+from worker.color import cielab, icc
+from worker.formats.open_image import opened
+from worker.settings import ReadSettings
+from worker.viewing.pyramid import thumbnail, write_pyramid
+
+TRIES = 3
+VIEWS = 20
+TILES = 12  # that a window shows at once
+FACTOR = 4  # by which they are reduced
+SIDES = ("scan", "colored")
+
+
+def main() -> None:
+    """Measure each kind of file, then the views, and print two Markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megapixels", type=int, default=20)
+    megapixels = parser.parse_args().megapixels
+    cv2.setNumThreads(1)
+    print(
+        "| file | its decoder alone, s | pyramid, s | ratio | thumbnail, s |\n|---|---|---|---|---|"
+    )
+    with TemporaryDirectory() as name:
+        for path, decode in files(Path(name), megapixels):
+            alone = processor_time(lambda path=path, decode=decode: decode(path))  # type: ignore[misc]
+            tiles = processor_time(lambda path=path: make_pyramid(path))  # type: ignore[misc]
+            small = processor_time(lambda path=path: make_thumbnail(path))  # type: ignore[misc]
+            row = (
+                path.stem,
+                f"{alone:.2f}",
+                f"{tiles:.2f}",
+                f"{tiles / alone:.1f}",
+                f"{small:.2f}",
+            )
+            print(f"| {' | '.join(row)} |", flush=True)
+    print()
+    asyncio.run(views(megapixels))
+
+
+def files(folder: Path, megapixels: int) -> list[tuple[Path, Callable[[Path], Any]]]:
+    """Write files of a grainy page, each with what decodes it."""
+    height = math.isqrt(megapixels * 10**6 * 3 // 4)
+    width = megapixels * 10**6 // height
+    noise = np.random.default_rng(0).integers(0, 65536, (height, width)).astype(np.uint16)
+    gray = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    rgb = np.dstack([gray, gray[::-1], gray[:, ::-1]])
+    adobe = icc.output_profile(cielab.ADOBE_RGB)
+    tight = {"compression": "zlib", "predictor": True, "rowsperstrip": 64}
+    made: list[tuple[Path, Callable[[Path], Any]]] = []
+    for name, pixels, options in (
+        ("TIFF, gray, 16 bits, plain", gray, {"rowsperstrip": 64}),
+        ("TIFF, gray, 16 bits, deflate", gray, tight),
+        ("TIFF, RGB, 16 bits, deflate", rgb, tight),
+        ("TIFF, Adobe RGB, 16 bits, deflate", rgb, {**tight, "iccprofile": adobe}),
+    ):
+        path = folder / f"{name}.tif"
+        kind = "rgb" if pixels.ndim == 3 else "minisblack"
+        tifffile.imwrite(path, pixels, photometric=kind, metadata=None, **options)
+        made.append((path, tifffile.imread))
+    path = folder / "JPEG, RGB, 8 bits.jpg"
+    Image.fromarray((rgb >> 8).astype(np.uint8)).save(path, quality=92)
+    return [*made, (path, lambda path: np.asarray(Image.open(path)))]
+
+
+def processor_time(work: Callable[[], Any]) -> float:
+    """Return the least processor time of some tries, in seconds."""
+    times = []
+    for _ in range(TRIES):
+        before = time.process_time()
+        work()
+        times.append(time.process_time() - before)
+    return min(times)
+
+
+def make_pyramid(path: Path) -> None:
+    """Make a pyramid as the child does."""
+    with TemporaryDirectory() as folder, opened(path, ReadSettings()) as (_format, (image,)):
+        write_pyramid(image, Path(folder), "https://example.org/1")
+
+
+def make_thumbnail(path: Path) -> None:
+    """Make a thumbnail as the child does."""
+    with opened(path, ReadSettings()) as (_format, (image,)):
+        thumbnail(image)
+
+
+async def views(megapixels: int) -> None:
+    """Look at one photograph with the real application, first and again."""
+    with TemporaryDirectory() as name:
+        config = delivered_results.place_with_ledger(Path(name))
+        kinds = dict(files(config.state, megapixels))
+        scan, result = list(kinds)[1:3]
+        contents = {"scan": scan.read_bytes(), "result": result.read_bytes()}
+        job = delivered_results.color(config, "a.tif", **contents)
+        app = create_app(config)
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=600) as web,
+        ):
+            small = [await timed(look(web, job, side, small=True)) for side in SIDES]
+            first = await timed(look(web, job, *SIDES))
+            before = time.process_time()
+            again = [await timed(look(web, job, *SIDES)) for _ in range(VIEWS)]
+            spent = (time.process_time() - before) / VIEWS
+    print("| look | s |\n|---|---|")
+    print(f"| first thumbnail, with the start of the child | {small[0]:.2f} |")
+    print(f"| next thumbnail | {small[1]:.2f} |")
+    print(f"| first view of scan and result | {first:.2f} |")
+    print(f"| view from the cache, median | {statistics.median(again):.3f} |")
+    print(f"| its processor time, mean | {spent:.3f} |")
+
+
+async def timed(work: Any) -> float:
+    """Return the seconds that something takes."""
+    before = time.monotonic()
+    await work
+    return time.monotonic() - before
+
+
+async def look(web: httpx.AsyncClient, job: Job, *sides: str, small: bool = False) -> None:
+    """Ask for what the page of a photograph, or a gallery, asks for, as a browser does."""
+    for side in sides:
+        digest = job.digest if side == "scan" else str(job.output_digest)
+        base = f"/images/{job.id}/{side}/0/{digest[:16]}"
+        if small:
+            await checked(web, f"{base}/thumbnail.jpg")
+            continue
+        info = (await checked(web, f"{base}/info.json")).json()
+        step = info["tiles"][0]["width"] * FACTOR
+        corners = itertools.product(range(0, info["width"], step), range(0, info["height"], step))
+        tiles = []
+        for x, y in itertools.islice(corners, TILES):
+            w, h = min(step, info["width"] - x), min(step, info["height"] - y)
+            size = f"{math.ceil(w / FACTOR)},{math.ceil(h / FACTOR)}"
+            tiles.append(f"{base}/{x},{y},{w},{h}/{size}/0/default.jpg")
+        await asyncio.gather(*(checked(web, url) for url in (f"{base}/fit.jpg", *tiles)))
+
+
+async def checked(web: httpx.AsyncClient, url: str) -> httpx.Response:
+    """Ask for something that must be there."""
+    answer = await web.get(url)
+    assert 200 == answer.status_code, f"{url}: {answer.text[:200]}"
+    if url.endswith(".jpg"):
+        with Image.open(io.BytesIO(answer.content)) as image:
+            assert "JPEG" == image.format
+    return answer
+
+
+if __name__ == "__main__":
+    main()
