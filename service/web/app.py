@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from service.config.loader import Config
 from service.web import (
+    corrections,
     decisions,
     downloads,
     gallery_page,
@@ -67,6 +68,7 @@ def routes() -> list[BaseRoute]:
         reading("/photographs/{job:job}", photograph_page.show),
         reading("/photographs/{job:job}.json", photograph_page.as_json),
         reading("/photographs/{job:job}/files/{kind}", downloads.download),
+        changing("/photographs/{job:job}/apply", corrections.apply),
         reading(image_files.PATH, image_files.show),
         reading("/service", service_page.service),
         reading("/service/live", service_page.live),

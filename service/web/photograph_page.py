@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import PurePath
+from dataclasses import asdict
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -20,6 +21,9 @@ from service.web.reasons import REASONS, reason_words
 from service.web.users import Role
 
 KEY_DIGITS = 16  # of a file's SHA-256, in the URLs of its tiles
+MODULES = sorted(  # of the page's script; told at once, they come at once
+    path.name for path in (Path(__file__).parent / "static/photograph").glob("*.js")
+)
 LONGEST_SIDECAR = 1 << 20  # bytes that are shown
 
 
@@ -41,56 +45,85 @@ class Event(NamedTuple):
     undone: bool = False
 
 
+class Known(NamedTuple):
+    """What ledger and sidecar say of a photograph.
+
+    Attributes:
+        job: the job.
+        sidecar: of its result; None if there is none that makes sense.
+        text: of the sidecar, "" without one.
+        records: the decisions on it, in order.
+    """
+
+    job: Job
+    sidecar: Sidecar | None
+    text: str
+    records: list[DecisionRecord]
+
+
 def show(request: Request) -> Response:
     """Show the page of a photograph that has a result.
 
     Raises:
         Refusal: there is no such photograph, or it has no result yet.
     """
-    job = chosen_job(request)
+    known = _known(request)
+    job, sidecar = known.job, known.sidecar
     if job.colored_at is None:
         raise Refusal(404, "photograph.no_result")
-    config, texts = site(request).config, told(request)
-    sidecar, text = read_sidecar_of(job, config)
     return page(
         request,
         "photograph.html",
         scripts=("photograph",),
+        modules=MODULES,
+        for_script=_for_script(request, known),
         job=job,
         name=job.path.name,
         facts=[(label, value) for label, value in _facts(job, sidecar) if value],
-        files=("scan", "colored", *(("sidecar",) if text else ())),
+        files=("scan", "colored", *(("sidecar",) if known.text else ())),
         pages_facts=sidecar.pages if sidecar else (),
-        sidecar=text,
-        history=_history(request, job, texts),
+        sidecar=known.text,
+        history=_history(known, told(request)),
     )
 
 
 def as_json(request: Request) -> Response:
     """Tell the page's script what it needs, as JSON."""
+    return JSONResponse(_for_script(request, _known(request)))
+
+
+def _known(request: Request) -> Known:
+    """Look up the photograph that a request's path names.
+
+    Raises:
+        Refusal: there is no such photograph.
+    """
     job = chosen_job(request)
-    config, texts = site(request).config, told(request)
-    sidecar, _ = read_sidecar_of(job, config)
+    sidecar, text = read_sidecar_of(job, site(request).config)
     with ledger(request) as queries:
         records = queries.gallery.decisions_of(job.id) if queries else []
-    standing = [one for one in records if one.undone_at is None and one.decision == job.decision]
-    return JSONResponse(
-        {
-            "job": job.id,
-            "path": as_text(job.path),
-            "status": job.status.value,
-            "busy": job.recolor and job.status in {JobStatus.QUEUED, JobStatus.STARTED},
-            "problem": job.reason if job.recolor and job.status is JobStatus.FAILED else None,
-            "pages": _pages(job, len(sidecar.pages) if sidecar else 1),
-            "decision": _decision(job, standing),
-            "held": job.held,
-            "model": job.model,
-            "confidence": job.confidence,
-            "history": [_record(one) for one in records],
-            "reasons": [{"reason": one, "words": reason_words(one, texts)} for one in REASONS],
-            "canReview": visitor(request).role.may(Role.REVIEWER),
-        }
-    )
+    return Known(job, sidecar, text, records)
+
+
+def _for_script(request: Request, known: Known) -> dict[str, Any]:
+    """Return what the page's script needs."""
+    job, texts = known.job, told(request)
+    return {
+        "job": job.id,
+        "path": as_text(job.path),
+        "status": job.status.value,
+        "busy": job.recolor and job.status in {JobStatus.QUEUED, JobStatus.STARTED},
+        "problem": job.reason if job.recolor and job.status is JobStatus.FAILED else None,
+        "pages": _pages(job, len(known.sidecar.pages) if known.sidecar else 1),
+        "decision": _decision(known),
+        "held": job.held,
+        "model": job.model,
+        "confidence": job.confidence,
+        "wishes": asdict(job.settings.wishes(site(request).config.color)),
+        "history": [_record(one) for one in known.records],
+        "reasons": [{"reason": one, "words": reason_words(one, texts)} for one in REASONS],
+        "canReview": visitor(request).role.may(Role.REVIEWER),
+    }
 
 
 def read_sidecar_of(job: Job, config: Config) -> tuple[Sidecar | None, str]:
@@ -144,17 +177,16 @@ def _facts(job: Job, sidecar: Sidecar | None) -> Iterator[tuple[str, str | PureP
         yield "event", str(sidecar.event)
 
 
-def _history(request: Request, job: Job, texts: Messages) -> list[Event]:
+def _history(known: Known, texts: Messages) -> list[Event]:
     """Tell what happened to a photograph, in order."""
-    with ledger(request) as queries:
-        records = queries.gallery.decisions_of(job.id) if queries else []
+    job = known.job
     events = [Event(job.queued_at, texts("photograph.event_queued"))]
     if job.colored_at is not None:
         words = texts("photograph.event_colored", model=job.model or "?")
         events.append(Event(job.colored_at, words))
     if job.fetched_at is not None:
         events.append(Event(job.fetched_at, texts("photograph.event_fetched")))
-    for one in records:
+    for one in known.records:
         key = "noted" if one.decision == one.before and one.note else (one.decision or "opened")
         words = texts(f"photograph.event_{key}", who=one.who)
         reason, undone = reason_words(one.reason, texts), one.undone_at is not None
@@ -162,12 +194,13 @@ def _history(request: Request, job: Job, texts: Messages) -> list[Event]:
     return sorted(events, key=lambda event: event.when)
 
 
-def _decision(job: Job, standing: list[DecisionRecord]) -> dict[str, Any] | None:
+def _decision(known: Known) -> dict[str, Any] | None:
     """Return the decision that stands, with who made it."""
-    if job.decision is None:
+    decision = known.job.decision
+    if decision is None:
         return None
-    last = _record(standing[-1]) if standing else {}
-    return {**last, "decision": job.decision.value}
+    made = [one for one in known.records if one.undone_at is None and one.decision == decision]
+    return {**(_record(made[-1]) if made else {}), "decision": decision.value}
 
 
 def _record(record: DecisionRecord) -> dict[str, Any]:

@@ -178,10 +178,5 @@ function tell(error) {
   notice(error.message, { problem: true });
 }
 
-const { job } = byId("photograph").dataset;
-try {
-  const facts = await (await request(`/photographs/${job}.json`)).json();
-  window.lightTable = new LightTable(facts); // for tests, and for who looks with the browser's tools
-} catch (error) {
-  tell(error);
-}
+// For tests, and for who looks with the browser's tools.
+window.lightTable = new LightTable(JSON.parse(byId("for-script").textContent));

@@ -1,0 +1,115 @@
+"""Corrections as the page's script sends them: checked, signed, and queued through the ledger."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.ledger.jobs import Job, JobStatus
+from service.ledger.ledger import LEDGER_FILE
+from service.ledger.queries import LedgerQueries
+from service.web.users import Role
+from tests.support.command import Home
+from tests.support.web_client import WebClient, web_app
+from worker.settings import ColorPoint
+
+POINT: dict[str, Any] = {"page": 0, "x": 0.25, "y": 0.5, "color": "#7a1f2b", "radius": 0.2}
+WRONG = [
+    {},
+    {"wishes": []},
+    {"wishes": {"vividness": 101}},
+    {"wishes": {"vividness": "very"}},
+    {"wishes": {"variant": 4}},
+    {"wishes": {"hue": 3}},
+    {"wishes": {"points": [{**POINT, "color": "red"}]}},
+    {"wishes": {"points": [{**POINT, "x": 1.5}]}},
+    {"wishes": {"points": [{**POINT, "x": float("nan")}]}},
+    {"wishes": {"points": [POINT] * 65}},
+]
+
+
+@pytest.fixture
+def home(archive: Home, tmp_path: Path) -> Path:
+    """Copy the archive for one test."""
+    return Path(shutil.copytree(archive.folder, tmp_path / "home"))
+
+
+@pytest.fixture
+def ben(home: Path) -> WebClient:
+    """Return the browser of a reviewer."""
+    client = WebClient(web_app(home, users={"ada": Role.READER, "ben": Role.REVIEWER}))
+    client.log_in("ben")
+    return client
+
+
+def job_of(home: Path, number: int | None = None) -> Job:
+    """Return a job of the ledger, or its first one."""
+    with LedgerQueries.open(home / "state" / LEDGER_FILE) as ledger:
+        found = ledger.colored()[0] if number is None else ledger.job(number)
+    assert found
+    return found
+
+
+def test_wishes_queue_the_photograph_again(home: Path, ben: WebClient) -> None:
+    """The ledger has them, signed by who knows; the page's script then has them too."""
+    job = job_of(home)
+    wishes = {
+        "vividness": 70,
+        "warmth": -5,
+        "variant": 1,
+        "points": [{**POINT, "source": "a coat"}],
+    }
+    answer = ben.post(f"/photographs/{job.id}/apply", json={"wishes": wishes})
+    queued = job_of(home, job.id)
+    facts = ben.get(f"/photographs/{job.id}.json").json()
+
+    assert {"queued": 1} == answer.json()
+    assert (JobStatus.QUEUED, True) == (queued.status, queued.recolor)
+    assert (ColorPoint(0.25, 0.5, "#7a1f2b", 0.2, 0, "ben", "a coat"),) == queued.settings.points
+    assert (70, 1) == (queued.settings.color.vividness, queued.settings.variant)
+    assert facts["busy"] is True
+    assert {**wishes, "points": [{**POINT, "source": "a coat", "who": "ben"}]} == facts["wishes"]
+
+
+def test_nobody_speaks_in_anothers_name(home: Path, ben: WebClient) -> None:
+    """Points that were there keep their names; new ones get the visitor's."""
+    job = job_of(home)
+    forged = {**POINT, "who": "cleo"}
+    ben.post(f"/photographs/{job.id}/apply", json={"wishes": {"points": [forged]}})
+
+    assert ["ben"] == [point.who for point in job_of(home, job.id).settings.points]
+
+
+def test_a_photograph_in_the_queue_is_left_alone(home: Path, ben: WebClient) -> None:
+    """A second order before the first is done is refused in words."""
+    job = job_of(home)
+    send = {"wishes": {"warmth": 4}}
+    answers = [ben.post(f"/photographs/{job.id}/apply", json=send) for _ in range(2)]
+
+    assert [200, 409] == [one.status_code for one in answers]
+    assert "not finished" in answers[1].json()["error"]
+
+
+@pytest.mark.parametrize("sent", WRONG)
+def test_what_makes_no_sense_is_refused(home: Path, ben: WebClient, sent: dict[str, Any]) -> None:
+    """In words, and nothing is queued."""
+    job = job_of(home)
+    answer = ben.post(f"/photographs/{job.id}/apply", content=json.dumps(sent))  # NaN too
+
+    assert 400 == answer.status_code
+    assert answer.json()["error"]
+    assert job == job_of(home, job.id)
+
+
+def test_only_reviewers_apply(home: Path, ben: WebClient) -> None:
+    """And only with the token of a page."""
+    job = job_of(home)
+    url, sent = f"/photographs/{job.id}/apply", {"wishes": {"warmth": 4}}
+    forged = ben.post(url, csrf=None, json=sent)
+    ben.log_in("ada")
+    as_reader = ben.post(url, json=sent)
+
+    assert [403, 403] == [forged.status_code, as_reader.status_code]
+    assert job == job_of(home, job.id)
