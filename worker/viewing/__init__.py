@@ -1,1 +1,1 @@
-"""Pages made ready for the eye, in processes of their own: tiles, thumbnails, previews of wishes."""
+"""Pages made ready for the eye, in processes of their own: tiles, thumbnails, previews."""
