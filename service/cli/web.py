@@ -11,7 +11,7 @@ import typer
 
 from service.cli.options import ARCHIVE, DEFAULT_CONFIG, ConfigFile
 from service.config.addresses import address, is_loopback
-from service.config.loader import Config, check_config, load_config
+from service.config.loader import Config, load_config, load_for_web
 from service.log import set_up_logging
 from worker.errors import DeviceError
 
@@ -44,7 +44,7 @@ def web(
     """
     if context.invoked_subcommand is not None:
         return
-    settings = _with_address(check_config(config), listen)
+    settings = _with_address(load_for_web(config), listen)
     _need_extra()
     from service.filesystem import permissions
     from service.filesystem.access import refuse_strangers

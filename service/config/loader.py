@@ -230,6 +230,20 @@ def check_config(
     return config
 
 
+def load_for_web(path: Path, warn: Warn = _log_warning) -> Config:
+    """Read a configuration and check what the review page needs; it may not write all folders.
+
+    Raises:
+        ConfigError: mistakes in the file, or in the section `web`; all of them at once.
+    """
+    config, problems, keys = _read(path)
+    _warn_of_old_keys(path, keys, warn)
+    for key, text in check_web(config.web):
+        problems.append(Problem(line_of(key, keys), key, text))
+    _raise_any(path, problems)
+    return config
+
+
 def missing_photographs(config: Config) -> list[tuple[str, str]]:
     """List the keys of training folders that do not exist, each with a message."""
     training = config.training

@@ -1,5 +1,6 @@
 """The log-in page and the log-out."""
 
+import asyncio
 import math
 
 import structlog
@@ -9,6 +10,9 @@ from starlette.responses import Response
 
 from service.web.pages import Refusal, go, local, page, set_session, site, told
 from service.web.users import User
+
+AT_ONCE = 2  # passwords that are verified; each takes 64 MiB
+_verifying = asyncio.Semaphore(AT_ONCE)
 
 log = structlog.get_logger()
 
@@ -37,7 +41,8 @@ async def log_in(request: Request) -> Response:
         answer = _form(request, words, target, 429)
         answer.headers["Retry-After"] = str(math.ceil(wait))
         return answer
-    user: User | None = await run_in_threadpool(users.verified, name, password)
+    async with _verifying:
+        user: User | None = await run_in_threadpool(users.verified, name, password)
     if user is None:
         log.warning("web.log_in_failed", user=name[:64], address=address)
         return _form(request, told(request)("log_in.wrong"), target, 403)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.command import PHOTOCHROM, Command, Home
+from tests.support.command import HASTY, PHOTOCHROM, Command, Home
 from tests.support.waiting import wait_until
 from tests.support.web_client import PASSWORD
 
@@ -45,6 +45,19 @@ def test_the_page_is_served_and_stops(tmp_path: Path) -> None:
     assert ("http://127.0.0.1:18420/", 404) == (address, answer.status_code)
     assert command.events("web.started", address="127.0.0.1:18420")
     assert "Traceback" not in command.said
+
+
+def test_folders_it_need_not_write_may_be_closed(tmp_path: Path) -> None:
+    """As to its unit; the daemon's own check is not the page's. Mistakes end it with 78."""
+    home = Home(tmp_path / "home", HASTY + "outbox: config.yaml/nowhere\n")
+    with home.start("web", "--listen", "127.0.0.1:18423") as command:
+        assert httpx.get(address_of(command)).status_code in {200, 303}
+    (home.folder / "config.yaml").write_text("web: {listen: 0.0.0.0:1, users: missing}\nx: 1\n")
+    with home.start("web") as command:
+        assert 78 == command.process.wait(60)
+
+    assert "web.users" in command.said
+    assert "config.yaml:2: x" in command.said
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
