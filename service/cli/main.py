@@ -145,7 +145,12 @@ def run(
     permissions.close_state(settings.state)
     if sys.stderr.isatty():
         print(f"Drop black-and-white photographs into  {settings.inbox}", file=sys.stderr)
-        print(f"Find them in color in                  {settings.outbox}\n", file=sys.stderr)
+        print(f"Find them in color in                  {settings.outbox}", file=sys.stderr)
+        if settings.review.may_hold:
+            print(
+                f"Until they are approved they wait in   {settings.review.folder}", file=sys.stderr
+            )
+        print(file=sys.stderr)
     with StateLock(settings.state), progress_bar("photos", shown=once) as report:
         set_up_logging(settings.log.level, settings.log.format)
         for folder, owner in refuse_another_owner(settings.folders, take_over=take_over):
@@ -238,7 +243,8 @@ def check_config_command(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     for warning in advice(checked):
         _print_warning(warning)
-    print(f"{config}: OK. Scans go into {checked.inbox}, results into {checked.outbox}")
+    held = f"; held ones wait in {checked.review.folder}" if checked.review.may_hold else ""
+    print(f"{config}: OK. Scans go into {checked.inbox}, results into {checked.outbox}{held}")
 
 
 def _print_warning(text: str) -> None:

@@ -34,7 +34,12 @@ def advice(config: Config) -> Iterator[str]:
 
 
 def _file_systems(config: Config) -> Iterator[str]:
-    """Say which originals will be copied."""
+    """Say which files will be copied."""
+    if config.review.may_hold and _device(config.review.folder) != _device(config.outbox):
+        yield (
+            "outbox and review.folder lie on different file systems: approved results are copied"
+            " and compared, which takes time; put them on one file system if you can"
+        )
     if config.originals.after != "move":
         return
     others = (("originals.folder", config.originals.folder), ("rejected", config.rejected))

@@ -321,8 +321,9 @@ class Ledger:
         return changed[0]
 
     def rename_output(self, job_id: int, output: PurePosixPath) -> Job:
-        """Change the output of a started job."""
-        return self._change(job_id, "output = ?", os.fsencode(output))
+        """Change the output of a started job; its earlier result keeps its name, and is let go."""
+        let_go = "fetched_at = iif(recolor, coalesce(fetched_at, started_at), fetched_at)"
+        return self._change(job_id, f"output = ?, {let_go}", os.fsencode(output))
 
     def unqueue(self, job_id: int) -> None:
         """Delete a started job whose file turned out to be incomplete."""

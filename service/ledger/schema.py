@@ -243,7 +243,7 @@ UPDATE jobs SET status = 'finished', recolor = 0, repair = 0, model = :model, re
     confidence = :confidence, change = :change, held = :held,
     delivered_digest = CASE
         WHEN NOT :held THEN NULL
-        WHEN held THEN delivered_digest
+        WHEN held THEN iif(repair AND delivered_digest IS NOT NULL, '', delivered_digest)
         WHEN fetched_at IS NULL AND (recolor OR output_digest IS NOT NULL)
             THEN iif(repair, '', coalesce(output_digest, ''))
     END,

@@ -7,7 +7,7 @@ program, the generator and the reviewers.
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from service.ledger.jobs import DecisionRecord
@@ -67,10 +67,12 @@ def describe(
         ),
     }
     events = [_coloring(sidecar, model)]
+    for who in _informants(sidecar):
+        agents[who] = _agent("person", who, who, "person")
     for decision in decisions:
         who = printable(decision.who)
         events.append(_decision(sidecar, decision, who))
-        agents[who] = _agent("reviewer", who, who, "person")
+        agents[who] = _agent("person", who, who, "person")
     return Description([_scan(sidecar, scan), _result(sidecar, result)], events, agents)
 
 
@@ -187,6 +189,12 @@ def _coloring(sidecar: Sidecar, model: str) -> ET.Element:
     for name, value in sidecar.settings.items():
         setting = ET.SubElement(settings, f"{{{SETTINGS}}}setting", {"name": printable(name)})
         setting.text = printable(str(value).lower() if isinstance(value, bool) else str(value))
+    if sidecar.wishes:
+        said = sidecar.wishes.model_dump(mode="json")
+        points = said.pop("points")
+        wishes = ET.SubElement(extension, f"{{{SETTINGS}}}wishes", _attributes(said))
+        for point in points:
+            ET.SubElement(wishes, f"{{{SETTINGS}}}point", _attributes(point))
     sure = sidecar.confidence
     notes = [] if sure is None else [f"confidence of the generator, 0 to 1: {sure:g}"]
     notes += [f"not carried over: {one}" for one in sidecar.lost]
@@ -196,10 +204,23 @@ def _coloring(sidecar: Sidecar, model: str) -> ET.Element:
         linking = _identified(event, "linkingAgent", kind, value)
         uri = "eventRelatedAgentRole/exe"
         _term(linking, "linkingAgentRole", "executing program", uri)
+    for who in _informants(sidecar):
+        linking = _identified(event, "linkingAgent", "person", who)
+        _text(linking, "linkingAgentRole", "informant")
     for part, role, uri in (("scan", "source", "sou"), ("result", "outcome", "out")):
         linking = _identified(event, "linkingObject", "UUID", identifier(sidecar, part))
         _term(linking, "linkingObjectRole", role, f"eventRelatedObjectRole/{uri}")
     return event
+
+
+def _informants(sidecar: Sidecar) -> list[str]:
+    """Return who said what color things have."""
+    points = sidecar.wishes.points if sidecar.wishes else ()
+    return sorted({printable(one.who) for one in points if one.who})
+
+
+def _attributes(values: dict[str, Any]) -> dict[str, str]:
+    return {name: printable(str(value)) for name, value in values.items()}
 
 
 def _note(number: int, page: Page) -> str:
@@ -220,7 +241,7 @@ def _decision(sidecar: Sidecar, decision: DecisionRecord, who: str) -> ET.Elemen
     _text(outcome, "eventOutcome", what_was_decided(decision))
     for note in filter(None, (decision.reason, decision.note)):
         _text(_inside(outcome, "eventOutcomeDetail"), "eventOutcomeDetailNote", note)
-    linking = _identified(event, "linkingAgent", "reviewer", who)
+    linking = _identified(event, "linkingAgent", "person", who)
     _term(linking, "linkingAgentRole", "implementer", "eventRelatedAgentRole/imp")
     linking = _identified(event, "linkingObject", "UUID", identifier(sidecar, "result"))
     _term(linking, "linkingObjectRole", "source", "eventRelatedObjectRole/sou")

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from service.ledger.jobs import Decision, DecisionRecord, Job, JobStatus
 from service.storage.sidecar import Sidecar
+from service.storage.sidecar_parts import Point
 from service.terminal import printable
+from worker.settings import AS_GENERATED
 
 
 class Scope(NamedTuple):
@@ -41,6 +43,14 @@ class Picture(NamedTuple):
     fault: str
 
 
+def said(point: Point) -> str:
+    """Tell in words which color somebody said, of which place, and on what evidence."""
+    page = f" of page {point.page + 1}" if point.page else ""
+    who = f", said by {point.who}" if point.who else ""
+    why = f": {point.source}" if point.source else ""
+    return f"{point.color} at {100 * point.x:.0f} %, {100 * point.y:.0f} %{page}{who}{why}"
+
+
 class Entry(NamedTuple):
     """One photograph in a report.
 
@@ -71,6 +81,24 @@ class Entry(NamedTuple):
         return self.job.status is JobStatus.FAILED and not self.job.recolor
 
     @property
+    def points(self) -> tuple[Point, ...]:
+        """Colors of things that people said."""
+        return self.sidecar.wishes.points if self.sidecar and self.sidecar.wishes else ()
+
+    @property
+    def wished(self) -> str:
+        """What else a person wished of the colors, in words; "" is nothing."""
+        wishes = self.sidecar.wishes if self.sidecar else None
+        if wishes is None:
+            return ""
+        words = (
+            (wishes.vividness != AS_GENERATED.vividness, f"vividness {wishes.vividness:g}"),
+            (wishes.warmth != AS_GENERATED.warmth, f"warmth {wishes.warmth:+g}"),
+            (wishes.variant != AS_GENERATED.variant, f"variant {wishes.variant}"),
+        )
+        return ", ".join(word for differs, word in words if differs)
+
+    @property
     def last_decision(self) -> DecisionRecord | None:
         """The decision that stands; None: it is open."""
         changes = [one for one in self.decisions if one.decision != one.before]
@@ -97,6 +125,7 @@ class Summary:
         fetched: results that were taken out of the outbox.
         again: results that are to be recolored.
         models: number of results by version, and the digests of its weights.
+        informants: number of photographs by who said a color of something in them.
         reviewers: number of results by reviewer and decision.
         reasons: number of scans by the reason of their rejection.
     """
@@ -112,6 +141,7 @@ class Summary:
     again: int = 0
     models: Counter[str] = field(default_factory=Counter)
     weights: dict[str, set[str]] = field(default_factory=dict)
+    informants: Counter[str] = field(default_factory=Counter)
     reviewers: Counter[tuple[str, Decision]] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -132,6 +162,7 @@ class Summary:
         self.models[version] += 1
         if entry.sidecar:
             self.weights.setdefault(version, set()).add(entry.sidecar.model.weights_sha256)
+        self.informants.update({one.who or "nobody named" for one in entry.points})
         self.decisions[job.decision] += 1
         if (last := entry.last_decision) and last.decision:
             self.reviewers[last.who, last.decision] += 1

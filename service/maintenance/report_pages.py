@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from service.ledger.jobs import Decision, DecisionRecord
 from service.maintenance.premis import what_was_decided
-from service.maintenance.report_entries import Entry, Picture, Summary
+from service.maintenance.report_entries import Entry, Picture, Summary, said
 from service.terminal import printable
 
 GUESS = (
@@ -34,6 +34,9 @@ def index_page(summary: Summary) -> str:
     ]
     if summary.models:
         parts += ["<h2>Versions</h2>", _models(summary)]
+    if summary.informants:
+        informants: Rows = sorted(summary.informants.items())
+        parts += ["<h2>Who said colors</h2>", _table(("Person", "Photographs"), informants)]
     if summary.reviewers:
         parts += ["<h2>Reviewers</h2>", _reviewers(summary)]
     if summary.reasons:
@@ -125,6 +128,11 @@ def _lines(entry: Entry) -> Iterator[str]:
         yield "It is held until a reviewer approves it."
     if entry.fetched:
         yield f"The result was taken out of the outbox on {_time(job.fetched_at)}."
+    for point in entry.points:
+        swatch = f'<span class="swatch" style="background: {escape(point.color)}"></span>'
+        yield f"{swatch} {_text(said(point))}"
+    if entry.wished:
+        yield f"Wished: {_text(entry.wished)}."
     yield from map(_decision, entry.decisions)
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from service.maintenance.report_entries import Entry
+from service.maintenance.report_entries import Entry, said
 from service.terminal import printable
 
 COLUMNS = (
@@ -20,6 +20,8 @@ COLUMNS = (
     "decided",
     "reason",
     "note",
+    "colors said",
+    "wished",
     "held",
     "fetched",
     "rejected because",
@@ -56,6 +58,8 @@ def _values(entry: Entry) -> list[str | float | None]:
         _utc(last.decided_at) if last else None,
         last.reason if last else None,
         "; ".join(one.note for one in entry.decisions if one.note),
+        "; ".join(map(said, entry.points)),
+        entry.wished,
         "yes" if job.held else None,
         _utc(job.fetched_at),
         job.reason if entry.is_rejected else None,

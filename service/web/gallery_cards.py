@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from service.config.sections import Review
 from service.ledger.gallery import GalleryQueries
 from service.ledger.jobs import Decision, DecisionRecord, Job
-from service.web.gallery_filters import Asked, folder_text
+from service.web.gallery_filters import Asked, folder_text, understood
 
 _LITTLE = 0.3  # of confidence; what "like it" means where a photograph has less
 
@@ -90,18 +90,21 @@ def cards(jobs: Iterable[Job], gallery: GalleryQueries, review: Review) -> list[
     return made
 
 
-def like(job: Job) -> dict[str, dict[str, str]]:
-    """Return what is worth comparing with a photograph: words of the catalog and a filter each.
+def like(job: Job) -> dict[str, str]:
+    """Return addresses of what is worth comparing with a photograph, by their names in catalogs.
 
-    Those of the same folder, of the same model, and the doubtful ones of the same folder.
+    Its folder, the doubtful ones in its folder, and what the same model colored.
     """
     folder = folder_text(job.path.parent)
-    filters = {"folder": {"folder": folder} if folder else {}}
-    if job.model:
-        filters["model"] = {"model": job.model}
-    below = f"{max(_LITTLE, job.confidence or 0) + 0.005:.2f}"
-    filters["doubtful"] = {**filters["folder"], "below": below, "order": "confidence"}
-    return filters
+    below = min(1.0, max(_LITTLE, (job.confidence or 0.0) + 0.01))
+    filters = {
+        "folder": {"folder": folder},
+        "doubtful": {"folder": folder, "below": f"{below:.2f}", "order": "confidence"},
+        "model": {"model": job.model or ""},
+    }
+    if not job.model:
+        del filters["model"]
+    return {name: understood(words).link() for name, words in filters.items()}
 
 
 def _why_held(job: Job, review: Review) -> str | None:

@@ -15,6 +15,7 @@ from service.maintenance.fixity import as_text
 from service.storage.held import home
 from service.storage.sidecar import Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.web.downloads import chosen_job, open_sidecar
+from service.web.gallery_cards import like
 from service.web.messages import Messages
 from service.web.pages import Refusal, ledger, page, site, told, visitor
 from service.web.reasons import REASONS, reason_words
@@ -84,6 +85,7 @@ def show(request: Request) -> Response:
         pages_facts=sidecar.pages if sidecar else (),
         sidecar=known.text,
         history=_history(known, told(request)),
+        like=like(job),
     )
 
 

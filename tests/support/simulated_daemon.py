@@ -31,14 +31,14 @@ from watchdog.events import (
 )
 
 from service.config.loader import Config
-from service.config.sections import Batching, Originals, Retry, Watch
+from service.config.sections import Batching, Originals, Retry, Review, Watch
 from service.daemon import daemon
 from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import MARKER
 from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
-from service.ledger.jobs import Job, JobStatus
+from service.ledger.jobs import Decision, Job, JobStatus
 from service.pipeline import intake
 from service.storage import moves
 from service.storage.sidecar import read_sidecar, sidecar_name
@@ -105,11 +105,15 @@ class World:
         after: what becomes of originals, "move" or "keep".
         logs: where the log lines arrive.
         local: whether the system can be asked who has a file open, as on a local disk.
+        hold: whether results wait for approval.
     """
 
-    def __init__(self, folder: Path, after: str, logs: list[Any], *, local: bool = False) -> None:
+    def __init__(
+        self, folder: Path, after: str, logs: list[Any], *, local: bool = False, hold: bool = False
+    ) -> None:
         """Start the first daemon."""
         self.config = Config(
+            review=Review(mode="hold" if hold else "after"),
             watch=Watch(settle=SETTLE, rescan=RESCAN, incomplete_timeout=0.0),
             batch=Batching(longest_wait=0.0),
             retry=Retry(attempts=3, first_wait=1.0, longest_wait=1.0),
@@ -257,6 +261,11 @@ class World:
         """Delete a folder with all in it."""
         shutil.rmtree(self.inbox / name, ignore_errors=True)
 
+    def decide(self, decision: Decision | None) -> None:
+        """Decide on all results that there are."""
+        reviews, gallery = self.daemon.ledger.reviews, self.daemon.ledger.queries.gallery
+        reviews.decide(gallery.ids(), decision, who="Ada", now=self.clock)
+
     # What the system tells of it: nothing, unless one of these is called
 
     def tell(self, which: int, *, again: bool) -> None:
@@ -340,6 +349,9 @@ class World:
         for _ in range(2):
             self.step(SETTLE)
             self.work_all()
+        self.decide(Decision.APPROVED)
+        for _ in range(1 + len(self._jobs())):
+            self.step()
         self.faults += self._faults_at_rest()
 
     def _faults_at_rest(self) -> list[str]:
@@ -357,16 +369,11 @@ class World:
         if counts[JobStatus.QUEUED] or counts[JobStatus.STARTED]:
             faults.append(f"work is left: {counts}")
         finished = [job for job in jobs.values() if job.status is JobStatus.FINISHED]
-        delivered = [line["job"] for line in self.logs if line["event"] == "photo.delivered"]
+        done = ("photo.delivered", "photo.held")
+        delivered = [line["job"] for line in self.logs if line["event"] in done]
         if sorted(delivered) != sorted(job.id for job in finished):
             faults.append(f"delivered were {delivered}, and not each finished job once")
-        outbox = files(self.config.outbox)
-        if sorted(str(job.output) for job in finished) != outbox:
-            faults.append(f"the outbox has {outbox}, and not what was finished")
-        for job in finished if not faults else ():
-            said = read_sidecar(self.config.outbox / sidecar_name(job.output))
-            if (said.source.path, said.source.sha256) != (str(job.path), job.digest):
-                faults.append(f"{job.output} was not made from the scan of its job")
+        faults += self._wrong_results(finished)
         kept = {
             (safe_open.digest(path), path.stat().st_mtime_ns)
             for folder in (self.config.originals.folder, self.config.rejected)
@@ -376,6 +383,22 @@ class World:
         if kept != self.moved_by_daemon:
             faults.append("what was moved is not what lies among originals and rejected")
         return faults
+
+    def _wrong_results(self, finished: list[Job]) -> list[str]:
+        """Say what is wrong in the outbox, and among held results, now that all are approved."""
+        wrong = []
+        outbox = files(self.config.outbox)
+        if sorted(str(job.output) for job in finished) != outbox:
+            wrong.append(f"the outbox has {outbox}, and not what was finished")
+        if held := files(self.config.review.folder):
+            wrong.append(f"still held, though all is approved: {held}")
+        for job in finished if not wrong else ():
+            said = read_sidecar(self.config.outbox / sidecar_name(job.output))
+            if job.review_owed or said.decisions[-1].decision != "approved":
+                wrong.append(f"{job.output} is approved, which is not in its sidecar")
+            if (said.source.path, said.source.sha256) != (str(job.path), job.digest):
+                wrong.append(f"{job.output} was not made from the scan of its job")
+        return wrong
 
     def _check_move(self, path: Path, looks: FileStat, digest: str) -> None:
         """An original left the inbox: was it done, and rightly so?"""

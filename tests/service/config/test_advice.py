@@ -8,7 +8,7 @@ import pytest
 from service.config import advice as subject
 from service.config.advice import advice
 from service.config.loader import Config
-from service.config.sections import Permissions, Watch
+from service.config.sections import Permissions, Review, Watch
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.folder_checks import make_folders
 from tests.support.unprivileged_user import USER, as_nobody, needs_root, reachable_folder
@@ -137,3 +137,16 @@ def test_an_outbox_of_another_daemon_and_a_group_that_is_none_are_told(
 
     assert [True, True] == [line.startswith(("inbox: ", "outbox: ")) for line in lines[:2]]
     assert "permissions.group: there is no group nowhere on this machine" in lines
+
+
+@pytest.mark.skipif(not ANOTHER_DISK.is_dir(), reason="there is no other file system")
+def test_held_results_on_another_disk_are_told(config: Config) -> None:
+    """Approving copies them; only if any are held."""
+    review = Review(mode="hold", folder=ANOTHER_DISK / "held")
+    other = config.model_copy(update={"review": review})
+    never = config.model_copy(update={"review": Review(folder=review.folder)})
+    same_disk = ANOTHER_DISK.stat().st_dev == config.outbox.stat().st_dev
+
+    said = [line for line in advice(other) if "review.folder" in line]
+    assert (0 if same_disk else 1) == len(said)
+    assert not [line for line in advice(never) if "review.folder" in line]

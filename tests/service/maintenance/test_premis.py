@@ -9,7 +9,7 @@ from service.config.loader import Config
 from service.ledger.jobs import Decision, DecisionRecord
 from service.maintenance import premis
 from service.storage.sidecar import Sidecar, read_sidecar
-from service.storage.sidecar_parts import Output, Page, ReplacedColor, Source
+from service.storage.sidecar_parts import Output, Page, Point, ReplacedColor, Source, Wishes
 from tests.support.delivered_results import color, place
 from tests.support.packages import found, premis_of
 
@@ -39,6 +39,11 @@ def sidecar(config: Config) -> Sidecar:
     """Read the sidecar of a colored photograph."""
     color(config, "album/a.tif")
     return read_sidecar(config.outbox / "album/a.tif.json")
+
+
+def said(color: str, who: str, source: str = "") -> Point:
+    """Return a color that somebody said of the middle of the first page."""
+    return Point(x=0.5, y=0.5, color=color, radius=0.3, page=0, who=who, source=source)
 
 
 def written(tmp_path: Path, sidecar: Sidecar, *decisions: DecisionRecord) -> etree._ElementTree:
@@ -99,6 +104,26 @@ def test_a_decision_is_an_event_of_a_person(tmp_path: Path, sidecar: Sidecar) ->
     assert [APPROVED.note] == found(document, f"{event}//premis:eventOutcomeDetailNote")
     assert ["Käthe"] == found(document, "//premis:agent[3]/premis:agentName")
     assert ["person"] == found(document, "//premis:agent[3]/premis:agentType")
+
+
+def test_who_said_which_color_is_told(tmp_path: Path, sidecar: Sidecar) -> None:
+    """The wishes with the event, and each person once, as an informant."""
+    points = (said("#7a1f2b", "Ada", "inv. 1931/7"), said("#ffffff", "Ada"), said("#000000", ""))
+    wishes = Wishes(vividness=60.0, warmth=0.0, points=points, variant=1)
+    document = written(tmp_path, sidecar.model_copy(update={"wishes": wishes}), APPROVED)
+    wished, point, *_ = document.iter(f"{{{premis.SETTINGS}}}wishes", f"{{{premis.SETTINGS}}}point")
+    informant = (
+        "//premis:event[1]/premis:linkingAgentIdentifier[premis:linkingAgentRole='informant']"
+    )
+
+    assert ("60.0", "1") == (wished.get("vividness"), wished.get("variant"))
+    assert ("#7a1f2b", "Ada", "inv. 1931/7") == (
+        point.get("color"),
+        point.get("who"),
+        point.get("source"),
+    )
+    assert ["Ada"] == found(document, f"//{informant}/premis:linkingAgentIdentifierValue")
+    assert {"Ada", "Käthe"} <= set(found(document, "//premis:agentName"))
 
 
 def test_identifiers_stay_the_same_and_differ_among_themselves(

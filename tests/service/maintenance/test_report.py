@@ -18,14 +18,16 @@ from playwright.sync_api import Page
 from rich.console import Console
 
 from service.config.loader import Config
+from service.config.sections import FolderSettings
 from service.ledger.jobs import Decision
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance import report as making
 from service.maintenance.report import ReportResult, make_report, moment, print_report_result
 from service.maintenance.report_entries import Scope
-from tests.support.delivered_results import REASON, color, place, queue, reject
+from tests.support.delivered_results import REASON, color, finish, place, queue, reject
 from tests.support.synthetic_photos import Array, color_scene, gray_scene
 from worker.errors import DeviceError
+from worker.settings import ColorPoint, ColorWishes
 
 
 def png(pixels: Array) -> bytes:
@@ -149,6 +151,33 @@ def test_decisions_and_states_are_told(config: Config, folder: Path) -> None:
     assert "It is to be recolored; this is the earlier result." in second
     assert "no picture: taken out of the outbox" in third
     assert f"The result was taken out of the outbox on {local}." in third
+
+
+def test_who_said_which_color_is_told(config: Config, folder: Path) -> None:
+    """With a swatch, the place and the evidence; on the first page by person; and in the table."""
+    point = ColorPoint(0.25, 0.5, "#7a1f2b", who="Ada", source="<inv. 7>")
+    job = queue(config, "said.png", GRAY)
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        asked = FolderSettings.of(
+            ColorWishes(vividness=60.0, warmth=-5.0, points=(point,), variant=2)
+        )
+        ledger.override_settings(job.id, asked)
+        claimed = {one.id: one for one in ledger.claim(9, 0.0, in_flight=0)}
+        finish(config, ledger, claimed[job.id], result=COLORED)
+    made(config, folder)
+    text = words(folder, "sheet-0001.html")[-1]
+    told = "#7a1f2b at 25 %, 50 %, said by Ada: <inv. 7>"
+    row = rows(folder)[3]
+
+    assert told in text
+    assert "Wished: vividness 60, warmth -5, variant 2." in text
+    assert ["background: #7a1f2b"] == parsed(folder, "sheet-0001.html").xpath("//span/@style")
+    assert ("said.png", told) == (row["scan"], row["colors said"])
+    assert "vividness 60, warmth -5, variant 2" == row["wished"]
+    assert ["Person Photographs", "Ada 1"] == [
+        " ".join(cell.text_content() for cell in line)
+        for line in list(parsed(folder).iter("table"))[2].iter("tr")
+    ]
 
 
 def test_rejected_scans_have_sheets_of_their_own(config: Config, folder: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from service.ledger.jobs import Decision
 from service.storage import moves
 from service.watch import supervisor
 from tests.support.folder_listing import files
@@ -58,6 +59,7 @@ PEOPLE = st.one_of(
     call("take_folder_out", TOP_FOLDERS),
     call("bring_folder_in", TOP_FOLDERS),
     call("delete_folder", FOLDERS),
+    call("decide", st.sampled_from([Decision.APPROVED, Decision.REJECTED, None])),
 )
 SYSTEM = st.one_of(
     *[call("tell", NUMBERS, again=st.booleans())] * 3,
@@ -97,13 +99,17 @@ def _nothing_but_what_is_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(happens=HAPPENS, local=st.booleans())
+@given(happens=HAPPENS, local=st.booleans(), hold=st.booleans())
 def test_each_stable_file_is_done_once_and_nothing_else(
-    after: str, happens: list[tuple[str, tuple[Any, ...], dict[str, Any]]], *, local: bool
+    after: str,
+    happens: list[tuple[str, tuple[Any, ...], dict[str, Any]]],
+    *,
+    local: bool,
+    hold: bool,
 ) -> None:
     """No unstable file is; originals and results are where they belong; nothing is left over."""
     with tempfile.TemporaryDirectory() as folder, capture_logs() as logs:
-        world = World(Path(folder), after, logs, local=local)
+        world = World(Path(folder), after, logs, local=local, hold=hold)
         try:
             for method, arguments, options in [*happens, ("settle", (), {})]:
                 getattr(world, method)(*arguments, **options)

@@ -191,6 +191,19 @@ def test_a_photograph_leads_to_what_is_like_it(client: WebClient) -> None:
     assert re.search(r'href="/photographs/\d+\?below=0\.5"', page)
 
 
+def test_a_photographs_page_leads_to_what_is_like_it(client: WebClient) -> None:
+    """Its folder, the doubtful ones there, what the same model colored; each finds it, too."""
+    page = html.unescape(client.get("/photographs/64").text)
+    links = re.findall(r'href="([^"]+)"', page.partition('<ul class="files like">')[2])[:3]
+
+    assert [
+        "/?folder=album+1",
+        "/?folder=album+1&below=0.30&order=confidence",
+        "/?model=2",
+    ] == links
+    assert all(64 in shown(client.get(link).text) for link in links)
+
+
 def test_folders_are_walked_level_by_level(tmp_path: Path) -> None:
     """Down by the list, up by the way that led there."""
     archive(tmp_path, ["a/b/c/1.png", "a/b/2.png", "a/d/3.png"])
