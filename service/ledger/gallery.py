@@ -26,6 +26,7 @@ _STATES = {
     "fetched": "fetched_at IS NOT NULL",
     "recoloring": "recolor",
 }
+_OWING = "jobs INDEXED BY jobs_owing_review WHERE review_owed"  # asked by the daemon all the time
 _DECISIONS = {"open": "decision IS NULL", "decided": "decision IS NOT NULL"}
 
 
@@ -193,7 +194,7 @@ class GalleryQueries:
         """Count the results whose decision the daemon has yet to carry out."""
         if self._database.outdated:
             return 0
-        sql = f"SELECT count(*) AS n FROM jobs WHERE review_owed AND {COLORED}"  # noqa: S608
+        sql = f"SELECT count(*) AS n FROM {_OWING} AND {COLORED}"  # noqa: S608
         return int(self._database.rows(sql)[0]["n"])
 
     def owing_review(self, limit: int = -1) -> list[Job]:
@@ -203,8 +204,8 @@ class GalleryQueries:
         """
         if self._database.outdated:
             return []
-        where = f"review_owed AND {COLORED} AND status != 'started'"
-        sql = f"SELECT * FROM jobs WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608
+        where = f"{COLORED} AND status != 'started'"
+        sql = f"SELECT * FROM {_OWING} AND {where} ORDER BY id LIMIT ?"  # noqa: S608
         return [job_of_row(row) for row in self._database.rows(sql, limit)]
 
     def folders(

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.safe_open import files_beneath
+from service.filesystem.safe_open import file_stat, files_beneath
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
@@ -84,7 +84,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
     present, waiting = _files(config.outbox), _held_files(config)
     beside = _files(config.rejected)
     if not path.exists():
-        return Verification(0, 0, 0, list(_orphans(present, waiting, [])), 0, {})
+        return Verification(0, 0, 0, list(_orphans(present, waiting, [], config)), 0, {})
     found: list[Finding] = []
     checked = without_digest = fetched = 0
     with LedgerQueries.open(path) as ledger:
@@ -111,7 +111,7 @@ def verify(config: Config, report: Report, *, repair: bool = False) -> Verificat
             FolderMonitor(config.folders).check("rejected", to_write=False)
         strangers = list(check_rejected(rejected, beside, config, ledger))
     queued, not_queued = _repair(found, photos, config) if repair else (0, {})
-    found += [*_orphans(present, waiting, jobs), *strangers]
+    found += [*_orphans(present, waiting, jobs, config), *strangers]
     return Verification(
         checked, without_digest, in_work, found, queued, not_queued, len(rejected), fetched
     )
@@ -188,26 +188,32 @@ def _held_files(config: Config) -> list[PurePosixPath]:
 
 
 def _orphans(
-    delivered: Sequence[PurePosixPath], waiting: Sequence[PurePosixPath], jobs: Sequence[Job]
+    delivered: Sequence[PurePosixPath],
+    waiting: Sequence[PurePosixPath],
+    jobs: Sequence[Job],
+    config: Config,
 ) -> Iterator[Finding]:
     """Yield the files in the outbox, and those among held results, that belong to no job there."""
     going = [job for job in jobs if job.review_owed]  # from one to the other
     in_outbox = [job for job in jobs if not job.held or job.delivered_digest is not None]
     in_work = (JobStatus.QUEUED, JobStatus.STARTED)
     in_held = [job for job in jobs if job.held or job.status in in_work]
-    yield from _strangers(delivered, [*in_outbox, *going], "belongs to no photograph in the ledger")
-    yield from _strangers(waiting, [*in_held, *going], "held, but belongs to no held photograph")
+    for name in _strangers(delivered, [*in_outbox, *going]):
+        yield _orphan(name, "belongs to no photograph in the ledger")
+    for name in _strangers(waiting, [*in_held, *going]):
+        if file_stat(config.review.folder / name):  # else it was approved and delivered meanwhile
+            yield _orphan(name, "held, but belongs to no held photograph")
 
 
-def _strangers(
-    present: Sequence[PurePosixPath], jobs: Sequence[Job], words: str
-) -> Iterator[Finding]:
+def _strangers(present: Sequence[PurePosixPath], jobs: Sequence[Job]) -> Iterator[PurePosixPath]:
     known = {job.output for job in jobs}
     known |= {sidecar_name(name) for name in known}
-    for name in present:
-        if name not in known:
-            kind: Literal["output", "sidecar"] = "sidecar" if name.suffix == SUFFIX else "output"
-            yield Finding(kind, "orphaned", as_text(name), None, words)
+    yield from (name for name in present if name not in known)
+
+
+def _orphan(name: PurePosixPath, words: str) -> Finding:
+    kind: Literal["output", "sidecar"] = "sidecar" if name.suffix == SUFFIX else "output"
+    return Finding(kind, "orphaned", as_text(name), None, words)
 
 
 def _repair(
