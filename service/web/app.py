@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
@@ -108,6 +108,7 @@ def create_app(
         middleware=[Middleware(Protection, hosts=config.web.hosts)],
         exception_handlers={
             HTTPException: _refused,
+            ClientDisconnect: _left,
             PhotochromError: _not_available,
             OSError: _not_available,
             Exception: _failed,
@@ -129,6 +130,11 @@ async def _running(app: Starlette) -> AsyncIterator[None]:
             yield
         finally:
             await run_in_threadpool(app.state.previews.process.close)
+
+
+def _left(_request: Request, _error: Exception) -> Response:
+    """Answer a browser that left before it had sent everything; nobody reads this."""
+    return Response(status_code=image_files.GONE_AWAY)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -14,7 +14,16 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser import NewPage
 from tests.support.light_table import LARGE, ODD_NAME, PAGES, SMALL, LightTable
-from tests.support.photograph_view import chroma, columns, look, press, seen, settled, view_of
+from tests.support.photograph_view import (
+    OPACITY,
+    chroma,
+    columns,
+    look,
+    press,
+    seen,
+    settled,
+    view_of,
+)
 
 GRAY, COLORED = 2.0, 8.0  # mean chroma, in codes: at most of a scan, at least of a result
 TILE = 512
@@ -142,12 +151,19 @@ def test_100_percent_shows_real_pixels(new_page: NewPage, table: LightTable, den
     look(page, table, LARGE)
     press(page, "Space", "Space", "1")
     expect(page.locator("#scale")).to_have_text("100 %")
-    pixels = seen(page)
+    page.evaluate(OPACITY, "0")
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    box = page.locator("#stages").bounding_box()
     corner = page.evaluate(
         "() => { const p = lightTable.comparison.stage.seenAt(0, 0); return [p.x, p.y]; }"
     )
+    assert box
     left, top = (round(one * density) for one in corner)
     assert corner == pytest.approx([left / density, top / density], abs=1e-6)
+    # The view may begin within a pixel of the screen; its picture then begins with the next one.
+    area = [round(box[side] * density) for side in ("x", "y", "width", "height")]
+    right, bottom = area[0] + area[2], area[1] + area[3]
+    pixels = np.asarray(shot).astype(int)[area[1] : bottom, area[0] : right]
     folder = page.evaluate("() => lightTable.facts.pages[0].colored.info").removesuffix("info.json")
     url = f"{table.base}{folder}{TILE},{TILE},{TILE},{TILE}/{TILE},{TILE}/0/default.jpg"
     tile = np.asarray(Image.open(io.BytesIO(httpx.get(url).content)).convert("RGB")).astype(int)
