@@ -56,10 +56,9 @@ LAYERS = {
         "untoning",
         "scan",
         "render",
-        # What people look at:
-        "viewing",
-        # A generator at work, then how one is made; each of these needs those above:
+        # A generator at work, what people look at, then how a generator is made:
         "inference",
+        "viewing",
         "training.evaluation",
         "training.data",
         "training",

@@ -58,19 +58,20 @@ def guide_of(small: Pixels) -> Floats:
     )
 
 
-def grant(thought: Thought, wishes: ColorWishes) -> Floats:
+def grant(thought: Thought, wishes: ColorWishes, known: Sequence[Variant] = ()) -> Floats:
     """Decode with wishes.
 
     Args:
         thought: of the generator.
         wishes: for this page.
+        known: what `find_variants` found, if the caller has it.
 
     Returns:
         (s, s, 2) float32 chroma in CIE units; with color points (g, g, 2).
     """
     logits = thought.logits
     if wishes.variant:
-        others = find_variants(thought, wishes.variant)
+        others = (known or find_variants(thought, wishes.variant))[: wishes.variant]
         if others:
             logits = logits + others[-1].tilt @ thought.grid.T
     ab = softmax(logits) @ thought.grid
@@ -96,6 +97,16 @@ def swatches_at(thought: Thought, x: float, y: float) -> list[Swatch]:
     near = np.s_[max(row - AROUND, 0) : row + AROUND + 1, max(column - AROUND, 0) : column + 2]
     p = softmax(thought.plain[near]).mean(axis=(0, 1))
     return palettes.swatches(p, thought.grid)
+
+
+def expected_errors(thought: Thought) -> Floats:
+    """Return how far each color is expected to be from the true one, (s, s), ab units.
+
+    As `worker.models.decoding.expected_error`, which needs Keras.
+    """
+    ab = softmax(thought.logits) @ thought.grid
+    apart = np.linalg.norm(ab[..., None, :] - thought.grid, axis=-1)  # (s, s, K)
+    return np.asarray((softmax(thought.plain) * apart).sum(axis=-1))
 
 
 def ab_of(color: str) -> Floats:

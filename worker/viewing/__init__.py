@@ -1,1 +1,1 @@
-"""Pages made ready for the eye: pyramids of tiles, thumbnails, in a process of their own."""
+"""Pages made ready for the eye, in processes of their own: tiles, thumbnails, previews."""
