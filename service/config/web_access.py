@@ -18,6 +18,9 @@ def open_to_all(web: Web) -> list[tuple[str, str]]:
     if web.listen is not None and not is_loopback(web.listen) and not asks:
         text = "is open to other machines, so it needs web.users or web.trusted_header as well"
         problems.append(("web.listen", text))
+    if web.hosts and not asks:
+        text = "lets other machines in by these names, so it needs web.users or web.trusted_header"
+        problems.append(("web.hosts", f"{text} as well"))
     if web.trusted_header is not None and not web.trusted_proxies:
         text = "needs web.trusted_proxies as well: the addresses of the proxies to believe"
         problems.append(("web.trusted_header", text))

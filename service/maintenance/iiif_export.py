@@ -70,7 +70,7 @@ class Exported(NamedTuple):
         manifests: in it, one for each folder.
         made: pictures that were made.
         kept: pictures that were there already.
-        removed: names that were removed because nothing leads to them any more.
+        removed: pictures and files that were removed because nothing leads to them any more.
         left_out: the number of others, by reason.
         failed: name and reason of each photograph that could not be exported.
     """
@@ -145,8 +145,8 @@ def print_exported(done: Exported, console: Console) -> None:
     """Print what was exported, where, and what was not."""
     photographs = f"{done.photographs} photograph{'s' * (done.photographs != 1)}"
     manifests = f"{done.manifests} manifest{'s' * (done.manifests != 1)}"
-    pictures = f"{done.made} pictures made, {done.kept} kept, {done.removed} removed"
-    lines = [f"{photographs} in {manifests}: {pictures}"]
+    pictures = f"pictures: {done.made} made, {done.kept} kept; {done.removed} files removed"
+    lines = [f"{photographs} in {manifests}", pictures]
     lines += [f"{count} left out ({why})" for why, count in sorted(done.left_out.items())]
     lines += [f"not exported: {name}: {why}" for name, why in done.failed]
     lines.append(f"open in a viewer: {done.collection}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -68,6 +69,11 @@ def routes() -> list[BaseRoute]:
         reading("/photographs/{job:job}", photograph_page.show),
         reading("/photographs/{job:job}.json", photograph_page.as_json),
         reading("/photographs/{job:job}/files/{kind}", downloads.download),
+        changing("/photographs/{job:job}/preview", corrections.preview, Role.READER),
+        reading("/photographs/{job:job}/swatches", corrections.swatches),
+        reading("/photographs/{job:job}/variants", corrections.variants),
+        reading("/photographs/{job:job}/variants/{variant:job}.jpg", corrections.variant),
+        reading("/photographs/{job:job}/confidence/{page:job}.png", corrections.doubt),
         changing("/photographs/{job:job}/apply", corrections.apply),
         reading(image_files.PATH, image_files.show),
         reading("/service", service_page.service),
@@ -108,6 +114,7 @@ def create_app(
         },
     )
     app.state.images = image_files.ImageFiles(config)
+    app.state.previews = corrections.Previews(config)
     app.state.site = Site(
         config, clock, Sessions(config, clock), Attempts(), StatusFeed(config), file.absolute()
     )
@@ -118,7 +125,10 @@ def create_app(
 async def _running(app: Starlette) -> AsyncIterator[None]:
     """Hold open, while it is served, what the application starts when it is needed."""
     async with app.state.images:
-        yield
+        try:
+            yield
+        finally:
+            await run_in_threadpool(app.state.previews.process.close)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -191,13 +191,31 @@ class ImageFiles:
 
 async def show(request: Request) -> Response:
     """Answer with a file of a picture: info.json, a tile, its thumbnail, or a fitting view."""
-    images: ImageFiles = request.app.state.images
     name = request.path_params["name"]
     picture = await run_in_threadpool(_wanted, request)
+    found = await _found(request, picture, name)
+    return await run_in_threadpool(_answer, request, found) if isinstance(found, Path) else found
+
+
+async def view_of_scan(request: Request, job: Job, page: int) -> Path:
+    """Return the fitting view of a page of a job's scan, a JPEG in the cache; makes it if need be.
+
+    Raises:
+        Refusal: it cannot be made; says why.
+    """
+    found = await _found(request, _Picture(job, "scan", job.digest, page), FIT)
+    if not isinstance(found, Path):
+        raise Refusal(503, "images.busy")
+    return found
+
+
+async def _found(request: Request, picture: _Picture, name: str) -> Path | Response:
+    """Return a file of a picture, made if need be, or what to answer instead of it."""
+    images: ImageFiles = request.app.state.images
     for _ in range(3):  # once to find it, once when it was made, once if it is removed at once
         path = await run_in_threadpool(images.find, picture, name)
         if path is not None:
-            return await run_in_threadpool(_answer, request, path)
+            return path
         if answer := await images.make(picture, name, request):
             return answer
     raise Refusal(503, "images.busy")

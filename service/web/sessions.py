@@ -21,6 +21,7 @@ IDLE = 12 * 3600.0  # seconds without a request, after which a session ends
 LONGEST = 7 * 86_400.0  # seconds from log-in to the end of a session
 TOKEN_LENGTH = 43  # characters of 32 random bytes
 MOST_SESSIONS = 10_000
+FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}  # by proxies
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,15 @@ class Sessions:
         """Return who asks; None: nobody who has logged in.
 
         Without users and without a trusted header the page is only on the loopback, and everyone
-        on this machine is the operator, named after the user the page runs as.
+        on this machine is the operator, named after the user the page runs as; but nobody whose
+        request a proxy passed on.
 
         Raises:
             UsersFileError: the file of users cannot be read.
         """
         if self.users is None and self._header is None:
+            if FORWARDED & set(connection.headers):
+                return None  # from another machine, by way of a proxy here
             return Visitor(user_name(), Role.OPERATOR)
         if self._header is not None and self.through_proxy(connection):
             name = connection.headers.get(self._header, "").strip()

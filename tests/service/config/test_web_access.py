@@ -51,6 +51,13 @@ def test_a_header_is_believed_from_proxies_only(tmp_path: Path) -> None:
     )
 
 
+def test_names_for_others_need_users(tmp_path: Path) -> None:
+    """A proxy on this machine would let strangers in as the operator."""
+    [problem] = problems(tmp_path, "web: {listen: 127.0.0.1:8420, hosts: [archive.example.org]}")
+
+    assert problem.startswith("1: web.hosts: lets other machines in by these names")
+
+
 def test_the_file_of_users_must_be_there_and_private(tmp_path: Path) -> None:
     """`check-config` says what to do; the daemon, which does not need it, starts without."""
     text = "web: {listen: 0.0.0.0:8420, users: users}"

@@ -51,6 +51,15 @@ def test_without_users_this_machine_is_the_operator(tmp_path: Path) -> None:
     assert 200 == client.post("/as-operator").status_code
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+def test_without_users_nobody_comes_through_a_proxy(tmp_path: Path, header: str) -> None:
+    """Who is on another machine is not this machine's operator."""
+    client = WebClient(wired(web_app(tmp_path)))
+
+    assert 403 == client.get("/log-in", **{header.replace("-", "_"): "203.0.113.9"}).status_code
+    assert 401 == client.post("/as-operator", headers={header: "203.0.113.9"}).status_code
+
+
 def test_a_stranger_is_sent_to_the_log_in(app: Starlette) -> None:
     """A page leads to the log-in and back; a script gets 401 in words; nothing is changed."""
     client = WebClient(app)

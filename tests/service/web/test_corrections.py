@@ -113,3 +113,37 @@ def test_only_reviewers_apply(home: Path, ben: WebClient) -> None:
 
     assert [403, 403] == [forged.status_code, as_reader.status_code]
     assert job == job_of(home, job.id)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        ("swatches?page=0&x=2&y=0.1", 400),
+        ("swatches?page=0&x=nan&y=0.1", 400),
+        ("swatches?page=0&x=0.1", 400),
+        ("swatches?page=-1&x=0.1&y=0.1", 400),
+        ("swatches?page=99999999999&x=0.1&y=0.1", 400),
+        ("swatches?page=7&x=0.1&y=0.1", 404),
+        ("variants/4.jpg?page=0", 404),
+        ("variants/../../etc.jpg", 404),
+        ("confidence/7.png", 404),
+        ("confidence/..png", 404),
+    ],
+)
+def test_places_and_pages_that_are_not_there(
+    home: Path, ben: WebClient, rest: str, status: int
+) -> None:
+    """Are refused before any network is loaded for them."""
+    answer = ben.get(f"/photographs/{job_of(home).id}/{rest}", html=False)
+
+    assert status == answer.status_code
+    assert answer.json()["error"]
+
+
+def test_no_photograph_no_preview(ben: WebClient) -> None:
+    """And without a page's token none either, as a preview costs the machine something."""
+    sent = {"page": 0, "wishes": {}}
+    unknown = ben.post("/photographs/999999/preview", json=sent)
+    forged = ben.post("/photographs/1/preview", csrf=None, json=sent)
+
+    assert [404, 403] == [unknown.status_code, forged.status_code]

@@ -283,7 +283,7 @@ def test_cards_are_brought_up_to_date(client: WebClient, config: Config) -> None
 
     parts = client.get(f"/cards?below=0.5&cards=70.67.99&seen={seen[1]}").text
     assert [70, 67] == shown(parts)
-    assert '<ol data-new="1">' in parts
+    assert '<ol data-new="1" data-matches="24">' in parts
     assert "Flagged Ada" in words(parts)
     assert "1 of 24 decided" in words(parts)
 

@@ -5,7 +5,6 @@ What is on the screen is judged by its pixels: a scan is gray, what a machine co
 
 import io
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import numpy as np
@@ -15,54 +14,10 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser import NewPage
 from tests.support.light_table import LARGE, ODD_NAME, PAGES, SMALL, LightTable
-from tests.support.synthetic_photos import Array
+from tests.support.photograph_view import chroma, columns, look, press, seen, settled, view_of
 
 GRAY, COLORED = 2.0, 8.0  # mean chroma, in codes: at most of a scan, at least of a result
-SURROUND = 0x77
 TILE = 512
-OPACITY = """(value) => document.querySelectorAll(".label, .divider, .choices")
-    .forEach((one) => { one.style.opacity = value; })"""
-
-
-def look(page: Page, table: LightTable, name: str, query: str = "") -> Page:
-    """Open a photograph's page, and wait until all of it is drawn."""
-    page.goto(table.url(name, query))
-    return settled(page)
-
-
-def settled(page: Page) -> Page:
-    """Wait until the pictures are there and drawn as sharp as they get."""
-    page.wait_for_selector("#stages[aria-busy=false]")
-    page.evaluate("() => lightTable.comparison.stage.settled()")
-    return page
-
-
-def seen(page: Page) -> Array:
-    """Return the pixels of the view (H, W, 3), without what lies over it."""
-    page.evaluate(OPACITY, "0")
-    taken = page.locator("#stages").screenshot(animations="allow")
-    page.evaluate(OPACITY, "")
-    return np.asarray(Image.open(io.BytesIO(taken)).convert("RGB")).astype(int)
-
-
-def chroma(pixels: Array) -> float:
-    """Return how far pixels are from gray, on average over the photograph, not its surround."""
-    spread = pixels.max(axis=-1) - pixels.min(axis=-1)
-    inside = ~(pixels == SURROUND).all(axis=-1)
-    return float(spread[inside].mean())
-
-
-def columns(pixels: Array, start: float, end: float) -> Array:
-    """Return part of a view, by shares of its width."""
-    width = pixels.shape[1]
-    return pixels[:, round(start * width) : round(end * width)]
-
-
-def press(page: Page, *keys: str) -> Page:
-    """Press keys, and wait until what they did is drawn."""
-    for key in keys:
-        page.keyboard.press(key)
-    return settled(page)
 
 
 def set_divider(page: Page, share: float) -> None:
@@ -75,12 +30,6 @@ def set_divider(page: Page, share: float) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + share * box["width"], y, steps=4)
     page.mouse.up()
-
-
-def view_of(page: Page) -> dict[str, Any]:
-    """Return what the view shows, as it is kept from photograph to photograph."""
-    view: dict[str, Any] = page.evaluate("() => lightTable.comparison.stage.view")
-    return view
 
 
 # Comparing

@@ -9,6 +9,7 @@ export class Cards {
    */
   constructor(list, asked) {
     Object.assign(this, { list, asked });
+    this.onCount = () => {}; // when the filter finds another number than `asked.count`
   }
 
   /** All cards, in their order. */
@@ -43,6 +44,10 @@ export class Cards {
     for (const card of shown) {
       const now = byJob.get(card.dataset.job);
       if (now && now.dataset.version !== card.dataset.version) renew(card, now);
+    }
+    if (this.asked.count !== Number(fresh.dataset.matches)) {
+      this.asked.count = Number(fresh.dataset.matches);
+      this.onCount();
     }
     return Number(fresh.dataset.new);
   }

@@ -6,6 +6,7 @@ import { Cards } from "./cards.js";
 export class Deciding {
   constructor(cards, selection, asked) {
     Object.assign(this, { cards, selection, asked });
+    cards.onCount = () => selection.recount();
     this._dialog = document.getElementById("deciding");
     this._form = this._dialog.querySelector("form");
     this._keysOfDialog();
@@ -38,11 +39,11 @@ export class Deciding {
     const { count, all } = selection;
     const key = decision ?? "open_again";
     const title = t("gallery.confirm_" + key, { count });
+    const which = all
+      ? { filter: this.asked.filter, count }
+      : { jobs: selection.cards().map(Cards.job) };
     const words = await this._ask(decision, title, all ? t("gallery.confirm_all") : t("gallery.confirm_chosen"));
     if (!words) return;
-    const which = all
-      ? { filter: this.asked.filter, count: this.asked.count }
-      : { jobs: selection.cards().map(Cards.job) };
     if (await this._send({ ...which, decision, ...words })) selection.clear();
   }
 

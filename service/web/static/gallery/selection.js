@@ -43,6 +43,12 @@ export class Selection {
     this._choose([], false);
   }
 
+  /** Says how many the filter finds now. */
+  recount() {
+    if (this._everything) this._everything.textContent = t("gallery.choose_all", { count: this.asked.count });
+    this._tell();
+  }
+
   clear() {
     this.all = false;
     this._choose(this.boxes(), false);

@@ -21,6 +21,15 @@ export class Correction {
     byId("variants-panel").addEventListener("toggle", () => this.showVariants());
     wishes.addEventListener("change", () => this._draw());
     this._draw();
+    for (const event of ["pointerenter", "focusin"]) {
+      byId("correction").addEventListener(event, () => this.warmUp(), { once: true });
+    }
+  }
+
+  /** Has the server load the network: whoever comes near the panel is about to ask it. */
+  warmUp() {
+    const { page } = this.seen();
+    request(`${this.url}/swatches?page=${page}&x=0.5&y=0.5`).catch(() => {}); // the question tells
   }
 
   /** Shows small previews of the variants of this page, if their panel is open. */

@@ -89,11 +89,17 @@ export class Points {
     const source = byId("point-source");
     source.addEventListener("input", () => this._change({ source: source.value }, "source"));
     source.addEventListener("change", () => this.wishes.settle());
+    source.addEventListener("keydown", (event) => event.key === "Enter" && this._close());
     const radius = byId("point-radius");
     radius.addEventListener("input", () => this._change({ radius: Number(radius.value) }, "radius"));
     radius.addEventListener("change", () => this.wishes.settle());
     byId("point-remove").addEventListener("click", () => this._remove(this.chosen));
-    byId("point-done").addEventListener("click", () => this.choose(null));
+    byId("point-done").addEventListener("click", () => this._close());
+  }
+
+  _close() {
+    this.choose(null);
+    byId("pick").focus();
   }
 
   _remove(index) {

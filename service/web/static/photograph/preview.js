@@ -25,7 +25,8 @@ export class Preview {
 
   /** Asks after a pause, unless the same was asked for already. */
   soon() {
-    const wanted = this.wishes.changed ? JSON.stringify([this.seen().page, this.wishes.sent]) : null;
+    const { page } = this.seen();
+    const wanted = this.wishes.looksOtherwise ? `${page} ${this.wishes.lookOf(page)}` : null;
     if (wanted === this._last) return;
     this._last = wanted;
     clearTimeout(this._timer);

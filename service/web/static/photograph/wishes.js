@@ -33,6 +33,16 @@ export class Wishes extends EventTarget {
     return !same(this.sent, this.applied);
   }
 
+  /** Whether the photograph would look otherwise than as it was applied. */
+  get looksOtherwise() {
+    return looks(this.sent) !== looks(this.applied);
+  }
+
+  /** What the look of a page depends on, as text: equal looks need no other preview. */
+  lookOf(page) {
+    return looks(this.sent, page);
+  }
+
   /** The wishes as they are sent: points that have no color yet are left out. */
   get sent() {
     return { ...this.present, points: this.present.points.filter((point) => point.color) };
@@ -122,4 +132,11 @@ function same(a, b) {
 function sorted({ vividness, warmth, variant, points }) {
   const flat = points.map(({ page, x, y, color, radius, source }) => [page, x, y, color, radius, source]);
   return [vividness, warmth, variant, flat];
+}
+
+/** Writes down all that changes colors; evidence and names do not. */
+function looks({ vividness, warmth, variant, points }, page = null) {
+  const seen = points.filter((point) => page === null || point.page === page);
+  const flat = seen.map(({ page: of, x, y, color, radius }) => [of, x, y, color, radius]);
+  return JSON.stringify([vividness, warmth, variant, flat]);
 }
