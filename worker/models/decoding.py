@@ -14,7 +14,7 @@ from worker.color.cielab import in_gamut_ab
 
 BIN_STEP = 10.0  # ab units between neighboring colors of the grid
 DECODING = "decoding"  # the layer that is added; float32 under every precision policy
-LATTICE = 4  # confidence is measured on every fourth place of the chroma plane, both ways
+LATTICE = 8  # confidence is measured on every eighth place of the chroma plane, both ways
 DOUBTFUL = 20.0  # ab units of error; it makes a confidence of 0.37
 
 
@@ -113,8 +113,10 @@ def expected_error(plain: KerasTensor, ab: KerasTensor) -> KerasTensor:
     """
     grid = ops.convert_to_tensor(color_grid())  # (K, 2)
     p = ops.softmax(ops.cast(plain, "float32"), axis=-1)
-    apart = ops.expand_dims(ab, -2) - grid  # (..., K, 2)
-    return ops.sum(p * ops.sqrt(ops.sum(apart * apart, axis=-1)), axis=-1)
+    # |c - ab|^2 in three terms: the differences themselves would take twice the memory.
+    squares = ops.sum(ab * ab, axis=-1, keepdims=True) - 2 * ops.matmul(ab, ops.transpose(grid))
+    squares += ops.sum(grid * grid, axis=-1)  # (..., K)
+    return ops.sum(p * ops.sqrt(ops.maximum(squares, 0.0)), axis=-1)
 
 
 def confidence(logits: KerasTensor, ab: KerasTensor, sharpening: Sharpening) -> KerasTensor:

@@ -361,6 +361,46 @@ class TestRefusals:
 
         assert 2 == photochrom(home, "colorize", "a.png").returncode
 
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (
+                ["--point", "120,340=red"],
+                "'120,340=red' must be X,Y=#rrggbb, such as 120,340=#7a1f2b",
+            ),
+            (["--vividness", "101"], "should be less than or equal to 100"),
+            (["--warmth", "-51"], "should be greater than or equal to -50"),
+            (["--variants", "5"], "should be less than or equal to 4"),
+        ],
+    )
+    def test_impossible_wishes_of_colors_are_told(
+        self, home: Path, arguments: list[str], words: str
+    ) -> None:
+        """Before anything is loaded or colored."""
+        save(home / "a.png", gray_scene(24, 32))
+        done = photochrom(home, "colorize", "a.png", "--out", "out", *arguments)
+
+        assert 2 == done.returncode
+        assert words in " ".join(done.stderr.replace("│", "").split())
+        assert not (home / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--vividness", "70"], "wishes of colors need jobs or files"),
+            (["7", "--vividness", "70", "--dry-run"], "and no other options"),
+            (["7", "--point", "1,2=#000000"], "no photograph has this number or path: 7"),
+        ],
+    )
+    def test_recoloring_with_wishes_wants_photographs(
+        self, home: Path, arguments: list[str], words: str
+    ) -> None:
+        """Of all that another version colored, nobody knows the color of a coat."""
+        done = photochrom(home, "recolor", *arguments)
+
+        assert 2 == done.returncode
+        assert words in " ".join(done.stderr.replace("│", "").split())
+
     def test_folders_that_cannot_be_made_are_no_riddle(self, home: Path) -> None:
         """Found with the mistakes of the configuration."""
         (home / "outbox").write_text("a file")

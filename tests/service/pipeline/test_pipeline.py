@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tifffile
 from structlog.testing import capture_logs
@@ -27,10 +28,12 @@ from tests.support.stepped_pipeline import Line
 from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
 from tests.support.waiting import wait_until
 from worker import scan
+from worker.color import cielab
 from worker.errors import DeviceError
 from worker.inference import local_engine as engine_module
 from worker.inference.local_engine import BATCHES_IN_MEMORY, THREADS
-from worker.settings import ReadSettings
+from worker.inference.wishes import ab_of
+from worker.settings import ColorPoint, ColorWishes, ReadSettings
 
 
 def full() -> OSError:
@@ -380,6 +383,35 @@ class TestMemory:
         line.run()
 
         assert THREADS + 4 == len(line.files()["outbox"])
+
+
+class TestWishes:
+    """What people wish of colors reaches the result, and stays with it."""
+
+    def test_wishes_are_granted_and_every_recoloring_keeps_them(self, line: Line) -> None:
+        """The sidecar has who said what; another photo is as usual."""
+        line.drop("b.png", gray_scene(24, 32, seed=3))
+        job = line.drop("a.png")
+        coat = ColorPoint(0.5, 0.5, "#7a1f2b", who="Ada", source="the coat itself")
+        wishes = ColorWishes(70, 5, (coat,))
+        line.ledger.override_settings(job.id, FolderSettings.of(wishes))
+        line.run()
+        first = (line.config.outbox / "a.png").read_bytes()
+        line.pipeline.take_up(FakeColorist(model="new"))
+        line.ledger.recolor([job.id], line.now)
+        line.run()
+        again = (line.config.outbox / "a.png").read_bytes()
+        sidecar = read_sidecar(line.config.outbox / "a.png.json")
+        colored = cielab.lab_of_rgb(scan.read_color(line.config.outbox / "a.png", ReadSettings()))
+
+        assert first != again
+        assert "new" == sidecar.model.version
+        assert sidecar.wishes is not None
+        assert wishes == sidecar.wishes.asked
+        assert np.linalg.norm(colored[12, 16, 1:] - ab_of("#7a1f2b")) < 3
+        for photo in (first, again):
+            assert b"color known at 1 place (said by Ada), vividness 70, warmth 5" in photo
+        assert read_sidecar(line.config.outbox / "b.png.json").wishes is None
 
 
 class TestThePhotosFault:

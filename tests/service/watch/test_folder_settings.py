@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from service.config.loader import Config
-from service.config.sections import AS_USUAL, FolderSettings, Originals, Watch
+from service.config.sections import AS_USUAL, Color, FolderSettings, Originals, Watch
 from service.config.yaml_text import parse
 from service.filesystem.folder_checks import make_folders
 from service.watch.folder_settings import (
@@ -27,6 +27,7 @@ from service.watch.folder_settings import (
 )
 from tests.support.folder_listing import files
 from tests.support.waiting import wait_until
+from worker.settings import ColorWishes
 
 SCAN = PurePosixPath("album/may/0042.tif")
 YES, NO = b"even_if_colored: true\n", b"even_if_colored: false\n"
@@ -89,6 +90,18 @@ def test_the_nearest_folder_wins(inbox: Path) -> None:
     assert settings_of(inbox, PurePosixPath("a.tif")).even_if_colored
 
 
+def test_colors_are_settled_key_by_key(inbox: Path) -> None:
+    """What no folder says is as config.yaml has it; what is said for the photo alone wins."""
+    write(inbox, "", b"color: {vividness: 20, warmth: 10}")
+    write(inbox, "album", b"color: {vividness: 70}")
+    album = settings_of(inbox, SCAN)
+    alone = FolderSettings(color=Color(warmth=-5), variant=2).over(album)
+
+    assert ColorWishes(70, 10) == album.wishes(Color(vividness=1, warmth=1))
+    assert ColorWishes(70, -5, variant=2) == alone.wishes(Color(vividness=1, warmth=1))
+    assert ColorWishes(1, 2) == AS_USUAL.wishes(Color(vividness=1, warmth=2))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -114,6 +127,17 @@ def test_the_nearest_folder_wins(inbox: Path) -> None:
         (b"a: " + b"{b: " * 10_000, "nested too deeply"),
         (b"# " + b"x" * LARGEST, "larger than 65,536 bytes"),
         (b"even_if_colored: {even_if_colored: true}", "must be true or false"),
+        (
+            b"color:\n  vividness: 101",
+            "line 2: color.vividness: must be a number from 0",
+        ),
+        (
+            b"color: {warmth: -51}",
+            "line 1: color.warmth: must be a number from -50",
+        ),
+        (b"color: {vividnes: 3}", "color.vividnes: unknown key; did you mean vividness?"),
+        (b"color: vivid", "color: must be a section with vividness, warmth, not 'vivid'"),
+        (b"points: []", "points: unknown key"),
         (b"even_if_colored: true\n---\neven_if_colored: false", "invalid YAML"),
     ],
 )
