@@ -261,7 +261,7 @@ def test_a_variant_that_is_not_there_is_the_last_one() -> None:
 @given(color=COLORS)
 @settings(max_examples=50, deadline=None)
 def test_a_color_comes_back_from_its_chroma(color: str) -> None:
-    """At its own lightness, but for rounding, which moves codes near 0 most, above all in the dark."""
+    """At its own lightness, but for rounding, which moves dark codes most."""
     rgb = np.array([[[int(color[at : at + 2], 16) for at in (1, 3, 5)]]], np.uint8)
     lightness = float(cielab.lab_of_rgb(rgb)[0, 0, 0]) / 100
     again = color_of(ab_of(color), lightness)
