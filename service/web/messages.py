@@ -1,6 +1,6 @@
 """The page's messages in each language, from `catalogs/LANGUAGE.json`.
 
-A catalog maps keys such as "service.waiting" to a text with placeholders as of `str.format`, or,
+A catalog maps keys such as "service.waiting" to a text with fields as of `str.format`, or,
 where a number decides, to {"one": text, "other": text}, chosen by the value `count`.
 """
 
@@ -32,7 +32,7 @@ class Messages:
         self._texts = texts
 
     def __call__(self, key: str, **values: Any) -> str:
-        """Return a message with its placeholders filled in; as plain text, not HTML.
+        """Return a message with its fields filled in; as plain text, not HTML.
 
         Raises:
             KeyError: there is no such message, or a value is missing.

@@ -70,7 +70,7 @@ class Refusal(HTTPException):
     Args:
         status: the HTTP status.
         key: of the message.
-        values: its placeholders.
+        values: of its fields.
     """
 
     def __init__(self, status: int, key: str, **values: Any) -> None:

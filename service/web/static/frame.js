@@ -3,7 +3,7 @@
 const texts = JSON.parse(document.getElementById("messages").textContent);
 const language = document.documentElement.lang;
 
-/** Returns a message with its placeholders filled in; {count:,} is written as a number. */
+/** Returns a message with its fields filled in; {count:,} is written as a number. */
 export function t(key, values = {}) {
   let text = texts[key];
   if (text === undefined) throw new Error(`no message ${key}`);
