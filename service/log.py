@@ -40,7 +40,6 @@ def log_to(stream: TextIO, level: LogLevel = "info", log_format: LogFormat = "au
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     processors: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -105,5 +104,6 @@ def _as_text(
     for key, value in event.items():
         text = str(value) if isinstance(value, PurePath) else value
         if isinstance(text, str):
-            event[key] = text.encode("utf-8", "backslashreplace").decode()
+            safe = text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+            event[key] = safe
     return event

@@ -57,7 +57,7 @@ def as_json(
 
 def escaped_json(text: str, encoding: str = "utf-8") -> str:
     r"""Escape, in JSON, what is not printable or not in the encoding, as `\u001b`."""
-    if text.isprintable() and _fits(text, encoding):
+    if text.replace("\n", "").isprintable() and _fits(text, encoding):
         return text
     return "".join(
         one

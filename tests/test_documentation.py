@@ -239,12 +239,12 @@ def test_commands_and_options_exist(page: Path) -> None:
     every = set().union(*known.values())
     wrong = []
     for name, rest in calls(page.read_text()):
-        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest))
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", rest))
         if name not in known or options - known[name]:
             wrong.append(f"{name}{rest}")
     others = OTHERS_OPTIONS.get(str(page.relative_to(ROOT)), set())
     for span in spans(page.read_text()):
-        option = re.match(r"--[a-z][a-z.-]*", span)
+        option = re.match(r"--[a-z][a-z0-9.-]*", span)
         if option and option[0] not in every | others:
             wrong.append(span)
 

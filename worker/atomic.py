@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-CHUNK = 1 << 20  # bytes read back at a time
+CHUNK = 1 << 20  # bytes copied at a time
 _CANNOT_SYNC_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 
 
@@ -114,13 +114,11 @@ def digest_from_disk(path: Path) -> str:
     Raises:
         OSError: the disk failed.
     """
-    digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         # The pages are on the disk by now, so the kernel can forget them, where it knows how.
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        # Into one buffer: a new one for each part took as long as the digest itself.
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encoded(content: bytes | str) -> bytes:

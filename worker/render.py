@@ -4,7 +4,6 @@ Signs the file last, if configured; a result that cannot be signed says so.
 """
 
 import hashlib
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from worker.metadata.credentials import CredentialSettings, MediaTypes
 from worker.metadata.provenance import Origin, PageRecord, Record
 from worker.metadata.xmp import DIGITAL_SOURCE_TYPE
 from worker.scan import Page, Scan
-from worker.settings import ReadSettings, WriteSettings
+from worker.settings import WriteSettings
 from worker.untoning import add_samples
 
 
@@ -186,11 +185,10 @@ def _record(
 
 def _decoded(image_format: ImageFormat, file: BinaryIO) -> list[str]:
     """Hash the decoded samples of a lossy file, which differ from those written."""
-    file.seek(0)
     digests = []
-    for picture in image_format.read(file, ReadSettings(megapixels=math.inf)):
+    for bands in image_format.reread(file):
         digest = hashlib.sha256()
-        for band in picture.bands():
+        for band in bands:
             add_samples(digest, band)
         digests.append(digest.hexdigest())
     return digests

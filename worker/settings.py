@@ -1,8 +1,9 @@
 """Settings of the worker as frozen values; no TensorFlow, no folders."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 OutputSpace = Literal["srgb", "adobe-rgb", "display-p3"]
 Corner = Literal["none", "top-left", "top-right", "bottom-left", "bottom-right"]
@@ -10,8 +11,10 @@ EncoderPart = Literal["none", "deep", "all"]
 
 VARIANTS = 4  # at most, of one photograph
 MOST_POINTS = 64
+MOST_COLORS = 64  # of a reference
 LONGEST_WORD = 500  # characters of `who` and `source`
 COLOR = re.compile("#[0-9a-fA-F]{6}")
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def _refuse_outside(name: str, value: float, least: float, most: float) -> None:
@@ -40,10 +43,12 @@ class ColorSettings:
     Attributes:
         render_size: side of the square the generator sees, in pixels, a multiple of 32.
         batch_size: photos in one device call; None lets the device choose.
+        precision: of its computing: float32, bfloat16 or auto; see `device.precision_for`.
     """
 
     render_size: int = 256
     batch_size: int | None = None
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,43 @@ class ColorPoint:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A photograph whose colors another one is to have.
+
+    Its colors are here, not only its name: with them the same scan is colored the same way years
+    later, when the file is gone.
+
+    Attributes:
+        name: of its file, for people.
+        sha256: of its file, hexadecimal.
+        colors: the most frequent ones, 1 to 64; each a*, b* (CIE units, whole) and how many
+            thousandths of the picture have it.
+        who: chose it; may be empty.
+        source: on what evidence; may be empty.
+    """
+
+    name: str
+    sha256: str
+    colors: tuple[tuple[int, int, int], ...]
+    who: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no photograph has, with a ValueError in plain words."""
+        if not 0 < len(self.colors) <= MOST_COLORS:
+            raise ValueError(f"a reference must have 1 to {MOST_COLORS} colors")
+        for a, b, share in self.colors:
+            _refuse_outside("a* of a reference's color", a, -128, 128)
+            _refuse_outside("b* of a reference's color", b, -128, 128)
+            _refuse_outside("the share of a reference's color", share, 1, 1000)
+        if not SHA256.fullmatch(self.sha256):
+            raise ValueError("sha256 of a reference must be 64 hexadecimal digits")
+        for name, text in (("name", self.name), ("who", self.who), ("source", self.source)):
+            if len(text) > LONGEST_WORD:
+                raise ValueError(f"{name} of a reference has more than {LONGEST_WORD} characters")
+
+
+@dataclass(frozen=True)
 class ColorWishes:
     """What the archivist wishes, or knows, of a photograph's colors.
 
@@ -92,12 +134,14 @@ class ColorWishes:
         points: known colors of things, at most 64.
         variant: 0 for the likeliest colors, 1 to 3 for others; where a photograph has fewer, its
             last.
+        reference: a photograph whose colors it is to have; None: none.
     """
 
     vividness: float = 50.0
     warmth: float = 0.0
     points: tuple[ColorPoint, ...] = ()
     variant: int = 0
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, with a ValueError in plain words."""
@@ -126,6 +170,9 @@ class ColorWishes:
             said.append(f"warmth {self.warmth:g}")
         if self.variant:
             said.append(f"variant {self.variant}")
+        if self.reference:
+            who = f" (chosen by {self.reference.who})" if self.reference.who else ""
+            said.append(f"colors like those of {self.reference.name}{who}")
         return ", ".join(said)
 
     def of_page(self, page: int) -> "ColorWishes":
@@ -135,6 +182,22 @@ class ColorWishes:
 
 
 AS_GENERATED = ColorWishes()
+
+
+def wishes_of(plain: Mapping[str, Any]) -> ColorWishes:
+    """Return wishes that became plain data, as `dataclasses.asdict` and JSON make of them.
+
+    Raises:
+        ValueError: something no photograph can have is wished.
+        TypeError: an unknown wish.
+    """
+    given = dict(plain)
+    points = tuple(ColorPoint(**point) for point in given.pop("points", ()))
+    reference = given.pop("reference", None)
+    if reference is not None:
+        colors = tuple((a, b, share) for a, b, share in reference["colors"])
+        reference = Reference(**{**reference, "colors": colors})
+    return ColorWishes(points=points, reference=reference, **given)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ Each row is printed as it comes, as there may be a million.
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import chain
 
 from service.config.loader import Config
-from service.ledger.jobs import JobStatus
+from service.ledger.jobs import Decision, JobStatus
 from service.monitoring.find import Row, find, why_unknown
 from service.terminal import as_json, printable
 
+HELD: dict[Decision | None, str] = {  # that were decided on
+    Decision.APPROVED: "Its result is delivered in a moment, if photochrom runs.",
+    Decision.REJECTED: "Its result stays held.",
+}
 ADVICE = {
     "result": " If it was carried away, run: photochrom mark-fetched --missing",
     "rejected": " Drop it again to have it tried again.",
@@ -20,7 +23,7 @@ ADVICE = {
 
 
 def print_found(config: Config, names: list[str], *, json: bool) -> bool:
-    """Print what matches each name, then on standard error the names that match nothing.
+    """Print what matches a name, each photograph once, then on standard error what matches nothing.
 
     Returns:
         Whether every name matched.
@@ -33,12 +36,16 @@ def print_found(config: Config, names: list[str], *, json: bool) -> bool:
     unknown: list[str] = []
 
     def rows() -> Iterator[Row]:
+        printed = set[int]()
         for name, matches in find(config, names):
-            first = next(matches, None)
-            if first is None:
+            known = False
+            for row in matches:
+                known = True
+                if row.job not in printed:
+                    printed.add(row.job)
+                    yield row
+            if not known:
                 unknown.append(name)
-            else:
-                yield from chain([first], matches)
 
     if json:
         print("[")
@@ -79,12 +86,14 @@ def _state(row: Row) -> Iterator[str]:
 
 def _result(row: Row) -> Iterator[str]:
     """Yield what was decided on its result."""
-    if row.held:
-        yield "Its result is held until a reviewer approves it."
     if row.decision:
         who = f" by {row.decided_by}" if row.decided_by else ""
         why = f": {row.decided_because}" if row.decided_because else ""
         yield f"{row.decision.capitalize()}{who}{_on(row.decided)}{why}"
+    if row.held and row.decision_waits_for:
+        yield f"Its result cannot be delivered: {row.decision_waits_for}"
+    elif row.held:
+        yield HELD.get(row.decision, "Its result is held until a reviewer approves it.")
     if row.fetched is not None:
         yield f"Its result was fetched from the outbox{_on(row.fetched)}."
     if row.superseded_by:
@@ -122,7 +131,8 @@ def print_line(row: Row) -> None:
     rejected = (row.rejected or row.scan, row.reason) if row.state is JobStatus.FAILED else ()
     parts = [str(one) for one in (*rejected, row.result and f"-> {row.result}") if one]
     parts += [str(row.decision)] if row.decision else []
-    parts += ["held"] if row.held else []
+    waits = row.held and row.decision_waits_for
+    parts += [f"cannot be delivered: {waits}"] if waits else ["held"] if row.held else []
     parts += ["fetched"] if row.fetched is not None else []
     parts += [f"missing: {', '.join(row.missing)}"] if row.missing else []
     _line("  ".join([f"{row.job:>7}", f"{state:<11}", str(row.path), *parts]))

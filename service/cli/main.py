@@ -1,12 +1,10 @@
-"""The command `photochrom`: run, colorize and check-config, and the exit code of every error.
+"""The command `photochrom` with all of its commands; here run, colorize, backfill, check-config.
 
 TensorFlow is imported only by the commands that color or train, so that the others start fast.
 """
 
-import logging
 import os
 import sys
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +13,16 @@ import typer
 
 from service.cli.color_options import (
     WISHES,
+    Like,
     Points,
     Source,
     Vividness,
     Warmth,
     Who,
     parse_points,
+    read_like,
 )
+from service.cli.command_line import new_app, run_app
 from service.cli.handover import handover_app
 from service.cli.install import install_app
 from service.cli.maintenance import maintenance_app
@@ -42,72 +43,21 @@ from service.cli.review_commands import review_app
 from service.cli.status_commands import status_app
 from service.cli.train import train_app
 from service.cli.web import web_app
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config, ConfigError, check_config
-from service.config.sections import FolderSettings
-from service.filesystem.access import as_whom, user_name
-from service.log import log_to, set_up_logging
+from service.filesystem.folder_checks import check_folders
+from service.log import set_up_logging
 from service.maintenance.wishing import Asked
 from service.signals import Signals
 from service.terminal import printable, progress_bar
-from worker.errors import PhotochromError
 from worker.settings import VARIANTS
 
-app = typer.Typer(
-    help="Color black-and-white photographs that are dropped into a folder.\n\n"
-    "To start, run: photochrom run",
-    epilog="Exit codes: 0 done; 1 error, or verify found something; 2 wrong usage; 3 some"
-    " photographs were rejected or not found; 75 temporary failure, such as a full disk (run"
-    " again); 78 mistake in the configuration.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 
 def main() -> None:
-    """Run the command line; an expected error ends in one sentence and an exit code."""
-    logging.captureWarnings(capture=True)  # libraries' warnings go to the log or nowhere
-    log_to(sys.stderr)  # standard output is for answers, such as --json
-    try:
-        app()
-    except ConfigError as error:
-        for problem in error.problems:
-            print(printable(problem, keep="\n"), file=sys.stderr)
-        sys.exit(ExitCode.CONFIG)
-    except (PhotochromError, OSError) as error:  # OSError: of commands that have no queue to wait
-        message = _permission_advice(error) or str(error)
-        print("photochrom:", printable(message, keep="\n"), file=sys.stderr)
-        sys.exit(ExitCode.FAULT)
-
-
-def _permission_advice(error: BaseException | None) -> str:
-    """Return which user to run the command as, if a missing permission caused the error; or ""."""
-    while error is not None:
-        if isinstance(error, PermissionError) and error.filename is not None:
-            path = Path(os.fsdecode(error.filename))
-            advice = as_whom(path)
-            return f"{user_name()} has no permission for {path}; {advice}" if advice else ""
-        error = error.__cause__ or error.__context__
-    return ""
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        print(f"photochrom {package_version('photochrom')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    pass
+    """Run the command line with all of its commands; `service.cli.entry` is quicker for some."""
+    run_app(app)
 
 
 @app.command(rich_help_panel=COLOR)
@@ -192,6 +142,7 @@ def colorize(
     vividness: Vividness = None,
     warmth: Warmth = None,
     point: Points = None,
+    like: Like = None,
     who: Who = "",
     source: Source = "",
     variants: Annotated[
@@ -215,19 +166,76 @@ def colorize(
     """
     settings = config_or_defaults(config)
     points = parse_points(point)
+    reference = read_like(like, settings.limits.megapixels) if like else None
     from service.pipeline.one_shot import Wanted, colorize_files
 
     with progress_bar("photos") as report:
         set_up_logging(settings.log.level, settings.log.format)
         _, colorizer, _ = _load_colorizer(settings)
-        asked = Asked(vividness=vividness, warmth=warmth).settings(None)
-        how = FolderSettings(even_if_colored=even_if_colored).over(asked)
+        asked = Asked(vividness, warmth, reference=reference, who=who, source=source)
+        how = FolderSettings(even_if_colored=even_if_colored).over(asked.settings(None))
         wanted = Wanted(how, points, who, source, variants)
         try:
             refused = colorize_files(files, out, settings, colorizer, report, wanted)
         except ValueError as error:
             raise typer.BadParameter(printable(str(error)), param_hint="--point") from error
     raise typer.Exit(ExitCode.SOME_REJECTED if refused else ExitCode.DONE)
+
+
+@app.command(rich_help_panel=COLOR)
+def backfill(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of scans; they stay as they are.", exists=True)
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder for the results.")],
+    shard: Annotated[
+        str,
+        typer.Option(
+            "--shard", help="Color only this part, such as 2/5; others color the rest elsewhere."
+        ),
+    ] = "1/1",
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Color a whole collection once, with the settings of config.yaml.
+
+    Nothing is watched or moved. After an interruption, run it again: it
+    continues where it ended. Its own config.yaml, for status, verify and
+    the rest, lies in state/backfill/.
+
+    Exit codes: 0 done; 3 some were rejected; 75 interrupted, run again.
+    """
+    signals = Signals()
+    signals.listen()
+    settings = config_or_defaults(config)
+    from service.daemon.backfill import Backfill, Shard, configured, owner_of, prepare
+    from service.daemon.reload import watch_models
+    from service.filesystem import permissions
+    from service.filesystem.lock import StateLock
+    from service.filesystem.ownership import refuse_another_owner
+
+    try:
+        part = Shard.parse(shard)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--shard") from error
+    own = configured(settings, source, target, part)
+    problems = check_folders(own.folders)
+    if problems:
+        raise ConfigError([f"backfill: {key}: {text}" for key, text in problems])
+    permissions.adopt(own.permissions)
+    prepare(own, settings.models_folder.absolute())
+    with StateLock(own.state), progress_bar("photos") as report:
+        set_up_logging(own.log.level, own.log.format)
+        refuse_another_owner(own.folders, me=owner_of(own))
+        loader, colorizer, active = _load_colorizer(own)
+        models = watch_models(own, loader, active)
+        work = Backfill(own, colorizer, models, part, report, signals)
+        finished_in_time = work.run()
+    code = ExitCode.SOME_REJECTED if work.rejected else ExitCode.DONE
+    if work.work_left:
+        code = ExitCode.TEMPORARY_FAILURE
+    if not finished_in_time:  # threads are still running, and Python would wait for them
+        os._exit(code)
+    raise typer.Exit(code)
 
 
 @app.command("check-config", rich_help_panel=SETUP)
@@ -264,6 +272,9 @@ app.add_typer(install_app)
 def _load_colorizer(settings: Config) -> tuple[Any, Any, Any]:
     """Return the model loader, the first colorizer, and which model is active and why."""
     with quiet_tensorflow():
+        from worker.inference.lean_imports import import_tensorflow
+
+        import_tensorflow()
         from service.daemon.model_loading import ModelLoader
 
         loader = ModelLoader(settings)

@@ -1,5 +1,6 @@
 """The commands that look after the archive: recolor, verify, rebuild-ledger, retry, forget."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,12 +9,14 @@ from rich.console import Console
 
 from service.cli.color_options import (
     WISHES,
+    Like,
     Points,
     Source,
     Vividness,
     Warmth,
     Who,
     parse_points,
+    read_like,
 )
 from service.cli.options import (
     ARCHIVE,
@@ -24,14 +27,16 @@ from service.cli.options import (
     ExitCode,
     print_json,
 )
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config, load_config
-from service.config.sections import FolderSettings
 from service.maintenance.wishing import Asked, wish_for
 from service.terminal import printable, progress_bar
 from worker.settings import VARIANTS
 
 if TYPE_CHECKING:
     from service.maintenance.retry import JobResult
+
+NO_REFERENCE = Path("none")
 
 maintenance_app = typer.Typer()
 
@@ -62,6 +67,7 @@ def recolor(
     vividness: Vividness = None,
     warmth: Warmth = None,
     point: Points = None,
+    like: Like = None,
     who: Who = "",
     source: Source = "",
     variant: Annotated[
@@ -79,14 +85,13 @@ def recolor(
 
     They are queued behind new scans, and keep their results until then. A single job or file is
     recolored whatever version colored it. What is wished of the colors of a job or file is kept
-    for good; points take the place of earlier ones.
+    for good; points take the place of earlier ones, and --like none ends an earlier --like.
     """
     chooses = None if variant is None else variant - 1
-    wishes = Asked(vividness, warmth, parse_points(point), chooses, who, source)
-    if wishes.has_any:
-        _wish(
-            chosen or [], wishes, load_config(config), other=bool(older_than or folder or dry_run)
-        )
+    wishes = Asked(vividness, warmth, parse_points(point), chooses, who=who, source=source)
+    if wishes.has_any or like:
+        other = bool(older_than or folder or dry_run)
+        _wish(chosen or [], wishes, like, load_config(config), other=other)
         return
     from service.maintenance.recolor import inside_inbox, print_recoloring, queue_again
     from worker.models.version import version_name
@@ -106,9 +111,15 @@ def recolor(
     print_recoloring(found, Console(), dry_run=dry_run)
 
 
-def _wish(chosen: list[str], wishes: Asked, settings: Config, *, other: bool) -> None:
+def _wish(
+    chosen: list[str], wishes: Asked, like: Path | None, settings: Config, *, other: bool
+) -> None:
     if not chosen or other:
         raise typer.BadParameter("wishes of colors need jobs or files, and no other options")
+    if like == NO_REFERENCE:
+        wishes = replace(wishes, no_reference=True)
+    elif like:
+        wishes = replace(wishes, reference=read_like(like, settings.limits.megapixels))
     try:
         jobs = wish_for(settings, chosen, wishes)
     except ValueError as error:

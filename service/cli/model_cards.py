@@ -74,6 +74,7 @@ def print_card(about: dict[str, Any], console: Console) -> None:
         ("decoding", _pairs(card.get("decoding"))),
         ("weights", _mixed(card.get("alpha"))),
         ("recipe", _pairs(card.get("recipe"))),
+        ("bfloat16", _bfloat16(card.get("bfloat16"))),
         ("verdict", (card.get("promotion") or {}).get("why")),
         *((file, path) for file, path in about["files"].items()),
         ("sha256", card.get("sha256")),
@@ -121,6 +122,13 @@ def _trained(card: dict[str, Any]) -> str:
 def _mixed(alpha: Any) -> str:
     mixed = isinstance(alpha, float) and alpha < 1
     return f"{alpha:.0%} trained, the rest its parent's" if mixed else ""
+
+
+def _bfloat16(measured: Any) -> str:
+    if not isinstance(measured, dict):
+        return ""
+    words = "colors as well" if measured.get("as_good") is True else "colors worse"
+    return f"{words}: {measured.get('why', '?')}"
 
 
 def _photographs(photographs: Any) -> str:

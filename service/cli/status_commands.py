@@ -32,7 +32,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def status(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar=NAMES, help="Where these photographs are, as with `where`."),
+        typer.Argument(
+            metavar=f"{NAMES}|CONFIG",
+            help="Where these photographs are, as with `where`; or the configuration files of"
+            " several daemons, to show them in one table.",
+        ),
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -42,10 +46,13 @@ def status(
 ) -> None:
     """Show how the daemon is doing, what is queued, done and rejected, and why.
 
-    With names: where these photographs are.
+    With names: where these photographs are. With configuration files: several daemons in one table;
+    exit code 1 if one of them cannot be read.
     """
     if names and everything:
         raise typer.BadParameter("give names or --all")
+    if names and are_configs(names):
+        _several([Path(name) for name in names], as_json=as_json)
     if names:
         _where(names, config, as_json=as_json)
     from service.cli.find_page import print_line, print_rows_as_json
@@ -82,6 +89,22 @@ def where(names: Names, as_json: AsJson = False, config: ConfigFile = DEFAULT_CO
 def find(names: Names, as_json: AsJson = False, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Tell the same as `where`, by its former name."""
     _where(names, config, as_json=as_json)
+
+
+def _several(configs: list[Path], *, as_json: bool) -> NoReturn:
+    from service.cli.several_status import as_value, print_all, read_all
+
+    found = read_all(configs)
+    if as_json:
+        print_json(as_value(found))
+    else:
+        print_all(found, Console())
+    raise typer.Exit(ExitCode.FAULT if any(one.fault for one in found) else ExitCode.DONE)
+
+
+def are_configs(names: list[str]) -> bool:
+    """Tell whether these are configuration files; no photograph has such a name."""
+    return all(name.lower().endswith((".yaml", ".yml")) for name in names)
 
 
 def _where(names: list[str], config: Path, *, as_json: bool) -> NoReturn:

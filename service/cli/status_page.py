@@ -10,6 +10,7 @@ from rich.text import Text
 
 from service.ledger.jobs import JobStatus
 from service.monitoring.health import FIX_PERMISSIONS
+from service.monitoring.heartbeat import WorkerBeat
 from service.monitoring.status import ModelStatus, Status
 from service.terminal import printable
 
@@ -32,6 +33,7 @@ def print_status(status: Status, console: Console) -> None:
         table.add_row(label, Text(printable(value)))
     console.print(table)
     for title, lines in (
+        ("Workers that are paused:", [f"{one.name}: {one.reason}" for one in _paused(status)]),
         ("In progress, longest first:", list(_in_work(status))),
         ("Arriving (not complete yet), longest unchanged first:", list(_arriving(status))),
         ("Waiting until the mistakes in photochrom.yaml are corrected:", list(_refused(status))),
@@ -85,6 +87,8 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "decisions", f"{status.review.decisions_waiting} to be carried out{later}"
     if status.rate_per_hour:
         yield "rate", f"{status.rate_per_hour:.0f} photos per hour"
+    if status.workers or status.worker_deaths:
+        yield "workers", _workers(status)
     if status.eta_seconds:
         yield "time left", f"about {in_words(status.eta_seconds)}"
     yield "model", _model(status.model)
@@ -94,13 +98,30 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "free space", _free(status.free)
 
 
+def _paused(status: Status) -> list[WorkerBeat]:
+    return [one for one in status.workers if one.state == "paused"]
+
+
+def _workers(status: Status) -> str:
+    """Return how many color, on how many machines, how fast, and how many were lost."""
+    ready = [one for one in status.workers if one.state == "ready"]
+    hosts, rate = len({one.host for one in ready}), sum(one.rate_per_hour for one in ready)
+    said = f"{len(ready)} of {len(status.workers)} ready on {hosts} machine{'s' * (hosts != 1)}"
+    said += f", {rate:,.0f} photos per hour"
+    lost = status.worker_deaths
+    return f"{said}; {lost} lost since the start" if lost else said
+
+
 def _held(status: Status) -> str:
     """Return how many results are held, and how to let them go."""
     review = status.review
     more = "; new results are delivered at once" if review.mode == "after" else ""
     if review.hold_below is not None and review.mode == "after":
         more = f" (confidence below {review.hold_below:g})"
-    return f"{review.held} for approval: photochrom web{more}"
+    if review.held_open is None:
+        return f"{review.held} for approval: photochrom web{more}"
+    to_do = f"{review.held_open} to decide on: photochrom web"
+    return f"{review.held}; {to_do if review.held_open else 'all decided on'}{more}"
 
 
 def _free(free: dict[str, int]) -> str:

@@ -163,6 +163,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Write a contact sheet (before, after, truth) to this PNG or JPEG."),
     ] = None,
+    bfloat16: Annotated[
+        bool,
+        typer.Option("--bfloat16", help="Measure each version computing in bfloat16, too."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
@@ -176,7 +180,9 @@ def evaluate(
             from service.training.evaluate import evaluate_models, print_evaluation
 
             device()
-        found = evaluate_models(settings, folder, models or ["promoted"], photos, sheet, report)
+        found = evaluate_models(
+            settings, folder, models or ["promoted"], photos, sheet, report, bfloat16=bfloat16
+        )
     if as_json:
         print_json(found.plain())
     else:

@@ -1,6 +1,7 @@
 """Addresses to listen on, as settings have them."""
 
 import ipaddress
+import re
 
 
 def address(text: str) -> tuple[str, int]:
@@ -26,6 +27,25 @@ def checked_address(text: str) -> str:
     """Return a text that `address` takes, or raise ValueError."""
     address(text)
     return text
+
+
+def checked_place(text: str) -> str:
+    """Return a text that is a host, by name or IP address, with a port, or raise ValueError."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]", host):
+        raise ValueError
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError
+    return text
+
+
+def is_on_this_machine(text: str) -> bool:
+    """Tell whether a host with a port, as `checked_place` takes it, is reached from here only."""
+    host = text.rpartition(":")[0]
+    try:
+        return is_loopback(text)
+    except ValueError:
+        return host == "localhost"
 
 
 def checked_loopback(text: str) -> str:

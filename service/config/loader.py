@@ -9,7 +9,9 @@ from typing import Self
 
 import structlog
 
+from service.config.cluster_access import check_cluster, open_cluster
 from service.config.credential_files import check_credentials, half_set
+from service.config.engine_section import Engine
 from service.config.sections import (
     Batching,
     Bookkeeping,
@@ -49,7 +51,7 @@ from worker.settings import (
 RENAMED = {  # keys of earlier releases, still accepted with a warning, and their present names
     "watch.arriving": "watch.incomplete_timeout",
 }
-_PHOTOGRAPHS = {"reference", "collections", "minutes"}  # of `training`; the rest is the recipe
+_PHOTOGRAPHS = {"reference", "scans", "collections", "minutes"}  # not the recipe
 
 log = structlog.get_logger()
 
@@ -74,6 +76,7 @@ class Config(Section):
     permissions: Permissions = Permissions()
     watch: Watch = Watch()
     batch: Batching = Batching()
+    engine: Engine = Engine()
     model: Model = Model()
     output: Output = Output()
     review: Review = Review()
@@ -100,8 +103,10 @@ class Config(Section):
         training = self.training
         collections = [base / folder for folder in training.collections]
         training = training.model_copy(update={"collections": collections})
-        if training.reference:
-            training = training.model_copy(update={"reference": base / training.reference})
+        folders = {name: getattr(training, name) for name in ("reference", "scans")}
+        training = training.model_copy(
+            update={name: folder and base / folder for name, folder in folders.items()}
+        )
         files = {name: getattr(self.credentials, name) for name in ("certificate", "key")}
         credentials = self.credentials.model_copy(
             update={name: path and base / path for name, path in files.items()}
@@ -111,7 +116,9 @@ class Config(Section):
         sections = {"originals": originals, "training": training, "credentials": credentials}
         users = self.web.users
         web = self.web.model_copy(update={"users": users and base / users})
-        sections |= {"metrics": metrics, "review": review, "web": web}
+        token = self.engine.token
+        engine = self.engine.model_copy(update={"token": token and base / token})
+        sections |= {"metrics": metrics, "review": review, "web": web, "engine": engine}
         return self.model_copy(update={**moved, **sections})
 
     @property
@@ -144,6 +151,7 @@ class Config(Section):
         return ColorSettings(
             render_size=self.model.render_size,
             batch_size=None if self.batch.size == "auto" else self.batch.size,
+            precision=self.model.precision,
         )
 
     @property
@@ -222,6 +230,8 @@ def check_config(
             problems.append(Problem(line_of(key, keys), key, text))
         for key, text in check_credentials(config.credentials):
             problems.append(Problem(line_of(key, keys), key, text))
+        for key, text in check_cluster(config.engine):
+            problems.append(Problem(line_of(key, keys), key, text))
         for key, text in [] if for_run else check_web(config.web):
             problems.append(Problem(line_of(key, keys), key, text))
         for key, text in missing_photographs(config) if for_training else []:
@@ -248,8 +258,8 @@ def missing_photographs(config: Config) -> list[tuple[str, str]]:
     """List the keys of training folders that do not exist, each with a message."""
     training = config.training
     folders = [("training.collections", folder) for folder in training.collections]
-    if training.reference:
-        folders.append(("training.reference", training.reference))
+    named = {name: getattr(training, name) for name in ("reference", "scans")}
+    folders += [(f"training.{name}", folder) for name, folder in named.items() if folder]
     return [(key, f"is not a folder ({folder})") for key, folder in folders if not folder.is_dir()]
 
 
@@ -278,4 +288,7 @@ def _read(path: Path) -> tuple[Config, list[Problem], dict[str, Key]]:
     if not any(key.startswith("web.") for key in wrong):
         unsafe = open_to_all(config.web)
         problems += [Problem(line_of(key, keys), key, text) for key, text in unsafe]
+    if not any(key.startswith("engine") for key in wrong):
+        open_one = open_cluster(config.engine)
+        problems += [Problem(line_of(key, keys), key, text) for key, text in open_one]
     return config.beside(path.absolute().parent), problems, keys

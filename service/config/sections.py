@@ -5,7 +5,7 @@ Refuses unknown keys, infinity, and values of another type, such as a number in 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -15,7 +15,6 @@ from service.log import LogFormat, LogLevel
 from worker.formats.registry import output_formats
 from worker.metadata.credentials import SigningAlgorithm
 from worker.settings import (
-    ColorPoint,
     ColorSettings,
     ColorWishes,
     Corner,
@@ -144,6 +143,9 @@ class Model(Section):
         default="promoted", description="promoted, builtin or a version number"
     )
     render_size: Side = ColorSettings.render_size
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto, float32 or bfloat16"
+    )
 
 
 class Output(Section):
@@ -338,51 +340,8 @@ class Training(Section):
     )
     validation_share: Share = _TRAIN.validation_share
     reference: Folder | None = Field(default=None, description="the path of a folder, or null")
+    scans: Folder | None = Field(default=None, description="the path of a folder, or null")
     collections: Annotated[
         list[Folder], Field(description="a list of paths of folders, such as [/srv/color]")
     ] = []
     minutes: Annotated[float, Field(ge=1, description="a number of minutes, 1 or more")] = 120.0
-
-
-class FolderFile(Section):
-    """The file photochrom.yaml in a folder of the inbox: settings for the scans in and below it."""
-
-    even_if_colored: Switch = ReadSettings.even_if_colored
-    color: Color = Color()
-
-
-class FolderSettings(FolderFile):
-    """What is set for a scan: by its folder, and for this photo alone.
-
-    Attributes:
-        points: what a person knows of its colors; only for a photo alone, as is the variant.
-        variant: which of its colorings; 0 is the likeliest.
-    """
-
-    points: tuple[ColorPoint, ...] = ()
-    variant: int = 0
-
-    @classmethod
-    def of(cls, wishes: ColorWishes) -> Self:
-        """Ask for these wishes, whatever the folder says."""
-        color = Color(vividness=wishes.vividness, warmth=wishes.warmth)
-        return cls(color=color, points=wishes.points, variant=wishes.variant)
-
-    def over(self, outer: "FolderSettings") -> "FolderSettings":
-        """Return these settings, with those not given taken from an outer folder."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        if "color" in given:
-            given["color"] = self.color.over(outer.color)
-        return outer.model_copy(update=given)
-
-    def wishes(self, usual: Color) -> ColorWishes:
-        """Return what is wished of the colors.
-
-        Args:
-            usual: of all photos; what is set here counts more.
-        """
-        color = self.color.over(usual)
-        return ColorWishes(color.vividness, color.warmth, self.points, self.variant)
-
-
-AS_USUAL = FolderSettings()  # of a folder without a photochrom.yaml

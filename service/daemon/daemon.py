@@ -12,22 +12,21 @@ shutdown  start nothing new; finish what is in progress within stop.within
 
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from service.config.loader import Config
 from service.daemon.blocked_log import BlockedLog
+from service.daemon.memory_trimmer import MemoryTrimmer
 from service.daemon.model_updates import ModelWatch
 from service.daemon.reload import Parts, Reloader
 from service.filesystem.availability import FolderMonitor
-from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, ActiveModel, Ledger, LedgerError
 from service.ledger.retention import Retention
 from service.monitoring.reporter import HealthReporter
-from service.pipeline.engines import local_engine
+from service.pipeline.engines import make_engine
 from service.pipeline.failures import Counters, ended_the_process
 from service.pipeline.intake import Intake
 from service.pipeline.pipeline import Pipeline
@@ -37,7 +36,8 @@ from service.storage.cleanup import TempFileSweeper
 from service.systemd.notify import Notifier
 from service.terminal import Report
 from service.watch.folder_settings import FolderSettingsWatch
-from service.watch.watcher import Rest, Watcher
+from service.watch.stability import StableFile
+from service.watch.watcher import Watcher
 from worker.errors import DeviceError
 from worker.inference.predictor import Predictor
 
@@ -88,8 +88,10 @@ class Daemon:
         self._woken = threading.Event()
         self._blocked = BlockedLog()
         self._sweeper = TempFileSweeper()
+        self._memory = MemoryTrimmer()
         self._reporter = HealthReporter(self._notifier, self.ledger)
         self._recorded_model: ActiveModel | None = None  # in the ledger
+        self._now = self._wall = 0.0  # of the step in progress
         active = models.serving if models else ActiveModel(predictor.model)
         self._build(Parts(config, predictor, models, active))
 
@@ -100,10 +102,10 @@ class Daemon:
         self.watcher = Watcher(
             config.inbox, config.watch, on_stable=self._take, wake=self._woken.set
         )
-        self.watcher.found_one, self.watcher.ignore = self._keep_alive, config.watch.ignored
+        self.watcher.found_some, self.watcher.ignore = self._keep_alive, config.watch.ignored
         folders = held.folders_in_use(config, self.ledger.queries)
         self.folders = FolderMonitor(folders, config.limits.free_space)
-        engine = local_engine(config, parts.predictor, self.folders)
+        engine = make_engine(config, parts.predictor, self.folders)
         self.pipeline = Pipeline(
             config,
             self.ledger,
@@ -148,7 +150,7 @@ class Daemon:
         now, wall = time.monotonic(), time.time()
         swept = self._sweeper.remove(self.config, self.folders)
         interrupted = self.ledger.recover()
-        deliveries.forget_all_but_open(self.config.state, self.ledger.queries.job)
+        deliveries.adopt(self.config.state, self.ledger)
         log.info(
             "daemon.started",
             inbox=self.config.inbox,
@@ -197,6 +199,7 @@ class Daemon:
             DeviceError: the ledger cannot be used now; the next step continues where this one
                 ended.
         """
+        self._now, self._wall = now, wall
         self._sweeper.note(self.folders.unavailable)
         if not self.pipeline.busy:
             self._sweeper.remove(self.config, self.folders, self._keep_alive)
@@ -210,6 +213,7 @@ class Daemon:
         if not unavailable:  # else scans would look deleted
             self._retention.step(now, wall)
         self._report_progress()
+        self._memory.step(now, self.counters.finished + self.counters.rejected)
 
     def shutdown(self) -> bool:
         """Finish what is in progress, within stop.within.
@@ -295,10 +299,11 @@ class Daemon:
 
     # What the parts call
 
-    def _take(self, path: Path, snapshot: FileStat, rest: Rest) -> str:
-        reason = self.intake.take(path, snapshot, rest)
+    def _take(self, files: Sequence[StableFile]) -> list[str | Exception]:
+        # At the step's own time: what is queued in it is claimed in it.
+        answers = self.intake.take(files, self._now, self._wall)
         self._keep_alive()
-        return reason
+        return answers
 
     def _keep_alive(self) -> None:
         self._reporter.keep_alive(time.monotonic())
@@ -344,7 +349,9 @@ class Daemon:
         if not self.watcher.settled(now):
             return False
         attempts = self.config.retry.attempts
-        if self.pipeline.faults >= attempts:
+        wait = max(self.config.retry.longest_wait, self.config.engine.patience)
+        idle = self.pipeline.idle_engine(now) > wait
+        if self.pipeline.faults >= attempts or idle:
             return True
         if self.pipeline.approvals.more:
             return False

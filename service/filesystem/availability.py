@@ -56,6 +56,7 @@ class FolderMonitor:
             "originals.folder" the inbox is read-only and gets no marker.
         free_space: gigabytes to keep free on each disk written to; "auto": 1 % of the disk, at most
             1 GB.
+        owner: whose the folders are; by default the daemon with this state folder.
 
     Attributes:
         blocked_by: why no new work may begin, as of the last `refresh`; or "".
@@ -66,14 +67,17 @@ class FolderMonitor:
     """
 
     def __init__(
-        self, folders: Mapping[str, Path], free_space: float | Literal["auto"] = "auto"
+        self,
+        folders: Mapping[str, Path],
+        free_space: float | Literal["auto"] = "auto",
+        owner: Owner | None = None,
     ) -> None:
         """Read the recorded device numbers."""
         self._folders = dict(folders)
         self._state = folders["state"]
         self._free_space = free_space
         self._only_read = set() if "originals.folder" in folders else {"inbox"}
-        self._me = known_owner(self._state)
+        self._me = owner or known_owner(self._state)
         self._owned = owned(folders)
         self._stamped: set[str] = set()  # keys of folders this process has marked as its own
         self._owners: dict[str, tuple[tuple[int, int], Owner | None]] = {}  # by marker identity
@@ -140,6 +144,16 @@ class FolderMonitor:
             if reason := self.problem(key, to_write=to_write):
                 raise DeviceError(reason)
 
+    @property
+    def owner(self) -> Owner:
+        """Whose the folders are.
+
+        Raises:
+            DeviceError: the state folder has no id yet, and cannot be given one.
+        """
+        self._me = self._me or new_owner(self._state)
+        return self._me
+
     def free(self) -> dict[str, int]:
         """Return the free bytes on the disk of each available folder, by its key."""
         found = {}
@@ -161,23 +175,24 @@ class FolderMonitor:
 
     def _problem(self, key: str, descriptor: int, *, to_write: bool = True) -> str:
         """Return why an open folder is the wrong one or cannot be written, or ""."""
-        folder = self._folders[key]
-        if _marked(descriptor) is None and self._is_another(key, descriptor):
-            marker = shlex.quote(str(folder / MARKER))
+        folder, marker = self._folders[key], _marked(descriptor)
+        if marker is None and self._is_another(key, descriptor):
+            missing = shlex.quote(str(folder / MARKER))
             return (
                 f"{key}: {folder} looks like an unmounted share (different device, marker {MARKER}"
-                f" missing); mount it, or if {folder} is right, run: touch {marker}"
+                f" missing); mount it, or if {folder} is right, run: touch {missing}"
             )
-        if key in self._owned and (owner := self._other_owner(key, descriptor)):
+        if key in self._owned and (owner := self._other_owner(key, descriptor, marker)):
             return another_owner(key, folder, owner)
         written = to_write and key not in self._only_read
         if written and os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
             return f"{key}: {folder} is mounted read-only; remount it read-write"
         return ""
 
-    def _other_owner(self, key: str, descriptor: int) -> Owner | None:
-        """Return the daemon an open folder belongs to, if it is another one."""
-        looks = _marked(descriptor)
+    def _other_owner(
+        self, key: str, descriptor: int, looks: tuple[int, int] | None
+    ) -> Owner | None:
+        """Return the daemon an open folder with such a marker belongs to, if it is another one."""
         if looks is None or self._me is None:
             return None
         known = self._owners.get(key)

@@ -31,6 +31,7 @@ _NO_HARD_LINKS = {
 _NOT_AT_ONCE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _FROM_WORKING_FOLDER = -100  # AT_FDCWD of <fcntl.h>
 _NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 class ReplacedError(OSError):
@@ -105,25 +106,30 @@ def is_copy(source: Path, target: Path) -> bool:
 def rename_without_overwriting(source: Path, target: Path) -> None:
     """Rename a file within a file system without replacing another.
 
+    At once where the file system can do that, or else by way of a second name.
+
     Raises:
         FileExistsError: the name is taken by another file.
         OSError: EXDEV if the two are on different file systems, or another error of the system.
     """
-    before = os.lstat(source)
     try:
+        if renamed_at_once(source, target):
+            return
+        before = os.lstat(source)
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
-        if not os.path.samestat(os.lstat(source), os.lstat(target)):
+        before = os.lstat(source)
+        if not os.path.samestat(before, os.lstat(target)):
             raise
         # An earlier call was interrupted between the two steps.
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _rename_without_link(source, target)
+        _rename_to_claimed_name(source, target)
         return
     if _numbers_each_name(before, source, target):
         target.unlink()
-        _rename_without_link(source, target)
+        _rename_to_claimed_name(source, target)
     else:
         unlink_unless_replaced(source, os.lstat(target))
 
@@ -140,11 +146,11 @@ def _numbers_each_name(before: os.stat_result, source: Path, target: Path) -> bo
     return unchanged and not os.path.samestat(before, os.lstat(target))
 
 
-def _rename_without_link(source: Path, target: Path) -> None:
-    if renamed_at_once(source, target):
-        return
-    # The last resort: claim the name with an empty file, then replace that. A process killed in
-    # between leaves the empty file behind.
+def _rename_to_claimed_name(source: Path, target: Path) -> None:
+    """Claim the name with an empty file, then replace that; the last resort.
+
+    A process killed in between leaves the empty file behind.
+    """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         os.rename(source, target)  # noqa: PTH104 - beside os.link
@@ -210,12 +216,11 @@ def renamed_at_once(source: Path, target: Path) -> bool:
         FileExistsError: the name is taken, even by the same file.
         OSError: from the system.
     """
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
+    if _renameat2 is None:
         return False
     names = os.fsencode(source), os.fsencode(target)
     folder = _FROM_WORKING_FOLDER
-    if renameat2(folder, names[0], folder, names[1], _NO_REPLACE) == 0:
+    if _renameat2(folder, names[0], folder, names[1], _NO_REPLACE) == 0:
         return True
     number = ctypes.get_errno()
     if number in _NOT_AT_ONCE:

@@ -135,7 +135,7 @@ def another_owner(key: str, folder: Path, owner: Owner) -> str:
 
 
 def refuse_another_owner(
-    folders: Mapping[str, Path], *, take_over: bool = False
+    folders: Mapping[str, Path], *, take_over: bool = False, me: Owner | None = None
 ) -> list[tuple[Path, Owner]]:
     """Make sure that no folder that has an owner, if available, belongs to another daemon.
 
@@ -143,6 +143,7 @@ def refuse_another_owner(
         folders: by their key in config.yaml (`Config.folders`); with `originals.after: keep` the
             inbox is only read, and has no owner.
         take_over: take folders over from another owner, unless that is running on this machine.
+        me: this daemon; by default the one with this state folder.
 
     Returns:
         The folders that were taken over, and their former owners.
@@ -150,7 +151,7 @@ def refuse_another_owner(
     Raises:
         DeviceError: one belongs to another daemon, or cannot be taken over.
     """
-    me = known_owner(folders["state"]) or new_owner(folders["state"])
+    me = me or known_owner(folders["state"]) or new_owner(folders["state"])
     taken = []
     for key in owned(folders):
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):

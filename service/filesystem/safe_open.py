@@ -15,6 +15,7 @@ import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
@@ -55,9 +56,9 @@ def open_dir_beneath(root: Path, inside: PurePath, *, make: bool = False) -> Ite
         OSError: from the system.
     """
     descriptor = _descend(root, inside, make=make)
-    place = f"/proc/self/fd/{descriptor}"
+    place = _place_of(descriptor)
     try:
-        yield Path(place)
+        yield place
     except OSError as error:
         for attribute in ("filename", "filename2"):
             name = getattr(error, attribute)
@@ -66,6 +67,11 @@ def open_dir_beneath(root: Path, inside: PurePath, *, make: bool = False) -> Ite
         raise
     finally:
         os.close(descriptor)
+
+
+@lru_cache(1000)  # the same few numbers, again and again
+def _place_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}")
 
 
 def open_beneath(root: Path, name: PurePath) -> io.FileIO:
@@ -85,8 +91,7 @@ def open_beneath(root: Path, name: PurePath) -> io.FileIO:
     """
     path = root / name
     try:
-        with open_dir_beneath(root, name.parent) as folder:
-            descriptor = os.open(folder / name.name, _FILE_FLAGS)
+        descriptor = _open_beneath(root, name)
     except ObstructedError as error:
         raise FileNotFoundError(errno.ENOENT, str(error.strerror), str(path)) from error
     except OSError as error:
@@ -99,6 +104,17 @@ def open_beneath(root: Path, name: PurePath) -> io.FileIO:
     return io.FileIO(str(path), opener=lambda _path, _flags: descriptor)
 
 
+def _open_beneath(root: Path, name: PurePath) -> int:
+    folder = _descend(root, name.parent, make=False)
+    try:
+        return os.open(name.name, _FILE_FLAGS, dir_fd=folder)
+    except OSError as error:
+        error.filename = str(root / name)
+        raise
+    finally:
+        os.close(folder)
+
+
 def open_regular(path: Path) -> io.FileIO:
     """Open a regular file by its path; only the last component must not be a symlink.
 
@@ -108,14 +124,14 @@ def open_regular(path: Path) -> io.FileIO:
     return open_beneath(path.parent, PurePath(path.name))
 
 
-def file_stat(path: Path) -> FileStat | None:
+def file_stat(path: Path | str) -> FileStat | None:
     """Stat a regular file without opening it or following a symlink.
 
     Returns:
         None if it is missing, not accessible, or not a regular file.
     """
     try:
-        result = path.lstat()
+        result = os.lstat(path)
     except OSError:
         return None
     return FileStat.of(result) if stat.S_ISREG(result.st_mode) else None

@@ -15,6 +15,7 @@ from worker.errors import DeviceError, PhotochromError
 
 LONGEST_LOCK_WAIT = 10.0  # seconds, for a lock of another process
 LARGEST_WAL = 1 << 23  # bytes of the write-ahead log that are kept when it is reset
+MOST_STATEMENTS = 500  # whose columns are remembered
 SETTINGS = (
     "journal_mode = WAL",
     f"journal_size_limit = {LARGEST_WAL}",
@@ -54,6 +55,7 @@ class Database:
         with self._translated_errors():
             self._connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)
             self._connection.create_function("folded", 1, folded, deterministic=True)
+        self._names: dict[str, list[str]] = {}  # of the columns of each statement
         try:
             self._prepare(read_only=read_only)
             self._identity = self._files()
@@ -79,13 +81,28 @@ class Database:
         return self._rows(sql, values)
 
     def _rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
-        with self._translated_errors(), closing(self._connection.cursor()) as cursor:
-            cursor.row_factory = _by_column
-            return cursor.execute(sql, values).fetchall()
+        with self._translated_errors(), closing(self._connection.execute(sql, values)) as cursor:
+            rows = cursor.fetchall()
+            if not rows:
+                return []
+            names = self._names.get(sql)
+            if names is None:  # slow, for SQLite describes each column anew
+                if len(self._names) >= MOST_STATEMENTS:
+                    self._names.clear()
+                names = self._names[sql] = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in rows]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all statements inside durably, or none."""
+        """Commit all statements inside durably, or none; one inside another is a part of it.
+
+        The outermost alone is committed. An inner one that raises undoes its own statements, and
+        the outer one may go on.
+        """
+        if self._connection.in_transaction:
+            with self._part_of_transaction():
+                yield
+            return
         if self._files() != self._identity:
             raise LedgerError(
                 f"the ledger {self._path} was deleted, moved or replaced while photochrom was using"
@@ -101,6 +118,19 @@ class Database:
                 if self._connection.in_transaction:  # a full disk may have ended it
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _part_of_transaction(self) -> Iterator[None]:
+        with self._translated_errors():
+            self._connection.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:  # even Ctrl-C
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK TO part")
+                    self._connection.execute("RELEASE part")
+                raise
+            self._connection.execute("RELEASE part")
 
     @property
     def wal_size(self) -> int:
@@ -188,7 +218,3 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _by_column(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
-    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}

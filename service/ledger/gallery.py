@@ -190,6 +190,14 @@ class GalleryQueries:
         sql = f"SELECT count(*) AS n FROM jobs INDEXED BY jobs_held WHERE held AND {COLORED}"  # noqa: S608
         return int(self._database.rows(sql)[0]["n"])
 
+    def held_open_count(self) -> int:
+        """Count those of them that nobody has decided on."""
+        if self._database.outdated:
+            return 0
+        sql = "SELECT count(*) AS n FROM jobs INDEXED BY jobs_by_decision"
+        rows = self._database.rows(f"{sql} WHERE decision IS NULL AND held = 1 AND {COLORED}")
+        return int(rows[0]["n"])
+
     def owing_review_count(self) -> int:
         """Count the results whose decision the daemon has yet to carry out."""
         if self._database.outdated:
@@ -207,6 +215,18 @@ class GalleryQueries:
         where = f"{COLORED} AND status != 'started'"
         sql = f"SELECT * FROM {_OWING} AND {where} ORDER BY id LIMIT ?"  # noqa: S608
         return [job_of_row(row) for row in self._database.rows(sql, limit)]
+
+    def news(self) -> tuple[float, ...]:
+        """Return numbers that change when a result does, or what was decided on one; quick."""
+        if self._database.outdated:
+            return ()
+        last = "(SELECT coalesce(max(id), 0) FROM decisions)"
+        # Counted, as the time of the last one does not change where a clock was set back.
+        undone = "(SELECT count(*) FROM decisions WHERE undone_at IS NOT NULL)"
+        [row] = self._database.rows(f"SELECT {last} AS last, {undone} AS undone")
+        newest = [number for job in self.page(limit=1) for number in (job.id, job.colored_at or 0)]
+        counts = (self.held_count(), self.owing_review_count())
+        return (*newest, *counts, row["last"], row["undone"])
 
     def folders(
         self, within: PurePosixPath = INBOX, limit: int | None = None

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from service.config.sections import AS_USUAL, FolderSettings
+from service.config.folder_sections import AS_USUAL, FolderSettings
 from service.filesystem.file_stat import FileStat
 
 UNREADABLE = "unreadable "  # begins what stands for the digest of a scan that may not be read
@@ -71,16 +71,19 @@ class Job:
             None.
         settings: those of its folder when it was queued, overridden by those for this photo alone.
         confidence: of the generator in the present result, 0 to 1; None: not recorded.
-        change: mean distance in ab units of the present result from the one before; None: there was
-            none, or it is not recorded.
+        change: of the present result from the one before, as `worker.difference.change` has it;
+            None: there was none, or it is not recorded.
         colored_at: when the present result was made; None: there is none.
         decision: on the present result; None: it is open.
         held: whether the present result waits outside the outbox for approval.
         review_owed: whether the daemon has yet to carry out the decision.
+        review_problem: why it cannot until a person acts; None: it can.
         fetched_at: when the result was taken out of the outbox; None: it was not.
         delivered_digest: SHA-256 of the earlier result that stays in the outbox while the present
             one is held; "": it is not known; None: there is none.
         delivered_event: UUID of the coloring in the sidecar of that result, or None.
+        in_delivery: SHA-256 of results, and UUIDs of their colorings, that may be in the outbox
+            though the job is not finished.
     """
 
     id: int
@@ -111,9 +114,11 @@ class Job:
     decision: Decision | None = None
     held: bool = False
     review_owed: bool = False
+    review_problem: str | None = None
     fetched_at: float | None = None
     delivered_digest: str | None = None
     delivered_event: str | None = None
+    in_delivery: tuple[str, ...] = ()
 
     @property
     def is_colored(self) -> bool:

@@ -7,18 +7,22 @@
 
 `recolor` puts a finished job back in the queue, and a failed one that was finished before. `forget`
 deletes the row of a finished or failed job. Read-only questions are in `service.ledger.queries`.
-Each change is on disk before its call returns. Times are seconds since 1970, passed by the caller.
+Each change is on disk before its call returns; those inside `transaction`, before that ends. Times
+are seconds since 1970, passed by the caller.
 A damaged ledger, or one with a newer schema, is refused and never deleted.
 """
 
+import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from service.config.sections import AS_USUAL, FolderSettings
+from service.config.folder_sections import AS_USUAL, FolderSettings
 from service.filesystem.access import refuse_strangers
 from service.filesystem.file_stat import FileStat
 from service.ledger.database import Database, LedgerError
@@ -27,13 +31,17 @@ from service.ledger.queries import LedgerQueries
 from service.ledger.reviews import Reviews
 from service.ledger.rows import job_of_row, restored_columns, stat_columns, storable
 from service.ledger.schema import (
+    ALONE,
+    CLAIM,
     ENQUEUE,
     EXPEDITE,
     FINISH,
     FORGET,
     LINK_SAME_CONTENTS,
+    NOTE_DELIVERY,
     RECOLOR,
     RESTORE,
+    SEEN_AGAIN,
     STAND_AGAIN,
     STAND_AGAIN_BESIDE,
     STORE_ACTIVE_MODEL,
@@ -84,6 +92,13 @@ class Ledger:
         """Size of its write-ahead log, bytes."""
         return self._database.wal_size
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit all changes inside together, in one transaction, or none of them.
+
+        No daemon can claim a job meanwhile. A change that raises ValueError undoes only itself.
+        """
+        return self._database.transaction()
+
     # Queueing
 
     def enqueue(
@@ -118,8 +133,7 @@ class Ledger:
         with self._database.transaction():
             known = self.queries.by_digest(path, digest)
             if known and known.status is not JobStatus.FAILED:
-                sql = "UPDATE jobs SET size = ?, mtime_ns = ?, inode = ?, device = ? WHERE id = ?"
-                return self._all(f"{sql} RETURNING *", *columns, known.id)[0], False
+                return self._all(SEEN_AGAIN, *columns, known.id)[0], False
             if not (known and known.recolor) and self.queries.output_taken(output):
                 raise ValueError(f"another job owns {output} in the outbox")
             given = settings.model_dump_json(exclude_unset=True)
@@ -159,12 +173,6 @@ class Ledger:
         with self._database.transaction():
             return sorted(self._all(EXPEDITE, now, now), key=lambda job: job.id)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the write lock, so that no daemon can claim a job meanwhile."""
-        with self._database.transaction():
-            yield
-
     def forget(self, job_id: int) -> Job:
         """Delete a finished or failed job, as if its scan had never been queued.
 
@@ -193,7 +201,7 @@ class Ledger:
             self._database.rows(STAND_AGAIN_BESIDE, os.fsencode(forgotten[0].path), digest)
         return forgotten[0]
 
-    # Rebuilding a lost ledger; inside `exclusive`
+    # Rebuilding a lost ledger; inside `transaction`
 
     def restore(self, job: Job) -> bool:
         """Insert a job that ended before the ledger was lost, under a new id.
@@ -228,12 +236,12 @@ class Ledger:
         in_flight: int,
         longest_wait: float = math.inf,
         below: int | None = None,
+        alone: bool = True,
     ) -> list[Job]:
         """Start the jobs that have waited longest, counting the attempt before any work.
 
-        Photos to be recolored come last: they have a result already. A job that was attempted
-        before may be what killed the process. It is started alone: only when nothing is in flight,
-        and nothing else is started until it is done.
+        Photos to be recolored come last. A job attempted before may be what killed the process: it
+        is started when nothing is in flight, and nothing else until it is done.
 
         Args:
             limit: maximum number.
@@ -242,22 +250,33 @@ class Ledger:
             longest_wait: seconds; a job due later than that is due now, because the clock was set
                 back since its backoff began.
             below: bytes; only scans smaller than this, smallest first. None: any size.
+            alone: False starts such a job like any other: it would kill another process.
 
         Returns:
-            The jobs, in that order; empty when none is due, or one must run alone.
+            The jobs, in that order.
         """
         with self._database.transaction():
-            if self._all("SELECT * FROM jobs WHERE status = 'started' AND attempts > 1 LIMIT 1"):
+            if alone and self._database.rows(ALONE):
                 return []
             due = self.queries.due(limit, now, longest_wait, below)
-            if due and due[0].attempts:
+            if alone and due and due[0].attempts:
                 due = [] if in_flight else due[:1]
-            else:
-                suspect = next((at for at, job in enumerate(due) if job.attempts), len(due))
-                due = due[:suspect]
-            sql = "UPDATE jobs SET status = 'started', attempts = attempts + 1, started_at = ?"
-            sql += " WHERE id = ? RETURNING *"
-            return [self._all(sql, now, job.id)[0] for job in due]
+            elif alone:
+                due = list(itertools.takewhile(lambda job: not job.attempts, due))
+            for job in due:
+                self._database.rows(CLAIM, now, job.id)
+        begun = partial(replace, status=JobStatus.STARTED, started_at=now)
+        return [begun(job, attempts=job.attempts + 1) for job in due]
+
+    def note_delivery(self, job_id: int, *noted: str) -> None:
+        """Record what an unfinished job is about to deliver, before that gets its name.
+
+        Args:
+            job_id: which; nothing is recorded of jobs that are not queued or started.
+            noted: SHA-256 of the result, and UUID of the coloring in its sidecar.
+        """
+        with self._database.transaction():
+            self._database.rows(NOTE_DELIVERY, "".join(f"{one} " for one in noted), job_id)
 
     def finish(  # noqa: PLR0913 - each is a column
         self,
@@ -344,10 +363,7 @@ class Ledger:
         return self._change(job_id, change, storable(reason), now, before=before, then=STAND_AGAIN)
 
     def recover(self) -> list[Job]:
-        """Put back all started jobs at startup: the process that worked on them is gone.
-
-        Their attempts count. Backoffs end, since the cause may have been fixed meanwhile.
-        """
+        """Put back all started jobs at startup; their attempts count, and backoffs end."""
         with self._database.transaction():
             self._database.rows(
                 "UPDATE jobs SET not_before = 0 WHERE status = 'queued' AND not_before > queued_at"

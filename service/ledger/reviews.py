@@ -25,10 +25,13 @@ INSERT INTO decisions (batch, job, event, decision, before, reason, note, who, d
 SELECT ?, id, event, ?, decision, ?, ?, ?, ? FROM jobs WHERE id = ? AND {COLORED}
 RETURNING id
 """  # noqa: S608 - of a constant
-SET_DECISION = "UPDATE jobs SET decision = ?, review_owed = 1 WHERE id = ?"
+SET_DECISION = """
+UPDATE jobs SET decision = ?, review_owed = 1, review_problem = NULL WHERE id = ?
+"""
 # What was decided after it, or on another coloring, is not undone with it.
 UNDO = """
-UPDATE jobs SET decision = ?, review_owed = 1 WHERE id = ? AND event IS ? AND NOT EXISTS (
+UPDATE jobs SET decision = ?, review_owed = 1, review_problem = NULL
+WHERE id = ? AND event IS ? AND NOT EXISTS (
     SELECT 1 FROM decisions WHERE job = jobs.id AND id > ? AND undone_at IS NULL
 )
 """
@@ -225,15 +228,22 @@ class Reviews:
         with self._database.transaction():
             if self._gallery.decisions_of(job_id) != seen:
                 return False
-            self._rows("UPDATE jobs SET review_owed = 0 WHERE id = ?", job_id)
+            sql = "UPDATE jobs SET review_owed = 0, review_problem = NULL WHERE id = ?"
+            self._rows(sql, job_id)
         return True
 
+    def note_problem(self, job_id: int, reason: str) -> None:
+        """Record why the decision on a result cannot be carried out until a person acts."""
+        with self._database.transaction():
+            sql = "UPDATE jobs SET review_problem = ? WHERE id = ? AND review_owed"
+            self._rows(sql, storable(reason), job_id)
+
     def owe(self, job_id: int) -> None:
-        """Have the daemon look at a result again; inside `Ledger.exclusive`."""
+        """Have the daemon look at a result again; inside `Ledger.transaction`."""
         self._rows("UPDATE jobs SET review_owed = 1 WHERE id = ?", job_id)
 
     def restore(self, job_id: int, records: Iterable[DecisionRecord]) -> None:
-        """Insert decisions that a sidecar tells of, under new ids; inside `Ledger.exclusive`.
+        """Insert decisions that a sidecar tells of, under new ids; inside `Ledger.transaction`.
 
         Args:
             job_id: of the restored result.

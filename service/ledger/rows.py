@@ -1,10 +1,11 @@
 """Jobs as rows of the ledger's table, in both directions."""
 
 import os
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from service.config.sections import FolderSettings
+from service.config.folder_sections import FolderSettings
 from service.filesystem.file_stat import FileStat
 from service.ledger.database import Row
 from service.ledger.jobs import Decision, Job, JobStatus
@@ -12,26 +13,32 @@ from service.ledger.jobs import Decision, Job, JobStatus
 
 def job_of_row(row: Row) -> Job:
     """Return the job of a row, which it empties; an older schema lacks some columns."""
-    stat = (row.pop(name) for name in ("size", "mtime_ns", "inode", "device"))
-    original = row.pop("original", None)
+    original, decision = row.pop("original", None), row.pop("decision", None)
     row.pop("xmp_owed", None)
-    folder, asked = (
-        FolderSettings.model_validate_json(row.pop(name, "{}")) for name in ("settings", "asked")
-    )
+    row["path"] = PurePosixPath(os.fsdecode(row["path"]))
+    row["output"] = PurePosixPath(os.fsdecode(row["output"]))
+    row["status"] = JobStatus(row["status"])
     return Job(
-        path=PurePosixPath(os.fsdecode(row.pop("path"))),
-        output=PurePosixPath(os.fsdecode(row.pop("output"))),
-        status=JobStatus(row.pop("status")),
-        stat=FileStat(*(int(number) for number in stat)),
+        stat=FileStat(
+            row.pop("size"), row.pop("mtime_ns"), int(row.pop("inode")), int(row.pop("device"))
+        ),
         original=None if original is None else PurePosixPath(os.fsdecode(original)),
         recolor=bool(row.pop("recolor", 0)),
-        settings=asked.over(folder),
+        settings=_settings_of(row.pop("settings", "{}"), row.pop("asked", "{}")),
         repair=bool(row.pop("repair", 0)),
-        decision=decision_of(row.pop("decision", None)),
+        in_delivery=tuple(row.pop("in_delivery", "").split()),
+        decision=decision_of(decision),
         held=bool(row.pop("held", 0)),
         review_owed=bool(row.pop("review_owed", 0)),
         **row,
     )
+
+
+@lru_cache(1000)  # those of a folder are the same for all of its scans
+def _settings_of(folder: str, asked: str) -> FolderSettings:
+    """Return the settings of a scan: those asked for it alone, over those of its folder."""
+    both = (FolderSettings.model_validate_json(text) for text in (asked, folder))
+    return next(both).over(next(both))
 
 
 def decision_of(text: str | None) -> Decision | None:
@@ -62,4 +69,4 @@ def restored_columns(job: Job) -> tuple[Any, ...]:
 
 def storable(text: str) -> str:
     """Return a text with bytes that are not UTF-8 escaped by backslashes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -169,6 +169,19 @@ ALTER TABLE jobs ADD COLUMN delivered_event TEXT;
 CREATE INDEX jobs_held ON jobs (id) WHERE held;
 """
 
+# Why the daemon cannot carry out what was decided on a result until a person acts; NULL: it can.
+# When a decision was undone last, which open pages ask all the time.
+VERSION_12 = """
+ALTER TABLE jobs ADD COLUMN review_problem TEXT;
+CREATE INDEX decisions_by_undoing ON decisions (undone_at) WHERE undone_at IS NOT NULL;
+"""
+
+# What is about to get a name in the outbox: SHA-256 of the result and UUID of its coloring, of each
+# attempt until the job is finished. After a kill the job may replace these files.
+VERSION_13 = """
+ALTER TABLE jobs ADD COLUMN in_delivery TEXT NOT NULL DEFAULT '';
+"""
+
 MIGRATIONS = (
     VERSION_1,
     VERSION_2,
@@ -181,6 +194,8 @@ MIGRATIONS = (
     VERSION_9,
     VERSION_10,
     VERSION_11,
+    VERSION_12,
+    VERSION_13,
 )  # each migrates from the version before it
 
 COLORED = "colored_at IS NOT NULL AND superseded_by IS NULL"  # has a result, held or delivered
@@ -205,6 +220,10 @@ ON CONFLICT (path, digest) DO UPDATE SET  -- it had failed
 RETURNING *
 """
 
+SEEN_AGAIN = """
+UPDATE jobs SET size = ?, mtime_ns = ?, inode = ?, device = ? WHERE id = ? RETURNING *
+"""
+
 RESTORE = """
 INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status, reason, model,
     not_before, queued_at, started_at, finished_at, original, output_digest, event, superseded_by,
@@ -223,6 +242,13 @@ UPDATE jobs SET status = 'queued', recolor = 1, repair = ?, not_before = ?, queu
     attempts = 0, waits = 0, reason = NULL, started_at = NULL, finished_at = NULL
 WHERE id = ? AND (status = 'finished' OR status = 'failed' AND recolor) AND superseded_by IS NULL
 RETURNING *
+"""
+
+# A job that was attempted before, and is started alone.
+ALONE = "SELECT 1 FROM jobs WHERE status = 'started' AND attempts > 1 LIMIT 1"
+CLAIM = "UPDATE jobs SET status = 'started', attempts = attempts + 1, started_at = ? WHERE id = ?"
+NOTE_DELIVERY = """
+UPDATE jobs SET in_delivery = in_delivery || ? WHERE id = ? AND status IN ('queued', 'started')
 """
 
 SUPERSEDE = """
@@ -251,7 +277,7 @@ UPDATE jobs SET status = 'finished', recolor = 0, repair = 0, model = :model, re
         WHEN NOT :held THEN NULL WHEN held THEN delivered_event
         WHEN fetched_at IS NULL THEN event
     END,
-    decision = NULL, review_owed = 0, fetched_at = NULL
+    decision = NULL, review_owed = 0, review_problem = NULL, fetched_at = NULL, in_delivery = ''
 WHERE id = :id AND status = 'started' RETURNING *
 """
 # A shorter result in the outbox that was not replaced yet, because the longer one is held.

@@ -191,10 +191,13 @@ def _coloring(sidecar: Sidecar, model: str) -> ET.Element:
         setting.text = printable(str(value).lower() if isinstance(value, bool) else str(value))
     if sidecar.wishes:
         said = sidecar.wishes.model_dump(mode="json")
-        points = said.pop("points")
+        points, reference = said.pop("points"), said.pop("reference")
         wishes = ET.SubElement(extension, f"{{{SETTINGS}}}wishes", _attributes(said))
         for point in points:
             ET.SubElement(wishes, f"{{{SETTINGS}}}point", _attributes(point))
+        if reference:
+            del reference["colors"]  # the sidecar has them
+            ET.SubElement(wishes, f"{{{SETTINGS}}}reference", _attributes(reference))
     sure = sidecar.confidence
     notes = [] if sure is None else [f"confidence of the generator, 0 to 1: {sure:g}"]
     notes += [f"not carried over: {one}" for one in sidecar.lost]
@@ -214,9 +217,14 @@ def _coloring(sidecar: Sidecar, model: str) -> ET.Element:
 
 
 def _informants(sidecar: Sidecar) -> list[str]:
-    """Return who said what color things have."""
-    points = sidecar.wishes.points if sidecar.wishes else ()
-    return sorted({printable(one.who) for one in points if one.who})
+    """Return who said what color things have, or chose a photo to color this one like."""
+    wishes = sidecar.wishes
+    if wishes is None:
+        return []
+    said = [one.who for one in wishes.points]
+    if wishes.reference:
+        said.append(wishes.reference.who)
+    return sorted({printable(who) for who in said if who})
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, str]:

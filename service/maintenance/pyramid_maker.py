@@ -24,7 +24,8 @@ from worker.errors import PhotochromError
 
 LONGEST = 600  # seconds that one file may take
 GRACE = 15  # seconds more until an answer is no longer waited for
-LONGEST_ANSWER = 1 << 16  # bytes
+LONGEST_ANSWERS = 1 << 16  # bytes
+MOST_AT_ONCE = 16  # as `worker.viewing.pyramid_process` takes them
 
 Fault = Literal["page", "file", "limit", "machine"]
 
@@ -51,8 +52,26 @@ class Made(NamedTuple):
     bytes: int
 
 
+class Wanted(NamedTuple):
+    """A thumbnail to make.
+
+    Attributes:
+        file: open for reading; its position changes.
+        name: of the file; its suffix counts.
+        target: path of the JPEG.
+        page: which one, from 0.
+        side: pixels of the long side.
+    """
+
+    file: io.FileIO
+    name: PurePath
+    target: Path
+    page: int = 0
+    side: int = 240
+
+
 class PyramidMaker:
-    """Keeps one child, which forks for each page; methods may be called by several threads.
+    """Keeps one child, which forks for each call; methods may be called by several threads.
 
     The child is started at first use, and again if it died.
 
@@ -111,7 +130,10 @@ class PyramidMaker:
         part = part_path(target.parent)
         part.mkdir()
         try:
-            made = self._make(file, name, part, page, identifier, widths)
+            request = self._request(name, part, page, id=identifier, widths=widths)
+            [made] = self._make([request], [file])
+            if isinstance(made, ViewError):
+                raise made
             if durable:
                 sync_file_system(part)
             try:
@@ -123,61 +145,92 @@ class PyramidMaker:
             shutil.rmtree(part, ignore_errors=True)
         return made
 
-    def thumbnail(self, file: io.FileIO, name: PurePath, target: Path, page: int = 0) -> Made:
-        """Make the file of a page's thumbnail, a JPEG; arguments and errors as for `pyramid`."""
-        part = part_path(target.parent)
-        try:
-            made = self._make(file, name, part, page, None)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+    def thumbnail(
+        self, file: io.FileIO, name: PurePath, target: Path, page: int = 0, *, side: int = 240
+    ) -> Made:
+        """Make the file of a page's thumbnail, a JPEG with a long side of `side` pixels.
+
+        Arguments and errors as for `pyramid`.
+        """
+        [made] = self.thumbnails([Wanted(file, name, target, page, side)])
+        if isinstance(made, ViewError):
+            raise made
         return made
 
-    def _make(
-        self,
-        file: io.FileIO,
-        name: PurePath,
-        target: Path,
-        page: int,
-        identifier: str | None,
-        widths: Sequence[int] = (),
-    ) -> Made:
-        request = {
+    def thumbnails(self, wanted: Sequence[Wanted]) -> list[Made | ViewError]:
+        """Make thumbnails, faster than one by one.
+
+        Args:
+            wanted: at most MOST_AT_ONCE.
+
+        Returns:
+            For each what was made, or why it was not.
+
+        Raises:
+            OSError: the disk is full or failed.
+        """
+        parts = [part_path(one.target.parent) for one in wanted]
+        try:
+            requests = [
+                self._request(one.name, part, one.page, id=None, side=one.side)
+                for one, part in zip(wanted, parts, strict=True)
+            ]
+            results = self._make(requests, [one.file for one in wanted])
+            for one, part, made in zip(wanted, parts, results, strict=True):
+                if isinstance(made, Made):
+                    part.replace(one.target)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+        return results
+
+    def _request(self, name: PurePath, target: Path, page: int, **more: Any) -> dict[str, Any]:
+        """Return what the child is asked for, as `worker.viewing.pyramid_process` has it."""
+        return {
             "name": name.name,
             "page": page,
             "target": str(target.absolute()),
-            "id": identifier,
-            "widths": widths,
             "megapixels": self._megapixels,
             "seconds": self._longest,
+            **more,
         }
-        stat = file_stat_of(file)
-        said = self._ask(json.dumps(request).encode(), file)
-        if "error" in said:
-            raise ViewError(said["error"], said["kind"])
-        if file_stat_of(file) != stat:
-            raise ViewError("the file was changed while it was read", "machine")
-        return Made(**said)
 
-    def _ask(self, request: bytes, file: io.FileIO) -> dict[str, Any]:
-        """Send a request and return the answer; ask again if the child died meanwhile."""
-        text = self._asked(request, file)
+    def _make(
+        self, requests: Sequence[dict[str, Any]], files: Sequence[io.FileIO]
+    ) -> list[Made | ViewError]:
+        """Have the child serve requests, in order."""
+        stats = [file_stat_of(file) for file in files]
+        said = self._ask(json.dumps(requests).encode(), files)
+        results: list[Made | ViewError] = []
+        for file, stat, answer in zip(files, stats, said, strict=True):
+            if "error" in answer:
+                results.append(ViewError(answer["error"], answer["kind"]))
+            elif file_stat_of(file) != stat:
+                words = "the file was changed while it was read"
+                results.append(ViewError(words, "machine"))
+            else:
+                results.append(Made(**answer))
+        return results
+
+    def _ask(self, message: bytes, files: Sequence[io.FileIO]) -> list[dict[str, Any]]:
+        """Send requests and return the answers; ask again if the child died meanwhile."""
+        text = self._asked(message, files)
         if not text and self._died():
-            text = self._asked(request, file)
-        try:
-            said: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise ViewError("the process that decodes pages died or hangs", "machine") from None
-        return said
+            text = self._asked(message, files)
+        said: list[dict[str, Any]] = [
+            json.loads(line) for line in text.splitlines(keepends=True) if line.endswith(b"\n")
+        ]
+        silent = {"error": "the process that decodes pages died or hangs", "kind": "machine"}
+        return said + [silent] * (len(files) - len(said))
 
-    def _asked(self, request: bytes, file: io.FileIO) -> bytes:
+    def _asked(self, message: bytes, files: Sequence[io.FileIO]) -> bytes:
         ours, theirs = os.pipe()
-        with open(ours, "rb", buffering=0) as answer:  # noqa: PTH123 - of a descriptor
+        with open(ours, "rb", buffering=0) as answers:  # noqa: PTH123 - of a descriptor
             try:
-                self._send(request, [file.fileno(), theirs])
+                self._send(message, [theirs, *(file.fileno() for file in files)])
             finally:
                 os.close(theirs)
-            return _read(answer, self._longest + GRACE)
+            return _read(answers, self._longest + GRACE)
 
     def _died(self) -> bool:
         """Tell whether the child is no more, which a moment after its socket is closed it is."""
@@ -224,12 +277,12 @@ def _end(children: list[_Child]) -> None:
 
 
 def _read(pipe: io.FileIO, longest: float) -> bytes:
-    """Read an answer to its end, which comes when no process has the pipe any more."""
+    """Read answers to their end, which comes when no process has the pipe any more."""
     waiting = select.poll()
     waiting.register(pipe, select.POLLIN)
     text = b""
-    while len(text) < LONGEST_ANSWER and waiting.poll(longest * 1000):
-        more = pipe.read(LONGEST_ANSWER)
+    while len(text) < LONGEST_ANSWERS and waiting.poll(longest * 1000):
+        more = pipe.read(LONGEST_ANSWERS)
         if not more:
             break
         text += more

@@ -54,7 +54,7 @@ def rebuild(config: Config, report: Report, *, move_aside: bool = False) -> Rebu
             restorer = Restorer(config, ledger, report)
             restorer.run()
         aside = _set_aside(path) if path.exists() else None
-        deliveries.forget_all_but_open(config.state, lambda _number: None)
+        deliveries.discard(config.state)
         part.replace(path)
         sync_folder(config.state)
     found = restorer.found._replace(unplaced=tuple(restorer.unplaced))

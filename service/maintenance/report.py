@@ -1,15 +1,19 @@
 """The command `photochrom report`: a contact sheet to file with the collection.
 
 A folder of HTML pages with small pictures beside them, and a table for spreadsheets. Nothing in it
-is loaded from elsewhere or runs; it appears complete or not at all. Files are only read, each once
-to compare it with its digest and once to be made small, by a process of its own.
+is loaded from elsewhere or runs; it appears complete or not at all. Files are only read: each once
+to compare it with its digest, and, if the review page has kept no small picture of it, once to make
+that, by processes of their own.
 """
 
-from collections.abc import Iterator, Sequence
+import codecs
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 
@@ -20,19 +24,24 @@ from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.maintenance.fixity import is_fetched
 from service.maintenance.packing import Package, new_package, refuse_folder
-from service.maintenance.pyramid_maker import PyramidMaker, ViewError
+from service.maintenance.picture_cache import FOLDER, PictureCache
+from service.maintenance.pyramid_maker import MOST_AT_ONCE, PyramidMaker, ViewError, Wanted
 from service.maintenance.report_entries import Entry, Picture, Scope, Summary
-from service.maintenance.report_pages import index_page, sheet_page
-from service.maintenance.report_table import table
+from service.maintenance.report_pages import TABLE, index_page, sheet_page
+from service.maintenance.report_table import COLUMNS, row, row_of
 from service.storage.held import home
 from service.storage.sidecar import Sidecar, SidecarError, read_sidecar, sidecar_name
-from service.storage.viewed import Side, open_side
+from service.storage.viewed import Side, digest_of_side, open_side
 from service.terminal import Report, printable
 from worker.errors import DeviceError, ScanError
 
 ON_A_SHEET = 200  # photographs
-THREADS = 2  # that decode
-SMALL = 240  # pixels of the long side, as `worker.viewing` makes thumbnails
+THREADS = 2  # that have pictures made
+AT_ONCE = MOST_AT_ONCE // 2  # photographs, of two pictures each
+SMALL = 240  # pixels of a picture's long side
+CACHED = (SMALL, 2 * SMALL)  # as the review page makes them
+
+T = TypeVar("T")
 
 
 class ReportResult(NamedTuple):
@@ -152,6 +161,7 @@ class _Writer:
         self._ledger = ledger
         self._package = package
         self._maker = maker
+        self._cache = PictureCache(config.state / FOLDER, config.web.cache)
         self._report = report
         self._total = total
         self._done = 0
@@ -159,10 +169,10 @@ class _Writer:
     def write(self, scope: Scope, colored: Sequence[int], rejected: Sequence[int]) -> Summary:
         """Write the sheets, the table and the first page."""
         summary = Summary(scope)
-        sheets = [("sheet", one) for one in _portions(colored)]
-        sheets += [("rejected", one) for one in _portions(rejected)]
+        sheets = [("sheet", one) for one in _portions(colored, ON_A_SHEET)]
+        sheets += [("rejected", one) for one in _portions(rejected, ON_A_SHEET)]
         names = [f"{kind}-{n:04}.html" for n, (kind, _) in enumerate(sheets, 1)]
-        rows: list[Entry] = []
+        rows = [row(COLUMNS)]
         for n, (kind, numbers) in enumerate(sheets):
             entries = self._entries(numbers, f"images/{n + 1:04}", rejected=kind == "rejected")
             for entry in entries:
@@ -171,26 +181,28 @@ class _Writer:
             page = sheet_page(entries, n + 1, len(sheets), around, rejected=kind == "rejected")
             self._package.write(PurePosixPath(names[n]), page.encode())
             summary.sheets.append((names[n], entries[0].path, entries[-1].path, len(entries)))
-            rows += entries
-        self._package.write(PurePosixPath("photographs.csv"), table(rows).encode("utf-8-sig"))
+            rows += map(row_of, entries)
+        self._package.write(PurePosixPath(TABLE), codecs.BOM_UTF8, rows)
         self._package.write(PurePosixPath("index.html"), index_page(summary).encode())
         return summary
 
     def _entries(self, numbers: Sequence[int], folder: str, *, rejected: bool) -> list[Entry]:
         """Describe the photographs of a sheet in their order, with pictures in a folder."""
         (self._package.root / folder).mkdir(parents=True)
-        jobs = {job.id: job for job in self._ledger.by_ids(numbers)}
+        found = {job.id: job for job in self._ledger.by_ids(numbers)}
+        jobs = [found[number] for number in numbers if number in found]
+        sides: tuple[Side, ...] = ("scan",) if rejected else ("scan", "colored")
         entries = []
         with ThreadPoolExecutor(THREADS, "report") as threads:
-            present = [jobs[number] for number in numbers if number in jobs]
             futures = [
-                (job, threads.submit(self._pictures, job, folder, rejected=rejected))
-                for job in present
+                (portion, threads.submit(self._pictures, portion, sides, folder))
+                for portion in _portions(jobs, AT_ONCE)
             ]
-            for job, future in futures:
-                entries.append(self._entry(job, future.result()))
-                self._done += 1
-                self._report(self._done, self._total, "")
+            for portion, future in futures:
+                for job, pictures in zip(portion, future.result(), strict=True):
+                    entries.append(self._entry(job, pictures))
+                    self._done += 1
+                    self._report(self._done, self._total, "")
         return entries
 
     def _entry(self, job: Job, pictures: tuple[Picture, Picture]) -> Entry:
@@ -207,31 +219,44 @@ class _Writer:
         except (SidecarError, OSError):  # fetched, say; verify tells of those that are damaged
             return None
 
-    def _pictures(self, job: Job, folder: str, *, rejected: bool) -> tuple[Picture, Picture]:
-        """Make the small pictures of scan and result."""
-        scan = self._picture(job, "scan", f"{folder}/{job.id}-scan.jpg")
-        if rejected:
-            return scan, Picture(None, 0, 0, "")
-        return scan, self._picture(job, "colored", f"{folder}/{job.id}-colored.jpg")
+    def _pictures(
+        self, jobs: Sequence[Job], sides: Sequence[Side], folder: str
+    ) -> list[tuple[Picture, Picture]]:
+        """Make small pictures of scans and results, or say why there are none.
 
-    def _picture(self, job: Job, side: Side, name: str) -> Picture:
-        """Make a small picture, or say why there is none; a fault of the machine is raised."""
-        try:
-            with open_side(job, side, self._config, lambda _path: [job]) as file:
-                made = self._maker.thumbnail(
-                    file, PurePosixPath(str(file.name)), self._package.root / name
-                )
-        except ViewError as error:
-            if error.fault == "machine":
-                raise DeviceError(str(error)) from error
-            return Picture(None, 0, 0, str(error))
-        except ScanError as error:
-            return Picture(None, 0, 0, str(error))
-        scale = min(1.0, SMALL / max(made.width, made.height))
-        width, height = (max(1, round(side * scale)) for side in (made.width, made.height))
-        return Picture(name, width, height, "")
+        Raises:
+            DeviceError: the machine failed.
+            OSError: the disk is full or failed.
+        """
+        pictures: dict[tuple[int, Side], Picture] = {}
+        wanted: dict[tuple[int, Side], Wanted] = {}
+        with ExitStack() as files:
+            for job, side in itertools.product(jobs, sides):
+                key, name = (job.id, side), f"{folder}/{job.id}-{side}.jpg"
+                pictures[key] = Picture(name, "")
+                try:
+                    file = files.enter_context(open_side(job, side, self._config, _only(job)))
+                except ScanError as error:
+                    pictures[key] = Picture(None, str(error))
+                    continue
+                target = self._package.root / name
+                digest = str(digest_of_side(job, side))  # there is one, as the file was compared
+                if not self._cache.copy_thumbnail(digest, 0, CACHED, target):
+                    wanted[key] = Wanted(file, PurePosixPath(str(file.name)), target, side=SMALL)
+            made = self._maker.thumbnails(list(wanted.values()))
+        for key, result in zip(wanted, made, strict=True):
+            if isinstance(result, ViewError):
+                if result.fault == "machine":
+                    raise DeviceError(str(result)) from result
+                pictures[key] = Picture(None, str(result))
+        none = Picture(None, "")
+        return [(pictures[job.id, "scan"], pictures.get((job.id, "colored"), none)) for job in jobs]
 
 
-def _portions(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    for at in range(0, len(numbers), ON_A_SHEET):
-        yield numbers[at : at + ON_A_SHEET]
+def _only(job: Job) -> Callable[[PurePosixPath], Sequence[Job]]:
+    return lambda _path: [job]
+
+
+def _portions(all_of_them: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+    for at in range(0, len(all_of_them), count):
+        yield all_of_them[at : at + count]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from service.ledger.jobs import Decision, DecisionRecord, Job, JobStatus
 from service.storage.sidecar import Sidecar
-from service.storage.sidecar_parts import Point
+from service.storage.sidecar_parts import Point, Reference
 from service.terminal import printable
 from worker.settings import AS_GENERATED
 
@@ -32,15 +32,18 @@ class Picture(NamedTuple):
 
     Attributes:
         name: of its file in the report; None: there is none.
-        width: pixels.
-        height: pixels.
         fault: why there is none.
     """
 
     name: str | None
-    width: int
-    height: int
     fault: str
+
+
+def liked(reference: Reference) -> str:
+    """Tell in words which photo this one was colored like, and who chose it on what evidence."""
+    who = f", chosen by {reference.who}" if reference.who else ""
+    why = f": {reference.source}" if reference.source else ""
+    return f"colored like {reference.name}{who}{why}"
 
 
 def said(point: Point) -> str:
@@ -96,7 +99,8 @@ class Entry(NamedTuple):
             (wishes.warmth != AS_GENERATED.warmth, f"warmth {wishes.warmth:+g}"),
             (wishes.variant != AS_GENERATED.variant, f"variant {wishes.variant}"),
         )
-        return ", ".join(word for differs, word in words if differs)
+        found = [word for differs, word in words if differs]
+        return ", ".join([*found, *([liked(wishes.reference)] if wishes.reference else [])])
 
     @property
     def last_decision(self) -> DecisionRecord | None:

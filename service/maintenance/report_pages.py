@@ -1,7 +1,7 @@
 """The HTML pages of a report: plain, printable, without a script, complete in themselves."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from html import escape
 from importlib.metadata import version
@@ -90,7 +90,7 @@ def _article(entry: Entry) -> str:
     if not entry.is_rejected:
         colored = entry.colored
         if entry.fetched:
-            colored = Picture(None, 0, 0, "taken out of the outbox")
+            colored = Picture(None, "taken out of the outbox")
         pictures.append(_figure(colored, COLORED, f"{entry.path}, colored by a machine"))
     alone = "" if len(pictures) == 2 else " alone"
     lines = "".join(f"<p>{line}</p>" for line in _lines(entry))
@@ -104,10 +104,7 @@ def _figure(picture: Picture, label: str, about: str) -> str:
     if picture.name is None:
         inside = f'<p class="fault">no picture: {_text(picture.fault)}</p>'
     else:
-        inside = (
-            f'<img src="{escape(picture.name)}" alt="{escape(about)}" width="{picture.width}"'
-            f' height="{picture.height}">'
-        )
+        inside = f'<img src="{escape(picture.name)}" alt="{escape(about)}">'
     return f"<figure>{inside}<figcaption>{label}</figcaption></figure>"
 
 
@@ -194,12 +191,20 @@ def _span(first: str, last: str) -> str:
 def _scope(summary: Summary) -> str:
     scope = summary.scope
     where = f"Folder {printable(str(scope.folder))}" if scope.folder else "All folders"
-    since, until = (
-        None if at is None else f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
-        for at in (scope.since, scope.until)
-    )
-    when = " ".join(([f"since {since}"] if since else []) + ([f"before {until}"] if until else []))
-    return f"{where}, {when or 'from the first photograph to the last'}"
+    when = []
+    if scope.since is not None:
+        when.append(f"from {_day_or_time(scope.since)}")
+    if scope.until is not None:
+        when.append(f"to {_day_or_time(scope.until, last=True)}")
+    return f"{where}, {' '.join(when) or 'from the first photograph to the last'}"
+
+
+def _day_or_time(seconds: float, *, last: bool = False) -> str:
+    """Return the day that begins at a moment, or, if it is the last, ends there; else the time."""
+    local = datetime.fromtimestamp(seconds).astimezone()
+    if (local.hour, local.minute, local.second) != (0, 0, 0):
+        return f"{local:%Y-%m-%d %H:%M}"
+    return f"{local - timedelta(seconds=1) if last else local:%Y-%m-%d}"
 
 
 def _table(head: Sequence[str], rows: Rows) -> str:

@@ -15,6 +15,7 @@ COLUMNS = (
     "when",
     "model version",
     "confidence",
+    "change",
     "decision",
     "decided by",
     "decided",
@@ -33,14 +34,16 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@")  # begins what a spreadsheet would compute
 
 
-def table(entries: Iterable[Entry]) -> str:
-    """Return the rows, with a header; times in UTC."""
+def row_of(entry: Entry) -> bytes:
+    """Return the row of a photograph; times in UTC."""
+    return row(map(_cell, _values(entry)))
+
+
+def row(cells: Iterable[str]) -> bytes:
+    """Return cells as a row of CSV."""
     text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(COLUMNS)
-    for entry in entries:
-        rows.writerow(map(_cell, _values(entry)))
-    return text.getvalue()
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode()
 
 
 def _values(entry: Entry) -> list[str | float | None]:
@@ -53,6 +56,7 @@ def _values(entry: Entry) -> list[str | float | None]:
         _utc(ended),
         job.model,
         None if job.confidence is None else round(job.confidence, 3),
+        None if job.change is None else round(job.change, 1),
         job.decision,
         last.who if last else None,
         _utc(last.decided_at) if last else None,

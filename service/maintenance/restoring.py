@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from service.config.folder_sections import AS_USUAL, FolderSettings
 from service.config.loader import Config
-from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem import safe_open
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
@@ -112,7 +112,7 @@ class Restorer:
             self._each(folder, partial(self._take_sidecar, folder))
         self._each(config.originals.folder, self._take_original)
         self._each(config.rejected, self._take_rejected)
-        with self._ledger.exclusive():
+        with self._ledger.transaction():
             self._ledger.link_same_contents()
         self._each(config.outbox, self._take_leftover)
         for folder in held:
@@ -126,7 +126,7 @@ class Restorer:
 
         files = safe_open.files_beneath(root, tell)
         while portion := list(itertools.islice(files, PORTION)):
-            with self._ledger.exclusive():
+            with self._ledger.transaction():
                 for name, is_regular in portion:
                     if not is_regular:
                         self._leave_out(root / name, "not a regular file")
@@ -363,6 +363,7 @@ def _job_of(sidecar: Sidecar) -> Job:
         output_digest=sidecar.output.sha256,
         event=str(sidecar.event),
         confidence=sidecar.confidence,
+        change=sidecar.change,
         settings=_settings_of(sidecar),
     )
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
-from service.config.sections import FolderSettings
 from service.filesystem.availability import FolderMonitor
 from service.filesystem.safe_open import digest_of, file_stat, open_beneath
 from service.ledger.jobs import UNREADABLE, Job, JobStatus
@@ -28,7 +28,7 @@ from service.storage.naming import free_name
 from service.storage.originals import still_there
 from service.storage.rejected import RejectedScans
 from service.terminal import printable
-from service.watch.folder_settings import FolderSettingsError, settings_of
+from service.watch.settings_file import FolderSettingsError, settings_of
 
 
 class JobResult(NamedTuple):
@@ -137,7 +137,7 @@ def _stranger(
     try:
         if not dry_run:
             companions.bring_back(place, name, config)
-            with ledger.exclusive():
+            with ledger.transaction():
                 moves.restore(place, config.rejected, target, config.inbox)
     except OSError as error:
         return JobResult(None, name, done=False, words=f"cannot be moved back: {error}")
@@ -232,7 +232,7 @@ def _bring_back(
             return _not_done(job, f"its scan is not in {config.rejected}; drop it again")
         if not dry_run:
             left = companions.bring_back(place.path, job.path, config)
-            with ledger.exclusive():  # else a daemon could reject the copy as the same job
+            with ledger.transaction():  # else a daemon could reject the copy as the same job
                 moves.restore(place.path, config.rejected, target, config.inbox)
             rejected.changed(job.path)
     except OSError as error:
@@ -254,7 +254,7 @@ def _queue_kept(job: Job, config: Config, ledger: Ledger, *, dry_run: bool) -> J
         with open_beneath(config.inbox, job.path) as file:  # raises if the permissions still refuse
             digest = digest_of(file)
     try:
-        settings = settings_of(config.inbox, job.path)
+        settings = settings_of(config, job.path)
     except FolderSettingsError as error:
         return _not_done(job, str(error))
     if not dry_run:

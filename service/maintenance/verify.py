@@ -194,7 +194,8 @@ def _orphans(
     config: Config,
 ) -> Iterator[Finding]:
     """Yield the files in the outbox, and those among held results, that belong to no job there."""
-    going = [job for job in jobs if job.review_owed]  # from one to the other
+    # From one to the other; unless another file is in the way of that.
+    going = [job for job in jobs if job.review_owed and not job.review_problem]
     in_outbox = [job for job in jobs if not job.held or job.delivered_digest is not None]
     in_work = (JobStatus.QUEUED, JobStatus.STARTED)
     in_held = [job for job in jobs if job.held or job.status in in_work]

@@ -5,21 +5,22 @@ Only the ledger is changed; a daemon, now or later, recolors the photographs fro
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
 from service.config.pixel_points import PixelPoint
-from service.config.sections import Color, FolderSettings
+from service.config.sections import Color
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance.recolor import refuse_an_older_daemon
 from service.storage.lookup import Lookup
 from service.storage.sidecar import SidecarError, parse_sidecar, sidecar_name
-from worker.settings import ColorPoint, ColorWishes
+from worker.settings import ColorPoint, ColorWishes, Reference
 
 LARGEST_SIDECAR = 1 << 24  # bytes
 
@@ -35,6 +36,8 @@ class Asked:
         variant: which coloring.
         who: says so.
         source: on what evidence.
+        reference: a photograph whose colors it is to have.
+        no_reference: that it is to have those of none.
     """
 
     vividness: float | None = None
@@ -43,12 +46,14 @@ class Asked:
     variant: int | None = None
     who: str = ""
     source: str = ""
+    reference: Reference | None = None
+    no_reference: bool = False
 
     @property
     def has_any(self) -> bool:
         """Whether anything is wished."""
-        wished = (self.vividness, self.warmth, self.variant)
-        return bool(self.points) or any(one is not None for one in wished)
+        wished = (self.vividness, self.warmth, self.variant, self.reference)
+        return bool(self.points or self.no_reference) or any(one is not None for one in wished)
 
     def settings(self, sizes: Sequence[tuple[int, int]] | None) -> FolderSettings:
         """Return the settings that ask for it.
@@ -64,6 +69,10 @@ class Asked:
         asked: dict[str, Any] = {"color": Color(**given)} if given else {}
         if self.variant is not None:
             asked["variant"] = self.variant
+        if self.no_reference:
+            asked["reference"] = None
+        if self.reference is not None:
+            asked["reference"] = replace(self.reference, who=self.who, source=self.source)
         if self.points:
             if sizes is None:
                 raise ValueError("its sidecar is missing, so the place of a color is not known")
@@ -83,6 +92,9 @@ def parse_wishes(data: Mapping[str, Any]) -> ColorWishes:
     for point in points if isinstance(points, list | tuple) else ():
         if isinstance(point, Mapping):
             _refuse_unknown(point, {field.name for field in fields(ColorPoint)}, "part of a point")
+    if isinstance(reference := data.get("reference"), Mapping):
+        known = {field.name for field in fields(Reference)}
+        _refuse_unknown(reference, known, "part of a reference")
     try:
         return TypeAdapter(ColorWishes).validate_python(dict(data))
     except ValidationError as error:

@@ -56,6 +56,7 @@ class Row(Value):
         decided_by: the reviewer.
         decided: when.
         decided_because: their reason and note, or None.
+        decision_waits_for: why the decision cannot be carried out until a person acts, or None.
     """
 
     job: int
@@ -84,6 +85,7 @@ class Row(Value):
     decided_by: Text | None
     decided: Moment | None
     decided_because: Text | None
+    decision_waits_for: Text | None
 
 
 @contextmanager
@@ -187,6 +189,7 @@ def row(job: Job, config: Config, rejected: RejectedScans, ledger: LedgerQueries
         held=job.held,
         colored=job.colored_at,
         fetched=fetched,
+        decision_waits_for=job.review_problem if job.review_owed else None,
     )
 
 

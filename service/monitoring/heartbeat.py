@@ -6,7 +6,7 @@ synced: after a power cut it is worthless.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from service.ledger.jobs import Job, JobStatus
 from service.monitoring.health import FIX_PERMISSIONS, PUBLISHED, Level
 from service.terminal import printable
 from worker.atomic import write_atomically
+from worker.inference.engine import WorkerState
 
 HEARTBEAT_FILE = "heartbeat.json"
 _LEVELS = {word: level for level, word in PUBLISHED.items()}
@@ -75,6 +76,33 @@ class ArrivingFile(BaseModel):
     seconds: float
 
 
+class WorkerBeat(BaseModel):
+    """A worker of a cluster: photographs it has, it colored and it colors an hour; why it rests."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Shown
+    host: Shown
+    state: Literal["starting", "ready", "paused"]
+    in_hand: int = 0
+    done: int = 0
+    rate_per_hour: float = 0.0
+    reason: Shown = ""
+
+    @classmethod
+    def of(cls, worker: WorkerState) -> Self:
+        """Describe a worker of an engine."""
+        return cls(
+            name=worker.name,
+            host=worker.host,
+            state=worker.state,
+            in_hand=worker.in_hand,
+            done=worker.done,
+            rate_per_hour=round(worker.rate, 1),
+            reason=worker.reason,
+        )
+
+
 class Heartbeat(BaseModel):
     """The state of a daemon; times are seconds since 1970, sizes are bytes.
 
@@ -103,6 +131,8 @@ class Heartbeat(BaseModel):
         rejected: photos rejected since the start.
         megapixels: of the photos delivered since the start.
         device_memory: bytes of the device's own memory in use; None if it has none.
+        workers: those of a cluster that color; none if the daemon does.
+        worker_deaths: how many of them were lost since the start.
         refused_config: why a changed config.yaml was refused, or "".
         unmoved_originals: number of originals that permissions keep in the inbox.
         unmoved: the folders that keep them, those with most originals first; at most a hundred.
@@ -135,6 +165,8 @@ class Heartbeat(BaseModel):
     rejected: int = 0
     megapixels: float = 0.0
     device_memory: int | None = None
+    workers: tuple[WorkerBeat, ...] = ()
+    worker_deaths: int = 0
     refused_config: Shown = ""
     unmoved_originals: int = 0
     unmoved: tuple[UnmovedIn, ...] = ()

@@ -205,6 +205,8 @@ def _machine(beat: Heartbeat) -> Iterator[Metric]:
     if beat.device_memory is not None:
         memory = "Device memory in use."
         yield _gauge("device_memory_bytes", memory, beat.device_memory)
+    if beat.workers or beat.worker_deaths:
+        yield from _cluster(beat)
     yield CounterMetricFamily(
         "photochrom_event_queue_overflows",
         "Times that inotify events were lost.",
@@ -215,6 +217,21 @@ def _machine(beat: Heartbeat) -> Iterator[Metric]:
         "Times that watching died and was restarted.",
         value=beat.rebuilt,
     )
+
+
+def _cluster(beat: Heartbeat) -> Iterator[Metric]:
+    """Yield what there is only with several workers."""
+    states = GaugeMetricFamily("photochrom_workers", "Workers by state.", labels=["state"])
+    for state in ("starting", "ready", "paused"):
+        states.add_metric([state], sum(one.state == state for one in beat.workers))
+    yield states
+    done = "Photos that a worker colored since its place is there."
+    photos = CounterMetricFamily("photochrom_worker_photos", done, labels=["worker"])
+    for one in beat.workers:
+        photos.add_metric([one.name], one.done)
+    yield photos
+    lost = "Workers that died or hung, since the start."
+    yield CounterMetricFamily("photochrom_worker_deaths", lost, value=beat.worker_deaths)
 
 
 def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:

@@ -19,6 +19,7 @@ from service.monitoring.heartbeat import (
     ArrivingFile,
     Heartbeat,
     UnmovedIn,
+    WorkerBeat,
     longest_first,
     write_heartbeat,
 )
@@ -175,6 +176,8 @@ class HealthReporter:
             rejected=counters.rejected,
             megapixels=counters.pixels / 1e6,
             device_memory=engine.memory,
+            workers=tuple(map(WorkerBeat.of, engine.workers)),
+            worker_deaths=engine.worker_deaths,
             refused_config=refused_config,
             **self._denied(),
         )

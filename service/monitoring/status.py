@@ -7,7 +7,7 @@ from pydantic import PlainSerializer
 
 from service.ledger.jobs import JobStatus
 from service.monitoring.health import PUBLISHED, Level
-from service.monitoring.heartbeat import ArrivingFile, InWork, UnmovedIn
+from service.monitoring.heartbeat import ArrivingFile, InWork, UnmovedIn, WorkerBeat
 from service.monitoring.values import Moment, StoredPath, Text, Value
 
 StatusLevel = Level | Literal["starting", "silent", "not running"]
@@ -83,12 +83,14 @@ class ReviewStatus(Value):
         mode: "after" or "hold"; `review.mode`.
         hold_below: the confidence below which results are held, or None.
         held: results that wait for approval; None if the ledger cannot be read.
+        held_open: those of them that nobody has decided on yet; None likewise.
         decisions_waiting: results whose decision is not carried out yet; None likewise.
     """
 
     mode: Literal["after", "hold"]
     hold_below: float | None
     held: int | None
+    held_open: int | None
     decisions_waiting: int | None
 
 
@@ -118,6 +120,8 @@ class Status(Value):
         rejected: the last ten rejected photos.
         review: what waits for reviewers.
         rate_per_hour: photos per hour over the last ten minutes.
+        workers: those of a cluster that color; none if the daemon does.
+        worker_deaths: how many of them were lost since the daemon's start; None without a daemon.
         unmoved_originals: number of originals that permissions keep in the inbox.
         unmoved: the folders that keep them.
         unreadable_folders: number of sub-folders of the inbox that cannot be read.
@@ -144,6 +148,8 @@ class Status(Value):
     rejected: tuple[RejectedPhoto, ...]
     review: ReviewStatus
     rate_per_hour: float | None
+    workers: tuple[WorkerBeat, ...]
+    worker_deaths: int | None
     unmoved_originals: int | None
     unmoved: tuple[UnmovedIn, ...]
     unreadable_folders: int | None

@@ -32,7 +32,8 @@ from service.monitoring.status import (
 )
 from service.storage.companions import is_companion
 from service.storage.rejected import RejectedScans
-from service.watch import folder_settings
+from service.watch import settings_file
+from service.watch.folder_settings import PROBLEMS
 from service.watch.selection import find, find_left_alone
 from worker.errors import DeviceError, ModelError
 from worker.models.promotions import active_versions, read_promotions
@@ -59,6 +60,7 @@ class _Work(NamedTuple):
     rejected: tuple[RejectedPhoto, ...] = ()
     rate_per_hour: float | None = None
     held: int | None = None
+    held_open: int | None = None
     decisions_waiting: int | None = None
     fault: str | None = None
 
@@ -96,9 +98,12 @@ def read_status(config: Config) -> Status:
             mode=config.review.mode,
             hold_below=config.review.hold_below,
             held=work.held,
+            held_open=work.held_open,
             decisions_waiting=work.decisions_waiting,
         ),
         rate_per_hour=work.rate_per_hour,
+        workers=beat.workers if beat else (),
+        worker_deaths=beat.worker_deaths if beat else None,
         unmoved_originals=beat.unmoved_originals if beat else None,
         unmoved=beat.unmoved if beat else (),
         unreadable_folders=beat.unreadable_folders if beat else None,
@@ -159,7 +164,8 @@ def _work(config: Config, beat: Heartbeat | None, now: float) -> _Work:
     )
     if not (config.state / LEDGER_FILE).exists():
         none = dict.fromkeys(JobStatus, 0)
-        reported = reported._replace(jobs=none, held=0, decisions_waiting=0)
+        reported = reported._replace(jobs=none, held=0, held_open=0)
+        reported = reported._replace(decisions_waiting=0)
         return reported._replace(finished_today=0, finished_last_24h=0)
     since = max(now - RATE_OVER, beat.started) if beat else None
     try:
@@ -195,6 +201,7 @@ def _ask_ledger(config: Config, now: float, since: float | None) -> _Work:
             rejected=tuple(rejected_photos(ledger, config, REJECTED_SHOWN)),
             rate_per_hour=None if rate is None else round(rate, 1),
             held=ledger.gallery.held_count(),
+            held_open=ledger.gallery.held_open_count(),
             decisions_waiting=ledger.gallery.owing_review_count(),
         )
 
@@ -249,9 +256,9 @@ def _besides_scans(config: Config) -> tuple[tuple[Path, ...] | None, list[Refuse
     try:
         found = find_left_alone(config.inbox, config.watch.ignored)
         for path in sorted(found) if config.inbox.is_dir() else ():
-            if path.name == folder_settings.NAME:
+            if path.name == settings_file.NAME:
                 refused += _refused(config, path.parent)
-            elif path.name != folder_settings.PROBLEMS and not is_companion(path):
+            elif path.name != PROBLEMS and not is_companion(path):
                 left.append(path)
     except OSError:
         return None, refused
@@ -262,8 +269,8 @@ def _refused(config: Config, folder: Path) -> list[RefusedSettings]:
     """Return a folder's settings file if it has mistakes, with the number of scans waiting."""
     inside = PurePosixPath(folder.relative_to(config.inbox))
     try:
-        folder_settings.read_settings(config.inbox, inside)
-    except folder_settings.FolderSettingsError as error:
+        settings_file.read_settings(config, inside)
+    except settings_file.FolderSettingsError as error:
         scans = sum(1 for _ in find(folder, lambda *_: None, config.watch.ignored))
         return [RefusedSettings(file=str(error.file), problems=error.problems, scans=scans)]
     return []

@@ -7,16 +7,22 @@ Each step, for some of the results whose decision is not carried out yet:
 4. the ledger is told that all is done, unless somebody has decided anew meanwhile
 
 Each can be done again, so a crash in between costs nothing. All of it happens in the daemon's main
-thread: no other work on the same result can come in between.
+thread: no other work on the same result can come in between. What only a person can mend holds up
+that result alone; the ledger has the reason, and it goes on when the obstacle is gone.
 """
 
+import os
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
 from service.backoff import Backoff
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
+from service.filesystem.file_stat import FileStat
+from service.filesystem.safe_open import file_stat
 from service.ledger.jobs import Decision, DecisionRecord, Job, JobStatus
 from service.ledger.ledger import Ledger
 from service.storage import held
@@ -31,6 +37,29 @@ log = structlog.get_logger()
 
 class _DecidedAnew(Exception):  # noqa: N818 - nothing is wrong
     """The result is not to be delivered any more."""
+
+
+class _Wait(NamedTuple):
+    """The wait of a single result.
+
+    Attributes:
+        backoff: how long, and why.
+        obstacle: the file that has its name in the outbox, or None.
+        stat: of that file when it was seen; None also if it is no regular file.
+    """
+
+    backoff: Backoff
+    obstacle: Path | None = None
+    stat: FileStat | None = None
+
+    def is_over(self, job: Job, now: float) -> bool:
+        """Tell whether its time is up, the obstacle another one, or its reviewer decided anew."""
+        if not self.backoff.waits(now) or job.review_problem is None:
+            return True
+        return self.obstacle is not None and not self._is_there(self.obstacle)
+
+    def _is_there(self, obstacle: Path) -> bool:
+        return os.path.lexists(obstacle) and file_stat(obstacle) == self.stat
 
 
 class Approvals:
@@ -48,14 +77,16 @@ class Approvals:
         self._ledger = ledger
         self._places = places
         self._machine = Backoff()  # of all
-        self._waits: dict[int, Backoff] = {}  # of single results, by job
+        self._waits: dict[int, _Wait] = {}  # of single results, by job
         self.more = False  # a further step has something to do
 
     @property
     def fault(self) -> str:
         """Why the decision on some result cannot be carried out now, or ""."""
-        reasons = (one.reason for one in (self._machine, *self._waits.values()))
-        return next(filter(None, reasons), "")
+        if self._machine.reason or not self._waits:
+            return self._machine.reason
+        first, *others = (one.backoff.reason for one in self._waits.values())
+        return f"{first}; and {len(others)} more wait" if others else first
 
     def step(self, now: float) -> None:
         """Carry out some.
@@ -72,7 +103,8 @@ class Approvals:
         limit = PORTION + len(self._waits)
         owed = self._ledger.queries.gallery.owing_review(limit)
         self._waits = {job.id: self._waits[job.id] for job in owed if job.id in self._waits}
-        due = [job for job in owed if not self._waits.get(job.id, Backoff()).waits(now)]
+        waits = self._waits
+        due = [job for job in owed if job.id not in waits or waits[job.id].is_over(job, now)]
         for number, job in enumerate(due, 1):
             delivered = self._try(job, now)
             if self._machine.waits(now):
@@ -94,7 +126,7 @@ class Approvals:
         except _DecidedAnew:
             return False
         except (NotAsColoredError, TakenError, ScanError) as error:
-            self._put_off(job, str(error), now)
+            self._put_off(job, error, now)
             return False
         except OSError as error:
             self._back_off(job, self._places.in_words(error), now)
@@ -144,11 +176,20 @@ class Approvals:
         except NotAsColoredError as error:
             log.warning("photo.sidecar_left", job=job.id, path=job.path, reason=str(error))
 
-    def _put_off(self, job: Job, reason: str, now: float) -> None:
+    def _put_off(self, job: Job, error: Exception, now: float) -> None:
         """Let one result wait: a person must act."""
-        before = self._waits.get(job.id, Backoff())
-        after = before.after_failure(now, reason, self._config.retry)
-        self._waits[job.id] = after
+        reason, obstacle, stat = str(error), None, None
+        if isinstance(error, TakenError):
+            obstacle = Path(os.fsdecode(error.filename))
+            stat = file_stat(obstacle)
+            reason = f"another file has its name in the outbox; move it away: {obstacle}"
+        elif isinstance(error, NotAsColoredError):
+            reason = f"{error}; have it colored again: photochrom verify --repair"
+        before = self._waits[job.id].backoff if job.id in self._waits else Backoff()
+        after = before.ended(now).after_failure(now, reason, self._config.retry)
+        self._waits[job.id] = _Wait(after, obstacle, stat)
+        if job.review_problem != reason:
+            self._ledger.reviews.note_problem(job.id, reason)
         _log_wait(job, reason, now, after)
 
     def _back_off(self, job: Job, reason: str, now: float) -> None:

@@ -18,8 +18,8 @@ from service.pipeline.reading import confirm
 from service.pipeline.tasks import is_staged_in, looks_of, staging_in
 from service.storage import held, outbox
 from service.storage.deliveries import Own
-from service.storage.outbox import Delivered, Replaceable, TakenError
-from service.storage.sidecar import Choice, deliver_sidecar, describe, sidecar_name
+from service.storage.outbox import Delivered, TakenError
+from service.storage.sidecar import Choice, Sidecar, describe, sidecar_name, stage_sidecar
 from worker.inference.engine import Colored, Task
 from worker.metadata.provenance import Origin, Record
 
@@ -49,7 +49,7 @@ class Target(NamedTuple):
         name: the photograph's path in it.
         check: raises where the folder is away; see `outbox.publish`.
         confirm: raises where the photograph is not wanted after all.
-        own: what may be replaced there; see `outbox.publish`.
+        own: which files there the job may replace; None: none.
         staged: the folder with the staging file, if that is another.
     """
 
@@ -57,16 +57,18 @@ class Target(NamedTuple):
     name: PurePosixPath
     check: Callable[[], None] = lambda: None
     confirm: Callable[[], None] = lambda: None
-    own: Replaceable | None = None
+    own: Own | None = None
     staged: Path | None = None
 
 
-def target_of(job: Job, task: Task, config: Config, places: FolderMonitor, *, hold: bool) -> Target:
+def target_of(
+    job: Job, delivery: Delivery, config: Config, places: FolderMonitor, *, hold: bool
+) -> Target:
     """Return where the result of a job goes.
 
     Args:
-        job: started.
-        task: its.
+        job: started; the ledger has noted what it is to deliver.
+        delivery: its.
         config: the folders.
         places: tells whether they are there.
         hold: whether it is to wait for approval.
@@ -75,7 +77,9 @@ def target_of(job: Job, task: Task, config: Config, places: FolderMonitor, *, ho
     # What waits there was written by this job only if it counts as held.
     known = job if job.held or not hold else replace(job, output_digest=None, event=None)
     known = known if known is job else replace(known, recolor=False, repair=False)
-    target = Target(folder, job.output, partial(places.check, key), own=Own(config.state, known))
+    task = delivery.task
+    own = Own(known, delivery.outcome.sha256, task.label.event)
+    target = Target(folder, job.output, partial(places.check, key), own=own)
     if not is_staged_in(folder, task):
         target = target._replace(staged=config.outbox)
     if not job.recolor:  # else it was found by its content
@@ -84,7 +88,7 @@ def target_of(job: Job, task: Task, config: Config, places: FolderMonitor, *, ho
 
 
 def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
-    """Give a staging file its name, and write its sidecar; each whole or not at all.
+    """Give a staging file its name, and then its sidecar, which is on the disk before.
 
     Args:
         target: where it goes.
@@ -103,18 +107,28 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
         _refuse_taken_sidecar(target)
         target.confirm()
 
-    path = outbox.publish(
+    path, staging = target.folder / target.name, _staging(target, task, outcome)
+    delivered = Delivered(path, outcome.sha256, outcome.size, outcome.record)
+    try:
+        sidecar = _sidecar(target, delivery, delivered)
+        beside, name = stage_sidecar(target.folder, sidecar, target.check)
+    except BaseException:  # even Ctrl-C must not leave a staging file
+        outbox.discard(target.folder, staging)
+        raise
+    outbox.publish(
         target.folder,
-        _staging(target, task, outcome),
-        target.name,
-        outcome.sha256,
+        {staging: target.name, beside: name},
         check=target.check,
         confirm=confirm_all,
         own=target.own,
     )
-    delivered = Delivered(path, outcome.sha256, outcome.size, outcome.record)
+    return delivered
+
+
+def _sidecar(target: Target, delivery: Delivery, delivered: Delivered[Record]) -> Sidecar:
+    task, outcome = delivery.task, delivery.outcome
     source = PurePosixPath(task.source.path)
-    sidecar = describe(
+    return describe(
         Origin(
             name=source.name,
             sha256=task.source.sha256,
@@ -129,10 +143,8 @@ def deliver(target: Target, delivery: Delivery) -> Delivered[Record]:
         stat=looks_of(task.source),
         output=target.name,
         read=datetime.fromtimestamp(delivery.read, UTC),
-        choice=Choice(task.read.even_if_colored, task.wishes, outcome.confidence),
+        choice=Choice(task.read.even_if_colored, task.wishes, outcome.confidence, outcome.change),
     )
-    deliver_sidecar(target.folder, sidecar, target.check, target.own)
-    return delivered
 
 
 def _staging(target: Target, task: Task, outcome: Colored) -> PurePosixPath:

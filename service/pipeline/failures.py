@@ -188,7 +188,9 @@ class FailureHandler:
         elif kind == "source changed":
             self._let_go(job, wall)
         elif kind == "memory":
-            self._try_alone(job, reason, now, wall)
+            self._try_alone(job, failure, now, wall)
+        elif kind in {"device", "disk", "model"} and is_of_one_worker(failure):
+            self._try_elsewhere(job, failure, wall)
         elif kind in {"device", "disk"}:
             self._wait(job, failure, now, wall)
         else:
@@ -236,12 +238,25 @@ class FailureHandler:
         else:
             self._ledger.requeue(job.id, failure.reason, wall + self._retry.wait_after(0))
 
-    def _try_alone(self, job: Job, told: str, now: float, wall: float) -> None:
+    def _try_elsewhere(self, job: Job, failure: Failed, wall: float) -> None:
+        """Requeue a job without counting the attempt: one machine of several is at fault.
+
+        Another may take the job at once; one that fails everywhere waits longer each time.
+        """
+        reason = failure.reason
+        if failure.kind == "disk":
+            reason = f"{failure.worker}: {self._places.in_words(failure.error)}"
+        seconds = self._retry.wait_after(job.waits - 1) if job.waits else 0.0
+        self._ledger.back_off(job.id, reason, wall + seconds)
+        log.info("photo.moves_on", job=job.id, path=job.path, worker=failure.worker, reason=reason)
+
+    def _try_alone(self, job: Job, failure: Failed, now: float, wall: float) -> None:
         """Requeue a job that ran out of memory; the attempt counts, so it is tried alone next.
 
         All work waits, since another program may have the memory. But a photograph that did not
         fit on its last attempt, alone, must not stop the others.
         """
+        told, worker = failure.reason, failure.worker
         size = " and ".join(filter(None, (told, _megabytes(job))))
         if job.attempts >= self._retry.attempts:
             reason = (
@@ -252,6 +267,10 @@ class FailureHandler:
             self.reject(job, reason, now, wall)
             return
         reason = f"out of memory for a photograph of {size}"
+        if worker:  # the others have theirs
+            self._ledger.requeue(job.id, f"{worker}: {reason}", wall)
+            log.info("photo.moves_on", job=job.id, path=job.path, worker=worker, reason=reason)
+            return
         before, self.backoff = self.backoff, self.backoff.after_failure(now, reason, self._retry)
         seconds = self.backoff.until - now
         self._ledger.requeue(job.id, reason, wall + seconds)
@@ -276,6 +295,11 @@ class FailureHandler:
         seconds = backoff.until - now
         self._ledger.back_off(job.id, reason, wall + seconds)
         _log_wait(job, reason, seconds, before, backoff)
+
+
+def is_of_one_worker(failure: Failed) -> bool:
+    """Tell whether a machine's fault is that of one of several; a full disk is that of all."""
+    return bool(failure.worker) and failure.errno not in NO_ROOM
 
 
 def _log_wait(job: Job, reason: str, seconds: float, before: Backoff, after: Backoff) -> None:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import structlog
 
+from service.config.folder_sections import AS_USUAL, FolderSettings
 from service.config.loader import Config
 from service.config.pixel_points import PixelPoint
-from service.config.sections import AS_USUAL, FolderSettings
 from service.filesystem.durable import fitting_name, make_folder, staging_name
 from service.filesystem.safe_open import digest, file_stat
 from service.pipeline.delivery import Delivery, Target, deliver, log_replaced_color
@@ -26,8 +26,9 @@ from service.storage.sidecar import sidecar_name
 from service.terminal import Report
 from worker.errors import DeviceError, PhotochromError, ScanError
 from worker.inference.engine import Colored, Failed, Outcome, Task
-from worker.inference.local_engine import LocalEngine, OpenedSource, TaskFiles
+from worker.inference.local_engine import LocalEngine
 from worker.inference.predictor import Predictor
+from worker.inference.task_files import OpenedSource, TaskFiles
 from worker.scan import upright_sizes
 
 log = structlog.get_logger()

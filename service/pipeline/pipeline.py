@@ -1,18 +1,19 @@
 """The photographs' way, many at once: claimed jobs -> engine -> outcomes -> delivered.
 
 Each `step`, without waiting for any of the threads that do the work:
-1. collect what was delivered: finish the job, then archive its original
-2. collect the engine's outcomes: a colored photograph is handed to a thread that delivers it, and
-   `FailureHandler` decides what becomes of one that failed
+1. collect what was delivered, and what was colored, in one transaction of the ledger: the former is
+   finished, and its original then archived; of the latter is noted what it delivers, and it is then
+   handed to a thread that does
+2. `FailureHandler` decides what becomes of those that failed
 3. see why no new work may begin: a folder is away, a disk nearly full, or a fault waited for
 4. carry out what people decided on results
 5. claim jobs and submit them, as many as the engine takes
 """
 
-import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -27,7 +28,6 @@ from service.pipeline.delivery import Delivery, deliver, log_replaced_color, tar
 from service.pipeline.failures import Counters, FailureHandler
 from service.pipeline.growth import supersede_shorter
 from service.pipeline.tasks import task_of
-from service.storage import deliveries
 from service.storage.departures import Originals, Watched
 from service.storage.naming import free_name, well_named
 from service.storage.outbox import Delivered, TakenError
@@ -35,7 +35,8 @@ from worker.inference.engine import Colored, Engine, Failed, Outcome, Task, fail
 from worker.inference.predictor import Predictor
 from worker.metadata.provenance import Record
 
-THREADS = min(8, max(2, os.cpu_count() or 1))  # that deliver
+THREADS = 16  # that deliver; they mostly wait for the disk, which syncs many files as fast as one
+MOST_DELIVERING = 64  # photographs; none is begun while there are more
 
 log = structlog.get_logger()
 
@@ -99,6 +100,7 @@ class Pipeline:
         self._moved_at = 0.0
         self.tally = tally or Counters()
         self._blocked_by = ""
+        self._engine_idle_since: float | None = None
         self.originals = Originals(config, self.places, watched, ledger)
         self.approvals = Approvals(config, ledger, self.places)
         self._failures = FailureHandler(
@@ -143,6 +145,10 @@ class Pipeline:
         """
         return self._failures.unresolved(now, busy=self.busy)
 
+    def idle_engine(self, now: float) -> float:
+        """Return for how many seconds the engine has colored nothing; 0 if it does."""
+        return 0.0 if self._engine_idle_since is None else now - self._engine_idle_since
+
     def still(self, now: float) -> float:
         """Return for how many seconds no photograph in hand has moved; 0 with none in hand."""
         return now - self._moved_at if self.busy else 0.0
@@ -165,10 +171,12 @@ class Pipeline:
         """
         if self._moved or not self.busy:
             self._moved, self._moved_at = False, now
-        self._collect_delivered(now, wall)
-        self._collect_outcomes(now, wall)
+        self._collect(now, wall)
         self._failures.update(now, wall)
-        self._blocked_by = self._failures.blocked_by(now, wall)
+        idle = self.engine.blocked_by
+        if not idle or self._engine_idle_since is None:
+            self._engine_idle_since = now if idle else None
+        self._blocked_by = self._failures.blocked_by(now, wall) or idle
         self.originals.step(now)
         if claim:
             self.approvals.step(now)
@@ -205,8 +213,10 @@ class Pipeline:
         if self._claimed or any(not (one.running() or one.done()) for one in self._coloring):
             return
         # After a fault of the machine one photograph goes first, to see whether it works again.
-        most = 1 if self.faults else self.engine.slots
-        room = min(self.engine.batch_size, most - self._in_flight)
+        room = 1 - self._in_flight
+        if not self.faults:
+            free = MOST_DELIVERING - len(self._delivering)
+            room = min(self.engine.batch_size, self.engine.slots - len(self._coloring), free)
         if room > 0:
             self._claimed.extend(
                 self._ledger.claim(
@@ -215,6 +225,7 @@ class Pipeline:
                     in_flight=self._in_flight,
                     longest_wait=self._config.retry.longest_wait,
                     below=self._failures.shortage.below(now),
+                    alone=not self.engine.isolates,
                 )
             )
 
@@ -231,56 +242,104 @@ class Pipeline:
         self._moved = True
         self._wake()
 
-    def _collect_outcomes(self, now: float, wall: float) -> None:
-        for future in [future for future in self._coloring if future.done()]:
-            self._moved_at = now
-            (job, task), outcome = self._coloring[future], future.result()
-            if isinstance(outcome, Failed):
-                self._failures.handle(job, outcome, now, wall)
-            else:
-                job = supersede_shorter(job, outcome.record, self._config, self._ledger)
-                self._start_delivery(job, task, outcome, wall)
-            # Last: if the ledger cannot be written now, the next step tries again.
-            del self._coloring[future]
+    def _collect(self, now: float, wall: float) -> None:
+        """Finish what was delivered, and deliver what was colored; the ledger commits once.
 
-    def _start_delivery(self, job: Job, task: Task, outcome: Colored, wall: float) -> None:
+        If the ledger cannot be written now, the next step tries again.
+        """
+        delivered = [future for future in self._delivering if future.done()]
+        outcomes = [future for future in self._coloring if future.done()]
+        if delivered or outcomes:
+            self._moved_at = now
+            self._collect_successes(
+                [future for future in delivered if future.exception() is None],
+                [future for future in outcomes if isinstance(future.result(), Colored)],
+                now,
+                wall,
+            )
+            self._collect_failures(delivered, outcomes, now, wall)
+
+    def _collect_successes(
+        self,
+        delivered: Sequence[Future[Delivered[Record]]],
+        colored: Sequence[Future[Outcome]],
+        now: float,
+        wall: float,
+    ) -> None:
+        with self._ledger.transaction() if delivered or colored else nullcontext():
+            finished = [self._finish(self._delivering[future], wall) for future in delivered]
+            noted = [self._note_delivery(future, wall) for future in colored]
+        for future, job in zip(delivered, finished, strict=True):
+            self._archive(self._delivering.pop(future), job, now, wall)
+        for done, (job, delivery) in zip(colored, noted, strict=True):
+            del self._coloring[done]
+            self._start_delivery(job, delivery)
+
+    def _collect_failures(
+        self,
+        delivered: Sequence[Future[Delivered[Record]]],
+        outcomes: Sequence[Future[Outcome]],
+        now: float,
+        wall: float,
+    ) -> None:
+        for future in delivered:
+            if future in self._delivering:
+                self._fail_delivery(self._delivering[future], future.exception(), now, wall)
+                del self._delivering[future]
+        for done in outcomes:
+            outcome = done.result()
+            if isinstance(outcome, Failed):
+                self._failures.handle(self._coloring[done].job, outcome, now, wall)
+                del self._coloring[done]
+
+    def _note_delivery(self, colored: Future[Outcome], wall: float) -> tuple[Job, Delivery]:
+        """Note in the ledger what is about to get a name."""
+        (job, task), outcome = self._coloring[colored], colored.result()
+        assert isinstance(outcome, Colored)  # noqa: S101 - see `_collect`
+        job = supersede_shorter(job, outcome.record, self._config, self._ledger)
+        self._ledger.note_delivery(job.id, outcome.sha256, task.label.event)
+        return job, Delivery(task, outcome, job.started_at or wall)
+
+    def _start_delivery(self, job: Job, delivery: Delivery) -> None:
+        task, outcome = delivery.task, delivery.outcome
         hold = job.held or self._config.review.holds(outcome.confidence)
-        target = target_of(job, task, self._config, self.places, hold=hold)
-        delivery = Delivery(task, outcome, job.started_at or wall)
+        target = target_of(job, delivery, self._config, self.places, hold=hold)
         future = self._deliverers.submit(deliver, target, delivery)
         self._delivering[future] = _Delivering(job, task, outcome, hold)
         future.add_done_callback(lambda _future: self._wake())
 
-    def _collect_delivered(self, now: float, wall: float) -> None:
-        for future in [future for future in self._delivering if future.done()]:
-            self._moved_at = now
-            job, task, _outcome, _hold = delivering = self._delivering[future]
-            error = future.exception()
-            if isinstance(error, TakenError):  # since the job was queued
-                self._name_otherwise(job, error, wall)
-            elif isinstance(error, Exception):
-                self._failures.handle(job, failed(task, error), now, wall)
-            else:
-                self._finish(delivering, now, wall)
-            del self._delivering[future]
+    def _fail_delivery(
+        self, delivering: _Delivering, error: BaseException | None, now: float, wall: float
+    ) -> None:
+        job = delivering.job
+        if isinstance(error, TakenError):  # since the job was queued
+            self._name_otherwise(job, error, wall)
+        elif isinstance(error, Exception):
+            self._failures.handle(job, failed(delivering.task, error), now, wall)
 
-    def _finish(self, delivering: _Delivering, now: float, wall: float) -> None:
+    def _finish(self, delivering: _Delivering, wall: float) -> Job:
+        """Return the job as the ledger has it now: its scan may have been dropped again."""
         job, task, outcome, hold = delivering
-        # As the ledger has it now: the same scan may have been dropped again meanwhile.
-        finished = self._ledger.finish(
+        return self._ledger.finish(
             job.id,
             model=outcome.model,
             now=wall,
             output_digest=outcome.sha256,
             event=task.label.event,
             confidence=outcome.confidence,
+            change=outcome.change,
             held=hold,
         )
+
+    def _archive(self, delivering: _Delivering, finished: Job, now: float, wall: float) -> None:
+        """Log a finished job, and have its original moved."""
+        outcome = delivering.outcome
         self._failures.delivered(finished, now)
-        deliveries.forget(self._config.state, job.id)
         self.tally.finished += 1
         self.tally.pixels += outcome.pixels
         self._log_delivery(finished, outcome.record, wall)
+        if why := outcome.not_compared:
+            log.warning("photo.not_compared", job=finished.id, path=finished.path, reason=why)
         read = frozenset(file.sha256 for file in outcome.record.xmp_files)
         self.originals.archive(finished, now, verified=True, xmp_read=read)
 

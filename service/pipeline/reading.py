@@ -1,10 +1,14 @@
-"""The files of a task, opened for an engine: the very scan that was queued, and a staging file."""
+"""The files of a task, opened for an engine: the very scan that was queued, and a staging file.
+
+Of a photograph that is colored again also the earlier result.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from io import BufferedRandom
+from io import BufferedRandom, FileIO
 from pathlib import Path
+from typing import Protocol
 
 from service.config.loader import Config
 from service.filesystem.availability import FolderMonitor
@@ -13,12 +17,20 @@ from service.ledger.jobs import Job
 from service.pipeline.tasks import is_staged_in, job_of, staging_in
 from service.storage import companions, held, outbox
 from service.storage.originals import open_scan, still_there
+from service.storage.viewed import open_result
 from worker.errors import ScanError, SourceChanged
 from worker.inference.engine import Task
-from worker.inference.local_engine import OpenedSource, TaskFiles
+from worker.inference.task_files import OpenedSource, TaskFiles
 
 
-def task_files(config: Config, places: FolderMonitor) -> TaskFiles:
+class Places(Protocol):
+    """The folders; see `service.filesystem.availability.FolderMonitor`."""
+
+    def check(self, *keys: str, to_write: bool = True) -> None:
+        """Raise DeviceError where one of them is away."""
+
+
+def task_files(config: Config, places: Places) -> TaskFiles:
     """Open files in the folders of a configuration.
 
     Args:
@@ -32,11 +44,26 @@ def task_files(config: Config, places: FolderMonitor) -> TaskFiles:
             key, folder = held.KEY, config.review.folder
         return outbox.staging_file(folder, staging_in(folder, task), partial(places.check, key))
 
-    return TaskFiles(partial(open_source, config=config, places=places), open_staging)
+    def folder_of(task: Task) -> Path:
+        return config.outbox if is_staged_in(config.outbox, task) else config.review.folder
+
+    def staged(task: Task) -> int:
+        return outbox.size_of(folder_of(task), staging_in(folder_of(task), task))
+
+    def discard(task: Task) -> None:
+        outbox.discard(folder_of(task), staging_in(folder_of(task), task))
+
+    return TaskFiles(
+        partial(open_source, config=config, places=places),
+        open_staging,
+        partial(open_earlier, config=config),
+        staged,
+        discard,
+    )
 
 
 @contextmanager
-def open_source(task: Task, config: Config, places: FolderMonitor) -> Iterator[OpenedSource]:
+def open_source(task: Task, config: Config, places: Places) -> Iterator[OpenedSource]:
     """Open the scan of a task, from a reader's thread.
 
     Args:
@@ -78,6 +105,29 @@ def _open(job: Job, config: Config) -> Iterator[OpenedSource]:
             raise
         if not still_there(path, looks):
             raise SourceChanged
+
+
+@contextmanager
+def open_earlier(task: Task, config: Config) -> Iterator[FileIO | None]:
+    """Open the earlier result of a photograph that is colored again, held or delivered.
+
+    Args:
+        task: to be colored again.
+        config: the folders.
+
+    Yields:
+        The result; None if it is gone, was changed, or its digest was never recorded.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    try:
+        file = open_result(job_of(task), config)
+    except ScanError:
+        yield None
+        return
+    with file:
+        yield file
 
 
 def confirm(job: Job, config: Config, places: FolderMonitor) -> None:

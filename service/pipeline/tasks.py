@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -23,16 +24,20 @@ def task_of(job: Job, config: Config, wall: float) -> Task:
         config: the folders, and how scans are read and results written.
         wall: seconds since 1970.
     """
-    source = replace(
-        source_of(str(job.path), job.digest, job.stat),
+    looks = job.stat
+    source = Source(
+        *(str(job.path), job.digest),
+        *(looks.size, looks.mtime_ns, looks.inode, looks.device, looks.ctime_ns),
         recolor=job.recolor,
         original=None if job.original is None else str(job.original),
         output=str(job.output),
+        output_sha256=job.output_digest,
+        held=job.held,
     )
     # Of doubtful results it is known only when they are colored that they are held.
     held = job.held or config.review.mode == "hold"
     folder = config.review.folder if held else config.outbox
-    staging = folder / job.output.with_name(staging_name(job.id, job.attempts))
+    staging = job.output.with_name(staging_name(job.id, job.attempts))
     return Task(
         job=job.id,
         attempt=job.attempts,
@@ -40,7 +45,7 @@ def task_of(job: Job, config: Config, wall: float) -> Task:
         read=replace(config.read_settings, even_if_colored=job.settings.even_if_colored),
         write=config.write_settings,
         label=label_of(wall),
-        staging=str(staging),
+        staging=f"{folder}/{staging}",
         wishes=job.settings.wishes(config.color),
     )
 
@@ -54,11 +59,16 @@ def source_of(path: str, sha256: str, looks: FileStat) -> Source:
 
 def label_of(wall: float) -> Label:
     """Return what a result that is colored now says of its making; `wall`: seconds since 1970."""
-    return Label(SOFTWARE, str(uuid4()), datetime.fromtimestamp(int(wall), UTC).isoformat())
+    return Label(SOFTWARE, str(uuid4()), _iso(int(wall)))
+
+
+@lru_cache(16)
+def _iso(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
 def job_of(task: Task) -> Job:
-    """Return as much of a task's job as it takes to find its scan."""
+    """Return as much of a task's job as it takes to find its scan and its earlier result."""
     source = task.source
     return Job(
         id=task.job,
@@ -78,6 +88,8 @@ def job_of(task: Task) -> Job:
         finished_at=None,
         original=None if source.original is None else PurePosixPath(source.original),
         recolor=source.recolor,
+        output_digest=source.output_sha256,
+        held=source.held,
     )
 
 
@@ -88,7 +100,7 @@ def looks_of(source: Source) -> FileStat:
 
 def is_staged_in(folder: Path, task: Task) -> bool:
     """Tell whether a task's staging file is in a folder."""
-    return Path(task.staging).is_relative_to(folder)
+    return task.staging.startswith(f"{folder}/")
 
 
 def staging_in(folder: Path, task: Task) -> PurePosixPath:
@@ -97,4 +109,7 @@ def staging_in(folder: Path, task: Task) -> PurePosixPath:
     Raises:
         ValueError: it is to be written elsewhere.
     """
-    return PurePosixPath(Path(task.staging).relative_to(folder))
+    name = task.staging.removeprefix(f"{folder}/")
+    if name == task.staging:
+        raise ValueError(f"{name} is not in {folder}")
+    return PurePosixPath(name)

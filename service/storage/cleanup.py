@@ -58,7 +58,12 @@ class TempFileSweeper:
         return removed
 
 
-def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
+def sweep(
+    folder: Path,
+    report: Callable[[], None] = lambda: None,
+    *,
+    older_than: float = float("inf"),
+) -> int:
     """Remove temporary files from a folder and its sub-folders, and end interrupted moves.
 
     A file hidden for a move gets its own name back; the watcher finds it again. No work may be in
@@ -67,6 +72,8 @@ def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
     Args:
         folder: may be missing.
         report: called for each folder.
+        older_than: only temporary files last changed before, seconds since 1970, where others may
+            be at work.
 
     Returns:
         How many files were removed.
@@ -78,9 +85,19 @@ def sweep(folder: Path, report: Callable[[], None] = lambda: None) -> int:
     for listing in walk(folder):
         for name in listing.files:
             if name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX):
-                (listing.folder / name).unlink(missing_ok=True)
-                removed += 1
+                path = listing.folder / name
+                if older_than == float("inf") or _changed(path) < older_than:
+                    path.unlink(missing_ok=True)
+                    removed += 1
             elif is_hidden(name):
                 unhide(listing.folder, name)
         report()
     return removed
+
+
+def _changed(path: Path) -> float:
+    """Return when a file was last changed; one that is gone, never."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

@@ -51,8 +51,9 @@ def read(root: Path, scan: PurePath) -> tuple[XmpFile, ...]:
 
 def present(root: Path, scan: PurePath) -> list[str]:
     """List the names of a scan's XMP files, in order of increasing precedence."""
+    folder = root / scan.parent
     names = [stem + suffix for stem in (scan.stem, scan.name) for suffix in SUFFIXES]
-    return [name for name in names if safe_open.file_stat(root / scan.with_name(name)) is not None]
+    return [name for name in names if safe_open.file_stat(f"{folder}/{name}") is not None]
 
 
 def is_companion(path: Path) -> bool:
@@ -317,6 +318,8 @@ def _copy(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
 
 def _move(path: Path, root: Path, target_root: Path, *, name: str) -> Path:
     departure = moves.archive(path, root, target_root, name=name)
+    for error in moves.sync_folders([departure], root).values():
+        raise error
     if not moves.settle(departure, root):
         raise BlockingIOError(errno.EAGAIN, "file is being written", str(path))
     return departure.place

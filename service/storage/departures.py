@@ -5,8 +5,10 @@ Each moved file is checked once more after the settle time, in case a writer had
 """
 
 import errno
+import heapq
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,15 +27,15 @@ from service.ledger.ledger import Ledger
 from service.storage import moves
 from service.storage.blocked_moves import BlockedMoves
 from service.storage.companions import Companions, log_not_moved
-from service.storage.empty_folders import EmptyFolders
+from service.storage.empty_folders import EmptyFolders, remove_empty
 from service.storage.held import home
 from service.storage.moves import Departure
 from service.storage.naming import original_name
 from service.storage.originals import still_there
 from service.storage.outbox import alternative_name, withdraw
 from service.storage.sidecar import sidecar_name
-from worker.errors import DeviceError
 
+MOVED_PER_STEP = 64  # files
 _REFUSED = {errno.EACCES, errno.EPERM}
 
 log = structlog.get_logger()
@@ -48,10 +50,17 @@ class _Move(NamedTuple):
     xmp_read: frozenset[str] | None = None
 
 
+class _Moved(NamedTuple):
+    move: _Move
+    departure: Departure
+    settle: float
+
+
 class _Departed(NamedTuple):
+    due: float
+    number: int  # in order, for the heap
     job: Job
     departure: Departure
-    due: float
     undone: bool = False  # the file is back in the inbox
 
 
@@ -90,7 +99,8 @@ class Originals:
         self._ledger = ledger
         self._waiting: list[_Move] = []
         self.unmoved: BlockedMoves[_Move] = BlockedMoves(config.retry)
-        self._departed: list[_Departed] = []
+        self._departed: list[_Departed] = []  # a heap
+        self._numbers = itertools.count()
         self.emptied = EmptyFolders(config, ledger.queries)
         self._unrecorded: list[tuple[int, PurePosixPath]] = []
         self.companions = Companions(config, ledger)
@@ -175,30 +185,21 @@ class Originals:
         self.unmoved.expedite(now)
 
     def step(self, now: float) -> None:
-        """Move what is due, and settle earlier moves; see `moves.settle`.
+        """Move some of what is due, and settle earlier moves; see `moves.settle`.
 
         Raises:
             DeviceError: the ledger cannot be used now; the next step tries again.
         """
         self._waiting += self.unmoved.probes(now)
-        for move in [move for move in self._waiting if not move.backoff.waits(now)]:
-            if self._folder_missing():
-                break
-            self._waiting.remove(move)
-            try:
-                self._move(move, now)
-            except DeviceError:
-                self._waiting.append(move)
-                raise
+        if self._waiting and not self._folder_missing():
+            self._move_due(now)
         if self._unrecorded:
             self._ledger.record_originals(self._unrecorded)
             self._unrecorded = []
         if not self._folder_missing():
             self.companions.step(now)
-        for one in [one for one in self._departed if now >= one.due]:
-            if self._folder_missing():
-                break
-            self._settle(one, now)
+        if not self._folder_missing():
+            self._settle_due(now)
         if not self._places.problem("inbox"):
             self.emptied.step(now)
 
@@ -207,30 +208,47 @@ class Originals:
 
     def next_due(self, now: float) -> float | None:
         """Return the seconds until a move is due or to be settled; None: nothing is waiting."""
-        dues = [move.backoff.until for move in self._waiting] + [one.due for one in self._departed]
+        dues = [move.backoff.until for move in self._waiting]
+        dues += [one.due for one in self._departed[:1]]
         dues += [*self.unmoved.dues(), *self.companions.dues()]
         return max(0.0, min(dues) - now) if dues else None
 
-    def _move(self, move: _Move, now: float) -> None:
+    def _move_due(self, now: float) -> None:
+        """Move a portion of what is due; each folder is synced once, after all of it."""
+        due, later = list[_Move](), list[_Move]()
+        for move in self._waiting:
+            fits = len(due) < MOVED_PER_STEP and not move.backoff.waits(now)
+            (due if fits else later).append(move)
+        self._waiting, moved = later, list[_Moved]()
+        try:
+            while due:
+                one = self._move(due[0], now)
+                moved += [one] if one else []
+                del due[0]
+        finally:  # also where the ledger cannot be used now
+            self._waiting += due
+            self._note_moved(moved, now)
+
+    def _move(self, move: _Move, now: float) -> _Moved | None:
+        """Move an original if that is possible now; its folders have yet to be synced."""
         job, path = move.job, self._config.inbox / move.job.path
         if not still_there(path, job.stat):  # it is missing, or was replaced
             if self._places.problem("inbox"):
                 self._waiting.append(move)
             else:
                 self.request_rescan(job)
-            return
-        goal = move.root / job.path.parent
-        if folder := unwritable(path, goal):
+            return None
+        if folder := unwritable(path, move.root / job.path.parent):
             self.unmoved.add(folder, move, now, leaves=folder == path.parent)
-            return
+            return None
         try:
             if not move.verified and not _is_content(path, job.digest):
                 self._withdraw(job)
-                return
+                return None
             self._set_shorter_aside(job)
             settle = self._watched.settle_of(path)
             self.companions.owe(job)
-            departure = move.move(path)
+            return _Moved(move, move.move(path), settle)
         except ReplacedError:  # just now; the new file stays
             self.request_rescan(job)
         except OSError as error:
@@ -238,15 +256,27 @@ class Originals:
                 self.unmoved.add(path.parent, move, now, leaves=True)
             else:
                 self._put_off(move, str(error), now)
-        else:
-            self._waiting += self.unmoved.opened(path.parent, goal, *goal.parents)
+        return None
+
+    def _note_moved(self, moved: Sequence[_Moved], now: float) -> None:
+        """Sync the folders of moved files, and go on with each."""
+        inbox = self._config.inbox
+        failed = moves.sync_folders((one.departure for one in moved), inbox)
+        for move, departure, settle in moved:
+            job, path = move.job, inbox / move.job.path
+            if error := failed.get(path.parent) or failed.get(departure.place.parent):
+                self._put_off(move, str(error), now)
+                continue
+            if len(self.unmoved) > 0:
+                goal = move.root / job.path.parent
+                self._waiting += self.unmoved.opened(path.parent, goal, *goal.parents)
             log.info("photo.moved", job=job.id, path=job.path, to=departure.place)
             self._watched.revisit(path)
             self.companions.follow(job, departure.place, move.xmp_read, now)
-            self._departed.append(_Departed(job, departure, now + settle))
-            if departure.place.is_relative_to(self._config.originals.folder):
-                place = departure.place.relative_to(self._config.originals.folder)
-                self._unrecorded.append((job.id, PurePosixPath(place)))
+            due = _Departed(now + settle, next(self._numbers), job, departure)
+            heapq.heappush(self._departed, due)
+            if move.root == self._config.originals.folder:
+                self._unrecorded.append((job.id, job.path.with_name(departure.place.name)))
 
     def _put_off(self, move: _Move, reason: str, now: float) -> None:
         job, backoff = move.job, move.backoff.after_failure(now, reason, self._config.retry)
@@ -271,25 +301,32 @@ class Originals:
             place = moves.set_aside(folder, name, wanted)
             self._ledger.record_originals([(earlier.id, PurePosixPath(place))])
 
+    def _settle_due(self, now: float) -> None:
+        """Settle a portion of the moves that are due."""
+        for _ in range(MOVED_PER_STEP):
+            if not self._departed or now < self._departed[0].due:
+                return
+            self._settle(self._departed[0], now)
+
     def _settle(self, one: _Departed, now: float) -> None:
-        """Settle a move; if a writer had the file open, withdraw the job and its result."""
-        job, place = one.job, self._departed.index(one)
+        """Settle the first move; if a writer had the file open, withdraw the job and its result."""
+        job = one.job
         if not one.undone:
             try:
                 ended = moves.settle(one.departure, self._config.inbox)
             except OSError as error:
                 wait = self._config.retry.longest_wait
-                self._departed[place] = one._replace(due=now + wait)
+                heapq.heapreplace(self._departed, one._replace(due=now + wait))
                 log_not_moved(job, str(error), wait)
                 return
             if ended:
                 self.emptied.left(job.path.parent, now)
-                del self._departed[place]
+                heapq.heappop(self._departed)
                 return
-            self._departed[place] = one._replace(undone=True)
+            self._departed[0] = one._replace(undone=True)
             self.companions.bring_back(job, one.departure.place)
         self._withdraw(job)
-        del self._departed[place]
+        heapq.heappop(self._departed)
 
     def _withdraw(self, job: Job) -> None:
         """Undo a job whose scan changed after it was read: the new content is a new job.
@@ -302,6 +339,8 @@ class Originals:
         if known and known.status is JobStatus.FINISHED:
             sidecar = sidecar_name(known.output)
             withdraw(home(known, self._config), known.output, sidecar, known.output_digest)
+            if known.held:
+                remove_empty(self._config.review.folder, known.output.parent)
             if known.delivered_digest and self._ledger.queries.predecessor(job.id) is None:
                 withdraw(self._config.outbox, known.output, sidecar, known.delivered_digest)
         if known and known.status in {JobStatus.FINISHED, JobStatus.FAILED}:

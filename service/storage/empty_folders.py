@@ -1,8 +1,8 @@
 """Removes sub-folders of the inbox that stay empty after their last scan left.
 
 Never the inbox itself, a folder that was just created, or one that contains anything, such as an
-XMP file or a photochrom.yaml. The delay is for people still adding scans. `rmdir` has the last
-word, so nothing can be lost.
+XMP file or a photochrom.yaml. The delay is for people still adding scans; folders of held results
+are removed at once. `rmdir` has the last word, so nothing can be lost.
 """
 
 import time
@@ -72,23 +72,34 @@ class EmptyFolders:
                 self._due[folder] = now + self._after - unchanged
                 continue
             del self._due[folder]
-            while folder.parts and self._remove(folder):
-                log.info("folder.removed", folder=self._inbox / folder)
-                folder = folder.parent  # noqa: PLW2901 - upward while empty
+            remove_empty(self._inbox, folder)
 
-    def _remove(self, folder: PurePath) -> bool:
-        """Remove a folder with nothing but litter in it; tell whether it is gone."""
-        with suppress(OSError):  # it is not empty, or permissions protect it
-            with open_dir_beneath(self._inbox, folder) as inside:
-                found = list(inside.iterdir())
-                if _all_but_litter([path.name for path in found]):
-                    return False
-                for path in found:
-                    path.unlink()
-            with open_dir_beneath(self._inbox, folder.parent) as home:
-                (home / folder.name).rmdir()
-            return True
-        return False
+
+def remove_empty(root: Path, folder: PurePath) -> None:
+    """Remove a folder beneath another, if it is empty, and its parents that thereby become empty.
+
+    Args:
+        root: stays.
+        folder: its path in that.
+    """
+    while folder.parts and _removed(root, folder):
+        log.info("folder.removed", folder=root / folder)
+        folder = folder.parent
+
+
+def _removed(root: Path, folder: PurePath) -> bool:
+    """Remove a folder with nothing but litter in it; tell whether it is gone."""
+    with suppress(OSError):  # it is not empty, or permissions protect it
+        with open_dir_beneath(root, folder) as inside:
+            found = list(inside.iterdir())
+            if _all_but_litter([path.name for path in found]):
+                return False
+            for path in found:
+                path.unlink()
+        with open_dir_beneath(root, folder.parent) as home:
+            (home / folder.name).rmdir()
+        return True
+    return False
 
 
 def _all_but_litter(names: list[str]) -> list[str]:

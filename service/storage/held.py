@@ -19,10 +19,17 @@ from service.filesystem.durable import part_path
 from service.filesystem.ownership import MARKER
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import digest as digest_of_file
-from service.filesystem.safe_open import digest_of, open_beneath, open_dir_beneath, open_regular
+from service.filesystem.safe_open import (
+    digest_of,
+    file_stat,
+    open_beneath,
+    open_dir_beneath,
+    open_regular,
+)
 from service.ledger.jobs import DecisionRecord, Job
 from service.ledger.queries import LedgerQueries
 from service.storage import outbox
+from service.storage.empty_folders import remove_empty
 from service.storage.sidecar import (
     Sidecar,
     SidecarError,
@@ -102,7 +109,14 @@ def bring(
         OSError: the disk is full, cannot be written or read, or failed.
     """
     check()
-    if _linked(source, name, target, staging, digest):
+    try:
+        linked = _linked(source, name, target, staging, digest)
+    except FileNotFoundError:
+        if file_stat(source / name) is None:
+            raise
+        # The folder for it was removed as empty at this very moment.
+        linked = _linked(source, name, target, staging, digest)
+    if linked:
         return
     with outbox.staging_file(target, staging, check) as file:
         if _copied(source, name, file) != digest:
@@ -206,9 +220,7 @@ def put_into_outbox(
             bring(held, job.output, config.outbox, staging, digest, check=check)
         except FileNotFoundError as error:
             raise NotAsColoredError(f"{held / job.output} is gone") from error
-        outbox.publish(
-            config.outbox, staging, job.output, digest, check=check, confirm=confirm, own=own
-        )
+        outbox.publish(config.outbox, {staging: job.output}, check=check, confirm=confirm, own=own)
     deliver_sidecar(config.outbox, sidecar, check, own)
 
 
@@ -219,6 +231,8 @@ def is_in_outbox(job: Job, config: Config) -> bool:
 
 def discard(job: Job, config: Config) -> None:
     """Remove what is left in the folder of held results of a result that is in the outbox.
+
+    Sub-folders that thereby become empty are removed too.
 
     Raises:
         OSError: it cannot be removed now.
@@ -234,6 +248,7 @@ def discard(job: Job, config: Config) -> None:
             path.unlink(missing_ok=True)
         if left:
             sync_folder(folder)
+    remove_empty(held, job.output.parent)
 
 
 def record_decisions(
@@ -271,9 +286,6 @@ class _Earlier:
     def __init__(self, job: Job) -> None:
         """Refer to a job; see `service.storage.outbox.Replaceable`."""
         self._job = job
-
-    def note(self, sha256: str) -> None:
-        """Record nothing: the ledger knows both results."""
 
     def has(self, path: Path) -> bool:
         """Tell whether a file may be replaced."""

@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -72,7 +73,8 @@ def archive(
         name: its new name; by default its own.
 
     Returns:
-        The move; its place has that name, or `NAME (2).ext` and so on if that is taken.
+        The move, for `sync_folders`; its place has that name, or `NAME (2).ext` and so on if that
+        is taken.
 
     Raises:
         ReplacedError: another file has taken its place.
@@ -115,7 +117,8 @@ def reject(
         digest: SHA-256 of its content, hexadecimal, that a copy must have.
 
     Returns:
-        The move; its place has the same name, or `NAME (2).ext` and so on if that is taken.
+        The move, for `sync_folders`; its place has the same name, or `NAME (2).ext` and so on if
+        that is taken.
 
     Raises:
         ReplacedError: another file has taken its place.
@@ -146,6 +149,26 @@ def reject(
     raise AssertionError  # the names never run out
 
 
+def sync_folders(departures: Iterable[Departure], inbox: Path) -> dict[Path, OSError]:
+    """Make moves durable: sync each folder that files left or entered, once.
+
+    Returns:
+        The folders that could not be synced, and why; the moves stand all the same.
+    """
+    folders = dict.fromkeys(
+        folder for one in departures for folder in (one.place.parent, inbox / one.source.parent)
+    )
+    failed = {}
+    for folder in folders:
+        try:
+            sync_folder(folder)
+        except FileNotFoundError:  # removed after the last file left it
+            continue
+        except OSError as error:
+            failed[folder] = error
+    return failed
+
+
 def settle(departure: Departure, inbox: Path) -> bool:
     """Complete a move if the file is unchanged since; otherwise undo it.
 
@@ -160,14 +183,15 @@ def settle(departure: Departure, inbox: Path) -> bool:
         OSError: neither is possible now; the call may be repeated.
     """
     source, place = departure.source, departure.place
+    if not departure.hidden and _unchanged(place, departure):
+        return True
     with open_dir_beneath(place.parent, PurePath()) as folder:
         target, note = folder / place.name, folder / (place.name + REASON_SUFFIX)
         with open_dir_beneath(inbox, source.parent, make=not departure.hidden) as home:
             open_yet = home / departure.hidden if departure.hidden else target
-            if _unchanged(open_yet, departure):
-                if departure.hidden:
-                    open_yet.unlink(missing_ok=True)
-                    sync_folder(home)
+            if departure.hidden and _unchanged(open_yet, departure):
+                open_yet.unlink(missing_ok=True)
+                sync_folder(home)
                 return True
             if departure.hidden:
                 target.unlink(missing_ok=True)
@@ -299,8 +323,6 @@ def _move(
         if not _is(stat, expected):
             _put_back(target, path)
             raise replaced(path)
-    sync_folder(target.parent)
-    sync_folder(path.parent)
     return FileStat.of(stat), hidden
 
 

@@ -39,7 +39,7 @@ def free_name(
     folders = (config.outbox, *([config.review.folder] if config.review.may_hold else []))
     for name in _names(own, digest):
         both = (name, sidecar_name(name))
-        there = any(os.path.lexists(folder / one) for folder in folders for one in both)
+        there = any(os.path.lexists(f"{folder}/{one}") for folder in folders for one in both)
         if not there and not ledger.output_taken(name):
             return name
     raise AssertionError  # the names never run out

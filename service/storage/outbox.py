@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path, PurePosixPath
@@ -12,12 +12,11 @@ from service.filesystem.durable import (
     fitting_name,
     part_path,
     rename_without_overwriting,
-    renamed_at_once,
 )
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import ObstructedError, open_dir_beneath
 from service.filesystem.safe_open import digest as digest_of_file
-from worker.atomic import digest_from_disk, sync_folder
+from worker.atomic import sync_folder
 from worker.errors import DeviceError, ScanError
 from worker.formats.registry import BY_SUFFIX, result_format
 
@@ -32,9 +31,6 @@ class TakenError(FileExistsError):
 
 class Replaceable(Protocol):
     """Which existing files may be replaced; see `service.storage.deliveries.Own`."""
-
-    def note(self, sha256: str) -> None:
-        """Record a file that is about to get its name."""
 
     def has(self, path: Path) -> bool:
         """Tell whether a file may be replaced."""
@@ -108,64 +104,103 @@ def staging_file(
         OSError: the disk is full, cannot be written or read, or failed.
     """
     check()
-    with (
-        _explained(outbox / name),
-        open_dir_beneath(outbox, name.parent, make=True) as folder,
-    ):
-        part = folder / name.name
+    with _explained(outbox / name), _new_file(outbox, name) as (folder, file):
         try:
-            with part.open("x+b") as file:
-                file_made(file.fileno(), folder)
-                yield file
+            file_made(file.fileno(), folder)
+            yield file
         except BaseException:  # even Ctrl-C must not leave a staging file
-            part.unlink(missing_ok=True)
+            (folder / name.name).unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _new_file(root: Path, name: PurePosixPath) -> Iterator[tuple[Path, BufferedRandom]]:
+    """Create a file; yield its open folder and the file."""
+    for again in (True, False):
+        with open_dir_beneath(root, name.parent, make=True) as folder:
+            try:
+                file = (folder / name.name).open("x+b")
+            except FileNotFoundError:  # the folder was removed as empty at this very moment
+                if again:
+                    continue
+                raise
+            with file:
+                yield folder, file
+            return
+
+
+def stage(
+    outbox: Path,
+    name: PurePosixPath,
+    write: Callable[[BinaryIO], T],
+    check: Callable[[], None] = lambda: None,
+) -> tuple[PurePosixPath, T]:
+    """Write a synced staging file for `publish`; arguments and errors as for `staging_file`.
+
+    Args:
+        outbox: the outbox's folder, which exists.
+        name: path in it that the file will have.
+        write: called once with the open file, which is empty and readable.
+        check: raises if the outbox is unavailable.
+
+    Returns:
+        The path of the staging file in the outbox, and what `write` returned.
+    """
+    staging = name.with_name(part_path(outbox).name)
+    with staging_file(outbox, staging, check) as file:
+        result = write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    return staging, result
 
 
 def publish(
     outbox: Path,
-    staging: PurePosixPath,
-    name: PurePosixPath,
-    digest: str,
+    files: Mapping[PurePosixPath, PurePosixPath],
     *,
     check: Callable[[], None] = lambda: None,
     confirm: Callable[[], None] = lambda: None,
     own: Replaceable | None = None,
-) -> Path:
-    """Give a staging file its name, atomically and durably, or remove it.
+) -> None:
+    """Give staging files of one folder their names, each atomically, then sync the folder.
 
-    An earlier file with that name stays until then, or for good if it may not be replaced.
+    An earlier file with a name stays until then, or for good if it may not be replaced. After an
+    error no staging file is left.
 
     Args:
         outbox: the outbox's folder.
-        staging: path of the file in it: complete and synced.
-        name: its new path, in the same folder.
-        digest: SHA-256 of the file, hexadecimal.
-        check: raises if the outbox is unavailable; called just before the rename.
-        confirm: raises if the result is not wanted after all; called before that.
+        files: new path of each staging file in it, in this order; complete and synced.
+        check: raises if the outbox is unavailable; called just before the first rename.
+        confirm: raises if the files are not wanted after all; called before that.
         own: which files may be replaced; None: none.
 
-    Returns:
-        The new path.
-
     Raises:
-        ScanError: there is no place for it; a person must make room.
-        TakenError: another file has the name, and stays.
+        ScanError: there is no place for one; a person must make room.
+        TakenError: another file has a name, and stays.
         OSError: the disk is full, cannot be written or read, or failed.
     """
-    with _explained(outbox / name), open_dir_beneath(outbox, name.parent) as folder:
-        part, target = folder / staging.name, folder / name.name
+    place = next(iter(files.values()))
+    with _explained(outbox / place), open_dir_beneath(outbox, place.parent) as folder:
         try:
             confirm()
             check()
-            if own:
-                own.note(digest)
-            _name(part, target, own)
+            for staging, name in files.items():
+                _name(folder / staging.name, folder / name.name, own)
         except BaseException:  # even Ctrl-C must not leave a staging file
-            part.unlink(missing_ok=True)
+            for staging in files:
+                (folder / staging.name).unlink(missing_ok=True)
             raise
         sync_folder(folder)
-    return outbox / name
+
+
+def size_of(outbox: Path, staging: PurePosixPath) -> int:
+    """Return the size of a staging file, in bytes.
+
+    Raises:
+        OSError: it is not there, or the disk failed.
+    """
+    with open_dir_beneath(outbox, staging.parent) as folder:
+        return (folder / staging.name).lstat().st_size
 
 
 def discard(outbox: Path, staging: PurePosixPath) -> None:
@@ -176,39 +211,6 @@ def discard(outbox: Path, staging: PurePosixPath) -> None:
     """
     with open_dir_beneath(outbox, staging.parent) as folder:
         (folder / staging.name).unlink(missing_ok=True)
-
-
-def deliver(
-    outbox: Path,
-    name: PurePosixPath,
-    write: Callable[[BinaryIO], T],
-    *,
-    check: Callable[[], None] = lambda: None,
-    confirm: Callable[[], None] = lambda: None,
-    own: Replaceable | None = None,
-) -> Delivered[T]:
-    """Write a file and publish it; arguments and errors as for `staging_file` and `publish`.
-
-    Args:
-        outbox: the outbox's folder, which exists.
-        name: path in it.
-        write: called once with the open file, which is empty and readable.
-        check: raises if the outbox is unavailable.
-        confirm: raises if the file is not wanted after all.
-        own: which files may be replaced; None: none.
-
-    Returns:
-        The delivered file, with its digest as read back from disk, and what `write` returned.
-    """
-    staging = name.with_name(part_path(outbox).name)
-    with staging_file(outbox, staging, check) as file:
-        result = write(file)
-        file.flush()
-        os.fsync(file.fileno())
-        size = os.fstat(file.fileno()).st_size
-        digest = digest_from_disk(Path(file.name))
-    path = publish(outbox, staging, name, digest, check=check, confirm=confirm, own=own)
-    return Delivered(path, digest, size, result)
 
 
 @contextmanager
@@ -230,8 +232,7 @@ def _explained(path: Path) -> Iterator[None]:
 def _name(part: Path, target: Path, own: Replaceable | None) -> None:
     """Rename a complete file, replacing another only if that is allowed."""
     try:
-        if not renamed_at_once(part, target):
-            rename_without_overwriting(part, target)
+        rename_without_overwriting(part, target)
     except FileExistsError:
         if target.is_dir() and not target.is_symlink():
             raise IsADirectoryError(

@@ -72,6 +72,10 @@ class Sidecar(Part):
     confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="of the generator in the colors it chose; null: not recorded"
     )
+    change: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="of the colors from the earlier result, CIE ab units; null: not known or none",
+    )
     wishes: Wishes | None = Field(
         default=None, description="what a person wished of the colors; null: nothing"
     )
@@ -93,17 +97,19 @@ class Sidecar(Part):
 
 
 class Choice(NamedTuple):
-    """How the colors of a photo were chosen.
+    """How the colors of a photo were chosen, and how they differ from those before.
 
     Attributes:
         even_if_colored: whether it was to be colored although it had color of its own.
         wishes: what a person wished, or said of its colors.
         confidence: of the generator; see `worker.models.decoding.confidence`.
+        change: from the earlier result; see `worker.difference.change`.
     """
 
     even_if_colored: bool
     wishes: ColorWishes
     confidence: float
+    change: float | None = None
 
 
 def sidecar_name(name: PurePosixPath) -> PurePosixPath:
@@ -159,9 +165,10 @@ def describe(
             size=delivered.size,
             kind=record.kind,
         ),
-        pages=tuple(Page(**asdict(page)) for page in record.pages),
+        pages=tuple(Page.model_validate(page, from_attributes=True) for page in record.pages),
         model=Model(version=origin.model, weights_sha256=origin.weights_sha256),
         confidence=round(choice.confidence, 4),
+        change=None if choice.change is None else round(choice.change, 2),
         wishes=Wishes(**asdict(choice.wishes)) if choice.wishes.has_any else None,
         software=origin.software,
         settings={**record.settings, "even_if_colored": choice.even_if_colored},
@@ -220,15 +227,28 @@ def deliver_sidecar(
     check: Callable[[], None] = lambda: None,
     own: outbox.Replaceable | None = None,
 ) -> Path:
-    """Deliver a sidecar to the outbox, atomically; `check` and `own` as for `outbox.deliver`.
+    """Deliver a sidecar to the outbox, atomically; `check` and `own` as for `outbox.publish`.
 
     Raises:
         TakenError: another file has its name.
         OSError: the disk is full, cannot be written or read, or failed.
     """
-    text = sealed(sidecar)
-    name = sidecar_name(sidecar.output.name)
-    return outbox.deliver(folder, name, lambda file: file.write(text), check=check, own=own).path
+    staging, name = stage_sidecar(folder, sidecar, check)
+    outbox.publish(folder, {staging: name}, check=check, own=own)
+    return folder / name
+
+
+def stage_sidecar(
+    folder: Path, sidecar: Sidecar, check: Callable[[], None] = lambda: None
+) -> tuple[PurePosixPath, PurePosixPath]:
+    """Write a staging file for a sidecar; errors as for `outbox.stage`.
+
+    Returns:
+        Its path in the outbox, and the path that it is to have.
+    """
+    text, name = sealed(sidecar), sidecar_name(sidecar.output.name)
+    staging, _written = outbox.stage(folder, name, lambda file: file.write(text), check)
+    return staging, name
 
 
 def sealed(sidecar: Sidecar) -> bytes:

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from service.ledger.rows import storable
-from worker.settings import ColorPoint, ColorWishes
+from worker.settings import ColorWishes, wishes_of
 
 Text = Annotated[
     str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)
@@ -120,6 +120,18 @@ class Point(Part):
     source: Text = Field(description="on what evidence; may be empty")
 
 
+class Reference(Part):
+    """A photo whose colors this one is to have; see `worker.settings.Reference`."""
+
+    name: Text = Field(description="of its file")
+    sha256: Digest
+    colors: tuple[tuple[int, int, int], ...] = Field(
+        description="its most frequent colors: a*, b* (CIE units), thousandths of the picture"
+    )
+    who: Text = Field(description="chose it; may be empty")
+    source: Text = Field(description="on what evidence; may be empty")
+
+
 class Wishes(Part):
     """What a person wished of the colors; see `worker.settings.ColorWishes`."""
 
@@ -127,6 +139,9 @@ class Wishes(Part):
     warmth: Annotated[float, Field(ge=-50, le=50, description="0 is the generator's own")]
     points: tuple[Point, ...] = Field(description="known colors of things")
     variant: Annotated[int, Field(ge=0, description="0 is the likeliest coloring")]
+    reference: Reference | None = Field(
+        default=None, description="whose colors it is to have; null: none"
+    )
 
     @property
     def asked(self) -> ColorWishes:
@@ -135,5 +150,4 @@ class Wishes(Part):
         Raises:
             ValueError: they are beyond what may be wished.
         """
-        points = tuple(ColorPoint(**dict(point)) for point in self.points)
-        return ColorWishes(self.vividness, self.warmth, points, self.variant)
+        return wishes_of(self.model_dump())

@@ -17,7 +17,6 @@ from service.filesystem.durable import (
     numbered_names,
     part_path,
     rename_without_overwriting,
-    renamed_at_once,
 )
 from service.filesystem.permissions import file_made
 from service.filesystem.safe_open import ObstructedError, open_dir_beneath
@@ -108,8 +107,7 @@ class Upload:
         os.fsync(self._file.fileno())
         for target in numbered_names(self._target):
             try:
-                if not renamed_at_once(self._hidden, target):
-                    rename_without_overwriting(self._hidden, target)
+                rename_without_overwriting(self._hidden, target)
             except FileExistsError as error:
                 if not numbered:
                     raise UploadError("taken", self._target.name) from error

@@ -45,7 +45,7 @@ def open_side(
         OSError: the disk failed.
     """
     if side == "colored":
-        return _open_result(job, config)
+        return open_result(job, config)
     if job.status is JobStatus.FAILED and not job.recolor:
         place = RejectedScans(config, rejected_of).place_of(job)
         if place is not None and place.path.is_relative_to(config.rejected):
@@ -56,7 +56,8 @@ def open_side(
     return find_original(job, config)
 
 
-def _open_result(job: Job, config: Config) -> io.FileIO:
+def open_result(job: Job, config: Config) -> io.FileIO:
+    """Open a job's present result, held or delivered; as `open_side`."""
     if job.output_digest is None:
         raise ScanError("there is no result, or its digest was not recorded")
     # An approved one is on its way from one to the other, under both names for a moment.

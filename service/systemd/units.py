@@ -18,12 +18,13 @@ from worker.errors import DeviceError
 UNIT = Path("etc/systemd/system/photochrom.service")
 GPU = Path("etc/systemd/system/photochrom.service.d/gpu.conf")
 TRAIN = Path("etc/systemd/system/photochrom-train.service")
+CLUSTER = Path("etc/systemd/system/photochrom.service.d/cluster.conf")
 TRAIN_GPU = Path("etc/systemd/system/photochrom-train.service.d/gpu.conf")
 TIMER = Path("etc/systemd/system/photochrom-train.timer")
 WEB = Path("etc/systemd/system/photochrom-web.service")
 USERS = Path("etc/sysusers.d/photochrom.conf")
 FOLDERS = Path("etc/tmpfiles.d/photochrom.conf")
-FILES = (UNIT, GPU, TRAIN, TRAIN_GPU, TIMER, WEB, USERS, FOLDERS)  # below the root
+FILES = (UNIT, GPU, CLUSTER, TRAIN, TRAIN_GPU, TIMER, WEB, USERS, FOLDERS)  # below the root
 
 OURS = "photochrom"  # user and group
 STOP_MARGIN = 60.0  # seconds from the end of stop.within to the kill
@@ -98,6 +99,8 @@ def render(config: Config, program: Program, *, gpu: bool) -> dict[Path, str]:
     }
     if config.web.listen is not None:
         files[WEB] = _page(config, program)
+    if config.engine.kind == "ray":
+        files[CLUSTER] = _template("cluster.conf")
     card = _template("gpu.conf")
     return {**files, GPU: card, TRAIN_GPU: card} if gpu else files
 
@@ -115,7 +118,8 @@ def _folders(config: Config) -> Iterator[str]:
 
 
 def _service(config: Config, program: Program) -> str:
-    protected = (program.config, *program.parts, *_credentials(config))
+    secrets = (*_credentials(config), *([config.engine.token] if config.engine.token else []))
+    protected = (program.config, *program.parts, *secrets)
     used = (*config.folders.values(), *_still_held(config), *_textfiles(config), *protected)
     values = {
         "config": quoted(program.config),
@@ -283,8 +287,8 @@ def _textfiles(config: Config) -> list[Path]:
 
 def _photographs(config: Config) -> list[Path]:
     """List the folders that training reads."""
-    reference = config.training.reference
-    return [*config.training.collections, *([reference] if reference else [])]
+    training = config.training
+    return [*training.collections, *filter(None, (training.reference, training.scans))]
 
 
 def _credentials(config: Config) -> list[Path]:

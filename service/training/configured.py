@@ -7,19 +7,21 @@ from worker.training.request import TrainingRequest
 
 
 def configured(request: TrainingRequest, config: Config) -> TrainingRequest:
-    """Add the recipe and, unless the request names one, the reference set; make paths absolute.
+    """Add the recipe, the scans and, unless it names one, the reference set; make paths absolute.
 
     Raises:
-        ConfigError: `training.reference` is used and is not a folder.
+        ConfigError: `training.reference` or `training.scans` is used and is not a folder.
     """
-    reference = request.reference or config.training.reference
-    problem = dict(missing_photographs(config)).get("training.reference")
-    if problem and not request.reference:
-        raise ConfigError([f"training.reference: {problem}"])
+    reference, scans = request.reference or config.training.reference, config.training.scans
+    missing = dict(missing_photographs(config))
+    for key in ("training.scans", *([] if request.reference else ["training.reference"])):
+        if key in missing:
+            raise ConfigError([f"{key}: {missing[key]}"])
     return replace(
         request,
         folders=tuple(folder.absolute() for folder in request.folders),
         recipe=config.train_settings,
         read=config.read_settings,
         reference=reference.absolute() if reference else None,
+        scans=scans.absolute() if scans else None,
     )

@@ -13,6 +13,7 @@ from rich.text import Text
 from service.config.loader import Config
 from service.terminal import Report
 from worker.errors import ScanError
+from worker.inference.device import BFLOAT16
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
 from worker.models.version import version_name
@@ -40,6 +41,8 @@ LINES = (  # of the table: name in `Scores`, title, decimals, and what is best
     ("chroma_of_neutral", "chroma given to neutral, CIE units", 2, "lower"),
     ("brown_ratio", "brown, ratio to the truth", 2, "near 1"),
     ("patchiness", "patchiness, ratio to the truth", 2, "up to 1"),
+    ("chroma", "chroma given, CIE units", 2, "near truth"),
+    ("chroma_truth", "chroma of the truth, CIE units", 2, ""),
 )
 
 
@@ -75,6 +78,8 @@ def evaluate_models(
     photos: int | None,
     sheet: Path | None,
     report: Report,
+    *,
+    bfloat16: bool = False,
 ) -> Evaluation:
     """Score versions on the photographs in a folder.
 
@@ -85,6 +90,7 @@ def evaluate_models(
         photos: size of a fixed sample; None for all.
         sheet: PNG or JPEG file for a contact sheet.
         report: updates the progress bar.
+        bfloat16: whether to score each version computing in bfloat16, too.
 
     Raises:
         ScanError: no photograph has colors to compare with.
@@ -93,7 +99,12 @@ def evaluate_models(
     """
     store = ModelStore(config.models_folder)
     versions = [store.get(version_name(name)) for name in models]
-    generators = {version.name: load_generator(version) for version in versions}
+    precisions = {"": "float32", **({", bfloat16": BFLOAT16} if bfloat16 else {})}
+    generators = {
+        f"{version.name}{words}": load_generator(version, policy)
+        for version in versions
+        for words, policy in precisions.items()
+    }
     paths = in_fixed_order(folder)
     left_out: Counter[str] = Counter()
     sampler = SheetSampler()
@@ -118,7 +129,7 @@ def evaluate_models(
 def print_evaluation(found: Evaluation, console: Console) -> None:
     """Print versions side by side, gray first, and on which photographs they were measured."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in found.scores:
         table.add_column(name if name == GRAY else f"model {name}", justify="right")
     table.add_column("best")

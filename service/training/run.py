@@ -25,6 +25,7 @@ ON_BAR = {  # what the progress bar shows of the latest event; the log has all o
     "stage": "{stage}",
     "rolled_back": "rolled back to step {back_to_step}: {reason}",
     "not_saved": "checkpoint not saved: {reason}",
+    "comparing": "comparing photographs with training.scans",
     "measuring": "measuring",
 }
 
@@ -144,5 +145,5 @@ class TrainingReporter:
         level(f"training.{name}", **facts)
         if name in ON_BAR:
             self._latest_event = ON_BAR[name].format(**facts)
-            if name == "measuring":
+            if name in {"comparing", "measuring"}:
                 self._report(0.0, 0.0, self._latest_event)

@@ -1,109 +1,58 @@
-"""photochrom.yaml in a folder of the inbox: settings for the scans in it and its sub-folders.
+"""Keeps the settings of the inbox's folders at hand, and scans waiting for those with mistakes.
 
-The nearest file takes precedence, key by key. While a file has mistakes or is being written, the
-scans beneath it wait; they are neither colored with other settings nor rejected. Anyone with write
-access to the inbox can write it, so no symlink is followed, and a huge file is just a mistake.
+While a file has mistakes or is being written, the scans beneath it wait; they are neither colored
+with other settings nor rejected.
 """
 
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import structlog
 
+from service.config.folder_sections import AS_USUAL, FolderSettings
 from service.config.loader import Config
-from service.config.sections import AS_USUAL, FolderFile, FolderSettings
-from service.config.yaml_text import Problem, parse
 from service.filesystem import safe_open
 from service.filesystem.durable import write_text
 from service.filesystem.file_stat import FileStat
-from service.filesystem.safe_open import ObstructedError, open_beneath, open_dir_beneath
-from service.terminal import printable
-from worker.errors import PhotochromError
+from service.filesystem.safe_open import open_dir_beneath
+from service.watch.settings_file import (
+    NAME,
+    FolderSettingsError,
+    folders_of,
+    parsed,
+    place_of,
+    read_settings,
+    stat_of,
+)
 
-NAME = "photochrom.yaml"
 PROBLEMS = f"{NAME}.problems.txt"
 OURS = f"photochrom cannot use the file {NAME} in this folder"  # starts each problems file
-LARGEST = 1 << 16  # bytes
 CHECK_EVERY = 1.0  # seconds, for files that have mistakes
+FOLDERS_KNOWN = 1_000  # whose settings, or lack of them, are remembered
 
 log = structlog.get_logger()
 
 
-class FolderSettingsError(PhotochromError):
-    """A settings file cannot be used.
-
-    Attributes:
-        file: its path in the inbox.
-        problems: its mistakes; empty while it is being written.
-    """
-
-    def __init__(self, file: PurePosixPath, problems: tuple[str, ...]) -> None:
-        """Put everything into one line."""
-        super().__init__(f"{file} cannot be used: {'; '.join(problems) or 'it is being written'}")
-        self.file = file
-        self.problems = problems
-
-
-def settings_of(inbox: Path, scan: PurePosixPath) -> FolderSettings:
-    """Return the settings that apply to a scan now.
-
-    Args:
-        inbox: the inbox.
-        scan: its path in the inbox.
-
-    Raises:
-        FolderSettingsError: a file in its folder, or one above, has mistakes or cannot be read.
-    """
-    settings = AS_USUAL
-    for folder in _folders(scan):
-        settings = read_settings(inbox, folder).over(settings)
-    return settings
-
-
-def read_settings(inbox: Path, folder: PurePosixPath) -> FolderSettings:
-    """Read the settings file of one folder; if there is none, return the defaults.
-
-    Args:
-        inbox: the inbox.
-        folder: its path in the inbox.
-
-    Raises:
-        FolderSettingsError: it has mistakes, or cannot be read.
-    """
-    file = folder / NAME
-    if _stat(inbox, file) is None:
-        return AS_USUAL
-    try:
-        with open_beneath(inbox, file) as opened:
-            text = opened.read(LARGEST + 1)
-    except FileNotFoundError as error:
-        words = "not a regular file; replace it with a text file"
-        raise FolderSettingsError(file, (words,)) from error
-    except OSError as error:
-        raise FolderSettingsError(file, (f"cannot be read: {error.strerror}",)) from error
-    if len(text) > LARGEST:
-        raise FolderSettingsError(file, (f"larger than {LARGEST:,} bytes",))
-    given, problems, _ = parse(text, FolderFile, aliases=False)
-    if problems:
-        raise FolderSettingsError(file, tuple(map(_in_words, sorted(set(problems)))))
-    return FolderSettings.model_validate_json(given.model_dump_json(exclude_unset=True))
-
-
-def _in_words(problem: Problem) -> str:
-    line = f"line {problem.line}" if problem.line else ""
-    return printable(": ".join(filter(None, (line, problem.key, problem.text))))
-
-
 class _Read(NamedTuple):
-    """A settings file as last read, or why it cannot be used; stat None: there is no file."""
+    """A settings file as last read, or why it cannot be used; stat None: there is no file.
+
+    Also the reference that it names, and how that looked.
+    """
 
     stat: FileStat | None
     settings: FolderSettings
     error: FolderSettingsError | None
+    like: Path | None = None
+    like_stat: FileStat | None = None
+
+    def is_as(self, stat: FileStat | None) -> bool:
+        """Tell whether the file looks so, and its reference as it did."""
+        same = self.like is None or safe_open.file_stat(self.like) == self.like_stat
+        return self.stat == stat and same
 
 
 class FolderSettingsWatch:
@@ -136,7 +85,7 @@ class FolderSettingsWatch:
                 scan is revisited when it can be used.
         """
         settings = AS_USUAL
-        for folder in _folders(scan):
+        for folder in folders_of(scan):
             try:
                 settings = self._of_folder(folder).over(settings)
             except FolderSettingsError as error:
@@ -175,9 +124,9 @@ class FolderSettingsWatch:
 
     def _of_folder(self, folder: PurePosixPath, *, again: bool = False) -> FolderSettings:
         """Return the settings of a folder; with `again`, read a file with mistakes again."""
-        stat = _stat(self._config.inbox, folder / NAME)
+        stat = stat_of(self._config.inbox, folder / NAME)
         known = self._read.get(folder)
-        if known is None or known.stat != stat or (known.error and again):
+        if known is None or not known.is_as(stat) or (known.error and again):
             if stat is not None and self._is_young(folder, stat):
                 raise FolderSettingsError(folder / NAME, ())
             known = self._reload(folder, stat, known)
@@ -198,17 +147,34 @@ class FolderSettingsWatch:
 
     def _reload(self, folder: PurePosixPath, stat: FileStat | None, known: _Read | None) -> _Read:
         self._young.pop(folder, None)
+        like = self._like(folder)
+        looks = safe_open.file_stat(like) if like else None
         try:
-            read = _Read(stat, read_settings(self._config.inbox, folder), None)
+            read = _Read(stat, read_settings(self._config, folder), None, like, looks)
         except FolderSettingsError as error:
-            read = _Read(stat, AS_USUAL, error)
+            read = _Read(stat, AS_USUAL, error, like, looks)
         self._read[folder] = read
+        self._forget_some()
         problems = read.error.problems if read.error else ()
         if problems != (known.error.problems if known and known.error else ()):
             self._report(folder, problems)
         elif known is None:  # it may have been fixed while no daemon was running
             self._write_problems(folder, ())
         return read
+
+    def _forget_some(self) -> None:
+        """Forget the folders read first, of the many that come and go in years."""
+        if len(self._read) > FOLDERS_KNOWN:
+            usable = [folder for folder, known in self._read.items() if not known.error]
+            for folder in usable[: FOLDERS_KNOWN // 2]:
+                del self._read[folder]
+
+    def _like(self, folder: PurePosixPath) -> Path | None:
+        """Return the path of the reference that a folder's file names, if it names one."""
+        with suppress(FolderSettingsError):
+            like = parsed(self._config.inbox, folder)[0].color.like
+            return place_of(self._config, folder, like) if like else None
+        return None
 
     def _report(self, folder: PurePosixPath, problems: tuple[str, ...]) -> None:
         if problems:
@@ -233,26 +199,6 @@ class FolderSettingsWatch:
         except OSError as error:  # the log and `photochrom status` have them, too
             reason = str(error)
             log.warning("folder_settings.not_told", file=folder / PROBLEMS, reason=reason)
-
-
-def _folders(scan: PurePosixPath) -> list[PurePosixPath]:
-    """List the folders of a scan, outermost first."""
-    return list(scan.parents)[::-1]
-
-
-def _stat(inbox: Path, file: PurePosixPath) -> FileStat | None:
-    """Stat whatever has this name in the inbox, even a symlink; None: nothing has.
-
-    Raises:
-        FolderSettingsError: it is not accessible.
-    """
-    try:
-        with open_dir_beneath(inbox, PurePath(file.parent)) as folder:
-            return FileStat.of((folder / file.name).lstat())
-    except (FileNotFoundError, ObstructedError):
-        return None
-    except OSError as error:
-        raise FolderSettingsError(file, (f"cannot be read: {error.strerror}",)) from error
 
 
 def _is_ours(path: Path) -> bool:

@@ -39,6 +39,7 @@ from watchdog.observers.polling import PollingObserver
 
 MOST_HINTS = 10_000  # beyond it a rescan is cheaper
 MOST_WRITERS = 200_000  # files whose writer is known; 40 MB
+PAIRED_WITHIN = 0.1  # seconds; the kernel reports a move's two halves at once, one after the other
 
 _EVENTS: list[type[FileSystemEvent]] = [
     *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent),
@@ -195,7 +196,7 @@ class Observer:
         if poll is None:
             self._kernel = _Inotify(hints)
             self._kernel.start()
-            self._observer = BaseObserver(InotifyFullEmitter, inotify_fd=self._kernel)
+            self._observer = BaseObserver(_Emitter, inotify_fd=self._kernel)
         else:
             self._observer = PollingObserver(timeout=poll)
         try:
@@ -240,6 +241,20 @@ class Observer:
             self._kernel.join()
         if self._observer.ident is not None:
             self._observer.join()
+
+
+class _Emitter(InotifyFullEmitter):
+    """Watchdog's emitter, which waits less long for the second half of a move.
+
+    Until then all later events wait too. An original that leaves the inbox has no second half, so
+    each one would hold up the next photograph for half a second.
+    """
+
+    def on_thread_start(self) -> None:
+        """Start, with that wait."""
+        super().on_thread_start()
+        if self._inotify is not None:
+            self._inotify._move_event_grouper._queue.delay = PAIRED_WITHIN  # noqa: SLF001
 
 
 class _Inotify(InotifyFD):

@@ -11,7 +11,9 @@ import structlog
 
 from service.filesystem.ignored import Ignored, ignored
 from service.filesystem.safe_open import file_stat
-from worker.formats.registry import format_of
+from worker.formats.registry import BY_SUFFIX
+
+_SUFFIXES = tuple(BY_SUFFIX)
 
 log = structlog.get_logger()
 
@@ -33,12 +35,17 @@ def eligible(path: Path, inbox: Path, ignore: Ignored | None = None) -> bool:
     relative, ignore = path.relative_to(inbox), ignore or ignored()
     if not relative.parts or any(ignore.folder(part) for part in relative.parts[:-1]):
         return False
-    if ignore.file(path.name) or format_of(path) is None:
+    if ignore.file(path.name) or not is_image_name(path.name):
         return False
     # Without symlinks on the way, the real path is the inbox's plus the same names.
     if Path(os.path.realpath(path)) != Path(os.path.realpath(inbox)) / relative:
         return False
     return file_stat(path) is not None
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a file's name has the suffix of an image format."""
+    return name.lower().endswith(_SUFFIXES)  # for each file of a large inbox, so the quickest way
 
 
 def log_unreadable(folder: str, reason: str) -> None:
@@ -66,9 +73,9 @@ def find(
     Raises:
         OSError: the folder itself cannot be read.
     """
-    for entry in _walk(folder, unreadable, ignore or ignored()):
-        plain = entry.is_file(follow_symlinks=False)
-        if plain and format_of(Path(entry.name)):
+    ignore = ignore or ignored()
+    for entry in _walk(folder, unreadable, ignore):
+        if _is_image(entry) and not ignore.file(entry.name):
             yield Path(entry.path)
 
 
@@ -85,24 +92,27 @@ def find_left_alone(folder: Path, ignore: Ignored | None = None) -> Iterator[Pat
     Raises:
         OSError: the folder itself cannot be read.
     """
-    for entry in _walk(folder, log_unreadable, ignore or ignored()):
-        plain = entry.is_file(follow_symlinks=False)
-        if not plain or format_of(Path(entry.name)) is None:
+    ignore = ignore or ignored()
+    for entry in _walk(folder, log_unreadable, ignore):
+        if not (_is_image(entry) or ignore.file(entry.name)):
             yield Path(entry.path)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return is_image_name(entry.name) and entry.is_file(follow_symlinks=False)
 
 
 def _walk(
     folder: Path, unreadable: Callable[[str, str], None], ignore: Ignored
 ) -> Iterator[os.DirEntry[str]]:
-    """Yield the files beneath a folder, except ignored ones, depth first; iterative."""
+    """Yield the files beneath a folder, but of ignored folders, depth first; iterative."""
     left = [iter(_entries(folder))]
     while left:
         entry = next(left[-1], None)
         if entry is None:
             left.pop()
         elif not entry.is_dir(follow_symlinks=False):
-            if not ignore.file(entry.name):
-                yield entry
+            yield entry
         elif not ignore.folder(entry.name):
             try:
                 left.append(iter(_entries(entry.path)))

@@ -12,6 +12,26 @@ from typing import NamedTuple
 from service.filesystem.file_stat import FileStat
 
 
+class Rest(NamedTuple):
+    """How long a file has been unchanged.
+
+    Attributes:
+        seconds: since its last observed change.
+        closed: whether it is known that no writer has it open.
+    """
+
+    seconds: float
+    closed: bool
+
+
+class StableFile(NamedTuple):
+    """A file that is reported: its path and state, and how long it has not changed."""
+
+    path: Path
+    stat: FileStat
+    rest: Rest
+
+
 class _Watched(NamedTuple):
     stat: FileStat
     since: float

@@ -7,7 +7,7 @@ Each step keeps the observer alive, rescans or follows hints, and reports the fi
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -19,27 +19,22 @@ from service.filesystem.file_stat import FileStat
 from service.filesystem.ignored import Ignored, ignored
 from service.filesystem.safe_open import file_stat, has_writer
 from service.watch.observer import Hints, Writer
+from service.watch.reported_files import ReportedFiles
+from service.watch.rescan import Rescan
 from service.watch.selection import eligible, find, log_unreadable
-from service.watch.stability import StabilityTracker
+from service.watch.stability import Rest, StabilityTracker, StableFile
 from service.watch.supervisor import Supervisor
 
-CHECKED_PER_STEP = 1_000  # files, so that a full inbox does not keep the daemon
-REPORTED_PER_STEP = 16  # from its other work
+# Limits of one step, so that a full inbox does not keep the daemon from its other work
+CHECKED_PER_STEP = 5_000  # files
+CHECKED_TOGETHER = 500  # of them, between two looks at the clock
+CHECKED_WITHIN = 0.1  # seconds
+REPORTED_PER_STEP = 64  # files
+REPORTED_BYTES = 256 << 20  # of them together, unless the first is larger
+MOST_SETTLING = 50_000  # files, 40 MB; the rescan of an inbox that holds more goes on later
 POLL_EVERY = 5.0  # seconds
 
 log = structlog.get_logger()
-
-
-class Rest(NamedTuple):
-    """How long a file has been unchanged.
-
-    Attributes:
-        seconds: since its last observed change.
-        closed: whether it is known that no writer has it open.
-    """
-
-    seconds: float
-    closed: bool
 
 
 class Arriving(NamedTuple):
@@ -58,16 +53,17 @@ class Watcher:
     Args:
         inbox: the folder; it may be missing temporarily.
         habits: the settle times, and how to watch.
-        on_stable: called in `step` for each stable file, once unless the file changes. It returns
-            "", or why the file is incomplete; then it is called again when the file has been
-            unchanged for `habits.incomplete_timeout`. If it raises, the error leaves `step`, and it
-            is called again after another settle time.
+        on_stable: called in `step` with stable files, each once unless it changes. For each it
+            answers "", or why the file is incomplete; then it is called again when the file has
+            been unchanged for `habits.incomplete_timeout`; or an error: the first one leaves
+            `step`. After an error, or if it raises, the files are reported again after another
+            settle time.
         wake: called from other threads when a step is useful; must not raise.
         poll: seconds between polls, if `habits.polling` asks for them.
 
     Attributes:
         ignore: the ignored names; set it before `start`.
-        found_one: called for each file a rescan finds, because a rescan may take long.
+        found_some: called while a rescan finds files, because it may take long.
         rescanned_at: when the last rescan ended, even one that could not read the inbox.
         rescan_moved_at: when a rescan last found a file, or ended.
         rescan_seconds: duration of the last complete rescan.
@@ -79,7 +75,7 @@ class Watcher:
         inbox: Path,
         habits: Watch,
         *,
-        on_stable: Callable[[Path, FileStat, Rest], str],
+        on_stable: Callable[[Sequence[StableFile]], Sequence[str | Exception]],
         wake: Callable[[], None],
         poll: float = POLL_EVERY,
     ) -> None:
@@ -91,19 +87,16 @@ class Watcher:
         self._rescan_every = habits.rescan
         self._on_stable = on_stable
         self.ignore: Ignored = ignored()
-        self.found_one: Callable[[], None] = lambda: None
+        self.found_some: Callable[[], None] = lambda: None
         self._hints = Hints(wake)
         self._supervisor = Supervisor(inbox, self._hints, habits.polling, poll)
         self._tracker = StabilityTracker(habits.settle)
         self._incomplete: dict[Path, str] = {}  # and why
         self._waited_for: set[Path] = set()  # long enough: reported though they may be incomplete
         self._written: dict[Path, float] = {}  # since when a writer was seen to have each open
-        # Hash of each file's stat when it was reported, while it exists. With `originals.after:
-        # keep` there may be half a million: 83 MB; with Path and FileStat it would be 286 MB.
-        self._reported: dict[str, int] = {}
+        self._reported = ReportedFiles()
         self._rescan_at = 0.0
-        self._walk: Iterator[Path] | None = None  # of the rescan in progress
-        self._seen: set[str] = set()  # by it
+        self._rescan: Rescan | None = None  # in progress
         self._walked = 0.0  # seconds so far
         self.rescanned_at = self.rescan_moved_at = 0.0
         self.rescan_seconds = 0.0
@@ -130,10 +123,10 @@ class Watcher:
         if self._supervisor.keep(now) or self._hints.overflowed:
             self._rescan_at = min(self._rescan_at, now)
         self.sees_inbox = self.sees_inbox and not self._supervisor.missing
-        if self._walk is None and now >= self._rescan_at:
+        if self._rescan is None and now >= self._rescan_at:
             self._begin_rescan(now)
-        if self._walk is not None:
-            self._continue_rescan(self._walk, now)
+        if self._rescan is not None:
+            self._continue_rescan(self._rescan, now)
         for path in self._hints.take(CHECKED_PER_STEP):
             self._follow(path, now)
         if tell:
@@ -141,7 +134,7 @@ class Watcher:
 
     def next_due(self, now: float) -> float:
         """Return the seconds until a step is due if no event comes first; 0: one is due now."""
-        if self._walk is not None or self._hints.any:
+        if self._hints.any or (self._rescan is not None and not self._many_settle):
             return 0.0
         observing, settling = self._supervisor.next_due(now), self._tracker.next_due(now)
         dues = (self._rescan_at - now, observing, settling)
@@ -152,7 +145,7 @@ class Watcher:
 
         Incomplete files do not count, because nobody knows when the rest of them comes.
         """
-        looked = self._walk is None and now < self._rescan_at
+        looked = self._rescan is None and now < self._rescan_at
         waiting = self._tracker.waiting - len(self._incomplete)
         return looked and not self._hints.any and not waiting
 
@@ -203,7 +196,7 @@ class Watcher:
         """Forget a file, for example one that was moved away: if it returns, it is reported."""
         self._tracker.forget(path)
         self._no_longer_arriving(path)
-        self._reported.pop(os.fspath(path), None)
+        self._reported.discard(path)
 
     def revisit(self, path: Path) -> None:
         """Forget a file, and examine it in the next step."""
@@ -224,7 +217,7 @@ class Watcher:
         if path in self._waited_for or not self._patience:
             self._waited_for.discard(path)
             return False
-        self._reported.pop(os.fspath(path), None)
+        self._reported.discard(path)
         stat = file_stat(path)
         if stat is not None and self._tracker.since(path) is None:  # else it has changed meanwhile
             self._tracker.restart(path, stat, now)
@@ -236,22 +229,32 @@ class Watcher:
         self._supervisor.watch_the_rest(now)
         self._hints.overflowed = False  # an overflow from here on causes another rescan
         self._hints.take()  # this rescan sees their files
-        self._walk, self._seen, self._walked = (
-            find(self._inbox, self._note_unreadable, self.ignore),
-            set(),
+        self._rescan, self._walked = (
+            Rescan(self._inbox, self._reported, self._note_unreadable, self.ignore),
             0.0,
         )
 
-    def _continue_rescan(self, walk: Iterator[Path], now: float) -> None:
-        """Examine some more files; after the last, those known before and not found again."""
-        began = time.perf_counter()
-        count = 0
+    @property
+    def _many_settle(self) -> bool:
+        """Whether the rescan in progress waits until some files are reported."""
+        return self._tracker.waiting - len(self._incomplete) >= MOST_SETTLING
+
+    def _continue_rescan(self, rescan: Rescan, now: float) -> None:
+        """Examine some more files."""
+        self.rescan_moved_at = now
+        if self._many_settle:
+            return
+        began, count = time.perf_counter(), 0
         try:
-            for path in islice(walk, CHECKED_PER_STEP):
-                count += 1
-                self._seen.add(os.fspath(path))
-                self._examine(path, now)
-                self.found_one()
+            while not rescan.ended and count < CHECKED_PER_STEP:
+                most = min(CHECKED_TOGETHER, CHECKED_PER_STEP - count)
+                looked_at, found = rescan.portion(most)
+                count += looked_at
+                for path, stat in found:
+                    self._examine(path, stat, now)
+                self.found_some()
+                if time.perf_counter() > began + CHECKED_WITHIN:
+                    break
         except OSError as error:
             if not self._unreadable and not self._supervisor.missing:
                 log.warning("watch.unreadable", inbox=self._inbox, reason=error.strerror)
@@ -259,11 +262,9 @@ class Watcher:
             self._end_rescan(now, sees_inbox=False)
             return
         self._walked += time.perf_counter() - began
-        self.rescan_moved_at = now
-        if count < CHECKED_PER_STEP:
-            known = self._reported.keys() | {os.fspath(path) for path in self._tracker.paths}
-            for name in known - self._seen:
-                self._examine(Path(name), now)
+        if rescan.ended:
+            for path in [*self._incomplete, *self._written]:  # others are looked at when due
+                self._examine(path, file_stat(path), now)
             self.rescan_seconds, self._unreadable = self._walked, False
             for folder in self._closed - self._closed_now:
                 log.info("inbox.readable", folder=folder)
@@ -278,11 +279,14 @@ class Watcher:
     def _end_rescan(self, now: float, *, sees_inbox: bool) -> None:
         self.rescanned_at = self.rescan_moved_at = now
         self.sees_inbox = sees_inbox
-        self._walk, self._seen, self._closed_now = None, set(), set()
+        self._rescan, self._closed_now = None, set()
 
     def _follow(self, hint: Path, now: float) -> None:
         """Examine a hint's file, or all files beneath its folder; if there are many, rescan."""
         paths = [hint]
+        if not os.path.lexists(hint):  # as after each move of an original
+            self.forget(hint)
+            return
         if os.path.isdir(hint) and not os.path.islink(hint):  # noqa: PTH112, PTH114 - never raise
             try:
                 paths = list(islice(find(hint, lambda *_: None, self.ignore), CHECKED_PER_STEP))
@@ -293,17 +297,18 @@ class Watcher:
                 return
         for path in paths:
             if eligible(path, self._inbox, self.ignore):
-                self._examine(path, now, announced=True)
+                self._examine(path, file_stat(path), now, announced=True)
             else:
                 self.forget(path)
 
-    def _examine(self, path: Path, now: float, *, announced: bool = False) -> None:
-        """Examine a file; an announced one starts settling again."""
-        stat = file_stat(path)
+    def _examine(
+        self, path: Path, stat: FileStat | None, now: float, *, announced: bool = False
+    ) -> None:
+        """Examine a file (None: it is gone); an announced one starts settling again."""
         if stat is None:
             self.forget(path)
-        elif self._reported.get(os.fspath(path)) != hash(stat):
-            self._reported.pop(os.fspath(path), None)
+        elif not self._reported.has(path, stat):
+            self._reported.discard(path)
             if announced:
                 self._tracker.restart(path, stat, now)
             else:
@@ -313,33 +318,60 @@ class Watcher:
                 self._waited_for.discard(path)
 
     def _report_stable(self, now: float) -> None:
+        ready = self._ready(now)
+        if not ready:
+            return
+        for one in ready:
+            self._tracker.postpone(one.path, now + self._settle)  # in case of an error
+        answers = list(zip(ready, self._on_stable(ready), strict=True))
+        for one, answer in answers:
+            if not isinstance(answer, Exception):
+                self._note_answer(one, answer, now)
+        for _one, answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+
+    def _ready(self, now: float) -> list[StableFile]:
+        """List the files that are due and stable, as many as one step reports."""
+        ready, size = list[StableFile](), 0
         for path in self._tracker.due(now, REPORTED_PER_STEP):
             stat = file_stat(path)
             if stat is None or not self._tracker.observe(path, stat, now):
-                self._examine(path, now)
-                continue
-            since = self._tracker.since(path) or now
-            writer = self._writer(path, stat)
-            if writer is Writer.WRITING:
-                self._written.setdefault(path, now)
-                self._tracker.restart(path, stat, now)  # the settle time starts at the close
-                continue
-            self._written.pop(path, None)
-            closed = writer is Writer.DONE
-            if not closed and now < since + self._settle_shared:
-                self._tracker.postpone(path, since + self._settle_shared)
-                continue
-            self._tracker.postpone(path, now + self._settle)  # in case of an error
-            reason = self._on_stable(path, stat, Rest(now - since, closed))
-            if reason:
-                self._await_rest(path, reason, now)
-                continue
-            self._tracker.forget(path)
-            self._no_longer_arriving(path)
-            if self._patience and now >= since + self._patience:
-                self._waited_for.add(path)
-            self._hints.forget_writer(path)
-            self._reported[os.fspath(path)] = hash(stat)
+                self._examine(path, stat, now)
+            elif (rest := self._rest_of(path, stat, now)) is not None:
+                size += stat.size
+                if ready and size > REPORTED_BYTES:
+                    break  # the others stay due
+                ready.append(StableFile(path, stat, rest))
+        return ready
+
+    def _rest_of(self, path: Path, stat: FileStat, now: float) -> Rest | None:
+        """Return how long a file has rested; None: not long enough, for it may be open."""
+        since = self._tracker.since(path) or now
+        writer = self._writer(path, stat)
+        if writer is Writer.WRITING:
+            self._written.setdefault(path, now)
+            self._tracker.restart(path, stat, now)  # the settle time starts at the close
+            return None
+        self._written.pop(path, None)
+        closed = writer is Writer.DONE
+        if not closed and now < since + self._settle_shared:
+            self._tracker.postpone(path, since + self._settle_shared)
+            return None
+        return Rest(now - since, closed)
+
+    def _note_answer(self, one: StableFile, missing: str, now: float) -> None:
+        """Note that a file was reported, or await what is missing of it."""
+        path = one.path
+        if missing:
+            self._await_rest(path, missing, now)
+            return
+        self._tracker.forget(path)
+        self._no_longer_arriving(path)
+        if self._patience and one.rest.seconds >= self._patience:
+            self._waited_for.add(path)
+        self._hints.forget_writer(path)
+        self._reported.add(path, one.stat)
 
     def _await_rest(self, path: Path, reason: str, now: float) -> None:
         since = self._tracker.since(path) or now

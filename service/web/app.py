@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from service.web import (
     models_page,
     photograph_page,
     preferences,
+    references,
     service_page,
 )
 from service.web.attempts import Attempts
@@ -35,6 +37,7 @@ from service.web.protection import Protection
 from service.web.routing import changing, reading
 from service.web.sessions import Sessions
 from service.web.status_feed import StatusFeed
+from service.web.translations import translated
 from service.web.users import Role
 from worker.errors import PhotochromError
 
@@ -69,11 +72,14 @@ def routes() -> list[BaseRoute]:
         reading("/photographs/{job:job}", photograph_page.show),
         reading("/photographs/{job:job}.json", photograph_page.as_json),
         reading("/photographs/{job:job}/files/{kind}", downloads.download),
+        changing("/photographs/{job:job}/preview/start", corrections.start, Role.READER),
         changing("/photographs/{job:job}/preview", corrections.preview, Role.READER),
         reading("/photographs/{job:job}/swatches", corrections.swatches),
         reading("/photographs/{job:job}/variants", corrections.variants),
         reading("/photographs/{job:job}/variants/{variant:job}.jpg", corrections.variant),
         reading("/photographs/{job:job}/confidence/{page:job}.png", corrections.doubt),
+        reading("/photographs/{job:job}/references", references.offered),
+        reading("/photographs/{job:job}/references/{other:job}.json", references.reference),
         changing("/photographs/{job:job}/apply", corrections.apply),
         reading(image_files.PATH, image_files.show),
         reading("/service", service_page.service),
@@ -142,7 +148,7 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - by its registration
     texts = told(request)
     if isinstance(error, Refusal):
-        words = texts(error.key, **error.values)
+        words = texts(error.key, **_in_language(error.values, texts.language))
     else:
         key = f"error.{error.status_code}"
         words = texts(key) if key in texts else error.detail
@@ -151,7 +157,14 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _not_available(request: Request, error: Exception) -> Response:
     """Answer an expected error of the machine, such as a locked ledger, in its own words."""
-    return error_answer(request, 503, str(error))
+    words = translated(str(error), told(request).language)
+    return error_answer(request, 503, words or str(error))
+
+
+def _in_language(values: dict[str, Any], language: str) -> dict[str, Any]:
+    """Translate a reason that the daemon or a reader gave, if it is known."""
+    known = translated(str(values.get("reason", "")), language)
+    return {**values, "reason": known} if known else values
 
 
 def _failed(request: Request, error: Exception) -> Response:

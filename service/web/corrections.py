@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
 from service.maintenance.wishing import apply_wishes, parse_wishes
 from service.web.downloads import chosen_job
 from service.web.image_files import GONE_AWAY, MOST_PAGES, view_of_scan
 from service.web.pages import Refusal, read_json, site, visitor
 from service.web.preview_process import Picture, PreviewProcess
-from worker.settings import VARIANTS, ColorPoint, ColorWishes
+from worker.settings import VARIANTS, ColorWishes
 
 FOR_A_WHILE = {"Cache-Control": "private, max-age=600"}  # until another version may be in use
 T = TypeVar("T")
@@ -60,13 +61,23 @@ class _Asked(NamedTuple):
     key: str
 
 
+async def start(request: Request) -> Response:
+    """Look at a page for somebody who is about to ask about it; JSON: {page}.
+
+    Answers {} once all is ready: where what makes previews does not run, it is started.
+    """
+    asked = await _asked(request, (await read_json(request)).get("page", 0))
+    call = partial(_process(request).look, asked.view, asked.key)
+    return await answered(request, call, lambda _: JSONResponse({}))
+
+
 async def preview(request: Request) -> Response:
     """Show what wishes make of a page; JSON: {page, wishes}. Answers a JPEG."""
     said = await read_json(request)
     wishes = _wishes(said)
     asked = await _asked(request, said.get("page", 0))
     call = partial(_process(request).preview, asked.view, asked.key, wishes.of_page(asked.page))
-    return await _answer(request, call, _picture("image/jpeg", {}))
+    return await answered(request, call, _picture("image/jpeg", {}))
 
 
 async def swatches(request: Request) -> Response:
@@ -74,7 +85,7 @@ async def swatches(request: Request) -> Response:
     x, y = _share(request, "x"), _share(request, "y")
     asked = await _asked(request, request.query_params.get("page", "0"))
     call = partial(_process(request).swatches, asked.view, asked.key, x, y)
-    return await _answer(request, call, JSONResponse)
+    return await answered(request, call, JSONResponse)
 
 
 async def variants(request: Request) -> Response:
@@ -90,7 +101,7 @@ async def variants(request: Request) -> Response:
             ]
         )
 
-    return await _answer(
+    return await answered(
         request, partial(_process(request).variants, asked.view, asked.key), listed
     )
 
@@ -103,23 +114,24 @@ async def variant(request: Request) -> Response:
     asked = await _asked(request, request.query_params.get("page", "0"))
     wishes = ColorWishes(variant=number)
     call = partial(_process(request).preview, asked.view, asked.key, wishes)
-    return await _answer(request, call, _picture("image/jpeg", FOR_A_WHILE))
+    return await answered(request, call, _picture("image/jpeg", FOR_A_WHILE))
 
 
 async def doubt(request: Request) -> Response:
     """Show where the colors of a page are doubtful. Answers a PNG to lay over it."""
     asked = await _asked(request, request.path_params["page"])
     call = partial(_process(request).doubt, asked.view, asked.key)
-    return await _answer(request, call, _picture("image/png", FOR_A_WHILE))
+    return await answered(request, call, _picture("image/png", FOR_A_WHILE))
 
 
 async def apply(request: Request) -> Response:
     """Have a photograph colored again as wished; JSON: {wishes}. Answers {queued: 1}.
 
-    Points that are new are the visitor's; nobody speaks in another's name.
+    Points that are new are the visitor's, and so is another reference; nobody speaks in another's
+    name.
     """
     job = await run_in_threadpool(chosen_job, request)
-    wishes = signed(_wishes(await read_json(request)), job.settings.points, visitor(request).name)
+    wishes = signed(_wishes(await read_json(request)), job.settings, visitor(request).name)
     try:
         await run_in_threadpool(apply_wishes, site(request).config, job.id, wishes)
     except ValueError as error:
@@ -127,16 +139,19 @@ async def apply(request: Request) -> Response:
     return JSONResponse({"queued": 1})
 
 
-def signed(wishes: ColorWishes, before: tuple[ColorPoint, ...], name: str) -> ColorWishes:
-    """Return wishes whose points say who knows the color.
+def signed(wishes: ColorWishes, before: FolderSettings, name: str) -> ColorWishes:
+    """Return wishes that say who knows a color, and who chose the reference.
 
     Args:
         wishes: as they were sent.
-        before: the points that a photograph had; those that stay keep their names.
-        name: of the visitor, for all others.
+        before: what a photograph had; what stays keeps its name.
+        name: of the visitor, for all else.
     """
-    points = tuple(one if one in before else replace(one, who=name) for one in wishes.points)
-    return replace(wishes, points=points)
+    points = tuple(one if one in before.points else replace(one, who=name) for one in wishes.points)
+    reference = wishes.reference
+    if reference and reference != before.reference:
+        reference = replace(reference, who=name)
+    return replace(wishes, points=points, reference=reference)
 
 
 def _wishes(said: Mapping[str, Any]) -> ColorWishes:
@@ -163,7 +178,7 @@ async def _asked(request: Request, page: object) -> _Asked:
     return _Asked(int(text), view, f"{job.digest}-{text}")
 
 
-async def _answer(
+async def answered(
     request: Request, call: Callable[[], T], answer: Callable[[T], Response]
 ) -> Response:
     """Ask the child, and make an answer of what it says."""

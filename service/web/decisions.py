@@ -105,7 +105,7 @@ def following(request: Request) -> Response:
             found = _neighbor(queries, asked, job, back=bool(before)) if queries else None
     if found is None:
         return go(_end(asked, reviews=reviews))
-    return go(asked.link(f"/photographs/{found}", view=None))
+    return go(asked.link(f"/photographs/{found}"))
 
 
 def _claimed(request: Request, asked: Asked, after: int) -> int | None:

@@ -8,6 +8,7 @@ from service.config.sections import Review
 from service.ledger.gallery import GalleryQueries
 from service.ledger.jobs import Decision, DecisionRecord, Job
 from service.web.gallery_filters import Asked, folder_text, understood
+from service.web.image_files import THUMBNAILS
 
 _LITTLE = 0.3  # of confidence; what "like it" means where a photograph has less
 
@@ -21,7 +22,7 @@ class Card:
         verdict: the decision that stands, or None.
         note: the last note on it, or "".
         why_held: "mode", "doubtful", "unknown" (its confidence), or "approved": no longer, and it
-            is being delivered; None: it is not held.
+            is being delivered; "blocked": that waits for a person; None: it is not held.
     """
 
     job: Job
@@ -51,20 +52,22 @@ class Card:
         """Another one whenever the card shows anything else."""
         job = self.job
         verdict = "" if self.verdict is None else f"{self.verdict.id}"
-        return f"{job.colored_at}-{job.decision}-{verdict}-{'-'.join(self.states)}-{self.note}"
+        state = "-".join((*self.states, job.review_problem or ""))
+        return f"{job.colored_at}-{job.decision}-{verdict}-{state}-{self.note}"
 
-    def picture(self, side: str) -> str:
-        """Return the address of a thumbnail; the key in it changes with the file.
+    def pictures(self, side: str) -> dict[int, str]:
+        """Return the addresses of thumbnails by their width; the key in them changes with the file.
 
         Args:
             side: "scan" or "colored".
         """
         key = (self.job.digest if side == "scan" else self.job.output_digest or "")[:16]
-        return f"/images/{self.job.id}/{side}/0/{key or 'unrecorded'}/thumbnail.jpg"
+        folder = f"/images/{self.job.id}/{side}/0/{key or 'unrecorded'}"
+        return {width: f"{folder}/{name}" for name, width in THUMBNAILS.items()}
 
     def address(self, asked: Asked) -> str:
         """Return the address of its page, from where one goes on in the same selection."""
-        return asked.link(f"/photographs/{self.job.id}", view=None)
+        return asked.link(f"/photographs/{self.job.id}")
 
 
 def cards(jobs: Iterable[Job], gallery: GalleryQueries, review: Review) -> list[Card]:
@@ -111,7 +114,7 @@ def _why_held(job: Job, review: Review) -> str | None:
     if not job.held:
         return None
     if job.decision is Decision.APPROVED:
-        return "approved"  # the daemon has yet to deliver it
+        return "blocked" if job.review_problem else "approved"  # the daemon has yet to deliver it
     if review.hold_below is None or review.mode == "hold":
         return "mode"
     return "unknown" if job.confidence is None else "doubtful"

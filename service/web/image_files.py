@@ -24,15 +24,16 @@ from service.config.loader import Config
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
+from service.maintenance.picture_cache import FOLDER, PictureCache
 from service.maintenance.pyramid_maker import PyramidMaker, ViewError
 from service.storage.viewed import Side, digest_of_side, open_side
 from service.terminal import printable
 from service.web.pages import Refusal, error_answer, ledger, told
-from service.web.picture_cache import PictureCache
 from worker.errors import ScanError
 
 PATH = "/images/{job:job}/{side}/{page:int}/{key}/{name:path}"
-INFO, THUMBNAIL, FIT = "info.json", "thumbnail.jpg", "fit.jpg"
+INFO, FIT = "info.json", "fit.jpg"
+THUMBNAILS = {"thumbnail.jpg": 240, "thumbnail-480.jpg": 480}  # pixels of the long side
 LARGEST = "full/max/0/default.jpg"  # in a pyramid
 MAKERS = 2  # pictures that are made at the same time
 MOST_WAITING = 300  # requests that wait for them; a gallery sends a hundred
@@ -65,7 +66,7 @@ class ImageFiles:
     def __init__(self, config: Config) -> None:
         """Start nothing yet."""
         self._config = config
-        self._cache = PictureCache(config.state / "web-cache", config.web.cache * GIGABYTE)
+        self._cache = PictureCache(config.state / FOLDER, config.web.cache * GIGABYTE)
         self._maker = PyramidMaker(config.limits.megapixels)
         self._turn = asyncio.Semaphore(MAKERS)
         self._threads = CapacityLimiter(MAKERS)
@@ -94,18 +95,14 @@ class ImageFiles:
             Refusal: there will never be such a file.
         """
         pyramid = self._cache.pyramid(picture.digest, picture.page)
-        if name == THUMBNAIL:
-            small = self._cache.thumbnail(picture.digest, picture.page)
-            if self._cache.has(small):
-                return self._sound(small, small)
+        if side := THUMBNAILS.get(name):
+            small = self._cache.thumbnail(picture.digest, picture.page, side)
+            return self._sound(small, small) if self._cache.has(small) else None
         if not self._cache.has(pyramid):
             return None
         info = self._sound(pyramid / INFO, pyramid)
         if info is None or name == INFO:
             return info
-        if name == THUMBNAIL:
-            size = json.loads(info.read_bytes())["sizes"][0]
-            name = f"full/{size['width']},{size['height']}/0/default.jpg"
         return self._sound(pyramid / (LARGEST if name == FIT else name), pyramid)
 
     def _sound(self, file: Path, entry: Path) -> Path | None:
@@ -130,9 +127,12 @@ class ImageFiles:
         Raises:
             Refusal: it cannot be made; says why.
         """
-        small = name == THUMBNAIL
-        where = self._cache.thumbnail if small else self._cache.pyramid
-        target = where(picture.digest, picture.page)
+        side = THUMBNAILS.get(name)
+        target = (
+            self._cache.thumbnail(picture.digest, picture.page, side)
+            if side
+            else self._cache.pyramid(picture.digest, picture.page)
+        )
         if self._waiting >= MOST_WAITING:
             answer = error_answer(request, 503, told(request)("images.busy"))
             answer.headers["Retry-After"] = "5"
@@ -142,13 +142,13 @@ class ImageFiles:
             async with self._locks.setdefault(target, asyncio.Lock()), self._turn:
                 if await request.is_disconnected():
                     return Response(status_code=GONE_AWAY)
-                make = partial(self._make, picture, target, small=small)
+                make = partial(self._make, picture, target, side)
                 await to_thread.run_sync(make, limiter=self._threads)
         finally:
             self._waiting -= 1
         return None
 
-    def _make(self, picture: _Picture, target: Path, *, small: bool) -> None:
+    def _make(self, picture: _Picture, target: Path, side: int | None) -> None:
         """Make a pyramid or thumbnail, if it is not there; cannot be interrupted."""
         page = (picture.digest, picture.page)
         if self._cache.has(target):
@@ -156,7 +156,7 @@ class ImageFiles:
         try:
             if failure := self._failures.get(page):
                 raise failure
-            size = self._made(picture, target, small=small)
+            size = self._made(picture, target, side)
         except ViewError as error:
             if error.fault == "machine":
                 raise
@@ -167,13 +167,13 @@ class ImageFiles:
             raise Refusal(404, "images.gone", reason=printable(str(error))) from error
         self._cache.added(size)
 
-    def _made(self, picture: _Picture, target: Path, *, small: bool) -> int:
+    def _made(self, picture: _Picture, target: Path, side: int | None) -> int:
         """Make a pyramid or thumbnail; return the bytes that it takes on disk."""
         with self._open(picture) as file:
             path = Path(str(file.name))
             self._cache.make_room(target)
-            if small:
-                made = self._maker.thumbnail(file, path, target, picture.page)
+            if side:
+                made = self._maker.thumbnail(file, path, target, picture.page, side=side)
             else:
                 made = self._maker.pyramid(file, path, target, "images", picture.page)
         return made.bytes
@@ -203,7 +203,18 @@ async def view_of_scan(request: Request, job: Job, page: int) -> Path:
     Raises:
         Refusal: it cannot be made; says why.
     """
-    found = await _found(request, _Picture(job, "scan", job.digest, page), FIT)
+    return await _view(request, _Picture(job, "scan", job.digest, page))
+
+
+async def view_of_result(request: Request, job: Job) -> Path:
+    """Return the fitting view of the first page of a job's result; as `view_of_scan`."""
+    if job.output_digest is None:
+        raise Refusal(404, "photograph.no_result")
+    return await _view(request, _Picture(job, "colored", job.output_digest, 0))
+
+
+async def _view(request: Request, picture: _Picture) -> Path:
+    found = await _found(request, picture, FIT)
     if not isinstance(found, Path):
         raise Refusal(503, "images.busy")
     return found
@@ -229,7 +240,7 @@ def _wanted(request: Request) -> _Picture:
     """
     asked = request.path_params
     side = _SIDES.get(asked["side"])
-    known = asked["name"] in {INFO, THUMBNAIL, FIT} or _TILE.fullmatch(asked["name"])
+    known = asked["name"] in {INFO, FIT, *THUMBNAILS} or _TILE.fullmatch(asked["name"])
     if side is None or not known or asked["page"] >= MOST_PAGES:
         raise Refusal(404, "error.404")
     with ledger(request) as queries:

@@ -6,6 +6,7 @@ Endpoints get a request; `site(request)` has the configuration, `visitor(request
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -28,6 +29,7 @@ from service.web.attempts import Attempts
 from service.web.messages import LANGUAGES, Messages, messages, preferred
 from service.web.sessions import Sessions, Visitor
 from service.web.status_feed import StatusFeed
+from service.web.translations import ENGLISH, translated
 from service.web.users import Role
 
 THEMES = ("auto", "light", "dark")
@@ -138,7 +140,8 @@ def page(
 
     It gets the values given, and: `t` (messages), `visitor` (None before a log-in), `may(role)`,
     `csrf_token`, `path` (of this page, with its query), `language`, `languages`, `theme`, `themes`,
-    `duration(seconds)` in words; and the filters `moment`, `name`, `size` (bytes) and `json`.
+    `duration(seconds)` in words, `said(text)` (what the daemon wrote, in their language); and the
+    filters `moment`, `name`, `breakable` (a name), `size` (bytes) and `json`.
 
     Args:
         request: the request.
@@ -161,6 +164,7 @@ def page(
         "theme": theme if theme in THEMES else THEMES[0],
         "themes": THEMES,
         "duration": partial(_duration, texts),
+        "said": partial(_said, texts),
         "script_messages": texts.of(("script", *scripts)),
     }
     response = HTMLResponse(_templates.get_template(template).render(known | values), status)
@@ -250,6 +254,15 @@ def _duration(texts: Messages, seconds: float) -> str:
     raise AssertionError  # there is no unit below a second
 
 
+def _said(texts: Messages, text: str) -> Markup:
+    """Show a text that the daemon wrote; as it is, and marked as English, if it is not known."""
+    plain = printable(text)
+    words = translated(plain, texts.language)
+    if words is None and texts.language != ENGLISH:
+        return Markup('<span lang="en">{}</span>').format(plain)
+    return escape(words or plain)
+
+
 def _size(size: float) -> str:
     """Return a number of bytes, such as "2.4 GB"."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
@@ -265,6 +278,12 @@ def _name(value: object) -> str:
     return printable(os.fspath(value) if isinstance(value, os.PathLike) else str(value))
 
 
+def _breakable(name: str) -> Markup:
+    """Let a file's name wrap where its parts meet, and before its ending."""
+    parts = re.split(r"(?<=[_\-+=,;])|(?=\.\w+$)", name)
+    return Markup("<wbr>").join(part for part in parts if part)
+
+
 def _json(value: Any) -> Markup:
     r"""Write JSON for a <script type="application/json">, which no "</script>" can leave."""
     text = json.dumps(value, ensure_ascii=False)
@@ -273,4 +292,10 @@ def _json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above
 
 
-_templates.filters |= {"moment": _moment, "name": _name, "size": _size, "json": _json}
+_templates.filters |= {
+    "moment": _moment,
+    "name": _name,
+    "breakable": _breakable,
+    "size": _size,
+    "json": _json,
+}

@@ -16,9 +16,11 @@ from service.storage.held import home
 from service.storage.sidecar import Sidecar, SidecarError, parse_sidecar, sidecar_name
 from service.web.downloads import chosen_job, open_sidecar
 from service.web.gallery_cards import like
+from service.web.gallery_filters import understood
 from service.web.messages import Messages
 from service.web.pages import Refusal, ledger, page, site, told, visitor
 from service.web.reasons import REASONS, reason_words
+from service.web.translations import translated
 from service.web.users import Role
 
 KEY_DIGITS = 16  # of a file's SHA-256, in the URLs of its tiles
@@ -72,6 +74,7 @@ def show(request: Request) -> Response:
     job, sidecar = known.job, known.sidecar
     if job.colored_at is None:
         raise Refusal(404, "photograph.no_result")
+    asked = understood(request.query_params)
     return page(
         request,
         "photograph.html",
@@ -86,6 +89,9 @@ def show(request: Request) -> Response:
         sidecar=known.text,
         history=_history(known, told(request)),
         like=like(job),
+        folder=job.path.parent.name,
+        is_sample=asked.jobs is not None,
+        back=asked.link("/" if asked.jobs is None else "/sample"),
     )
 
 
@@ -115,7 +121,7 @@ def _for_script(request: Request, known: Known) -> dict[str, Any]:
         "path": as_text(job.path),
         "status": job.status.value,
         "busy": job.recolor and job.status in {JobStatus.QUEUED, JobStatus.STARTED},
-        "problem": job.reason if job.recolor and job.status is JobStatus.FAILED else None,
+        "problem": _problem(job, texts),
         "pages": _pages(job, len(known.sidecar.pages) if known.sidecar else 1),
         "decision": _decision(known),
         "held": job.held,
@@ -126,6 +132,13 @@ def _for_script(request: Request, known: Known) -> dict[str, Any]:
         "reasons": [{"reason": one, "words": reason_words(one, texts)} for one in REASONS],
         "canReview": visitor(request).role.may(Role.REVIEWER),
     }
+
+
+def _problem(job: Job, texts: Messages) -> str | None:
+    """Return why a photograph was not colored again, if it was to be."""
+    if not job.recolor or job.status is not JobStatus.FAILED or job.reason is None:
+        return None
+    return translated(job.reason, texts.language) or job.reason
 
 
 def read_sidecar_of(job: Job, config: Config) -> tuple[Sidecar | None, str]:

@@ -1,7 +1,8 @@
-"""Keeps one child, `worker.viewing.live_preview`, that shows what wishes make of a photograph.
+"""Keeps one child, `worker.viewing.live_preview_process`, that shows what wishes would make.
 
-It is started at the first question, which takes some seconds, and ended after ten idle minutes, if
-it hangs, or when another model version is in use. It may have 3 GB of memory and needs 1 GB.
+It is started when somebody is about to ask, which takes some seconds, and ended after ten idle
+minutes, if it hangs, or when another model version is in use. It may have 3 GB of memory and needs
+1 GB.
 """
 
 import contextlib
@@ -84,6 +85,13 @@ class PreviewProcess:
         """Whether there is a child."""
         return self._child is not None
 
+    def look(self, view: Path, key: str) -> None:
+        """Have the child look at a page, so that what is asked about it next is answered at once.
+
+        Starts the child, unless it runs with the version in use.
+        """
+        self._ask("look", view, key)
+
     def preview(self, view: Path, key: str, wishes: ColorWishes) -> Picture:
         """Return a JPEG of the page in the colors that wishes give it."""
         said, content = self._ask("preview", view, key, wishes=asdict(wishes))
@@ -103,6 +111,11 @@ class PreviewProcess:
         """Return a PNG to lay over the page: opaque where colors are doubtful, else clear."""
         said, content = self._ask("doubt", view, key)
         return Picture(content, said["milliseconds"])
+
+    def colors(self, view: Path) -> list[list[int]]:
+        """Return the most frequent colors of a result's view; see `Reference.colors`."""
+        found: list[list[int]] = self._ask("colors", view, "")[0]["colors"]
+        return found
 
     def _ask(self, what: str, view: Path, key: str, **rest: Any) -> tuple[dict[str, Any], bytes]:
         request = {"do": what, "view": str(view), "key": key, **rest}
@@ -171,9 +184,10 @@ class _Child:
         """Start it."""
         self.version = version
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        arguments = [str(config.models_folder), version, str(config.model.render_size)]
+        model = config.model
+        arguments = [str(config.models_folder), version, str(model.render_size), model.precision]
         self._process = subprocess.Popen(  # noqa: S603 - of our own settings
-            [sys.executable, "-P", "-m", "worker.viewing.live_preview", *arguments],
+            [sys.executable, "-P", "-m", "worker.viewing.live_preview_process", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,

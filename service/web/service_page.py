@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from service.config.sections import FolderSettings
+from service.config.folder_sections import FolderSettings
 from service.ledger.jobs import JobStatus
 from service.maintenance.retry import retry
 from service.monitoring.status import RejectedPhoto
@@ -52,20 +52,20 @@ def live(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """Tell of changes as they happen: `status` with the state, `photographs` with the newest."""
+    """Tell of changes as they happen: `status` with the state; `photographs`: ask for cards."""
 
     async def told_on() -> AsyncIterator[dict[str, Any]]:
         held = site(request)
-        newest: int | None = None
+        photographs: tuple[float, ...] | None = None
         async for news in held.feed.follow():
             if await run_in_threadpool(held.sessions.visitor, request) is None:
                 return  # logged out, or removed
             plain = news.status.model_dump(mode="json") if news.status else None
             data = {"status": plain, "problem": news.problem, "held": news.held}
             yield {"event": "status", "data": json.dumps(data)}
-            if news.newest != newest:
-                newest = news.newest
-                yield {"event": "photographs", "data": json.dumps({"newest": newest})}
+            if news.photographs != photographs:
+                photographs = news.photographs
+                yield {"event": "photographs", "data": "{}"}
 
     return EventSourceResponse(told_on(), ping=PING)
 

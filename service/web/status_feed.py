@@ -34,13 +34,13 @@ class News:
         status: None if the ledger is damaged.
         problem: then what is wrong, or "".
         held: results that wait for approval.
-        newest: job of the photograph colored last, or None.
+        photographs: changes when results or decisions do, so that pages ask for them.
     """
 
     status: Status | None
     problem: str = ""
     held: int = 0
-    newest: int | None = None
+    photographs: tuple[float, ...] = ()
 
 
 def read_news(config: Config) -> News:
@@ -49,15 +49,16 @@ def read_news(config: Config) -> News:
         status = read_status(config)
     except (PhotochromError, OSError) as error:
         return News(None, str(error))
-    held, newest = 0, None
+    held = 0
+    photographs: tuple[float, ...] = ()
     if (config.state / LEDGER_FILE).exists() and not status.ledger_fault:
         try:
             with LedgerQueries.open(config.state / LEDGER_FILE, wait=LOCK_TIMEOUT) as ledger:
                 held = ledger.gallery.held_count()
-                newest = next((job.id for job in ledger.gallery.page(limit=1)), None)
+                photographs = ledger.gallery.news()
         except PhotochromError as error:
             return News(status, str(error))
-    return News(status, "", held, newest)
+    return News(status, "", held, photographs)
 
 
 class StatusFeed:
@@ -124,8 +125,9 @@ def _essence(news: News) -> tuple[Any, ...]:
             "free": {key: size // _SLIGHT for key, size in status.free.items()},
             "in_work": tuple((one.job, one.seconds // _WHILE) for one in status.in_work),
             "arriving": tuple((one.path, one.seconds // _WHILE) for one in status.arriving.files),
+            "workers": tuple((one.name, one.state, one.done // 100) for one in status.workers),
             "rate_per_hour": status.rate_per_hour and round(status.rate_per_hour),
             "eta_seconds": status.eta_seconds and status.eta_seconds // 60,
         }
     )
-    return (steady, status.arriving.count, news.held, news.newest, news.problem)
+    return (steady, status.arriving.count, news.held, news.photographs, news.problem)

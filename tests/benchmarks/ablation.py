@@ -1,8 +1,10 @@
 """What each part of the recipe is worth: one part less, the same photographs and processor time.
 
     python -m tests.benchmarks.ablation --validation FOLDER --out FOLDER --minutes 20 FOLDER...
+        [--write]
 
-Time is that of all cores together: other work on the machine takes nothing from a row. Rows:
+Time is that of all cores together: other work on the machine takes nothing from a row. Rows of the
+table, which docs/training.md has:
 
 textbook       a plain U-Net from scratch, L1 on ab, sigmoid discriminator, binary cross-entropy,
                Adam, one step each in turn (Isola et al. 2017, and every tutorial since)
@@ -30,10 +32,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from tests.benchmarks import tables
 from worker import scan
 from worker.color.cielab import Pixels
 from worker.inference.device import set_up_device, training_precision
-from worker.models.decoding import color_grid, decode, with_decoding
+from worker.models.decoding import color_grid, decode, doubt, with_decoding
 from worker.models.generator import build_generator, load_imagenet_encoder, with_consensus
 from worker.models.serialization import in_precision
 from worker.settings import EncoderPart, ReadSettings, TrainSettings
@@ -46,6 +49,17 @@ from worker.training.evaluation import decoding_search, evaluate
 from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.gan import ColorizationGAN, GeneratorTask
 
+PAGE = tables.PAGE.with_name("training.md")
+COLUMNS = {
+    "row": "",
+    "steps": "",
+    "PSNR gain, dB": "+.2f",
+    "ab RMSE": ".2f",
+    "colorfulness": ".2f",
+    "kernel distance": ".3f",
+    "agreement": ".3f",
+}
+TOLD_SCORES = ("steps", "psnr_gain", "ab_rmse", "colorfulness_ratio", "kernel_share", "agreement")
 SETTINGS = TrainSettings()
 ALONE = 0.75  # of the time, before the rows part
 SCALE = 110.0  # brings ab to -1..1
@@ -169,10 +183,11 @@ def networks(
     log_prior: np.ndarray, task: type[GeneratorTask], weight: float, encoder: EncoderPart = "none"
 ) -> ColorizationGAN:
     """Build the networks of the recipe, from the ImageNet encoder and nothing else."""
-    keras.config.set_dtype_policy(training_precision())
     keras.utils.set_random_seed(1)
     generator = build_generator()
     load_imagenet_encoder(generator)
+    precision = training_precision(encoder_learns=encoder != "none")
+    generator = in_precision(generator, precision.decoder, precision.encoder)
     with patch.object(gan, "GeneratorTask", task):
         settings = replace(SETTINGS, adversarial_weight=weight, train_encoder=encoder)
         return ColorizationGAN(generator, build_discriminator(), log_prior, settings)
@@ -218,23 +233,42 @@ ROWS: dict[str, tuple[type[GeneratorTask], bool]] = {
 }
 
 
+ORDER = (TEXTBOOK, *ROWS, DEEP)
+
+
 def of_ab_or_logits(out: Any) -> Any:
     """Decode logits; what is ab already stays, without a spread."""
     return (out, ops.zeros_like(out[..., :1])) if out.shape[-1] == 2 else decode(out)
 
 
+def doubt_of_ab_or_logits(plain: Any, ab: Any) -> Any:
+    """Return the doubt of logits; a network that gives ab tells of none."""
+    return ops.zeros(ab.shape[0]) if plain.shape[-1] == 2 else doubt(plain, ab)
+
+
 def main() -> None:
-    """Train every row, print the table, write scores and sheet."""
-    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Train every row, tell how good each is, write scores and sheet."""
+    ask = tables.options(__doc__)
     ask.add_argument("train", type=Path, nargs="+", help="folders of photographs to learn from")
     ask.add_argument("--validation", type=Path, required=True, help="photographs to score on")
     ask.add_argument("--out", type=Path, required=True, help="for generators, scores and sheet")
     ask.add_argument("--cache", type=Path, help="decoded photographs of an earlier training")
     ask.add_argument("--minutes", type=float, default=20, help="processor minutes a row")
     ask.add_argument("--shown", default="*", help="names of photographs for the sheet")
+    ask.add_argument("--rows", nargs="*", choices=ORDER, default=ORDER, help="all by default")
     wish = ask.parse_args()
     set_up_device()
     wish.out.mkdir(parents=True, exist_ok=True)
+    packages = ("tensorflow", "keras")
+    with tables.Report("ablation", packages=packages, write=wish.write, page=PAGE) as report:
+        scores = score(wish, *train_rows(wish))
+        report.begin("ablation", COLUMNS)
+        for name, line in scores.items():
+            report.add(name, *(line[each] for each in TOLD_SCORES))
+
+
+def train_rows(wish: argparse.Namespace) -> tuple[dict[str, keras.Model], dict[str, int]]:
+    """Train the rows that are wished for; return what would be served, and the steps of each."""
     photos = collection.prepare(
         wish.train,
         wish.cache or wish.out / "photographs",
@@ -258,26 +292,31 @@ def main() -> None:
 
     models, steps = {}, {}
     weight = SETTINGS.adversarial_weight
-    shared = networks(log_prior, GeneratorTask, 0.0)
-    first = teach_alone(shared, batches(0), ALONE * seconds)
-    state = shared.state()
-    for name, (task, judged) in ROWS.items():
+    if rows := [name for name in ROWS if name in wish.rows]:
+        shared = networks(log_prior, GeneratorTask, 0.0)
+        first = teach_alone(shared, batches(0), ALONE * seconds)
+        state = shared.state()
+    for name in rows:
+        task, judged = ROWS[name]
         row = networks(log_prior, task, weight if judged else 0.0)
         row.restore(state)
         steps[name] = first + teach_on(row, batches(first), (1 - ALONE) * seconds, judged=judged)
         models[name] = served(name, row)
-    deep = networks(log_prior, GeneratorTask, weight, "deep")
-    first = teach_alone(deep, batches(0), ALONE * seconds)
-    steps[DEEP] = first + teach_on(deep, batches(first), (1 - ALONE) * seconds, judged=True)
-    models[DEEP] = served(DEEP, deep)
-    keras.config.set_dtype_policy("float32")
-    models[TEXTBOOK], steps[TEXTBOOK] = train_textbook(batches(0), seconds)
-    report(wish, models, steps)
+    if DEEP in wish.rows:
+        deep = networks(log_prior, GeneratorTask, weight, "deep")
+        first = teach_alone(deep, batches(0), ALONE * seconds)
+        steps[DEEP] = first + teach_on(deep, batches(first), (1 - ALONE) * seconds, judged=True)
+        models[DEEP] = served(DEEP, deep)
+    if TEXTBOOK in wish.rows:
+        models[TEXTBOOK], steps[TEXTBOOK] = train_textbook(batches(0), seconds)
+    return models, steps
 
 
-def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict[str, int]) -> None:
+def score(
+    wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict[str, int]
+) -> dict[str, dict[str, Any]]:
     """Score all rows on photographs that none has seen, and lay some side by side."""
-    order = [TEXTBOOK, *ROWS, DEEP]
+    order = [name for name in ORDER if name in models]
     shown = sorted(wish.validation.glob(wish.shown))[:SHOWN]
     paths = [*shown, *(set(find_photos([wish.validation])) - set(shown))]
     rows: list[Sequence[Pixels]] = []
@@ -286,7 +325,10 @@ def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict
         if len(rows) < len(shown):
             rows.append([one.outputs["gray"], *(one.outputs[name] for name in order), one.truth])
 
-    with patch.object(decoding_search, "decode", of_ab_or_logits):
+    with (
+        patch.object(decoding_search, "decode", of_ab_or_logits),
+        patch.object(evaluate, "doubt", doubt_of_ab_or_logits),
+    ):
         scored = evaluate.evaluate(
             (scan.read_color(path, ReadSettings()) for path in paths),
             {name: models[name] for name in order},
@@ -299,8 +341,7 @@ def report(wish: argparse.Namespace, models: dict[str, keras.Model], steps: dict
         name: {"steps": steps.get(name), **one.scores.rounded()} for name, one in scored.items()
     }
     (wish.out / "scores.json").write_text(json.dumps(table, indent=1))
-    for name, line in table.items():
-        print(name, json.dumps(line))
+    return table
 
 
 if __name__ == "__main__":

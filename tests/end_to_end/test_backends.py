@@ -24,6 +24,7 @@ from worker.models.store import save_version
 from worker.models.version import GENERATOR_FILE, ModelVersion
 from worker.settings import TrainSettings
 from worker.training.data.dataset import Batch
+from worker.training.devices import all_devices
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
 from worker.training.train import train
@@ -35,28 +36,32 @@ def steps_of_every_stage(home: Path) -> dict[str, Any]:
     """Take one step of every stage with small networks, save what comes out in `home`."""
     assert callable(train)  # the whole story can be imported
     set_up_device()
-    generator, discriminator = build_generator(SMALL), build_discriminator()
-    load_imagenet_encoder(generator)
-    rng = np.random.default_rng(0)
-    for layer in (*generator.layers, *discriminator.layers):  # the same on every backend
-        if not layer.name.startswith("encoder_") and layer.name.startswith(
-            ("bottom", "context", "decode", "refine", "logits", "look", "verdict")
-        ):
-            fresh = [
-                rng.normal(0, 0.05, value.shape) if value.ndim > 1 else value
-                for value in layer.get_weights()
-            ]
-            layer.set_weights(fresh)
-    gan = ColorizationGAN(generator, discriminator, np.zeros(224, np.float32), TrainSettings())
-    batch = _a_batch()
-    losses = [gan.step_alone(batch, 1e-3)]
-    gan.begin_adversarial()
-    losses += [gan.step_discriminator(batch, 1e-3), gan.step_adversarial(batch, 1e-3)]
-    served = with_decoding(gan.averaged_generator(adversarial=True), np.zeros(224), 0.5)
-    save_version(served, {}, home / "version")
-    given = keras.ops.convert_to_numpy(served(batch.lightness, training=False))
-    np.save(home / "given.npy", given)
-    return {"backend": keras.backend.backend(), "losses": losses}
+    with all_devices(batch=2) as devices:
+        generator, discriminator = build_generator(SMALL), build_discriminator()
+        load_imagenet_encoder(generator)
+        rng = np.random.default_rng(0)
+        for layer in (*generator.layers, *discriminator.layers):  # the same on every backend
+            if not layer.name.startswith("encoder_") and layer.name.startswith(
+                ("bottom", "context", "decode", "refine", "logits", "look", "verdict")
+            ):
+                fresh = [
+                    rng.normal(0, 0.05, value.shape) if value.ndim > 1 else value
+                    for value in layer.get_weights()
+                ]
+                layer.set_weights(fresh)
+        gan = ColorizationGAN(generator, discriminator, np.zeros(224, np.float32), TrainSettings())
+        batch = _a_batch()
+        losses = [gan.step_alone(batch, 1e-3)]
+        gan.begin_adversarial()
+        losses += [gan.step_discriminator(batch, 1e-3), gan.step_adversarial(batch, 1e-3)]
+        served = with_decoding(gan.averaged_generator(adversarial=True), np.zeros(224), 0.5)
+        save_version(served, {}, home / "version")
+        given = keras.ops.convert_to_numpy(served(batch.lightness, training=False))
+        np.save(home / "given.npy", given)
+        if keras.backend.backend() == "jax":
+            kernel = gan.generator.trainable_variables[0].value
+            assert devices == len(kernel.sharding.device_set)
+    return {"backend": keras.backend.backend(), "losses": losses, "devices": devices}
 
 
 def _a_batch() -> Batch:
@@ -81,18 +86,29 @@ print(json.dumps(steps_of_every_stage(Path(sys.argv[1]))))
 
 
 @pytest.mark.slow
-def test_jax_trains_what_tensorflow_serves(tmp_path: Path) -> None:
-    """Every stage's step gives the same loss on both, and TensorFlow loads what JAX saved."""
+@pytest.mark.timeout(600)  # JAX and TensorFlow each compile every stage
+@pytest.mark.parametrize("devices", [1, 2])
+def test_jax_trains_what_tensorflow_serves(tmp_path: Path, devices: int) -> None:
+    """Every stage's step gives the same loss on both, and TensorFlow loads what JAX saved.
+
+    Also where JAX has several devices, here virtual ones, of which each takes a part of the batch.
+    """
+    virtual = f"--xla_force_host_platform_device_count={devices}"
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path / "there")],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": virtual,
+        },
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout.splitlines()[-1])
@@ -102,6 +118,7 @@ def test_jax_trains_what_tensorflow_serves(tmp_path: Path) -> None:
     loaded = np.asarray(generator(_a_batch().lightness, training=False))
 
     assert ("jax", "tensorflow") == (there["backend"], here["backend"])
+    assert devices == there["devices"]
     assert there["losses"] == pytest.approx(here["losses"], rel=1e-2)
     assert (tmp_path / "there" / "version" / GENERATOR_FILE).stat().st_size > 0
     assert np.load(tmp_path / "there" / "given.npy") == pytest.approx(loaded, abs=0.05)

@@ -12,6 +12,7 @@ import pytest
 from tests.support.command import Command, Home
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import gray_scene
+from tests.support.waiting import wait_until
 from worker import scan
 from worker.settings import ReadSettings
 
@@ -33,7 +34,12 @@ class Stage:
     @property
     def whole(self) -> list[str]:
         """Name what is in the outbox under its own name."""
-        return [name for name in self.outbox if not Path(name).name.startswith(".")]
+        return whole(self.outbox)
+
+
+def whole(outbox: list[str]) -> list[str]:
+    """Name the files that are no staging files."""
+    return [name for name in outbox if not Path(name).name.startswith(".")]
 
 
 @dataclass
@@ -71,7 +77,10 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
 
     def interrupted_by(*numbers: signal.Signals) -> Callable[[Command], None]:
         def interrupt(command: Command) -> None:
+            before = [name for stage in stages.values() for name in stage.whole]
             command.wait_for("photo.delivered", times=3)
+            # What the run before delivered without noting it is delivered again, and first.
+            wait_until(lambda: not set(whole(files(home.outbox))) <= set(before))
             command.signal(*numbers)
 
         return interrupt

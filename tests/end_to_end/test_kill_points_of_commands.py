@@ -43,7 +43,7 @@ ALL = os.environ.get("PHOTOCHROM_KILL_POINTS") == "all"
 NEW = "builtin"  # the version that colors again; `recolor` leaves its photos alone
 ENOUGH = 5  # points of each system call, without ALL
 SYSTEM_CALLS = ("pwrite64", "fdatasync", "fsync", "write", "rename", "renameat2", "unlink")
-OF_COMMANDS = {"recolor": ["recolor"], "retry": ["exclusive"], "forget": ["forget"]}
+OF_COMMANDS = {"recolor": ["recolor"], "retry": ["transaction"], "forget": ["forget"]}
 OF_COLORING = ["recover", "record_active_model", "claim", "finish"]
 
 pytestmark = [

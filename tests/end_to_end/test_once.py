@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.command import Command, Home, can_be_ordinary, ordinary_prefix
+from tests.support.command import HASTY, Command, Home, can_be_ordinary, ordinary_prefix
 from tests.support.folder_listing import files
+from tests.support.ray_cluster import RayCluster
 from tests.support.synthetic_photos import (
     as_rgb,
     color_scene,
@@ -84,9 +85,22 @@ def drop_all(home: Home) -> None:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
-    """Run once on all of it; two names are taken where the originals go."""
-    home = Home(tmp_path_factory.mktemp("once"))
+def cluster() -> Iterator[RayCluster]:
+    """Start a Ray cluster of one machine with room for two workers."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    with RayCluster(cpus=4) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=["local", "ray"])
+def done(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Done]:
+    """Run once on all of it with each engine; two names are taken where the originals go."""
+    config = HASTY
+    if request.param == "ray":
+        config += f"engine: {{kind: ray, address: {request.getfixturevalue('cluster').address}}}\n"
+    home = Home(tmp_path_factory.mktemp("once"), config)
     drop_all(home)
     dropped = {name: (home.inbox / name).read_bytes() for name in files(home.inbox)}
     (home.inbox / "bad/forbidden.png").chmod(0)

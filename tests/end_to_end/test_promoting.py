@@ -1,6 +1,7 @@
 """The models page in a real browser: promote and roll back real versions, with the real test."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -59,6 +60,7 @@ def test_promote_and_roll_back(page: Page, base: str, home: Home, problems: list
     dialog.get_by_label("Reason, for the history").fill("better skies")
     dialog.get_by_role("button", name="Test and promote").click()
     expect(page.locator(".history")).to_contain_text("Version 3 was promoted.", timeout=PATIENCE)
+    expect(page.locator(".notice")).to_contain_text("Version 3 is promoted.")
     expect(page.locator(".history")).to_contain_text("better skies")
     expect(page.locator("tr.serving")).to_contain_text("3")
 
@@ -76,12 +78,13 @@ def test_promote_and_roll_back(page: Page, base: str, home: Home, problems: list
 
 def test_the_server_loads_no_network(base: str, home: Home) -> None:
     """TensorFlow stays out of the process that serves pages, whatever was promoted."""
-    maps = [
-        path.read_text()
-        for path in Path("/proc").glob("[0-9]*/maps")
-        if (path.parent / "cmdline").read_bytes().split(b"\0")[2:3] == [b"web"]
-        and str(home.folder).encode() in (path.parent / "environ").read_bytes()
-    ]
+    maps = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if (process / "cmdline").read_bytes().split(b"\0")[2:3] != [b"web"]:
+                continue
+            if str(home.folder).encode() in (process / "environ").read_bytes():
+                maps.append((process / "maps").read_text())
 
     assert base
     assert 1 == len(maps)

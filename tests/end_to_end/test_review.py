@@ -54,7 +54,7 @@ def test_what_is_approved_is_delivered_and_nothing_else(tmp_path: Path) -> None:
         daemon.wait_for("photo.held", times=2)
         daemon.wait_for("photo.moved", times=2)
         assert ([], both("a.png", "b.png")) == (names(home.outbox), names(held))
-        assert "2 for approval: photochrom web" in say(home, "status")
+        assert "2; 2 to decide on: photochrom web" in say(home, "status")
         say(home, "verify")
 
         # Approved by a script, rejected by a person
@@ -85,7 +85,7 @@ def test_what_is_approved_is_delivered_and_nothing_else(tmp_path: Path) -> None:
         daemon.wait_for("photo.delivered", path="c.png")
         daemon.wait_for("photo.moved", path="c.png")
         assert both("a.png", "b.png") == names(held)
-        assert "2 for approval: photochrom web; new results are del" in say(home, "status")
+        assert "2; 1 to decide on: photochrom web; new results are del" in say(home, "status")
         say(home, "review", "approve", "b.png")
         daemon.wait_for("photo.released", path="b.png")
         say(home, "verify")

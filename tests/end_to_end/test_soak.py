@@ -25,6 +25,7 @@ from service.ledger.jobs import Job, JobStatus
 from service.ledger.ledger import LEDGER_FILE
 from service.ledger.queries import LedgerQueries
 from service.maintenance.verify import verify
+from service.pipeline import pipeline
 from service.storage.sidecar import read_sidecar
 from tests.support.accounting import digests
 from tests.support.fake_device_daemon import Lives, config_of
@@ -35,7 +36,7 @@ from tests.support.wave_feeder import Feeder, Scan, left
 ALL = os.environ.get("PHOTOCHROM_SOAK") == "all"
 WITH_RESTARTS, WITHOUT = (8_000, 12_000) if ALL else (1_500, 5_000)
 WAVES = (50, 350)  # photos
-WARM = 2_000  # photos of a life until its memory is compared: the caches of SQLite are full then
+WARM = 1_000  # photos of a life until its memory is compared
 GROWTH = 1.05  # of memory, at the most
 QUIET_SHARE = 0.1  # of restarts, with nothing in work
 PATIENCE = 120.0  # seconds, for a wave
@@ -125,14 +126,15 @@ def live_long(soak: Soak, lives: Lives, home: Path) -> None:
 
 
 def is_delivered(process: int, config: Config) -> bool:
-    """Tell whether a daemon has done all that there is, and has no photo open."""
+    """Tell whether a daemon has done all that there is, has no photo open and writes no state."""
     if left(config.inbox):
         return False
     with LedgerQueries.open(config.state / LEDGER_FILE) as ledger:
         counts = ledger.counts()
     folders = (config.inbox, config.outbox, config.originals.folder, config.rejected)
     return not (counts[JobStatus.QUEUED] or counts[JobStatus.STARTED]) and not any(
-        path.is_relative_to(folder) for path in opened(process) for folder in folders
+        path == config.state or path.suffix == ".part" or any(map(path.is_relative_to, folders))
+        for path in opened(process)
     )
 
 
@@ -214,7 +216,7 @@ def test_the_ledger_is_consistent(soak: Soak) -> None:
     assert [("ok",)] == said
 
 
-def test_memory_grows_less_than_five_percent_after_two_thousand_photos(soak: Soak) -> None:
+def test_memory_grows_less_than_five_percent_after_the_first_thousand_photos(soak: Soak) -> None:
     """Of one life, whatever comes then."""
     warm = next(reading for reading in soak.readings if reading.photos >= WARM)
     later = [reading for reading in soak.readings if reading.photos > warm.photos]
@@ -223,6 +225,11 @@ def test_memory_grows_less_than_five_percent_after_two_thousand_photos(soak: Soa
 
 
 def test_threads_and_descriptors_stay_the_same(soak: Soak) -> None:
-    """After each wave the daemon holds as many as after the first."""
-    assert 1 == len({reading.threads for reading in soak.readings}), soak.readings
-    assert 1 == len({reading.descriptors for reading in soak.readings}), soak.readings
+    """After each wave the daemon holds as many; but threads that deliver begin when needed."""
+    threads = {reading.threads for reading in soak.readings}
+    descriptors = [reading.descriptors for reading in soak.readings]
+    half = len(descriptors) // 2
+
+    assert max(threads) < min(threads) + pipeline.THREADS, soak.readings
+    # A reading may meet a heartbeat as it is written; what leaks stays in all later ones.
+    assert min(descriptors[:half]) == min(descriptors[half:]), soak.readings

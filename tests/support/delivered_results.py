@@ -13,12 +13,13 @@ from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage import moves
 from service.storage.deliveries import Own
-from service.storage.outbox import deliver
 from service.storage.sidecar import Choice, deliver_sidecar, describe
+from tests.support.staged_delivery import deliver
 from worker.metadata.provenance import Origin, PageRecord, Record
 
 PAGE = PageRecord(4, 3, 16, 16, "Gamma 2.2", "sRGB", "a" * 64, "b" * 64)
 CONFIDENCE = 0.25
+CHANGE = 1.5  # of what was colored again
 REASON = "the file is cut short"
 RECORD = Record("tiff", (PAGE,), {"format": "same"}, "http://cv.iptc.org/newscodes/example")
 
@@ -98,7 +99,8 @@ def finish(
     event = str(uuid.uuid4())
     now = datetime.now(UTC)
     origin = Origin(job.path.name, job.digest, "7", "d" * 64, "photochrom 0.1.0", event, now)
-    own = Own(config.state, job)
+    own = Own(job)
+    change = CHANGE if job.recolor else None
     delivered = deliver(config.outbox, job.output, write, own=own)
     if sidecar:
         about = describe(
@@ -109,7 +111,7 @@ def finish(
             output=job.output,
             read=now,
             choice=Choice(
-                job.settings.even_if_colored, job.settings.wishes(config.color), CONFIDENCE
+                job.settings.even_if_colored, job.settings.wishes(config.color), CONFIDENCE, change
             ),
         )
         deliver_sidecar(config.outbox, about, own=own)
@@ -120,6 +122,7 @@ def finish(
         output_digest=delivered.sha256 if digest else None,
         event=event if sidecar else None,
         confidence=CONFIDENCE if sidecar else None,
+        change=change if sidecar else None,
     )
     scan = config.inbox / job.path
     if config.originals.after == "move" and scan.exists():

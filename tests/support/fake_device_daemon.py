@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from typing import Any
 from service.config.loader import Config
 from service.config.sections import Batching, Originals, Retry, Review, Stop, Watch
 from service.daemon.daemon import Daemon
+from service.filesystem import durable
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.lock import StateLock
+from service.interning import keep_no_names
 from service.ledger.gallery import GalleryFilter
 from service.ledger.jobs import Decision, Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
@@ -32,6 +35,7 @@ from service.log import set_up_logging
 from service.maintenance.recolor import queue_again
 from service.maintenance.retry import forget, retry
 from service.maintenance.review import decide_filtered
+from service.storage import moves
 from tests.support.fakes import FakeColorist
 from worker.inference import local_engine
 
@@ -51,6 +55,7 @@ COMMANDS: dict[str, Callable[[Config], object]] = {
     ),
 }
 HELD = GalleryFilter(state="held")
+LONGEST_WAIT = 20.0  # seconds
 
 
 def count_held(config: Config) -> int:
@@ -138,32 +143,48 @@ def kill_at(transition: str, when: int, *, after: bool) -> None:
 
 
 def stop_with_some_claimed() -> None:
-    """Have this process asked to stop while two jobs are claimed that no reader has begun."""
+    """Have this process asked to stop while two jobs are claimed that no reader has begun.
+
+    The one reader waits until one of them is given back, else it could be done with all before the
+    main thread gets to stopping.
+    """
     local_engine.THREADS = 1
-    claim = Ledger.claim
+    may_read = threading.Event()
+    may_read.set()
+    claim, unclaim, read = Ledger.claim, Ledger.unclaim, local_engine.LocalEngine._read
 
     def claimed(*args: Any, **kwargs: Any) -> list[Job]:
         jobs = claim(*args, **kwargs)
         if len(jobs) > 2:
+            may_read.clear()
             os.kill(os.getpid(), signal.SIGTERM)
         return jobs
 
-    Ledger.claim = claimed
+    def unclaimed(*args: Any, **kwargs: Any) -> Job:
+        may_read.set()
+        return unclaim(*args, **kwargs)
+
+    def reads(*args: Any) -> None:
+        may_read.wait(LONGEST_WAIT)
+        read(*args)
+
+    Ledger.claim, Ledger.unclaim, local_engine.LocalEngine._read = claimed, unclaimed, reads
 
 
 def born(order: dict[str, Any]) -> int:
     """Live as ordered; called in a process of its own.
 
     Args:
-        order: `home`; `elsewhere`, or None; `links`, whether files may be linked; `strace`, whose
-            options have this process watched or killed at a system call, or None; `transition`, the
-            arguments of `kill_at`, or None; `once` and `model`, as for `live`;
+        order: `home`; `elsewhere`, or None; `at_once`, whether files can be renamed at once;
+            `strace`, whose options have this process watched or killed at a system call, or None;
+            `transition`, the arguments of `kill_at`, or None; `once` and `model`, as for `live`;
             `command`, which to run in place of the daemon, or None; `hold`, as for `config_of`.
     """
+    keep_no_names()
     if order["strace"]:
         os.kill(os.getpid(), signal.SIGSTOP)  # until it is traced
-    if not order["links"]:
-        os.link = _refused_link
+    if not order["at_once"]:
+        durable.renamed_at_once = moves.renamed_at_once = _not_renamed
     fault = None
     if order["transition"]:
         transition, when, after = order["transition"]
@@ -184,9 +205,9 @@ def born(order: dict[str, Any]) -> int:
         return live(config, fault, once=False)
 
 
-def _refused_link(*_: object, **__: object) -> None:
-    """Refuse, as Linux does (fs.protected_hardlinks) where a file belongs to another user."""
-    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+def _not_renamed(*_: object) -> bool:
+    """Know no rename that replaces nothing, as NFS does not."""
+    return False
 
 
 def give_birth(order: dict[str, Any]) -> int:
@@ -260,7 +281,7 @@ class Lives:
         home: Path,
         elsewhere: Path | None = None,
         *,
-        links: bool = True,
+        at_once: bool = True,
         strace: list[str] | None = None,
         transition: tuple[str, int, bool] | None = None,
         once: bool = True,
@@ -272,7 +293,7 @@ class Lives:
         order = {
             "home": str(home),
             "elsewhere": elsewhere and str(elsewhere),
-            "links": links,
+            "at_once": at_once,
             "strace": strace,
             "transition": transition,
             "once": once,

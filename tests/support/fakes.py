@@ -79,7 +79,9 @@ class FakeColorist:
         self.batch_size = batch_size
         self.model = model
         self.weights_sha256 = "0" * 64
+        self.folder = Path()
         self.render_size = 64
+        self.precision = "float32"
         self.faults: deque[Exception] = deque()
         self.paint_faults: deque[Exception] = deque()
         self.refuses: Callable[[Page], bool] = lambda _page: False

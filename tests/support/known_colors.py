@@ -1,6 +1,8 @@
 """Photographs of known colors, and generators whose output is fixed beforehand."""
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from worker.color import cielab
 from worker.models.decoding import color_grid
@@ -12,18 +14,25 @@ FLAT = np.zeros(K, np.float32)
 SIDE = 64  # of photos and of the squares the generator sees
 
 
-class Oracle:
-    """A generator that looks at no picture and gives logits fixed beforehand."""
+def oracle(logits: np.ndarray) -> keras.Model:
+    """Make a generator that looks at no picture; logits (P, s, s, K) are handed out in order."""
+    lightness = keras.Input((SIDE, SIDE, 1), name="lightness")
+    return keras.Model(lightness, _Fixed(logits)(lightness), name="generator")
 
-    layers = ()  # no decoding
+
+class _Fixed(keras.layers.Layer):
+    """Gives the next batch of logits, the last one repeated into places left over."""
 
     def __init__(self, logits: np.ndarray) -> None:
-        """Take the logits (P, s, s, K), handed out in order."""
-        self._logits = logits
+        super().__init__(dtype="float32")
+        self._logits = logits.astype(np.float32)
         self._next = 0
 
-    def predict_on_batch(self, squares: np.ndarray) -> np.ndarray:
-        """Give the next batch of logits, the last one repeated into places left over."""
+    def call(self, squares: tf.Tensor) -> tf.Tensor:
+        found = tf.numpy_function(self._rows, [squares], tf.float32)
+        return tf.ensure_shape(found, (None, *self._logits.shape[1:]))
+
+    def _rows(self, squares: np.ndarray) -> np.ndarray:
         assert (BATCH, SIDE, SIDE, 1) == squares.shape
         rows = np.minimum(np.arange(self._next, self._next + len(squares)), len(self._logits) - 1)
         self._next += len(squares)

@@ -6,14 +6,15 @@ Started by tests in a user namespace of its own, where the limit can be set:
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from structlog.testing import capture_logs
 
 from service.config.sections import Watch
-from service.filesystem.file_stat import FileStat
-from service.watch.watcher import Rest, Watcher
+from service.watch.stability import StableFile
+from service.watch.watcher import Watcher
 
 SETTLE, RESCAN = 2.0, 60.0
 LIMIT = Path("/proc/sys/user/max_inotify_watches")
@@ -26,9 +27,9 @@ def observe(inbox: Path, folders: int, limit: int) -> dict[str, Any]:
     LIMIT.write_text(str(limit))
     told: list[str] = []
 
-    def note(path: Path, _looks: FileStat, _rest: Rest) -> str:
-        told.append(str(path.relative_to(inbox)))
-        return ""
+    def note(files: Sequence[StableFile]) -> list[str | Exception]:
+        told.extend(str(file.path.relative_to(inbox)) for file in files)
+        return [""] * len(files)
 
     watcher = Watcher(
         inbox,

@@ -21,7 +21,7 @@ def fill(path: Path, count: int, *, decided: float = 0.4) -> None:
         count: how many results.
         decided: the share that was decided on.
     """
-    with Ledger(path) as ledger, ledger.exclusive():
+    with Ledger(path) as ledger, ledger.transaction():
         for job in results(count, decided):
             ledger.restore(job)
 

@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,11 +39,10 @@ from service.filesystem.availability import MARKER
 from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Decision, Job, JobStatus
-from service.pipeline import intake
 from service.storage import moves
 from service.storage.sidecar import read_sidecar, sidecar_name
 from service.watch.selection import find
-from service.watch.watcher import Rest
+from service.watch.stability import StableFile
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files
 
@@ -428,11 +427,13 @@ class World:
         engine._readers, engine._device, engine._writers, pipeline._deliverers = self.hands  # type: ignore[assignment,attr-defined]
         take = self.daemon.watcher._on_stable
 
-        def checked(path: Path, looks: FileStat, rest: Rest) -> str:
-            self._check_stable(path, looks)
-            if looks.inode in {os.fstat(file.fileno()).st_ino for file, _ in self.held.values()}:
-                self.faults.append(f"{path.name} was taken while its writer paused")
-            return take(path, looks, rest)
+        def checked(files: Sequence[StableFile]) -> Sequence[str | Exception]:
+            open_ones = {os.fstat(file.fileno()).st_ino for file, _ in self.held.values()}
+            for path, looks, _rest in files:
+                self._check_stable(path, looks)
+                if looks.inode in open_ones:
+                    self.faults.append(f"{path.name} was taken while its writer paused")
+            return take(files)
 
         self.daemon.watcher._on_stable = checked
         if self.local:
@@ -478,5 +479,5 @@ class World:
     @contextmanager
     def _clock(self) -> Iterator[None]:
         clock = SimpleNamespace(monotonic=lambda: self.clock, time=lambda: self.clock)
-        with patch.object(daemon, "time", clock), patch.object(intake, "time", clock):
+        with patch.object(daemon, "time", clock):
             yield

@@ -18,7 +18,10 @@ CHROMA_LIMIT = 110.0  # of the generator's grid; nothing beyond it is believable
 
 
 class ChromaFit(NamedTuple):
-    """Chroma as slope * lightness + offset at each place; both (h, w, 2) float32."""
+    """Chroma as slope * lightness + offset at each place; both (2, h, w) float32, of a* and b*.
+
+    Planes rather than pairs: numpy and OpenCV take a fifth of the time for them.
+    """
 
     slope: Floats
     offset: Floats
@@ -38,18 +41,30 @@ def fit_chroma(guide: Floats, ab: Floats) -> ChromaFit:
     Returns:
         the fit, at the size of `guide`.
     """
-    height, width = guide.shape
-    large = np.asarray(cv2.resize(ab, (width, height), interpolation=cv2.INTER_LINEAR))
     mean_l = _box(guide)
-    mean_ab = _box(large)
-    variance = _box(guide * guide) - mean_l * mean_l
-    covariance = _box(large * guide[..., None]) - mean_ab * mean_l[..., None]
-    slope = covariance / (np.maximum(variance, 0.0) + GUIDE_EPSILON)[..., None]
-    slope, offset = _box(slope), _box(mean_ab - slope * mean_l[..., None])
-    fitted = slope * guide[..., None] + offset
-    lost = ab - cv2.resize(fitted, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
-    offset += cv2.resize(lost, (width, height), interpolation=cv2.INTER_LINEAR)
-    return ChromaFit(slope, offset)
+    variance = np.maximum(_box(guide * guide) - mean_l * mean_l, 0.0) + GUIDE_EPSILON
+    fits = [
+        _fit_plane(np.ascontiguousarray(ab[..., channel]), guide, mean_l, variance)
+        for channel in range(2)
+    ]
+    slopes, offsets = zip(*fits, strict=True)
+    return ChromaFit(np.stack(slopes), np.stack(offsets))
+
+
+def _fit_plane(
+    plane: Floats, guide: Floats, mean_l: Floats, variance: Floats
+) -> tuple[Floats, Floats]:
+    """Fit one channel (s, t); return its slope and offset (h, w)."""
+    size = guide.shape[::-1]
+    large = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))
+    mean = _box(large)
+    slope = (_box(large * guide) - mean * mean_l) / variance
+    offset = _box(mean - slope * mean_l)
+    slope = _box(slope)
+    fitted = slope * guide + offset
+    lost = plane - cv2.resize(fitted, plane.shape[::-1], interpolation=cv2.INTER_AREA)
+    offset += cv2.resize(lost, size, interpolation=cv2.INTER_LINEAR)
+    return slope, offset
 
 
 def _box(plane: Floats) -> Floats:
@@ -69,12 +84,14 @@ def widen(fit: ChromaFit, width: int) -> tuple[Floats, ...]:
     Returns:
         four (h, W) float32: slopes and offsets of a / 500 and -b / 200 over CIE's f(Y).
     """
-    scale = np.array([1 / 500, -1 / 200], np.float32)
+    scale = np.array([1 / 500, -1 / 200], np.float32)[:, None, None]
     slope = fit.slope * scale * np.float32(1.16)
     offset = fit.offset * scale - slope * np.float32(16 / 116)
-    planes = np.concatenate([slope, offset], axis=-1)  # (h, w, 4)
-    wide = cv2.resize(planes, (width, len(planes)), interpolation=cv2.INTER_LINEAR)
-    return tuple(np.asarray(plane) for plane in cv2.split(wide))
+    planes = (*slope, *offset)  # (h, w) each; OpenCV takes eight times as long for four in one
+    size = (width, len(planes[0]))
+    return tuple(
+        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)) for plane in planes
+    )
 
 
 def offsets(

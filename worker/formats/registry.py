@@ -5,8 +5,9 @@ FORMATS. Importing this module loads none of that code, so the service can ask i
 """
 
 import importlib
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,6 +16,7 @@ from worker.metadata.block import Texts
 from worker.settings import ReadSettings
 
 if TYPE_CHECKING:
+    from worker.color.cielab import Pixels
     from worker.formats.image import DecodedImage, Encoding, OutputPage
 
 SAME = "same"  # as output.format: the scan's own format
@@ -53,6 +55,8 @@ class ImageFormat:
             only recognizes the format, to name it in a message.
         writer: `module:function`, called with an empty seekable file and OutputPages; "" if
             results cannot have the format.
+        rereader: `module:function`, decodes what the writer wrote sooner than the reader; "" if
+            nothing does.
         written_as: name of the format that results take instead where there is no writer.
         selectable: whether output.format accepts it.
         mime: its media type.
@@ -71,6 +75,7 @@ class ImageFormat:
     scan_suffixes: tuple[str, ...] = ()
     reader: str = ""
     writer: str = ""
+    rereader: str = ""
     written_as: str = ""
     selectable: bool = False
     mime: str = "application/octet-stream"
@@ -103,6 +108,17 @@ class ImageFormat:
         """
         _function(self.writer)(file, pages)
 
+    def reread(self, file: BinaryIO) -> "list[Iterable[Pixels]]":
+        """Decode what `write` wrote: the bands of each page.
+
+        Raises:
+            IncompleteError: it is not whole, or anything of `DECODER_ERRORS`.
+        """
+        file.seek(0)
+        if self.rereader:
+            return [[_function(self.rereader)(file)]]
+        return [image.bands() for image in self.read(file, ReadSettings(megapixels=math.inf))]
+
     def matches(self, head: bytes) -> bool:
         """Tell whether a file begins as this format's files do."""
         return re.match(self.signature, head, re.DOTALL) is not None
@@ -133,7 +149,7 @@ def register(one: ImageFormat) -> None:
 def load_code() -> None:
     """Import every reader and writer, so that an upgrade does not mix versions in a process."""
     for one in FORMATS.values():
-        for place in filter(None, (one.reader, one.writer)):
+        for place in filter(None, (one.reader, one.writer, one.rereader)):
             _function(place)
 
 
@@ -203,6 +219,7 @@ for _row in (
         scan_suffixes=(".mpo",),  # several JPEGs (CIPA DC-007), the first is the photograph
         reader="worker.formats.jpeg:read",
         writer="worker.formats.jpeg:write",
+        rereader="worker.formats.jpeg:reread",
         selectable=True,
         mime="image/jpeg",
         lossy=_always,

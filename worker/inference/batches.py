@@ -8,13 +8,25 @@ import numpy as np
 from worker.color.cielab import Floats, Pixels, lightness
 
 
+def size_for(count: int, least: int, most: int) -> int:
+    """Return the size of the batch for so many scans: `least`, doubled until they fit, or `most`.
+
+    So there are few sizes, each of which the device prepares once, and one scan does not pay for a
+    full batch.
+    """
+    size = least
+    while size < count:
+        size *= 2
+    return min(size, most)
+
+
 def fit(grays: Sequence[Pixels], side: int, batch: int) -> Floats:
     """Shrink scans to one batch of fixed shape, stretched to squares as in training.
 
     Args:
         grays: at most `batch` arrays (H, W), uint8 or uint16.
         side: of the square, pixels.
-        batch: its size; unused places are zero, so the shape never changes.
+        batch: its size; unused places are zero.
 
     Returns:
         (batch, side, side, 1) float32 lightness in 0..1.

@@ -1,7 +1,7 @@
-"""A generator in memory: pages in, chroma out, in batches of one fixed shape.
+"""A generator in memory: pages in, chroma out, in batches of a few sizes.
 
-A photograph's chroma never depends on its neighbors in the batch. What the device cannot do raises;
-gray is never returned for color.
+A photograph's chroma never depends on the others in its batch, nor on how many they are. What the
+device cannot do raises; gray is never returned for color.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,17 @@ import tensorflow as tf
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError, ScanError
 from worker.inference import batches
-from worker.inference.device import Device, memory_in_use
+from worker.inference.device import POLICIES, Device, memory_in_use, precision_for
 from worker.inference.predictor import Colors
 from worker.inference.wishes import Thought, grant, guide_of
-from worker.models.decoding import Sharpening, color_grid, confidence, decode
+from worker.models.decoding import (
+    color_grid,
+    confidence,
+    decode,
+    doubt,
+    temperature_of,
+    with_plain_logits,
+)
 from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
@@ -32,7 +39,7 @@ class Colorizer:
 
     Args:
         version: the generator to load.
-        settings: render size and batch size.
+        settings: render size, batch size and precision.
         device: what it runs on; sets the batch size if the settings do not.
 
     Raises:
@@ -53,25 +60,35 @@ class Colorizer:
             )
         self.model = version.name
         self.weights_sha256 = str(version.card.get("sha256", ""))
+        self.folder = version.folder
         self.batch_size = settings.batch_size or device.batch_size
+        self._least_batch = device.least_batch
         self.render_size = settings.render_size
-        self._generator = load_generator(version)
-        self._sharpening = Sharpening.of(self._generator)
+        self._load(version, precision_for(settings.precision, version.card, device))
+        if settings.precision == "auto" and self.precision != "float32" and not self._repeats():
+            self._load(version, "float32")
+
+    def _load(self, version: ModelVersion, precision: str) -> None:
+        self.precision = precision
+        self._generator = load_generator(version, POLICIES[precision])
+        self._both = with_plain_logits(self._generator)
+        self._temperature = temperature_of(self._generator)
         # No autograph: it would read the source from disk, which an upgrade may have replaced.
-        self._run = tf.function(self._color, autograph=False, reduce_retracing=False)
-        self._think = tf.function(self._weigh, autograph=False, reduce_retracing=False)
+        squares = [tf.TensorSpec((None, self.render_size, self.render_size, 1), tf.float32)]
+        self._run = tf.function(self._color, autograph=False, input_signature=squares)
+        self._think = tf.function(self._weigh, autograph=False, input_signature=squares)
         self._check()
 
     def _color(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = self._generator(lightness, training=False)
+        logits, plain = self._both(lightness, training=False)
         ab, _spread = decode(logits)
-        return ab, confidence(logits, ab, self._sharpening)
+        return ab, doubt(plain, ab)
 
     def _weigh(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Give what wishes are granted from; traced when the first page with wishes comes."""
-        logits = self._generator(lightness, training=False)
+        logits, plain = self._both(lightness, training=False)
         ab, _spread = decode(logits)
-        return logits, confidence(logits, ab, self._sharpening)
+        return tf.concat([logits, plain], axis=-1), doubt(plain, ab)
 
     def _check(self) -> None:
         """Color a gray ramp: traces the graph, and detects a broken generator."""
@@ -80,6 +97,21 @@ class Colorizer:
             raise ModelError(
                 f"model version {self.model} gives impossible colors; choose another version"
             )
+
+    def _repeats(self) -> bool:
+        """Tell whether photographs get the same colors, byte for byte, in batches of all sizes.
+
+        In bfloat16 that depends on the processor.
+        """
+        noise = np.random.default_rng(0).integers(0, 256, (self.batch_size, 64, 64), np.uint8)
+        pages = [Page.of(one) for one in noise]
+        together, size = self.predict(pages), self._least_batch
+        while size < len(pages):
+            few = self.predict(pages[:size])
+            if not all(_is_same(*each) for each in zip(few, together[:size], strict=True)):
+                return False
+            size *= 2
+        return True
 
     def predict(self, pages: Sequence[Page]) -> list[Floats | ScanError]:
         """Predict chroma without wishes; (S/4, S/4, 2) for each page. Otherwise as `color`."""
@@ -140,12 +172,12 @@ class Colorizer:
         return results
 
     def _outputs(self, run: Any, pages: Sequence[Wished]) -> Iterator[tuple[Floats, float]]:
-        """Run a batch; yield what comes out for each page: (s, s, 2 or K), and its confidence."""
-        squares = batches.fit(
-            [page.small for page, _wishes in pages], self.render_size, self.batch_size
-        )  # (N, S, S, 1)
-        planes, sure = (output.numpy()[: len(pages)] for output in run(tf.constant(squares)))
-        return zip(batches.unfit(planes, len(pages)), map(float, sure), strict=True)
+        """Run a batch; yield what comes out for each page: (s, s, 2 or 2K), and its confidence."""
+        size = batches.size_for(len(pages), self._least_batch, self.batch_size)
+        squares = batches.fit([page.small for page, _wishes in pages], self.render_size, size)
+        planes, doubts = (output.numpy()[: len(pages)] for output in run(tf.constant(squares)))
+        sure = [confidence(float(one)) for one in doubts]
+        return zip(batches.unfit(planes, len(pages)), sure, strict=True)
 
     def _color_batch(self, pages: Sequence[Wished]) -> list[Colors | ScanError]:
         return [_finite(ab, sure) for ab, sure in self._outputs(self._run, pages)]
@@ -158,27 +190,31 @@ class Colorizer:
         ]
 
     def _think_of(self, pages: Sequence[Wished]) -> list[tuple[Thought, float]]:
-        shift, temperature = self._sharpening
-        return [
-            (
-                Thought(
-                    logits,
-                    np.asarray(self._sharpening.undone(logits)),
-                    shift / temperature,
-                    color_grid(),
-                    guide_of(page.small),
-                    page.gray.shape,
-                ),
-                sure,
+        thoughts = []
+        for (both, sure), (page, _wishes) in zip(
+            self._outputs(self._think, pages), pages, strict=True
+        ):
+            logits, plain = np.split(both, 2, axis=-1)
+            thought = Thought(
+                logits,
+                plain,
+                self._temperature,
+                color_grid(),
+                guide_of(page.small),
+                page.gray.shape,
             )
-            for (logits, sure), (page, _wishes) in zip(
-                self._outputs(self._think, pages), pages, strict=True
-            )
-        ]
+            thoughts.append((thought, sure))
+        return thoughts
 
     def device_memory(self) -> int | None:
         """Return the bytes in use of the device's own memory; None where it has none."""
         return memory_in_use()
+
+
+def _is_same(one: Floats | ScanError, other: Floats | ScanError) -> bool:
+    if isinstance(one, ScanError) or isinstance(other, ScanError):
+        return False
+    return one.tobytes() == other.tobytes()
 
 
 def _is_finite(values: Floats) -> bool:

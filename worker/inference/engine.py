@@ -55,6 +55,8 @@ class Source:
         recolor: whether it was colored before and may have been moved to the originals.
         original: its path there, if that is known.
         output: path of its earlier result.
+        output_sha256: of that, hexadecimal; None: not recorded.
+        held: whether that waits for approval.
     """
 
     path: str
@@ -67,6 +69,8 @@ class Source:
     recolor: bool = False
     original: str | None = None
     output: str = ""
+    output_sha256: str | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,9 @@ class Colored:
         sha256: of the staging file as read back from the disk, hexadecimal.
         size: of it, in bytes.
         confidence: of the generator in its colors, 0 to 1; that of its least sure page.
+        change: from the earlier result, as `worker.difference.change`; None: there is none, or it
+            could not be compared.
+        not_compared: why it could not; "" if it could or there is none.
     """
 
     job: int
@@ -132,6 +139,8 @@ class Colored:
     sha256: str
     size: int
     confidence: float
+    change: float | None = None
+    not_compared: str = ""
 
     @property
     def pixels(self) -> int:
@@ -151,6 +160,7 @@ class Failed:
         errno: of the system's error, or 0.
         file: that the system's error names, or "".
         traceback: of what nobody foresaw, or "".
+        worker: the one of several workers that failed, or ""; others may do what it could not.
     """
 
     job: int
@@ -160,6 +170,7 @@ class Failed:
     errno: int = 0
     file: str = ""
     traceback: str = ""
+    worker: str = ""
 
     @property
     def error(self) -> OSError:
@@ -172,6 +183,29 @@ class Failed:
 Outcome = Colored | Failed
 
 
+@dataclass(frozen=True)
+class WorkerState:
+    """One of the processes, on any machine, that color for an engine.
+
+    Attributes:
+        name: its own, such as "scanner-2 #1".
+        host: the machine it runs on.
+        state: what it does; "paused" after a fault of its machine.
+        in_hand: photographs that it has.
+        done: photographs that it colored since it started.
+        rate: photographs an hour, of the last minutes.
+        reason: why it is paused, in words; or "".
+    """
+
+    name: str
+    host: str
+    state: Literal["starting", "ready", "paused"]
+    in_hand: int = 0
+    done: int = 0
+    rate: float = 0.0
+    reason: str = ""
+
+
 class Engine(Protocol):
     """Colors photographs, several at once and in any order.
 
@@ -179,6 +213,11 @@ class Engine(Protocol):
         model: the version that colors the next photograph.
         slots: how many photographs it takes at once.
         batch_size: how many go through its device together.
+        isolates: whether a photograph that crashes its process leaves the daemon alive; then one
+            that did so may be tried again while others are in hand.
+        blocked_by: why it colors nothing now, in words; or "".
+        workers: the processes that color for it; none if it is this one.
+        worker_deaths: how many of them ended that should not have.
         batch_done: called for each batch, with its photographs and the device's seconds.
         on_progress: called whenever a photograph in hand has moved on; both from any thread.
     """
@@ -194,6 +233,18 @@ class Engine(Protocol):
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def isolates(self) -> bool: ...  # noqa: D102
+
+    @property
+    def blocked_by(self) -> str: ...  # noqa: D102
+
+    @property
+    def workers(self) -> tuple[WorkerState, ...]: ...  # noqa: D102
+
+    @property
+    def worker_deaths(self) -> int: ...  # noqa: D102
 
     @property
     def memory(self) -> int | None:

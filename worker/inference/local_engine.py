@@ -4,7 +4,8 @@ A photograph's way:
 1. it waits until a reader is free and there is room for its pixels
 2. a reader opens the scan by way of the service, decodes and shrinks it
 3. the device thread predicts chroma for a batch that is full, or that nothing more would join
-4. a writer merges, labels and encodes it into its staging file, syncs that and reads it back
+4. a writer merges, labels and encodes it into its staging file, syncs that and reads it back; a
+   photograph that is colored again is compared with its earlier result
 """
 
 import os
@@ -13,55 +14,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from io import BufferedRandom, FileIO
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from worker import render, scan
+from worker import difference, render, scan
 from worker.atomic import digest_from_disk
-from worker.inference.engine import Colored, Outcome, Task, failed
+from worker.inference.engine import Colored, Outcome, Task, WorkerState, failed
 from worker.inference.predictor import Colors, Predictor
+from worker.inference.task_files import TaskFiles
 from worker.metadata.credentials import CredentialSettings
-from worker.metadata.provenance import Origin, XmpFile
+from worker.metadata.provenance import Origin
 from worker.scan import Scan, predict_scans
 from worker.settings import ColorWishes
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that read, and as many that write
 PIXELS_IN_MEMORY = 256_000_000  # from reader to staging file; one larger photograph goes alone
 BATCHES_IN_MEMORY = 5
-
-
-class OpenedSource(NamedTuple):
-    """A scan, opened by the service.
-
-    Attributes:
-        path: of the scan.
-        file: open for reading; None: what lies at the path is read.
-        xmp_files: those beside it, those that count more last.
-    """
-
-    path: Path
-    file: FileIO | None
-    xmp_files: tuple[XmpFile, ...] = ()
-
-
-@dataclass(frozen=True)
-class TaskFiles:
-    """How the service opens the files of a task, since an engine never chooses a folder.
-
-    Attributes:
-        open_source: opens the scan of a task; at its end it raises SourceChanged where the scan was
-            changed meanwhile, whatever its reader made of it.
-        open_staging: makes the empty staging file of a task, open for reading and writing; its
-            `name` is its path. Removes it where its writer raises.
-    """
-
-    open_source: Callable[[Task], AbstractContextManager[OpenedSource]]
-    open_staging: Callable[[Task], AbstractContextManager[BufferedRandom]]
 
 
 @dataclass(eq=False)
@@ -130,6 +101,11 @@ class LocalEngine:
     def memory(self) -> int | None:
         """Bytes in use of the device's own memory; None where it has none."""
         return self._predictor.device_memory()
+
+    isolates = False  # what crashes it ends the daemon
+    blocked_by = ""
+    workers: tuple[WorkerState, ...] = ()
+    worker_deaths = 0
 
     def take_up(self, predictor: Predictor) -> None:
         """Color with another generator from the next batch on; the old one ends what it has."""
@@ -274,12 +250,40 @@ class LocalEngine:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
             digest = digest_from_disk(Path(file.name))
-        settings = {"render_size": predictor.render_size, **record.settings}
+            change, not_compared = self._change(task, file)
+        settings = {
+            "render_size": predictor.render_size,
+            "precision": predictor.precision,
+            **record.settings,
+        }
         beside = tuple(replace(one, content=b"") for one in record.xmp_files)
         record = replace(record, settings=settings, xmp_files=beside)
         confidence = min(page.confidence for page in colors)
-        model, weights = predictor.model, predictor.weights_sha256
-        return Colored(task.job, task.attempt, model, weights, record, digest, size, confidence)
+        return Colored(
+            task.job,
+            task.attempt,
+            predictor.model,
+            predictor.weights_sha256,
+            record,
+            digest,
+            size,
+            confidence,
+            change,
+            not_compared,
+        )
+
+    def _change(self, task: Task, staging: BufferedRandom) -> tuple[float | None, str]:
+        """Compare a result with the earlier one; None, and why, if it cannot be compared."""
+        if not task.source.recolor:
+            return None, ""
+        try:
+            with self._files.open_earlier(task) as earlier:
+                if earlier is None:
+                    return None, ""
+                present = FileIO(staging.fileno(), closefd=False)
+                return difference.change(earlier, present, task.read), ""
+        except Exception as error:  # noqa: BLE001 - the new result is whole, compared or not
+            return None, str(error) or repr(error)
 
     def _finish(self, photo: _Photo, outcome: Outcome) -> None:
         with self._changed:

@@ -1,6 +1,7 @@
 """What others need of `worker.inference.colorizer.Colorizer`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from worker.color.cielab import Floats
@@ -37,7 +38,9 @@ class Predictor(PagePredictor, Protocol):
 
     Attributes:
         weights_sha256: SHA-256 of the generator's file, hexadecimal.
+        folder: of the version's files, for engines that hand them to other machines.
         render_size: side of the square that the generator sees, in pixels.
+        precision: in which it computes: float32 or bfloat16.
         batch_size: photographs in one device call; may shrink.
     """
 
@@ -45,7 +48,13 @@ class Predictor(PagePredictor, Protocol):
     def weights_sha256(self) -> str: ...  # noqa: D102 - see the class
 
     @property
+    def folder(self) -> Path: ...  # noqa: D102
+
+    @property
     def render_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def precision(self) -> str: ...  # noqa: D102
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102

@@ -1,9 +1,10 @@
 """Decodes a generator's distribution as the archivist wishes, and tells what else it holds; pure.
 
 1. the variant: another color for all things of one kind
-2. vividness: less of the prior where it is light, and more chroma; never on what is neutral
-3. warmth: along the axis of daylight, in proportion to chroma
-4. color points: where a place belongs to the surface of a point, its color is the one known there
+2. the reference: its colors become likelier; never on what is neutral or dark
+3. vividness: less of the prior where it is light, and more chroma; never on what is neutral
+4. warmth: along the axis of daylight, in proportion to chroma
+5. color points: where a place belongs to the surface of a point, its color is the one known there
 """
 
 from collections.abc import Sequence
@@ -15,14 +16,15 @@ import numpy as np
 from worker.color import cielab, palettes, spreading
 from worker.color.cielab import Floats, Pixels
 from worker.color.palettes import Swatch, Variant, softmax
+from worker.color.prior_shift import shift_towards
 from worker.color.spreading import Place
 from worker.color.upsampling import fit_chroma
-from worker.settings import VARIANTS, ColorPoint, ColorWishes
+from worker.settings import VARIANTS, ColorPoint, ColorWishes, Reference
 
 MORE_SHIFT = 0.5  # of what the decoding takes off the logits, once more at vividness 100
 MORE_CHROMA = 0.3  # times the chroma, at vividness 100
 NEUTRAL, COLORFUL = 3.0, 14.0  # chroma that is never enhanced, and that is fully
-DARK, LIGHT = 0.1, 0.5  # lightness (0..1) likewise: more of the prior off turns dark gray red
+DARK, LIGHT = 0.1, 0.5  # lightness (0..1) likewise: dark gray is never enhanced
 DAYLIGHT = (0.13, 0.99)  # direction in ab from blue to yellow daylight, D65 to D50
 WARMEST = 12.0  # ab units at warmth 50, of a strong color
 HALF_WARM = 10.0  # chroma that is moved half as far
@@ -36,7 +38,7 @@ class Thought(NamedTuple):
     Attributes:
         logits: (s, s, K) float32, calibrated.
         plain: (s, s, K) float32, as learned.
-        shift: (K,) that its decoding took off, over its temperature.
+        temperature: of its decoding.
         grid: (K, 2) colors.
         guide: (g, g) float32 lightness in 0..1, the page stretched to a square.
         size: height and width of the page.
@@ -44,7 +46,7 @@ class Thought(NamedTuple):
 
     logits: Floats
     plain: Floats
-    shift: Floats
+    temperature: float
     grid: Floats
     guide: Floats
     size: tuple[int, int]
@@ -74,8 +76,10 @@ def grant(thought: Thought, wishes: ColorWishes, known: Sequence[Variant] = ()) 
         others = (known or find_variants(thought, wishes.variant))[: wishes.variant]
         if others:
             logits = logits + others[-1].tilt @ thought.grid.T
+    lightness = _at(thought.guide, len(logits))
+    if wishes.reference:
+        logits = _referred(logits, lightness, thought.grid, wishes.reference)
     ab = softmax(logits) @ thought.grid
-    lightness = _at(thought.guide, len(ab))
     ab = _vivid(ab, logits, lightness, thought, (wishes.vividness - 50) / 50)
     ab = _warm(ab, lightness, wishes.warmth / 50)
     if wishes.points:
@@ -137,12 +141,22 @@ def _rising(value: Floats, low: float, high: float) -> Floats:
     return np.asarray(t * t * (3 - 2 * t))
 
 
+def _referred(logits: Floats, lightness: Floats, grid: Floats, reference: Reference) -> Floats:
+    """Make the colors of a reference likelier, where there is color and light."""
+    p = softmax(logits)
+    shift = shift_towards(reference.colors, p.mean(axis=(0, 1)), grid).astype(p.dtype)
+    chroma = np.linalg.norm(p @ grid, axis=-1)
+    share = _rising(chroma, NEUTRAL, COLORFUL) * _rising(lightness, DARK, LIGHT)
+    return np.asarray(logits + share[..., None] * shift)
+
+
 def _vivid(ab: Floats, logits: Floats, lightness: Floats, thought: Thought, by: float) -> Floats:
     """Make colors duller (`by` -1 to 0) or more vivid (0 to 1)."""
     if by <= 0:
         return ab * (1 + by)
     light = _rising(lightness, DARK, LIGHT)[..., None]
-    bolder = softmax(logits - MORE_SHIFT * by * light * thought.shift) @ thought.grid
+    taken_off = thought.plain / thought.temperature - thought.logits
+    bolder = softmax(logits - MORE_SHIFT * by * taken_off) @ thought.grid
     more = bolder * (1 + MORE_CHROMA * by * light)
     chroma = np.linalg.norm(ab, axis=-1, keepdims=True)
     return np.asarray(ab + _rising(chroma, NEUTRAL, COLORFUL) * (more - ab))
@@ -165,7 +179,7 @@ def _with_points(ab: Floats, thought: Thought, points: Sequence[ColorPoint]) -> 
     """
     guide = thought.guide
     fit = fit_chroma(guide, ab.astype(np.float32))
-    large = fit.slope * guide[..., None] + fit.offset  # (g, g, 2)
+    large = np.stack(list(fit.slope * guide + fit.offset), axis=-1)  # (g, g, 2)
     places = [Place(point.x, point.y, point.radius) for point in points]
     shares = spreading.shares(spreading.belonging(guide, large, places, thought.size))
     result = large * (1 - shares.sum(axis=0))[..., None]

@@ -3,7 +3,8 @@
 The grid and the mean are those of Zhang et al. 2016, "Colorful Image Colorization".
 """
 
-from typing import NamedTuple
+import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,12 @@ from numpy.typing import NDArray
 from worker.color.cielab import in_gamut_ab
 
 BIN_STEP = 10.0  # ab units between neighboring colors of the grid
-DECODING = "decoding"  # the layer that is added; float32 under every precision policy
+CHROMA_STRIDE = 4  # the output of a generator has a quarter of the input's size
+DECODING = "decoding"  # the last layer, and what the names of those before it begin with
+SHIFT = f"{DECODING}_shift"  # the layer that holds what is subtracted
+SHIFTED = f"{DECODING}_shifted"  # the layer that subtracts it
+DARK, LIGHT = 0.1, 0.6  # lightness (0..1): nothing is subtracted at one, all at the other
+DOUBTED, SURE = 0.1, 0.4  # probability of gray: all is subtracted at one, nothing at the other
 LATTICE = 8  # confidence is measured on every eighth place of the chroma plane, both ways
 DOUBTFUL = 20.0  # ab units of error; it makes a confidence of 0.37
 
@@ -32,27 +38,102 @@ def color_grid() -> NDArray[np.float32]:
 def with_decoding(
     generator: keras.Model, shift: NDArray[np.floating], temperature: float
 ) -> keras.Model:
-    """Add the last layer of a published generator: (logits - shift) / temperature.
+    """Add the last layers of a published generator: (logits - share * shift) / temperature.
 
     Common colors, above all gray, are likely everywhere, so the most likely color is dull.
-    Subtracting a share of their log-probability (Menon et al. 2021, "Long-tail learning via logit
+    Subtracting a part of their log-probability (Menon et al. 2021, "Long-tail learning via logit
     adjustment") and sharpening the rest gives vivid color, and the generator still learns true
-    probabilities.
+    probabilities. `share_of_shift` tells where less is subtracted.
 
     Args:
         generator: as `build_generator` makes it; a decoding that it already has is replaced.
-        shift: (K,) to subtract from the logits: a share of the log-probability of each color.
+        shift: (K,) to subtract from the logits: a multiple of the log-probability of each color.
         temperature: above 1 flattens, below 1 sharpens.
 
     Returns:
         a model that shares its layers with `generator`.
     """
-    has_one = any(layer.name == DECODING for layer in generator.layers)
-    logits = generator.get_layer(DECODING).input if has_one else generator.output
-    calibrate = layers.Normalization(
-        mean=shift.tolist(), variance=[temperature**2] * len(shift), dtype="float32", name=DECODING
+    logits = plain_logits(generator)
+    small = _layer(layers.AveragePooling2D, "lightness", CHROMA_STRIDE)(generator.input)
+    light = _ramp("light", small, np.ones(1), DARK, LIGHT)
+    probability = _layer(layers.Softmax, "probability")(logits)
+    unsure = _ramp("unsure", probability, is_gray(), SURE, DOUBTED)
+    share = _layer(layers.Multiply, "share")([light, unsure])
+    subtract = _layer(layers.Conv2D, "shift", len(shift), 1, use_bias=False)
+    shifted = _layer(layers.Subtract, "shifted")([logits, subtract(share)])
+    subtract.set_weights([np.asarray(shift, np.float32).reshape(1, 1, 1, -1)])
+    sharpen = layers.Normalization(
+        axis=None, mean=0.0, variance=temperature**2, dtype="float32", name=DECODING
     )
-    return keras.Model(generator.input, calibrate(logits), name="generator")
+    return keras.Model(generator.input, sharpen(shifted), name="generator")
+
+
+def is_gray() -> NDArray[np.float32]:
+    """Return 1 for the color of the grid that is gray, 0 for all others; (K,) float32."""
+    return (color_grid() == 0).all(axis=1).astype(np.float32)
+
+
+def share_of_shift(lightness: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Tell which share of the shift is subtracted where, as the layers of `with_decoding` do.
+
+    In the dark, gray and dark red are near ties, so a shift makes black cloth red. And where gray
+    is likely by itself, a shift gives tints to stone, snow and white rooms.
+
+    Args:
+        lightness: (N, S, S, 1) in 0..1.
+        logits: (N, S/4, S/4, K), as learned.
+
+    Returns:
+        (N, S/4, S/4, 1) float32 in 0..1.
+    """
+    small = ops.average_pool(ops.cast(lightness, "float32"), CHROMA_STRIDE, strides=CHROMA_STRIDE)
+    p = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+    gray = ops.matmul(p, ops.convert_to_tensor(is_gray()[:, None]))
+    light = ops.clip((small - DARK) / (LIGHT - DARK), 0, 1)
+    return light * ops.clip((SURE - gray) / (SURE - DOUBTED), 0, 1)
+
+
+def plain_logits(generator: keras.Model) -> KerasTensor:
+    """Return the output of a generator before its decoding, if it has one."""
+    named = {layer.name: layer for layer in generator.layers}
+    if SHIFTED in named:
+        return named[SHIFTED].input[0]
+    return named[DECODING].input if DECODING in named else generator.output
+
+
+def with_plain_logits(generator: keras.Model) -> keras.Model:
+    """Return a model of two outputs that shares its layers: the logits, and those as learned."""
+    return keras.Model(generator.input, [generator.output, plain_logits(generator)])
+
+
+def shift_of(generator: keras.Model) -> NDArray[np.float32] | None:
+    """Return the shift (K,) of a generator's decoding; None without one of this form."""
+    layer = next((one for one in generator.layers if one.name == SHIFT), None)
+    return None if layer is None else np.asarray(layer.get_weights()[0], np.float32).ravel()
+
+
+def temperature_of(generator: keras.Model) -> float:
+    """Return the temperature of a generator's decoding; 1 without one."""
+    layer = next((one for one in generator.layers if one.name == DECODING), None)
+    if layer is None:
+        return 1.0
+    return float(np.sqrt(np.asarray(ops.convert_to_numpy(layer.variance)).ravel()[0]))
+
+
+def _layer(kind: type[keras.Layer], name: str, *args: Any, **settings: Any) -> keras.Layer:
+    """Make a layer of the decoding; float32 under every precision policy."""
+    return kind(*args, dtype="float32", name=f"{DECODING}_{name}", **settings)
+
+
+def _ramp(
+    name: str, x: KerasTensor, weights: NDArray[np.floating], zero: float, one: float
+) -> KerasTensor:
+    """Let a weighted sum (N, s, s, 1) of channels rise from 0 at one value to 1 at another."""
+    combine = _layer(layers.Conv2D, name, 1, 1)
+    risen = _layer(layers.ReLU, f"{name}_share", max_value=1.0)(combine(x))
+    kernel = weights.reshape(1, 1, -1, 1) / (one - zero)
+    combine.set_weights([kernel, np.array([-zero / (one - zero)])])
+    return risen
 
 
 def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
@@ -73,34 +154,6 @@ def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     return ab, ops.sqrt(ops.maximum(variance, 0.0))
 
 
-class Sharpening(NamedTuple):
-    """What the decoding of a published generator did to its logits.
-
-    Attributes:
-        shift: (K,) float32 that was subtracted.
-        temperature: that they were divided by.
-    """
-
-    shift: NDArray[np.float32]
-    temperature: float
-
-    @classmethod
-    def of(cls, generator: keras.Model) -> "Sharpening":
-        """Read it from a generator; nothing was done where that has no decoding."""
-        layer = next((one for one in generator.layers if one.name == DECODING), None)
-        if layer is None:
-            return cls(np.zeros(len(color_grid()), np.float32), 1.0)
-        shift, variance = (
-            np.asarray(ops.convert_to_numpy(one), np.float32).ravel()
-            for one in (layer.mean, layer.variance)
-        )
-        return cls(shift, float(np.sqrt(variance[0])))
-
-    def undone(self, logits: KerasTensor) -> KerasTensor:
-        """Return the logits (..., K) as they were learned: of true probabilities."""
-        return logits * self.temperature + self.shift
-
-
 def expected_error(plain: KerasTensor, ab: KerasTensor) -> KerasTensor:
     """Tell how far the color that is given is expected to be from the true one.
 
@@ -119,18 +172,24 @@ def expected_error(plain: KerasTensor, ab: KerasTensor) -> KerasTensor:
     return ops.sum(p * ops.sqrt(ops.maximum(squares, 0.0)), axis=-1)
 
 
-def confidence(logits: KerasTensor, ab: KerasTensor, sharpening: Sharpening) -> KerasTensor:
-    """Return one number for each photograph, from the error expected on a lattice of its places.
+def doubt(plain: KerasTensor, ab: KerasTensor) -> KerasTensor:
+    """Return the error expected of each photograph, on a lattice of its places.
 
     Args:
-        logits: (N, s, s, K), calibrated.
-        ab: (N, s, s, 2) as `decode` gives it.
-        sharpening: of those logits; it is undone, for it overstates.
+        plain: (N, s, s, K) logits as learned, for sharpened ones overstate.
+        ab: (N, s, s, 2) the color given.
 
     Returns:
-        (N,) float32 in 0..1: exp(-mean expected error / 20 ab units); 1 is certain.
+        (N,) float32, ab units.
     """
     first = LATTICE // 2
     places = (slice(None), slice(first, None, LATTICE), slice(first, None, LATTICE))
-    plain = sharpening.undone(logits[places])
-    return ops.exp(-ops.mean(expected_error(plain, ab[places]), axis=(1, 2)) / DOUBTFUL)
+    return ops.mean(expected_error(plain[places], ab[places]), axis=(1, 2))
+
+
+def confidence(error: float) -> float:
+    """Return exp(-error / 20 ab units), 0 to 1, for a photograph's `doubt`; 1 is certain.
+
+    Not in the graph: there the last bit of exp depends on how many photographs come with it.
+    """
+    return math.exp(-error / DOUBTFUL)

@@ -18,8 +18,8 @@ from keras import layers
 
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError
-from worker.models.decoding import color_grid, decode
-from worker.models.generator import CHROMA_STRIDE, SIZE_MULTIPLE
+from worker.models.decoding import CHROMA_STRIDE, color_grid, decode
+from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers
 
-from worker.models.decoding import DECODING, color_grid
+from worker.models.decoding import CHROMA_STRIDE, color_grid, plain_logits
 
 ENCODER_WEIGHTS = "efficientnet_lite0_imagenet.npz"
 ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, EfficientNet-Lite0)
@@ -26,7 +26,7 @@ ENCODER_BLOCKS = (  # repeats, kernel, stride, expansion, channels (Liu 2020, Ef
 )
 DEEP_FROM = 8  # of 16 blocks: the first whose features are objects rather than edges
 SIZE_MULTIPLE = 32  # the encoder halves five times
-CHROMA_STRIDE = 4  # the output has a quarter of the input's size
+ENCODER = "encoder_"  # the names of the encoder's layers begin so
 LOGITS = "logits"  # this layer is float32 under every precision policy
 CONSENSUS = "consensus"  # the layer that averages features over surfaces
 WINDOW = 21  # pixels at a quarter of the size, about a third of the picture at 256 pixels
@@ -80,9 +80,9 @@ def encode(lightness: KerasTensor) -> list[KerasTensor]:
     Returns:
         the last features at 1/4, 1/8, 1/16 and 1/32: 24, 40, 112 and 320 channels.
     """
-    x = layers.Rescaling(255 / 128, offset=-127 / 128, name="encoder_input")(lightness)
-    x = layers.Conv2D(32, 3, strides=2, padding="same", name="encoder_stem")(x)
-    x = layers.ReLU(6.0, name="encoder_stem_relu")(x)
+    x = layers.Rescaling(255 / 128, offset=-127 / 128, name=f"{ENCODER}input")(lightness)
+    x = layers.Conv2D(32, 3, strides=2, padding="same", name=f"{ENCODER}stem")(x)
+    x = layers.ReLU(6.0, name=f"{ENCODER}stem_relu")(x)
     skips = []
     index, inputs = 0, 32
     for repeats, kernel, stride, expansion, outputs in ENCODER_BLOCKS:
@@ -90,7 +90,7 @@ def encode(lightness: KerasTensor) -> list[KerasTensor]:
             step = stride if repeat == 0 else 1
             if step == 2:
                 skips.append(x)
-            name = f"encoder_{index}"
+            name = f"{ENCODER}{index}"
             y = x
             if expansion > 1:
                 y = layers.Conv2D(inputs * expansion, 1, name=f"{name}_expand")(y)
@@ -132,14 +132,12 @@ def load_imagenet_encoder(generator: keras.Model) -> None:
 
 def encoder_layers(generator: keras.Model) -> list[keras.Layer]:
     """Return the pretrained layers of a generator that have weights."""
-    return [
-        layer for layer in generator.layers if layer.name.startswith("encoder_") and layer.weights
-    ]
+    return [layer for layer in generator.layers if layer.name.startswith(ENCODER) and layer.weights]
 
 
 def deep_encoder_layers(generator: keras.Model) -> list[keras.Layer]:
     """Return the `encoder_layers` from those at 1/16 with 112 channels on."""
-    deep = tuple(f"encoder_{index}_" for index in range(DEEP_FROM, 16))
+    deep = tuple(f"{ENCODER}{index}_" for index in range(DEEP_FROM, 16))
     return [layer for layer in encoder_layers(generator) if layer.name.startswith(deep)]
 
 
@@ -197,5 +195,5 @@ def without_decoding(generator: keras.Model) -> keras.Model:
         features = generator.get_layer(CONSENSUS).input[0]
         logits = generator.get_layer(LOGITS)(features)
     else:
-        logits = generator.get_layer(DECODING).input if DECODING in names else generator.output
+        logits = plain_logits(generator)
     return keras.Model(generator.input, logits, name="generator")

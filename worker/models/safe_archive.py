@@ -11,7 +11,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 
@@ -23,7 +23,7 @@ LARGEST_WEIGHTS = 1 << 32  # bytes; the built-in generator's are 10,611,296
 LAYERS = {
     *("Add", "Average", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D"),
     *("DepthwiseConv2D", "GlobalAveragePooling2D", "InputLayer", "Multiply", "Normalization"),
-    *("ReLU", "Rescaling", "Subtract", "UpSampling2D"),
+    *("ReLU", "Rescaling", "Softmax", "Subtract", "UpSampling2D"),
 }
 INITIALIZERS = {"GlorotUniform", "Ones", "RandomNormal", "Zeros"}
 FUNCTIONS = {"linear", "relu"}  # as `activation`
@@ -40,8 +40,15 @@ _BY_NAME = ("activation", "_initializer", "_regularizer", "_constraint")  # ends
 _EMPTY: tuple[Any, ...] = ("", [], {}, None)
 
 
-def check_archive(path: Path) -> None:
-    """Refuse a file that is anything but a generator of known layers with plain weights.
+class SafeArchive(NamedTuple):
+    """What was read from a `.keras` file that passed: its configuration, and its HDF5 file."""
+
+    config: dict[str, Any]
+    weights: bytes
+
+
+def read_archive(path: Path) -> SafeArchive:
+    """Read a file, and refuse it if it is anything but known layers with plain weights.
 
     Raises:
         ModelError: says what is wrong.
@@ -51,9 +58,11 @@ def check_archive(path: Path) -> None:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             _check_members(archive)
             json.loads(archive.read(METADATA))
-            _check_config(json.loads(archive.read(CONFIG)))
-            with archive.open(WEIGHTS) as weights:
-                _check_weights(io.BytesIO(weights.read()))
+            config = json.loads(archive.read(CONFIG))
+            _check_config(config)
+            weights = archive.read(WEIGHTS)
+            _check_weights(io.BytesIO(weights))
+            return SafeArchive(config, weights)
     except ModelError as error:
         raise ModelError(
             f"{path} cannot be loaded as a generator: {error}; photochrom did not write it, or it"

@@ -96,8 +96,13 @@ def _as_loaded(saved: dict[str, Any]) -> TrainingRequest:
         read=ReadSettings(**saved["read"]),
         seed=saved["seed"],
         name=saved["name"],
-        reference=Path(saved["reference"]) if saved["reference"] else None,
+        reference=_path(saved["reference"]),
+        scans=_path(saved.get("scans")),  # not there before 2026-12
     )
+
+
+def _path(saved: str | None) -> Path | None:
+    return Path(saved) if saved else None
 
 
 def restore(gan: ColorizationGAN, checkpoint: Checkpoint, run_folder: Path) -> None:

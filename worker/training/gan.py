@@ -13,8 +13,8 @@ import numpy as np
 from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
-from worker.models.decoding import decode
-from worker.models.generator import CHROMA_STRIDE, deep_encoder_layers, encoder_layers
+from worker.models.decoding import CHROMA_STRIDE, decode, share_of_shift
+from worker.models.generator import ENCODER, deep_encoder_layers, encoder_layers
 from worker.settings import TrainSettings
 from worker.training.data.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
@@ -23,9 +23,10 @@ AB_SCALE = 110.0  # scales ab to about -1..1 for the discriminator
 TRAINING_SHIFT = 0.8  # share of the log-prior in the decoding for discriminator and validation
 TRAINING_TEMPERATURE = 0.5  # of that decoding
 EMA_MOMENTUM = 0.998  # of the averaged weights, which are the ones published
+ENCODER_SHARE = 0.1  # of the learning rate, for the encoder: it starts from ImageNet's features
 WINDOW = 10  # until that momentum is reached, the last 1/10 of the steps is averaged
 CLIP_NORM = 1.0
-WEIGHT_DECAY = 0.01
+WEIGHT_DECAY = 0.1
 
 
 def picture_of(lightness: KerasTensor, ab: KerasTensor) -> KerasTensor:
@@ -50,9 +51,10 @@ class _Task(keras.Model):
         self.discriminator = discriminator
         self._own = [id(variable) for variable in trainable.trainable_variables]
 
-    def decode_for_discriminator(self, logits: KerasTensor) -> KerasTensor:
+    def decode_for_discriminator(self, lightness: KerasTensor, logits: KerasTensor) -> KerasTensor:
         """Decode logits (N, s, s, K) to ab (N, s, s, 2) about as the published model will."""
-        return decode((logits - self._shift) / TRAINING_TEMPERATURE)[0]
+        share = ops.stop_gradient(share_of_shift(lightness, logits))
+        return decode((logits - share * self._shift) / TRAINING_TEMPERATURE)[0]
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -95,7 +97,7 @@ class GeneratorTask(_Task):
         """Add the losses up; called by Keras with lightness, label and logits."""
         loss = class_loss(y, y_pred)
         if self.adversarial_weight:
-            fake = picture_of(x, self.decode_for_discriminator(y_pred))
+            fake = picture_of(x, self.decode_for_discriminator(x, y_pred))
             verdict = self.discriminator(fake, training=False)
             loss = loss + self.adversarial_weight * adversarial_loss(verdict)
         return loss
@@ -113,7 +115,7 @@ class DiscriminatorTask(_Task):
     def call(self, lightness: KerasTensor) -> KerasTensor:
         """Return generated ab; called by Keras."""
         logits = self.generator(lightness, training=False)
-        return ops.stop_gradient(self.decode_for_discriminator(logits))
+        return ops.stop_gradient(self.decode_for_discriminator(lightness, logits))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any
@@ -298,8 +300,21 @@ class AveragingAdamW(keras.optimizers.AdamW):
     """AdamW that averages the weights over the last tenth of its steps, at most over 500.
 
     Keras's own average has a constant momentum, so after a short training it still holds half of
-    the initial weights.
+    the initial weights. The encoder learns at a tenth of the rate: at the whole rate it forgets
+    faster than the decoder learns.
     """
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Note which variables are the encoder's; called before the first step."""
+        super().build(variables)
+        self._shares = [
+            ENCODER_SHARE if variable.path.startswith(ENCODER) else 1.0 for variable in variables
+        ]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Take a step of Adam; called by Keras for each variable."""
+        share = self._shares[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, share * learning_rate)
 
     def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
         share = _share(ops.cast(self.iterations, "float32"))
@@ -315,7 +330,7 @@ def _share(steps: Any) -> Any:
 
 
 def _averaging_optimizer(rate: float, beta_1: float) -> keras.optimizers.Optimizer:
-    return AveragingAdamW(
+    optimizer = AveragingAdamW(
         rate,
         beta_1=beta_1,
         weight_decay=WEIGHT_DECAY,
@@ -323,3 +338,5 @@ def _averaging_optimizer(rate: float, beta_1: float) -> keras.optimizers.Optimiz
         use_ema=True,
         ema_overwrite_frequency=None,
     )
+    optimizer.exclude_from_weight_decay(var_names=[ENCODER])  # towards 0 is away from ImageNet
+    return optimizer

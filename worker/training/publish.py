@@ -4,7 +4,8 @@
 2. score the mixes and the active version on the validation photographs and the reference set
 3. choose the mix that is best on the collection among those that pass the promotion rule, or else
    the unmixed weights
-4. publish it with its card, contact sheet and curves; promote it if it passed
+4. score it in bfloat16 too, where the processor has that, for `model.precision: auto`
+5. publish it with its card, contact sheets and curves; promote it if it passed
 """
 
 from collections import Counter
@@ -23,8 +24,9 @@ from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
+from worker.inference.device import BFLOAT16, computes_in_bfloat16
 from worker.inference.trial import try_generator, try_version
-from worker.models.serialization import load_generator
+from worker.models.serialization import in_precision, load_generator
 from worker.models.store import ModelStore
 from worker.models.version import ModelVersion
 from worker.settings import ReadSettings
@@ -33,7 +35,8 @@ from worker.training.data.collection import Collection
 from worker.training.data.photographs import fit_photos, in_fixed_order
 from worker.training.evaluation.contact_sheet import SheetSampler, save_sheet
 from worker.training.evaluation.evaluate import GRAY, Scored, evaluate
-from worker.training.evaluation.promotion_rule import Pair, Verdict, judge
+from worker.training.evaluation.promotion_rule import Pair, Verdict, judge, judge_precision
+from worker.training.evaluation.scan_sheet import scan_sheet
 from worker.training.evaluation.weight_mixes import (
     RENDER_SIZE,
     Parent,
@@ -45,7 +48,7 @@ from worker.training.run import Progress
 
 MOST_PHOTOS = 120  # scored of each set; takes twenty seconds a generator
 ACTIVE = "active"  # the name of the active version in a comparison
-SHEET_FILE, CURVES_FILE = "sheet.jpg", "curves.png"
+SHEET_FILE, SCANS_FILE, CURVES_FILE = "sheet.jpg", "scans.jpg", "curves.png"
 
 
 class Trained(NamedTuple):
@@ -57,6 +60,7 @@ class Trained(NamedTuple):
         log_prior: (K,) log-probability of each color of the grid in the collection.
         generator: averaged weights in float32, without decoding.
         progress: what was done.
+        scans: (H, W) uint8 gray codes of the archive's own, for a contact sheet.
     """
 
     request: TrainingRequest
@@ -64,6 +68,7 @@ class Trained(NamedTuple):
     log_prior: NDArray[np.float32]
     generator: keras.Model
     progress: Progress
+    scans: Sequence[Pixels] = ()
 
 
 class ModelComparison(NamedTuple):
@@ -91,13 +96,13 @@ def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersi
     Args:
         trained: a finished training.
         store: receives the version; its active version is what the result is compared with.
-        run_folder: holds the run's curves; the contact sheet is written there too.
+        run_folder: holds the run's curves; the contact sheets are written there too.
 
     Raises:
         ModelError: the active version is damaged.
         OSError: the disk failed.
     """
-    request, collection, log_prior, generator, _ = trained
+    request, collection, log_prior, generator = trained[:4]
     held_back = len(collection.validation) > 0
     photos = _squares(collection, collection.validation if held_back else collection.training)
     reference = _reference(request.reference, request.read) if request.reference else []
@@ -115,13 +120,18 @@ def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersi
         held_back,
     )
     chosen, verdict = _choose(mixes, comparison)
-    titles = {GRAY: "gray", ACTIVE: f"now: {active.name}", str(chosen.alpha): "this version"}
+    half = _in_bfloat16(chosen, photos, comparison)
+    now, new = f"now: {active.name}", "this version"
+    titles = {GRAY: "gray", ACTIVE: now, str(chosen.alpha): new}
     save_sheet(run_folder / SHEET_FILE, sampler.sheet(titles))
-
-    pictures = [run_folder / name for name in (SHEET_FILE, CURVES_FILE)]
+    pictures = [run_folder / SHEET_FILE, run_folder / CURVES_FILE]
+    if trained.scans:
+        columns = {now: active_generator, new: chosen.generator}
+        save_sheet(run_folder / SCANS_FILE, scan_sheet(trained.scans, columns, RENDER_SIZE))
+        pictures.append(run_folder / SCANS_FILE)
     version = store.publish(
         chosen.generator,
-        _card(trained, chosen, comparison, active, verdict),
+        {**_card(trained, chosen, comparison, active, verdict), **half},
         [path for path in pictures if path.exists()],
     )
     if verdict.promoted:
@@ -176,6 +186,19 @@ def _tried(candidate: WeightMix, verdict: Verdict) -> Verdict:
     return verdict
 
 
+def _in_bfloat16(
+    chosen: WeightMix, photos: Sequence[Pixels], comparison: ModelComparison
+) -> dict[str, Any]:
+    """Measure whether a mix colors as well in bfloat16; nothing where that would take long."""
+    if not computes_in_bfloat16():
+        return {}
+    generator = in_precision(chosen.generator, BFLOAT16)
+    scored = evaluate(photos, {"bfloat16": generator}, RENDER_SIZE)["bfloat16"]
+    verdict = judge_precision(Pair(scored, comparison.collection[str(chosen.alpha)]))
+    words = {"as_good": verdict.promoted, "why": verdict.why, "scores": scored.scores.rounded()}
+    return {"bfloat16": words}
+
+
 def _pair(scored: Mapping[str, Scored] | None, name: str) -> Pair | None:
     return Pair(scored[name], scored[ACTIVE]) if scored else None
 
@@ -187,7 +210,7 @@ def _card(
     active: ModelVersion,
     verdict: Verdict,
 ) -> dict[str, Any]:
-    request, collection, _, _, progress = trained
+    request, collection, progress = trained.request, trained.photos, trained.progress
     measured = "never trained on" if comparison.held_back else "trained on: none could be held back"
     name = str(chosen.alpha)
     return {

@@ -28,6 +28,8 @@ class TrainingRequest:
         seed: of weights, crops, degradation and the order of photographs.
         name: what the card calls the result.
         reference: absolute; photographs on which a new version may not get worse.
+        scans: absolute; black-and-white photographs; training photographs that look like them are
+            drawn more often.
     """
 
     folders: tuple[Path, ...]
@@ -40,6 +42,7 @@ class TrainingRequest:
     seed: int = 1
     name: str | None = None
     reference: Path | None = None
+    scans: Path | None = None
 
 
 def start_named(text: str) -> Start:

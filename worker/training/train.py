@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.color.cielab import Pixels
 from worker.inference.device import training_precision
 from worker.models.generator import build_generator, load_imagenet_encoder, without_decoding
 from worker.models.serialization import in_precision, load_generator
@@ -22,8 +23,10 @@ from worker.models.version import ModelVersion, version_name
 from worker.training import checkpoint
 from worker.training.checkpoint import BEST
 from worker.training.data import collection, dataset
+from worker.training.devices import all_devices
 from worker.training.discriminator import build_discriminator
 from worker.training.gan import ColorizationGAN
+from worker.training.nearness import draw_weights, read_scans
 from worker.training.publish import Trained, publish
 from worker.training.request import SCRATCH, TrainingRequest
 from worker.training.run import CHECKPOINT, Progress
@@ -65,22 +68,29 @@ def train(
         request.read,
         callbacks.on_prepare,
     )
+    scans: list[Pixels] = []
+    if request.scans:
+        callbacks.on_event("comparing", {"photographs": len(photos.training)})
+        scans = read_scans(request.scans, request.read)
+        photos = replace(photos, draw_weights=draw_weights(photos, scans))
     keras.utils.set_random_seed(request.seed)
     log_prior = dataset.log_prior(photos)
-    gan = _networks(request, store, log_prior)
-    if saved:
-        checkpoint.restore(gan, saved, run_folder)
-
-    trainer = Trainer(request, photos, gan, progress, run_folder, log_prior, callbacks)
-    try:
-        if not trainer.run():
-            return None
-    finally:
-        trainer.close()
-    progress = trainer.progress
+    with all_devices(request.recipe.batch):
+        gan = _networks(request, store, log_prior)
+        if saved:
+            checkpoint.restore(gan, saved, run_folder)
+        trainer = Trainer(request, photos, gan, progress, run_folder, log_prior, callbacks)
+        try:
+            if not trainer.run():
+                return None
+        finally:
+            trainer.close()
+        progress = trainer.progress
+        averaged = gan.averaged_generator(adversarial=progress.adversarial)
     callbacks.on_event("measuring", {})
-    generator = in_precision(gan.averaged_generator(adversarial=progress.adversarial), "float32")
-    version = publish(Trained(request, photos, log_prior, generator, progress), store, run_folder)
+    generator = in_precision(averaged, "float32")
+    trained = Trained(request, photos, log_prior, generator, progress, scans)
+    version = publish(trained, store, run_folder)
     for name in (CHECKPOINT, BEST):  # otherwise --resume would publish it again
         (run_folder / name).unlink(missing_ok=True)
     return version
@@ -96,11 +106,11 @@ def _with_fixed_start(request: TrainingRequest, store: ModelStore) -> TrainingRe
 def _networks(
     request: TrainingRequest, store: ModelStore, log_prior: NDArray[np.float32]
 ) -> ColorizationGAN:
-    precision = training_precision(encoder_learns=request.recipe.train_encoder != "none")
-    keras.config.set_dtype_policy(precision)
     if request.start == SCRATCH:
         generator = build_generator()
         load_imagenet_encoder(generator)
     else:
-        generator = without_decoding(load_generator(store.get(request.start), precision))
+        generator = without_decoding(load_generator(store.get(request.start)))
+    precision = training_precision(encoder_learns=request.recipe.train_encoder != "none")
+    generator = in_precision(generator, precision.decoder, precision.encoder)
     return ColorizationGAN(generator, build_discriminator(), log_prior, request.recipe)

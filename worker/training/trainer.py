@@ -39,7 +39,7 @@ class Callbacks(NamedTuple):
         on_prepare: with files read so far and files in all.
         on_step: after each step.
         on_event: with a name and its facts; names are "checked", "stage", "rolled_back",
-            "not_saved", "not_noted", "not_validated" and "measuring".
+            "not_saved", "not_noted", "not_validated", "comparing" and "measuring".
         should_stop: asked after each step.
     """
 

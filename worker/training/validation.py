@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.decoding import decode
-from worker.models.generator import CHROMA_STRIDE
+from worker.models.decoding import CHROMA_STRIDE, decode, share_of_shift
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import label_of
 from worker.training.gan import TRAINING_SHIFT, TRAINING_TEMPERATURE, ColorizationGAN
@@ -62,7 +61,8 @@ class Validation:
                 lightness = batches.fit(self._grays[some], self._crop, self._batch)
                 logits = generator.predict_on_batch(lightness)[:count]
                 total += count * float(class_loss(self._label[some], logits))
-                calibrated = (np.asarray(logits, np.float32) - self._shift) / TRAINING_TEMPERATURE
+                share = share_of_shift(lightness[:count], logits)
+                calibrated = (logits - share * self._shift) / TRAINING_TEMPERATURE
                 self._colors[some] = keras.ops.convert_to_numpy(decode(calibrated)[0])
         loss = total / len(self._grays)
         return Check(

@@ -5,9 +5,11 @@ tell nobody.
 """
 
 import ctypes
+import math
 import platform
 import resource
 import struct
+import time
 from pathlib import Path
 
 MEMORY = 1 << 30  # bytes of address space beside what the process has when it begins
@@ -56,9 +58,9 @@ def cut_off_network() -> bool:
 
 
 def limit_resources(memory: int, *, pixels: int = 0, samples: int = 0) -> None:
-    """Limit this process's memory and processor time, for a page of this size; called twice.
+    """Limit this process's memory and further processor time, for a page of this size.
 
-    First for reading a header, then for what the header says.
+    Called first for reading a header, then for what the header says; and again for the next page.
 
     Args:
         memory: bytes of address space it had when it began, from `address_space`.
@@ -66,7 +68,8 @@ def limit_resources(memory: int, *, pixels: int = 0, samples: int = 0) -> None:
         samples: of the page, opacity included.
     """
     space = memory + MEMORY + BYTES_PER_SAMPLE * samples
-    seconds = SECONDS + SECONDS_PER_MEGAPIXEL * pixels // 1_000_000
+    seconds = math.ceil(time.process_time()) + SECONDS
+    seconds += SECONDS_PER_MEGAPIXEL * pixels // 1_000_000
     for kind, most in (
         (resource.RLIMIT_AS, space),
         (resource.RLIMIT_CPU, seconds),

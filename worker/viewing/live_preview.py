@@ -1,15 +1,12 @@
-"""Shows what wishes would make of a photograph: `python -m` this module MODELS VERSION SIDE.
+"""Shows what wishes would make of a photograph; `worker.viewing.live_preview_process` runs it.
 
-It loads a version's generator once and answers requests, a line of JSON each on standard input. An
-answer is a line of JSON too, and where it says `bytes`, so many bytes of a picture follow. It looks
-only at views of scans (JPEG, at most 1600 pixels) that photochrom made itself, keeps what the
-generator thought of the last few, and ends with its input. A change at that size takes 0.1 s.
+It answers requests, a line of JSON each. An answer is a line of JSON too, and where it says
+`bytes`, so many bytes of a picture follow. It looks only at views of scans (JPEG, at most 1600
+pixels) that photochrom made itself, keeps what the generator thought of the last few, and ends with
+its input. A change at that size takes 0.1 s.
 """
 
 import json
-import os
-import resource
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -26,7 +23,6 @@ from worker.color.cielab import Floats
 from worker.color.palettes import Variant
 from worker.errors import PhotochromError
 from worker.inference.colorizer import Colorizer
-from worker.inference.device import Device, set_up_device
 from worker.inference.wishes import (
     Thought,
     color_of,
@@ -36,15 +32,12 @@ from worker.inference.wishes import (
     swatches_at,
 )
 from worker.models.decoding import DOUBTFUL
-from worker.models.store import ModelStore
-from worker.models.version import version_name
+from worker.reference import colors_of
 from worker.scan import Page
-from worker.settings import ColorPoint, ColorSettings, ColorWishes, ReadSettings
-from worker.viewing import confinement
+from worker.settings import ReadSettings, wishes_of
 
 MOST_PAGES = 6  # kept; each takes 12 MB
 QUALITY = 88  # of JPEG
-MEMORY = 3 << 30  # bytes of data; it needs 0.8 GB
 OVERLAY_SIDE = 512  # pixels of the long side of an overlay; doubt has no sharp edges
 VEIL = (255, 64, 200)  # RGB; no photograph is magenta
 MOST_VEILED = 0.7  # opacity where all is lost
@@ -93,16 +86,21 @@ class LivePreview:
         """Do what is asked for.
 
         Args:
-            request: `do` with what that needs, `view` (path) and `key` of a page: `preview` with
-                `wishes`; `swatches` with `x` and `y`; `variants`; `doubt`.
+            request: `do` with what that needs, `view` (path) and `key` of a page: `look`, so that
+                the others are quick; `preview` with `wishes`; `swatches` with `x` and `y`;
+                `variants`; `doubt`; or without a key `colors`, of the view of a result.
 
         Returns:
             With `error`, in words, if it cannot be done.
         """
         began = time.monotonic()
         try:
-            seen = self._look_at(str(request["view"]), str(request["key"]))
-            said, picture = DOES[str(request["do"])](seen, request)
+            if request["do"] == "colors":
+                colors = colors_of(Path(str(request["view"])), ReadSettings())
+                said, picture = Answer({"colors": colors})
+            else:
+                seen = self._look_at(str(request["view"]), str(request["key"]))
+                said, picture = DOES[str(request["do"])](seen, request)
         except (PhotochromError, OSError, ValueError) as error:
             return Answer({"error": str(error) or repr(error)})
         took = round(1000 * (time.monotonic() - began), 1)
@@ -120,10 +118,12 @@ class LivePreview:
         return self._seen[key]
 
 
+def _look(_seen: Seen, _request: Mapping[str, Any]) -> Answer:
+    return Answer({})
+
+
 def _preview(seen: Seen, request: Mapping[str, Any]) -> Answer:
-    given = dict(request["wishes"])
-    points = tuple(ColorPoint(**point) for point in given.pop("points", ()))
-    wishes = ColorWishes(points=points, **given)
+    wishes = wishes_of(request["wishes"])
     ab = grant(seen.thought, wishes, seen.variants if wishes.variant else ())
     gray = cielab.to_8_bit(cielab.encode(seen.page.tone.luminance[seen.page.gray], 8))
     return Answer({}, _encoded(".jpg", cielab.merge(gray, ab, seen.page.small)))
@@ -178,7 +178,13 @@ def _encoded(kind: str, pixels: Floats) -> bytes:
     return coded.tobytes()
 
 
-DOES = {"preview": _preview, "swatches": _swatches, "variants": _variants, "doubt": _doubt}
+DOES = {
+    "look": _look,
+    "preview": _preview,
+    "swatches": _swatches,
+    "variants": _variants,
+    "doubt": _doubt,
+}
 
 
 def serve(preview: LivePreview, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -187,34 +193,3 @@ def serve(preview: LivePreview, requests: BinaryIO, answers: BinaryIO) -> None:
         said, picture = preview.answer(json.loads(line))
         answers.write(json.dumps(said).encode() + b"\n" + picture)
         answers.flush()
-
-
-def main(models: str, version: str, side: str) -> None:
-    """Load a version, then serve; the first line that is written says that it is loaded.
-
-    Args:
-        models: folder of versions.
-        version: its name.
-        side: of the square that the generator sees, pixels.
-    """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    set_up_device()
-    settings = ColorSettings(render_size=int(side), batch_size=1)
-    try:
-        colorizer = Colorizer(
-            ModelStore(Path(models)).get(version_name(version)), settings, Device("CPU", 1)
-        )
-    except PhotochromError as error:
-        answers.write(json.dumps({"error": str(error)}).encode() + b"\n")
-        answers.flush()
-        return
-    confinement.cut_off_network()
-    answers.write(b"{}\n")
-    answers.flush()
-    serve(LivePreview(colorizer), sys.stdin.buffer, answers)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

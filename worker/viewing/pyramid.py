@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from worker.color.cielab import Pixels
+from worker.display import display_bands, halved, shrunk
 from worker.errors import DeviceError
 from worker.formats.image import DecodedImage
 from worker.scan import SIDEWAYS, upright
-from worker.viewing.display import display_bands, halved, shrunk
 
 TILE = 512  # pixels of a tile's side
 QUALITY = 85  # of JPEG, 4:4:4: colors are judged by these pixels
@@ -116,17 +116,21 @@ def write_pyramid(
     return pyramid.size
 
 
-def thumbnail(image: DecodedImage) -> tuple[Size, bytes]:
-    """Return an upright page's size, and the page as a JPEG of THUMBNAIL pixels; fast.
+def thumbnail(image: DecodedImage, side: int = THUMBNAIL) -> tuple[Size, bytes]:
+    """Return an upright page's size, and the page as a small JPEG; fast.
+
+    Args:
+        image: the page.
+        side: pixels of the JPEG's long side; a smaller page keeps its size.
 
     Raises:
         IncompleteError: it is cut short, or cannot be decoded.
     """
-    factor = max(1, max(image.height, image.width) // (2 * THUMBNAIL))
+    factor = max(1, max(image.height, image.width) // (2 * side))
     bands = list(display_bands(shrunk(image, factor)))
     page = upright(np.concatenate(bands), image.orientation)
     size = _size_of(image)
-    return size, _jpeg(_resized(page, size.within(THUMBNAIL)))
+    return size, _jpeg(_resized(page, size.within(side)))
 
 
 def _size_of(image: DecodedImage) -> Size:

@@ -2,7 +2,8 @@
 
 Each photograph is a folder NAME.pax with the scan in Representation_Preservation and the result in
 Representation_Access, and beside it NAME.pax.opex: fixities, a manifest, and as descriptive
-metadata the PREMIS and the sidecar. Each folder has a manifest FOLDER/FOLDER.opex.
+metadata the PREMIS and the sidecar. Each folder has a manifest FOLDER/FOLDER.opex. Elements come in
+the order of the schema of OPEX 1.0, of which 1.2 takes more.
 """
 
 from collections import defaultdict
@@ -67,12 +68,12 @@ class PreservicaLayout(Layout):
             assets = self._inside.get(folder, [])
             names = [asset.name for asset, _ in assets]
             names += [one.name for one in sorted(folders) if one != folder == one.parent]
-            for name in names:
-                _inside(_inside_once(manifest, "Folders"), "Folder").text = name
             for _, opex in assets:
                 one = _inside(_inside_once(manifest, "Files"), "File")
                 one.attrib |= {"type": "metadata", "size": str(opex.size)}
                 one.text = opex.name.name
+            for name in names:
+                _inside(_inside_once(manifest, "Folders"), "Folder").text = name
             name = folder.name or self.package.name
             self.package.write(folder / f"{name}.opex", premis.serialized(root))
         self.package.check_copies()
@@ -92,9 +93,9 @@ def _metadata(asset: PurePosixPath, files: list[Packed], title: str, identifier:
     """Return the OPEX metadata of an asset."""
     root = ET.Element(f"{{{OPEX}}}OPEXMetadata")
     transfer = _inside(root, "Transfer")
-    fixities = _inside(transfer, "Fixities")
     manifest = _inside(transfer, "Manifest")
-    folders, listed = _inside(manifest, "Folders"), _inside(manifest, "Files")
+    fixities = _inside(transfer, "Fixities")
+    listed, folders = _inside(manifest, "Files"), _inside(manifest, "Folders")
     for file in files:
         inside = file.name.relative_to(asset)
         for folder in (inside.parent.parent, inside.parent):

@@ -56,6 +56,15 @@ export function announce(words) {
   document.getElementById("announcements").textContent = words;
 }
 
+const LATER = "photochrom.notice"; // in the session storage
+
+/** Shows a notice on the page that comes next. */
+export function noticeOnNextPage(words) {
+  try {
+    sessionStorage.setItem(LATER, words);
+  } catch { /* without storage there is none */ }
+}
+
 /** Shows a notice for a while; problems stay until they are dismissed. */
 export function notice(words, { problem = false } = {}) {
   const box = document.createElement("div");
@@ -73,6 +82,12 @@ export function notice(words, { problem = false } = {}) {
   document.getElementById("notices").append(box);
   if (!problem) setTimeout(() => box.remove(), 6000);
   return box;
+}
+
+const kept = sessionStorage.getItem(LATER);
+if (kept) {
+  sessionStorage.removeItem(LATER);
+  notice(kept);
 }
 
 // The menu closes on Escape and on a click elsewhere, as menus do.

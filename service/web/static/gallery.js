@@ -2,6 +2,7 @@
 
 import { Cards } from "./gallery/cards.js";
 import { Deciding } from "./gallery/deciding.js";
+import { listenToFilters } from "./gallery/filters.js";
 import { listenToGrid } from "./gallery/grid.js";
 import { listenToKeys } from "./gallery/keys.js";
 import { listenForNews } from "./gallery/news.js";
@@ -20,4 +21,5 @@ if (list) {
   const grid = list.classList.contains("grid") ? listenToGrid(list) : null;
   listenToKeys(list, grid, deciding);
 }
+listenToFilters();
 listenForNews(cards, asked);

@@ -1,6 +1,6 @@
 // Promote and roll back, after a question; the test of a version takes a while.
 
-import { announce, post, t } from "./frame.js";
+import { noticeOnNextPage, post, t } from "./frame.js";
 
 const dialog = document.getElementById("confirm");
 if (dialog) {
@@ -47,7 +47,7 @@ function ask({ title, words, yes, path, body }) {
     state.textContent = t("models.working");
     try {
       const answer = await post(path, { ...body, why: why.value });
-      announce(answer.words);
+      noticeOnNextPage(answer.words);
       location.reload();
     } catch (error) {
       state.textContent = error.message;

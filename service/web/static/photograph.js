@@ -4,10 +4,12 @@ import { notice, request, t } from "./frame.js";
 import { Comparison } from "./photograph/comparison.js";
 import { Correction, Recoloring } from "./photograph/correction.js";
 import { Deciding } from "./photograph/deciding.js";
+import { Generator } from "./photograph/generator.js";
 import { byId, shown } from "./photograph/dom.js";
 import { listenToKeys } from "./photograph/keys.js";
 import { Points } from "./photograph/points.js";
 import { Preview } from "./photograph/preview.js";
+import { References } from "./photograph/references.js";
 import { Wishes } from "./photograph/wishes.js";
 
 const ZOOM = 1.5; // for each press of a key
@@ -23,9 +25,12 @@ class LightTable {
     this.comparison = new Comparison();
     this.wishes = new Wishes(facts.wishes ?? {});
     const seen = () => ({ page: this.page });
-    this.points = new Points(this.url, this.comparison, this.wishes, seen);
-    this.preview = new Preview(this.url, this.comparison, this.wishes, seen);
-    this.correction = new Correction(this.url, this.wishes, seen);
+    const generator = new Generator(this.url, seen);
+    this.generator = generator;
+    this.points = new Points(this.url, this.comparison, this.wishes, seen, generator);
+    this.preview = new Preview(this.url, this.comparison, this.wishes, seen, generator);
+    this.correction = new Correction(this.url, this.wishes, seen, generator);
+    this.references = new References(this.url, this.wishes, generator);
     this.recoloring = new Recoloring(
       this.url, this.wishes, () => this._keepOld(), (now, old) => this._arrived(now, old),
     );
@@ -63,7 +68,16 @@ class LightTable {
   async toggleUncertain() {
     this.uncertain = !this.uncertain;
     byId("uncertain").setAttribute("aria-pressed", String(this.uncertain));
-    await this._overlay().catch(tell);
+    const busy = byId("busy-hint");
+    const answer = this._overlay();
+    if (this.uncertain) {
+      const show = (words) => {
+        busy.textContent = words;
+        shown(this.uncertain, busy);
+      };
+      await this.generator.waitFor(answer, t("photograph.uncertain_busy"), show).catch(tell);
+      shown(false, busy);
+    } else await answer;
     this.comparison.overlay(this.uncertain);
   }
 
@@ -83,21 +97,24 @@ class LightTable {
 
   async _arrived(facts, old) {
     this.facts = facts;
-    this.deciding.facts = facts;
     const { colored } = facts.pages[this.page];
     if (old) await this.comparison.put("before", old);
     await this.comparison.put("colored", colored.info);
     this.wishes.accept(facts.wishes ?? {});
     if (old) this.comparison.compare("before", "colored");
-    byId("facts").replaceChildren(...(await this._freshFacts()));
+    await this._refresh();
     notice(t("photograph.recolored"));
   }
 
-  /** Reads the page's own part with files, hashes and history anew. */
-  async _freshFacts() {
+  /** Reads the page's own words anew: how the photograph stands, files, hashes and history. */
+  async _refresh() {
     const text = await (await request(location.href, { headers: { Accept: "text/html" } })).text();
     const fresh = new DOMParser().parseFromString(text, "text/html");
-    return [...fresh.getElementById("facts").childNodes].map((node) => document.adoptNode(node));
+    for (const part of ["#facts", ".standing"]) {
+      const nodes = [...fresh.querySelector(part).childNodes];
+      document.querySelector(part).replaceChildren(...nodes.map((node) => document.adoptNode(node)));
+    }
+    this.deciding.show(this.facts);
   }
 
   _listen() {

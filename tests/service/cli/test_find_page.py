@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.cli.find_page import print_line, print_row, print_rows_as_json
+from service.cli.find_page import print_found, print_line, print_row, print_rows_as_json
 from service.config.loader import Config
 from service.filesystem import safe_open
 from service.ledger.jobs import Decision, Job
@@ -74,6 +74,23 @@ def test_a_person_reads_state_places_and_reason(
     ] == printed(config, capsys)
 
 
+def test_a_photograph_that_several_names_match_is_printed_once(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of the names; each of them is known, and only what matches nothing is not."""
+    for name in ("a.tif", "ab.tif", "b.tif"):
+        queue(config, name)
+
+    assert print_found(config, ["b", "a", "2"], json=True)
+    assert [2, 3, 1] == [one["job"] for one in json.loads(capsys.readouterr().out)]
+
+    assert not print_found(config, ["a.tif", "1", "c"], json=True)
+
+    said = capsys.readouterr()
+    assert [1] == [one["job"] for one in json.loads(said.out)]
+    assert ["photochrom: no photograph matches c"] == said.err.splitlines()
+
+
 def test_who_decided_when_and_why_is_told(
     config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +108,40 @@ def test_who_decided_when_and_why_is_told(
     assert f"  Approved by Käthe on {SECOND_0}: as I remember it" == text[2]
     assert f"  Rejected by Li on {SECOND_0}: the sea is red" in text
     assert 2 == sum(" by " in line and "Colored" not in line for line in text)
+
+
+@pytest.mark.parametrize(
+    ("decision", "problem", "said"),
+    [
+        (None, "", "Its result is held until a reviewer approves it."),
+        (Decision.FLAGGED, "", "Its result is held until a reviewer approves it."),
+        (Decision.REJECTED, "", "Its result stays held."),
+        (Decision.APPROVED, "", "Its result is delivered in a moment, if photochrom runs."),
+        (Decision.APPROVED, "a file is there", "Its result cannot be delivered: a file is there"),
+    ],
+)
+def test_what_becomes_of_a_held_result_is_told(
+    config: Config,
+    capsys: pytest.CaptureFixture[str],
+    decision: Decision | None,
+    problem: str,
+    said: str,
+) -> None:
+    """And what a person must do before an approved one is delivered."""
+    job = queue(config, "a.tif")
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        ledger.claim(1, 0.0, in_flight=0)
+        ledger.finish(job.id, model="7", now=1.0, held=True)
+        if decision:
+            ledger.reviews.decide([job.id], decision, who="Li", now=0.0)
+        if problem:
+            ledger.reviews.note_problem(job.id, problem)
+
+    assert f"  {said}" in printed(config, capsys)[1:4]
+    for row in every(config):
+        print_line(row)
+    line = capsys.readouterr().out
+    assert (f"cannot be delivered: {problem}" if problem else "  held") in line
 
 
 def test_what_was_fetched_or_is_missing_is_told(
@@ -152,7 +203,7 @@ def test_a_photograph_in_trouble_is_told(
 
 def test_every_photo_is_told_in_a_line(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     """More than are asked for in one go; the JSON is a list, a line each."""
-    with Ledger(config.state / LEDGER_FILE) as ledger, ledger.exclusive():
+    with Ledger(config.state / LEDGER_FILE) as ledger, ledger.transaction():
         sql = "INSERT INTO jobs (path, digest, output, size, mtime_ns, inode, device, status,"
         sql += " not_before, queued_at) VALUES (?, '0', ?, 1, 1, '1', '1', 'queued', 0, 0)"
         for n in range(1234):

@@ -18,7 +18,8 @@ from worker.errors import DeviceError
 def config(tmp_path: Path) -> Path:
     """Write a configuration."""
     path = tmp_path / "config.yaml"
-    path.write_text("inbox: /srv/photos/inbox\nweb: {listen: 127.0.0.1:8420}\n")
+    text = "inbox: /srv/photos/inbox\nweb: {listen: 127.0.0.1:8420}\nengine: ray\n"
+    path.write_text(text)  # all that has files of its own
     return path
 
 

@@ -371,6 +371,9 @@ class TestRefusals:
             (["--vividness", "101"], "should be less than or equal to 100"),
             (["--warmth", "-51"], "should be greater than or equal to -50"),
             (["--variants", "5"], "should be less than or equal to 4"),
+            (["--like", "none.jpg"], "--like: none.jpg: No such file or directory"),
+            (["--like", "a.png"], "--like: a.png: it has no color, so nothing can be colored"),
+            (["--like", "config.yaml"], "--like: config.yaml: photochrom does not read .yaml"),
         ],
     )
     def test_impossible_wishes_of_colors_are_told(
@@ -390,6 +393,9 @@ class TestRefusals:
             (["--vividness", "70"], "wishes of colors need jobs or files"),
             (["7", "--vividness", "70", "--dry-run"], "and no other options"),
             (["7", "--point", "1,2=#000000"], "no photograph has this number or path: 7"),
+            (["--like", "a.jpg"], "wishes of colors need jobs or files"),
+            (["7", "--like", "a.jpg"], "--like: a.jpg: No such file or directory"),
+            (["7", "--like", "none"], "no photograph has this number or path: 7"),
         ],
     )
     def test_recoloring_with_wishes_wants_photographs(

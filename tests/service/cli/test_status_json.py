@@ -1,7 +1,7 @@
 """`photochrom status --json` and `find --json` keep their keys, order and values: programs read it.
 
 status_example.json was recorded with the code of 2026-11-28, before `Status` was typed; what rows
-and status say of reviews and fetched results was added since.
+and status say of reviews, fetched results and workers was added since.
 """
 
 import json
@@ -27,6 +27,7 @@ from service.monitoring.heartbeat import (
     Heartbeat,
     InWork,
     UnmovedIn,
+    WorkerBeat,
     write_heartbeat,
 )
 from worker.models.promotions import Promotion, write_promotions
@@ -89,6 +90,17 @@ def beat() -> Heartbeat:
         arriving_files=(ArrivingFile(path="new.tif", reason="it is empty", seconds=9.5),),
         rescanned=NOON - 5,
         free={"inbox": 1},
+        workers=(
+            WorkerBeat(
+                name="scanner-2 #1",
+                host="scanner-2",
+                state="paused",
+                done=12,
+                rate_per_hour=144.0,
+                reason="its card failed",
+            ),
+        ),
+        worker_deaths=3,
         refused_config="stop.within: must be a number",
         unmoved_originals=3,
         unmoved=(UnmovedIn(folder="/in/album", photos=3, reason="chgrp it"),),

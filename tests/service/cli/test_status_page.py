@@ -12,7 +12,7 @@ from rich.console import Console
 
 from service.cli.status_page import IN_WORK_SHOWN, LEFT_ALONE_SHOWN, in_words, print_status
 from service.ledger.jobs import JobStatus
-from service.monitoring.heartbeat import ArrivingFile, InWork
+from service.monitoring.heartbeat import ArrivingFile, InWork, WorkerBeat
 from service.monitoring.status import (
     ArrivingFiles,
     DaemonHealth,
@@ -56,8 +56,10 @@ STATUS = Status(
             to_be_colored_again=False,
         ),
     ),
-    review=ReviewStatus(mode="after", hold_below=None, held=0, decisions_waiting=0),
+    review=ReviewStatus(mode="after", hold_below=None, held=0, held_open=0, decisions_waiting=0),
     rate_per_hour=480.0,
+    workers=(),
+    worker_deaths=0,
     unmoved_originals=0,
     unmoved=(),
     unreadable_folders=0,
@@ -154,6 +156,21 @@ def test_files_that_are_not_whole_are_listed_with_the_reason() -> None:
     assert "and 30 more" in lines
 
 
+def test_the_workers_of_a_cluster_are_told_and_why_some_are_paused() -> None:
+    """How many color, on how many machines, how fast, and how many were lost."""
+    workers = (
+        WorkerBeat(name="a #1", host="a", state="ready", rate_per_hour=1200.0),
+        WorkerBeat(name="a #2", host="a", state="ready", rate_per_hour=1100.0),
+        WorkerBeat(name="b #1", host="b", state="paused", reason="outbox: /out is read-only"),
+        WorkerBeat(name="c #1", host="c", state="starting"),
+    )
+    said = page(workers=workers, worker_deaths=2)
+
+    assert "2 of 4 ready on 1 machine, 2,300 photos per hour; 2 lost since the start" in said
+    assert "Workers that are paused:\n  b #1: outbox: /out is read-only\n" in said
+    assert "workers" not in page()
+
+
 def test_many_in_work_are_counted() -> None:
     """The longest are shown."""
     some_jobs = tuple(InWork(job=n, path=f"{n}.png", seconds=1.0) for n in range(9))
@@ -238,9 +255,17 @@ def test_what_waits_for_its_folders_settings_is_told(scans: int, words: str) -> 
 @pytest.mark.parametrize(
     ("review", "said"),
     [
-        ({"mode": "hold"}, "12 for approval: photochrom web"),
-        ({"hold_below": 0.3}, "12 for approval: photochrom web (confidence below 0.3)"),
-        ({}, "12 for approval: photochrom web; new results are delivered at once"),
+        ({"mode": "hold", "held_open": None}, "12 for approval: photochrom web"),
+        ({"mode": "hold", "held_open": 5}, "12; 5 to decide on: photochrom web"),
+        ({"mode": "hold", "held_open": 0}, "12; all decided on"),
+        (
+            {"hold_below": 0.3, "held_open": None},
+            "12 for approval: photochrom web (confidence below 0.3)",
+        ),
+        (
+            {"held_open": None},
+            "12 for approval: photochrom web; new results are delivered at once",
+        ),
     ],
 )
 def test_what_is_held_is_told_with_the_reason(review: dict[str, Any], said: str) -> None:

@@ -28,7 +28,7 @@ from service.pipeline import reading
 from service.storage import moves
 from service.storage.moves import Departure
 from service.watch import observer
-from service.watch.watcher import Rest
+from service.watch.stability import Rest, StableFile
 from tests.support.fakes import FakeColorist, FakeLoader, rendering
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
@@ -258,7 +258,7 @@ class TestTake:
         for _ in range(2):
             looks = safe_open.file_stat(path)
             assert looks is not None
-            daemon.intake.take(path, looks, AT_REST)
+            daemon.intake.take([StableFile(path, looks, AT_REST)], time.monotonic(), time.time())
             path.touch()
 
         assert 1 == sum(daemon.ledger.queries.counts().values())
@@ -393,7 +393,7 @@ class TestTake:
         path.unlink()
         daemon = place.daemon()
         assert looks is not None
-        daemon.intake.take(path, looks, AT_REST)
+        daemon.intake.take([StableFile(path, looks, AT_REST)], time.monotonic(), time.time())
 
         assert 0 == sum(daemon.ledger.queries.counts().values())
 
@@ -431,6 +431,18 @@ class TestWatching:
 
         assert daemon.shutdown()
         assert ["sub/a.png"] == place.files()["outbox"]
+
+    def test_a_photo_that_is_found_at_rest_is_begun_in_the_same_step(self, place: Place) -> None:
+        """Waiting for the next step would cost half a second, whatever the clocks say."""
+        place.colorist.device_gate.clear()
+        place.drop("a.png")
+        daemon = place.daemon()
+        daemon.startup()
+        daemon.step(now=time.monotonic(), wall=1.5e9)  # a step goes by the time it is given
+
+        assert [1.5e9] == [job.queued_at for job in daemon.pipeline.in_hand()]
+        assert 1 == daemon.ledger.queries.counts()[JobStatus.STARTED]
+        place.colorist.device_gate.set()
 
     def test_what_the_system_forgot_to_announce_is_found_by_the_rescan(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -535,10 +547,12 @@ class TestAfterACrash:
 
     def test_what_was_in_work_is_done_by_the_next_start(self, place: Place) -> None:
         """The ledger still has it as started; half a photo in the outbox is swept away."""
-        place.drop("sub/a.png")
+        path = place.drop("sub/a.png")
+        looks = safe_open.file_stat(path)
+        assert looks is not None
         daemon = place.daemon()
         daemon.startup()
-        stepping(daemon, lambda: 1 == daemon.ledger.queries.counts()[JobStatus.QUEUED])
+        daemon.intake.take([StableFile(path, looks, AT_REST)], time.monotonic(), time.time())
         daemon.ledger.claim(1, time.time(), in_flight=0)
         place.crash(daemon)
         (place.config.outbox / "sub").mkdir()
@@ -573,7 +587,7 @@ class TestAfterACrash:
         path = place.config.inbox / "a.png"
         looks = safe_open.file_stat(path)
         assert looks is not None
-        daemon.intake.take(path, looks, AT_REST)
+        daemon.intake.take([StableFile(path, looks, AT_REST)], time.monotonic(), time.time())
         for _ in range(place.config.retry.attempts):
             daemon.ledger.claim(1, time.time(), in_flight=0)
             daemon.ledger.recover()

@@ -57,15 +57,21 @@ def test_make_folder_refuses_a_name_that_belongs_to_a_file(tmp_path: Path) -> No
         make_folder(tmp_path / "a")
 
 
-@pytest.mark.parametrize("means", ["link", "rename at once", "claim"])
+@pytest.fixture
+def not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be on a file system that cannot rename without overwriting, such as NFS."""
+    monkeypatch.setattr(durable, "renamed_at_once", lambda *_: False)
+
+
+@pytest.mark.parametrize("means", ["rename at once", "link", "claim"])
 def test_a_rename_never_overwrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, means: str
 ) -> None:
-    """With hard links, without, and on file systems that know nothing better than a claim."""
-    if means != "link":
-        monkeypatch.setattr(os, "link", refuse(errno.EPERM))
-    if means == "claim":
+    """At once, by hard links, and on file systems that know nothing better than a claim."""
+    if means != "rename at once":
         monkeypatch.setattr(durable, "renamed_at_once", lambda *_: False)
+    if means == "claim":
+        monkeypatch.setattr(os, "link", refuse(errno.EPERM))
     source, target, free = (tmp_path / name for name in ("source", "target", "free"))
     source.write_text("new")
     target.write_text("old")
@@ -90,6 +96,7 @@ def test_a_rename_that_was_cut_off_is_completed(tmp_path: Path) -> None:
     assert not source.exists()
 
 
+@pytest.mark.usefixtures("not_at_once")
 def test_a_file_that_is_saved_anew_while_it_is_renamed_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,12 +138,12 @@ def test_the_old_name_of_a_file_is_removed_only_while_it_is_that_file(
     assert left == list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("not_at_once")
 def test_a_rename_that_fails_leaves_no_empty_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The claimed name is given back."""
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
-    monkeypatch.setattr(durable, "renamed_at_once", lambda *_: False)
     monkeypatch.setattr(os, "rename", refuse(errno.EIO))
     source = tmp_path / "source"
     source.touch()
@@ -201,6 +208,7 @@ def test_what_cannot_be_renamed_at_once_is_told(tmp_path: Path) -> None:
     assert not away.exists()
 
 
+@pytest.mark.usefixtures("not_at_once")
 def test_a_file_is_renamed_where_each_of_its_names_has_a_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from service.filesystem.permissions import adopt, close_state, file_made, group_
 from service.filesystem.safe_open import open_dir_beneath
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage.moves import reject
-from service.storage.outbox import deliver
+from tests.support.staged_delivery import deliver
 from tests.support.unprivileged_user import GROUP, USER, as_nobody, needs_root, reachable_folder
 from worker.errors import DeviceError
 

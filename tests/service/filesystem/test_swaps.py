@@ -5,7 +5,7 @@ Each test swaps at the worst moment, which a real attacker would only meet by lu
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from service.filesystem.folder_checks import make_folders
 from service.ledger.jobs import Job, JobStatus
 from service.maintenance.retry import retry
 from service.pipeline import reading
-from service.watch.watcher import Rest
+from service.watch.stability import StableFile
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files
 from tests.support.stepped_pipeline import Line
@@ -145,14 +145,14 @@ def test_a_file_swapped_before_it_is_queued_is_left_alone(tmp_path: Path, what: 
     tell = daemon.watcher._on_stable
     told: list[Path] = []
 
-    def swap_and_tell(path: Path, looks: FileStat, rest: Rest) -> str:
+    def swap_and_tell(files: Sequence[StableFile]) -> Sequence[str | Exception]:
         if not told:
-            swapped_for(what, path)
-        told.append(path)
-        reason = tell(path, looks, rest)
+            swapped_for(what, files[0].path)
+        told.extend(file.path for file in files)
+        reasons = tell(files)
         if len(told) == 1:
             assert daemon.ledger.queries.counts()[JobStatus.QUEUED] == 0
-        return reason
+        return reasons
 
     daemon.watcher._on_stable = swap_and_tell
     daemon.run()

@@ -6,6 +6,8 @@ The other promises of the file (locks, full disks, damage) are in test_ledger.
 import os
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -296,3 +298,68 @@ def _fill(database: Database, count: int, start: int = 0) -> None:
                 f"{number:_>64}",
                 b"out %d" % number,
             )
+
+
+class TestTransactions:
+    """Several changes in one transaction: all of them are on the disk, or none."""
+
+    ADD = "INSERT INTO counts VALUES (?, 0)"
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        """Open an empty ledger."""
+        database = Database(tmp_path / "ledger")
+        yield database
+        database.close()
+
+    def add(self, database: Database, *names: str, fail: bool = False) -> None:
+        """Add rows, each in a transaction, in another transaction; or fail at the end of that."""
+        with database.transaction():
+            for name in names:
+                with database.transaction():
+                    database.rows(self.ADD, name)
+            if fail:
+                raise ValueError("no")
+
+    def seen(self, database: Database) -> set[str]:
+        """Tell what another process sees."""
+        with closing(sqlite3.connect(database._path)) as other:
+            rows = other.execute("SELECT status FROM counts WHERE jobs = 0").fetchall()
+        return {status for (status,) in rows} - {"queued", "started", "finished", "failed"}
+
+    def test_changes_inside_another_are_committed_with_it(self, database: Database) -> None:
+        """Not before."""
+        with database.transaction():
+            self.add(database, "a", "b")
+            assert set() == self.seen(database)
+
+        assert {"a", "b"} == self.seen(database)
+
+    def test_an_inner_one_that_fails_undoes_itself_only(self, database: Database) -> None:
+        """And those in it; the outer one goes on."""
+        with database.transaction():
+            self.add(database, "a")
+            with pytest.raises(ValueError, match="no"):
+                self.add(database, "b", "c", fail=True)
+            self.add(database, "d")
+
+        assert {"a", "d"} == self.seen(database)
+
+    def test_an_outer_one_that_fails_undoes_all(self, database: Database) -> None:
+        """Also what inner ones had done; then a new one begins afresh."""
+        with pytest.raises(ValueError, match="no"):
+            self.add(database, "a", "b", fail=True)
+        self.add(database, "c")
+
+        assert {"c"} == self.seen(database)
+
+    def test_a_disk_that_fills_up_undoes_all(self, database: Database) -> None:
+        """Though the error comes in an inner one, and SQLite may end the outer one itself."""
+        pages = database.rows("PRAGMA page_count")[0]["page_count"]
+        database.rows(f"PRAGMA max_page_count = {pages + 1}")
+        with pytest.raises(DeviceError, match="free some disk space"):
+            self.add(database, "a", 100_000 * "b", "c")
+        database.rows("PRAGMA max_page_count = 1000000")
+        self.add(database, "d")
+
+        assert {"d"} == self.seen(database)

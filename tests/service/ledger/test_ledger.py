@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.config.sections import AS_USUAL, FolderSettings
+from service.config.folder_sections import AS_USUAL, FolderSettings
 from service.filesystem.file_stat import FileStat
 from service.ledger.ledger import ActiveModel, Job, JobStatus, Ledger, LedgerError
 from service.ledger.queries import LedgerQueries

@@ -249,7 +249,7 @@ def test_what_waits_for_a_person_or_their_word_for_its_sidecar_is_kept(
     """A held result would be nobody's; what is merely open is forgotten as ever."""
     archive = Archive(tmp_path, 30, "move")
     kept, owed, _open = (archive.finish(f"{n}.png", age=40) for n in range(3))
-    with archive.ledger.exclusive():
+    with archive.ledger.transaction():
         archive.ledger._database.rows("UPDATE jobs SET held = 1 WHERE id = ?", kept.id)
     archive.ledger.reviews.decide([owed.id], Decision.APPROVED, who="Ada", now=archive.wall)
     archive.round()

@@ -251,7 +251,7 @@ class TestHolding:
         ledger.reviews.add_note(job.id, "it was red", who="Bo", now=2.0)
         records = ledger.queries.gallery.decisions_of(job.id)
         other = color(ledger, "b.png")
-        with ledger.exclusive():
+        with ledger.transaction():
             ledger.reviews.restore(other.id, records)
 
         assert [one[4:] for one in records] == [

@@ -9,7 +9,15 @@ from service.config.loader import Config
 from service.ledger.jobs import Decision, DecisionRecord
 from service.maintenance import premis
 from service.storage.sidecar import Sidecar, read_sidecar
-from service.storage.sidecar_parts import Output, Page, Point, ReplacedColor, Source, Wishes
+from service.storage.sidecar_parts import (
+    Output,
+    Page,
+    Point,
+    Reference,
+    ReplacedColor,
+    Source,
+    Wishes,
+)
 from tests.support.delivered_results import color, place
 from tests.support.packages import found, premis_of
 
@@ -109,7 +117,10 @@ def test_a_decision_is_an_event_of_a_person(tmp_path: Path, sidecar: Sidecar) ->
 def test_who_said_which_color_is_told(tmp_path: Path, sidecar: Sidecar) -> None:
     """The wishes with the event, and each person once, as an informant."""
     points = (said("#7a1f2b", "Ada", "inv. 1931/7"), said("#ffffff", "Ada"), said("#000000", ""))
-    wishes = Wishes(vividness=60.0, warmth=0.0, points=points, variant=1)
+    like = Reference(
+        name="sunset.jpg", sha256="a" * 64, colors=((20, 40, 1000),), who="Li", source="its date"
+    )
+    wishes = Wishes(vividness=60.0, warmth=0.0, points=points, variant=1, reference=like)
     document = written(tmp_path, sidecar.model_copy(update={"wishes": wishes}), APPROVED)
     wished, point, *_ = document.iter(f"{{{premis.SETTINGS}}}wishes", f"{{{premis.SETTINGS}}}point")
     informant = (
@@ -122,7 +133,10 @@ def test_who_said_which_color_is_told(tmp_path: Path, sidecar: Sidecar) -> None:
         point.get("who"),
         point.get("source"),
     )
-    assert ["Ada"] == found(document, f"//{informant}/premis:linkingAgentIdentifierValue")
+    assert ["Ada", "Li"] == found(document, f"//{informant}/premis:linkingAgentIdentifierValue")
+    (reference,) = document.iter(f"{{{premis.SETTINGS}}}reference")
+    named = {"name": "sunset.jpg", "sha256": "a" * 64, "who": "Li", "source": "its date"}
+    assert named == dict(reference.attrib)
     assert {"Ada", "Käthe"} <= set(found(document, "//premis:agentName"))
 
 

@@ -7,7 +7,8 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 
 import imagecodecs
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from service.maintenance.pyramid_maker import Made, PyramidMaker, ViewError
+from service.maintenance.pyramid_maker import Made, PyramidMaker, ViewError, Wanted
 from tests.support import malicious_files
 from tests.support.iiif_files import assembled, present, promised, read_info, read_jpeg
 from tests.support.synthetic_photos import gray_scene, png_bomb, save
@@ -139,9 +140,15 @@ def test_a_file_cut_short_leaves_nothing(tmp_path: Path, maker: PyramidMaker) ->
 
 def slow_page(path: Path) -> Path:
     """Write a page that takes seconds to decode."""
-    noise = np.random.default_rng(0).integers(0, 65536, (2400, 2400)).astype(np.uint16)
-    path.write_bytes(imagecodecs.jpeg2k_encode(noise, codecformat="jp2", reversible=True))
+    path.write_bytes(_slow_page())
     return path
+
+
+@cache
+def _slow_page() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 65536, (4400, 4400)).astype(np.uint16)
+    coded: bytes = imagecodecs.jpeg2k_encode(noise, codecformat="jp2", reversible=True)
+    return coded
 
 
 @pytest.mark.slow
@@ -178,6 +185,53 @@ def test_a_decoder_that_crashes_is_said_and_survived(tmp_path: Path, maker: Pyra
 
     assert "limit" == raised.value.fault
     assert [] == left(out)
+
+
+def test_many_are_made_in_one_go(tmp_path: Path, maker: PyramidMaker) -> None:
+    """In their order; what cannot be shown, or ends the process, costs the others nothing."""
+    good = [save(tmp_path / f"{n}.png", gray_scene(20 + n, 30)) for n in range(4)]
+    bad = save(tmp_path / "bad.png", gray_scene(20, 30))
+    bad.write_bytes(bad.read_bytes()[:99])
+    paths = [good[0], bad, *good[1:3], tmp_path / "bomb.png", good[3]]
+    (tmp_path / "bomb.png").write_bytes(png_bomb(60_000, 60_000))
+    out = tmp_path / "out"
+    out.mkdir()
+
+    with ExitStack() as files:
+        opened_files = [files.enter_context(opened(path)) for path in paths]
+        results = maker.thumbnails(
+            [
+                Wanted(file, path, out / f"{path.stem}.jpg", side=15)
+                for file, path in zip(opened_files, paths, strict=True)
+            ]
+        )
+
+    heights = [one.height if isinstance(one, Made) else one.fault for one in results]
+    assert [20, "file", 21, 22, "file", 23] == heights
+    assert ["0.jpg", "1.jpg", "2.jpg", "3.jpg"] == left(out)
+    assert 15 == read_jpeg(out / "3.jpg").shape[1]
+
+
+@pytest.mark.slow
+def test_a_page_that_ends_its_process_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Whether it takes too long or crashes its decoder; the rest is made by another process."""
+    paths = [
+        slow_page(tmp_path / "slow.jp2"),
+        save(tmp_path / "a.png", gray_scene(20, 30)),
+        slow_page(tmp_path / "slower.jp2"),
+        save(tmp_path / "b.png", gray_scene(21, 30)),
+    ]
+    with ExitStack() as files, PyramidMaker(megapixels=20, longest=1) as maker:
+        wanted = [
+            Wanted(files.enter_context(opened(path)), path, path.with_suffix(".jpg"))
+            for path in paths
+        ]
+        first, second, third, fourth = maker.thumbnails(wanted)
+
+    assert isinstance(first, ViewError)
+    assert isinstance(third, ViewError)
+    assert ("limit", "limit") == (first.fault, third.fault)
+    assert (20, 21) == (getattr(second, "height", None), getattr(fourth, "height", None))
 
 
 def test_a_child_that_died_is_started_again(tmp_path: Path) -> None:

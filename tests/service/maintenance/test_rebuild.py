@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
-from service.config.sections import Batching, FolderSettings, Originals, Watch
+from service.config.sections import Batching, Originals, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.availability import FolderMonitor

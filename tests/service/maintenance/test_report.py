@@ -6,9 +6,10 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import cv2
@@ -17,17 +18,21 @@ from lxml import html
 from playwright.sync_api import Page
 from rich.console import Console
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
-from service.config.sections import FolderSettings
 from service.ledger.jobs import Decision
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.maintenance import report as making
+from service.maintenance.picture_cache import FOLDER, PictureCache
+from service.maintenance.pyramid_maker import PyramidMaker, Wanted
 from service.maintenance.report import ReportResult, make_report, moment, print_report_result
-from service.maintenance.report_entries import Scope
+from service.maintenance.report_entries import Scope, Summary
+from service.maintenance.report_pages import index_page
 from tests.support.delivered_results import REASON, color, finish, place, queue, reject
+from tests.support.iiif_files import read_jpeg
 from tests.support.synthetic_photos import Array, color_scene, gray_scene
 from worker.errors import DeviceError
-from worker.settings import ColorPoint, ColorWishes
+from worker.settings import ColorPoint, ColorWishes, Reference
 
 
 def png(pixels: Array) -> bytes:
@@ -98,14 +103,46 @@ def test_each_photograph_is_shown_before_and_after(config: Config, folder: Path)
     assert ["Scan", "Colored by a machine"] * 3 == [
         one.text for article in articles for one in article.iter("figcaption")
     ]
-    assert [("80", "60")] * 6 == [(one.get("width"), one.get("height")) for one in images]
-    assert all((folder / one.get("src")).read_bytes()[:2] == b"\xff\xd8" for one in images)
+    assert [(60, 80)] * 6 == [read_jpeg(folder / one.get("src")).shape[:2] for one in images]
     assert all(one.get("alt") for one in images)
     assert (3, 1, 0) == (
         result.summary.colored,
         result.summary.rejected,
         result.summary.without_picture,
     )
+
+
+def test_pictures_that_the_review_page_has_made_are_taken(
+    config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In either size; only the others are made. A file that was altered still has none."""
+    cache = PictureCache(config.state / FOLDER, 1.0)
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        first, second = ledger.queries.by_ids([1, 2])
+    assert (first.output_digest, first.digest) == (second.output_digest, second.digest)
+    kept = [
+        cache.thumbnail(first.digest, 0, 240),
+        cache.thumbnail(str(first.output_digest), 0, 480),
+    ]
+    for path, text in zip(kept, (b"the scan's", b"the result's"), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    (config.originals.folder / "c.png").write_bytes(b"altered")
+    asked: list[str] = []
+    real = PyramidMaker.thumbnails
+
+    def thumbnails(maker: PyramidMaker, wanted: Sequence[Wanted]) -> Any:
+        asked.extend(one.target.name for one in wanted)
+        return real(maker, wanted)
+
+    monkeypatch.setattr(PyramidMaker, "thumbnails", thumbnails)
+    made(config, folder)
+
+    pictures = folder / "images/0001"
+    assert b"the scan's" == (pictures / "1-scan.jpg").read_bytes()
+    assert b"the result's" == (pictures / "2-colored.jpg").read_bytes()
+    assert [] == [name for name in asked if not name.startswith("4-")]
+    assert "no picture: the original" in words(folder, "sheet-0001.html")[2]
 
 
 def test_the_first_page_tells_of_all(config: Config, folder: Path) -> None:
@@ -156,10 +193,11 @@ def test_decisions_and_states_are_told(config: Config, folder: Path) -> None:
 def test_who_said_which_color_is_told(config: Config, folder: Path) -> None:
     """With a swatch, the place and the evidence; on the first page by person; and in the table."""
     point = ColorPoint(0.25, 0.5, "#7a1f2b", who="Ada", source="<inv. 7>")
+    like = Reference("sunset.jpg", "a" * 64, ((20, 40, 1000),), "Li", "its date")
     job = queue(config, "said.png", GRAY)
     with Ledger(config.state / LEDGER_FILE) as ledger:
         asked = FolderSettings.of(
-            ColorWishes(vividness=60.0, warmth=-5.0, points=(point,), variant=2)
+            ColorWishes(vividness=60.0, warmth=-5.0, points=(point,), variant=2, reference=like)
         )
         ledger.override_settings(job.id, asked)
         claimed = {one.id: one for one in ledger.claim(9, 0.0, in_flight=0)}
@@ -170,10 +208,11 @@ def test_who_said_which_color_is_told(config: Config, folder: Path) -> None:
     row = rows(folder)[3]
 
     assert told in text
-    assert "Wished: vividness 60, warmth -5, variant 2." in text
+    wished = "vividness 60, warmth -5, variant 2, colored like sunset.jpg, chosen by Li: its date"
+    assert f"Wished: {wished}." in text
     assert ["background: #7a1f2b"] == parsed(folder, "sheet-0001.html").xpath("//span/@style")
     assert ("said.png", told) == (row["scan"], row["colors said"])
-    assert "vividness 60, warmth -5, variant 2" == row["wished"]
+    assert wished == row["wished"]
     assert ["Person Photographs", "Ada 1"] == [
         " ".join(cell.text_content() for cell in line)
         for line in list(parsed(folder).iter("table"))[2].iter("tr")
@@ -281,7 +320,27 @@ def test_only_a_folder_or_a_time_is_told_of(
     said = parsed(folder).text_content()
 
     assert paths == [row["scan"] for row in rows(folder)]
-    assert ("Folder 1931" if scope.folder else "All folders, since") in said
+    assert ("Folder 1931" if scope.folder else "All folders, from") in said
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "said"),
+    [
+        ("2026-12-01", "2026-12-31", "from 2026-12-01 to 2026-12-31"),
+        ("2026-12-01T14:00", "", "from 2026-12-01 14:00"),
+        ("", "2026-12-31T09:30", "to 2026-12-31 09:30"),
+        ("", "", "from the first photograph to the last"),
+    ],
+)
+def test_the_time_that_was_asked_for_is_told_as_it_was_asked_for(
+    since: str, until: str, said: str
+) -> None:
+    """Whole days as days."""
+    scope = Scope(
+        moment(since, end=False) if since else None, moment(until, end=True) if until else None
+    )
+
+    assert f"All folders, {said}</p>" in index_page(Summary(scope))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from service.maintenance.rebuild import rebuild
 from service.maintenance.wishing import Asked, apply_wishes, parse_wishes, wish_for
 from service.storage.sidecar import read_sidecar
 from tests.support.delivered_results import color, finish, place
-from worker.settings import AS_GENERATED, ColorPoint, ColorWishes
+from worker.settings import AS_GENERATED, ColorPoint, ColorWishes, Reference
 
 COAT = PixelPoint(0, 1, 2, "#7a1f2b")
+SUNSET = Reference("sunset.jpg", "0" * 64, ((20, 40, 900), (0, 0, 100)))
+REFERENCE = asdict(SUNSET)
 
 
 @pytest.fixture
@@ -62,6 +65,21 @@ def test_what_was_wished_before_stays(config: Config) -> None:
     finish_again(config)
     apply_wishes(config, 1, AS_GENERATED)
     assert AS_GENERATED == job(config, 1).settings.wishes(Color(vividness=10, warmth=10))
+
+
+def test_a_reference_is_kept_until_another_or_none_is_wished(config: Config) -> None:
+    """With who chose it on what evidence; other wishes come and go beside it."""
+    wish_for(config, ["1"], Asked(reference=SUNSET, who="Ada", source="an autochrome"))
+    first = job(config, 1).settings.wishes(Color())
+    finish_again(config)
+    wish_for(config, ["1"], Asked(vividness=70))
+    second = job(config, 1).settings.wishes(Color())
+    finish_again(config)
+    wish_for(config, ["1"], Asked(no_reference=True))
+
+    assert replace(SUNSET, who="Ada", source="an autochrome") == first.reference
+    assert replace(first, vividness=70) == second
+    assert ColorWishes(vividness=70) == job(config, 1).settings.wishes(Color())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +125,7 @@ def test_without_a_sidecar_the_place_of_a_color_is_not_known(config: Config) -> 
 def test_a_rebuilt_ledger_knows_what_was_wished(config: Config) -> None:
     """From the sidecar, where it stands with who said so."""
     point = ColorPoint(0.25, 0.5, "#7a1f2b", who="Ada", source="a swatch")
-    wishes = ColorWishes(70, -5, (point,), 1)
+    wishes = ColorWishes(70, -5, (point,), 1, replace(SUNSET, who="Ada"))
     apply_wishes(config, 1, wishes)
     finish_again(config)
     kept = read_sidecar(config.outbox / "1931/a.tif.json").wishes
@@ -121,6 +139,7 @@ def test_a_rebuilt_ledger_knows_what_was_wished(config: Config) -> None:
     assert wishes == kept.asked
     assert wishes == found["1931/a.tif"].settings.wishes(Color())
     assert 0.25 == found["1931/a.tif"].confidence
+    assert (1.5, None) == (found["1931/a.tif"].change, found["b.tif"].change)
     assert AS_GENERATED == found["b.tif"].settings.wishes(Color())
 
 
@@ -142,6 +161,8 @@ class TestJson:
 
         assert expected == parse_wishes(json.loads(text))
         assert AS_GENERATED == parse_wishes({})
+        for wishes in (AS_GENERATED, ColorWishes(reference=SUNSET)):
+            assert wishes == parse_wishes(json.loads(json.dumps(asdict(wishes))))
 
     @pytest.mark.parametrize(
         ("data", "words"),
@@ -153,6 +174,11 @@ class TestJson:
             ({"points": [{"x": 0, "y": 0, "color": "red"}]}, "written as #rrggbb, not red"),
             ({"points": [{"x": 0, "y": 0, "colour?": "red"}]}, "unknown part of a point: colour?"),
             ({"points": 3}, "points: Input should be a valid tuple"),
+            ({"reference": {"name": "a", "sha256": "0" * 64}}, "reference.colors: Field required"),
+            ({"reference": {**REFERENCE, "sha256": "x"}}, "must be 64 hexadecimal digits"),
+            ({"reference": {**REFERENCE, "colors": [[0, 0]]}}, "reference.colors.0.2: Field"),
+            ({"reference": {**REFERENCE, "colors": [[0, 0, 2.5]]}}, "valid integer"),
+            ({"reference": {**REFERENCE, "path": "/"}}, "unknown part of a reference: path"),
         ],
     )
     def test_impossible_ones_are_told(self, data: dict[str, Any], words: str) -> None:

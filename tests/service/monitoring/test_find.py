@@ -165,7 +165,7 @@ class TestWhereItIs:
 def test_a_name_is_found_though_another_process_writes(config: Config) -> None:
     """It is only read, whatever a daemon does meanwhile."""
     job = color(config, "a.tif")
-    with Ledger(config.state / LEDGER_FILE) as ledger, ledger.exclusive():
+    with Ledger(config.state / LEDGER_FILE) as ledger, ledger.transaction():
         assert [job.id] == found(config, os.fsdecode(b"a.tif"))
     assert PurePosixPath("a.tif") == job.path
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from service.config.sections import Metrics as Settings
-from service.monitoring.heartbeat import Heartbeat
+from service.monitoring.heartbeat import Heartbeat, WorkerBeat
 from service.monitoring.metrics import Metrics
 
 NOON = 1_800_000_000.0
@@ -41,6 +41,11 @@ BEAT = Heartbeat(
     unreadable_folders=3,
     megapixels=123.5,
     device_memory=1 << 30,
+    workers=(
+        WorkerBeat(name="a #1", host="a", state="ready", done=7),
+        WorkerBeat(name="b #1", host="b", state="paused", done=5, reason="its card failed"),
+    ),
+    worker_deaths=3,
 )
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -115,6 +120,11 @@ def test_a_scrape_finds_the_heartbeat(metrics: Metrics, port: int) -> None:
         ("photochrom_free_bytes", ("inbox",)): 1_000,
         ("photochrom_free_bytes", ("outbox",)): 2_000,
         ("photochrom_device_memory_bytes", ()): 1 << 30,
+        ("photochrom_workers", ("ready",)): 1,
+        ("photochrom_workers", ("paused",)): 1,
+        ("photochrom_workers", ("starting",)): 0,
+        ("photochrom_worker_photos_total", ("a #1",)): 7,
+        ("photochrom_worker_deaths_total", ()): 3,
         ("photochrom_event_queue_overflows_total", ()): 6,
         ("photochrom_emitter_restarts_total", ()): 7,
     }.items() <= found.items()
@@ -160,6 +170,13 @@ def test_what_nobody_knows_is_not_told(metrics: Metrics, tmp_path: Path) -> None
         "photochrom_device_memory_bytes",
     }
     assert "photochrom_health" in names
+
+
+def test_a_daemon_that_colors_itself_tells_of_no_workers(metrics: Metrics, tmp_path: Path) -> None:
+    """There are none."""
+    found = told(metrics, tmp_path, workers=(), worker_deaths=0)
+
+    assert not [name for name, _labels in found if "worker" in name]
 
 
 def test_every_name_is_documented(metrics: Metrics, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from service.filesystem.folder_checks import make_folders
 from service.monitoring.health import PATIENCE
 from service.monitoring.heartbeat import HEARTBEAT_FILE, read_heartbeat
 from service.systemd.notify import Notifier
+from service.watch import watcher
 from tests.support.fakes import FakeColorist
 from tests.support.synthetic_photos import gray_scene, save
 from tests.support.waiting import wait_until
@@ -53,7 +54,9 @@ class Watched:
 
     def drop(self, name: str) -> None:
         """Put a scan in the inbox."""
-        save(self.config.inbox / name, gray_scene(24, 32))
+        path = self.config.inbox / name
+        path.parent.mkdir(exist_ok=True)
+        save(path, gray_scene(24, 32))
 
     def step_until_busy(self, now: float) -> None:
         """Step until a photo is on the device; the clock stands."""
@@ -180,11 +183,12 @@ def test_a_long_look_through_the_inbox_feeds_the_watchdog(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hundreds of thousands of files on a slow disk take longer than the watchdog waits."""
-    for number in range(30):
-        watched.drop(f"{number}.png")
+    for number in range(50):
+        watched.drop(f"{number}/a.png")
     watched.daemon.startup()
     watched.heard()
-    clock = iter(range(1_000_000, 2_000_000))
+    clock = iter(range(1_000_000, 2_000_000))  # each folder takes a second or more
+    monkeypatch.setattr(watcher, "CHECKED_WITHIN", 60.0)
     watched.daemon.watcher.rescan_moved_at = 1e6
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     watched.daemon.watcher.step(1e6)
@@ -289,7 +293,7 @@ def test_a_photo_that_is_due_and_never_taken_up_starves_the_watchdog(watched: Wa
     wait_until(queued)
     now = time.monotonic() + 10.0
     watched.heard()
-    for later in (0.0, PATIENCE, PATIENCE + 10.0):
+    for later in (0.0, PATIENCE - 10.0, PATIENCE + 10.0):
         watched.daemon.watcher.rescan_moved_at = now + later
         watched.daemon._reporter.step(now + later)
     fed, still_fed, starved = watched.heard()

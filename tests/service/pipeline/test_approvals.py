@@ -15,10 +15,12 @@ from service.filesystem import safe_open
 from service.ledger.jobs import Decision, Job, JobStatus
 from service.maintenance.verify import verify
 from service.pipeline import approvals
+from service.pipeline.delivery import Delivery
 from service.storage import held, outbox
 from service.storage.sidecar import read_sidecar
 from tests.support.fakes import FakeColorist
 from tests.support.review_desk import HOLD, Desk
+from tests.support.synthetic_photos import color_scene, save
 
 BOTH = ["a.png", "a.png.json"]
 
@@ -227,6 +229,18 @@ class TestRecoloring:
         assert (False, None) == (done.held, done.delivered_digest)
         assert [] == desk.found_wrong()
 
+    def test_the_change_is_from_the_present_result_wherever_that_is(self, desk: Desk) -> None:
+        """Held, delivered, and held beside a delivered one, which is not the present one."""
+        job = desk.drop("a.png")
+        desk.run()
+        changes = [desk.recolor(job).change]
+        desk.approve(job)
+        changes.append(desk.recolor(job, "third").change)
+        save(desk.config.outbox / "a.png", color_scene(24, 32))
+        changes.append(desk.recolor(job, "fourth").change)
+
+        assert [0, 0, 0] == changes
+
     def test_what_is_held_stays_held_when_results_are_delivered_at_once_again(
         self, desk: Desk
     ) -> None:
@@ -269,10 +283,10 @@ class TestRecoloring:
 
         assert "retouched by hand" == (desk.config.outbox / "a.png").read_text()
         assert desk.job(job.id).held
-        assert "another file has this name" in desk.pipeline.approvals.fault
+        assert "another file has its name in the outbox" in desk.pipeline.approvals.fault
         assert 2 == [line["event"] for line in logs].count("photo.not_released")
+        assert str(desk.config.outbox / "a.png") in (desk.job(job.id).review_problem or "")
         (desk.config.outbox / "a.png").unlink()
-        desk.now += 100
         desk.run()
         assert (BOTH, [], "") == (desk.outbox, desk.waiting, desk.pipeline.approvals.fault)
         assert [] == desk.found_wrong()
@@ -280,6 +294,59 @@ class TestRecoloring:
 
 class TestTrouble:
     """Nothing is delivered that was not looked at, and nothing is lost."""
+
+    @pytest.mark.parametrize("name", BOTH)
+    def test_a_result_whose_name_is_taken_waits_alone_and_goes_on_at_once(
+        self, desk: Desk, name: str
+    ) -> None:
+        """The ledger has the reason, for all who ask; others are delivered meanwhile."""
+        first, second = desk.drop("a.png"), desk.drop("b.png")
+        desk.run()
+        (desk.config.outbox / name).write_text("of a stranger")
+        desk.approve(first)
+        desk.approve(second)
+
+        reason = f"another file has its name in the outbox; move it away: {desk.config.outbox}"
+        waiting = desk.job(first.id)
+        assert f"{reason}/{name}" == waiting.review_problem == desk.pipeline.approvals.fault
+        assert {name, "b.png", "b.png.json"} == set(desk.outbox)
+        assert [(name, "orphaned")] == [(one.path, one.fault) for one in desk.found_wrong()]
+        (desk.config.outbox / name).rename(desk.config.outbox.with_name("kept"))
+        desk.run()
+        assert (False, None) == (desk.job(first.id).held, desk.job(first.id).review_problem)
+        assert ([*BOTH, "b.png", "b.png.json"], []) == (desk.outbox, desk.waiting)
+        assert [] == desk.found_wrong()
+
+    def test_whoever_decides_anew_need_not_wait(self, desk: Desk) -> None:
+        """A rejected result waits for nothing; what an approval waited for is forgotten."""
+        job = desk.drop("a.png")
+        desk.run()
+        (desk.config.outbox / "a.png").write_text("of a stranger")
+        desk.approve(job)
+        desk.decide(job, Decision.REJECTED)
+        assert desk.job(job.id).review_problem is None
+        desk.run()
+
+        done = desk.job(job.id)
+        assert (True, False, None) == (done.held, done.review_owed, done.review_problem)
+        assert (["approved", "rejected"], "") == (
+            desk.decisions(desk.config.review.folder),
+            desk.pipeline.approvals.fault,
+        )
+
+    def test_folders_that_the_last_result_left_are_removed(self, desk: Desk) -> None:
+        """Of the held results, at once; also after a crash just before that."""
+        jobs = [desk.drop(name) for name in ("1931/may/a.png", "1931/b.png")]
+        desk.run()
+        desk.approve(jobs[0])
+        folders = [path.name for path in desk.config.review.folder.rglob("*") if path.is_dir()]
+        assert ["1931"] == folders
+        desk.approve(jobs[1])
+        assert [] == [path for path in desk.config.review.folder.rglob("*") if path.is_dir()]
+        assert desk.config.review.folder.is_dir()
+        (desk.config.review.folder / "1931").mkdir()
+        held.discard(desk.job(jobs[1].id), desk.config)
+        assert not (desk.config.review.folder / "1931").exists()
 
     @pytest.mark.parametrize("name", BOTH)
     def test_a_held_result_that_was_altered_is_not_delivered(self, desk: Desk, name: str) -> None:
@@ -472,9 +539,9 @@ def color_with(desk: Desk, monkeypatch: pytest.MonkeyPatch, confidence: float) -
     """Have results come with a confidence."""
     collect = desk.pipeline._start_delivery
 
-    def start(job: Job, task: Any, outcome: Any, wall: float) -> None:
-        object.__setattr__(outcome, "confidence", confidence)
-        collect(job, task, outcome, wall)
+    def start(job: Job, delivery: Delivery) -> None:
+        object.__setattr__(delivery.outcome, "confidence", confidence)
+        collect(job, delivery)
 
     monkeypatch.setattr(desk.pipeline, "_start_delivery", start)
 

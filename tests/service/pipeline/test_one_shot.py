@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
 from service.config.pixel_points import PixelPoint
-from service.config.sections import Color, FolderSettings, Output
+from service.config.sections import Color, Output
+from service.maintenance.wishing import Asked
 from service.pipeline.one_shot import Wanted, colorize_files
+from service.storage.reference_files import read_reference
 from service.storage.sidecar import read_sidecar
 from tests.support.fakes import FakeColorist
 from tests.support.folder_listing import files as listed
@@ -111,6 +114,27 @@ def test_wishes_are_granted_and_kept(files: list[Path], tmp_path: Path) -> None:
     assert ab_of("#7a1f2b") == pytest.approx(colored[12, 16, 1:], abs=3)
     packet = (tmp_path / "out/0.png").read_bytes()
     assert b"as a person wished: color known at 1 place (said by Ada), vividness 70" in packet
+
+
+def test_what_it_is_to_be_like_is_kept(files: list[Path], tmp_path: Path) -> None:
+    """With its colors, so that they count when its file is gone."""
+    like = save(tmp_path / "like.png", color_scene(60, 80))
+    asked = Asked(reference=read_reference(like, 10), who="Ada", source="an autochrome")
+    like.unlink()
+    how = Wanted(asked.settings(None))
+    colorize_files(files[:1], tmp_path / "out", Config(), FakeColorist(), silent, how)
+    wishes = read_sidecar(tmp_path / "out/0.png.json").wishes
+
+    assert wishes is not None
+    reference = wishes.asked.reference
+    assert reference is not None
+    assert ("like.png", "Ada", "an autochrome") == (
+        reference.name,
+        reference.who,
+        reference.source,
+    )
+    assert len(reference.colors) > 1
+    assert b"colors like those of like.png" in (tmp_path / "out/0.png").read_bytes()
 
 
 def test_a_point_beside_a_photograph_colors_nothing(files: list[Path], tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 import tifffile
 from structlog.testing import capture_logs
 
-from service.config.sections import Batching, FolderSettings, Originals, Output
+from service.config.folder_sections import FolderSettings
+from service.config.sections import Batching, Originals, Output
 from service.filesystem import safe_open
 from service.ledger.jobs import Job, JobStatus
 from service.storage import departures, moves, outbox
@@ -33,7 +34,7 @@ from worker.errors import DeviceError
 from worker.inference import local_engine as engine_module
 from worker.inference.local_engine import BATCHES_IN_MEMORY, THREADS
 from worker.inference.wishes import ab_of
-from worker.settings import ColorPoint, ColorWishes, ReadSettings
+from worker.settings import ColorPoint, ColorWishes, ReadSettings, Reference
 
 
 def full() -> OSError:
@@ -393,7 +394,8 @@ class TestWishes:
         line.drop("b.png", gray_scene(24, 32, seed=3))
         job = line.drop("a.png")
         coat = ColorPoint(0.5, 0.5, "#7a1f2b", who="Ada", source="the coat itself")
-        wishes = ColorWishes(70, 5, (coat,))
+        sunset = Reference("sunset.jpg", "0" * 64, ((20, 40, 900), (0, 0, 100)), "Li")
+        wishes = ColorWishes(70, 5, (coat,), reference=sunset)
         line.ledger.override_settings(job.id, FolderSettings.of(wishes))
         line.run()
         first = (line.config.outbox / "a.png").read_bytes()
@@ -411,6 +413,7 @@ class TestWishes:
         assert np.linalg.norm(colored[12, 16, 1:] - ab_of("#7a1f2b")) < 3
         for photo in (first, again):
             assert b"color known at 1 place (said by Ada), vividness 70, warmth 5" in photo
+            assert b"colors like those of sunset.jpg (chosen by Li)" in photo
         assert read_sidecar(line.config.outbox / "b.png.json").wishes is None
 
 
@@ -1115,7 +1118,7 @@ class TestTakingUpAnotherGenerator:
         jobs = [line.drop(f"{n}.png", gray_scene(24, 32, seed=n)) for n in range(8)]
         new = FakeColorist(model="new")
         line.colorist.gate.clear()  # the first batch is predicted and waits to be painted
-        wait_until(lambda: (line.step(), rendering(line.pipeline) == 2)[1])
+        wait_until(lambda: (line.step(), rendering(line.pipeline) >= 2)[1])
         line.colorist.device_gate.clear()  # the next ones are on the device
         wait_until(lambda: (line.step(), len(line.colorist.batches) >= 2)[1])
         line.pipeline.take_up(new)
@@ -1190,6 +1193,56 @@ class TestColoringAgain:
         assert before == (original.read_bytes(), safe_open.file_stat(original))
         assert (JobStatus.FINISHED, "new", False) == (again.status, again.model, again.recolor)
         assert ["sub/a.png"] == line.files()["outbox"] == line.files()["originals"]
+
+    def test_its_change_is_kept(self, line: Line, done: Job) -> None:
+        """In ledger and sidecar; none for a first coloring, and none of equal colors."""
+        line.run()
+        same = line.job(done.id).change
+        line.ledger.override_settings(done.id, FolderSettings.of(ColorWishes(vividness=10)))
+        line.ledger.recolor([done.id], line.now)
+        line.run()
+        duller = line.job(done.id).change
+
+        assert done.change is None
+        assert 0 == same
+        assert duller is not None
+        assert duller > 5
+        sidecar = read_sidecar(line.config.outbox / "sub/a.png.json")
+        assert sidecar.change == pytest.approx(duller, abs=0.01)
+
+    @pytest.mark.parametrize("fate", ["gone", "changed"])
+    def test_without_its_earlier_result_there_is_no_change(
+        self, line: Line, done: Job, fate: str
+    ) -> None:
+        """And no failure."""
+        earlier = line.config.outbox / "sub/a.png"
+        if fate == "gone":
+            earlier.unlink()
+        else:
+            save(earlier, color_scene(24, 32))
+        with capture_logs() as logs:
+            line.run()
+
+        again = line.job(done.id)
+        assert (JobStatus.FINISHED, "new", None) == (again.status, again.model, again.change)
+        assert "photo.not_compared" not in [entry["event"] for entry in logs]
+
+    def test_why_it_was_not_compared_is_told(
+        self, line: Line, done: Job, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The new result is delivered all the same."""
+
+        def broken(*_: object) -> float:
+            raise failing()
+
+        monkeypatch.setattr(engine_module.difference, "change", broken)
+        with capture_logs() as logs:
+            line.run()
+        (told,) = [entry for entry in logs if entry["event"] == "photo.not_compared"]
+
+        assert (done.id, "warning") == (told["job"], told["log_level"])
+        assert "Input/output error" in told["reason"]
+        assert not self.earlier(line)
 
     def test_a_result_that_others_changed_is_never_replaced(self, line: Line, done: Job) -> None:
         """Somebody may have retouched it: the new one gets another name, and that is told."""
@@ -1292,7 +1345,7 @@ class TestColoringAgain:
         line.ledger.recolor([job.id], line.now)
         line.run()
 
-        assert "new" == line.job(job.id).model
+        assert ("new", 0) == (line.job(job.id).model, line.job(job.id).change)
         assert ["a.png"] == line.files()["inbox"] == line.files()["outbox"]
 
     def test_a_copy_dropped_meanwhile_is_archived_beside_the_original(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from service.config.folder_sections import FolderSettings
 from service.config.loader import Config
-from service.config.sections import Batching, FolderSettings, Originals, Retry, Watch
+from service.config.sections import Batching, Originals, Retry, Watch
 from service.daemon.daemon import Daemon
 from service.filesystem import safe_open
 from service.filesystem.lock import StateLock

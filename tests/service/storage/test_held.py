@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.filesystem.folder_checks import make_folders
 from service.filesystem.ownership import MARKER
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.storage import held
+from service.storage.empty_folders import remove_empty
 from service.storage.held import NotAsColoredError, bring, folders_in_use, is_used, take_in
 
 NAME, STAGING = PurePosixPath("album/a.tif"), PurePosixPath("album/.photochrom-1.part")
@@ -81,6 +83,31 @@ def test_a_staging_file_is_moved_or_removed(folders: tuple[Path, Path]) -> None:
         take_in(first, STAGING, second, "0" * 64)
 
     assert not (first / STAGING).exists()
+
+
+@pytest.mark.parametrize("first_way", ["link", "open"])
+def test_a_folder_removed_as_empty_at_that_very_moment_is_made_again(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, first_way: str
+) -> None:
+    """Approving the last held result of a folder while another comes in costs neither."""
+    first, second = folders
+    place = os if first_way == "link" else Path
+    real, calls = getattr(place, first_way), []
+
+    def after_removal(*arguments: Any, **more: Any) -> Any:
+        if not calls and (first_way == "link" or arguments[0].name == STAGING.name):
+            calls.append(1)
+            remove_empty(second, STAGING.parent)
+            assert not (second / STAGING.parent).exists()
+        return real(*arguments, **more)
+
+    if first_way == "open":
+        monkeypatch.setattr(held, "_linked", lambda *_: False)
+    monkeypatch.setattr(place, first_way, after_removal)
+    bring(first, NAME, second, STAGING, safe_open.digest(first / NAME))
+
+    assert [1] == calls
+    assert b"color" == (second / STAGING).read_bytes()
 
 
 def test_nothing_is_written_where_a_folder_is_away(folders: tuple[Path, Path]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.filesystem import safe_open
+from service.filesystem import durable, safe_open
 from service.filesystem.durable import PART_SUFFIX, ReplacedError, rename_without_overwriting
 from service.storage import moves
 from service.storage.cleanup import sweep
@@ -26,13 +26,17 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
-@pytest.fixture(params=["same disk", "no hard links", "other disk"])
+@pytest.fixture(params=["same disk", "share", "share without hard links", "other disk"])
 def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let the folders be on one disk, on one without hard links, or on two."""
-    real = os.link
+    """Let the folders be on one disk, on a share that renames less well, or on two disks."""
+    real, at_once = os.link, durable.renamed_at_once
+
+    def rename(source: Path, target: Path) -> bool:
+        same = source.parent == target.parent or request.param != "other disk"
+        return same and not request.param.startswith("share") and at_once(source, target)
 
     def link(source: Path, target: Path, **options: bool) -> None:
-        if request.param == "no hard links":
+        if request.param == "share without hard links":
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         if request.param == "other disk" and source.parent != target.parent:
             if os.path.lexists(target):  # the kernel looks for it first
@@ -40,6 +44,7 @@ def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         real(source, target, **options)
 
+    monkeypatch.setattr(durable, "renamed_at_once", rename)
     monkeypatch.setattr(os, "link", link)
     return str(request.param)
 
@@ -175,7 +180,7 @@ def test_an_original_the_disk_refuses_stays_in_the_inbox(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(moves, "rename_without_overwriting", full)
     with pytest.raises(OSError, match="No space left"):
         archive(path, inbox, tmp_path / "originals")
 
@@ -342,6 +347,17 @@ class TestTheEndOfAMove:
         assert settle(departure, inbox)
         assert "photo" == departure.place.read_text()
         assert [] == list((inbox / "sub").iterdir())
+
+    def test_a_folder_that_is_gone_from_the_inbox_does_not_come_back(
+        self, inbox: Path, away: Path, move: str, disk: str
+    ) -> None:
+        """Unless the file is hidden in it, the end of a move has nothing to do there."""
+        departure = moved(move, put(inbox, "sub/a.jpg"), inbox, away)
+        if disk != "other disk":
+            (inbox / "sub").rmdir()
+
+        assert settle(departure, inbox)
+        assert (disk == "other disk") == (inbox / "sub").exists()
 
     def test_late_bytes_bring_the_file_back_as_itself(
         self, inbox: Path, away: Path, move: str

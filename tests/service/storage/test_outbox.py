@@ -9,7 +9,10 @@ from typing import BinaryIO
 
 import pytest
 
-from service.storage.outbox import TakenError, alternative_name, deliver, output_name
+from service.storage import outbox
+from service.storage.outbox import TakenError, alternative_name, output_name, publish, stage
+from tests.support.folder_listing import files
+from tests.support.staged_delivery import deliver
 from worker.errors import DeviceError, ScanError
 
 NAME = PurePosixPath("sub/deep/photo.jpg")
@@ -90,23 +93,6 @@ def test_what_was_delivered_is_told_with_its_digest(tmp_path: Path) -> None:
     assert (tmp_path / NAME, expected, len("header") + (3 << 20), "two pages") == delivered
 
 
-def test_the_digest_is_of_what_the_disk_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not of what was given to it: a bit that falls over on its way is in the digest."""
-    whole = os.fsync
-
-    def flaky(descriptor: int) -> None:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.pwrite(descriptor, b"C", 0)
-        whole(descriptor)
-
-    monkeypatch.setattr(os, "fsync", flaky)
-    delivered = deliver(tmp_path, NAME, photo)
-
-    assert hashlib.sha256(b"Color").hexdigest() == delivered.sha256
-
-
 def test_the_file_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     """Some formats look back, and find the file empty at first."""
 
@@ -162,16 +148,11 @@ def test_nothing_is_left_in_an_outbox_that_goes_away(tmp_path: Path, healthy: in
 
 
 class Mine:
-    """What is replaceable: all, or nothing; with what was noted."""
+    """What is replaceable: all, or nothing."""
 
     def __init__(self, *, has: bool = True) -> None:
-        """Nothing is noted yet."""
-        self.noted: list[str] = []
+        """Set the answer."""
         self._has = has
-
-    def note(self, sha256: str) -> None:
-        """Keep it."""
-        self.noted.append(sha256)
 
     def has(self, path: Path) -> bool:
         """Tell what was set."""
@@ -180,13 +161,46 @@ class Mine:
 
 
 def test_delivering_again_replaces_the_photo(tmp_path: Path) -> None:
-    """So a delivery repeated after a crash does no harm; it was noted before the crash."""
+    """So a delivery repeated after a crash does no harm."""
     mine = Mine()
-    first = deliver(tmp_path, NAME, lambda file: file.write(b"first"), own=mine)
+    deliver(tmp_path, NAME, lambda file: file.write(b"first"), own=mine)
     second = deliver(tmp_path, NAME, photo, own=mine)
 
     assert b"color" == second.path.read_bytes()
-    assert [first.sha256, second.sha256] == mine.noted
+
+
+SIDECAR = NAME.with_name("photo.jpg.json")
+
+
+def test_files_that_belong_together_get_their_names_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And their folder is synced once, when all have them."""
+    synced = []
+    monkeypatch.setattr(outbox, "sync_folder", lambda folder: synced.append(files(folder)))
+    rename, named = outbox.rename_without_overwriting, list[str]()
+
+    def note(source: Path, target: Path) -> None:
+        named.append(target.name)
+        rename(source, target)
+
+    monkeypatch.setattr(outbox, "rename_without_overwriting", note)
+    staged = {stage(tmp_path, name, photo)[0]: name for name in (NAME, SIDECAR)}
+    publish(tmp_path, staged)
+
+    assert [NAME.name, SIDECAR.name] == named
+    assert [sorted([NAME.name, SIDECAR.name])] == synced
+
+
+def test_of_files_that_belong_together_none_is_left_unfinished(tmp_path: Path) -> None:
+    """One whose name is another's keeps the next from theirs."""
+    theirs = deliver(tmp_path, NAME, lambda file: file.write(b"theirs")).path
+    staged = {stage(tmp_path, name, photo)[0]: name for name in (NAME, SIDECAR)}
+    with pytest.raises(TakenError):
+        publish(tmp_path, staged)
+
+    assert [theirs] == list(theirs.parent.iterdir())
+    assert b"theirs" == theirs.read_bytes()
 
 
 @pytest.mark.parametrize("own", [None, Mine(has=False)])
@@ -196,7 +210,7 @@ def test_what_others_wrote_is_never_replaced(
 ) -> None:
     """Also on a file system that cannot rename without replacing, such as NFS."""
     if not at_once:
-        monkeypatch.setattr("service.storage.outbox.renamed_at_once", lambda *_: False)
+        monkeypatch.setattr("service.filesystem.durable.renamed_at_once", lambda *_: False)
     theirs = deliver(tmp_path, NAME, lambda file: file.write(b"theirs")).path
     with pytest.raises(TakenError, match="another file has this name"):
         deliver(tmp_path, NAME, photo, own=own)

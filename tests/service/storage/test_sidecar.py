@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from service.filesystem.file_stat import FileStat
 from service.ledger.jobs import Decision, DecisionRecord
-from service.storage.outbox import deliver, output_name
+from service.storage.outbox import output_name
 from service.storage.sidecar import (
     Choice,
     Sidecar,
@@ -30,8 +30,9 @@ from service.storage.sidecar import (
     sidecar_name,
     with_decisions,
 )
+from tests.support.staged_delivery import deliver
 from worker.metadata.provenance import Origin, PageRecord, Record, ReplacedColor, XmpFile
-from worker.settings import ColorPoint, ColorWishes
+from worker.settings import ColorPoint, ColorWishes, Reference
 
 ROOT = Path(__file__).resolve().parents[3]
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -48,7 +49,8 @@ RECORD = Record(
 COAT = ColorPoint(
     0.25, 0.5, "#7a1f2b", page=1, who="Ada Lovelace", source="the coat is in the museum"
 )
-WISHES = ColorWishes(vividness=70, points=(COAT,))
+LIKE = Reference("sunset.jpg", "f" * 64, ((20, 40, 900), (0, 0, 100)), "Ada Lovelace", "its date")
+WISHES = ColorWishes(vividness=70, points=(COAT,), reference=LIKE)
 EVENT = "0b2f5b0e-6f1c-4f5e-9a53-2f4f3d9f2c11"
 
 
@@ -69,7 +71,7 @@ def colored(outbox: Path, name: str = "1931/a.tif", mtime_ns: int = 10**18) -> P
         stat=FileStat(5, mtime_ns, 1, 1),
         output=path,
         read=NOON,
-        choice=Choice(True, WISHES, 0.61803),  # noqa: FBT003 - a NamedTuple,
+        choice=Choice(True, WISHES, 0.61803, 4.5678),  # noqa: FBT003 - a NamedTuple
     )
     return deliver_sidecar(outbox, sidecar)
 
@@ -126,6 +128,7 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
         ],
         "model": {"version": "7", "weights_sha256": "d" * 64},
         "confidence": 0.618,
+        "change": 4.57,
         "wishes": {
             "vividness": 70.0,
             "warmth": 0.0,
@@ -141,6 +144,13 @@ def test_all_that_is_known_is_told(tmp_path: Path) -> None:
                 }
             ],
             "variant": 0,
+            "reference": {
+                "name": "sunset.jpg",
+                "sha256": "f" * 64,
+                "colors": [[20, 40, 900], [0, 0, 100]],
+                "who": "Ada Lovelace",
+                "source": "its date",
+            },
         },
         "software": "photochrom 0.1.0",
         "settings": {

@@ -7,10 +7,10 @@ import pytest
 
 from service.config.loader import Config
 from service.config.sections import Originals, Permissions, Watch, Web
-from service.filesystem import permissions
+from service.filesystem import durable, permissions
+from service.filesystem.durable import part_path
 from service.filesystem.folder_checks import make_folders
 from service.filesystem.ignored import ignored
-from service.storage import uploads
 from service.storage.cleanup import sweep
 from service.storage.uploads import UploadError, receiving
 from service.watch.selection import eligible, find
@@ -76,7 +76,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         one.write(b"x" * 1001)
     assert [] == list(config.inbox.iterdir())
 
-    (config.inbox / uploads.part_path(config.inbox).name).write_bytes(b"x")
+    (config.inbox / part_path(config.inbox).name).write_bytes(b"x")
     assert 1 == sweep(config.inbox)
 
 
@@ -96,7 +96,7 @@ def test_where_renames_cannot_refuse_links_do(
 ) -> None:
     """A file system such as NFS replaces no file either."""
     config = service(tmp_path)
-    monkeypatch.setattr(uploads, "renamed_at_once", lambda *_: False)
+    monkeypatch.setattr(durable, "renamed_at_once", lambda *_: False)
     upload(config, "a.tif", b"first")
 
     assert "taken" == refused(config, "a.tif")

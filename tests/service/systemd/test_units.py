@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.config.engine_section import Engine
 from service.config.loader import Config
 from service.config.sections import (
     Credentials,
@@ -21,6 +22,7 @@ from service.config.sections import (
 from service.filesystem.ownership import MARKER
 from service.systemd import units
 from service.systemd.units import (
+    CLUSTER,
     FOLDERS,
     GPU,
     TIMER,
@@ -238,6 +240,21 @@ class TestService:
         for name in (GPU, TRAIN_GPU):
             assert name not in without
             assert ["char-nvidia* rw"] == settings(with_card[name])["DeviceAllow"]
+
+    def test_a_cluster_is_let_in_only_where_it_colors(self) -> None:
+        """Its network, and what Ray has in /tmp; by a file of its own."""
+        ray = Engine(kind="ray", token=Path("/etc/photochrom/token"))
+        without, with_cluster = (
+            render(configured(engine=engine), PROGRAM, gpu=False) for engine in (Engine(), ray)
+        )
+        said = settings(with_cluster[CLUSTER])
+
+        assert CLUSTER not in without
+        assert (["no"], ["no"]) == (said["PrivateNetwork"], said["PrivateTmp"])
+        assert ["-/tmp/ray"] == said["ReadWritePaths"]
+        assert "AF_INET" in said["RestrictAddressFamilies"][0].split()
+        assert "/etc/photochrom/token" in with_cluster[UNIT]
+        assert settings(with_cluster[UNIT])["PrivateNetwork"] == ["yes"]
 
     def test_a_reload_is_a_signal_to_the_daemon(self) -> None:
         """Systemd, not photochrom's template, puts its process in."""

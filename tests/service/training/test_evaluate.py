@@ -50,6 +50,16 @@ def quiet(*_: object) -> None:
     """Report to nobody."""
 
 
+def test_a_model_is_measured_in_bfloat16_beside_itself(config: Config, photos: Path) -> None:
+    """So that an operator can see whether the quicker precision costs anything."""
+    found = evaluate_models(config, photos, ["1"], None, None, quiet, bfloat16=True)
+
+    assert ["gray", "1", "1, bfloat16"] == list(found.scores)
+    exact, rough = found.scores["1"].ab_rmse, found.scores["1, bfloat16"].ab_rmse
+    assert exact != rough
+    assert exact == pytest.approx(rough, abs=0.5)
+
+
 def test_models_are_measured_side_by_side(config: Config, photos: Path) -> None:
     """Gray first, then as asked; a model asked for twice, by two names, is there once."""
     names = ["1", "promoted", "builtin"]

@@ -20,7 +20,7 @@ from worker.training.request import TrainingRequest
 from worker.training.run import Check, Progress
 from worker.training.trainer import Callbacks
 
-CPU = Device("CPU", 8)
+CPU = Device("CPU", 8, 2)
 AT_HALF = Progress(step=10, seconds=2.0, share=0.5, generator_loss=1.5, rate=0.00098)
 ONE_MINUTE = TrainingRequest((), minutes=1.0)
 

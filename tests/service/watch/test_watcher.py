@@ -4,8 +4,10 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,14 +16,16 @@ from watchdog.events import (
     FileCreatedEvent,
     FileModifiedEvent,
     FileMovedEvent,
+    FileSystemEvent,
 )
 from watchdog.observers.api import EventEmitter
+from watchdog.utils import delayed_queue
 
 from service.config.sections import Watch
-from service.filesystem.file_stat import FileStat
 from service.watch import observer, supervisor, watcher
 from service.watch.observer import Hints, Observer, Writer
-from service.watch.watcher import Arriving, Rest, Watcher
+from service.watch.stability import Rest, StableFile
+from service.watch.watcher import Arriving, Watcher
 from tests.support.waiting import wait_until
 
 SETTLE, RESCAN = 2.0, 60.0
@@ -39,6 +43,7 @@ class Scene:
         self.woken = threading.Event()
         self.fault: Exception | None = None
         self.missing = ""  # why no file is whole
+        self.unreadable: dict[str, Exception] = {}  # why, by name
         self.rests: list[Rest] = []
         self.watcher = Watcher(
             inbox,
@@ -48,10 +53,15 @@ class Scene:
             poll=0.05,
         )
 
-    def _on_stable(self, path: Path, _snapshot: FileStat, rest: Rest) -> str:
+    def _on_stable(self, files: Sequence[StableFile]) -> list[str | Exception]:
         if self.fault:
             raise self.fault
+        return [self._take(file.path, file.rest) for file in files]
+
+    def _take(self, path: Path, rest: Rest) -> str | Exception:
         self.rests.append(rest)
+        if path.name in self.unreadable:
+            return self.unreadable[path.name]
         if self.missing and rest.seconds < Watch().incomplete_timeout:
             return self.missing
         self.told.append(str(path.relative_to(self.inbox)))
@@ -205,7 +215,7 @@ class TestWithoutHints:
         deaf.step(SETTLE)
 
         assert ["c.jpg"] == deaf.told
-        assert {str(deaf.inbox / "c.jpg")} == deaf.watcher._reported.keys()
+        assert [str(deaf.inbox / "c.jpg")] == list(deaf.watcher._reported)
         (deaf.inbox / "c.jpg").unlink()
         deaf.step(RESCAN)
         assert not deaf.watcher._reported
@@ -228,15 +238,52 @@ class TestWithoutHints:
 
     def test_a_full_inbox_is_told_of_in_portions(self, deaf: Scene) -> None:
         """So that the daemon gets to its other work; the next step is due at once."""
-        for number in range(20):
+        for number in range(80):
             deaf.put(f"{number:02}.jpg")
         deaf.start()
         deaf.step(SETTLE)
 
-        assert 16 == len(deaf.told)
+        assert 64 == len(deaf.told)
         assert deaf.watcher.next_due(deaf.now) == 0.0
         deaf.step()
-        assert 20 == len(set(deaf.told)) == len(deaf.told)
+        assert 80 == len(set(deaf.told)) == len(deaf.told)
+
+    def test_large_files_are_told_of_in_smaller_portions(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each is read for its digest; one that is larger than a portion goes alone."""
+        monkeypatch.setattr(watcher, "REPORTED_BYTES", 10)
+        for name, size in {"a": 11, "b": 5, "c": 5, "d": 1}.items():
+            deaf.put(f"{name}.jpg", size * "x")
+        deaf.start()
+        deaf.step(SETTLE)
+
+        assert ["a.jpg"] == deaf.told
+        deaf.step()
+        assert ["a.jpg", "b.jpg", "c.jpg"] == deaf.told
+        deaf.step()
+        assert ["a.jpg", "b.jpg", "c.jpg", "d.jpg"] == deaf.told
+
+    def test_more_files_than_may_settle_at_once_are_found_little_by_little(
+        self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory holds few of them; nothing is due until some are told of."""
+        monkeypatch.setattr(watcher, "MOST_SETTLING", 4)
+        monkeypatch.setattr(watcher, "CHECKED_PER_STEP", 2)
+        for number in range(10):
+            deaf.put(f"{number}.jpg")
+        deaf.start()
+        deaf.step()
+        deaf.step()
+
+        assert 4 == deaf.watcher._tracker.waiting
+        assert not deaf.watcher.settled(deaf.now)
+        assert 0 < deaf.watcher.next_due(deaf.now) <= SETTLE
+        assert deaf.now == deaf.watcher.rescan_moved_at
+        for _ in range(20):
+            deaf.step(SETTLE)
+        assert 10 == len(set(deaf.told)) == len(deaf.told)
+        assert deaf.watcher.settled(deaf.now)
 
     def test_a_full_inbox_is_looked_through_in_portions(
         self, deaf: Scene, monkeypatch: pytest.MonkeyPatch
@@ -313,6 +360,22 @@ class TestWithoutHints:
         deaf.fault = None
         deaf.step(SETTLE)
         assert ["a.jpg"] == deaf.told
+
+    def test_a_file_that_cannot_be_read_does_not_hold_up_those_told_of_with_it(
+        self, deaf: Scene
+    ) -> None:
+        """Its error reaches the daemon, and it is told of again after another settle time."""
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            deaf.put(name)
+        deaf.unreadable = {"b.jpg": OSError("bad sector")}
+        deaf.start()
+        with pytest.raises(OSError, match="bad sector"):
+            deaf.step(SETTLE)
+
+        assert ["a.jpg", "c.jpg"] == deaf.told
+        deaf.unreadable = {}
+        deaf.step(SETTLE)
+        assert ["a.jpg", "c.jpg", "b.jpg"] == deaf.told
 
     def test_a_system_that_does_not_let_it_watch_is_told_of_once(self, deaf: Scene) -> None:
         """Trying goes on, ever more rarely, without a crash."""
@@ -687,6 +750,58 @@ class TestWriters:
         scene.step(SETTLE)
 
         assert ["a.jpg"] == scene.told
+
+    def test_what_follows_an_original_that_leaves_waits_a_tenth_of_a_second(
+        self, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No longer: the other half of a move is announced at once, and here there is none."""
+        waits: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            time.sleep(seconds)
+
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
+        original = scene.put("a.jpg")
+        wait_until(scene.waits_for(1))
+        monkeypatch.setattr(delayed_queue, "time", clock)
+        original.rename(tmp_path / "a.jpg")
+        scene.put("b.jpg")
+        wait_until(lambda: scene.watcher._hints.writer(scene.inbox / "b.jpg") is Writer.DONE)
+
+        assert waits
+        assert max(waits) <= 0.1
+
+    @pytest.mark.parametrize("kind", ["file", "folder"])
+    def test_both_halves_of_a_move_within_the_inbox_are_one_event(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        """So that what is known of the writer of a file is known of it under its new name."""
+        path, moved = scene.inbox / "a.jpg", scene.inbox / "b.jpg"
+        if kind == "folder":
+            path, moved = scene.inbox / "1" / "a.jpg", scene.inbox / "2" / "a.jpg"
+            scene.put("1/other.jpg")
+            wait_until(scene.waits_for(1))  # so the folder is watched
+        seen: list[tuple[str, str]] = []
+        dispatch = scene.watcher._hints.dispatch
+
+        def note(event: FileSystemEvent) -> None:
+            if isinstance(event, FileMovedEvent | DirMovedEvent) and not event.is_synthetic:
+                seen.append((os.fsdecode(event.src_path), os.fsdecode(event.dest_path)))
+            dispatch(event)
+
+        monkeypatch.setattr(scene.watcher._hints, "dispatch", note)
+        with path.open("w") as writer:
+            writer.write("half")
+            writer.flush()
+            wait_until(lambda: scene.watcher._hints.writer(path) is Writer.WRITING)
+            (path if kind == "file" else path.parent).rename(
+                moved if kind == "file" else moved.parent
+            )
+            wait_until(lambda: scene.watcher._hints.writer(moved) is Writer.WRITING)
+        old, new = (path, moved) if kind == "file" else (path.parent, moved.parent)
+
+        assert [(str(old), str(new))] == seen
 
     @pytest.mark.parametrize("what", ["file", "folder"])
     def test_what_is_moved_in_is_whole(self, scene: Scene, tmp_path: Path, what: str) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,10 @@ import pytest
 from service.config.loader import Config
 from service.config.sections import Batching, Watch
 from service.daemon.daemon import Daemon
-from service.filesystem.file_stat import FileStat
 from service.filesystem.folder_checks import make_folders
 from service.watch import observer
-from service.watch.watcher import Rest, Watcher
+from service.watch.stability import StableFile
+from service.watch.watcher import Watcher
 from tests.support.fakes import LONGEST_WAIT, FakeColorist
 from tests.support.folder_listing import files
 from tests.support.synthetic_photos import gray_scene, save
@@ -69,9 +69,9 @@ class Told:
         self.watcher.start(time.monotonic())
         self.watcher.step(time.monotonic())
 
-    def _note(self, path: Path, _looks: FileStat, _rest: Rest) -> str:
-        self.told.append(path.name)
-        return ""
+    def _note(self, files: Sequence[StableFile]) -> list[str | Exception]:
+        self.told += [file.path.name for file in files]
+        return [""] * len(files)
 
     def has_told(self, count: int) -> bool:
         """Step for a while; tell whether so many were told of, and nothing is left to do."""

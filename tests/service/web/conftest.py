@@ -1,11 +1,20 @@
 """An archive that the real daemon has colored, for the tests of the page that shows it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.command import Home
 from tests.support.light_table import LightTable, colored_archive, shown
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests on the archive time to color it, as whichever comes first does."""
+    for item in items:
+        is_here = Path(__file__).parent in item.path.parents
+        if is_here and "archive" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")

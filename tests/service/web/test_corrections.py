@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from service.config.sections import Color
 from service.ledger.jobs import Job, JobStatus
-from service.ledger.ledger import LEDGER_FILE
+from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
+from service.web.corrections import signed
 from service.web.users import Role
 from tests.support.command import Home
 from tests.support.web_client import WebClient, web_app
-from worker.settings import ColorPoint
+from worker.settings import ColorPoint, Reference
 
 POINT: dict[str, Any] = {"page": 0, "x": 0.25, "y": 0.5, "color": "#7a1f2b", "radius": 0.2}
 WRONG = [
@@ -27,6 +29,8 @@ WRONG = [
     {"wishes": {"points": [{**POINT, "x": 1.5}]}},
     {"wishes": {"points": [{**POINT, "x": float("nan")}]}},
     {"wishes": {"points": [POINT] * 65}},
+    {"wishes": {"reference": "a.jpg"}},
+    {"wishes": {"reference": {"name": "a.jpg", "sha256": "0" * 64, "colors": []}}},
 ]
 
 
@@ -42,6 +46,12 @@ def ben(home: Path) -> WebClient:
     client = WebClient(web_app(home, users={"ada": Role.READER, "ben": Role.REVIEWER}))
     client.log_in("ben")
     return client
+
+
+def all_jobs(home: Path) -> list[Job]:
+    """Return the jobs of the ledger."""
+    with LedgerQueries.open(home / "state" / LEDGER_FILE) as ledger:
+        return list(ledger.all_jobs())
 
 
 def job_of(home: Path, number: int | None = None) -> Job:
@@ -60,6 +70,7 @@ def test_wishes_queue_the_photograph_again(home: Path, ben: WebClient) -> None:
         "warmth": -5,
         "variant": 1,
         "points": [{**POINT, "source": "a coat"}],
+        "reference": None,
     }
     answer = ben.post(f"/photographs/{job.id}/apply", json={"wishes": wishes})
     queued = job_of(home, job.id)
@@ -80,6 +91,57 @@ def test_nobody_speaks_in_anothers_name(home: Path, ben: WebClient) -> None:
     ben.post(f"/photographs/{job.id}/apply", json={"wishes": {"points": [forged]}})
 
     assert ["ben"] == [point.who for point in job_of(home, job.id).settings.points]
+
+
+def test_who_chose_a_reference_is_kept(home: Path, ben: WebClient) -> None:
+    """Whoever the browser says it was; as it was before it stays another's."""
+    job = job_of(home)
+    sunset = {"name": "sunset.jpg", "sha256": "0" * 64, "colors": [[20, 40, 900]], "source": ""}
+    forged = {"wishes": {"reference": {**sunset, "who": "cleo"}}}
+    ben.post(f"/photographs/{job.id}/apply", json=forged)
+    facts = ben.get(f"/photographs/{job.id}.json").json()
+    kept = job_of(home, job.id).settings
+    again = signed(kept.wishes(Color()), kept, "cleo")
+
+    assert Reference("sunset.jpg", "0" * 64, ((20, 40, 900),), "ben") == kept.reference
+    assert {**sunset, "who": "ben"} == facts["wishes"]["reference"]
+    assert kept.reference == again.reference
+
+
+def names(ben: WebClient, job: Job, word: str = "") -> list[str]:
+    """List the results that a photograph can be colored like."""
+    answer = ben.get(f"/photographs/{job.id}/references?word={word}")
+    return [one["name"] for one in answer.json()]
+
+
+def test_results_are_offered_as_references(home: Path, ben: WebClient) -> None:
+    """Approved ones of the same folder first, then approved ones, then the folder's; or by name."""
+    jobs = {str(job.path): job for job in all_jobs(home)}
+    scan = jobs["street/0.jpg"]
+    before = names(ben, scan)
+    for path in ("album/harbor.tif", "street/2.jpg"):
+        sent = {"jobs": [jobs[path].id], "decision": "approved"}
+        assert 200 == ben.post("/decisions", json=sent).status_code
+    after = names(ben, scan)
+
+    assert ["street/3.jpg", "street/2.jpg", "street/1.jpg"] == sorted(before)[::-1]
+    assert ["street/2.jpg", "album/harbor.tif"] == after[:2]
+    assert {"street/1.jpg", "street/3.jpg"} == set(after[2:])
+    assert ["album/harbor.tif"] == names(ben, scan, "HARB")
+    assert [] == names(ben, scan, "nothing")
+
+
+def test_what_was_taken_away_is_no_reference(home: Path, ben: WebClient) -> None:
+    """Nor what is not there; in words."""
+    jobs = {str(job.path): job for job in all_jobs(home)}
+    with Ledger(home / "state" / LEDGER_FILE) as ledger:
+        ledger.reviews.mark_fetched([jobs["street/1.jpg"].id], 1.0)
+    scan = jobs["street/0.jpg"]
+    unknown = ben.get(f"/photographs/{scan.id}/references/999999.json", html=False)
+
+    assert "street/1.jpg" not in names(ben, scan)
+    assert 404 == unknown.status_code
+    assert "no such photograph" in unknown.json()["error"]
 
 
 def test_a_photograph_in_the_queue_is_left_alone(home: Path, ben: WebClient) -> None:

@@ -214,7 +214,7 @@ def test_reviewers_get_one_open_photograph_after_another(ada: WebClient, config:
 def test_the_selection_stays(ada: WebClient) -> None:
     """Folder, order and all else go on from photograph to photograph."""
     first = place(ada.get("/next?folder=album+1&order=oldest&view=grid"))
-    assert first == "/photographs/2?folder=album+1&order=oldest"
+    assert first == "/photographs/2?folder=album+1&order=oldest&view=grid"
     assert "/photographs/4?folder=album+1&order=oldest" == place(
         ada.get("/next?folder=album+1&order=oldest&after=2")
     )

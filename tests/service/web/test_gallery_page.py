@@ -161,13 +161,36 @@ def test_what_is_held_says_why(tmp_path: Path) -> None:
         add(config, ledger, "doubtful.png", 0, held=True)
         add(config, ledger, "unknown.png", 1, held=True, confidence=None)
         approved = add(config, ledger, "approved.png", 2, held=True)
-        ledger.reviews.decide([approved.id], Decision.APPROVED, who="Ada", now=1.0)
+        blocked = add(config, ledger, "blocked.png", 3, held=True)
+        both = [approved.id, blocked.id]
+        ledger.reviews.decide(both, Decision.APPROVED, who="Ada", now=1.0)
+        ledger.reviews.note_problem(blocked.id, "another file has its name")
 
-    page = words(WebClient(create_app(config)).get("/").text)
-    assert "3 held until approved" in page
+    client = WebClient(create_app(config))
+    page = words(client.get("/").text)
+    assert "4 held until approved" in page
+    assert "Cannot be delivered: another file has its name" in page
+    blocked_page = words(client.get(f"/photographs/{blocked.id}").text)
+    assert "Approved, but it cannot be delivered: another file has its name" in blocked_page
+    assert "Cannot be delivered Approved" in blocked_page
+    approved_page = client.get(f"/photographs/{approved.id}").text
+    assert "Is being delivered Approved" in words(approved_page)
+    assert 'id="blocked"' not in approved_page
     assert "Held until approved: confidence below 0.40" in page
     assert "Held until approved: confidence unknown" in page
     assert "Is being delivered" in page
+
+
+def test_after_a_recoloring_the_most_changed_come_first(tmp_path: Path) -> None:
+    """Each with its number; those that were colored once come last, without one."""
+    config = archive(tmp_path, [], config=Config())
+    with Ledger(config.state / LEDGER_FILE) as ledger:
+        for number, change in enumerate((None, 0.04, 23.46, 3.0)):
+            add(config, ledger, f"{number}.png", number, change=change)
+
+    page = words(WebClient(create_app(config)).get("/?order=change").text)
+    assert ["2", "3", "1", "0"] == re.findall(r"scan (\d) \.png", page)
+    assert ["23.5", "3.0", "0.0"] == re.findall(r"changed by ([0-9.]+)", page)
 
 
 def test_both_pictures_are_labeled(client: WebClient) -> None:

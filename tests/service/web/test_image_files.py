@@ -5,6 +5,7 @@ import io
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -17,10 +18,10 @@ from starlette.applications import Starlette
 from service.config.loader import Config
 from service.ledger.jobs import Job
 from service.ledger.ledger import LEDGER_FILE, Ledger
+from service.maintenance.picture_cache import PictureCache
 from service.maintenance.pyramid_maker import PyramidMaker
 from service.web import image_files
 from service.web.app import create_app
-from service.web.picture_cache import PictureCache
 from tests.support import delivered_results
 from tests.support.iiif_files import promised, read_jpeg
 from tests.support.synthetic_photos import Array, color_scene, encoded, gray_scene, png_bomb
@@ -86,20 +87,23 @@ def test_scan_and_result_are_served_as_pyramids(config: Config, client: WebClien
             assert "immutable" in tile.headers["cache-control"]
         whole = read_jpeg(client.get(f"{url(job, side)}/fit.jpg").content)
         assert abs(whole.astype(float) - truth).mean() < 2
-        small = read_jpeg(client.get(f"{url(job, side)}/thumbnail.jpg").content)
-        assert (187, 240) == small.shape[:2]
     assert 2 == len(kept(config))
 
 
-def test_a_thumbnail_alone_makes_no_pyramid(config: Config, client: WebClient) -> None:
-    """A gallery of thumbnails costs no tiles."""
+@pytest.mark.parametrize(("name", "size"), [("", (187, 240)), ("-480", (373, 480))])
+def test_a_thumbnail_alone_makes_no_pyramid(
+    config: Config, client: WebClient, name: str, size: tuple[int, int]
+) -> None:
+    """A gallery of thumbnails costs no tiles; dense screens get larger ones."""
     job = color(config)
 
-    answer = client.get(f"{url(job, 'colored')}/thumbnail.jpg")
+    answer = client.get(f"{url(job, 'colored')}/thumbnail{name}.jpg")
 
-    assert 200 == answer.status_code
+    small = read_jpeg(answer.content)
+    assert size == small.shape[:2]
+    assert abs(small.astype(float) - cv2.resize(RESULT, size[::-1])).mean() < 4
     digest = str(job.output_digest)
-    assert [f"thumbnails/{digest[:2]}/{digest}-0.jpg"] == kept(config)
+    assert [f"thumbnails/{digest[:2]}/{digest}-0-{size[1]}.jpg"] == kept(config)
 
 
 def test_each_page_has_its_own_pictures(config: Config, client: WebClient) -> None:
@@ -230,8 +234,8 @@ def test_a_picture_is_made_once_for_all_who_ask(
     at_once: list[int] = []
     original = PyramidMaker._asked
 
-    def counting(self: PyramidMaker, request: bytes, file: io.FileIO) -> bytes:
-        made.append(json.loads(request)["name"])
+    def counting(self: PyramidMaker, request: bytes, file: Sequence[io.FileIO]) -> bytes:
+        made.append(json.loads(request)[0]["name"])
         at_once.append(1)
         try:
             assert len(at_once) <= image_files.MAKERS

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.config.loader import load_config
+from service.ledger.jobs import Decision
+from service.maintenance import review
+from tests.support.browser import NewPage
 from tests.support.command import Home
 from tests.support.light_table import LARGE, PAGES, SMALL, LightTable, shown
 from tests.support.photograph_view import around, chroma, columns, look, press, seen, settled
 
+STARTS = 180_000  # milliseconds, as long as the generator may take to start
 AT = (0.7, 0.55)  # where the test knows a color
 BLUE = "#1040d0"
 PREVIEW, PRESENT = "Preview, colored by a machine", "Colored by a machine"
@@ -37,7 +42,7 @@ def slide(page: Page, name: str, *values: int) -> None:
 
 def previewed(page: Page) -> Page:
     """Wait until the preview is there and drawn."""
-    expect(page.locator("#preview-status")).to_contain_text("Preview, in", timeout=90_000)
+    expect(page.locator("#preview-status")).to_contain_text("Preview, in", timeout=STARTS)
     expect(page.locator("#label-right")).to_have_text(PREVIEW)
     return settled(page)
 
@@ -59,7 +64,7 @@ def test_a_known_color_shows_at_its_place(page: Page, table: LightTable) -> None
     look(page, table, LARGE)
     before = seen(page)
     add_color(page, BLUE)
-    expect(page.locator(".swatch").first).to_be_visible(timeout=90_000)
+    expect(page.locator(".swatch").first).to_be_visible(timeout=STARTS)
     after = seen(previewed(page))
     here = around(page, after, *AT) - around(page, before, *AT)
     away = around(page, after, 0.97, 0.05) - around(page, before, 0.97, 0.05)
@@ -69,12 +74,53 @@ def test_a_known_color_shows_at_its_place(page: Page, table: LightTable) -> None
     assert 1 == page.locator(".marker").count()
 
 
+def test_it_is_said_that_the_generator_starts(page: Page, own: LightTable) -> None:
+    """To who comes near the panel and to who waits for swatches; no more once it runs."""
+    look(page, own, SMALL[0])
+    page.evaluate(
+        """() => {
+            window.told = [];
+            const look = () => told.push(document.getElementById("correction").innerText);
+            new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    page.locator("#vividness").focus()
+    expect(page.locator("#generator-starts progress")).to_be_visible()
+    press(page, "p", "Enter")
+    expect(page.locator(".swatch").first).to_be_visible(timeout=STARTS)
+    told = page.evaluate("() => told")
+
+    assert 2 == max(text.count("The generator is starting") for text in told)
+    expect(page.locator("#generator-starts")).to_be_empty()
+
+
+def test_on_a_phone_the_photograph_stays_in_sight(new_page: NewPage, table: LightTable) -> None:
+    """While a color is chosen below it; what has the focus lies under neither it nor the bar."""
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    look(page, table, SMALL[0])
+    page.locator("#pick").click()
+    page.locator("#stage").tap()
+    expect(page.locator(".swatch").first).to_be_visible(timeout=STARTS)
+    stage, bar = (page.locator(one).bounding_box() for one in ("#stages", ".deciding"))
+    assert stage
+    assert bar
+    for name in ("#point-color", "#point-source", "#point-done", "#vividness"):
+        page.locator(name).focus()
+        field = page.locator(name).bounding_box()
+        stage = page.locator("#stages").bounding_box()
+        assert field
+        assert stage
+        assert stage["y"] >= 0
+        assert stage["y"] + stage["height"] <= field["y"], name
+        assert field["y"] + field["height"] <= bar["y"], name
+
+
 def test_a_swatch_is_chosen_by_a_press(page: Page, table: LightTable) -> None:
     """What the network thinks of becomes the color of the place, by keyboard alone."""
     look(page, table, SMALL[0])
     press(page, "p", "Enter")
     swatch = page.locator(".swatch").first
-    expect(swatch).to_be_visible(timeout=90_000)
+    expect(swatch).to_be_visible(timeout=STARTS)
     swatch.focus()
     page.keyboard.press("Enter")
     expect(swatch).to_have_attribute("aria-pressed", "true")
@@ -121,7 +167,7 @@ def test_variants_are_chosen_by_their_pictures(page: Page, table: LightTable) ->
     look(page, table, SMALL[3])
     page.get_by_text("Variants").click()
     variants = page.locator(".variant img")
-    expect(variants.first).to_be_visible(timeout=90_000)
+    expect(variants.first).to_be_visible(timeout=STARTS)
     pictures = [httpx.get(f"{table.base}{one.get_attribute('src')}") for one in variants.all()]
     page.locator(".variant").last.click()
     previewed(page)
@@ -129,6 +175,32 @@ def test_variants_are_chosen_by_their_pictures(page: Page, table: LightTable) ->
     assert {"image/jpeg"} == {one.headers["content-type"] for one in pictures}
     assert len(pictures) == len({one.content for one in pictures}) > 1
     assert page.evaluate("() => lightTable.wishes.sent.variant") == len(pictures) - 1
+
+
+def test_a_reference_is_chosen_by_its_picture(page: Page, table: LightTable) -> None:
+    """By a part of its name; the view follows it, and one step back undoes it."""
+    look(page, table, SMALL[0])
+    page.get_by_text("Colored like another photograph").click()
+    expect(page.locator("#references .variant").first).to_be_visible()
+    page.locator("#reference-word").fill("harbor")
+    expect(page.locator("#references .variant")).to_have_count(1)
+    choice = page.locator("#references .variant")
+    choice.click()
+    previewed(page)
+    reference = page.evaluate("() => lightTable.wishes.sent.reference")
+    expect(choice).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#reference-name")).to_have_text(LARGE)
+    page.locator("#reference-drop").click()
+    expect(page.locator("#label-right")).to_have_text(PRESENT)
+    page.locator("#stage canvas").first.focus()
+    press(page, "Control+z")
+    expect(page.locator("#reference-name")).to_have_text(LARGE)
+    page.locator("#reference-word").fill("no such name")
+    expect(page.locator("#reference-status")).to_contain_text("No other result")
+
+    assert LARGE == reference["name"]
+    assert 0 < len(reference["colors"]) <= 64
+    assert 500 < sum(share for *_ab, share in reference["colors"]) <= 1010
 
 
 def test_doubtful_places_are_shown_on_request(page: Page, table: LightTable) -> None:
@@ -160,10 +232,13 @@ def test_decisions_wait_for_changes(page: Page, table: LightTable) -> None:
 
 @pytest.mark.slow
 def test_applied_corrections_are_in_the_file(own: LightTable, page: Page) -> None:
-    """The daemon colors it again; the page then compares the new result with the one before."""
+    """The daemon colors it again; the page compares new and old, and the decision is open again."""
     result = own.home.outbox / PAGES
     before = result.read_bytes()
+    config = load_config(own.home.folder / "config.yaml")
+    assert review.decide(config, [own.job(PAGES)], Decision.APPROVED, who="ben")
     look(page, own, PAGES)
+    expect(page.locator("#approve")).to_have_attribute("aria-pressed", "true")
     add_color(page, BLUE)
     page.locator("#point-source").fill("the coat is in the museum")
     previewed(page)
@@ -184,3 +259,5 @@ def test_applied_corrections_are_in_the_file(own: LightTable, page: Page) -> Non
     expect(page.locator("#label-right")).to_have_text(PRESENT)
     expect(page.locator("#apply")).to_be_disabled()
     expect(page.locator("#points li")).to_have_count(1)
+    expect(page.locator(".standing")).to_have_text("Open")
+    expect(page.locator("#approve")).not_to_have_attribute("aria-pressed", "true")

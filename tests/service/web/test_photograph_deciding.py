@@ -93,6 +93,23 @@ def test_the_same_decision_again_takes_it_back(table: LightTable, page: Page) ->
     assert job_of(table, LARGE).decision is None
 
 
+def test_a_number_chooses_the_reason(table: LightTable, page: Page) -> None:
+    """Then Enter rejects; the next page says what was done, and undoing it says so as well."""
+    open_page(page, table, SMALL[2])
+    for key in ("r", "2", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_url(lambda url: not url.endswith(f"/{table.job(SMALL[2])}"))
+    expect(page.get_by_text(f"Rejected: {SMALL[2].rpartition('/')[2]}")).to_be_visible()
+    page.wait_for_selector("#stages[aria-busy=false]")
+    page.keyboard.press("u")
+    page.wait_for_url(f"**/photographs/{table.job(SMALL[2])}")
+    expect(page.get_by_text("Your last decision is undone")).to_be_visible()
+
+    with LedgerQueries.open(table.home.folder / "state" / LEDGER_FILE) as ledger:
+        (record,) = ledger.gallery.decisions_of(table.job(SMALL[2]))
+    assert ("patches", True) == (record.reason, record.undone_at is not None)
+
+
 def test_a_note_is_kept_with_its_writer(table: LightTable, page: Page) -> None:
     """The decision stays as it is."""
     open_page(page, table, PAGES)
@@ -106,17 +123,34 @@ def test_a_note_is_kept_with_its_writer(table: LightTable, page: Page) -> None:
 
 def test_back_leads_to_the_one_before(table: LightTable, page: Page) -> None:
     """In the order of the gallery that one came from, whose filter stays in the address."""
-    page.goto(table.url(SMALL[1], "?folder=street&order=oldest"))
+    page.goto(f"{table.base}/?folder=street&order=oldest")
+    first, second = (  # the daemon finished them in an order of its own
+        str(link.get_attribute("href")) for link in page.locator(".photo-name a").all()[:2]
+    )
+    page.goto(f"{table.base}{first}")
     page.wait_for_selector("#stages[aria-busy=false]")
     page.keyboard.press("j")
-    page.wait_for_url(lambda url: f"/{table.job(SMALL[1])}?" not in url)
-    onward = page.url
+    page.wait_for_url(f"{table.base}{second}")
     page.wait_for_selector("#stages[aria-busy=false]")
     page.keyboard.press("k")
-    page.wait_for_url(f"**/photographs/{table.job(SMALL[1])}?*")
+    page.wait_for_url(f"{table.base}{first}")
 
-    assert "folder=street" in onward
-    assert "folder=street" in page.url
+    assert "folder=street" in first
+    assert "folder=street" in second
+
+
+def test_one_returns_to_the_gallery_as_it_was(table: LightTable, page: Page) -> None:
+    """From the second photograph of a filter: its photographs, its order, its grid."""
+    page.goto(f"{table.base}/?folder=street&order=oldest&view=grid")
+    second = str(page.locator(".photo-name a").nth(1).get_attribute("href"))
+    page.locator(".photo-name a").first.click()
+    page.wait_for_selector("#stages[aria-busy=false]")
+    page.keyboard.press("j")
+    page.wait_for_url(f"{table.base}{second}")
+    page.get_by_role("link", name="‹ Photographs").click()  # noqa: RUF001 - the sign on the page
+
+    expect(page.locator("#photos.grid .photo")).to_have_count(len(SMALL))
+    assert {"folder=street", "order=oldest", "view=grid"} == set(page.url.split("?")[1].split("&"))
 
 
 def test_another_reviewer_is_announced(table: LightTable, page: Page) -> None:

@@ -1,6 +1,7 @@
 """Promises of service.web.preview_process, with a real child and small generators."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -76,6 +77,21 @@ def test_wishes_are_shown(process: PreviewProcess, view: Path) -> None:
     limits = Path(f"/proc/{first}/limits").read_text().splitlines()
     (data,) = [line.split() for line in limits if line.startswith("Max data size")]
     assert str(3 << 30) == data[3]
+
+
+def test_it_is_started_before_it_is_asked(config: Config, view: Path) -> None:
+    """Once: whoever asks next has the same child, which has looked at the page already."""
+    mine = view.with_name("mine.jpg")
+    shutil.copy(view, mine)
+    with PreviewProcess(config) as process:
+        process.look(mine, "mine")
+        assert process.is_running
+        pid = pid_of(process)
+        process.look(mine, "mine")
+        mine.unlink()
+        process.swatches(mine, "mine", 0.5, 0.5)
+
+        assert pid == pid_of(process)
 
 
 def test_what_cannot_be_shown_is_told(process: PreviewProcess, view: Path) -> None:

@@ -1,14 +1,18 @@
 """The service page's answers: what it shows, who may retry, which uploads are taken."""
 
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from service.config.loader import Config
+from service.filesystem.lock import StateLock
 from service.ledger.jobs import JobStatus
 from service.ledger.ledger import LEDGER_FILE, Ledger
 from service.ledger.queries import LedgerQueries
+from service.monitoring.heartbeat import Heartbeat, WorkerBeat, write_heartbeat
 from service.web.users import Role
 from tests.support.delivered_results import color, place_with_ledger, queue, reject
 from tests.support.web_client import WebClient, web_app
@@ -51,6 +55,38 @@ def test_the_page_tells_how_things_stand(config: Config, tmp_path: Path) -> None
     assert "&lt;b&gt;bad&lt;/b&gt;.tif" in text
     assert "<b>bad" not in text
     assert str(config.inbox) in text
+
+
+def test_the_workers_of_a_cluster_are_shown(config: Config, tmp_path: Path) -> None:
+    """Each with its state, and why it is paused; without a cluster there is no such panel."""
+    hidden = '<section class="panel wide-panel" id="live-workers" hidden'
+
+    assert hidden in client(tmp_path).get("/service").text
+
+    worker = WorkerBeat(
+        name="scanner-2 #1", host="scanner-2", state="paused", done=1200, reason="no <i>share</i>"
+    )
+    now = time.time()
+    beat = Heartbeat(
+        time=now,
+        pid=os.getpid(),
+        started=now,
+        health="ok",
+        model="3",
+        batch_size=2,
+        rescanned=now,
+        workers=(worker,),
+        worker_deaths=1,
+    )
+    with StateLock(config.state):
+        write_heartbeat(config.state, beat)
+        text = client(tmp_path).get("/service").text
+
+    assert hidden not in text
+    assert "scanner-2 #1" in text
+    assert "no &lt;i&gt;share&lt;/i&gt;" in text
+    assert "1,200" in text
+    assert "1 worker was lost since the start" in text
 
 
 def test_before_the_first_photograph_there_is_a_page(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.support import output_pages, synthetic_photos
 from tests.support.segments_and_chunks import with_segments
 from worker.color import cielab, icc
-from worker.errors import ScanError
+from worker.errors import DamagedError, ScanError
 from worker.formats import jpeg
 from worker.formats.image import DecodedImage
 from worker.metadata import extended_xmp
@@ -278,6 +278,19 @@ def test_what_is_written_another_reader_reads(depth: int) -> None:
     np.testing.assert_allclose(cielab.to_8_bit(rgb), bgr[..., ::-1], atol=5)
     at = data.index(b"\xff\xc0") + 11
     assert [0x11, 0x11, 0x11] == [data[at + 3 * channel] for channel in range(3)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (61, 47), (200, 333)])
+def test_what_was_written_is_decoded_again_to_the_same_samples(size: tuple[int, int]) -> None:
+    """By another decoder than that of scans, noise and all metadata; only if it is whole."""
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    page = output_pages.page(rgb, output_pages.rich())
+    data = output_pages.stored(jpeg.write, page)
+
+    assert np.array_equal(output_pages.pixels(read(data)), jpeg.reread(io.BytesIO(data)))
+
+    with pytest.raises(DamagedError, match="ends before"):
+        jpeg.reread(io.BytesIO(data[:-1]))
 
 
 def test_the_quality_is_95() -> None:

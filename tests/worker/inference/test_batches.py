@@ -26,6 +26,12 @@ def test_shape_and_range_are_fixed(sizes: list[tuple[int, int, int]], side: int)
     assert batch.max() <= 1
 
 
+def test_sizes_are_few() -> None:
+    """Doubled from the least, up to the most; a device that cannot hold the least gets the most."""
+    assert [2, 2, 4, 4, 6, 6] == [batches.size_for(count, 2, 6) for count in range(1, 7)]
+    assert 1 == batches.size_for(1, 2, 1)
+
+
 def test_order_is_kept() -> None:
     """Each scan lies in its own place, whatever its size and depth."""
     codes = [10, 90, 200]

@@ -64,7 +64,7 @@ def test_the_built_in_generator_passes(side: int) -> None:
     """With every render size, and as it is served."""
     settings = ColorSettings(render_size=side, batch_size=4)
 
-    canary.check(Colorizer(built_in(), settings, Device("CPU", 4)))
+    canary.check(Colorizer(built_in(), settings, Device("CPU", 4, 2)))
 
 
 @pytest.mark.parametrize("seed", [1, 7])

@@ -1,5 +1,6 @@
 """Promises of worker.inference.colorizer, with a small generator."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import tensorflow as tf
 from tests.support.synthetic_photos import gray_scene
 from worker.color import cielab
 from worker.errors import DeviceError, ModelError, ScanError
+from worker.inference import device
 from worker.inference.colorizer import Colorizer
-from worker.inference.device import Device
+from worker.inference.device import Device, set_up_device
 from worker.inference.predictor import Colors
 from worker.models import store
 from worker.models.decoding import color_grid, with_decoding
@@ -21,7 +23,7 @@ from worker.scan import Page
 from worker.settings import AS_GENERATED, ColorPoint, ColorSettings, ColorWishes
 
 SETTINGS = ColorSettings(render_size=64, batch_size=4)
-CPU = Device("CPU", 4)
+CPU = Device("CPU", 4, 2)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,32 @@ def test_wishes_are_traced_once(colorizer: Colorizer) -> None:
     assert 1 == colorizer._think.experimental_get_tracing_count()
 
 
+def test_the_precision_is_that_of_the_settings_and_told(version: ModelVersion) -> None:
+    """Its colors are near those of float32 and not the same; the last layers stay float32."""
+    exact, rough = (
+        Colorizer(version, replace(SETTINGS, precision=one), CPU) for one in ("float32", "bfloat16")
+    )
+    (one,), (other,) = (each.predict(pages(1)) for each in (exact, rough))
+
+    assert ("float32", "bfloat16") == (exact.precision, rough.precision)
+    assert 0 < np.abs(one - other).max() < 10
+
+
+@pytest.mark.parametrize(("repeats", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_what_does_not_repeat_in_bfloat16_computes_in_float32(
+    version: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
+    repeats: bool,  # noqa: FBT001 - a case
+    expected: str,
+) -> None:
+    """A processor may give other bytes in another batch; then the version is loaded again."""
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(Colorizer, "_repeats", lambda _self: repeats)
+    measured = replace(version, card={**version.card, "bfloat16": {"as_good": True}})
+
+    assert expected == Colorizer(measured, SETTINGS, CPU).precision
+
+
 def test_out_of_memory_halves_the_batch_of_wishes_too(
     colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +188,49 @@ def test_the_graph_is_traced_once(colorizer: Colorizer) -> None:
     colorizer.predict(pages(1))
 
     assert 1 == colorizer._run.experimental_get_tracing_count()
+
+
+def test_few_pages_do_not_pay_for_a_full_batch(
+    colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device gets the smallest of a few sizes that holds them."""
+    run = colorizer._run
+    sizes = []
+
+    def noting(squares: tf.Tensor) -> Any:
+        sizes.append(len(squares))
+        return run(squares)
+
+    monkeypatch.setattr(colorizer, "_run", noting)
+    for count in (1, 2, 3, 4, 5):
+        colorizer.predict(pages(count))
+
+    assert [2, 2, 4, 4, 4, 2] == sizes
+
+
+@pytest.mark.parametrize("as_good", [False, True])
+def test_the_built_in_gives_the_same_bytes_in_a_batch_of_any_size(
+    as_good: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Of one photograph alone and among two, four and eight; so a result can be made again.
+
+    Also where it may compute in bfloat16, if the processor can.
+    """
+    built_in = store.built_in()
+    card = {**built_in.card, "bfloat16": {"as_good": as_good}}
+    colorizer = Colorizer(replace(built_in, card=card), ColorSettings(), set_up_device())
+    eight = [Page.of(gray_scene(300 + 10 * n, 400, 8, n)) for n in range(8)]
+    together = colorizer.color(eight, [AS_GENERATED] * 8)
+    for size in (1, 2, 4):
+        for first in range(0, 8, size):
+            some = slice(first, first + size)
+            for one, other in zip(
+                colorizer.color(eight[some], [AS_GENERATED] * size), together[some], strict=True
+            ):
+                assert isinstance(one, Colors)
+                assert isinstance(other, Colors)
+                assert one.ab.tobytes() == other.ab.tobytes()
+                assert one.confidence == other.confidence
 
 
 def test_out_of_memory_halves_the_batch(
@@ -226,7 +297,7 @@ def test_every_photo_takes_the_same_room_on_the_device(
     for size in ((1, 1), (40, 3000), (2000, 1500)):
         colorizer.predict([Page.of(gray_scene(*size))])
 
-    assert {(4, 64, 64, 1)} == shapes
+    assert {(2, 64, 64, 1)} == shapes
 
 
 @pytest.mark.parametrize(

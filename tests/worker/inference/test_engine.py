@@ -1,29 +1,32 @@
 """What the daemon relies on in any engine: the contract that each one must pass.
 
-An engine joins by a branch in `engine_on`; its tests need nothing but files and `submit`.
+An engine joins by a branch in `bench`; its tests need nothing but files and `submit`.
 """
 
-import errno
 import hashlib
+import itertools
 import json
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass, replace
-from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
-from tests.support.fakes import FakeColorist
+from tests.support.obedient_workers import FAULTS, Obedient, fake_of, files_of, save_model
+from tests.support.ray_cluster import STORE, RayCluster
 from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import Array, color_scene, gray_scene, save
+from tests.support.waiting import wait_until
 from worker import scan
-from worker.errors import DeviceError, ModelError, SourceChanged
+from worker.cluster.cluster_engine import ClusterEngine
+from worker.cluster.messages import ClusterSettings
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
 from worker.inference.engine import (
@@ -37,7 +40,7 @@ from worker.inference.engine import (
     Task,
     failed,
 )
-from worker.inference.local_engine import LocalEngine, OpenedSource, TaskFiles
+from worker.inference.local_engine import LocalEngine
 from worker.inference.predictor import Predictor
 from worker.models import store
 from worker.settings import (
@@ -45,10 +48,12 @@ from worker.settings import (
     ColorSettings,
     ColorWishes,
     ReadSettings,
+    Reference,
     WriteSettings,
 )
 
 STOP_WITHIN = 30.0  # seconds
+ENGINE_WITHIN = 90.0  # seconds, until the workers of an engine are ready on a busy machine
 LABEL = Label("photochrom 1", "6d9c4f0e-6ef2-4a5c-9d0b-3a4f5b6c7d8e", "2026-11-29T12:00:00+00:00")
 
 
@@ -58,54 +63,39 @@ class Bench:
     Attributes:
         engine: the engine under test.
         predictors: "old", which it begins with, and "new".
-        staging_fault: raised when a staging file has been half written.
+        control: the folder that says what fails; see `tests.support.obedient_workers`.
     """
 
-    def __init__(self, folder: Path, make: Callable[[str], Predictor]) -> None:
-        """Start the engine."""
-        self.scans, self.out = folder / "scans", folder / "out"
+    def __init__(
+        self, folder: Path, control: Path, predictors: dict[str, Predictor], engine: Engine
+    ) -> None:
+        """Make the folders; the engine has what the control says by then."""
+        self.scans, self.out, self.control = folder / "scans", folder / "out", control
         self.scans.mkdir()
         self.out.mkdir()
-        self.predictors = {name: make(name) for name in ("old", "new")}
-        self.staging_fault: Exception | None = None
-        self.engine: Engine = LocalEngine(
-            self.predictors["old"], TaskFiles(self.open_source, self.open_staging)
-        )
+        self.predictors = predictors
+        self.engine = engine
+        self.engine.on_progress = lambda: None
+        self.engine.batch_done = lambda _photos, _seconds: None
+        wait_until(lambda: not engine.blocked_by, ENGINE_WITHIN)
+        (control / "earlier").unlink(missing_ok=True)  # another test's, as the model
+        if engine.model != "old":
+            engine.take_up(predictors["old"])
 
-    def task(self, job: int, pixels: Array | None = None, attempt: int = 1) -> Task:
-        """Save a scan and describe the work on it."""
+    def task(
+        self, job: int, pixels: Array | None = None, attempt: int = 1, padding: int = 0
+    ) -> Task:
+        """Save a scan, with so many bytes at its end, and describe the work on it."""
         path = save(
             self.scans / f"{job}.png",
             gray_scene(24 + job, 32, seed=job) if pixels is None else pixels,
         )
+        os.truncate(path, path.stat().st_size + padding)
         looks = path.stat()
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         source = Source(str(path), digest, looks.st_size, looks.st_mtime_ns, looks.st_ino)
         staging = str(self.out / f".photochrom-{job}-{attempt}.part")
         return Task(job, attempt, source, ReadSettings(), WriteSettings(), LABEL, staging)
-
-    @contextmanager
-    def open_source(self, task: Task) -> Iterator[OpenedSource]:
-        """Open a scan as the service does: what it is afterwards counts too."""
-        path = Path(task.source.path)
-        try:
-            yield OpenedSource(path, None)
-        finally:
-            if not path.exists() or path.stat().st_mtime_ns != task.source.mtime_ns:
-                raise SourceChanged
-
-    @contextmanager
-    def open_staging(self, task: Task) -> Iterator[BufferedRandom]:
-        """Make a staging file as the service does."""
-        path = Path(task.staging)
-        try:
-            with path.open("x+b") as file:
-                yield file
-                if self.staging_fault:
-                    raise self.staging_fault  # noqa: TRY301 - as a writer does
-        except BaseException:
-            path.unlink()
-            raise
 
     def color(self, *tasks: Task) -> list[Outcome]:
         """Have tasks done, and return their outcomes."""
@@ -117,16 +107,35 @@ class Bench:
         assert isinstance(outcome, Colored), outcome
         return outcome
 
-    def hold_device(self, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-        """Have the device wait until the event that is returned is set."""
-        gate, color = threading.Event(), self.predictors["old"].color
+    def fail(self, where: str, fault: str) -> None:
+        """Let the device or the writer fail from now on."""
+        (self.control / where).write_text(fault)
 
-        def waiting(pages: Any, wishes: Any) -> Any:
-            assert gate.wait(STOP_WITHIN)
-            return color(pages, wishes)
+    def mend(self, where: str) -> None:
+        """Let nothing fail there any more."""
+        (self.control / where).unlink()
 
-        monkeypatch.setattr(self.predictors["old"], "color", waiting)
-        return gate
+    def compare_with(self, earlier: str) -> None:
+        """Let this be the earlier result of all: its path, "missing", or a fault."""
+        (self.control / "earlier").write_text(earlier)
+
+    def hold_device(self) -> None:
+        """Let the device wait."""
+        (self.control / "held").touch()
+
+    def let_go(self) -> None:
+        """Let the device go on."""
+        (self.control / "held").unlink(missing_ok=True)
+
+    def wait_for_the_end_of_workers(self) -> None:
+        """Wait until no process colors for an engine that was left alone."""
+        wait_until(lambda: not any(map(is_running, self.control.glob("worker-*"))), STOP_WITHIN)
+
+
+def is_running(worker: Path) -> bool:
+    """Tell whether the process that left a file in the control runs, elsewhere than here."""
+    number = int(worker.name.partition("-")[2])
+    return number != os.getpid() and Path(f"/proc/{number}").exists()
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +146,77 @@ def real_predictors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predi
         folder = tmp_path_factory.mktemp("models") / name
         store.save_version(tiny_generator(seed), {}, folder)
         settings = ColorSettings(render_size=64, batch_size=3)
-        loaded[name] = Colorizer(store._version(name, folder), settings, Device("CPU", 3))
+        loaded[name] = Colorizer(store._version(name, folder), settings, Device("CPU", 3, 2))
     return loaded
 
 
-@pytest.fixture(params=["local, fake device", "local, small generator"])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """Start a Ray cluster of one node with room for some workers."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    with RayCluster(cpus=4) as started:
+        yield started
+
+
+def cluster_engine(
+    cluster: RayCluster, predictor: Predictor, control: Path, **settings: Any
+) -> ClusterEngine:
+    """Start an engine with obedient workers."""
+    parts = json.dumps({"control": str(control)})
+    asked = ClusterSettings(cluster.address, cpus=1, first_wait=0.1, parts=parts, **settings)
+    program = (sys.executable, "-m", "tests.support.obedient_bridge")
+    return ClusterEngine(predictor, files_of(control), asked, program)
+
+
+Shared = tuple[ClusterEngine, Path, dict[str, Predictor]]
+
+
+@pytest.fixture(scope="module")
+def shared_engines(
+    tmp_path_factory: pytest.TempPathFactory, cluster: RayCluster
+) -> Iterator[dict[str, Shared]]:
+    """Start engines for all tests that leave them as they were; each takes seconds to start."""
+    started: dict[str, Shared] = {}
+    for name, shared, workers in (("ray", True, 2), ("ray, not shared", False, 1)):
+        folder = tmp_path_factory.mktemp("cluster")
+        (folder / "control").mkdir()
+        predictors = fake_predictors(folder)
+        how = {"shared": shared, "workers": workers}
+        engine = cluster_engine(cluster, predictors["old"], folder / "control", **how)
+        started[name] = engine, folder / "control", predictors
+    yield started
+    for engine, _control, _predictors in started.values():
+        engine.close()
+
+
+def fake_predictors(folder: Path) -> dict[str, Predictor]:
+    """Make two fakes with files that workers could load."""
+    return {name: fake_of(save_model(name, folder / name)) for name in ("old", "new")}
+
+
+@pytest.fixture(params=["local, fake device", "local, small generator", "ray", "ray, not shared"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Start each engine in turn."""
-    if "fake" in request.param:
-        made = Bench(tmp_path, lambda name: FakeColorist(3, name))
+    control = tmp_path / "control"
+    control.mkdir()
+    closes = request.node.get_closest_marker("closes_the_engine") is not None
+    if request.param.startswith("ray") and not closes:
+        engine, control, predictors = request.getfixturevalue("shared_engines")[request.param]
+        yield Bench(tmp_path, control, predictors, engine)
+        return
+    if request.param == "local, small generator":
+        predictors = dict(request.getfixturevalue("real_predictors"))
     else:
-        made = Bench(tmp_path, request.getfixturevalue("real_predictors").__getitem__)
-    yield made
-    made.engine.close()
+        predictors = fake_predictors(tmp_path)
+    if request.param.startswith("ray"):
+        started = request.getfixturevalue("cluster")
+        how = {"shared": request.param == "ray", "workers": 1}
+        engine = cluster_engine(started, predictors["old"], control, **how)
+    else:
+        predictors = {name: Obedient(one, control) for name, one in predictors.items()}
+        engine = LocalEngine(predictors["old"], files_of(control))
+    yield Bench(tmp_path, control, predictors, engine)
+    engine.close()
 
 
 def is_plain(value: Any) -> bool:
@@ -199,6 +266,14 @@ class TestAnyEngine:
             )
             assert (24 + task.job) * 32 == outcome.pixels
 
+    def test_scans_larger_than_what_may_be_on_the_way_are_colored(self, bench: Bench) -> None:
+        """Without shared storage one after the other: each fills half of Ray's smallest store."""
+        tasks = [bench.task(job, padding=STORE // 8) for job in (1, 2)]
+        outcomes = bench.color(*tasks)
+
+        assert [(1, 1), (2, 1)] == [(one.job, one.attempt) for one in outcomes]
+        assert [True, True] == [isinstance(one, Colored) for one in outcomes]
+
     def test_the_staging_file_is_whole_and_its_digest_true(self, bench: Bench) -> None:
         """It alone was made; it decodes, and says what the record says."""
         task = bench.task(1)
@@ -234,13 +309,15 @@ class TestAnyEngine:
         assert "display-p3" == outcome.record.settings["profile"]
         assert outcome.record.pages[0].replaced_color
         assert outcome.record.settings["render_size"] == bench.predictors["old"].render_size
+        assert outcome.record.settings["precision"] == bench.predictors["old"].precision
 
     def test_wishes_of_colors_are_granted_and_repeatable(self, bench: Bench) -> None:
         """Other colors than without; the same wishes give the same bytes, in company too."""
         usual = bench.colored(bench.task(1))
         (bench.out / ".photochrom-1-1.part").unlink()
         points = (ColorPoint(0.5, 0.5, "#7a1f2b", who="Ada", source="the coat itself"),)
-        wishes = ColorWishes(vividness=75, warmth=-10, points=points)
+        sunset = Reference("sunset.jpg", "0" * 64, ((20, 40, 900), (0, 0, 100)), who="Ada")
+        wishes = ColorWishes(vividness=75, warmth=-10, points=points, reference=sunset)
         task = replace(bench.task(1), wishes=wishes)
         first = bench.colored(task)
         Path(task.staging).unlink()
@@ -251,6 +328,44 @@ class TestAnyEngine:
         assert first == again
         assert usual.sha256 != first.sha256
         assert usual.confidence == pytest.approx(first.confidence, abs=1e-6)
+
+    def test_a_photograph_that_is_colored_again_is_compared_with_its_earlier_result(
+        self, bench: Bench
+    ) -> None:
+        """The same colors are no change, duller ones are; a new photograph has none."""
+        new = bench.task(1)
+        first = bench.colored(new)
+        earlier = Path(new.staging).rename(bench.out / "earlier.png")
+        bench.compare_with(str(earlier))
+        again = replace(new, source=replace(new.source, recolor=True))
+        same = bench.colored(again)
+        Path(new.staging).unlink()
+        other = bench.colored(replace(again, wishes=ColorWishes(vividness=20)))
+
+        assert (None, "") == (first.change, first.not_compared)
+        assert (0.0, "") == (same.change, same.not_compared)
+        assert same.sha256 == first.sha256
+        assert other.change is not None
+        assert other.change > 0.1
+
+    @pytest.mark.parametrize("fault", ["missing", "damaged", "of another scan", "disk", "memory"])
+    def test_an_earlier_result_that_cannot_be_compared_costs_nothing(
+        self, bench: Bench, fault: str
+    ) -> None:
+        """The photograph is colored all the same, and why it is not compared comes back."""
+        task = bench.task(1)
+        damaged, other = bench.scans / "earlier.png", bench.scans / "other.png"
+        damaged.write_bytes(Path(task.source.path).read_bytes()[:-30])
+        save(other, color_scene(40, 50))
+        bench.compare_with(
+            {"damaged": str(damaged), "of another scan": str(other)}.get(fault, fault)
+        )
+        outcome = bench.colored(replace(task, source=replace(task.source, recolor=True)))
+
+        assert outcome.change is None
+        assert (fault == "missing") == (outcome.not_compared == "")
+        assert outcome == over_a_pipe(outcome)
+        assert [Path(task.staging)] == list(bench.out.iterdir())
 
     @pytest.mark.parametrize(
         ("kind", "pixels"),
@@ -265,7 +380,8 @@ class TestAnyEngine:
             path = Path(bad.source.path)
             content = b"GIF89a no PNG" if kind == "scan" else path.read_bytes()[:-30]
             path.write_bytes(content)
-            changed = replace(bad.source, mtime_ns=path.stat().st_mtime_ns)
+            digest = hashlib.sha256(content).hexdigest()
+            changed = replace(bad.source, mtime_ns=path.stat().st_mtime_ns, sha256=digest)
             bad = replace(bad, source=changed)
         failure, colored = bench.color(bad, good)
 
@@ -289,54 +405,35 @@ class TestAnyEngine:
         assert "source changed" == failure.kind
         assert [] == list(bench.out.iterdir())
 
-    @pytest.mark.parametrize(
-        ("kind", "error"),
-        [
-            ("device", DeviceError("the card fell off the bus")),
-            ("memory", MemoryError()),
-            ("memory", OSError(errno.ENOMEM, "Cannot allocate memory")),
-            ("model", ModelError("its file is damaged")),
-            ("disk", OSError(errno.EIO, "Input/output error")),
-            ("unforeseen", ZeroDivisionError("oh")),
-        ],
-    )
+    @pytest.mark.parametrize("fault", FAULTS)
     @pytest.mark.parametrize("where", ["device", "writer"])
     def test_every_fault_comes_back_as_a_value_and_leaves_nothing_behind(
-        self,
-        bench: Bench,
-        kind: FailureKind,
-        error: Exception,
-        where: str,
-        monkeypatch: pytest.MonkeyPatch,
+        self, bench: Bench, fault: str, where: str
     ) -> None:
         """Whoever meets it; and the next photograph is colored."""
-        if where == "writer":
-            bench.staging_fault = error
-        else:
-
-            def failing(_pages: Any, **_wishes: Any) -> Any:
-                raise error
-
-            monkeypatch.setattr(bench.predictors["old"], "color", failing)
+        bench.fail(where, fault)
         (failure,) = bench.color(bench.task(1))
-        monkeypatch.undo()
-        bench.staging_fault = None
+        bench.mend(where)
 
         assert isinstance(failure, Failed)
+        kind = fault.partition(",")[0]
         assert (kind, 1, 1) == (failure.kind, failure.job, failure.attempt)
         assert [] == list(bench.out.iterdir())
-        assert bench.colored(bench.task(2))
+        # A worker of a cluster rests after a fault of its machine; till then nobody may color.
+        attempts = itertools.count(1)
+        wait_until(
+            lambda: isinstance(bench.color(bench.task(2, attempt=next(attempts)))[0], Colored),
+            ENGINE_WITHIN,
+        )
 
-    def test_a_photograph_is_wholly_of_one_model_and_says_which(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_photograph_is_wholly_of_one_model_and_says_which(self, bench: Bench) -> None:
         """One that is taken up meanwhile colors what comes after."""
-        gate = bench.hold_device(monkeypatch)
+        bench.hold_device()
         first = bench.engine.submit(bench.task(1))
         wait_until_running(first)
         threading.Event().wait(0.2)  # it is with the old one by now, if not, the test is still true
         bench.engine.take_up(bench.predictors["new"])
-        gate.set()
+        bench.let_go()
         outcomes = [first.result(STOP_WITHIN), *bench.color(bench.task(2), bench.task(3))]
 
         assert "new" == bench.engine.model
@@ -345,11 +442,10 @@ class TestAnyEngine:
             assert bench.predictors[outcome.model].weights_sha256 == outcome.weights_sha256
         assert ["new", "new"] == [one.model for one in outcomes[1:] if isinstance(one, Colored)]
 
-    def test_it_takes_as_many_as_it_has_slots_without_waiting(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_takes_as_many_as_it_has_slots_without_waiting(self, bench: Bench) -> None:
         """Though its device is at rest; all of them are colored in the end."""
-        gate, slots = bench.hold_device(monkeypatch), bench.engine.slots
+        bench.hold_device()
+        slots = bench.engine.slots
         tasks = [bench.task(job) for job in range(1, slots + 1)]
         began = time.monotonic()
         futures = [bench.engine.submit(task) for task in tasks]
@@ -357,7 +453,7 @@ class TestAnyEngine:
         assert time.monotonic() - began < STOP_WITHIN / 2
         assert not any(future.done() for future in futures)
 
-        gate.set()
+        bench.let_go()
 
         assert all(isinstance(one.result(STOP_WITHIN), Colored) for one in futures)
         assert bench.engine.batch_size <= slots
@@ -379,15 +475,14 @@ class TestAnyEngine:
         assert bench.engine.slots > 0
         assert bench.engine.memory is None or bench.engine.memory > 0
 
-    def test_it_ends_within_a_bound_and_finishes_what_it_began(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.closes_the_engine
+    def test_it_ends_within_a_bound_and_finishes_what_it_began(self, bench: Bench) -> None:
         """What it did not begin is canceled, and has left nothing."""
-        gate = bench.hold_device(monkeypatch)
+        bench.hold_device()
         futures = [bench.engine.submit(bench.task(job)) for job in range(1, bench.engine.slots + 1)]
         wait_until_running(futures[0])
         canceled = [future.cancel() for future in futures]
-        gate.set()
+        bench.let_go()
         began = time.monotonic()
         bench.engine.close()
 
@@ -397,17 +492,17 @@ class TestAnyEngine:
         done = sum(isinstance(one.result(), Colored) for one in futures if not one.cancelled())
         assert done == len(list(bench.out.iterdir())) == canceled.count(False)
 
-    def test_it_can_be_left_alone_with_what_hangs(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.closes_the_engine
+    def test_it_can_be_left_alone_with_what_hangs(self, bench: Bench) -> None:
         """Giving it up returns at once, and nothing is delivered by it later."""
-        gate = bench.hold_device(monkeypatch)
+        bench.hold_device()
         wait_until_running(bench.engine.submit(bench.task(1)))
         began = time.monotonic()
         bench.engine.close(wait=False)
 
         assert time.monotonic() - began < 1.0
-        gate.set()
+        bench.wait_for_the_end_of_workers()
+        bench.let_go()
         bench.engine.close()
         assert [] == list(bench.out.iterdir())
 

@@ -12,7 +12,8 @@ from tests.support.fakes import FakeColorist
 from tests.support.synthetic_photos import gray_scene, save
 from tests.support.waiting import wait_until
 from worker.inference.engine import Colored, Label, Source, Task
-from worker.inference.local_engine import LocalEngine, OpenedSource, TaskFiles
+from worker.inference.local_engine import LocalEngine
+from worker.inference.task_files import OpenedSource, TaskFiles
 from worker.metadata.provenance import XmpFile
 from worker.settings import ReadSettings, WriteSettings
 

@@ -1,10 +1,10 @@
-"""Promises of worker.inference.wishes: points, vividness, warmth, swatches and variants."""
+"""Promises of worker.inference.wishes: points, sliders, references, swatches and variants."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worker.color import cielab
@@ -19,7 +19,7 @@ from worker.inference.wishes import (
     swatches_at,
 )
 from worker.models.decoding import color_grid
-from worker.settings import AS_GENERATED, ColorPoint, ColorWishes
+from worker.settings import AS_GENERATED, ColorPoint, ColorWishes, Reference
 
 GRID = color_grid()
 S = 64  # side of the chroma plane
@@ -41,7 +41,7 @@ def thought_of(gray: Pixels, *peaks: tuple[float, float, float], spread: float =
     weight = np.array([weight for _a, _b, weight in peaks])
     p = (weight[:, None] * np.exp(-((apart / spread) ** 2))).sum(axis=0)
     logits = np.tile(np.log(p / p.sum() + 1e-12), (S, S, 1)).astype(np.float32)
-    return Thought(logits, logits, np.zeros(len(GRID)), GRID, guide_of(gray), gray.shape)
+    return Thought(logits, logits, 1.0, GRID, guide_of(gray), gray.shape)
 
 
 def painted(gray: Pixels, ab: Floats) -> Floats:
@@ -259,12 +259,73 @@ def test_a_variant_that_is_not_there_is_the_last_one() -> None:
 
 
 @given(color=COLORS)
+@example(color="#01ffff")
+@example(color="#feff00")
+@example(color="#00002d")
 @settings(max_examples=50, deadline=None)
 def test_a_color_comes_back_from_its_chroma(color: str) -> None:
-    """At its own lightness, but for rounding, which moves dark codes most."""
-    rgb = np.array([[[int(color[at : at + 2], 16) for at in (1, 3, 5)]]], np.uint8)
-    lightness = float(cielab.lab_of_rgb(rgb)[0, 0, 0]) / 100
-    again = color_of(ab_of(color), lightness)
-    channels = [[int(one[at : at + 2], 16) for at in (1, 3, 5)] for one in (color, again)]
+    """Within 4 units at middle lightness; near black and white paler, never lighter or bolder."""
+    lab, back = (
+        cielab.lab_of_rgb(np.array([[[int(one[at : at + 2], 16) for at in (1, 3, 5)]]], np.uint8))[
+            0, 0
+        ]
+        for one in (color, color_of(ab_of(color), lightness_of(color)))
+    )
 
-    assert channels[0] == pytest.approx(channels[1], abs=10 if lightness > 0.2 else 25)
+    assert abs(back[0] - lab[0]) < 1
+    assert np.linalg.norm(back[1:]) < np.linalg.norm(lab[1:]) + 1
+    if 10 <= lab[0] <= 85:
+        assert distance(lab, back) < 4
+
+
+def lightness_of(color: str) -> float:
+    """Return the lightness of #rrggbb, in 0..1."""
+    rgb = np.array([[[int(color[at : at + 2], 16) for at in (1, 3, 5)]]], np.uint8)
+    return float(cielab.lab_of_rgb(rgb)[0, 0, 0]) / 100
+
+
+SUNSET = Reference("sunset.jpg", "0" * 64, ((20, 40, 600), (30, 60, 300), (0, 0, 100)))
+SNOW = Reference("snow.jpg", "1" * 64, ((0, -30, 700), (0, -10, 300)))
+
+
+def test_a_reference_draws_what_is_open_towards_its_colors() -> None:
+    """A warm one makes it warmer, a cold one colder; each once more with another variant."""
+    gray = np.full((240, 320), 150, np.uint8)
+    thought = thought_of(gray, (12, 26, 0.5), (2, -24, 0.5))
+    usual = grant(thought, AS_GENERATED)
+    warm = grant(thought, ColorWishes(reference=SUNSET))
+    cold = grant(thought, ColorWishes(reference=SNOW))
+
+    assert warm[..., 1].mean() > usual[..., 1].mean() + 3
+    assert cold[..., 1].mean() < usual[..., 1].mean() - 3
+    assert np.array_equal(warm, grant(thought, ColorWishes(reference=SUNSET)))
+
+
+@pytest.mark.parametrize("vividness", [50, 100])
+@pytest.mark.parametrize("reference", [SUNSET, SNOW])
+def test_no_reference_colors_what_is_neutral_or_dark(
+    reference: Reference, vividness: float
+) -> None:
+    """Gray stays gray at any lightness, and shadows have no patches."""
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    neutral = thought_of(ramp, (0, 0, 1), spread=10)
+    shadow = thought_of(np.full((64, 64), 20, np.uint8), (10, 15, 0.6), (0, 0, 0.4))
+    wishes = ColorWishes(vividness, reference=reference)
+
+    for thought in (neutral, shadow):
+        usual = grant(thought, replace(wishes, reference=None))
+        assert grant(thought, wishes) == pytest.approx(usual, abs=1e-4)
+
+
+def test_a_reference_does_not_reach_over_an_edge_of_color() -> None:
+    """Two things side by side stay two: each goes its way from what it was."""
+    gray = np.full((240, 320), 150, np.uint8)
+    grass, sand = thought_of(gray, (-20, 30, 1)), thought_of(gray, (10, 25, 1))
+    logits = np.concatenate([grass.logits[:, :32], sand.logits[:, 32:]], axis=1)
+    thought = grass._replace(logits=logits, plain=logits)
+    ab = grant(thought, ColorWishes(reference=SUNSET))
+    left, right = ab[:, :32], ab[:, 32:]
+
+    assert np.ptp(left[..., 0]) < 1
+    assert np.ptp(right[..., 0]) < 1
+    assert left[..., 0].mean() < 0 < right[..., 0].mean()

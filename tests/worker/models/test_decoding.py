@@ -11,12 +11,17 @@ from worker.color.cielab import in_gamut_ab
 from worker.models.decoding import (
     BIN_STEP,
     DECODING,
-    Sharpening,
     color_grid,
     confidence,
     decode,
+    doubt,
     expected_error,
+    is_gray,
+    share_of_shift,
+    shift_of,
+    temperature_of,
     with_decoding,
+    with_plain_logits,
 )
 from worker.models.generator import LOGITS, without_decoding
 
@@ -110,18 +115,57 @@ def test_temperature_goes_from_calm_to_the_likeliest(
 def test_decoding_is_shift_then_temperature(
     small_generator: keras.Model, some_lightness: np.ndarray
 ) -> None:
-    """The served layer is (logits - shift) / temperature; given again it is replaced."""
+    """The served layers are (logits - share * shift) / temperature; given again, replaced."""
     shift = np.random.default_rng(3).normal(size=len(color_grid())).astype(np.float32)
     once = with_decoding(small_generator, shift, 0.4)
     twice = with_decoding(with_decoding(small_generator, shift * 2, 3.0), shift, 0.4)
     logits = numbers(small_generator(some_lightness, training=False))
+    share = numbers(share_of_shift(some_lightness, logits))
 
+    assert share.min() < share.max()
     for generator in (once, twice):
-        expected = (logits - shift) / 0.4
+        expected = (logits - share * shift) / 0.4
         assert expected == pytest.approx(
             numbers(generator(some_lightness, training=False)), rel=1e-3, abs=1e-3
         )
         assert DECODING == generator.layers[-1].name
+        assert shift == pytest.approx(shift_of(generator))
+        assert 0.4 == pytest.approx(temperature_of(generator))
+
+
+@pytest.mark.parametrize(
+    ("lightness", "gray", "share"),
+    [
+        *[(0.0, 0.0, 0.0), (0.1, 0.0, 0.0), (0.35, 0.0, 0.5), (0.6, 0.0, 1.0), (1.0, 0.0, 1.0)],
+        *[(1.0, 0.1, 1.0), (1.0, 0.25, 0.5), (1.0, 0.4, 0.0), (1.0, 1.0, 0.0)],
+        *[(0.35, 0.25, 0.25)],
+    ],
+)
+def test_less_is_shifted_in_the_dark_and_where_gray_is_likely(
+    lightness: float, gray: float, share: float
+) -> None:
+    """From lightness 0.1 to 0.6 more and more; from 10 % of gray to 40 % less and less."""
+    p = np.where(is_gray() == 1, gray, (1 - gray) / (len(color_grid()) - 1))
+    logits = np.broadcast_to(np.log(p + 1e-30).astype(np.float32), (1, 2, 2, len(p)))
+    square = np.full((1, 8, 8, 1), lightness, np.float32)
+
+    assert share == pytest.approx(float(numbers(share_of_shift(square, logits)).mean()), abs=1e-4)
+
+
+def test_a_version_of_the_first_form_still_serves(
+    small_generator: keras.Model, some_lightness: np.ndarray
+) -> None:
+    """Its only layer of decoding was (logits - shift) / temperature; its plain logits are found."""
+    shift = np.linspace(-1, 1, len(color_grid()))
+    layer = keras.layers.Normalization(mean=shift, variance=[0.25] * len(shift), name=DECODING)
+    old = keras.Model(small_generator.input, layer(small_generator.output))
+    plain = numbers(small_generator(some_lightness, training=False))
+    logits, found = map(numbers, with_plain_logits(old)(some_lightness, training=False))
+
+    assert (plain - shift) / 0.5 == pytest.approx(logits, rel=1e-3, abs=1e-3)
+    assert np.array_equal(plain, found)
+    assert 0.5 == temperature_of(old)
+    assert shift_of(old) is None
 
 
 def test_training_takes_the_decoding_off(
@@ -138,32 +182,17 @@ def test_training_takes_the_decoding_off(
         assert np.array_equal(plain, numbers(bare(some_lightness, training=False)))
 
 
-NOTHING = Sharpening(np.zeros(len(color_grid()), np.float32), 1.0)
-
-
-def test_what_decoding_did_can_be_undone(small_generator: keras.Model) -> None:
-    """The logits are those that were learned; a generator without decoding has nothing to undo."""
+def test_the_logits_as_learned_are_kept(small_generator: keras.Model) -> None:
+    """They come beside those that are decoded; without a decoding both are the same."""
     shift = np.linspace(-1, 2, len(color_grid()))
     squares = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
     plain = numbers(small_generator(squares, training=False))
     decoded = with_decoding(small_generator, shift, 0.5)
-    logits = numbers(decoded(squares, training=False))
 
-    assert plain == pytest.approx(numbers(Sharpening.of(decoded).undone(logits)), abs=1e-3)
-    assert plain == pytest.approx(numbers(Sharpening.of(small_generator).undone(plain)))
-
-
-def test_confidence_is_of_the_distribution_before_it_was_sharpened() -> None:
-    """The same color of the same distribution: how far it was sharpened makes no difference."""
-    plain = np.repeat(a_distribution(2)[:, :1, :1], 16, axis=1).repeat(16, axis=2)
-    calm = numbers(confidence(plain, np.zeros((2, 16, 16, 2), np.float32), NOTHING))
-    sharpened = Sharpening(np.full(len(color_grid()), 0.5, np.float32), 0.25)
-    bold = (plain - 0.5) / 0.25
-
-    assert (2,) == calm.shape
-    assert calm == pytest.approx(
-        numbers(confidence(bold, np.zeros((2, 16, 16, 2), np.float32), sharpened)), abs=1e-4
-    )
+    assert np.array_equal(plain, numbers(with_plain_logits(decoded)(squares, training=False)[1]))
+    for output in with_plain_logits(small_generator)(squares, training=False):
+        assert np.array_equal(plain, numbers(output))
+    assert 1.0 == temperature_of(small_generator)
 
 
 def test_the_error_expected_is_the_mean_distance() -> None:
@@ -185,7 +214,8 @@ def test_confidence_falls_with_the_error_expected() -> None:
     grid = color_grid()
     certain = np.where((grid == 0).all(axis=1), 0, -60).astype(np.float32)
     logits = np.stack([certain, certain / 60, 0 * certain])[:, None, None].repeat(8, 1).repeat(8, 2)
-    sure, doubtful, lost = numbers(confidence(logits, np.zeros((3, 8, 8, 2), np.float32), NOTHING))
+    doubts = numbers(doubt(logits, np.zeros((3, 8, 8, 2), np.float32)))
+    sure, doubtful, lost = map(confidence, doubts)
 
     assert 1 == pytest.approx(sure, abs=1e-3)
     assert sure > doubtful > lost > 0

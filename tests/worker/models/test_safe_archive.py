@@ -15,9 +15,9 @@ import pytest
 
 from tests.support.small_generators import tiny_generator
 from worker.errors import ModelError
-from worker.models import serialization
+from worker.models.decoding import color_grid, with_decoding
 from worker.models.generator import with_consensus
-from worker.models.safe_archive import KNOWN, LAYERS, check_archive
+from worker.models.safe_archive import KNOWN, LAYERS, read_archive
 from worker.models.serialization import load_generator, save_generator
 from worker.models.version import ModelVersion, digest
 
@@ -102,11 +102,13 @@ def weights_of(make: Callable[[h5py.File], object]) -> bytes:
 
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail when Keras is given a file by a test of a hostile one."""
-    loaded: list[Path] = []
-    monkeypatch.setattr(keras.models, "load_model", lambda path, **_: loaded.append(path))
+    """Fail when Keras is given anything of a file by a test of a hostile one."""
+    given: list[Any] = []
+    monkeypatch.setattr(
+        keras.saving, "deserialize_keras_object", lambda config, **_: given.append(config)
+    )
     yield
-    assert [] == loaded
+    assert [] == given
 
 
 def refused(path: Path, words: str) -> None:
@@ -125,18 +127,19 @@ class TestHonest:
 
     def test_the_built_in_generator_passes(self) -> None:
         """With its consensus and decoding."""
-        check_archive(Path(str(files("worker") / "weights/builtin/generator.keras")))
+        read_archive(Path(str(files("worker") / "weights/builtin/generator.keras")))
 
     def test_a_new_generator_passes(self, tmp_path: Path, small_generator: keras.Model) -> None:
-        """As trained, and with consensus; the table knows no layer that they do not have."""
+        """With consensus and decoding; the table knows no layer that they do not have."""
         path = tmp_path / "generator.keras"
-        save_generator(with_consensus(small_generator), path)
-        check_archive(path)
+        shift = np.zeros(len(color_grid()))
+        save_generator(with_decoding(with_consensus(small_generator), shift, 0.5), path)
+        read_archive(path)
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
         used = {layer["class_name"] for layer in config["config"]["layers"]}
 
-        assert LAYERS - {"Normalization"} <= used | {"Functional"}
+        assert LAYERS <= used | {"Functional"}
 
     def test_every_known_layer_is_keras_own(self) -> None:
         """None of them runs code or opens files."""
@@ -315,8 +318,12 @@ def test_keras_is_asked_once_a_file_has_passed(
 ) -> None:
     """In safe mode, and it compiles nothing."""
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(keras.models, "load_model", lambda _path, **how: asked.append(how))
-    monkeypatch.setattr(serialization, "in_precision", lambda *_: None)
+
+    def build(config: dict[str, Any], **how: Any) -> keras.Model:
+        asked.append({"compile_config": config["compile_config"], **how})
+        return keras.models.Model.from_config(config["config"])
+
+    monkeypatch.setattr(keras.saving, "deserialize_keras_object", build)
     load_generator(ModelVersion("1", honest.parent, {"sha256": digest(honest)}))
 
-    assert [{"compile": False, "safe_mode": True}] == asked
+    assert [{"compile_config": None, "safe_mode": True}] == asked

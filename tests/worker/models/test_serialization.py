@@ -1,6 +1,7 @@
 """Promises of worker.models.serialization."""
 
 import json
+import resource
 import shutil
 import zipfile
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from worker.errors import ModelError
+from worker.errors import DeviceError, ModelError
 from worker.models import store
 from worker.models.decoding import color_grid, with_decoding
+from worker.models.generator import encoder_layers
 from worker.models.serialization import in_precision, load_generator
 from worker.models.version import CARD_FILE, GENERATOR_FILE, ModelVersion, digest
 
@@ -79,6 +81,37 @@ def test_a_loaded_generator_computes_what_was_published(
     )
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "float16"])
+def test_a_generator_is_built_in_a_precision_as_if_it_were_copied_to_it(
+    version: ModelVersion, some_lightness: np.ndarray, precision: str
+) -> None:
+    """The same layers, weights and scores, bit by bit, as Keras's own loading and a copy."""
+    plain = keras.models.load_model(version.folder / GENERATOR_FILE, compile=False)
+    copied = in_precision(plain, precision)
+    built = load_generator(version, precision)
+
+    assert [layer.name for layer in copied.layers] == [layer.name for layer in built.layers]
+    assert [weight.dtype for weight in copied.weights] == [weight.dtype for weight in built.weights]
+    assert all(map(np.array_equal, copied.get_weights(), built.get_weights()))
+    assert np.array_equal(
+        numbers(copied(some_lightness, training=False)),
+        numbers(built(some_lightness, training=False)),
+    )
+
+
+def test_a_full_disk_for_temporary_files_is_no_fault_of_the_generator(
+    version: ModelVersion,
+) -> None:
+    """Nothing of its weights can be written, so the machine is to blame: a DeviceError."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DeviceError, match="cannot be written"):
+            load_generator(version)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_precision_changes_no_weight(
     small_generator: keras.Model, some_lightness: np.ndarray
 ) -> None:
@@ -94,6 +127,16 @@ def test_precision_changes_no_weight(
     assert "float32" == small_generator.get_layer("bottom").dtype_policy.name
     assert "mixed_bfloat16" == mixed.get_layer("bottom").dtype_policy.name
     assert "float32" == mixed.get_layer("logits").dtype_policy.name
+
+
+def test_the_encoder_may_have_a_precision_of_its_own(small_generator: keras.Model) -> None:
+    """All its layers have it, and no other."""
+    apart = in_precision(small_generator, "mixed_bfloat16", "float32")
+    policies = {layer.name: layer.dtype_policy.name for layer in apart.layers[1:] if layer.weights}
+    encoder = {layer.name for layer in encoder_layers(apart)}
+
+    assert {"float32"} == {policies[name] for name in encoder}
+    assert {"logits"} == {name for name in policies.keys() - encoder if "float32" == policies[name]}
 
 
 def test_an_altered_file_is_refused(version: ModelVersion) -> None:

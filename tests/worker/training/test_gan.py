@@ -1,14 +1,16 @@
 """One step on tiny images moves its own side only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from tests.worker.conftest import SMALL
+from worker.inference.device import BFLOAT16
 from worker.models.decoding import color_grid
 from worker.models.generator import (
     build_generator,
@@ -16,6 +18,7 @@ from worker.models.generator import (
     encoder_layers,
     load_imagenet_encoder,
 )
+from worker.models.serialization import in_precision
 from worker.settings import EncoderPart, TrainSettings
 from worker.training import gan as gan_module
 from worker.training.data.dataset import Batch
@@ -47,6 +50,14 @@ def gan(_shared: tuple[ColorizationGAN, list[np.ndarray]]) -> ColorizationGAN:
     """Return networks as they were at the beginning; built once, for building takes long."""
     _shared[0].restore(_shared[1])
     return _shared[0]
+
+
+@pytest.fixture
+def _eagerly() -> Iterator[None]:
+    """Compile nothing, which would take most of a test of a few steps."""
+    tf.config.run_functions_eagerly(True)  # noqa: FBT003 - it has no name
+    yield
+    tf.config.run_functions_eagerly(False)  # noqa: FBT003
 
 
 def a_batch(seed: int = 0, size: int = 2) -> Batch:
@@ -111,6 +122,24 @@ def test_as_much_of_the_encoder_learns_as_was_asked_for(
 
     for task in (gan._alone, gan._adversarial):
         assert expected == {variable.path for variable in task.trainable_variables}
+
+
+@pytest.mark.usefixtures("_eagerly")
+def test_the_encoder_learns_more_slowly() -> None:
+    """The first step of Adam moves a weight by the rate; one of the encoder by a tenth of it."""
+    gan = a_gan(train_encoder="all")
+    before, paths = weights_of(gan.generator), encoder_paths(gan)
+    gan.step_alone(a_batch(), 1e-3)
+    steps = {
+        path: np.abs(value - before[path]).max()
+        for path, value in weights_of(gan.generator).items()
+        if path.endswith("kernel")
+    }
+
+    assert pytest.approx(1e-3, rel=0.05) == max(
+        step for path, step in steps.items() if path not in paths
+    )
+    assert pytest.approx(1e-4, rel=0.05) == max(steps[path] for path in paths & set(steps))
 
 
 def test_no_rate_no_learning(gan: ColorizationGAN) -> None:
@@ -278,6 +307,23 @@ def test_the_adversarial_stage_begins_at_the_average(gan: ColorizationGAN) -> No
     for path in trained:
         assert np.array_equal(averaged[path], now[path]), path
         assert np.array_equal(averaged[path], served[path]), path
+
+
+@pytest.mark.usefixtures("_eagerly")
+def test_what_is_learned_does_not_hang_on_the_precision() -> None:
+    """With a learning encoder in float32 and the rest in bfloat16, losses are those of float32."""
+    keras.utils.set_random_seed(1)
+    generator = build_generator(SMALL)
+    load_imagenet_encoder(generator)
+    losses = {}
+    for policy in ("float32", BFLOAT16):
+        copy = in_precision(generator, policy, "float32")
+        recipe = TrainSettings(train_encoder="all")
+        gan = ColorizationGAN(copy, build_discriminator(), LOG_PRIOR, recipe)
+        losses[policy] = [gan.step_alone(a_batch(), 1e-3) for _ in range(3)]
+
+    assert losses["float32"][0] > losses["float32"][2]
+    assert losses["float32"] == pytest.approx(losses[BFLOAT16], rel=1e-3)
 
 
 def test_the_discriminator_gives_a_verdict_for_each_patch() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from worker.settings import ReadSettings, TrainSettings
 from worker.training import publish as publishing
 from worker.training.data.collection import Collection
 from worker.training.evaluation import decoding_search, evaluate, promotion_rule, weight_mixes
+from worker.training.evaluation.contact_sheet import CELL, GAP, TITLE
 from worker.training.evaluation.decoding_search import Decoding
 from worker.training.evaluation.evaluate import Scored
 from worker.training.evaluation.promotion_rule import Verdict
@@ -100,6 +102,26 @@ def always(*, promoted: bool) -> Callable[..., Verdict]:
     return lambda *_: Verdict(promoted=promoted, why="because")
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_the_card_tells_whether_it_colors_as_well_in_bfloat16(
+    store: ModelStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    able: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Where the processor has it; elsewhere it would take long, and nothing is said."""
+    monkeypatch.setattr(publishing, "computes_in_bfloat16", lambda: able)
+    card = publish(trained(), store, tmp_path / "run").card
+
+    assert able == ("bfloat16" in card)
+    if able:
+        mine, exact = card["bfloat16"]["scores"], card["scores"]["validation"]
+        assert PHOTOS == mine["photographs"]
+        assert mine["ab_rmse"] == pytest.approx(exact["ab_rmse"], abs=0.5)
+        assert mine["ab_rmse"] != exact["ab_rmse"]
+        assert card["bfloat16"]["why"]
+
+
 def test_without_a_reference_set_it_stays_a_candidate(store: ModelStore, tmp_path: Path) -> None:
     """It is published with all that is known of it, and version 1 serves on."""
     version = publish(trained(name="mine"), store, tmp_path / "run")
@@ -135,6 +157,23 @@ def test_sheet_and_curves_lie_beside_it(store: ModelStore, tmp_path: Path) -> No
     assert not (without.folder / "curves.png").exists()
     assert b"curves" == (version.folder / "curves.png").read_bytes()
     assert (version.folder / "sheet.jpg").read_bytes().startswith(b"\xff\xd8")
+
+
+def test_a_sheet_of_scans_lies_beside_it(store: ModelStore, tmp_path: Path) -> None:
+    """Twelve of them at most: as scanned, as the serving version colors them, as the new one."""
+    run = tmp_path / "run"
+    scans = [gray_scene(60, 60, seed=seed) for seed in range(20)]
+    version = publish(trained()._replace(scans=scans), store, run)
+    sheet = cv2.imread(str(version.folder / "scans.jpg"))
+
+    assert (TITLE + 12 * (CELL + GAP), GAP + 3 * (CELL + GAP)) == sheet.shape[:2]
+    scan, now, new = (
+        sheet[TITLE : TITLE + 100, GAP + column * (CELL + GAP) :][:, :CELL] for column in range(3)
+    )
+    assert np.ptp(scan.astype(int), axis=2).max() < 12
+    assert np.ptp(now.astype(int), axis=2).max() > 12
+    assert np.abs(now.astype(int) - new).max() > 12
+    assert not (publish(trained(), store, run).folder / "scans.jpg").exists()
 
 
 def test_a_generator_that_earned_it_serves(

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tests.support.synthetic_photos import color_scene, save
 from tests.worker.conftest import SMALL
 from worker.errors import ModelError, ScanError
+from worker.inference.device import Precision
 from worker.models import generator
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
@@ -47,7 +48,7 @@ def _small_story() -> Iterator[None]:
     """Make the networks narrow, compile nothing, publish at once: the story takes seconds."""
     patch = pytest.MonkeyPatch()
     patch.setattr(train, "build_generator", lambda: generator.build_generator(SMALL))
-    patch.setattr(train, "training_precision", lambda **_: "float32")
+    patch.setattr(train, "training_precision", lambda **_: Precision("float32", "float32"))
     patch.setattr(train, "publish", publish)
     patch.setattr(trainer, "DISCRIMINATOR_STEPS", JUDGE_ALONE)
     tf.config.run_functions_eagerly(True)  # noqa: FBT003

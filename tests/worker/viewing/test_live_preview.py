@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.small_generators import tiny_generator
-from tests.support.synthetic_photos import gray_scene
+from tests.support.synthetic_photos import gray_scene, save
 from worker.color import cielab
 from worker.inference.colorizer import Colorizer
 from worker.inference.device import Device
@@ -26,7 +26,7 @@ def colorizer(tmp_path_factory: pytest.TempPathFactory) -> Colorizer:
     folder = tmp_path_factory.mktemp("models") / "0001"
     store.save_version(tiny_generator(2), {}, folder)
     version = store._version("1", folder)
-    return Colorizer(version, ColorSettings(render_size=64, batch_size=1), Device("CPU", 1))
+    return Colorizer(version, ColorSettings(render_size=64, batch_size=1), Device("CPU", 1, 1))
 
 
 @pytest.fixture
@@ -88,6 +88,19 @@ def test_variants_are_listed_from_the_likeliest(colorizer: Colorizer, view: Path
     assert len(found) == len(pictures)
 
 
+def test_a_reference_is_read_and_followed(colorizer: Colorizer, view: Path, tmp_path: Path) -> None:
+    """Its colors come from its view; the page is then shown in colors nearer to them."""
+    green = np.full((90, 120, 3), (40, 140, 50), np.uint8)
+    path = save(tmp_path / "green.png", green)
+    said = LivePreview(colorizer).answer({"do": "colors", "view": str(path)}).said
+    reference = {"name": "green", "sha256": "0" * 64, "colors": said["colors"]}
+    usual = pixels(asked(colorizer, view, "preview", wishes={})[1])
+    other = pixels(asked(colorizer, view, "preview", wishes={"reference": reference})[1])
+
+    assert [1000] == [share for *_ab, share in said["colors"]]
+    assert 1 < np.abs(other.astype(int) - usual).max()
+
+
 def test_doubt_is_a_veil(colorizer: Colorizer, view: Path) -> None:
     """As wide and high as the page, of one color, and more or less opaque."""
     said, coded = asked(colorizer, view, "doubt")
@@ -105,6 +118,7 @@ def test_doubt_is_a_veil(colorizer: Colorizer, view: Path) -> None:
         ({"do": "swatches", "x": 2, "y": 0}, "not on the page"),
         ({"do": "preview", "wishes": {"vividness": 101}}, "vividness must be a number"),
         ({"do": "preview", "wishes": {}, "view": "/nowhere.jpg", "key": "b"}, "No such file"),
+        ({"do": "colors"}, "has no color"),
     ],
 )
 def test_what_cannot_be_shown_is_told(

@@ -25,11 +25,11 @@ from tests.support.synthetic_photos import (
     turned,
 )
 from worker.color import cielab, icc
+from worker.display import NEUTRAL, display_bands, shrunk
 from worker.errors import IncompleteError
 from worker.formats.image import DecodedImage
 from worker.formats.open_image import opened
 from worker.settings import ReadSettings
-from worker.viewing.display import NEUTRAL
 from worker.viewing.pyramid import Size, scale_factors, thumbnail, whole_sizes, write_pyramid
 
 URL = "https://archive.example/iiif/1"
@@ -109,6 +109,31 @@ def test_a_result_of_any_space_shows_its_colors(
     path = save(tmp_path / "result.tif", stored, iccprofile=icc.output_profile(space))
 
     assert error(assembled(pyramid(path)), truth) < 2
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_profile_of_results_changes_no_code(depth: int) -> None:
+    """It is sRGB, so it is passed over; LittleCMS says the same, within one code."""
+    page = color_scene(40, 50)
+    page = page if depth == 8 else page.astype(np.uint16) * 257
+    profile = icc.output_profile(cielab.SRGB)
+    image = DecodedImage(40, 50, 3, alpha=False, bands=lambda: iter([page]))
+    labeled = replace(image, metadata=replace(image.metadata, profile=profile))
+    [shown] = display_bands(labeled)
+
+    assert np.array_equal(next(iter(display_bands(image))), shown)
+    assert 1 >= np.abs(icc.to_srgb(page, profile).astype(int) - shown).max()
+
+
+@pytest.mark.parametrize("factor", [2, 3, 7])
+@pytest.mark.parametrize("cuts", [(), (1, 2, 3), (5, 6, 25), (14, 21), (29,)])
+def test_a_page_made_small_is_the_same_however_it_comes(factor: int, cuts: tuple[int, ...]) -> None:
+    """In bands of any heights, shorter than a square or longer than many."""
+    page = gray_scene(30, 41, depth=16)[..., None]
+    image = DecodedImage(30, 41, 1, alpha=False, bands=lambda: iter(np.split(page, cuts)))
+    [small] = shrunk(image, factor).bands()
+
+    assert error(small, halves(page, factor)) < 1
 
 
 def test_each_page_is_a_pyramid_of_its_own(tmp_path: Path) -> None:

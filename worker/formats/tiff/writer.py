@@ -1,9 +1,10 @@
-"""Writes TIFF strip by strip, compressing ahead in threads, with metadata.
+"""Writes TIFF strip by strip, compressing ahead in threads or copying nothing, with metadata.
 
 Each page's pixels precede its directory, so that all offsets are known when it is written.
 Source: TIFF 6.0; its Technical Notes 2 (JPEG) and 3 (floating point).
 """
 
+import itertools
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -106,12 +107,12 @@ def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
     if storage.compression == "jpeg":
         rows = max(8, rows // 8 * 8)  # whole blocks
     rows = min(rows, page.height)
-    offsets, sizes = [], []
-    strips = _cut(page, rows)
-    for data in ahead(partial(_encoded, storage), strips, 2 * WORKERS):
-        offsets.append(file.tell())
-        sizes.append(len(data))
-        file.write(data)
+    if storage.compression == "none":
+        sizes = _write_plain(file, page, storage, rows)
+    else:
+        sizes = _write_compressed(file, page, storage, rows)
+    offsets = [file.tell() - sum(sizes)]
+    offsets += (offsets[0] + end for end in itertools.accumulate(sizes[:-1]))
     place = LONG8 if form.big else LONG
     number = partial(numbers, form)
     fields = {
@@ -141,6 +142,33 @@ def _pixels(file: BinaryIO, page: OutputPage, form: Form) -> Directory:
     return fields
 
 
+def _write_compressed(file: BinaryIO, page: OutputPage, storage: _Storage, rows: int) -> list[int]:
+    """Write a page in strips of so many rows, side by side; return the size of each."""
+    sizes = []
+    for data in ahead(partial(_encoded, storage), _cut(page, rows), 2 * WORKERS):
+        sizes.append(len(data))
+        file.write(data)
+    return sizes
+
+
+def _write_plain(file: BinaryIO, page: OutputPage, storage: _Storage, rows: int) -> list[int]:
+    """Do the same without compression: then it is all one where the strips were cut before."""
+    done = size = 0
+    for strip in page.strips():
+        samples = strip.astype(np.float32) / np.float32(65535) if storage.real else strip
+        order = samples.dtype.newbyteorder(storage.order)
+        stored = np.ascontiguousarray(samples, order)
+        file.write(stored.reshape(-1).view(np.uint8).data)
+        done, size = done + len(strip), stored.nbytes // len(strip)
+    _check_rows(page, done)
+    return [min(rows, done - top) * size for top in range(0, done, rows)]
+
+
+def _check_rows(page: OutputPage, given: int) -> None:
+    if given != page.height:
+        raise ValueError(f"{given} rows were given for a page of {page.height}")
+
+
 def _cut(page: OutputPage, rows: int) -> Iterator[Pixels]:
     """Re-cut a page's strips to so many rows each (the last may have fewer)."""
     held: list[Pixels] = []
@@ -156,8 +184,7 @@ def _cut(page: OutputPage, rows: int) -> Iterator[Pixels]:
                 yield held[0] if len(held) == 1 else np.concatenate(held)
                 done += count
                 held, count = [], 0
-    if done != page.height or count:
-        raise ValueError(f"{done + count} rows were given for a page of {page.height}")
+    _check_rows(page, done + count)
 
 
 def _encoded(storage: _Storage, strip: Pixels) -> bytes:
@@ -183,8 +210,7 @@ def _encoded(storage: _Storage, strip: Pixels) -> bytes:
     strip = strip.astype(strip.dtype.newbyteorder(storage.order), copy=False)
     if storage.compression == "packbits":  # row by row, as TIFF 6.0 section 9 asks
         return b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in strip)
-    data = strip.tobytes()
-    return bytes(ENCODERS[storage.compression](data)) if storage.compression in ENCODERS else data
+    return bytes(ENCODERS[storage.compression](strip.tobytes()))
 
 
 def _metadata(file: BinaryIO, page: OutputPage, form: Form) -> Directory:

@@ -46,6 +46,8 @@ class Collection:
         sources: number of photographs by source.
         manifest_digest: SHA-256 over the manifest's entries without their paths.
         manifest: the file that lists each photograph that is kept, or left out and why.
+        draw_weights: for each of `training` how often it is drawn, relative to the others; None:
+            all equally often.
     """
 
     photos: Pixels
@@ -57,6 +59,7 @@ class Collection:
     sources: dict[str, int] = field(default_factory=dict)
     manifest_digest: str = ""
     manifest: Path = Path()
+    draw_weights: NDArray[np.float64] | None = None
 
 
 class _Decoded(NamedTuple):

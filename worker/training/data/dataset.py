@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
-from worker.models.decoding import BIN_STEP, color_grid
-from worker.models.generator import CHROMA_STRIDE
+from worker.models.decoding import BIN_STEP, CHROMA_STRIDE, color_grid
 from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
 from worker.training.data.degradation import degrade
@@ -42,7 +41,9 @@ class Batch(NamedTuple):
 
 
 def log_prior(collection: Collection) -> Floats:
-    """Measure how common each color of the grid is, on a fixed sample of training photographs.
+    """Measure how common each color of the grid is in what training sees.
+
+    On a fixed sample of the photographs, each as often as training draws it.
 
     Returns:
         (K,) float32 log-probabilities, smoothed for rare colors.
@@ -50,7 +51,8 @@ def log_prior(collection: Collection) -> Floats:
     rng = np.random.default_rng(0)
     side = SIDE // 8
     count = np.zeros(len(color_grid()))
-    for index in rng.permutation(collection.training)[:PRIOR_PHOTOS]:
+    order = _order(len(collection.training), collection.draw_weights, rng)
+    for index in collection.training[order[:PRIOR_PHOTOS]]:
         photo = cv2.resize(collection.photos[index], (side, side), interpolation=cv2.INTER_AREA)
         lab = cielab.lab_of_rgb(np.asarray(photo))
         count += np.bincount(label_of(lab[..., 1:], rng).ravel(), minlength=len(count))
@@ -84,12 +86,12 @@ def batches(
 
 
 def make_batch(collection: Collection, crop: int, size: int, seed: int, step: int) -> Batch:
-    """Make one batch: reshuffled every epoch, cropped and degraded at random."""
+    """Make one batch: drawn anew every epoch, cropped and degraded at random."""
     rng = np.random.default_rng([seed, step])
     count = len(collection.training)
     places = np.arange(step * size, (step + 1) * size)
     orders = {
-        epoch: np.random.default_rng([seed, epoch, 1]).permutation(count)
+        epoch: _order(count, collection.draw_weights, np.random.default_rng([seed, epoch, 1]))
         for epoch in np.unique(places // count)
     }
     chosen = [collection.training[orders[place // count][place % count]] for place in places]
@@ -97,10 +99,24 @@ def make_batch(collection: Collection, crop: int, size: int, seed: int, step: in
     return Batch(*(np.stack(parts) for parts in zip(*samples, strict=True)))
 
 
+def _order(
+    count: int, weights: NDArray[np.float64] | None, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Shuffle the photographs of an epoch; with weights, some come several times, others seldom.
+
+    How often each comes differs from its share by less than one (systematic sampling).
+    """
+    if weights is None:
+        return np.asarray(rng.permutation(count), np.intp)
+    ends = np.cumsum(weights) / weights.sum()
+    drawn = np.searchsorted(ends, (np.arange(count) + rng.random()) / count)
+    return np.asarray(rng.permutation(np.minimum(drawn, count - 1)), np.intp)
+
+
 def _sample(
     photo: Pixels, crop: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, NDArray[Any]]:
-    rgb = _muted(_random_square(photo, crop, rng), rng)
+    rgb = _random_square(photo, crop, rng)
     lab = cielab.lab_of_rgb(rgb)
     side = crop // CHROMA_STRIDE
     ab = np.asarray(cv2.resize(lab[..., 1:], (side, side), interpolation=cv2.INTER_AREA))
@@ -115,26 +131,6 @@ def _random_square(photo: Pixels, side: int, rng: np.random.Generator) -> Pixels
     method = cv2.INTER_AREA if side < height else cv2.INTER_LINEAR
     square = np.asarray(cv2.resize(part, (side, side), interpolation=method))
     return square[:, ::-1] if rng.random() < 0.5 else square
-
-
-def _muted(rgb: Pixels, rng: np.random.Generator) -> Pixels:
-    """Desaturate some squares, so that training sees neutral things too.
-
-    Old photographs are full of dark cloth, stone, snow and white rooms; color photographs are not.
-    One square in eight is desaturated as a whole, one in six only in its dark parts, as if people
-    wore black.
-    """
-    die = rng.random()
-    if die > 1 / 8 + 1 / 6:
-        return rgb
-    gray = cielab.gray_of_rgb(rgb).astype(np.float32)[..., None]
-    if die < 1 / 8:
-        keep: Floats = np.full((1, 1, 1), rng.uniform(0, 0.5), np.float32)
-    else:
-        soft = cv2.GaussianBlur(gray, (0, 0), 1.5)[..., None]
-        dark = 1 / (1 + np.exp((soft - rng.uniform(60, 110)) / 8))  # codes; L* of about 25 to 46
-        keep = np.asarray(1 - dark * rng.uniform(0.7, 1.0), np.float32)
-    return np.rint(gray + keep * (rgb - gray)).clip(0, 255).astype(np.uint8)
 
 
 def label_of(ab: Floats, rng: np.random.Generator) -> NDArray[Any]:

@@ -11,23 +11,20 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.decoding import decode
+from worker.models.decoding import decode, share_of_shift
 from worker.training.evaluation import metrics
 from worker.training.evaluation.features import see
 from worker.training.evaluation.metrics import colorfulness
 
 BATCH = 8  # photographs in one call
-SHIFTS = tuple(number / 40 for number in range(41))  # shares of the log-prior; from calm to bold
-TEMPERATURES = (
-    0.6,
-    0.5,
-)  # lower ones unify the color of a surface; too low, it breaks into patches
-COLORFUL_ENOUGH = 0.68  # of the truth; less looks dull, more shows false colors
+SHIFTS = tuple(number / 40 for number in range(65))  # multiples of the log-prior: calm to bold
+TEMPERATURES = (0.5, 0.4)  # lower ones unify the color of a surface, but break it into patches
+COLORFUL_ENOUGH = 0.72  # of the truth; less looks dull, more shows false colors
 ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
 
 
 class Decoding(NamedTuple):
-    """The arguments of `with_decoding`; the shift is a share of the log-prior."""
+    """The arguments of `with_decoding`; the shift is a multiple of the log-prior."""
 
     shift: float
     temperature: float
@@ -48,17 +45,21 @@ class DecodingSearch:
         self._grays = [cielab.gray_of_rgb(photo) for photo in photos]
         self._colorfulness = max(float(np.mean([colorfulness(photo) for photo in photos])), 1e-6)
         self._logits: list[NDArray[np.float16]] = []
+        self._shares: list[Floats] = []  # of the shift, at each place
         for start in range(0, len(photos), BATCH):
             some = self._grays[start : start + BATCH]
-            logits = generator.predict_on_batch(batches.fit(some, render_size, BATCH))
+            squares = batches.fit(some, render_size, BATCH)
+            logits = generator.predict_on_batch(squares)
+            shares = keras.ops.convert_to_numpy(share_of_shift(squares, logits))
             self._logits += list(np.asarray(logits[: len(some)], np.float16))
+            self._shares += list(shares[: len(some)])
 
     def paint(self, log_prior: NDArray[np.float32], decoding: Decoding) -> list[Pixels]:
         """Color every photograph with a decoding, as the colorizer does."""
         outputs = []
-        for gray, logits in zip(self._grays, self._logits, strict=True):
-            plain = logits.astype(np.float32)
-            calibrated = (plain - decoding.shift * log_prior) / decoding.temperature
+        shift = decoding.shift * log_prior
+        for gray, logits, share in zip(self._grays, self._logits, self._shares, strict=True):
+            calibrated = (logits.astype(np.float32) - share * shift) / decoding.temperature
             outputs.append(cielab.merge(gray, chroma_of(calibrated[None], 1)[0][0]))
         return outputs
 

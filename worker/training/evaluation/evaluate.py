@@ -19,8 +19,7 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
 from worker.inference import batches
-from worker.models.decoding import Sharpening, confidence
-from worker.models.generator import CHROMA_STRIDE
+from worker.models.decoding import CHROMA_STRIDE, confidence, doubt, with_plain_logits
 from worker.training.evaluation import metrics
 from worker.training.evaluation.decoding_search import BATCH, chroma_of
 from worker.training.evaluation.false_color import FalseColor
@@ -57,6 +56,8 @@ class Scores:
         chroma_of_neutral: mean chroma given to neutral pixels, CIE units.
         brown_ratio: share of brown pixels over the truth's.
         patchiness: spread of color within surfaces over the truth's.
+        chroma: mean chroma given, over pixels, CIE units.
+        chroma_truth: mean true chroma.
         None stands for what cannot be measured: on one photograph, without spread or such pixels.
     """
 
@@ -80,6 +81,8 @@ class Scores:
     chroma_of_neutral: float | None
     brown_ratio: float | None
     patchiness: float | None
+    chroma: float
+    chroma_truth: float
 
     def rounded(self) -> dict[str, int | float | None]:
         """Return the scores rounded to four decimals, for cards and JSON."""
@@ -127,16 +130,16 @@ def evaluate(
     """
     truth = _Record()
     records = {GRAY: _Record(), **{name: _Record() for name in generators}}
-    sharpenings = {name: Sharpening.of(generator) for name, generator in generators.items()}
+    both = {name: with_plain_logits(generator) for name, generator in generators.items()}
     for some in _by_batch(photos):
         grays = [cielab.gray_of_rgb(photo) for photo in some]
         truth.add(some)
         outputs = {GRAY: [np.repeat(gray[..., None], 3, axis=-1) for gray in grays]}
         squares = batches.fit(grays, render_size, BATCH)
-        for name, generator in generators.items():
-            logits = generator.predict_on_batch(squares)[: len(some)]
+        for name, generator in both.items():
+            logits, plain = (one[: len(some)] for one in generator.predict_on_batch(squares))
             ab, spread = chroma_of(logits, len(some))
-            records[name].add_confidence(confidence(logits, ab, sharpenings[name]))
+            records[name].add_doubt(doubt(plain, ab))
             outputs[name] = [
                 cielab.merge(gray, chroma) for gray, chroma in zip(grays, ab, strict=True)
             ]
@@ -166,7 +169,7 @@ class _Record:
         self._comparisons: list[Comparison] = []
         self._spread: list[Floats] = []
         self._error: list[Floats] = []
-        self._confidence: list[Floats] = []
+        self._confidence: list[float] = []
 
     def add(self, some: Sequence[Pixels]) -> None:
         self.colorfulness += [colorfulness(photo) for photo in some]
@@ -185,9 +188,9 @@ class _Record:
         self._spread.append(spread[lattice].ravel())
         self._error.append(error[lattice].ravel())
 
-    def add_confidence(self, confidence: keras.KerasTensor) -> None:
-        """Keep the confidence (n,) in photographs."""
-        self._confidence.append(np.asarray(keras.ops.convert_to_numpy(confidence)))
+    def add_doubt(self, doubts: keras.KerasTensor) -> None:
+        """Keep the confidence in photographs, from their `doubt` (n,)."""
+        self._confidence += map(confidence, keras.ops.convert_to_numpy(doubts))
 
     @property
     def features(self) -> Floats:
@@ -209,7 +212,7 @@ class _Record:
             if self._spread
             else metrics.Calibration(float("nan"), float("nan"))
         )
-        doubt = 1 - np.concatenate(self._confidence) if self._confidence else np.zeros_like(ab_rmse)
+        unsure = 1 - np.array(self._confidence) if self._confidence else np.zeros_like(ab_rmse)
         scores = Scores(
             photographs=len(psnr),
             psnr=float(psnr.mean()),
@@ -226,11 +229,13 @@ class _Record:
             lightness_max=float(light_max.max()),
             calibration_error=_known(calibration.error),
             calibration_rank=_known(calibration.rank),
-            confidence_rank=_known(metrics.spearman(doubt, ab_rmse)),
+            confidence_rank=_known(metrics.spearman(unsure, ab_rmse)),
             red_on_dark=false.red_on_dark,
             chroma_of_neutral=false.chroma_of_neutral,
             brown_ratio=false.brown_ratio,
             patchiness=false.patchiness,
+            chroma=false.chroma / false.pixels,
+            chroma_truth=false.chroma_truth / false.pixels,
         )
         return Scored(scores, ab_rmse)
 

@@ -32,6 +32,9 @@ class FalseColor(NamedTuple):
         brown_truth: pixels that are.
         spread: sum over surfaces of the standard deviation of the given ab.
         spread_truth: of the true one.
+        pixels: all of them.
+        chroma: the sum of the chroma they were given.
+        chroma_truth: the sum of the true one.
     """
 
     dark: float = 0.0
@@ -42,6 +45,9 @@ class FalseColor(NamedTuple):
     brown_truth: float = 0.0
     spread: float = 0.0
     spread_truth: float = 0.0
+    pixels: float = 0.0
+    chroma: float = 0.0
+    chroma_truth: float = 0.0
 
     def plus(self, other: Self) -> Self:
         """Add the sums of other pixels."""
@@ -85,6 +91,9 @@ def of_pixels(truth: Floats, output: Floats) -> FalseColor:
         neutral_chroma=float(chroma[neutral].sum(dtype=np.float64)),
         brown=float(_is_brown(output, chroma).sum()),
         brown_truth=float(_is_brown(truth, true_chroma).sum()),
+        pixels=float(chroma.size),
+        chroma=float(chroma.sum(dtype=np.float64)),
+        chroma_truth=float(true_chroma.sum(dtype=np.float64)),
     )
 
 

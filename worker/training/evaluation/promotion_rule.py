@@ -1,7 +1,7 @@
 """The promotion rule: when a new version replaces the active one; pure.
 
-It must be better on the new collection and no worse elsewhere. docs/evaluation.md gives the reason
-for each limit.
+It must be better on the new collection and no worse elsewhere. And the rule for a precision: when a
+version may compute in it. docs/evaluation.md gives the reason for each limit.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from worker.training.evaluation.evaluate import Scored, Scores
 
 FEWEST_PHOTOS = 20  # with fewer, the standard error itself is unreliable
 BETTER_BY = 1.0  # standard errors of improvement in ab error; 1 in 6 by chance
+PRECISION_LOSS = 0.005  # accepted increase of the ab error by a precision; 0.06 units
 REFERENCE_LOSS = 0.02  # accepted increase of the reference set's ab error; 0.25 units, invisible
 DULLER_BY = 0.05  # accepted loss of colorfulness ratio; it can hide 0.3 units of error
 MOST_COLORFUL = 1.15  # colorfulness ratio above which colors are garish
@@ -82,6 +83,28 @@ def judge(collection: Pair | None, reference: Pair | None) -> Verdict:
     if reasons:
         return Verdict(promoted=False, why="; ".join(reasons))
     return Verdict(promoted=True, why=f"better: {on_collection}; {on_reference}")
+
+
+def judge_precision(pair: Pair) -> Verdict:
+    """Decide whether a version may compute in another precision.
+
+    Args:
+        pair: scores of the version in that precision, and in float32 as the current one.
+
+    Returns:
+        promoted if it colors as well; otherwise with all reasons against it.
+    """
+    reasons = _too_few(pair, "photographs to compare precisions on")
+    if reasons:
+        return Verdict(promoted=False, why="; ".join(reasons))
+    changed, base = difference(pair), pair.current.scores.ab_rmse
+    step = f"ab error {_step(base, changed)} over {pair.new.scores.photographs} photographs"
+    if changed.mean + changed.error > PRECISION_LOSS * base:
+        reasons.append(f"worse: {step}, more than the accepted {PRECISION_LOSS * base:+.2f}")
+    reasons += _worse_colors(pair, "than in float32")
+    if reasons:
+        return Verdict(promoted=False, why="; ".join(reasons))
+    return Verdict(promoted=True, why=step)
 
 
 def difference(pair: Pair) -> Difference:

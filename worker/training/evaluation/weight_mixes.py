@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
-from worker.models.decoding import DECODING, color_grid, with_decoding
+from worker.models.decoding import color_grid, shift_of, with_decoding
 from worker.models.generator import with_consensus, without_decoding
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
@@ -119,7 +119,7 @@ def _mixed_prior(
     log_prior: NDArray[np.float32], parent: Parent, alpha: float
 ) -> NDArray[np.float32]:
     """Return the log-prior of a mix: logits mix linearly, and so do the priors in them."""
-    if not parent.shift:
+    taken_off = shift_of(parent.generator)
+    if taken_off is None or not parent.shift:
         return log_prior
-    taken_off = keras.ops.convert_to_numpy(parent.generator.get_layer(DECODING).mean).ravel()
     return (alpha * log_prior + (1 - alpha) * taken_off / parent.shift).astype(np.float32)

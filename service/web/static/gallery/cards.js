@@ -64,7 +64,8 @@ function renew(card, fresh) {
   });
   const pictures = fresh.querySelectorAll(".picture img");
   card.querySelectorAll(".picture img").forEach((picture, at) => {
-    const source = pictures[at].getAttribute("src");
-    if (picture.getAttribute("src") !== source) picture.src = source;
+    if (picture.getAttribute("src") === pictures[at].getAttribute("src")) return;
+    picture.srcset = pictures[at].srcset;
+    picture.setAttribute("src", pictures[at].getAttribute("src"));
   });
 }

@@ -1,6 +1,7 @@
 // Decisions: on the photograph with the focus, on those chosen, on all that is filtered; and undo.
 
 import { announce, notice, post, t } from "../frame.js";
+import { listenToNumbers } from "../reasons.js";
 import { Cards } from "./cards.js";
 
 export class Deciding {
@@ -9,7 +10,7 @@ export class Deciding {
     cards.onCount = () => selection.recount();
     this._dialog = document.getElementById("deciding");
     this._form = this._dialog.querySelector("form");
-    this._keysOfDialog();
+    listenToNumbers(this._dialog);
     cards.list.addEventListener("click", (event) => {
       const button = event.target.closest(".photo-deciding button");
       if (button) this.one(Cards.of(button), button.dataset.decision);
@@ -115,18 +116,6 @@ export class Deciding {
         const note = said.get("note").trim() || null;
         resolve(this._dialog.returnValue === "go" ? { reason, note } : null);
       }, { once: true });
-    });
-  }
-
-  _keysOfDialog() {
-    this._dialog.addEventListener("keydown", (event) => {
-      if (event.target.closest("input:not([type=radio]), textarea")) return;
-      const boxes = this._form.querySelectorAll("input[name=reason]");
-      const box = document.getElementById("deciding-reasons").hidden ? null : boxes[Number(event.key) - 1];
-      if (!box) return;
-      box.checked = true;
-      document.getElementById("deciding-go").focus();
-      event.preventDefault();
     });
   }
 }

@@ -11,9 +11,10 @@ export class Correction {
    * @param {string} url - of the photograph.
    * @param {Wishes} wishes
    * @param {() => {page: number}} seen - the page that is shown.
+   * @param {Generator} generator - is started when somebody comes near the panel.
    */
-  constructor(url, wishes, seen) {
-    Object.assign(this, { url, wishes, seen });
+  constructor(url, wishes, seen, generator) {
+    Object.assign(this, { url, wishes, seen, generator });
     for (const name of ["vividness", "warmth"]) this._slider(name);
     byId("undo-step").addEventListener("click", () => wishes.undo());
     byId("redo-step").addEventListener("click", () => wishes.redo());
@@ -22,14 +23,12 @@ export class Correction {
     wishes.addEventListener("change", () => this._draw());
     this._draw();
     for (const event of ["pointerenter", "focusin"]) {
-      byId("correction").addEventListener(event, () => this.warmUp(), { once: true });
+      byId("correction").addEventListener(event, () => generator.start());
     }
-  }
-
-  /** Has the server load the network: whoever comes near the panel is about to ask it. */
-  warmUp() {
-    const { page } = this.seen();
-    request(`${this.url}/swatches?page=${page}&x=0.5&y=0.5`).catch(() => {}); // the question tells
+    generator.addEventListener("change", () => {
+      const words = [make("progress", { "aria-hidden": "true" }), t("photograph.generator_starts")];
+      byId("generator-starts").replaceChildren(...(generator.starting ? words : []));
+    });
   }
 
   /** Shows small previews of the variants of this page, if their panel is open. */
@@ -38,12 +37,16 @@ export class Correction {
     if (!byId("variants-panel").open || place.dataset.page === String(this.seen().page)) return;
     const { page } = this.seen();
     place.dataset.page = page;
+    const waiting = (words) => place.replaceChildren(make("p", { className: "quiet", text: words }));
     try {
-      const answer = await request(`${this.url}/variants?page=${page}`);
+      const answer = await this.generator.waitFor(
+        request(`${this.url}/variants?page=${page}`), t("photograph.preview_busy"), waiting,
+      );
       const variants = await answer.json();
       place.replaceChildren(...variants.map((one) => this._variant(one)));
     } catch (error) {
       delete place.dataset.page;
+      place.replaceChildren();
       notice(error.message, { problem: true });
     }
     this._draw();

@@ -1,6 +1,7 @@
 // Decisions on a photograph: approve, reject, flag, note; then on to the next open one.
 
-import { csrfToken, notice, post, t } from "../frame.js";
+import { csrfToken, notice, noticeOnNextPage, post, t } from "../frame.js";
+import { listenToNumbers } from "../reasons.js";
 import { byId, make, shown } from "./dom.js";
 
 const CLAIM_AGAIN = 240_000; // milliseconds; a claim that nobody renews ends after ten minutes
@@ -27,6 +28,16 @@ export class Deciding {
     setInterval(() => this.claim(), CLAIM_AGAIN);
     addEventListener("pagehide", () => this._leave());
     addEventListener("pageshow", (event) => event.persisted && this.claim());
+  }
+
+  /** Takes up new facts, and shows the decision that stands. */
+  show(facts) {
+    this.facts = facts;
+    if (!facts.canReview) return;
+    for (const [id, decision] of [["approve", "approved"], ["reject", "rejected"], ["flag", "flagged"]]) {
+      if (facts.decision?.decision === decision) byId(id).setAttribute("aria-pressed", "true");
+      else byId(id).removeAttribute("aria-pressed");
+    }
   }
 
   /** Goes to the next photograph that is open and nobody else looks at. */
@@ -61,6 +72,8 @@ export class Deciding {
       await post("/decisions", {
         jobs: [this.facts.job], decision: again ? null : decision, reason: again ? null : reason,
       });
+      const name = byId("name").textContent;
+      noticeOnNextPage(t(`photograph.done_${again ? "opened" : decision}`, { name }));
       if (again) location.reload();
       else this.next();
     } catch (error) {
@@ -81,10 +94,14 @@ export class Deciding {
   /** Takes the last decision back, on whatever photograph it was, and goes there. */
   async undo() {
     try {
-      const { jobs = [] } = await post("/decisions/undo");
+      const { changed, jobs = [] } = await post("/decisions/undo");
       const [job] = jobs;
-      if (job === undefined) notice(t("photograph.nothing_to_undo"));
-      else if (job === this.facts.job) location.reload();
+      if (job === undefined) {
+        notice(t("photograph.nothing_to_undo"));
+        return;
+      }
+      noticeOnNextPage(t("photograph.decision_undone", { count: changed }));
+      if (job === this.facts.job) location.reload();
       else location.href = `/photographs/${job}${location.search}`;
     } catch (error) {
       notice(error.message, { problem: true });
@@ -108,13 +125,15 @@ export class Deciding {
   _dialogs() {
     const { reasons } = this.facts;
     byId("reject-reasons").replaceChildren(
-      ...reasons.map(({ reason, words }) =>
+      ...reasons.map(({ reason, words }, at) =>
         make("label", { className: "choice-row" },
           make("input", { type: "radio", name: "reason", value: reason }),
+          make("kbd", { text: String(at + 1), "aria-hidden": "true" }),
           make("span", { text: words }),
         ),
       ),
     );
+    listenToNumbers(byId("reject-dialog"));
     const free = byId("reject-free");
     free.addEventListener("input", () => {
       const listed = document.querySelector("input[name=reason]:checked");

@@ -13,9 +13,10 @@ export class Points {
    * @param {Comparison} comparison
    * @param {Wishes} wishes
    * @param {() => {page: number}} seen - the page that is shown.
+   * @param {Generator} generator
    */
-  constructor(url, comparison, wishes, seen) {
-    Object.assign(this, { url, comparison, wishes, seen });
+  constructor(url, comparison, wishes, seen, generator) {
+    Object.assign(this, { url, comparison, wishes, seen, generator });
     this.picking = false;
     this.chosen = null; // index of the point in the editor
     this._asked = null;
@@ -32,7 +33,9 @@ export class Points {
     byId("pick").setAttribute("aria-pressed", String(on));
     byId("stages").classList.toggle("picking", on);
     shown(on, byId("pick-hint"));
-    if (on) this.comparison.stage.canvas.focus();
+    if (!on) return;
+    this.comparison.stage.canvas.focus();
+    this.generator.start();
   }
 
   /** Adds a point in the middle of the view: the way without a mouse. */
@@ -177,11 +180,17 @@ export class Points {
     const asked = new AbortController();
     this._asked = asked;
     const place = byId("swatches");
-    place.replaceChildren(make("span", { className: "quiet", text: t("photograph.swatches_busy") }));
+    const waiting = (words) => {
+      if (!asked.signal.aborted) place.replaceChildren(make("p", { className: "quiet", text: words }));
+    };
     const { page, x, y } = this._point;
     try {
       const query = new URLSearchParams({ page, x, y });
-      const answer = await request(`${this.url}/swatches?${query}`, { signal: asked.signal });
+      const answer = await this.generator.waitFor(
+        request(`${this.url}/swatches?${query}`, { signal: asked.signal }),
+        t("photograph.swatches_busy"),
+        waiting,
+      );
       const swatches = await answer.json();
       if (!asked.signal.aborted) this._offer(swatches);
     } catch (error) {

@@ -12,9 +12,10 @@ export class Preview {
    * @param {Comparison} comparison
    * @param {Wishes} wishes
    * @param {() => {page: number}} seen - the page that is shown.
+   * @param {Generator} generator
    */
-  constructor(url, comparison, wishes, seen) {
-    Object.assign(this, { url, comparison, wishes, seen });
+  constructor(url, comparison, wishes, seen, generator) {
+    Object.assign(this, { url, comparison, wishes, seen, generator });
     this._status = byId("preview-status");
     this._address = null; // of the picture that is shown
     this._asked = null; // aborts the request in progress
@@ -51,13 +52,18 @@ export class Preview {
     const asked = new AbortController();
     this._asked = asked;
     const began = performance.now();
-    this._status.textContent = t("photograph.preview_busy");
     try {
-      const answer = await request(`${this.url}/preview`, {
-        method: "POST",
-        body: { page: this.seen().page, wishes: this.wishes.sent },
-        signal: asked.signal,
-      });
+      const answer = await this.generator.waitFor(
+        request(`${this.url}/preview`, {
+          method: "POST",
+          body: { page: this.seen().page, wishes: this.wishes.sent },
+          signal: asked.signal,
+        }),
+        t("photograph.preview_busy"),
+        (words, starting) => {
+          this._status.textContent = starting || asked.signal.aborted ? "" : words; // the panel tells
+        },
+      );
       const picture = await answer.blob();
       if (asked.signal.aborted) return;
       await this._show(picture);

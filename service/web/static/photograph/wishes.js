@@ -1,9 +1,10 @@
 // What people wish of a photograph's colors, step by step, so that each step can be undone.
 //
-// A state is plain JSON as the server takes it: vividness 0..100, warmth -50..50, variant 0..3 and
-// points {page, x, y, color, radius, who, source}. States are never changed, only replaced.
+// A state is plain JSON as the server takes it: vividness 0..100, warmth -50..50, variant 0..3,
+// points {page, x, y, color, radius, who, source} and a reference {name, sha256, colors, who, source}
+// or null. States are never changed, only replaced.
 
-export const NEUTRAL = { vividness: 50, warmth: 0, variant: 0, points: [] };
+export const NEUTRAL = { vividness: 50, warmth: 0, variant: 0, points: [], reference: null };
 
 /** The present wishes and how they came about; an EventTarget with "change". */
 export class Wishes extends EventTarget {
@@ -129,14 +130,14 @@ function same(a, b) {
   return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
 }
 
-function sorted({ vividness, warmth, variant, points }) {
+function sorted({ vividness, warmth, variant, points, reference }) {
   const flat = points.map(({ page, x, y, color, radius, source }) => [page, x, y, color, radius, source]);
-  return [vividness, warmth, variant, flat];
+  return [vividness, warmth, variant, flat, reference?.sha256, reference?.colors];
 }
 
 /** Writes down all that changes colors; evidence and names do not. */
-function looks({ vividness, warmth, variant, points }, page = null) {
+function looks({ vividness, warmth, variant, points, reference }, page = null) {
   const seen = points.filter((point) => page === null || point.page === page);
   const flat = seen.map(({ page: of, x, y, color, radius }) => [of, x, y, color, radius]);
-  return JSON.stringify([vividness, warmth, variant, flat]);
+  return JSON.stringify([vividness, warmth, variant, flat, reference?.colors]);
 }

@@ -31,6 +31,44 @@ def opex(config: Config, tmp_path: Path) -> Path:
     return folder
 
 
+# What each element may contain, in this order, and its attributes: the schema of OPEX 1.0 that
+# Preservica gives out (github.com/decirella/opex_examples has it), with the paths of 1.2.
+CHILDREN = {
+    "OPEXMetadata": ["Transfer", "Properties", "History", "Relationships", "DescriptiveMetadata"],
+    "Transfer": ["SourceID", "Manifest", "Fixities"],
+    "Manifest": ["Files", "Folders"],
+    "Files": ["File"],
+    "Folders": ["Folder"],
+    "Fixities": ["Fixity"],
+    "Properties": ["Title", "Description", "SecurityDescriptor", "Identifiers"],
+    "Identifiers": ["Identifier"],
+}
+REPEATED = {"File", "Folder", "Fixity", "Identifier"}
+ATTRIBUTES = {
+    "File": {"size", "type"},
+    "Fixity": {"path", "type", "value"},
+    "Identifier": {"type"},
+}
+
+
+def deviations(element: Any) -> list[str]:
+    """List what in an OPEX element, or in those below it, its schema does not have."""
+    kind = etree.QName(element)
+    if kind.namespace != NAMESPACES["opex"]:
+        return [f"{kind} is no element of OPEX"]
+    name = kind.localname
+    wrong = [f"@{one} of {name}" for one in set(element.attrib) - ATTRIBUTES.get(name, set())]
+    if name == "DescriptiveMetadata":
+        return wrong + [str(one) for one in element if etree.QName(one).namespace == kind.namespace]
+    order = CHILDREN.get(name, [])
+    inside = [etree.QName(one).localname for one in element]
+    places = [order.index(one) if one in order else -1 for one in inside]
+    if -1 in places or places != sorted(places):
+        wrong.append(f"{inside} in {name}")
+    wrong += [f"{one} twice" for one in set(inside) - REPEATED if inside.count(one) > 1]
+    return wrong + [one for child in element for one in deviations(child)]
+
+
 def metadata(path: Path) -> Any:
     """Read an OPEX file."""
     return etree.parse(path)
@@ -52,6 +90,14 @@ def test_each_photograph_is_an_asset_of_two_representations(opex: Path) -> None:
         "b.pax/Representation_Preservation/b/b.tif",
         "delivery 7.opex",
     ] == names(opex)
+
+
+def test_the_metadata_are_as_the_published_schema_has_them(opex: Path) -> None:
+    """Each element where it may be, in its order, with its attributes and no others."""
+    found_files = list(opex.rglob("*.opex"))
+
+    assert 6 == len(found_files)
+    assert [] == [wrong for one in found_files for wrong in deviations(metadata(one).getroot())]
 
 
 def test_the_fixities_and_sizes_are_those_of_the_files(opex: Path) -> None:

@@ -179,10 +179,11 @@ def test_any_cut_of_the_rows_gives_the_same_page(
     assert np.array_equal(pixels, tifffile.imread(io.BytesIO(data)).reshape(pixels.shape))
 
 
+@pytest.mark.parametrize("compression", ["deflate", "none"])
 @pytest.mark.parametrize("rows", [60, 62])
-def test_wrong_numbers_of_rows_are_a_fault(rows: int) -> None:
+def test_wrong_numbers_of_rows_are_a_fault(rows: int, compression: str) -> None:
     """A page that gives fewer or more rows than it says is never written as if whole."""
-    page = page_of(np.resize(RGB8, (rows, 83, 3)))
+    page = page_of(np.resize(RGB8, (rows, 83, 3)), compression=compression)
     wrong = OutputPage(61, 83, 8, False, page.strips, page.encoding, page.metadata)  # noqa: FBT003
 
     with pytest.raises(ValueError, match="rows were given for a page of 61"):

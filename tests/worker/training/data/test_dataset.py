@@ -1,5 +1,7 @@
 """Batches that depend on seed and step alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,28 +73,6 @@ def test_every_epoch_shows_every_photo_once(
     assert epochs[0] != epochs[1]
 
 
-def test_some_squares_lose_color_and_none_its_lightness() -> None:
-    """One in eight all over, one in six in its dark parts only; the others stay as they are."""
-    rng = np.random.default_rng(5)
-    rgb = np.zeros((32, 64, 3), np.uint8)
-    rgb[:, :32], rgb[:, 32:] = (70, 20, 25), (240, 150, 90)  # a dark red coat, skin
-    before = cielab.lab_of_rgb(rgb)
-    chroma = np.hypot(before[..., 1], before[..., 2])
-    kinds = {"all": 0, "dark": 0, "none": 0}
-    for _ in range(2000):
-        muted = dataset._muted(rgb, rng)
-        lab = cielab.lab_of_rgb(muted)
-        kept = np.hypot(lab[..., 1], lab[..., 2]) / chroma
-        dark, light = kept[:, :24].mean(), kept[:, 40:].mean()
-        kinds["none" if dark > 0.95 else "dark" if light > 0.8 else "all"] += 1
-
-        assert np.abs(lab[..., 0] - before[..., 0]).max() < 4.0
-        assert kept.max() < 1.05
-
-    assert 2000 / 8 == pytest.approx(kinds["all"], rel=0.25)
-    assert 2000 / 6 == pytest.approx(kinds["dark"], rel=0.25)
-
-
 def test_label_of_is_unbiased() -> None:
     """Over many throws the mean of the labels' colors is the true color."""
     rng = np.random.default_rng(0)
@@ -122,3 +102,14 @@ def test_the_prior_is_how_common_colors_are(collection: Collection) -> None:
     sky = cielab.lab_of_rgb(np.full((1, 1, 3), (90, 140, 220), np.uint8))[0, 0, 1:]
     near = np.linalg.norm(color_grid() - sky, axis=1) < 12
     assert prior[near].max() > np.median(prior) + 1
+
+
+def test_the_prior_counts_photographs_as_often_as_they_are_drawn(collection: Collection) -> None:
+    """Were but one photograph drawn, the prior would be that of its colors alone."""
+    weights = np.zeros(len(collection.training))
+    weights[1] = 1.0
+    only = replace(collection, training=collection.training[1:2])
+
+    drawn = np.exp(log_prior(replace(collection, draw_weights=weights)))
+    assert drawn == pytest.approx(np.exp(log_prior(only)), abs=0.02)
+    assert drawn != pytest.approx(np.exp(log_prior(collection)), abs=0.02)

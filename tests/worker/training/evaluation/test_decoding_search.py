@@ -7,12 +7,12 @@ from tests.support.known_colors import (
     FLAT,
     SIDE,
     K,
-    Oracle,
     flat_photos,
     logits_of,
     mean_logits,
+    oracle,
 )
-from worker.models.decoding import color_grid
+from worker.models.decoding import color_grid, with_decoding
 from worker.training.evaluation import decoding_search
 from worker.training.evaluation.decoding_search import Decoding, DecodingSearch
 from worker.training.evaluation.evaluate import evaluate
@@ -20,7 +20,7 @@ from worker.training.evaluation.evaluate import evaluate
 
 def search_over(photos: list[np.ndarray], logits: np.ndarray) -> DecodingSearch:
     """Search over fixed logits."""
-    return DecodingSearch(Oracle(logits), photos, SIDE)
+    return DecodingSearch(oracle(logits), photos, SIDE)
 
 
 def test_it_paints_as_the_colorizer_does() -> None:
@@ -28,7 +28,7 @@ def test_it_paints_as_the_colorizer_does() -> None:
     photos, seen = flat_photos(3), []
     logits = mean_logits(photos, 6.0)
     prior = np.random.default_rng(0).normal(size=K).astype(np.float32)
-    evaluate(photos, {"it": Oracle((logits - 0.4 * prior) / 0.5)}, SIDE, seen.append)
+    evaluate(photos, {"it": with_decoding(oracle(logits), 0.4 * prior, 0.5)}, SIDE, seen.append)
     painted = search_over(photos, logits).paint(prior, Decoding(0.4, 0.5))
 
     for served, tried in zip(seen, painted, strict=True):
@@ -36,10 +36,11 @@ def test_it_paints_as_the_colorizer_does() -> None:
 
 
 def hesitant(photos: list[np.ndarray]) -> tuple[DecodingSearch, np.ndarray]:
-    """Search over a generator to which the truth is likeliest but for gray; also the log-prior."""
-    gray = (color_grid() == 0).all(axis=1)
-    search = search_over(photos, mean_logits(photos) / 10 + 7 * gray)
-    return search, np.where(gray, -1.0, -6.0).astype(np.float32)
+    """Search over a generator to which the truth is likeliest but for dull colors; log-prior."""
+    chroma = np.hypot(*color_grid().T)
+    dull = (chroma > 0) & (chroma < 15)
+    search = search_over(photos, mean_logits(photos) / 10 + 5.5 * dull)
+    return search, np.where(dull, -1.0, -6.0).astype(np.float32)
 
 
 def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:

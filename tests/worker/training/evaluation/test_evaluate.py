@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.known_colors import (
     SIDE,
-    Oracle,
     flat_photos,
     logits_of,
     mean_logits,
+    oracle,
 )
 from tests.support.small_generators import vivid_generator
 from tests.support.synthetic_photos import as_rgb, color_scene
@@ -25,14 +25,14 @@ from worker.training.evaluation.metrics import colorfulness
 
 def scored(photos: list[np.ndarray], logits: np.ndarray) -> Scored:
     """Score fixed logits."""
-    return evaluate(photos, {"it": Oracle(logits)}, SIDE)["it"]
+    return evaluate(photos, {"it": oracle(logits)}, SIDE)["it"]
 
 
 def test_gray_gains_nothing() -> None:
     """A generator that gives gray scores as gray does: no gain, no color, the chroma as error."""
     photos = flat_photos(3)
     gray = logits_of(np.zeros((3, SIDE // 4, SIDE // 4, 2), np.float32))
-    both = evaluate(photos, {"it": Oracle(gray)}, SIDE)
+    both = evaluate(photos, {"it": oracle(gray)}, SIDE)
     chroma = [cielab.lab_of_rgb(photo)[..., 1:] for photo in photos]
     rmse = np.mean([np.sqrt((one**2).mean()) for one in chroma])
 
@@ -96,7 +96,7 @@ def test_generators_are_measured_side_by_side() -> None:
     """What stands beside a generator changes nothing of its scores; the order is as given."""
     photos = flat_photos(3)
     right, wrong = mean_logits(photos), mean_logits(photos)[::-1]
-    both = evaluate(photos, {"b": Oracle(right), "a": Oracle(wrong)}, SIDE)
+    both = evaluate(photos, {"b": oracle(right), "a": oracle(wrong)}, SIDE)
 
     assert [GRAY, "b", "a"] == list(both)
     assert scored(photos, right).scores == both["b"].scores
@@ -139,7 +139,7 @@ def test_photos_are_never_all_held() -> None:
 def test_the_watcher_sees_each_photo_and_its_outputs() -> None:
     """In order: the truth, its gray, and what each generator made of it."""
     photos, seen = flat_photos(3), []
-    evaluate(photos, {"it": Oracle(mean_logits(photos))}, SIDE, seen.append)
+    evaluate(photos, {"it": oracle(mean_logits(photos))}, SIDE, seen.append)
 
     assert 3 == len(seen)
     for photo, one in zip(photos, seen, strict=True):

@@ -49,6 +49,17 @@ def scene() -> Pixels:
     return (photo + rng.integers(-6, 7, photo.shape)).astype(np.uint8)
 
 
+def test_the_chroma_given_is_counted_beside_the_true_one() -> None:
+    """Over all pixels, whatever their color."""
+    truth = np.zeros((4, 5, 3), np.float32)
+    output = truth.copy()
+    truth[..., 0], output[..., 0] = 50, 50
+    truth[:2, :, 1], output[2:, :, 2] = 8, -3
+    found = false_color.of_pixels(truth, output)
+
+    assert (20, 80, 30) == (found.pixels, found.chroma_truth, found.chroma)
+
+
 def test_patches_within_a_surface_are_seen() -> None:
     """A blotch on a plain wall raises patchiness; the truth itself has 1."""
     truth = scene()

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from worker.training.evaluation import promotion_rule
 from worker.training.evaluation.evaluate import Scored, Scores
-from worker.training.evaluation.promotion_rule import Pair, Verdict, difference, judge
+from worker.training.evaluation.promotion_rule import (
+    Pair,
+    Verdict,
+    difference,
+    judge,
+    judge_precision,
+)
 
 ALIKE = Scores(
     photographs=120,
@@ -32,6 +38,8 @@ ALIKE = Scores(
     chroma_of_neutral=7.5,
     brown_ratio=1.0,
     patchiness=1.0,
+    chroma=16.0,
+    chroma_truth=17.0,
 )
 
 
@@ -66,6 +74,27 @@ def test_better_on_the_new_and_no_worse_elsewhere_is_promoted() -> None:
     assert verdict.promoted
     for number in ("12.00 -> 11.50", "-0.50, standard error 0.09", "120 photographs", "+0.00"):
         assert number in verdict.why
+
+
+def test_a_precision_that_changes_nothing_to_be_seen_is_accepted() -> None:
+    """The numbers that decided are told."""
+    verdict = judge_precision(pair(0.01, scatter=0.1))
+
+    assert verdict.promoted
+    assert "12.00 -> 12.01" in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (pair(0.1, scatter=0.1), ("worse", "12.00 -> 12.10", "accepted +0.06")),
+        (pair(0.0, colorfulness_ratio=0.5), ("duller than in float32",)),
+        (pair(0.0, count=5), ("only 5 photographs to compare precisions on",)),
+    ],
+)
+def test_a_precision_that_colors_worse_is_refused(measured: Pair, words: tuple[str, ...]) -> None:
+    """By its error, by its colors, or because too little was measured."""
+    assert refused(judge_precision(measured), *words)
 
 
 def test_no_reference_set_is_a_reason() -> None:

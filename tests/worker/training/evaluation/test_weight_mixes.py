@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import color_scene
-from worker.models.decoding import DECODING, color_grid, with_decoding
+from worker.models.decoding import color_grid, shift_of, with_decoding
 from worker.models.generator import without_decoding
 from worker.training.evaluation import decoding_search
 from worker.training.evaluation import weight_mixes as module
@@ -47,10 +47,11 @@ def photos() -> list[np.ndarray]:
     return [color_scene(64, 64, seed) for seed in range(2)]
 
 
-def shift_of(candidate: WeightMix) -> np.ndarray:
+def taken_off(candidate: WeightMix) -> np.ndarray:
     """Return what a candidate's last layer takes off its logits."""
-    mean = candidate.generator.get_layer(DECODING).mean
-    return np.asarray(keras.ops.convert_to_numpy(mean)).ravel()
+    found = shift_of(candidate.generator)
+    assert found is not None
+    return found
 
 
 def test_a_mix_lies_between() -> None:
@@ -91,14 +92,14 @@ def test_priors_mix_as_logits_do() -> None:
 
     for one in found:
         expected = 0.5 * (one.alpha * PRIOR + (1 - one.alpha) * OTHER_PRIOR)
-        assert np.allclose(expected, shift_of(one), atol=1e-5)
+        assert np.allclose(expected, taken_off(one), atol=1e-5)
 
 
 def test_a_parent_of_unknown_prior_lends_none() -> None:
     """Then the collection's is all there is."""
     found = weight_mixes(trained(), PRIOR, parent()._replace(shift=None), photos(), SERVING)
 
-    assert all(np.allclose(0.5 * PRIOR, shift_of(one), atol=1e-5) for one in found)
+    assert all(np.allclose(0.5 * PRIOR, taken_off(one), atol=1e-5) for one in found)
 
 
 @pytest.mark.parametrize("other", [None, parent(features=8)])

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from service.filesystem.durable import PART_PREFIX, make_folder, part_path
 from service.maintenance.pyramid_maker import GRACE, LONGEST
 
+FOLDER = "web-cache"  # in the state folder
 BLOCK = 4096  # bytes by which a file system counts
 USED_AGAIN = 3600.0  # seconds after which another use is noted
 ENOUGH = 0.9  # of the limit, to which the cache is emptied when it is full
@@ -47,9 +48,9 @@ class PictureCache:
         """Return the path of a page's pyramid, a folder."""
         return self._folder / "pyramids" / digest[:2] / f"{digest}-{page}"
 
-    def thumbnail(self, digest: str, page: int) -> Path:
-        """Return the path of a page's thumbnail, a JPEG."""
-        return self._folder / "thumbnails" / digest[:2] / f"{digest}-{page}.jpg"
+    def thumbnail(self, digest: str, page: int, side: int) -> Path:
+        """Return the path of a page's thumbnail, a JPEG with a long side of `side` pixels."""
+        return self._folder / "thumbnails" / digest[:2] / f"{digest}-{page}-{side}.jpg"
 
     def has(self, path: Path) -> bool:
         """Tell whether a pyramid or thumbnail is there, and note that it is used."""
@@ -61,6 +62,21 @@ class PictureCache:
             with suppress(FileNotFoundError):
                 os.utime(path, (time.time(), found.st_mtime))
         return True
+
+    def copy_thumbnail(self, digest: str, page: int, sides: Iterable[int], target: Path) -> bool:
+        """Copy the first thumbnail that is there to a new file; tell whether there is one.
+
+        Args:
+            digest: of the picture's own file.
+            page: which one, from 0.
+            sides: which thumbnails would do, by their long sides.
+            target: path of the copy.
+        """
+        for side in sides:
+            with suppress(OSError):  # as if it were not there
+                shutil.copyfile(self.thumbnail(digest, page, side), target)
+                return True
+        return False
 
     def make_room(self, path: Path) -> None:
         """Make the folder for a pyramid or thumbnail that is to be made.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from worker.color import cielab, icc
-from worker.color.cielab import Pixels
+from worker.color.cielab import Floats, Pixels
 from worker.errors import IncompleteError
 from worker.formats.image import DecodedImage
 from worker.untoning import usable_profile
@@ -27,6 +27,8 @@ def display_bands(image: DecodedImage) -> Iterator[Pixels]:
         IncompleteError: it is cut short, or cannot be decoded.
     """
     profile, _lost = usable_profile(image)
+    if profile == icc.output_profile(cielab.SRGB):  # as most results have it
+        profile = b""
     bands = _complete(image)
     if profile and image.samples == 3:
         bands = _regrouped(bands, max(1, AT_ONCE // image.width))
@@ -51,11 +53,34 @@ def shrunk(image: DecodedImage, factor: int) -> DecodedImage:
         return image
 
     def bands() -> Iterator[Pixels]:
-        chunks = _regrouped(_complete(image), factor * max(1, 64 // factor))
+        chunks = _in_multiples(_complete(image), factor)
         yield np.concatenate([_averaged(chunk, factor) for chunk in chunks])
 
     height, width = -(-image.height // factor), -(-image.width // factor)
     return replace(image, height=height, width=width, bands=bands)
+
+
+def small_lab(image: DecodedImage, side: int) -> Floats:
+    """Return a page's colors made small, as stored.
+
+    Memory: a band of the page, or all of its codes where its format is decoded whole.
+
+    Args:
+        image: the page.
+        side: longest side of what is returned, pixels; a smaller page keeps its size.
+
+    Returns:
+        (h, w, 3) float32: CIE L* in 0..100, a* and b* in CIE units.
+
+    Raises:
+        IncompleteError: it is cut short, or cannot be decoded.
+    """
+    factor = max(1, max(image.height, image.width) // (2 * side))
+    page = np.concatenate(list(display_bands(shrunk(image, factor))))
+    scale = min(1.0, side / max(image.height, image.width))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    small = np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_AREA))
+    return cielab.lab_of_rgb(np.broadcast_to(small.reshape(*size[::-1], -1), (*size[::-1], 3)))
 
 
 def halved(rows: Pixels) -> Pixels:
@@ -109,6 +134,25 @@ def _regrouped(bands: Iterable[Pixels], rows: int) -> Iterator[Pixels]:
         waiting = [whole[full:]] if count else []
     if waiting:
         yield np.concatenate(waiting)
+
+
+def _in_multiples(bands: Iterable[Pixels], factor: int) -> Iterator[Pixels]:
+    """Cut bands so that each chunk but the last has a multiple of `factor` rows, copying few."""
+    rest: Pixels | None = None
+    for band in bands:
+        start = 0
+        if rest is not None:
+            start = factor - len(rest)
+            rest = np.concatenate((rest, band[:start]))
+            if len(rest) < factor:
+                continue
+            yield rest
+        end = len(band) - (len(band) - start) % factor
+        if end > start:
+            yield band[start:end]
+        rest = band[end:].copy() if end < len(band) else None  # the band itself may be large
+    if rest is not None:
+        yield rest
 
 
 def _shown(band: Pixels, image: DecodedImage, profile: bytes) -> Pixels:
