@@ -151,8 +151,8 @@ def kill_the_head(scene: Scene) -> None:
     cluster.nodes.clear()
     scene.daemon.wait_for("daemon.held_up")
     cluster.start_head().wait()
-    for _ in range(3):
-        cluster.add(cpus=2)
+    for node in [cluster.add(cpus=2) for _ in range(3)]:
+        node.wait()
     scene.tell("another head runs")
 
 

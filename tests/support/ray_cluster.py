@@ -23,8 +23,10 @@ NODE = {
     "RAY_AUTH_MODE": "disabled",
     "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
 }
-PATIENCE = 150.0  # seconds; a busy machine takes ten for a node
-TRIES = 3
+PATIENCE = 240.0  # seconds; a busy machine takes ten for a node
+# Ray gives up a node after 30 s; a third of those that are started at the same time as others, just
+# after their head, hang that long, and start at once when they are tried again.
+TRIES = 6
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # so that bridges take 127.0.0.1 as it is
 os.environ["RAY_AUTH_MODE"] = "disabled"  # whatever token this user has
 
@@ -62,7 +64,7 @@ class RayNode:
 
     def _runs(self) -> bool:
         said = self._log.read_text(errors="replace")
-        if self._process.poll() is not None:  # a head on a very busy machine may answer too late
+        if self._process.poll() is not None:
             assert self._tries < TRIES, said[-2000:]
             self._start()
             return False
@@ -122,7 +124,7 @@ class RayCluster:
         return self.head
 
     def add(self, *, cpus: int = 1, env: Mapping[str, str] | None = None) -> RayNode:
-        """Start a node; `wait` tells when it runs."""
+        """Start a node; `wait` returns when it runs, and tries again what Ray gave up."""
         arguments = (f"--address={self.address}", f"--num-cpus={cpus}")
         node = RayNode(self._folder, *arguments, env={**self._env, **(env or {})})
         self.nodes.append(node)

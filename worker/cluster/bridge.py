@@ -172,11 +172,14 @@ def loaded(model: Model, channel: Channel) -> LoadedModel:
     return LoadedModel(model.name, card, hashlib.sha256(content).hexdigest(), ray.put(content))
 
 
-def watch_nodes(crew: Crew, _channel: Channel, _lines: BinaryIO) -> None:
+def watch_nodes(crew: Crew, channel: Channel, _lines: BinaryIO) -> None:
     """Tell the crew which nodes are alive; silence tells it that the head is not."""
     here = ray.get_runtime_context().get_node_id()
     while True:
-        nodes = ray.nodes()  # type: ignore[no-untyped-call] # Ray has no types for it
+        try:
+            nodes = ray.nodes()  # type: ignore[no-untyped-call] # Ray has no types for it
+        except Exception as error:  # noqa: BLE001 - Ray raises many; the next bridge connects anew
+            channel.give_up(f"the connection to the Ray cluster was lost: {error!r:.300}")
         crew.see([node_of(one, here) for one in nodes if one["Alive"]])
         time.sleep(LOOK_EVERY)
 

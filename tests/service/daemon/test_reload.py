@@ -1,6 +1,7 @@
 """A real daemon with a fake device gets real signals while it works."""
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -513,14 +514,14 @@ def test_systemd_hears_of_each_reload(life: Life, monkeypatch: pytest.MonkeyPatc
         assert before <= int(words.partition("MONOTONIC_USEC=")[2]) / 1e6 <= time.monotonic()
 
 
-def model_threads() -> int:
-    """Count the threads that look for promoted versions."""
-    return sum(one.name.startswith("model_") for one in threading.enumerate())
-
-
 def test_nothing_leaks(life: Life) -> None:
     """Threads and descriptors after 20 reloads are those after one."""
     found: list[tuple[list[str], int]] = []
+    gc.collect()  # what earlier tests left behind
+    others = set(threading.enumerate())
+
+    def threads() -> list[str]:
+        return sorted(one.name for one in set(threading.enumerate()) - others)
 
     def story() -> None:
         for n in range(21):
@@ -528,10 +529,10 @@ def test_nothing_leaks(life: Life) -> None:
             life.until("photo.moved", n + 1)
             life.configure(STOP + f"model: {{render_size: {64 + 32 * (n % 2)}}}\n")
             life.reload()
-            wait_until(lambda: model_threads() == 1)  # the old one's has ended
+            wait_until(lambda: threads().count("model_0") == 1)  # the old one's has ended
             found.append(
                 (
-                    sorted(one.name.rpartition("_")[0] for one in threading.enumerate()),
+                    [name.rpartition("_")[0] for name in threads()],
                     len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names suffice
                 )
             )

@@ -13,7 +13,7 @@ from tests.support.obedient_workers import fake_of, files_of, save_model
 from tests.support.ray_cluster import STORE, RayCluster, free_port
 from tests.support.waiting import wait_until
 from worker.cluster.cluster_engine import ClusterEngine
-from worker.cluster.messages import ClusterSettings
+from worker.cluster.messages import ClusterSettings, End, message_of
 
 pytest.importorskip("ray", reason="needs the extra ray")
 from worker.cluster.bridge import node_of, refusal
@@ -108,6 +108,28 @@ def test_a_head_that_is_not_there_is_told(tmp_path: Path) -> None:
     said = said_by(tmp_path, address, None, "no head")
 
     assert f"no head of a Ray cluster answers at {address}: Connection refused" == said
+
+
+def test_a_look_at_the_nodes_that_fails_ends_the_bridge() -> None:
+    """So that the daemon starts another: one that sees no nodes any more would say so for ever."""
+    program = """if True:
+        import sys
+        from unittest.mock import Mock
+        import ray
+        from worker.cluster import bridge
+        ray.get_runtime_context = Mock()
+        ray.nodes = Mock(side_effect=RuntimeError("another cluster answers"))
+        bridge.watch_nodes(Mock(), bridge.Channel(sys.stdout.buffer), sys.stdin.buffer)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, timeout=WITHIN
+    )
+
+    assert 1 == done.returncode, done.stderr
+    said = message_of(done.stdout)
+    assert isinstance(said, End)
+    assert "connection to the Ray cluster was lost" in said.reason
+    assert "another cluster answers" in said.reason
 
 
 @pytest.mark.parametrize(
