@@ -11,23 +11,22 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.decoding import decode, share_of_shift
-from worker.training.evaluation import metrics
-from worker.training.evaluation.features import see
+from worker.models.decoding import decode, share_of_shift, shift_by
 from worker.training.evaluation.metrics import colorfulness
 
 BATCH = 8  # photographs in one call
-SHIFTS = tuple(number / 40 for number in range(65))  # multiples of the log-prior: calm to bold
-TEMPERATURES = (0.5, 0.4)  # lower ones unify the color of a surface, but break it into patches
-COLORFUL_ENOUGH = 0.72  # of the truth; less looks dull, more shows false colors
-ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
+SHIFTS = tuple(number / 40 for number in range(65))  # calm to bold
+BOOST = 11.0  # for each unit of shift: more is surer of its colors, but has fewer of them
+TEMPERATURE = 0.5  # lower ones unify the color of a surface, but break it into patches
+COLORFUL_ENOUGH = 0.76  # of the truth; less looks dull, more shows false colors
 
 
 class Decoding(NamedTuple):
-    """The arguments of `with_decoding`; the shift is a multiple of the log-prior."""
+    """How logits become color: the arguments of `shift_by`, and the temperature."""
 
     shift: float
     temperature: float
+    boost: float = 0.0  # as in versions that were published before there was one
 
 
 class DecodingSearch:
@@ -57,7 +56,7 @@ class DecodingSearch:
     def paint(self, log_prior: NDArray[np.float32], decoding: Decoding) -> list[Pixels]:
         """Color every photograph with a decoding, as the colorizer does."""
         outputs = []
-        shift = decoding.shift * log_prior
+        shift = shift_by(log_prior, decoding.shift, decoding.boost)
         for gray, logits, share in zip(self._grays, self._logits, self._shares, strict=True):
             calibrated = (logits.astype(np.float32) - share * shift) / decoding.temperature
             outputs.append(cielab.merge(gray, chroma_of(calibrated[None], 1)[0][0]))
@@ -71,37 +70,20 @@ class DecodingSearch:
     def choose(
         self, log_prior: NDArray[np.float32], colorful_enough: float = COLORFUL_ENOUGH
     ) -> Decoding:
-        """Return the decoding that makes pictures most like photographs.
+        """Return the calmest decoding that is colorful enough; the boldest if none is.
 
-        For each temperature, the smallest shift that is colorful enough is a candidate (the largest
-        shift if none is, as after a very short training; colorfulness grows with the shift, so
-        bisection finds it). The candidate with the smallest kernel distance is chosen, or the first
-        one if there are too few photographs.
+        Colorfulness grows with the shift, so bisection finds it. None is, as a rule, after a very
+        short training.
 
         Args:
             log_prior: (K,) that the generator learned.
             colorful_enough: smallest colorfulness ratio of the outputs.
         """
-        calmest = [
-            self._calmest(log_prior, colorful_enough, temperature) for temperature in TEMPERATURES
-        ]
-        if len(self._photos) < ENOUGH_FOR_KERNEL:
-            return calmest[0]
-        real = see(self._photos).features
-        return min(
-            calmest,
-            key=lambda one: metrics.kernel_distance(real, see(self.paint(log_prior, one)).features),
-        )
-
-    def _calmest(
-        self, log_prior: NDArray[np.float32], colorful_enough: float, temperature: float
-    ) -> Decoding:
+        decodings = [Decoding(shift, TEMPERATURE, BOOST * shift) for shift in SHIFTS]
         place = bisect_left(
-            SHIFTS,
-            colorful_enough,
-            key=lambda shift: self.colorfulness_ratio(log_prior, Decoding(shift, temperature)),
+            decodings, colorful_enough, key=lambda one: self.colorfulness_ratio(log_prior, one)
         )
-        return Decoding(SHIFTS[min(place, len(SHIFTS) - 1)], temperature)
+        return decodings[min(place, len(decodings) - 1)]
 
 
 def chroma_of(logits: Floats, count: int) -> tuple[Floats, Floats]:
