@@ -15,10 +15,10 @@ from worker.models.decoding import decode, share_of_shift, shift_by
 from worker.training.evaluation.metrics import colorfulness
 
 BATCH = 8  # photographs in one call
-SHIFTS = tuple(number / 100 for number in range(161))  # calm to bold
+SHIFTS = tuple(number / 200 for number in range(321))  # calm to bold
 BOOST = 11.0  # for each unit of shift: more is surer of its colors, but has fewer of them
-TEMPERATURE = 0.5  # lower ones unify the color of a surface, but break it into patches
-COLORFUL_ENOUGH = 0.76  # of the truth; less looks dull, more shows false colors
+TEMPERATURE = 0.45  # lower ones unify the color of a surface, but break it into patches
+COLORFUL_ENOUGH = 0.828  # of the truth; less looks dull, more shows false colors
 
 
 class Decoding(NamedTuple):
