@@ -40,13 +40,14 @@ def with_decoding(
 ) -> keras.Model:
     """Add the last layers of a published generator: (logits - share * shift) / temperature.
 
-    The mean of many possible colors is dull. Subtracting `shift_by` from their logits and
-    sharpening the rest gives vivid color, and the generator still learns true probabilities.
-    `share_of_shift` tells where less is subtracted.
+    Common colors, above all gray, are likely everywhere, so the most likely color is dull.
+    Subtracting a part of their log-probability (Menon et al. 2021, "Long-tail learning via logit
+    adjustment") and sharpening the rest gives vivid color, and the generator still learns true
+    probabilities. `share_of_shift` tells where less is subtracted.
 
     Args:
         generator: as `build_generator` makes it; a decoding that it already has is replaced.
-        shift: (K,) to subtract from the logits; see `shift_by`.
+        shift: (K,) to subtract from the logits: a multiple of the log-probability of each color.
         temperature: above 1 flattens, below 1 sharpens.
 
     Returns:
@@ -65,34 +66,6 @@ def with_decoding(
         axis=None, mean=0.0, variance=temperature**2, dtype="float32", name=DECODING
     )
     return keras.Model(generator.input, sharpen(shifted), name="generator")
-
-
-def shift_by(log_prior: NDArray[np.float32], shift: float, boost: float) -> NDArray[np.float32]:
-    """Return what a decoding subtracts from the logits: shift * log_prior - boost * (chroma/100)^2.
-
-    The first term makes common colors, above all gray, less likely (Menon et al. 2021, "Long-tail
-    learning via logit adjustment"), but also favors whatever is rare. The second gives back the
-    chroma that averaging takes away, and only where the generator is in doubt: a normal
-    distribution of variance v whose logits it is added to has a mean 1 / (1 - boost * v / 5000)
-    times as large.
-
-    Args:
-        log_prior: (K,) log-probability of each color of the grid.
-        shift: multiple of it.
-        boost: added to the logit of a color of chroma 100, and to others by their squared chroma.
-    """
-    return np.asarray(shift * log_prior - boost * _squared_chroma(), np.float32)
-
-
-def log_prior_of(
-    shifted_by: NDArray[np.float32], shift: float, boost: float
-) -> NDArray[np.float32]:
-    """Return the log-prior (K,) in a `shift_by`; the shift must not be 0."""
-    return np.asarray((shifted_by + boost * _squared_chroma()) / shift, np.float32)
-
-
-def _squared_chroma() -> NDArray[np.float32]:
-    return ((color_grid() / 100) ** 2).sum(axis=1)
 
 
 def is_gray() -> NDArray[np.float32]:

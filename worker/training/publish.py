@@ -34,7 +34,6 @@ from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
 from worker.training.data.photographs import fit_photos, in_fixed_order
 from worker.training.evaluation.contact_sheet import SheetSampler, save_sheet
-from worker.training.evaluation.decoding_search import Decoding
 from worker.training.evaluation.evaluate import GRAY, Scored, evaluate
 from worker.training.evaluation.promotion_rule import Pair, Verdict, judge, judge_precision
 from worker.training.evaluation.scan_sheet import scan_sheet
@@ -161,18 +160,9 @@ def _parent(store: ModelStore, request: TrainingRequest) -> Parent | None:
         return None
     try:
         version = store.get(request.start)
-        return Parent(load_generator(version), _decoding_of(version))
+        return Parent(load_generator(version), version.card.get("decoding", {}).get("shift"))
     except ModelError:
         return None  # pruned while the training ran
-
-
-def _decoding_of(version: ModelVersion) -> Decoding | None:
-    """Read a version's decoding from its card; None if that does not have it."""
-    said = version.card.get("decoding", {})
-    try:
-        return Decoding(**said)
-    except TypeError:  # of a form that is not known here
-        return None
 
 
 def _choose(mixes: Sequence[WeightMix], comparison: ModelComparison) -> tuple[WeightMix, Verdict]:

@@ -17,9 +17,7 @@ from worker.models.decoding import (
     doubt,
     expected_error,
     is_gray,
-    log_prior_of,
     share_of_shift,
-    shift_by,
     shift_of,
     temperature_of,
     with_decoding,
@@ -221,24 +219,3 @@ def test_confidence_falls_with_the_error_expected() -> None:
 
     assert 1 == pytest.approx(sure, abs=1e-3)
     assert sure > doubtful > lost > 0
-
-
-def test_a_boost_gives_back_the_chroma_that_averaging_takes() -> None:
-    """The mean of a normal distribution grows as told; where there is no doubt, nothing changes."""
-    grid, mean, deviation, boost = color_grid(), np.array([20.0, 0.0]), 9.0, 12.0
-    normal = (-((grid - mean) ** 2).sum(axis=1) / (2 * deviation**2)).astype(np.float32)
-    sure = (-((grid - mean) ** 2).sum(axis=1)).astype(np.float32)
-    added = shift_by(np.zeros_like(normal), 0.0, boost)
-    more, same = (
-        numbers(decode((one - added)[None, None, None])[0])[0, 0, 0] for one in (normal, sure)
-    )
-
-    assert mean / (1 - boost * deviation**2 / 5000) == pytest.approx(more, abs=0.5)
-    assert mean == pytest.approx(same, abs=0.1)
-
-
-def test_the_log_prior_can_be_read_from_a_shift() -> None:
-    """With what the card tells of it."""
-    prior = np.random.default_rng(0).normal(size=len(color_grid())).astype(np.float32)
-
-    assert prior == pytest.approx(log_prior_of(shift_by(prior, 0.4, 4.4), 0.4, 4.4), abs=1e-5)

@@ -11,22 +11,23 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.decoding import decode, share_of_shift, shift_by
+from worker.models.decoding import decode, share_of_shift
+from worker.training.evaluation import metrics
+from worker.training.evaluation.features import see
 from worker.training.evaluation.metrics import colorfulness
 
 BATCH = 8  # photographs in one call
-SHIFTS = tuple(number / 200 for number in range(321))  # calm to bold
-BOOST = 11.0  # for each unit of shift: more is surer of its colors, but has fewer of them
-TEMPERATURE = 0.45  # lower ones unify the color of a surface, but break it into patches
-COLORFUL_ENOUGH = 0.828  # of the truth; less looks dull, more shows false colors
+SHIFTS = tuple(number / 40 for number in range(65))  # multiples of the log-prior: calm to bold
+TEMPERATURES = (0.5, 0.4)  # lower ones unify the color of a surface, but break it into patches
+COLORFUL_ENOUGH = 0.72  # of the truth; less looks dull, more shows false colors
+ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
 
 
 class Decoding(NamedTuple):
-    """How logits become color: the arguments of `shift_by`, and the temperature."""
+    """The arguments of `with_decoding`; the shift is a multiple of the log-prior."""
 
     shift: float
     temperature: float
-    boost: float = 0.0  # as in versions that were published before there was one
 
 
 class DecodingSearch:
@@ -56,7 +57,7 @@ class DecodingSearch:
     def paint(self, log_prior: NDArray[np.float32], decoding: Decoding) -> list[Pixels]:
         """Color every photograph with a decoding, as the colorizer does."""
         outputs = []
-        shift = shift_by(log_prior, decoding.shift, decoding.boost)
+        shift = decoding.shift * log_prior
         for gray, logits, share in zip(self._grays, self._logits, self._shares, strict=True):
             calibrated = (logits.astype(np.float32) - share * shift) / decoding.temperature
             outputs.append(cielab.merge(gray, chroma_of(calibrated[None], 1)[0][0]))
@@ -70,20 +71,37 @@ class DecodingSearch:
     def choose(
         self, log_prior: NDArray[np.float32], colorful_enough: float = COLORFUL_ENOUGH
     ) -> Decoding:
-        """Return the calmest decoding that is colorful enough; the boldest if none is.
+        """Return the decoding that makes pictures most like photographs.
 
-        Colorfulness grows with the shift, so bisection finds it. None is, as a rule, after a very
-        short training.
+        For each temperature, the smallest shift that is colorful enough is a candidate (the largest
+        shift if none is, as after a very short training; colorfulness grows with the shift, so
+        bisection finds it). The candidate with the smallest kernel distance is chosen, or the first
+        one if there are too few photographs.
 
         Args:
             log_prior: (K,) that the generator learned.
             colorful_enough: smallest colorfulness ratio of the outputs.
         """
-        decodings = [Decoding(shift, TEMPERATURE, BOOST * shift) for shift in SHIFTS]
-        place = bisect_left(
-            decodings, colorful_enough, key=lambda one: self.colorfulness_ratio(log_prior, one)
+        calmest = [
+            self._calmest(log_prior, colorful_enough, temperature) for temperature in TEMPERATURES
+        ]
+        if len(self._photos) < ENOUGH_FOR_KERNEL:
+            return calmest[0]
+        real = see(self._photos).features
+        return min(
+            calmest,
+            key=lambda one: metrics.kernel_distance(real, see(self.paint(log_prior, one)).features),
         )
-        return decodings[min(place, len(decodings) - 1)]
+
+    def _calmest(
+        self, log_prior: NDArray[np.float32], colorful_enough: float, temperature: float
+    ) -> Decoding:
+        place = bisect_left(
+            SHIFTS,
+            colorful_enough,
+            key=lambda shift: self.colorfulness_ratio(log_prior, Decoding(shift, temperature)),
+        )
+        return Decoding(SHIFTS[min(place, len(SHIFTS) - 1)], temperature)
 
 
 def chroma_of(logits: Floats, count: int) -> tuple[Floats, Floats]:

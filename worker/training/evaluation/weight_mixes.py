@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
-from worker.models.decoding import color_grid, log_prior_of, shift_by, shift_of, with_decoding
+from worker.models.decoding import color_grid, shift_of, with_decoding
 from worker.models.generator import with_consensus, without_decoding
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
@@ -46,11 +46,11 @@ class Parent(NamedTuple):
 
     Attributes:
         generator: with its decoding, float32.
-        decoding: from its card; None if unknown.
+        shift: of its decoding, as a share of its log-prior, from its card; None if unknown.
     """
 
     generator: keras.Model
-    decoding: Decoding | None
+    shift: float | None
 
 
 def weight_mixes(
@@ -81,8 +81,7 @@ def weight_mixes(
     for alpha, mixed, prior in mixes:
         agreed = with_consensus(mixed)
         decoding = DecodingSearch(agreed, some, RENDER_SIZE).choose(prior, colorful)
-        shift = shift_by(prior, decoding.shift, decoding.boost)
-        served = with_decoding(agreed, shift, decoding.temperature)
+        served = with_decoding(agreed, decoding.shift * prior, decoding.temperature)
         as_saved = in_precision(in_precision(served, "float16"), "float32")
         chosen.append(WeightMix(alpha, as_saved, decoding))
     return chosen
@@ -120,8 +119,7 @@ def _mixed_prior(
     log_prior: NDArray[np.float32], parent: Parent, alpha: float
 ) -> NDArray[np.float32]:
     """Return the log-prior of a mix: logits mix linearly, and so do the priors in them."""
-    found, decoding = shift_of(parent.generator), parent.decoding
-    if found is None or decoding is None or not decoding.shift:
+    taken_off = shift_of(parent.generator)
+    if taken_off is None or not parent.shift:
         return log_prior
-    own = log_prior_of(found, decoding.shift, decoding.boost)
-    return (alpha * log_prior + (1 - alpha) * own).astype(np.float32)
+    return (alpha * log_prior + (1 - alpha) * taken_off / parent.shift).astype(np.float32)

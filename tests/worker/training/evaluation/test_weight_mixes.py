@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import color_scene
-from worker.models.decoding import color_grid, shift_by, shift_of, with_decoding
+from worker.models.decoding import color_grid, shift_of, with_decoding
 from worker.models.generator import without_decoding
 from worker.training.evaluation import decoding_search
 from worker.training.evaluation import weight_mixes as module
@@ -19,8 +19,6 @@ K = len(color_grid())
 PRIOR = np.random.default_rng(0).normal(size=K).astype(np.float32)
 OTHER_PRIOR = np.random.default_rng(1).normal(size=K).astype(np.float32)
 
-DECODING = Decoding(0.5, 0.6, 0.5 * decoding_search.BOOST)
-
 SERVING = tiny_generator(3)
 
 
@@ -30,7 +28,7 @@ def _small_examination() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RENDER_SIZE", 64)
         patch.setattr(decoding_search, "SHIFTS", (0.5,))
-        patch.setattr(decoding_search, "TEMPERATURE", 0.6)
+        patch.setattr(decoding_search, "TEMPERATURES", (0.6,))
         yield
 
 
@@ -41,9 +39,7 @@ def trained(seed: int = 1, features: int = 16) -> keras.Model:
 
 def parent(features: int = 16) -> Parent:
     """Make a generator as a version holds it, a quarter of its prior taken off."""
-    decoding = Decoding(0.25, 0.6, 2.0)
-    shift = shift_by(OTHER_PRIOR, decoding.shift, decoding.boost)
-    return Parent(with_decoding(trained(2, features), shift, decoding.temperature), decoding)
+    return Parent(with_decoding(trained(2, features), 0.25 * OTHER_PRIOR, 0.6), 0.25)
 
 
 def photos() -> list[np.ndarray]:
@@ -83,7 +79,7 @@ def test_the_unmixed_weights_come_first() -> None:
     found = weight_mixes(trained(), PRIOR, parent(), photos(), SERVING)
 
     assert [1.0, 0.75, 0.5, 0.25] == [one.alpha for one in found]
-    assert {DECODING} == {one.decoding for one in found}
+    assert {Decoding(0.5, 0.6)} == {one.decoding for one in found}
     for weight, kept in zip(
         trained().get_weights(), found[0].generator.get_weights(), strict=False
     ):
@@ -95,17 +91,15 @@ def test_priors_mix_as_logits_do() -> None:
     found = weight_mixes(trained(), PRIOR, parent(), photos(), SERVING)
 
     for one in found:
-        prior = one.alpha * PRIOR + (1 - one.alpha) * OTHER_PRIOR
-        expected = shift_by(prior, DECODING.shift, DECODING.boost)
+        expected = 0.5 * (one.alpha * PRIOR + (1 - one.alpha) * OTHER_PRIOR)
         assert np.allclose(expected, taken_off(one), atol=1e-5)
 
 
 def test_a_parent_of_unknown_prior_lends_none() -> None:
     """Then the collection's is all there is."""
-    found = weight_mixes(trained(), PRIOR, parent()._replace(decoding=None), photos(), SERVING)
-    expected = shift_by(PRIOR, DECODING.shift, DECODING.boost)
+    found = weight_mixes(trained(), PRIOR, parent()._replace(shift=None), photos(), SERVING)
 
-    assert all(np.allclose(expected, taken_off(one), atol=1e-5) for one in found)
+    assert all(np.allclose(0.5 * PRIOR, taken_off(one), atol=1e-5) for one in found)
 
 
 @pytest.mark.parametrize("other", [None, parent(features=8)])
