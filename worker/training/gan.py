@@ -22,7 +22,7 @@ from worker.training.losses import adversarial_loss, class_loss, discriminator_l
 AB_SCALE = 110.0  # scales ab to about -1..1 for the discriminator
 TRAINING_SHIFT = 0.8  # share of the log-prior in the decoding for discriminator and validation
 TRAINING_TEMPERATURE = 0.5  # of that decoding
-EMA_MOMENTUM = 0.998  # of the averaged weights, which are the ones published
+EMA_MOMENTUM = 0.9995  # of the averaged weights, which are the ones published
 ENCODER_SHARE = 0.1  # of the learning rate, for the encoder: it starts from ImageNet's features
 WINDOW = 10  # until that momentum is reached, the last 1/10 of the steps is averaged
 CLIP_NORM = 1.0
@@ -297,7 +297,7 @@ class ColorizationGAN:
 
 
 class AveragingAdamW(keras.optimizers.AdamW):
-    """AdamW that averages the weights over the last tenth of its steps, at most over 500.
+    """AdamW that averages the weights over the last tenth of its steps, at most over 2,000.
 
     Keras's own average has a constant momentum, so after a short training it still holds half of
     the initial weights. The encoder learns at a tenth of the rate: at the whole rate it forgets

@@ -39,8 +39,9 @@ from worker.training.evaluation.promotion_rule import Pair, Verdict, judge, judg
 from worker.training.evaluation.scan_sheet import scan_sheet
 from worker.training.evaluation.weight_mixes import (
     RENDER_SIZE,
-    Parent,
+    Published,
     WeightMix,
+    colorful_enough,
     weight_mixes,
 )
 from worker.training.request import SCRATCH, TrainingRequest
@@ -109,7 +110,7 @@ def publish(trained: Trained, store: ModelStore, run_folder: Path) -> ModelVersi
     active = store.get("promoted")
     # Without a reference set nothing measures what a mix preserves.
     parent = _parent(store, request) if reference else None
-    active_generator = load_generator(active)
+    active_generator = colorful_enough(_published(active), photos)
     mixes = weight_mixes(generator, log_prior, parent, photos, active_generator)
 
     sampler = SheetSampler()
@@ -154,15 +155,18 @@ def _reference(folder: Path, settings: ReadSettings) -> list[Pixels]:
     ]
 
 
-def _parent(store: ModelStore, request: TrainingRequest) -> Parent | None:
+def _parent(store: ModelStore, request: TrainingRequest) -> Published | None:
     """Load the version that the training started from, if there is one and it still exists."""
     if request.start == SCRATCH:
         return None
     try:
-        version = store.get(request.start)
-        return Parent(load_generator(version), version.card.get("decoding", {}).get("shift"))
+        return _published(store.get(request.start))
     except ModelError:
         return None  # pruned while the training ran
+
+
+def _published(version: ModelVersion) -> Published:
+    return Published(load_generator(version), version.card.get("decoding", {}).get("shift"))
 
 
 def _choose(mixes: Sequence[WeightMix], comparison: ModelComparison) -> tuple[WeightMix, Verdict]:

@@ -19,7 +19,7 @@ from worker.training.evaluation.metrics import colorfulness
 BATCH = 8  # photographs in one call
 SHIFTS = tuple(number / 40 for number in range(65))  # multiples of the log-prior: calm to bold
 TEMPERATURES = (0.5, 0.4)  # lower ones unify the color of a surface, but break it into patches
-COLORFUL_ENOUGH = 0.72  # of the truth; less looks dull, more shows false colors
+COLORFUL_ENOUGH = 0.82  # of the truth; less looks dull, more shows false colors
 ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
 
 

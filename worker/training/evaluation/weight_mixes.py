@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
-from worker.models.decoding import color_grid, shift_of, with_decoding
+from worker.models.decoding import color_grid, plain_logits, shift_of, with_decoding
 from worker.models.generator import with_consensus, without_decoding
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
@@ -41,8 +41,8 @@ class WeightMix(NamedTuple):
     decoding: Decoding
 
 
-class Parent(NamedTuple):
-    """The version that a training started from.
+class Published(NamedTuple):
+    """A version that was published before.
 
     Attributes:
         generator: with its decoding, float32.
@@ -56,7 +56,7 @@ class Parent(NamedTuple):
 def weight_mixes(
     generator: keras.Model,
     log_prior: NDArray[np.float32],
-    parent: Parent | None,
+    parent: Published | None,
     photos: Sequence[Pixels],
     active: keras.Model,
 ) -> list[WeightMix]:
@@ -87,16 +87,40 @@ def weight_mixes(
     return chosen
 
 
+def colorful_enough(version: Published, photos: Sequence[Pixels]) -> keras.Model:
+    """Return a version's generator to compare mixes with, at least as colorful as any has to be.
+
+    A version that is duller gets a bolder decoding, for the same reason that no mix may be duller
+    than the version: it would win by that alone. Without its log-prior it stays as it is.
+
+    Args:
+        version: the active one.
+        photos: as for `weight_mixes`.
+    """
+    generator, shift = version
+    taken_off, some = shift_of(generator), photos[:MOST_PHOTOS]
+    if taken_off is None or not shift or _colorfulness(generator, some) >= COLORFUL_ENOUGH:
+        return generator
+    prior = taken_off / shift
+    plain = keras.Model(generator.input, plain_logits(generator))
+    decoding = DecodingSearch(plain, some, RENDER_SIZE).choose(prior)
+    return with_decoding(generator, decoding.shift * prior, decoding.temperature)
+
+
+def _colorfulness(generator: keras.Model, photos: Sequence[Pixels]) -> float:
+    """Return the colorfulness ratio of a generator with its decoding."""
+    return DecodingSearch(generator, photos, RENDER_SIZE).colorfulness_ratio(
+        np.zeros(len(color_grid()), np.float32), Decoding(0.0, 1.0)
+    )
+
+
 def _required_colorfulness(active: keras.Model, photos: Sequence[Pixels]) -> float:
     """Return how colorful a mix must be: as the active version, within limits.
 
     A duller generator errs less without having learned anything: 0.02 of colorfulness is worth 0.12
     units of ab error, six standard errors on 120 photographs. So both are made equally colorful.
     """
-    as_it_is = DecodingSearch(active, photos, RENDER_SIZE).colorfulness_ratio(
-        np.zeros(len(color_grid()), np.float32), Decoding(0.0, 1.0)
-    )
-    return min(max(as_it_is, COLORFUL_ENOUGH), AS_TRUTH)
+    return min(max(_colorfulness(active, photos), COLORFUL_ENOUGH), AS_TRUTH)
 
 
 def mix(generator: keras.Model, parent: keras.Model, alpha: float) -> keras.Model:
@@ -116,7 +140,7 @@ def _shapes(generator: keras.Model) -> list[tuple[int, ...]]:
 
 
 def _mixed_prior(
-    log_prior: NDArray[np.float32], parent: Parent, alpha: float
+    log_prior: NDArray[np.float32], parent: Published, alpha: float
 ) -> NDArray[np.float32]:
     """Return the log-prior of a mix: logits mix linearly, and so do the priors in them."""
     taken_off = shift_of(parent.generator)

@@ -13,7 +13,13 @@ from worker.models.generator import without_decoding
 from worker.training.evaluation import decoding_search
 from worker.training.evaluation import weight_mixes as module
 from worker.training.evaluation.decoding_search import Decoding, DecodingSearch
-from worker.training.evaluation.weight_mixes import Parent, WeightMix, mix, weight_mixes
+from worker.training.evaluation.weight_mixes import (
+    Published,
+    WeightMix,
+    colorful_enough,
+    mix,
+    weight_mixes,
+)
 
 K = len(color_grid())
 PRIOR = np.random.default_rng(0).normal(size=K).astype(np.float32)
@@ -37,9 +43,9 @@ def trained(seed: int = 1, features: int = 16) -> keras.Model:
     return without_decoding(tiny_generator(seed, features))
 
 
-def parent(features: int = 16) -> Parent:
+def parent(features: int = 16) -> Published:
     """Make a generator as a version holds it, a quarter of its prior taken off."""
-    return Parent(with_decoding(trained(2, features), 0.25 * OTHER_PRIOR, 0.6), 0.25)
+    return Published(with_decoding(trained(2, features), 0.25 * OTHER_PRIOR, 0.6), 0.25)
 
 
 def photos() -> list[np.ndarray]:
@@ -103,7 +109,7 @@ def test_a_parent_of_unknown_prior_lends_none() -> None:
 
 
 @pytest.mark.parametrize("other", [None, parent(features=8)])
-def test_what_cannot_be_mixed_is_left_as_it_is(other: Parent | None) -> None:
+def test_what_cannot_be_mixed_is_left_as_it_is(other: Published | None) -> None:
     """From scratch, or with a parent of another shape, there is one candidate."""
     assert [1.0] == [one.alpha for one in weight_mixes(trained(), PRIOR, other, photos(), SERVING)]
 
@@ -128,3 +134,31 @@ def test_no_mix_is_duller_than_the_active_version(monkeypatch: pytest.MonkeyPatc
     dull, between, vivid = asked
 
     assert 0.75 == dull < between < vivid == module.AS_TRUTH
+
+
+def test_a_version_too_dull_is_compared_with_more_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serves gets the bolder decoding that any mix would need, its weights as they are."""
+    monkeypatch.setattr(module, "COLORFUL_ENOUGH", np.inf)
+    dull = parent()
+    bolder = colorful_enough(dull, photos())
+    shift = shift_of(bolder)
+
+    assert shift is not None
+    assert np.allclose(0.5 * OTHER_PRIOR, shift, atol=1e-5)
+    for one, other in zip(
+        without_decoding(dull.generator).get_weights(),
+        without_decoding(bolder).get_weights(),
+        strict=True,
+    ):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("least", "shift"), [(0.0, 0.25), (np.inf, None), (np.inf, 0.0)])
+def test_a_version_colorful_enough_is_compared_as_it_serves(
+    monkeypatch: pytest.MonkeyPatch, least: float, shift: float | None
+) -> None:
+    """So is one whose card does not tell what was taken off."""
+    monkeypatch.setattr(module, "COLORFUL_ENOUGH", least)
+    version = parent()._replace(shift=shift)
+
+    assert colorful_enough(version, photos()) is version.generator
