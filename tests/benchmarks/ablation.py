@@ -236,9 +236,9 @@ ROWS: dict[str, tuple[type[GeneratorTask], bool]] = {
 ORDER = (TEXTBOOK, *ROWS, DEEP)
 
 
-def of_ab_or_logits(out: Any) -> Any:
+def of_ab_or_logits(out: Any, gain: float) -> Any:
     """Decode logits; what is ab already stays, without a spread."""
-    return (out, ops.zeros_like(out[..., :1])) if out.shape[-1] == 2 else decode(out)
+    return (out, ops.zeros_like(out[..., :1])) if out.shape[-1] == 2 else decode(out, gain)
 
 
 def doubt_of_ab_or_logits(plain: Any, ab: Any) -> Any:
@@ -285,7 +285,7 @@ def train_rows(wish: argparse.Namespace) -> tuple[dict[str, keras.Model], dict[s
     def served(name: str, row: ColorizationGAN) -> keras.Model:
         agreed = with_consensus(in_precision(row.averaged_generator(adversarial=True), "float32"))
         chosen = decoding_search.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
-        model = with_decoding(agreed, chosen.shift * log_prior, chosen.temperature)
+        model = with_decoding(agreed, chosen.shift * log_prior, *chosen[1:])
         model.save(wish.out / f"{name.replace('+ ', 'plus_').replace(' ', '_')}.keras")
         print(name, steps[name], chosen, flush=True)
         return model

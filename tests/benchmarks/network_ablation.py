@@ -177,7 +177,7 @@ def decoded(
     """Add consensus and the decoding that suits it."""
     agreed = with_consensus(plain)
     chosen = decoding_search.DecodingSearch(agreed, held_back, RENDER_SIZE).choose(log_prior)
-    return with_decoding(agreed, chosen.shift * log_prior, chosen.temperature), chosen
+    return with_decoding(agreed, chosen.shift * log_prior, *chosen[1:]), chosen
 
 
 def with_one_shift(plain: keras.Model, log_prior: NDArray[np.float32]) -> keras.Model:

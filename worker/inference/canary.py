@@ -22,7 +22,7 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ModelError, ScanError
 from worker.inference.predictor import PagePredictor
-from worker.models.decoding import color_grid
+from worker.models.decoding import CHROMA_GAIN, color_grid
 from worker.scan import Page
 from worker.untoning import tone_spread
 
@@ -141,7 +141,7 @@ def _fault_of_chroma(ab: Floats | ScanError) -> str:
         return f"was refused: {ab}"
     if not np.isfinite(ab).all():
         return "has colors that are no numbers"
-    hull = cv2.convexHull(color_grid())[:, 0]  # (n, 2), in one direction around
+    hull = cv2.convexHull(CHROMA_GAIN * color_grid())[:, 0]  # (n, 2), in one direction around
     edges = np.roll(hull, -1, axis=0) - hull
     outward = np.stack([edges[:, 1], -edges[:, 0]], axis=-1)
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True)

@@ -21,6 +21,7 @@ from worker.models.decoding import (
     confidence,
     decode,
     doubt,
+    gain_of,
     temperature_of,
     with_plain_logits,
 )
@@ -73,6 +74,7 @@ class Colorizer:
         self._generator = load_generator(version, POLICIES[precision])
         self._both = with_plain_logits(self._generator)
         self._temperature = temperature_of(self._generator)
+        self._gain = gain_of(self._generator)
         # No autograph: it would read the source from disk, which an upgrade may have replaced.
         squares = [tf.TensorSpec((None, self.render_size, self.render_size, 1), tf.float32)]
         self._run = tf.function(self._color, autograph=False, input_signature=squares)
@@ -81,13 +83,13 @@ class Colorizer:
 
     def _color(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits, plain = self._both(lightness, training=False)
-        ab, _spread = decode(logits)
+        ab, _spread = decode(logits, self._gain)
         return ab, doubt(plain, ab)
 
     def _weigh(self, lightness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Give what wishes are granted from; traced when the first page with wishes comes."""
         logits, plain = self._both(lightness, training=False)
-        ab, _spread = decode(logits)
+        ab, _spread = decode(logits, self._gain)
         return tf.concat([logits, plain], axis=-1), doubt(plain, ab)
 
     def _check(self) -> None:
@@ -199,6 +201,7 @@ class Colorizer:
                 logits,
                 plain,
                 self._temperature,
+                self._gain,
                 color_grid(),
                 guide_of(page.small),
                 page.gray.shape,

@@ -13,7 +13,7 @@ from keras import ops
 from worker.color.cielab import Floats
 from worker.errors import ScanError
 from worker.inference import batches, canary
-from worker.models.decoding import decode
+from worker.models.decoding import decode, gain_of
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
 from worker.scan import Page
@@ -53,5 +53,5 @@ class _Trial:
         """Return chroma, (S/4, S/4, 2) float32, for each page."""
         side = ColorSettings.render_size
         squares = batches.fit([page.small for page in pages], side, len(pages))
-        ab, _spread = decode(self._generator(squares, training=False))
+        ab, _spread = decode(self._generator(squares, training=False), gain_of(self._generator))
         return list(np.asarray(ops.convert_to_numpy(ab)))

@@ -39,6 +39,7 @@ class Thought(NamedTuple):
         logits: (s, s, K) float32, calibrated.
         plain: (s, s, K) float32, as learned.
         temperature: of its decoding.
+        gain: of its decoding.
         grid: (K, 2) colors.
         guide: (g, g) float32 lightness in 0..1, the page stretched to a square.
         size: height and width of the page.
@@ -47,6 +48,7 @@ class Thought(NamedTuple):
     logits: Floats
     plain: Floats
     temperature: float
+    gain: float
     grid: Floats
     guide: Floats
     size: tuple[int, int]
@@ -79,7 +81,7 @@ def grant(thought: Thought, wishes: ColorWishes, known: Sequence[Variant] = ()) 
     lightness = _at(thought.guide, len(logits))
     if wishes.reference:
         logits = _referred(logits, lightness, thought.grid, wishes.reference)
-    ab = softmax(logits) @ thought.grid
+    ab = thought.gain * (softmax(logits) @ thought.grid)
     ab = _vivid(ab, logits, lightness, thought, (wishes.vividness - 50) / 50)
     ab = _warm(ab, lightness, wishes.warmth / 50)
     if wishes.points:
@@ -108,7 +110,7 @@ def expected_errors(thought: Thought) -> Floats:
 
     As `worker.models.decoding.expected_error`, which needs Keras.
     """
-    ab = softmax(thought.logits) @ thought.grid
+    ab = thought.gain * (softmax(thought.logits) @ thought.grid)
     apart = np.linalg.norm(ab[..., None, :] - thought.grid, axis=-1)  # (s, s, K)
     return np.asarray((softmax(thought.plain) * apart).sum(axis=-1))
 
@@ -157,7 +159,7 @@ def _vivid(ab: Floats, logits: Floats, lightness: Floats, thought: Thought, by: 
     light = _rising(lightness, DARK, LIGHT)[..., None]
     taken_off = thought.plain / thought.temperature - thought.logits
     bolder = softmax(logits - MORE_SHIFT * by * taken_off) @ thought.grid
-    more = bolder * (1 + MORE_CHROMA * by * light)
+    more = thought.gain * bolder * (1 + MORE_CHROMA * by * light)
     chroma = np.linalg.norm(ab, axis=-1, keepdims=True)
     return np.asarray(ab + _rising(chroma, NEUTRAL, COLORFUL) * (more - ab))
 

@@ -18,6 +18,9 @@ CHROMA_STRIDE = 4  # the output of a generator has a quarter of the input's size
 DECODING = "decoding"  # the last layer, and what the names of those before it begin with
 SHIFT = f"{DECODING}_shift"  # the layer that holds what is subtracted
 SHIFTED = f"{DECODING}_shifted"  # the layer that subtracts it
+GAIN = f"{DECODING}_gain"  # the layer that holds how many times the mean color is given
+TEMPERATURE = 0.45  # of what is published; lower ones unify a surface, but break it into patches
+CHROMA_GAIN = 1.15  # of what is published: a mean is duller than what it is the mean of
 DARK, LIGHT = 0.1, 0.6  # lightness (0..1): nothing is subtracted at one, all at the other
 DOUBTED, SURE = 0.1, 0.4  # probability of gray: all is subtracted at one, nothing at the other
 LATTICE = 8  # confidence is measured on every eighth place of the chroma plane, both ways
@@ -36,7 +39,7 @@ def color_grid() -> NDArray[np.float32]:
 
 
 def with_decoding(
-    generator: keras.Model, shift: NDArray[np.floating], temperature: float
+    generator: keras.Model, shift: NDArray[np.floating], temperature: float, gain: float = 1.0
 ) -> keras.Model:
     """Add the last layers of a published generator: (logits - share * shift) / temperature.
 
@@ -49,6 +52,8 @@ def with_decoding(
         generator: as `build_generator` makes it; a decoding that it already has is replaced.
         shift: (K,) to subtract from the logits: a multiple of the log-probability of each color.
         temperature: above 1 flattens, below 1 sharpens.
+        gain: for `decode`, which multiplies the mean color by it. It is kept as a number added to
+            all logits, which changes no probability.
 
     Returns:
         a model that shares its layers with `generator`.
@@ -62,10 +67,11 @@ def with_decoding(
     subtract = _layer(layers.Conv2D, "shift", len(shift), 1, use_bias=False)
     shifted = _layer(layers.Subtract, "shifted")([logits, subtract(share)])
     subtract.set_weights([np.asarray(shift, np.float32).reshape(1, 1, 1, -1)])
+    keep = _layer(layers.Rescaling, "gain", 1.0, offset=gain)
     sharpen = layers.Normalization(
         axis=None, mean=0.0, variance=temperature**2, dtype="float32", name=DECODING
     )
-    return keras.Model(generator.input, sharpen(shifted), name="generator")
+    return keras.Model(generator.input, sharpen(keep(shifted)), name="generator")
 
 
 def is_gray() -> NDArray[np.float32]:
@@ -120,6 +126,12 @@ def temperature_of(generator: keras.Model) -> float:
     return float(np.sqrt(np.asarray(ops.convert_to_numpy(layer.variance)).ravel()[0]))
 
 
+def gain_of(generator: keras.Model) -> float:
+    """Return the gain of a generator's decoding; 1 without one."""
+    layer = next((one for one in generator.layers if one.name == GAIN), None)
+    return 1.0 if layer is None else float(layer.offset)
+
+
 def _layer(kind: type[keras.Layer], name: str, *args: Any, **settings: Any) -> keras.Layer:
     """Make a layer of the decoding; float32 under every precision policy."""
     return kind(*args, dtype="float32", name=f"{DECODING}_{name}", **settings)
@@ -136,22 +148,24 @@ def _ramp(
     return risen
 
 
-def decode(logits: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+def decode(logits: KerasTensor, gain: float = 1.0) -> tuple[KerasTensor, KerasTensor]:
     """Reduce the distribution to its mean color (the annealed mean of Zhang et al. 2016).
 
     Args:
         logits: (N, s, s, K), calibrated as by `with_decoding`.
+        gain: what `gain_of` tells of their generator.
 
     Returns:
-        ab (N, s, s, 2) float32 in CIE units, inside the convex hull of the grid; and spread (N, s,
-        s, 1) float32, the standard deviation of the distribution in ab units; 0 is certain.
+        ab (N, s, s, 2) float32 in CIE units, `gain` times a color in the convex hull of the grid;
+        and spread (N, s, s, 1) float32, the standard deviation of the distribution in ab units; 0
+        is certain.
     """
     grid = ops.convert_to_tensor(color_grid())  # (K, 2)
     p = ops.softmax(ops.cast(logits, "float32"), axis=-1)
     ab = ops.matmul(p, grid)
     second_moment = ops.matmul(p, ops.sum(grid * grid, axis=-1, keepdims=True))
     variance = second_moment - ops.sum(ab * ab, axis=-1, keepdims=True)
-    return ab, ops.sqrt(ops.maximum(variance, 0.0))
+    return gain * ab, ops.sqrt(ops.maximum(variance, 0.0))
 
 
 def expected_error(plain: KerasTensor, ab: KerasTensor) -> KerasTensor:

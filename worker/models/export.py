@@ -18,7 +18,7 @@ from keras import layers
 
 from worker.color.cielab import Floats
 from worker.errors import DeviceError, ModelError
-from worker.models.decoding import CHROMA_STRIDE, color_grid, decode
+from worker.models.decoding import CHROMA_STRIDE, color_grid, decode, gain_of
 from worker.models.generator import SIZE_MULTIPLE
 from worker.models.serialization import load_generator
 from worker.models.version import ModelVersion
@@ -63,7 +63,7 @@ def export_version(version: ModelVersion, kind: str, to: Path, side: int) -> Exp
     _check_arguments(kind, to, suffix, side)
     generator = load_generator(version)
     squares = _test_squares(side)
-    expected = _array(decode(generator(squares, training=False))[0])
+    expected = _array(decode(generator(squares, training=False), gain_of(generator))[0])
     with TemporaryDirectory(prefix=".exporting-", dir=to.absolute().parent) as scratch:
         made = Path(scratch) / f"made{suffix}"
         write(_coloring_model(generator, None if kind == "keras" else side), made)
@@ -111,7 +111,7 @@ def _coloring_model(generator: keras.Model, side: int | None) -> keras.Model:
     share = layers.Softmax(name="share")(generator(lightness, training=False))
     mean = layers.Conv2D(2, 1, use_bias=False, name="ab")  # of the grid's colors, weighted by share
     model = keras.Model(lightness, mean(share), name="colors")
-    mean.set_weights([color_grid()[None, None]])
+    mean.set_weights([gain_of(generator) * color_grid()[None, None]])
     return model
 
 

@@ -13,15 +13,20 @@ import numpy as np
 from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
-from worker.models.decoding import CHROMA_STRIDE, decode, share_of_shift
+from worker.models.decoding import (
+    CHROMA_GAIN,
+    CHROMA_STRIDE,
+    TEMPERATURE,
+    decode,
+    share_of_shift,
+)
 from worker.models.generator import ENCODER, deep_encoder_layers, encoder_layers
 from worker.settings import TrainSettings
 from worker.training.data.dataset import Batch
 from worker.training.losses import adversarial_loss, class_loss, discriminator_loss
 
 AB_SCALE = 110.0  # scales ab to about -1..1 for the discriminator
-TRAINING_SHIFT = 0.8  # share of the log-prior in the decoding for discriminator and validation
-TRAINING_TEMPERATURE = 0.5  # of that decoding
+TRAINING_SHIFT = 0.7  # share of the log-prior in the decoding for discriminator and validation
 EMA_MOMENTUM = 0.9995  # of the averaged weights, which are the ones published
 ENCODER_SHARE = 0.1  # of the learning rate, for the encoder: it starts from ImageNet's features
 WINDOW = 10  # until that momentum is reached, the last 1/10 of the steps is averaged
@@ -54,7 +59,7 @@ class _Task(keras.Model):
     def decode_for_discriminator(self, lightness: KerasTensor, logits: KerasTensor) -> KerasTensor:
         """Decode logits (N, s, s, K) to ab (N, s, s, 2) about as the published model will."""
         share = ops.stop_gradient(share_of_shift(lightness, logits))
-        return decode((logits - share * self._shift) / TRAINING_TEMPERATURE)[0]
+        return decode((logits - share * self._shift) / TEMPERATURE, CHROMA_GAIN)[0]
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:

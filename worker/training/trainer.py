@@ -17,6 +17,7 @@ from worker.errors import ModelError
 from worker.training import checkpoint, divergence, schedule
 from worker.training.checkpoint import BEST, NotFiniteError
 from worker.training.data import dataset
+from worker.training.data.cache import SIDE
 from worker.training.data.collection import Collection
 from worker.training.gan import ColorizationGAN
 from worker.training.request import TrainingRequest
@@ -81,7 +82,7 @@ class Trainer:
         self._request, self._photos, self._gan = request, photos, gan
         self._folder, self._callbacks = run_folder, callbacks
         self._schedule = Schedule(request)
-        self._validation = Validation(photos, recipe.crop, recipe.batch, log_prior)
+        self._validation = Validation(photos, SIDE, recipe.batch, log_prior)
         self._losses = divergence.LossWatch()
         self._batches = self._batches_from_here()
         self._run_log = RunLog(run_folder, progress)

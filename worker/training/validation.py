@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.decoding import CHROMA_STRIDE, decode, share_of_shift
+from worker.models.decoding import (
+    CHROMA_GAIN,
+    CHROMA_STRIDE,
+    TEMPERATURE,
+    decode,
+    share_of_shift,
+)
 from worker.training.data.collection import Collection
 from worker.training.data.dataset import label_of
-from worker.training.gan import TRAINING_SHIFT, TRAINING_TEMPERATURE, ColorizationGAN
+from worker.training.gan import TRAINING_SHIFT, ColorizationGAN
 from worker.training.losses import class_loss
 from worker.training.run import Check, Progress
 
@@ -30,22 +36,23 @@ class Validation:
     Args:
         photos: the collection; if it has no validation photographs, training photographs show
             whether color has collapsed, and checks have no loss.
-        crop: side of the generator's input, pixels, as in training, so that nothing is recompiled.
+        side: of the generator's input, pixels, as it serves: on smaller pictures things are
+            smaller, and a generator that learns those may get worse at its own size.
         batch: photographs in one call.
         log_prior: (K,) log-probability of each color, for decoding.
     """
 
     def __init__(
-        self, photos: Collection, crop: int, batch: int, log_prior: NDArray[np.float32]
+        self, photos: Collection, side: int, batch: int, log_prior: NDArray[np.float32]
     ) -> None:
         """Resize the photographs and compute their labels."""
         self.held_back = len(photos.validation) > 0
         chosen = photos.validation if self.held_back else photos.training
         self._photos = [np.asarray(photos.photos[index]) for index in chosen[:PHOTOS]]
         self._grays = [cielab.gray_of_rgb(photo) for photo in self._photos]
-        self._crop, self._batch, self._shift = crop, batch, TRAINING_SHIFT * log_prior
-        side = crop // CHROMA_STRIDE
-        self._truth = np.stack([_chroma(photo, side) for photo in self._photos])
+        self._side, self._batch, self._shift = side, batch, TRAINING_SHIFT * log_prior
+        small = side // CHROMA_STRIDE
+        self._truth = np.stack([_chroma(photo, small) for photo in self._photos])
         self._label = label_of(self._truth, np.random.default_rng(0))
         self._colors = np.zeros_like(self._truth)
         probability = np.exp(log_prior) / np.exp(log_prior).sum()
@@ -58,12 +65,12 @@ class Validation:
             for start in range(0, len(self._grays), self._batch):
                 some = slice(start, start + self._batch)
                 count = len(self._grays[some])
-                lightness = batches.fit(self._grays[some], self._crop, self._batch)
+                lightness = batches.fit(self._grays[some], self._side, self._batch)
                 logits = generator.predict_on_batch(lightness)[:count]
                 total += count * float(class_loss(self._label[some], logits))
                 share = share_of_shift(lightness[:count], logits)
-                calibrated = (logits - share * self._shift) / TRAINING_TEMPERATURE
-                self._colors[some] = keras.ops.convert_to_numpy(decode(calibrated)[0])
+                calibrated = (logits - share * self._shift) / TEMPERATURE
+                self._colors[some] = keras.ops.convert_to_numpy(decode(calibrated, CHROMA_GAIN)[0])
         loss = total / len(self._grays)
         return Check(
             progress.step,

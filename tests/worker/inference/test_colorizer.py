@@ -30,7 +30,8 @@ CPU = Device("CPU", 4, 2)
 def version(small_generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
     """Save the small generator as a version."""
     folder = tmp_path_factory.mktemp("models") / "0001"
-    store.save_version(with_decoding(small_generator, np.zeros(len(color_grid())), 0.5), {}, folder)
+    served = with_decoding(small_generator, np.zeros(len(color_grid())), 0.5, 1.15)
+    store.save_version(served, {}, folder)
     return store._version("1", folder)
 
 
@@ -128,7 +129,7 @@ def test_the_precision_is_that_of_the_settings_and_told(version: ModelVersion) -
     (one,), (other,) = (each.predict(pages(1)) for each in (exact, rough))
 
     assert ("float32", "bfloat16") == (exact.precision, rough.precision)
-    assert 0 < np.abs(one - other).max() < 10
+    assert 0 < np.abs(one - other).max() < 12
 
 
 @pytest.mark.parametrize(("repeats", "expected"), [(True, "bfloat16"), (False, "float32")])

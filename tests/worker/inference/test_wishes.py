@@ -13,6 +13,7 @@ from worker.inference.wishes import (
     Thought,
     ab_of,
     color_of,
+    expected_errors,
     find_variants,
     grant,
     guide_of,
@@ -35,13 +36,15 @@ def picture(shading: float = 0.1) -> Pixels:
     return np.rint(gray + np.random.default_rng(0).normal(0, 2, gray.shape)).astype(np.uint8)
 
 
-def thought_of(gray: Pixels, *peaks: tuple[float, float, float], spread: float = 12.0) -> Thought:
+def thought_of(
+    gray: Pixels, *peaks: tuple[float, float, float], spread: float = 12.0, gain: float = 1.0
+) -> Thought:
     """Think that everything has one of some colors (a, b, weight)."""
     apart = np.stack([np.linalg.norm(GRID - [a, b], axis=-1) for a, b, _weight in peaks])
     weight = np.array([weight for _a, _b, weight in peaks])
     p = (weight[:, None] * np.exp(-((apart / spread) ** 2))).sum(axis=0)
     logits = np.tile(np.log(p / p.sum() + 1e-12), (S, S, 1)).astype(np.float32)
-    return Thought(logits, logits, 1.0, GRID, guide_of(gray), gray.shape)
+    return Thought(logits, logits, 1.0, gain, GRID, guide_of(gray), gray.shape)
 
 
 def painted(gray: Pixels, ab: Floats) -> Floats:
@@ -55,11 +58,13 @@ def distance(one: Floats, other: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("color", ["#7a1f2b", "#2b4a7a", "#6b6b6b", "#4f6b35"])
-@pytest.mark.parametrize("shading", [0.0, 0.1])
-def test_a_point_colors_its_surface_and_nothing_else(color: str, shading: float) -> None:
+@pytest.mark.parametrize(("shading", "gain"), [(0.0, 1.0), (0.1, 1.0), (0.1, 1.15)])
+def test_a_point_colors_its_surface_and_nothing_else(
+    color: str, shading: float, gain: float
+) -> None:
     """Within 3 ab units there, 90 % of the change on the surface, under 1 beyond the edge."""
     gray = picture(shading)
-    thought = thought_of(gray, (4, 18, 1))
+    thought = thought_of(gray, (4, 18, 1), gain=gain)
     point = ColorPoint(130 / 320, 130 / 240, color)
     before = painted(gray, grant(thought, AS_GENERATED))
     after = painted(gray, grant(thought, ColorWishes(points=(point,))))
@@ -329,3 +334,12 @@ def test_a_reference_does_not_reach_over_an_edge_of_color() -> None:
     assert np.ptp(left[..., 0]) < 1
     assert np.ptp(right[..., 0]) < 1
     assert left[..., 0].mean() < 0 < right[..., 0].mean()
+
+
+def test_the_gain_of_a_decoding_holds_for_wishes_too() -> None:
+    """All chroma is so many times as large; the doubt is of what is given then."""
+    plain, more = (thought_of(picture(), (20, 30, 1), gain=gain) for gain in (1.0, 1.25))
+
+    for wishes in (AS_GENERATED, ColorWishes(vividness=20)):
+        assert 1.25 * grant(plain, wishes) == pytest.approx(grant(more, wishes), rel=1e-4)
+    assert expected_errors(plain).mean() < expected_errors(more).mean()

@@ -16,6 +16,7 @@ from worker.models.decoding import (
     decode,
     doubt,
     expected_error,
+    gain_of,
     is_gray,
     share_of_shift,
     shift_of,
@@ -24,6 +25,7 @@ from worker.models.decoding import (
     with_plain_logits,
 )
 from worker.models.generator import LOGITS, without_decoding
+from worker.models.serialization import in_precision
 
 
 def numbers(tensor: Any) -> np.ndarray:
@@ -117,20 +119,21 @@ def test_decoding_is_shift_then_temperature(
 ) -> None:
     """The served layers are (logits - share * shift) / temperature; given again, replaced."""
     shift = np.random.default_rng(3).normal(size=len(color_grid())).astype(np.float32)
-    once = with_decoding(small_generator, shift, 0.4)
-    twice = with_decoding(with_decoding(small_generator, shift * 2, 3.0), shift, 0.4)
+    once = with_decoding(small_generator, shift, 0.4, 1.2)
+    twice = with_decoding(with_decoding(small_generator, shift * 2, 3.0, 1.1), shift, 0.4, 1.2)
     logits = numbers(small_generator(some_lightness, training=False))
     share = numbers(share_of_shift(some_lightness, logits))
 
     assert share.min() < share.max()
     for generator in (once, twice):
-        expected = (logits - share * shift) / 0.4
+        expected = (logits - share * shift + 1.2) / 0.4
         assert expected == pytest.approx(
             numbers(generator(some_lightness, training=False)), rel=1e-3, abs=1e-3
         )
         assert DECODING == generator.layers[-1].name
         assert shift == pytest.approx(shift_of(generator))
         assert 0.4 == pytest.approx(temperature_of(generator))
+        assert 1.2 == gain_of(generator)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +169,7 @@ def test_a_version_of_the_first_form_still_serves(
     assert np.array_equal(plain, found)
     assert 0.5 == temperature_of(old)
     assert shift_of(old) is None
+    assert 1.0 == gain_of(old)
 
 
 def test_training_takes_the_decoding_off(
@@ -219,3 +223,18 @@ def test_confidence_falls_with_the_error_expected() -> None:
 
     assert 1 == pytest.approx(sure, abs=1e-3)
     assert sure > doubtful > lost > 0
+
+
+def test_a_gain_multiplies_the_mean_alone(small_generator: keras.Model) -> None:
+    """It is kept in the layers, which a copy has too, and changes the spread by nothing."""
+    shift = np.linspace(-1, 1, len(color_grid()))
+    squares = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
+    kept = in_precision(with_decoding(small_generator, shift, 0.5, 1.15), "float32")
+    plain = with_decoding(small_generator, shift, 0.5)
+    ab, spread = map(numbers, decode(kept(squares, training=False), gain_of(kept)))
+    mean, same = map(numbers, decode(plain(squares, training=False)))
+
+    assert 1.15 == gain_of(kept)
+    assert 1.0 == gain_of(plain) == gain_of(small_generator)
+    assert 1.15 * mean == pytest.approx(ab, abs=0.05)
+    assert same == pytest.approx(spread, abs=0.05)

@@ -17,7 +17,7 @@ from tests.support.synthetic_photos import as_rgb, color_scene, gray_scene, save
 from worker.color.cielab import Pixels
 from worker.errors import ModelError
 from worker.inference.trial import try_version
-from worker.models.decoding import DECODING, color_grid, with_decoding
+from worker.models.decoding import CHROMA_GAIN, DECODING, color_grid, with_decoding
 from worker.models.generator import LOGITS, with_consensus, without_decoding
 from worker.models.serialization import load_generator
 from worker.models.store import ModelStore
@@ -47,7 +47,7 @@ def _small_exam() -> Iterator[None]:
         patch.setattr(publishing, "SIDE", SIDE)
         patch.setattr(weight_mixes, "ALPHAS", (0.5,))
         patch.setattr(decoding_search, "SHIFTS", (0.5,))
-        patch.setattr(decoding_search, "TEMPERATURES", (0.6,))
+        patch.setattr(decoding_search, "TEMPERATURE", 0.6)
         patch.setattr(promotion_rule, "FEWEST_PHOTOS", PHOTOS)
         yield
 
@@ -57,7 +57,7 @@ def store(tmp_path: Path) -> ModelStore:
     """Make a store in which version 1 serves."""
     store = ModelStore(tmp_path / "models")
     agreed = with_consensus(without_decoding(tiny_generator(3)))
-    serving = with_decoding(agreed, np.zeros(len(color_grid())), 0.6)
+    serving = with_decoding(agreed, np.zeros(len(color_grid())), 0.6, CHROMA_GAIN)
     store.publish(serving, {"decoding": {"shift": 0.0}})
     store.promote(1, "for the test", datetime.now(UTC), try_version)
     return store
@@ -137,7 +137,8 @@ def test_without_a_reference_set_it_stays_a_candidate(store: ModelStore, tmp_pat
     assert {"CC0": 12} == card["photographs"]["licenses"]
     assert {"gray": 2} == card["photographs"]["left_out"]
     assert 32 == card["recipe"]["crop"]
-    assert (1.0, {"shift": 0.5, "temperature": 0.6}) == (card["alpha"], card["decoding"])
+    assert 1.0 == card["alpha"]
+    assert {"shift": 0.5, "temperature": 0.6, "gain": CHROMA_GAIN} == card["decoding"]
     assert PHOTOS == card["scores"]["validation"]["photographs"]
     assert card["scores"]["reference"] is card["current"]["reference"] is None
     assert "1" == card["current"]["version"]

@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.inference import batches
-from worker.models.decoding import decode, share_of_shift
-from worker.training.evaluation import metrics
-from worker.training.evaluation.features import see
+from worker.models.decoding import CHROMA_GAIN, TEMPERATURE, decode, share_of_shift
 from worker.training.evaluation.metrics import colorfulness
 
 BATCH = 8  # photographs in one call
 SHIFTS = tuple(number / 40 for number in range(65))  # multiples of the log-prior: calm to bold
-TEMPERATURES = (0.5, 0.4)  # lower ones unify the color of a surface, but break it into patches
 COLORFUL_ENOUGH = 0.82  # of the truth; less looks dull, more shows false colors
-ENOUGH_FOR_KERNEL = 20  # photographs; with fewer the kernel distance is noise
 
 
 class Decoding(NamedTuple):
@@ -28,6 +24,7 @@ class Decoding(NamedTuple):
 
     shift: float
     temperature: float
+    gain: float = 1.0  # as in versions that were published before there was one
 
 
 class DecodingSearch:
@@ -60,7 +57,7 @@ class DecodingSearch:
         shift = decoding.shift * log_prior
         for gray, logits, share in zip(self._grays, self._logits, self._shares, strict=True):
             calibrated = (logits.astype(np.float32) - share * shift) / decoding.temperature
-            outputs.append(cielab.merge(gray, chroma_of(calibrated[None], 1)[0][0]))
+            outputs.append(cielab.merge(gray, chroma_of(calibrated[None], 1, decoding.gain)[0][0]))
         return outputs
 
     def colorfulness_ratio(self, log_prior: NDArray[np.float32], decoding: Decoding) -> float:
@@ -71,42 +68,25 @@ class DecodingSearch:
     def choose(
         self, log_prior: NDArray[np.float32], colorful_enough: float = COLORFUL_ENOUGH
     ) -> Decoding:
-        """Return the decoding that makes pictures most like photographs.
+        """Return the calmest decoding that is colorful enough; the boldest if none is.
 
-        For each temperature, the smallest shift that is colorful enough is a candidate (the largest
-        shift if none is, as after a very short training; colorfulness grows with the shift, so
-        bisection finds it). The candidate with the smallest kernel distance is chosen, or the first
-        one if there are too few photographs.
+        Colorfulness grows with the shift, so bisection finds it. None is, as a rule, after a very
+        short training.
 
         Args:
             log_prior: (K,) that the generator learned.
             colorful_enough: smallest colorfulness ratio of the outputs.
         """
-        calmest = [
-            self._calmest(log_prior, colorful_enough, temperature) for temperature in TEMPERATURES
-        ]
-        if len(self._photos) < ENOUGH_FOR_KERNEL:
-            return calmest[0]
-        real = see(self._photos).features
-        return min(
-            calmest,
-            key=lambda one: metrics.kernel_distance(real, see(self.paint(log_prior, one)).features),
-        )
-
-    def _calmest(
-        self, log_prior: NDArray[np.float32], colorful_enough: float, temperature: float
-    ) -> Decoding:
+        decodings = [Decoding(shift, TEMPERATURE, CHROMA_GAIN) for shift in SHIFTS]
         place = bisect_left(
-            SHIFTS,
-            colorful_enough,
-            key=lambda shift: self.colorfulness_ratio(log_prior, Decoding(shift, temperature)),
+            decodings, colorful_enough, key=lambda one: self.colorfulness_ratio(log_prior, one)
         )
-        return Decoding(SHIFTS[min(place, len(SHIFTS) - 1)], temperature)
+        return decodings[min(place, len(decodings) - 1)]
 
 
-def chroma_of(logits: Floats, count: int) -> tuple[Floats, Floats]:
+def chroma_of(logits: Floats, count: int, gain: float) -> tuple[Floats, Floats]:
     """Decode the first of (N, s, s, K) logits to ab (count, s, s, 2) and spread (count, s, s)."""
-    ab, spread = decode(logits)
+    ab, spread = decode(logits, gain)
     return (
         np.asarray(keras.ops.convert_to_numpy(ab))[:count],
         np.asarray(keras.ops.convert_to_numpy(spread))[:count, ..., 0],

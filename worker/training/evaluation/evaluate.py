@@ -19,7 +19,7 @@ from worker.color import cielab
 from worker.color.cielab import Floats, Pixels
 from worker.errors import ScanError
 from worker.inference import batches
-from worker.models.decoding import CHROMA_STRIDE, confidence, doubt, with_plain_logits
+from worker.models.decoding import CHROMA_STRIDE, confidence, doubt, gain_of, with_plain_logits
 from worker.training.evaluation import metrics
 from worker.training.evaluation.decoding_search import BATCH, chroma_of
 from worker.training.evaluation.false_color import FalseColor
@@ -138,7 +138,7 @@ def evaluate(
         squares = batches.fit(grays, render_size, BATCH)
         for name, generator in both.items():
             logits, plain = (one[: len(some)] for one in generator.predict_on_batch(squares))
-            ab, spread = chroma_of(logits, len(some))
+            ab, spread = chroma_of(logits, len(some), gain_of(generators[name]))
             records[name].add_doubt(doubt(plain, ab))
             outputs[name] = [
                 cielab.merge(gray, chroma) for gray, chroma in zip(grays, ab, strict=True)

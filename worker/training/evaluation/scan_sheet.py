@@ -8,6 +8,7 @@ import numpy as np
 from worker.color import cielab
 from worker.color.cielab import Pixels
 from worker.inference import batches
+from worker.models.decoding import gain_of
 from worker.training.evaluation.contact_sheet import ROWS, contact_sheet
 from worker.training.evaluation.decoding_search import BATCH, chroma_of
 
@@ -37,6 +38,6 @@ def _colored(scans: Sequence[Pixels], generator: keras.Model, render_size: int) 
     for start in range(0, len(scans), BATCH):
         some = scans[start : start + BATCH]
         logits = generator.predict_on_batch(batches.fit(some, render_size, BATCH))
-        chroma, _ = chroma_of(logits, len(some))
+        chroma, _ = chroma_of(logits, len(some), gain_of(generator))
         colored += [cielab.merge(scan, ab) for scan, ab in zip(some, chroma, strict=True)]
     return colored

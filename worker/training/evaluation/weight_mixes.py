@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.color.cielab import Pixels
-from worker.models.decoding import color_grid, plain_logits, shift_of, with_decoding
+from worker.models.decoding import color_grid, gain_of, plain_logits, shift_of, with_decoding
 from worker.models.generator import with_consensus, without_decoding
 from worker.models.serialization import in_precision
 from worker.settings import ColorSettings
@@ -81,7 +81,7 @@ def weight_mixes(
     for alpha, mixed, prior in mixes:
         agreed = with_consensus(mixed)
         decoding = DecodingSearch(agreed, some, RENDER_SIZE).choose(prior, colorful)
-        served = with_decoding(agreed, decoding.shift * prior, decoding.temperature)
+        served = with_decoding(agreed, decoding.shift * prior, *decoding[1:])
         as_saved = in_precision(in_precision(served, "float16"), "float32")
         chosen.append(WeightMix(alpha, as_saved, decoding))
     return chosen
@@ -104,13 +104,13 @@ def colorful_enough(version: Published, photos: Sequence[Pixels]) -> keras.Model
     prior = taken_off / shift
     plain = keras.Model(generator.input, plain_logits(generator))
     decoding = DecodingSearch(plain, some, RENDER_SIZE).choose(prior)
-    return with_decoding(generator, decoding.shift * prior, decoding.temperature)
+    return with_decoding(generator, decoding.shift * prior, *decoding[1:])
 
 
 def _colorfulness(generator: keras.Model, photos: Sequence[Pixels]) -> float:
     """Return the colorfulness ratio of a generator with its decoding."""
     return DecodingSearch(generator, photos, RENDER_SIZE).colorfulness_ratio(
-        np.zeros(len(color_grid()), np.float32), Decoding(0.0, 1.0)
+        np.zeros(len(color_grid()), np.float32), Decoding(0.0, 1.0, gain_of(generator))
     )
 
 

@@ -1,7 +1,6 @@
 """Which decoding is chosen, and that it colors as it will in production."""
 
 import numpy as np
-import pytest
 
 from tests.support.known_colors import (
     FLAT,
@@ -28,11 +27,13 @@ def test_it_paints_as_the_colorizer_does() -> None:
     photos, seen = flat_photos(3), []
     logits = mean_logits(photos, 6.0)
     prior = np.random.default_rng(0).normal(size=K).astype(np.float32)
-    evaluate(photos, {"it": with_decoding(oracle(logits), 0.4 * prior, 0.5)}, SIDE, seen.append)
-    painted = search_over(photos, logits).paint(prior, Decoding(0.4, 0.5))
+    served = with_decoding(oracle(logits), 0.4 * prior, 0.5, 1.1)
+    evaluate(photos, {"it": served}, SIDE, seen.append)
+    painted = search_over(photos, logits).paint(prior, Decoding(0.4, 0.5, 1.1))
 
-    for served, tried in zip(seen, painted, strict=True):
-        assert np.abs(served.outputs["it"].astype(int) - tried).max() <= 2  # logits kept in float16
+    for colored, tried in zip(seen, painted, strict=True):
+        off = np.abs(colored.outputs["it"].astype(int) - tried)
+        assert off.max() <= 2  # logits are kept in float16
 
 
 def hesitant(photos: list[np.ndarray]) -> tuple[DecodingSearch, np.ndarray]:
@@ -48,7 +49,7 @@ def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
     search, prior = hesitant(flat_photos(4))
     chosen = search.choose(prior)
     calmer = [
-        search.colorfulness_ratio(prior, Decoding(shift, chosen.temperature))
+        search.colorfulness_ratio(prior, Decoding(shift, *chosen[1:]))
         for shift in decoding_search.SHIFTS
         if shift < chosen.shift
     ]
@@ -65,24 +66,6 @@ def test_more_color_can_be_asked_for() -> None:
 
     assert bolder.shift > search.choose(prior).shift
     assert search.colorfulness_ratio(prior, bolder) >= 0.95
-
-
-def test_between_temperatures_the_kernel_distance_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With photographs enough for it; with fewer the first temperature is taken."""
-    search, prior = hesitant(flat_photos(4))
-    few = search.choose(prior)
-    monkeypatch.setattr(decoding_search, "ENOUGH_FOR_KERNEL", 4)
-    found = {}
-    for last, sign in ((True, -1), (False, 1)):
-        distances = iter([0.0, sign * 1.0])
-        monkeypatch.setattr(
-            decoding_search.metrics, "kernel_distance", lambda *_, of=distances: next(of)
-        )
-        found[last] = search.choose(prior)
-
-    assert decoding_search.TEMPERATURES[0] == few.temperature
-    assert decoding_search.TEMPERATURES[1] == found[True].temperature
-    assert few == found[False]
 
 
 def test_where_nothing_is_colorful_the_boldest_is_chosen() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.small_generators import tiny_generator
 from tests.support.synthetic_photos import color_scene
-from worker.models.decoding import color_grid, shift_of, with_decoding
+from worker.models.decoding import CHROMA_GAIN, color_grid, gain_of, shift_of, with_decoding
 from worker.models.generator import without_decoding
 from worker.training.evaluation import decoding_search
 from worker.training.evaluation import weight_mixes as module
@@ -34,7 +34,7 @@ def _small_examination() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RENDER_SIZE", 64)
         patch.setattr(decoding_search, "SHIFTS", (0.5,))
-        patch.setattr(decoding_search, "TEMPERATURES", (0.6,))
+        patch.setattr(decoding_search, "TEMPERATURE", 0.6)
         yield
 
 
@@ -85,7 +85,7 @@ def test_the_unmixed_weights_come_first() -> None:
     found = weight_mixes(trained(), PRIOR, parent(), photos(), SERVING)
 
     assert [1.0, 0.75, 0.5, 0.25] == [one.alpha for one in found]
-    assert {Decoding(0.5, 0.6)} == {one.decoding for one in found}
+    assert {Decoding(0.5, 0.6, CHROMA_GAIN)} == {one.decoding for one in found}
     for weight, kept in zip(
         trained().get_weights(), found[0].generator.get_weights(), strict=False
     ):
@@ -120,7 +120,7 @@ def test_no_mix_is_duller_than_the_active_version(monkeypatch: pytest.MonkeyPatc
 
     def choose(_exam: DecodingSearch, _prior: np.ndarray, colorful_enough: float) -> Decoding:
         asked.append(colorful_enough)
-        return Decoding(0.5, 0.6)
+        return Decoding(0.5, 0.6, 1.1)
 
     monkeypatch.setattr(DecodingSearch, "choose", choose)
     monkeypatch.setattr(module, "COLORFUL_ENOUGH", 0.75)
@@ -145,6 +145,7 @@ def test_a_version_too_dull_is_compared_with_more_color(monkeypatch: pytest.Monk
 
     assert shift is not None
     assert np.allclose(0.5 * OTHER_PRIOR, shift, atol=1e-5)
+    assert CHROMA_GAIN == pytest.approx(gain_of(bolder))
     for one, other in zip(
         without_decoding(dull.generator).get_weights(),
         without_decoding(bolder).get_weights(),
