@@ -32,7 +32,7 @@ def test_a_killed_backfill_continues_and_doubles_nothing(tmp_path: Path) -> None
         assert 0 == second.exit_code()
         again = {entry["path"] for entry in second.events("photo.delivered")}
 
-    assert PHOTOS == len(done | again)
+    assert not done & again  # one may be in neither: delivered, and killed before it said so
     assert PHOTOS == len(files(target))
     assert not list(target.rglob(".photochrom-*"))
     assert before == {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
