@@ -57,7 +57,7 @@ from worker.training.evaluation import decoding_search, evaluate
 from worker.training.gan import ColorizationGAN, GeneratorTask
 from worker.training.losses import class_loss
 
-RECIPE = TrainSettings(crop=128, batch=32, rate=2e-4, train_encoder="all")
+RECIPE = TrainSettings(crop=192, batch=16, rate=2e-4, train_encoder="all")
 PALETTES = 64
 PALETTE_PHOTOS = 3000  # whose colors are grouped into palettes
 PALETTE_WEIGHT = 0.1  # of the loss of the guess
