@@ -29,7 +29,7 @@ AB_SCALE = 110.0  # scales ab to about -1..1 for the discriminator
 TRAINING_SHIFT = 0.7  # share of the log-prior in the decoding for discriminator and validation
 EMA_MOMENTUM = 0.9995  # of the averaged weights, which are the ones published
 ENCODER_SHARE = 0.1  # of the learning rate, for the encoder: it starts from ImageNet's features
-WINDOW = 10  # until that momentum is reached, the last 1/10 of the steps is averaged
+WINDOW = 4  # until that momentum is reached, the last quarter of the steps is averaged
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.1
 
@@ -302,7 +302,7 @@ class ColorizationGAN:
 
 
 class AveragingAdamW(keras.optimizers.AdamW):
-    """AdamW that averages the weights over the last tenth of its steps, at most over 2,000.
+    """AdamW that averages the weights over the last quarter of its steps, at most over 2,000.
 
     Keras's own average has a constant momentum, so after a short training it still holds half of
     the initial weights. The encoder learns at a tenth of the rate: at the whole rate it forgets
@@ -330,7 +330,11 @@ class AveragingAdamW(keras.optimizers.AdamW):
 
 
 def _share(steps: Any) -> Any:
-    """Return the weight of the next step in the average: 1 at first, then less and less."""
+    """Return the weight of the next step in the average: 1 at first, then less and less.
+
+    This is polynomial-decay averaging (Shamir and Zhang 2013, "Stochastic gradient descent for
+    non-smooth optimization") until the momentum is reached.
+    """
     return ops.maximum(1 - EMA_MOMENTUM, WINDOW / (WINDOW + steps))
 
 
