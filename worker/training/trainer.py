@@ -154,9 +154,7 @@ class Trainer:
     def _return_to_best(self) -> None:
         checks = self.progress.checks
         best = schedule.best(checks)
-        if best is None or not checks[-1].loss or not (self._folder / BEST).exists():
-            return
-        if (best.loss or 0.0) < checks[-1].loss * (1 - schedule.GAIN):
+        if best and best is not checks[-1] and (self._folder / BEST).exists():
             self._restore(BEST)
 
     def _finish(self) -> bool:

@@ -365,15 +365,16 @@ def test_a_collection_learned_by_heart_ends_the_first_stage_early(
     assert training.kept.progress.seconds < 0.5 * 600 * 60
 
 
+@pytest.mark.parametrize("rise", [1 / 20, 1 / 20_000])
 def test_the_first_stage_alone_also_ends_with_its_best_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rise: float
 ) -> None:
-    """Where no adversarial stage follows, they are what is published."""
+    """Where no adversarial stage follows, they are what is published, however close the last."""
     monkeypatch.setattr(schedule, "SETTLED_STEPS", 0)
     recipe = TrainSettings(crop=32, batch=2, adversarial_share=0.0)
     training = Training(tmp_path, recipe, minutes=600)
     clock(monkeypatch, 10.0)
-    training.looks.loss = lambda weight: 2.0 + abs(weight - 19) / 20
+    training.looks.loss = lambda weight: 2.0 + rise * abs(weight - 19)
 
     assert training.run(monkeypatch)
     best = min(training.looks.taken, key=training.looks.loss)
