@@ -2,8 +2,8 @@
 
 1. mix the trained weights with the parent's; choose a decoding for each mix
 2. score the mixes and the active version on the validation photographs and the reference set
-3. choose the mix that is best on the collection among those that pass the promotion rule, or else
-   the unmixed weights
+3. choose the mix that is best on the collection among those that pass the promotion rule, or among
+   all if none does
 4. score it in bfloat16 too, where the processor has that, for `model.precision: auto`
 5. publish it with its card, contact sheets and curves; promote it if it passed
 """
@@ -170,11 +170,11 @@ def _published(version: ModelVersion) -> Published:
 
 
 def _choose(mixes: Sequence[WeightMix], comparison: ModelComparison) -> tuple[WeightMix, Verdict]:
-    """Choose the best on the collection of those that pass the rule, else the unmixed weights."""
+    """Choose the best on the collection of those that pass the rule, or of all if none does."""
     verdicts = {one.alpha: _tried(one, comparison.verdict(str(one.alpha))) for one in mixes}
     passed = [one for one in mixes if verdicts[one.alpha].promoted]
     best = min(
-        passed or mixes[:1], key=lambda one: comparison.collection[str(one.alpha)].scores.ab_rmse
+        passed or mixes, key=lambda one: comparison.collection[str(one.alpha)].scores.ab_rmse
     )
     return best, verdicts[best.alpha]
 

@@ -255,12 +255,12 @@ def exam(**errors: float) -> ModelComparison:
 
 
 @pytest.mark.parametrize(
-    ("due", "expected"), [([], 1.0), ([0.5], 0.5), ([0.5, 0.25], 0.25), ([1.0, 0.5, 0.25], 0.25)]
+    ("due", "expected"), [([], 0.25), ([0.5], 0.5), ([0.5, 0.25], 0.25), ([1.0, 0.5, 0.25], 0.25)]
 )
 def test_the_best_that_is_due_is_chosen(
     monkeypatch: pytest.MonkeyPatch, due: list[float], expected: float
 ) -> None:
-    """Of those that may be promoted the one that errs least, or else the training's own."""
+    """Of those that may be promoted the one that errs least, or of all if none may."""
     generator = tiny_generator(2)
     found = [WeightMix(alpha, generator, Decoding(0, 0.6)) for alpha in (1.0, 0.5, 0.25)]
     scores = exam(**{ACTIVE: 12.0, "1.0": 9.0, "0.5": 8.0, "0.25": 7.0})

@@ -20,7 +20,6 @@ from worker.settings import ColorSettings
 from worker.training.evaluation.decoding_search import COLORFUL_ENOUGH, Decoding, DecodingSearch
 
 RENDER_SIZE = ColorSettings.render_size  # as in production
-MOST_PHOTOS = 60  # to choose a decoding on; there are only 82, so there is little to overfit
 ALPHAS = (0.75, 0.5, 0.25)  # shares of the trained weights, besides 1: the unmixed ones
 
 AS_TRUTH = 1.0  # colorfulness ratio; more is never required
@@ -69,8 +68,7 @@ def weight_mixes(
         photos: (H, W, 3) uint8 sRGB to choose the decodings on.
         active: the active version's generator with its decoding; no mix may be less colorful.
     """
-    some = photos[:MOST_PHOTOS]
-    colorful = _required_colorfulness(active, some)
+    colorful = _required_colorfulness(active, photos)
     mixes = [(1.0, generator, log_prior)]
     if parent and _shapes(plain := without_decoding(parent.generator)) == _shapes(generator):
         mixes += [
@@ -80,7 +78,7 @@ def weight_mixes(
     chosen = []
     for alpha, mixed, prior in mixes:
         agreed = with_consensus(mixed)
-        decoding = DecodingSearch(agreed, some, RENDER_SIZE).choose(prior, colorful)
+        decoding = DecodingSearch(agreed, photos, RENDER_SIZE).choose(prior, colorful)
         served = with_decoding(agreed, decoding.shift * prior, *decoding[1:])
         as_saved = in_precision(in_precision(served, "float16"), "float32")
         chosen.append(WeightMix(alpha, as_saved, decoding))
@@ -98,12 +96,12 @@ def colorful_enough(version: Published, photos: Sequence[Pixels]) -> keras.Model
         photos: as for `weight_mixes`.
     """
     generator, shift = version
-    taken_off, some = shift_of(generator), photos[:MOST_PHOTOS]
-    if taken_off is None or not shift or _colorfulness(generator, some) >= COLORFUL_ENOUGH:
+    taken_off = shift_of(generator)
+    if taken_off is None or not shift or _colorfulness(generator, photos) >= COLORFUL_ENOUGH:
         return generator
     prior = taken_off / shift
     plain = keras.Model(generator.input, plain_logits(generator))
-    decoding = DecodingSearch(plain, some, RENDER_SIZE).choose(prior)
+    decoding = DecodingSearch(plain, photos, RENDER_SIZE).choose(prior)
     return with_decoding(generator, decoding.shift * prior, *decoding[1:])
 
 
