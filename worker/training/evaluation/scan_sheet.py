@@ -29,11 +29,21 @@ def scan_sheet(
     chosen = np.linspace(0, len(scans) - 1, min(ROWS, len(scans))).round().astype(int)
     shown = [scans[index] for index in chosen]
     columns = [[np.repeat(scan[..., None], 3, axis=-1) for scan in shown]]
-    columns += [_colored(shown, generator, render_size) for generator in generators.values()]
+    columns += [colored(shown, generator, render_size) for generator in generators.values()]
     return contact_sheet(list(zip(*columns, strict=True)), ["scan", *generators])
 
 
-def _colored(scans: Sequence[Pixels], generator: keras.Model, render_size: int) -> list[Pixels]:
+def colored(scans: Sequence[Pixels], generator: keras.Model, render_size: int) -> list[Pixels]:
+    """Color scans as the colorizer does.
+
+    Args:
+        scans: (H, W) uint8 gray codes.
+        generator: with its decoding.
+        render_size: side of the generator's input, pixels.
+
+    Returns:
+        (H, W, 3) uint8 sRGB for each scan, in order.
+    """
     colored: list[Pixels] = []
     for start in range(0, len(scans), BATCH):
         some = scans[start : start + BATCH]
