@@ -66,6 +66,8 @@ POINTS = 1 / 8  # parameter of the geometric distribution of their number (Zhang
 LARGEST_POINT = 2  # places of the chroma plane around the middle: up to 5, that is 20 pixels
 RENDER_SIZE = 256
 AB_SCALE = 110.0
+FALSE_COLORS = {"red on dark": ".1%", "chroma of neutral": ".1f", "brown": ".2f"}
+TOLD_FALSE_COLORS = ("red_on_dark", "chroma_of_neutral", "brown_ratio")
 
 
 class Row(NamedTuple):
@@ -97,9 +99,9 @@ def main() -> None:
         "network-ablation", packages=packages, write=wish.write, page=PAGE
     ) as report:
         scores = train_and_score(wish)
-        report.begin("network-ablation", COLUMNS)
+        report.begin("network-ablation", COLUMNS | FALSE_COLORS)
         for name, line in scores.items():
-            report.add(name, *(line[each] for each in TOLD_SCORES))
+            report.add(name, *(line[each] for each in TOLD_SCORES + TOLD_FALSE_COLORS))
 
 
 def train_and_score(wish: Namespace) -> dict[str, dict[str, Any]]:
