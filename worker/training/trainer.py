@@ -172,9 +172,13 @@ class Trainer:
         if self._schedule.over(progress):
             return
         stage_ends = not self._schedule.alone(progress) and not progress.adversarial
-        if now - self._saved > SAVE_SECONDS or stage_ends:
+        between_checks = self._seconds_between_checks()
+        if not stage_ends and now - self._checked <= between_checks:
+            return
+        # Checkpoints are saved with a check: the last one before SAVE_SECONDS have passed.
+        if stage_ends or now - self._saved + between_checks > SAVE_SECONDS:
             self._check_and_save()
-        elif now - self._checked > self._seconds_between_checks():
+        else:
             self._check()
 
     def _seconds_between_checks(self) -> float:

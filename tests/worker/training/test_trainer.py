@@ -276,6 +276,19 @@ def test_a_kill_costs_at_most_five_minutes(tmp_path: Path, monkeypatch: pytest.M
     assert min(np.diff(saved[:-2])) > 60  # and not all the time
 
 
+def test_a_checkpoint_on_a_slow_device_needs_no_second_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where checks are nearly as far apart as checkpoints, one does for both."""
+    training = Training(tmp_path, steps=120, recipe=replace(RECIPE, adversarial_share=0.0))
+    clock(monkeypatch, 6.0)
+
+    assert training.run(monkeypatch)
+    checked = training.looks.taken
+    assert len(checked) >= 8
+    assert min(np.diff(checked[:-1])) > 1  # the last comes with the end
+
+
 def full_disk(path: Path, *_: Any) -> None:
     """Have no room."""
     raise OSError(28, "No space left on device", str(path))
