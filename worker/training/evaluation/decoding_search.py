@@ -16,7 +16,7 @@ from worker.training.evaluation.metrics import colorfulness
 
 BATCH = 8  # photographs in one call
 SHIFTS = tuple(number / 40 for number in range(65))  # multiples of the log-prior: calm to bold
-COLORFUL_ENOUGH = 0.71  # of the truth; less looks dull, more shows false colors
+COLORFUL_ENOUGH = 0.7  # of the truth; less looks dull, more shows false colors
 
 
 class Decoding(NamedTuple):
