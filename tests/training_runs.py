@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[1] / "docs"
 SERVED_FROM = 5  # the first training that was validated at the size at which photographs are served
-COLORS = {"128": "#d9822b", "160": "#2b8a3e", "192": "#2166ac"}  # by side of the squares
+COLORS = {"128": "#d9822b", "160": "#2b8a3e", "192": "#2166ac", "256": "#8e44ad"}  # by side
 INK = "#444444"
 
 
