@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import keras
@@ -68,20 +69,27 @@ class DecodingSearch:
     def choose(
         self, log_prior: NDArray[np.float32], colorful_enough: float = COLORFUL_ENOUGH
     ) -> Decoding:
-        """Return the calmest decoding that is colorful enough; the boldest if none is.
+        """Return the decoding that comes closest to a colorfulness; the boldest if none reaches it.
 
-        Colorfulness grows with the shift, so bisection finds it. None is, as a rule, after a very
-        short training.
+        Closest from either side: if it always were a little above, each version would be more
+        colorful than the one before. Colorfulness grows with the shift, so bisection finds it. None
+        reaches it, as a rule, after a very short training.
 
         Args:
             log_prior: (K,) that the generator learned.
-            colorful_enough: smallest colorfulness ratio of the outputs.
+            colorful_enough: colorfulness ratio of the outputs to look for.
         """
+
+        @cache
+        def ratio(place: int) -> float:
+            return self.colorfulness_ratio(log_prior, decodings[place])
+
         decodings = [Decoding(shift, TEMPERATURE, CHROMA_GAIN) for shift in SHIFTS]
-        place = bisect_left(
-            decodings, colorful_enough, key=lambda one: self.colorfulness_ratio(log_prior, one)
-        )
-        return decodings[min(place, len(decodings) - 1)]
+        above = bisect_left(range(len(decodings)), colorful_enough, key=ratio)
+        if above == len(decodings):
+            return decodings[-1]
+        beside = range(max(above - 1, 0), above + 1)
+        return decodings[min(beside, key=lambda place: abs(ratio(place) - colorful_enough))]
 
 
 def chroma_of(logits: Floats, count: int, gain: float) -> tuple[Floats, Floats]:

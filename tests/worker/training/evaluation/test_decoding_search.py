@@ -11,7 +11,7 @@ from tests.support.known_colors import (
     mean_logits,
     oracle,
 )
-from worker.models.decoding import color_grid, with_decoding
+from worker.models.decoding import CHROMA_GAIN, TEMPERATURE, color_grid, with_decoding
 from worker.training.evaluation import decoding_search
 from worker.training.evaluation.decoding_search import Decoding, DecodingSearch
 from worker.training.evaluation.evaluate import evaluate
@@ -44,28 +44,28 @@ def hesitant(photos: list[np.ndarray]) -> tuple[DecodingSearch, np.ndarray]:
     return search, np.where(dull, -1.0, -6.0).astype(np.float32)
 
 
-def test_the_chosen_decoding_is_the_calmest_that_is_colorful_enough() -> None:
-    """Shares of the prior are tried from none to all, and no more is taken than is needed."""
+def test_the_chosen_decoding_is_the_closest_to_the_color_that_is_asked_for() -> None:
+    """Of all shares of the prior, from none to all, none comes closer."""
+    search, prior = hesitant(flat_photos(4))
+    ratios = {
+        shift: search.colorfulness_ratio(prior, Decoding(shift, TEMPERATURE, CHROMA_GAIN))
+        for shift in decoding_search.SHIFTS
+    }
+
+    for wanted in (decoding_search.COLORFUL_ENOUGH, 0.8, 0.95):
+        off = {shift: abs(ratio - wanted) for shift, ratio in ratios.items()}
+        closest = min(off, key=off.__getitem__)
+        assert Decoding(closest, TEMPERATURE, CHROMA_GAIN) == search.choose(prior, wanted)
+        assert 0 < closest < decoding_search.SHIFTS[-1]
+
+
+def test_an_equal_generator_gets_the_same_decoding_again() -> None:
+    """A hair more or less than before is not the next step, or versions would get ever bolder."""
     search, prior = hesitant(flat_photos(4))
     chosen = search.choose(prior)
-    calmer = [
-        search.colorfulness_ratio(prior, Decoding(shift, *chosen[1:]))
-        for shift in decoding_search.SHIFTS
-        if shift < chosen.shift
-    ]
+    ratio = search.colorfulness_ratio(prior, chosen)
 
-    assert search.colorfulness_ratio(prior, chosen) >= decoding_search.COLORFUL_ENOUGH
-    assert calmer
-    assert max(calmer) < decoding_search.COLORFUL_ENOUGH
-
-
-def test_more_color_can_be_asked_for() -> None:
-    """The calmest that has it is bolder than the one that needs less."""
-    search, prior = hesitant(flat_photos(4))
-    bolder = search.choose(prior, 0.95)
-
-    assert bolder.shift > search.choose(prior).shift
-    assert search.colorfulness_ratio(prior, bolder) >= 0.95
+    assert chosen == search.choose(prior, ratio + 1e-4) == search.choose(prior, ratio - 1e-4)
 
 
 def test_where_nothing_is_colorful_the_boldest_is_chosen() -> None:
