@@ -164,7 +164,7 @@ def assert_lightness_stays(case: Case, path: Path, light: Light) -> None:
         difference = np.abs(light.lightness(rgb) - expected)
         if not independent_decoders.is_lossless(path):
             assert difference.mean() < 0.8
-            assert difference.max() < 4.0
+            assert difference.max() < 5.0  # quality 95 on grain: a few pixels are that far off
         elif page.dtype == np.uint8:
             low, high = bounds(rgb, light, 2 * HALF if case.toned else HALF)
             assert (low <= expected).all()
